@@ -1,0 +1,46 @@
+# whatsapp_shared: PostgreSQL extension (PGXS), its simulator, tests and demo.
+EXTENSION = whatsapp_shared
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" whatsapp_shared.control)
+
+MODULE_big = whatsapp_shared
+OBJS = \
+	src/dbguard.o \
+	src/dispatch.o \
+	src/enqueue.o \
+	src/error_class.o \
+	src/graph.o \
+	src/graph_reply.o \
+	src/guc.o \
+	src/http.o \
+	src/init.o \
+	src/job.o \
+	src/launcher.o \
+	src/limiter.o \
+	src/message.o \
+	src/recipient.o \
+	src/recovery.o \
+	src/schema.o \
+	src/secret.o \
+	src/senderstate.o \
+	src/shmem.o \
+	src/signature.o \
+	src/stats.o \
+	src/store.o \
+	src/sync.o \
+	src/upkeep.o \
+	src/wake.o \
+	src/webhook.o \
+	src/worker.o
+
+DATA_built = sql/whatsapp_shared--$(EXTVERSION).sql
+SQL_FRAGMENTS = $(sort $(wildcard sql/[0-9][0-9]-*.sql))
+
+SHLIB_LINK = -lcurl
+EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(DATA_built): $(SQL_FRAGMENTS) whatsapp_shared.control
+	cat $(SQL_FRAGMENTS) > $@

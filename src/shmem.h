@@ -1,0 +1,91 @@
+/*
+ * shmem.h
+ *	  The one struct in shared memory: a slot for each sender, through which
+ *	  other backends wake it and read its counters.
+ *
+ * Plain values only.  The latch is a pointer into shared memory, which has the
+ * same address in every process.
+ */
+#ifndef WA_SHMEM_H
+#define WA_SHMEM_H
+
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+
+#define WA_MAX_SENDERS_PER_DATABASE 8
+#define WA_MAX_SENDERS 64
+#define WA_WAKE_RING 1024
+
+typedef enum WaWakeKind
+{
+	WA_WAKE_READY, /* a row of this number became ready at this rank */
+	WA_WAKE_DUE	   /* a deferred row becomes due at this time */
+} WaWakeKind;
+
+typedef struct WaWake
+{
+	WaWakeKind kind;
+	uint64 number_key; /* wa_number_key(); 0 for WA_WAKE_DUE */
+	int64 value;	   /* rank, or TimestampTz */
+} WaWake;
+
+typedef struct WaSenderCounters
+{
+	pg_atomic_uint64 requests;
+	pg_atomic_uint64 accepted;
+	pg_atomic_uint64 failed;
+	pg_atomic_uint64 retried;
+	pg_atomic_uint64 throttled;
+	pg_atomic_uint64 uncertain;
+	pg_atomic_uint64 cycles;
+	pg_atomic_uint64 errors; /* cycles that ended in an ERROR */
+	pg_atomic_uint32 in_flight;
+	pg_atomic_uint32 connections;
+	pg_atomic_uint64 last_cycle_at; /* TimestampTz */
+} WaSenderCounters;
+
+typedef struct WaSenderSlot
+{
+	/* guarded by WaShared.lock */
+	bool in_use;
+	Oid dboid;
+	char dbname[NAMEDATALEN];
+	int index; /* 0 .. nsenders - 1 */
+	int nsenders;
+	uint64 generation; /* counts up with every use of the slot */
+	pid_t pid;		   /* 0 until attached */
+	Latch *latch;	   /* NULL until attached */
+	bool leave;		   /* the database wants its sender gone */
+
+	/* guarded by ring_lock; the holder does nothing but copy */
+	slock_t ring_lock;
+	bool ring_overflow; /* notes were lost: look at everything */
+	uint32 ring_count;
+	WaWake ring[WA_WAKE_RING];
+
+	/* numbers, tenants, assignments, pauses or sync requests have changed */
+	pg_atomic_uint64 config_generation;
+	WaSenderCounters counters;
+} WaSenderSlot;
+
+typedef struct WaShared
+{
+	LWLock *lock;
+	pid_t launcher_pid;
+	Latch *launcher_latch;
+	WaSenderSlot slots[WA_MAX_SENDERS];
+} WaShared;
+
+/* NULL unless the library was preloaded. */
+extern WaShared *wa_shared;
+
+extern void wa_shmem_install_hooks(void);
+
+/* The sender's side. */
+extern WaSenderSlot *wa_shmem_sender_attach(int slotno, uint64 generation);
+extern void wa_shmem_sender_detach(WaSenderSlot *slot, uint64 generation);
+extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow);
+
+#endif
