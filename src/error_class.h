@@ -18,7 +18,7 @@ typedef enum WaErrorClass
 	WA_CLASS_PAUSE_ACCOUNT,		  /* everything waits for a person or an event; no attempt */
 	WA_CLASS_PAUSE_NUMBER,		  /* this number waits for a person or an event; no attempt */
 	WA_CLASS_PAUSE_TEMPLATE,	  /* this template waits; no attempt */
-	WA_CLASS_NOT_APPLICABLE		  /* does not occur when sending */
+	WA_CLASS_NOT_APPLICABLE		  /* not of sending; permanent if it occurs all the same */
 } WaErrorClass;
 
 typedef struct WaErrorCode
@@ -27,7 +27,8 @@ typedef struct WaErrorCode
 	int last;
 	const char *title;
 	WaErrorClass error_class;
-	int pause_seconds;	/* how long a throttle or pause lasts; 0: until an event */
+	int pause_seconds;	/* how long a throttle or pause lasts, 0: until an event; for
+						 * WA_CLASS_RETRY the least delay */
 	int max_retries;	/* 0: whatsapp_shared.max_attempts decides */
 	bool opts_out;		/* the recipient wants no more marketing */
 	const char *remedy; /* what a person should do */

@@ -16,8 +16,9 @@ typedef struct WaBucket
 	double allowed; /* tokens per second at best */
 	double burst;	/* depth */
 	double tokens;	/* may go below zero through debits */
-	int64_t updated_us;
+	int64_t updated_us;	   /* tokens is true for this time; in the future during a wait */
 	int64_t grow_after_us; /* adaptive rate: no growth before */
+	int64_t next_cut_us;   /* adaptive rate: no second cut before */
 } WaBucket;
 
 extern void wa_bucket_init(WaBucket *b, double rate, double burst, int64_t now_us);
