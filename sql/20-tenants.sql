@@ -1,0 +1,232 @@
+/*
+ * Tenants and their own settings.
+ *
+ * Public functions are SECURITY DEFINER so that the roles named to wa_grant()
+ * need no right on any table; what each may call is decided in
+ * 90-privileges.sql.  Functions named wa_internal_… run with the rights of the
+ * function that called them and are granted to nobody.
+ */
+
+/* ---- checks: each rule and its text exist once --------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_check_tenant_id(candidate text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF candidate IS NULL THEN
+        RAISE EXCEPTION 'tenant_id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF candidate = '' OR pg_catalog.length(candidate) > 255 THEN
+        RAISE EXCEPTION 'tenant_id must have 1 to 255 characters'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = pg_catalog.format('It has %s.', pg_catalog.length(candidate));
+    END IF;
+    RETURN candidate;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_check_language(candidate text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF candidate !~ '^[a-z]{2,3}(_[A-Z]{2})?$' THEN
+        RAISE EXCEPTION 'invalid language code "%"', candidate
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use the codes of WhatsApp templates, such as "es", "es_ES" or "en_US".';
+    END IF;
+    RETURN candidate;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_check_time_zone(candidate text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_timezone_names AS z WHERE z.name = candidate) THEN
+        RAISE EXCEPTION 'unknown time zone "%"', candidate
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use a name of the view pg_timezone_names, such as "Europe/Madrid".';
+    END IF;
+    RETURN candidate;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_check_share(tenant text, candidate real) RETURNS real
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken numeric;
+BEGIN
+    IF candidate < 0 OR candidate > 1 OR candidate = 'NaN' THEN
+        RAISE EXCEPTION 'daily_share must be between 0 and 1'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT COALESCE(sum(t.daily_share::numeric), 0) INTO taken
+        FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id <> tenant;
+    IF candidate IS NOT NULL AND taken + candidate::numeric > 1 THEN
+        RAISE EXCEPTION 'daily_share % is more than is left', candidate
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = pg_catalog.format('The other tenants are guaranteed %s together; the sum must not exceed 1.', taken);
+    END IF;
+    RETURN candidate;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_create_tenant(tenant text) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO @extschema@.whatsapp_tenants (tenant_id)
+    SELECT @extschema@.wa_internal_check_tenant_id(tenant)
+    WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant)
+    ON CONFLICT DO NOTHING
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_unknown_tenant(tenant text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'tenant "%" does not exist', tenant
+        USING ERRCODE = 'undefined_object',
+              HINT = 'Tenants are created by wa_configure_tenant() or wa_assign_phone().';
+END
+$$;
+
+/* ---- wa_configure_tenant -------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_configure_tenant(
+    tenant_id text,
+    enabled boolean DEFAULT NULL,
+    language text DEFAULT NULL,
+    messages_per_second real DEFAULT NULL,
+    quiet_from time DEFAULT NULL,
+    quiet_to time DEFAULT NULL,
+    time_zone text DEFAULT NULL,
+    on_uncertain text DEFAULT NULL,
+    daily_share real DEFAULT NULL,
+    retention interval DEFAULT NULL,
+    reset text[] DEFAULT '{}')
+RETURNS @extschema@.whatsapp_tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    known CONSTANT text[] := '{language,messages_per_second,quiet_hours,time_zone,on_uncertain,daily_share,retention}';
+    a wa_configure_tenant.reset%TYPE := COALESCE(wa_configure_tenant.reset, '{}');
+    old @extschema@.whatsapp_tenants;
+    new @extschema@.whatsapp_tenants;
+    word text;
+BEGIN
+    PERFORM @extschema@.wa_internal_check_tenant_id(wa_configure_tenant.tenant_id);
+    FOREACH word IN ARRAY a LOOP
+        IF word IS NULL OR word <> ALL (known) THEN
+            RAISE EXCEPTION 'cannot reset "%"', word
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = pg_catalog.format('These can be reset: %s.', pg_catalog.array_to_string(known, ', '));
+        END IF;
+    END LOOP;
+
+    /* The sum of the shares is a rule over all rows: one change at a time. */
+    IF wa_configure_tenant.daily_share IS NOT NULL THEN
+        LOCK TABLE @extschema@.whatsapp_tenants IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
+
+    PERFORM @extschema@.wa_internal_create_tenant(wa_configure_tenant.tenant_id);
+    SELECT t.* INTO STRICT old FROM @extschema@.whatsapp_tenants AS t
+        WHERE t.tenant_id = wa_configure_tenant.tenant_id FOR NO KEY UPDATE;
+
+    new := old;
+    IF 'language' = ANY (a) THEN new.language := NULL; END IF;
+    IF 'messages_per_second' = ANY (a) THEN new.messages_per_second := NULL; END IF;
+    IF 'quiet_hours' = ANY (a) THEN new.quiet_from := NULL; new.quiet_to := NULL; END IF;
+    IF 'time_zone' = ANY (a) THEN new.time_zone := NULL; END IF;
+    IF 'on_uncertain' = ANY (a) THEN new.on_uncertain := NULL; END IF;
+    IF 'daily_share' = ANY (a) THEN new.daily_share := NULL; END IF;
+    IF 'retention' = ANY (a) THEN new.retention := NULL; END IF;
+
+    new.enabled := COALESCE(wa_configure_tenant.enabled, new.enabled);
+    new.language := COALESCE(@extschema@.wa_internal_check_language(wa_configure_tenant.language), new.language);
+    new.messages_per_second := COALESCE(wa_configure_tenant.messages_per_second, new.messages_per_second);
+    new.quiet_from := COALESCE(wa_configure_tenant.quiet_from, new.quiet_from);
+    new.quiet_to := COALESCE(wa_configure_tenant.quiet_to, new.quiet_to);
+    new.time_zone := COALESCE(@extschema@.wa_internal_check_time_zone(wa_configure_tenant.time_zone), new.time_zone);
+    new.on_uncertain := COALESCE(wa_configure_tenant.on_uncertain, new.on_uncertain);
+    new.daily_share := COALESCE(@extschema@.wa_internal_check_share(old.tenant_id, wa_configure_tenant.daily_share), new.daily_share);
+    new.retention := COALESCE(wa_configure_tenant.retention, new.retention);
+    PERFORM @extschema@.wa_internal_check_tenant(new);
+
+    IF new IS NOT DISTINCT FROM old THEN
+        RETURN old;
+    END IF;
+    new.updated_at := pg_catalog.clock_timestamp();
+    UPDATE @extschema@.whatsapp_tenants AS t
+        SET enabled = new.enabled, language = new.language,
+            messages_per_second = new.messages_per_second,
+            quiet_from = new.quiet_from, quiet_to = new.quiet_to, time_zone = new.time_zone,
+            on_uncertain = new.on_uncertain, daily_share = new.daily_share,
+            retention = new.retention, updated_at = new.updated_at
+        WHERE t.tenant_id = new.tenant_id;
+
+    /* What waited for the old settings looks at the new ones. */
+    IF new.enabled AND NOT old.enabled THEN
+        PERFORM @extschema@.wa_internal_release_holds('tenant_disabled', tenant => new.tenant_id);
+    END IF;
+    IF (new.quiet_from, new.quiet_to, new.time_zone) IS DISTINCT FROM (old.quiet_from, old.quiet_to, old.time_zone) THEN
+        PERFORM @extschema@.wa_internal_release_holds('quiet_hours', tenant => new.tenant_id);
+    END IF;
+    RETURN new;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real, interval, text[]) IS
+'Creates the tenant if new and changes its settings. NULL leaves a value as it is; a name in reset returns that setting to the installation''s default.';
+
+/* The rules that the table's constraints state, in words a person can act on. */
+CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF t.messages_per_second <= 0 OR t.messages_per_second IN ('NaN', 'Infinity') THEN
+        RAISE EXCEPTION 'messages_per_second must be greater than 0'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'To stop a tenant use enabled => false or wa_pause().';
+    ELSIF t.on_uncertain NOT IN ('auto', 'resend', 'park', 'fail') THEN
+        RAISE EXCEPTION 'unknown policy "%" for on_uncertain', t.on_uncertain
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use auto, resend, park or fail.';
+    ELSIF (t.quiet_from IS NULL) <> (t.quiet_to IS NULL) OR t.quiet_from = t.quiet_to THEN
+        RAISE EXCEPTION 'quiet hours need a beginning and a different end'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give quiet_from and quiet_to together; reset => ''{quiet_hours}'' removes them.';
+    ELSIF t.retention < interval '0' THEN
+        RAISE EXCEPTION 'retention must not be negative'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_configure_tenant(
+    tenant_id anyelement,
+    enabled boolean DEFAULT NULL,
+    language text DEFAULT NULL,
+    messages_per_second real DEFAULT NULL,
+    quiet_from time DEFAULT NULL,
+    quiet_to time DEFAULT NULL,
+    time_zone text DEFAULT NULL,
+    on_uncertain text DEFAULT NULL,
+    daily_share real DEFAULT NULL,
+    retention interval DEFAULT NULL,
+    reset text[] DEFAULT '{}')
+RETURNS @extschema@.whatsapp_tenants
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_configure_tenant($1::text, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+$$;
+COMMENT ON FUNCTION @extschema@.wa_configure_tenant(anyelement, boolean, text, real, time, time, text, text, real, interval, text[]) IS
+'The same for a tenant key of another type, such as uuid or bigint.';

@@ -1,0 +1,324 @@
+/*
+ * Which tenant has which number.
+ *
+ * Two partial unique indexes on whatsapp_phone_assignments make an assignment
+ * exclusive both ways, whatever runs at the same time; the functions here only
+ * turn a conflict into an error that names the holder.  They insert with ON
+ * CONFLICT DO NOTHING, which waits for an assignment that is still being made
+ * or ended elsewhere and then decides by its outcome; at the isolation levels
+ * above READ COMMITTED it raises a serialization failure instead.
+ */
+
+/* ---- assigning ------------------------------------------------------------ */
+
+/* Creates the number if it is new, and refuses one that cannot send. */
+CREATE FUNCTION @extschema@.wa_internal_prepare_number(number text, display text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n @extschema@.whatsapp_phone_numbers;
+BEGIN
+    IF number IS NULL THEN
+        RAISE EXCEPTION 'phone_number_id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF number !~ '^[0-9]{5,20}$' THEN
+        RAISE EXCEPTION 'invalid phone_number_id "%"', number
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'phone_number_id is the identifier Meta gives to a number, 5 to 20 digits; the telephone number itself is display_phone_number.';
+    ELSIF display !~ '^\+?[0-9][0-9 ().-]{4,30}$' THEN
+        RAISE EXCEPTION 'invalid display_phone_number "%"', display
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Write the telephone number as people read it, such as "+34 600 00 00 01".';
+    END IF;
+
+    /* The lock that the foreign key will take, taken early: see wa_internal_free_number. */
+    SELECT p.* INTO n FROM @extschema@.whatsapp_phone_numbers AS p
+        WHERE p.phone_number_id = number FOR KEY SHARE;
+    IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM @extschema@.whatsapp_sync AS s
+                   WHERE s.kind = 'phone_numbers' AND s.finished_at IS NOT NULL AND s.error IS NULL) THEN
+            RAISE WARNING 'phone number "%" is not among those read from Meta', number
+                USING HINT = 'Check the identifier, or run wa_sync_phone_numbers() if the number is new.';
+        END IF;
+        INSERT INTO @extschema@.whatsapp_phone_numbers (phone_number_id, display_phone_number)
+            VALUES (number, display) ON CONFLICT DO NOTHING;
+        RETURN;
+    END IF;
+
+    IF n.missing_since IS NOT NULL OR n.status IN ('BANNED', 'DELETED') THEN
+        RAISE EXCEPTION 'phone number "%" cannot send', number
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = CASE WHEN n.missing_since IS NOT NULL
+                      THEN pg_catalog.format('It has not been part of the WhatsApp Business account since %s.', n.missing_since)
+                      ELSE pg_catalog.format('Its status at Meta is %s.', n.status) END,
+                  HINT = 'Choose another number, or run wa_sync_phone_numbers() if this has changed.';
+    ELSIF n.status <> 'CONNECTED' THEN
+        RAISE WARNING 'phone number "%" may not be able to send yet', number
+            USING DETAIL = pg_catalog.format('Its status at Meta is %s.', n.status);
+    END IF;
+    IF display IS NOT NULL AND n.display_phone_number IS DISTINCT FROM display THEN
+        UPDATE @extschema@.whatsapp_phone_numbers AS p
+            SET display_phone_number = display WHERE p.phone_number_id = number;
+    END IF;
+END
+$$;
+
+/*
+ * Inserts the assignment.  True: done; false: tenant and number already belong
+ * together.  Raises unique_violation and names the holder if either is taken.
+ */
+CREATE FUNCTION @extschema@.wa_internal_assign(tenant text, number text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id bigint;
+    holder text;
+    held text;
+BEGIN
+    LOOP
+        INSERT INTO @extschema@.whatsapp_phone_assignments AS a (tenant_id, phone_number_id, assigned_at)
+            VALUES (tenant, number, pg_catalog.clock_timestamp())
+            ON CONFLICT DO NOTHING
+            RETURNING a.assignment_id INTO id;
+        EXIT WHEN FOUND;
+
+        SELECT a.tenant_id INTO holder FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.phone_number_id = number AND a.unassigned_at IS NULL;
+        IF holder = tenant THEN
+            RETURN false;
+        ELSIF holder IS NOT NULL THEN
+            RAISE EXCEPTION 'phone number "%" is already assigned', number
+                USING ERRCODE = 'unique_violation',
+                      DETAIL = pg_catalog.format('It is assigned to tenant "%s".', holder),
+                      HINT = pg_catalog.format('Release it first: SELECT wa_unassign_phone(%L);', holder),
+                      CONSTRAINT = 'whatsapp_phone_assignments_number_key';
+        END IF;
+
+        SELECT a.phone_number_id INTO held FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL;
+        IF held IS NOT NULL AND held <> number THEN
+            RAISE EXCEPTION 'tenant "%" already has a phone number', tenant
+                USING ERRCODE = 'unique_violation',
+                      DETAIL = pg_catalog.format('It has number "%s".', held),
+                      HINT = pg_catalog.format('Release it first: SELECT wa_unassign_phone(%L);', tenant),
+                      CONSTRAINT = 'whatsapp_phone_assignments_tenant_key';
+        END IF;
+        /* Whoever was in the way let go meanwhile: try again. */
+    END LOOP;
+
+    /* The clock was read before the wait for a predecessor; periods never overlap. */
+    UPDATE @extschema@.whatsapp_phone_assignments AS a
+        SET assigned_at = before.ended
+        FROM (SELECT pg_catalog.max(b.unassigned_at) AS ended
+              FROM @extschema@.whatsapp_phone_assignments AS b
+              WHERE b.phone_number_id = number OR b.tenant_id = tenant) AS before
+        WHERE a.assignment_id = id AND a.assigned_at < before.ended;
+    PERFORM @extschema@.wa_internal_queue_to_number(tenant, number);
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_assign_phone(
+    INOUT tenant_id text,
+    INOUT phone_number_id text,
+    INOUT display_phone_number text DEFAULT NULL,
+    OUT assigned_at timestamptz)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM @extschema@.wa_internal_create_tenant(tenant_id);
+    PERFORM @extschema@.wa_internal_prepare_number(phone_number_id, display_phone_number);
+    PERFORM @extschema@.wa_internal_assign(tenant_id, phone_number_id);
+    SELECT p.display_phone_number, a.assigned_at INTO STRICT display_phone_number, assigned_at
+        FROM @extschema@.whatsapp_phone_assignments AS a
+            JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+        WHERE a.tenant_id = wa_assign_phone.tenant_id AND a.unassigned_at IS NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_assign_phone(text, text, text) IS
+'Gives the number to the tenant; both are created if new. Raises unique_violation, naming the holder, if either is taken; does nothing if they already belong together.';
+
+CREATE FUNCTION @extschema@.wa_assign_phone(
+    INOUT tenant_id anyelement,
+    INOUT phone_number_id text,
+    INOUT display_phone_number text DEFAULT NULL,
+    OUT assigned_at timestamptz)
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $1, r.phone_number_id, r.display_phone_number, r.assigned_at
+    FROM @extschema@.wa_assign_phone($1::text, $2, $3) AS r
+$$;
+COMMENT ON FUNCTION @extschema@.wa_assign_phone(anyelement, text, text) IS
+'The same for a tenant key of another type, such as uuid or bigint.';
+
+/* ---- choosing a number ---------------------------------------------------- */
+
+CREATE VIEW @extschema@.wa_free_numbers AS
+SELECT p.phone_number_id, p.display_phone_number, p.verified_name, p.status, p.quality_rating,
+       p.messaging_limit, p.created_at
+FROM @extschema@.whatsapp_phone_numbers AS p
+WHERE p.missing_since IS NULL
+    AND COALESCE(p.status, 'CONNECTED') = 'CONNECTED'
+    AND p.phone_number_id IS DISTINCT FROM pg_catalog.current_setting('whatsapp_shared.phone_number_id', true)
+    AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                    WHERE a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL)
+    AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS x
+                    WHERE x.scope = 'number' AND x.key = p.phone_number_id)
+ORDER BY (p.status IS NULL),
+         CASE p.quality_rating WHEN 'GREEN' THEN 0 WHEN 'YELLOW' THEN 2 WHEN 'RED' THEN 3 ELSE 1 END,
+         p.created_at, p.phone_number_id;
+COMMENT ON VIEW @extschema@.wa_free_numbers IS
+'Numbers that can be given to a tenant, the best first: known to be connected, good quality, oldest. Not among them: the default number, paused and vanished ones.';
+
+/*
+ * Locks a free number so that concurrent calls choose different ones; NULL if
+ * there is none.  The lock excludes the one that wa_internal_prepare_number
+ * takes, so nobody can be half-way through assigning the same number by name:
+ * without that the two could wait for each other.
+ */
+CREATE FUNCTION @extschema@.wa_internal_free_number() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    number text;
+BEGIN
+    LOOP
+        SELECT f.phone_number_id INTO number
+            FROM @extschema@.wa_free_numbers AS f LIMIT 1 FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            /* What is locked may come free: an assignment can fail, a synchronisation ends. */
+            SELECT f.phone_number_id INTO number
+                FROM @extschema@.wa_free_numbers AS f LIMIT 1 FOR UPDATE;
+        END IF;
+        /* It may have been assigned between the look and the lock: look again. */
+        EXIT WHEN number IS NULL OR NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.phone_number_id = number AND a.unassigned_at IS NULL);
+    END LOOP;
+    RETURN number;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_assign_phone(
+    INOUT tenant_id text,
+    OUT phone_number_id text,
+    OUT display_phone_number text,
+    OUT assigned_at timestamptz)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM @extschema@.wa_internal_create_tenant(tenant_id);
+    PERFORM FROM @extschema@.whatsapp_tenants AS t
+        WHERE t.tenant_id = wa_assign_phone.tenant_id FOR NO KEY UPDATE;
+    SELECT a.phone_number_id INTO phone_number_id
+        FROM @extschema@.whatsapp_phone_assignments AS a
+        WHERE a.tenant_id = wa_assign_phone.tenant_id AND a.unassigned_at IS NULL;
+    IF NOT FOUND THEN
+        phone_number_id := @extschema@.wa_internal_free_number();
+        IF phone_number_id IS NULL THEN
+            RAISE EXCEPTION 'no free phone number for tenant "%"', tenant_id
+                USING ERRCODE = 'configuration_limit_exceeded',
+                      HINT = 'Add a number to the WhatsApp Business account and run wa_sync_phone_numbers(), or name a number to wa_assign_phone().';
+        END IF;
+    END IF;
+    SELECT r.phone_number_id, r.display_phone_number, r.assigned_at
+        INTO phone_number_id, display_phone_number, assigned_at
+        FROM @extschema@.wa_assign_phone(tenant_id, phone_number_id) AS r;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_assign_phone(text) IS
+'Gives the tenant the best free number (see wa_free_numbers), or returns the one it has.';
+
+CREATE FUNCTION @extschema@.wa_assign_phone(
+    INOUT tenant_id anyelement,
+    OUT phone_number_id text,
+    OUT display_phone_number text,
+    OUT assigned_at timestamptz)
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $1, r.phone_number_id, r.display_phone_number, r.assigned_at
+    FROM @extschema@.wa_assign_phone($1::text) AS r
+$$;
+COMMENT ON FUNCTION @extschema@.wa_assign_phone(anyelement) IS
+'The same for a tenant key of another type, such as uuid or bigint.';
+
+CREATE FUNCTION @extschema@.wa_assign_all()
+RETURNS TABLE (tenant_id text, phone_number_id text, display_phone_number text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    without integer := 0;
+BEGIN
+    FOR tenant_id IN
+        SELECT t.tenant_id FROM @extschema@.whatsapp_tenants AS t
+        WHERE t.enabled AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL)
+        ORDER BY t.created_at, t.tenant_id
+    LOOP
+        phone_number_id := @extschema@.wa_internal_free_number();
+        IF phone_number_id IS NULL THEN
+            display_phone_number := NULL;
+            without := without + 1;
+        ELSE
+            SELECT r.phone_number_id, r.display_phone_number INTO phone_number_id, display_phone_number
+                FROM @extschema@.wa_assign_phone(tenant_id, phone_number_id) AS r;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    IF without > 0 THEN
+        RAISE WARNING 'no free phone number for % of the tenants', without
+            USING HINT = 'Add numbers to the WhatsApp Business account and run wa_sync_phone_numbers().';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_assign_all() IS
+'Gives every enabled tenant without a number a free one, the oldest tenant first. One row per tenant; phone_number_id is null for those that found none.';
+
+/* ---- unassigning ---------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_unassign_phone(tenant_id text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    tenant CONSTANT text := @extschema@.wa_internal_check_tenant_id(wa_unassign_phone.tenant_id);
+    number text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
+        PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
+    END IF;
+    UPDATE @extschema@.whatsapp_phone_assignments AS a
+        SET unassigned_at = GREATEST(pg_catalog.clock_timestamp(), a.assigned_at)
+        WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL
+        RETURNING a.phone_number_id INTO number;
+    IF NOT FOUND THEN
+        RAISE NOTICE 'tenant "%" has no phone number', tenant;
+        RETURN false;
+    END IF;
+    PERFORM @extschema@.wa_internal_queue_without_number(tenant, number);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_unassign_phone(text) IS
+'Ends the tenant''s assignment; its period stays on record. Queued messages wait until the tenant has a number again. False: there was none.';
+
+CREATE FUNCTION @extschema@.wa_unassign_phone(tenant_id anyelement) RETURNS boolean
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_unassign_phone($1::text)
+$$;
+COMMENT ON FUNCTION @extschema@.wa_unassign_phone(anyelement) IS
+'The same for a tenant key of another type, such as uuid or bigint.';

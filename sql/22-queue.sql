@@ -1,0 +1,192 @@
+/*
+ * What happens to waiting messages when numbers, tenants or pauses change.
+ *
+ * The order of locks is that of src/README.md: queue rows by message_id, then
+ * message rows.  Whatever takes a row away from the sender looks at the leases
+ * with a snapshot taken after the lock.
+ */
+
+/*
+ * Of the messages given, whose queue rows the caller has locked: those on the
+ * wire.  A claim holds that lock until its lease is committed, so a snapshot
+ * taken after the lock sees every lease that matters; a transaction with one
+ * snapshot for all its statements has none, and must not guess.
+ */
+CREATE FUNCTION @extschema@.wa_internal_on_wire(ids bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pg_catalog.cardinality(ids) = 0 THEN
+        RETURN '{}';
+    ELSIF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'cannot take queued messages from the sender at isolation level "%"',
+                pg_catalog.current_setting('transaction_isolation')
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = 'Such a transaction cannot see which messages are being sent now.',
+                  HINT = 'Use a transaction at isolation level READ COMMITTED.';
+    END IF;
+    RETURN COALESCE((
+        SELECT pg_catalog.array_agg(q.message_id)
+        FROM @extschema@.whatsapp_leases AS l
+            CROSS JOIN LATERAL pg_catalog.unnest(l.message_ids, l.attempts) AS x (message_id, attempt)
+            JOIN @extschema@.whatsapp_queue AS q
+                ON q.message_id = x.message_id AND q.attempts < x.attempt
+        WHERE q.message_id = ANY (ids)), '{}');
+END
+$$;
+
+/* Tells the senders about rows that this transaction has made ready or deferred. */
+CREATE FUNCTION @extschema@.wa_internal_wake_rows(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_wake(w.phone_number_id, w.rank)
+        FROM (SELECT q.phone_number_id, pg_catalog.min(q.rank) AS rank
+              FROM @extschema@.whatsapp_queue AS q
+              WHERE q.message_id = ANY (ids) AND q.state = 'r'
+              GROUP BY q.phone_number_id) AS w;
+    PERFORM @extschema@.wa_internal_wake_due(w.due_at)
+        FROM (SELECT pg_catalog.min(q.due_at) AS due_at
+              FROM @extschema@.whatsapp_queue AS q
+              WHERE q.message_id = ANY (ids) AND q.state = 'd') AS w
+        WHERE w.due_at IS NOT NULL;
+END
+$$;
+
+/*
+ * Ends the hold of these rows, which the caller has locked: ready, or deferred
+ * if they are not due yet, or held for want of a number if they have none.
+ */
+CREATE FUNCTION @extschema@.wa_internal_release_rows(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE @extschema@.whatsapp_queue AS q
+        SET state = CASE WHEN q.phone_number_id IS NULL THEN 'h'
+                         WHEN q.state = 'h' AND q.due_at > pg_catalog.clock_timestamp() THEN 'd'
+                         ELSE 'r' END,
+            hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number'
+                               WHEN q.state = 'h' AND q.due_at > pg_catalog.clock_timestamp()
+                               THEN CASE q.attempts WHEN 0 THEN 'scheduled' ELSE 'retry' END
+                          END
+        WHERE q.message_id = ANY (ids);
+    PERFORM @extschema@.wa_internal_wake_rows(ids);
+END
+$$;
+
+/*
+ * Ends the holds of one reason, of everybody or of one tenant, number or
+ * template (name/language), at most so many of them.  The caller loops if it
+ * must not hold many locks at once.  Returns how many were released.
+ */
+CREATE FUNCTION @extschema@.wa_internal_release_holds(
+    reason text,
+    tenant text DEFAULT NULL,
+    number text DEFAULT NULL,
+    template text DEFAULT NULL,
+    max_rows bigint DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids bigint[];
+BEGIN
+    /* quiet_hours defers, everything else holds. */
+    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+        SELECT q.message_id
+        FROM @extschema@.whatsapp_queue AS q
+        WHERE q.hold_reason = reason
+            AND q.state = CASE reason WHEN 'quiet_hours' THEN 'd'::"char" ELSE 'h'::"char" END
+            AND (number IS NULL OR q.phone_number_id = number)
+            AND (tenant IS NULL AND template IS NULL OR EXISTS (
+                SELECT FROM @extschema@.whatsapp_messages AS m
+                WHERE m.id = q.message_id
+                    AND (tenant IS NULL OR m.tenant_id = tenant)
+                    AND (template IS NULL OR m.template_name || '/' || m.template_language = template)))
+        ORDER BY q.message_id
+        LIMIT max_rows
+        FOR UPDATE OF q) AS locked;
+    PERFORM @extschema@.wa_internal_release_rows(ids);
+    RETURN pg_catalog.cardinality(ids);
+END
+$$;
+
+/*
+ * Puts the tenant's waiting messages on its new number: those that had none,
+ * and those that would have left from the default number.
+ */
+CREATE FUNCTION @extschema@.wa_internal_queue_to_number(tenant text, number text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fallback CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id', true), '');
+    ids bigint[];
+    released bigint[];
+BEGIN
+    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+        SELECT q.message_id
+        FROM @extschema@.whatsapp_queue AS q
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+        WHERE m.tenant_id = tenant AND q.state IN ('r', 'd', 'h')
+            AND (q.phone_number_id IS NULL OR q.phone_number_id = fallback AND fallback <> number)
+        ORDER BY q.message_id
+        FOR UPDATE OF q) AS locked;
+    /* Without a number nothing is on the wire; from the default number it may be. */
+    IF fallback IS NOT NULL THEN
+        ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
+    END IF;
+
+    UPDATE @extschema@.whatsapp_queue AS q
+        SET phone_number_id = number
+        WHERE q.message_id = ANY (ids);
+    UPDATE @extschema@.whatsapp_messages AS m
+        SET phone_number_id = number
+        WHERE m.id = ANY (ids);
+    SELECT COALESCE(pg_catalog.array_agg(q.message_id), '{}') INTO released
+        FROM @extschema@.whatsapp_queue AS q
+        WHERE q.message_id = ANY (ids) AND q.state = 'h' AND q.hold_reason = 'no_number';
+    PERFORM @extschema@.wa_internal_release_rows(released);
+    PERFORM @extschema@.wa_internal_wake_rows(ids);
+END
+$$;
+
+/*
+ * Takes the number from the tenant's waiting messages.  What is on the wire
+ * settles first; what is uncertain keeps the number it went out from.
+ */
+CREATE FUNCTION @extschema@.wa_internal_queue_without_number(tenant text, number text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids bigint[];
+BEGIN
+    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+        SELECT q.message_id
+        FROM @extschema@.whatsapp_queue AS q
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+        WHERE m.tenant_id = tenant AND q.state IN ('r', 'd', 'h') AND q.phone_number_id = number
+        ORDER BY q.message_id
+        FOR UPDATE OF q) AS locked;
+    ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
+
+    UPDATE @extschema@.whatsapp_queue AS q
+        SET phone_number_id = NULL, state = 'h', hold_reason = 'no_number'
+        WHERE q.message_id = ANY (ids);
+    UPDATE @extschema@.whatsapp_messages AS m
+        SET phone_number_id = NULL
+        WHERE m.id = ANY (ids);
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_subtract(ids bigint[], without bigint[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(array_agg(i ORDER BY i), '{}') FROM unnest(ids) AS i WHERE i <> ALL (without)
+$$;
