@@ -9,7 +9,9 @@
 #ifndef WA_SHMEM_H
 #define WA_SHMEM_H
 
+#include "datatype/timestamp.h"
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
@@ -17,6 +19,7 @@
 #define WA_MAX_SENDERS_PER_DATABASE 8
 #define WA_MAX_SENDERS 64
 #define WA_WAKE_RING 1024
+#define WA_MAX_GUARDS 16
 
 typedef enum WaWakeKind
 {
@@ -57,7 +60,9 @@ typedef struct WaSenderSlot
 	uint64 generation; /* counts up with every use of the slot */
 	pid_t pid;		   /* 0 until attached */
 	Latch *latch;	   /* NULL until attached */
-	bool leave;		   /* the database wants its sender gone */
+	bool leave;		   /* the sender shall record what is on the wire, and exit */
+	bool no_extension; /* the sender found none in its database */
+	TimestampTz attached_at;
 
 	/* guarded by ring_lock; the holder does nothing but copy */
 	slock_t ring_lock;
@@ -70,11 +75,24 @@ typedef struct WaSenderSlot
 	WaSenderCounters counters;
 } WaSenderSlot;
 
+/*
+ * A database that must have no senders, because a transaction of backend pid
+ * is about to drop, rename, move or copy it.
+ */
+typedef struct WaGuard
+{
+	Oid dboid; /* InvalidOid: free */
+	pid_t pid;
+} WaGuard;
+
 typedef struct WaShared
 {
 	LWLock *lock;
-	pid_t launcher_pid;
-	Latch *launcher_latch;
+	pid_t launcher_pid;		/* 0 while there is none */
+	Latch *launcher_latch;	/* NULL while there is none */
+	uint64 launcher_wakes;	/* counts the calls of wa_shmem_wake_launcher */
+	ConditionVariable left; /* a sender has detached */
+	WaGuard guards[WA_MAX_GUARDS];
 	WaSenderSlot slots[WA_MAX_SENDERS];
 } WaShared;
 
@@ -83,9 +101,32 @@ extern WaShared *wa_shared;
 
 extern void wa_shmem_install_hooks(void);
 
-/* The sender's side. */
+/*
+ * The launcher's side.  NULL: all slots are taken.  Renew before each start of a
+ * sender: its generation keeps a late predecessor from being taken for it.
+ */
+extern WaSenderSlot *wa_shmem_slot_allocate(Oid dboid, const char *dbname, int index, int nsenders);
+extern uint64 wa_shmem_slot_renew(WaSenderSlot *slot);
+extern void wa_shmem_slot_free(WaSenderSlot *slot);
+
+/*
+ * The sender's side.  Attach before connecting to the database: NULL means that
+ * the sender is not wanted any more and must exit.  Detach in a before_shmem_exit
+ * callback.  A sender whose database lacks the extension says so and exits; it is
+ * started again when one is created.
+ */
 extern WaSenderSlot *wa_shmem_sender_attach(int slotno, uint64 generation);
 extern void wa_shmem_sender_detach(WaSenderSlot *slot, uint64 generation);
+extern void wa_shmem_sender_no_extension(WaSenderSlot *slot);
+extern bool wa_shmem_sender_must_leave(WaSenderSlot *slot);
 extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow);
+
+/* Everybody's side.  Nothing here allocates or raises. */
+extern void wa_shmem_wake_senders(Oid dboid, const WaWake *notes, int count, bool everything,
+								  bool config);
+extern void wa_shmem_wake_launcher(void);
+
+/* Makes the senders of a database leave (without waiting); how many there are. */
+extern int wa_shmem_ask_to_leave(Oid dboid);
 
 #endif
