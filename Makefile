@@ -4,6 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" whatsapp_shared
 
 MODULE_big = whatsapp_shared
 OBJS = \
+	src/args.o \
 	src/dbguard.o \
 	src/dispatch.o \
 	src/enqueue.o \
@@ -17,6 +18,9 @@ OBJS = \
 	src/launcher.o \
 	src/limiter.o \
 	src/message.o \
+	src/options.o \
+	src/plan.o \
+	src/quiet.o \
 	src/recipient.o \
 	src/recovery.o \
 	src/schema.o \

@@ -1,0 +1,66 @@
+/*
+ * enqueue.h
+ *	  Writing a message and its queue row in the caller's transaction.
+ *
+ * An entry point first reads its arguments into a zeroed WaEnqueue (while it
+ * is still its caller), and then calls, in this order:
+ *
+ *		wa_enqueue_open			become the owner of the tables
+ *		wa_enqueue_look_up		who sends; is it already there?
+ *		(build the content)
+ *		wa_enqueue_write		the rows, and the note for the sender
+ *		wa_enqueue_close
+ */
+#ifndef WA_ENQUEUE_H
+#define WA_ENQUEUE_H
+
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+#include "options.h"
+#include "recipient.h"
+
+/* Priorities from here on are sent in quiet hours, too. */
+#define WA_PRIORITY_URGENT 100
+
+typedef struct WaEnqueue
+{
+	Oid schema;
+	WaMessageOptions options;
+
+	/* as given */
+	text *tenant_id;
+	char recipient[WA_RECIPIENT_SIZE];
+	bool recipient_is_user_id;
+
+	/* looked up */
+	int64 existing_id; /* same idempotency key; 0 if none */
+	bool tenant_enabled;
+	bool opted_out_all;
+	bool opted_out_marketing;
+	text *tenant_language; /* NULL: the installation's default */
+	text *phone_number_id; /* NULL: no number yet */
+	TimestampTz due_at;	   /* scheduled_at, now, or the end of the quiet hours */
+	const char *deferred;  /* why due_at lies ahead, or NULL */
+
+	/* the content */
+	text *message_type;
+	text *template_name;
+	text *template_language;
+	Jsonb *payload;
+	bool is_marketing; /* falls under an opt-out of marketing */
+
+	/* to be restored by wa_enqueue_close */
+	Oid save_userid;
+	int save_sec_context;
+} WaEnqueue;
+
+extern void wa_enqueue_open(WaEnqueue *e, FunctionCallInfo fcinfo);
+extern void wa_enqueue_close(WaEnqueue *e);
+
+extern void wa_enqueue_recipient(WaEnqueue *e, text *recipient);
+
+extern void wa_enqueue_look_up(WaEnqueue *e);
+extern int64 wa_enqueue_write(WaEnqueue *e);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * quiet.c
+ *	  A tenant's quiet hours.
+ *
+ * They are clock times where the tenant lives, so the end is computed on the
+ * local calendar and only then made absolute: a night in which the clock
+ * changes is an hour shorter or longer, and still ends at the hour given.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "quiet.h"
+
+static Timestamp
+local_midnight(Timestamp local)
+{
+	Timestamp time = local % USECS_PER_DAY;
+
+	return local - (time < 0 ? time + USECS_PER_DAY : time);
+}
+
+bool
+wa_quiet_end(TimestampTz *when, TimeADT from, TimeADT to, const text *time_zone)
+{
+	Datum zone = time_zone != NULL ? PointerGetDatum(time_zone)
+								   : CStringGetTextDatum(pg_get_timezone_name(log_timezone));
+	Timestamp local =
+		DatumGetTimestamp(DirectFunctionCall2(timestamptz_zone, zone, TimestampTzGetDatum(*when)));
+	Timestamp midnight = local_midnight(local);
+	TimeADT time = local - midnight;
+	Timestamp end;
+
+	if (from < to)
+	{
+		if (time < from || time >= to)
+			return false;
+		end = midnight + to;
+	}
+	else
+	{
+		if (from == to || (time < from && time >= to))
+			return false;
+		end = midnight + (time >= from ? USECS_PER_DAY : 0) + to;
+	}
+	*when = DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone, TimestampGetDatum(end)));
+	return true;
+}
+
+PG_FUNCTION_INFO_V1(wa_internal_quiet_end);
+
+/*
+ * wa_internal_quiet_end(when, from, to, time_zone): the end of the quiet hours
+ * that "when" falls into; NULL if it falls into none.
+ */
+Datum
+wa_internal_quiet_end(PG_FUNCTION_ARGS)
+{
+	TimestampTz when;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	when = PG_GETARG_TIMESTAMPTZ(0);
+	if (TIMESTAMP_NOT_FINITE(when) ||
+		!wa_quiet_end(&when, PG_GETARG_TIMEADT(1), PG_GETARG_TIMEADT(2),
+					  PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3)))
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(when);
+}
