@@ -34,7 +34,8 @@ OBJS = \
 	src/upkeep.o \
 	src/wake.o \
 	src/webhook.o \
-	src/worker.o
+	src/worker.o \
+	src/workerfuncs.o
 
 DATA_built = sql/whatsapp_shared--$(EXTVERSION).sql
 SQL_FRAGMENTS = $(sort $(wildcard sql/[0-9][0-9]-*.sql))

@@ -117,19 +117,73 @@ wa_shmem_slot_allocate(Oid dboid, const char *dbname, int index, int nsenders)
 	return slot;
 }
 
+/* The caller holds the lock. */
+static bool
+is_guarded(Oid dboid)
+{
+	for (int i = 0; i < WA_MAX_GUARDS; i++)
+	{
+		if (wa_shared->guards[i].dboid == dboid)
+			return true;
+	}
+	return false;
+}
+
+bool
+wa_shmem_is_guarded(Oid dboid)
+{
+	bool guarded;
+
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	guarded = is_guarded(dboid);
+	LWLockRelease(wa_shared->lock);
+	return guarded;
+}
+
 uint64
 wa_shmem_slot_renew(WaSenderSlot *slot)
 {
-	uint64 generation;
+	uint64 generation = 0;
 
 	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
-	generation = ++slot->generation;
-	slot->pid = 0;
-	slot->latch = NULL;
-	slot->leave = false;
-	slot->no_extension = false;
+	if (!is_guarded(slot->dboid))
+	{
+		generation = ++slot->generation;
+		slot->pid = 0;
+		slot->latch = NULL;
+		slot->leave = false;
+		slot->no_extension = false;
+	}
 	LWLockRelease(wa_shared->lock);
 	return generation;
+}
+
+/* The caller holds the lock. */
+static void
+ask_to_leave(WaSenderSlot *slot)
+{
+	slot->leave = true;
+	if (slot->latch)
+		SetLatch(slot->latch);
+}
+
+void
+wa_shmem_slot_ask_to_leave(WaSenderSlot *slot)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	ask_to_leave(slot);
+	LWLockRelease(wa_shared->lock);
+}
+
+bool
+wa_shmem_slot_is_attached(WaSenderSlot *slot)
+{
+	bool attached;
+
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	attached = slot->pid != 0;
+	LWLockRelease(wa_shared->lock);
+	return attached;
 }
 
 void
@@ -186,6 +240,8 @@ wa_shmem_sender_detach(WaSenderSlot *slot, uint64 generation)
 		pg_atomic_write_u32(&slot->counters.in_flight, 0);
 		pg_atomic_write_u32(&slot->counters.connections, 0);
 	}
+	if (wa_shared->launcher_latch)
+		SetLatch(wa_shared->launcher_latch);
 	LWLockRelease(wa_shared->lock);
 	ConditionVariableBroadcast(&wa_shared->left);
 }
@@ -305,7 +361,7 @@ wa_shmem_wake_launcher(void)
 }
 
 int
-wa_shmem_ask_to_leave(Oid dboid)
+wa_shmem_ask_to_leave(Oid dboid, pid_t *pids)
 {
 	int asked = 0;
 
@@ -316,11 +372,45 @@ wa_shmem_ask_to_leave(Oid dboid)
 
 		if (!slot->in_use || slot->dboid != dboid)
 			continue;
-		slot->leave = true;
-		if (slot->latch)
-			SetLatch(slot->latch);
+		if (pids)
+			pids[asked] = slot->pid;
+		ask_to_leave(slot);
 		asked++;
 	}
 	LWLockRelease(wa_shared->lock);
 	return asked;
+}
+
+/*
+ * With every place taken the database stays unguarded: its senders may be
+ * started again too early, and the caller's statement then waits for them or
+ * fails, as it would have without us.
+ */
+void
+wa_shmem_guard(Oid dboid)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WA_MAX_GUARDS; i++)
+	{
+		WaGuard *guard = &wa_shared->guards[i];
+
+		if (OidIsValid(guard->dboid) && !(guard->dboid == dboid && guard->pid == MyProcPid))
+			continue;
+		guard->dboid = dboid;
+		guard->pid = MyProcPid;
+		break;
+	}
+	LWLockRelease(wa_shared->lock);
+}
+
+void
+wa_shmem_release_guards(void)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WA_MAX_GUARDS; i++)
+	{
+		if (wa_shared->guards[i].pid == MyProcPid)
+			wa_shared->guards[i] = (WaGuard){InvalidOid, 0};
+	}
+	LWLockRelease(wa_shared->lock);
 }

@@ -103,11 +103,15 @@ extern void wa_shmem_install_hooks(void);
 
 /*
  * The launcher's side.  NULL: all slots are taken.  Renew before each start of a
- * sender: its generation keeps a late predecessor from being taken for it.
+ * sender: its generation keeps a late predecessor from being taken for it; 0: the
+ * database is guarded, and nothing may be started.
  */
 extern WaSenderSlot *wa_shmem_slot_allocate(Oid dboid, const char *dbname, int index, int nsenders);
 extern uint64 wa_shmem_slot_renew(WaSenderSlot *slot);
 extern void wa_shmem_slot_free(WaSenderSlot *slot);
+extern void wa_shmem_slot_ask_to_leave(WaSenderSlot *slot);
+extern bool wa_shmem_slot_is_attached(WaSenderSlot *slot);
+extern bool wa_shmem_is_guarded(Oid dboid);
 
 /*
  * The sender's side.  Attach before connecting to the database: NULL means that
@@ -126,7 +130,14 @@ extern void wa_shmem_wake_senders(Oid dboid, const WaWake *notes, int count, boo
 								  bool config);
 extern void wa_shmem_wake_launcher(void);
 
-/* Makes the senders of a database leave (without waiting); how many there are. */
-extern int wa_shmem_ask_to_leave(Oid dboid);
+/*
+ * Makes the senders of a database leave, without waiting for it.  Returns how many
+ * there are, and their process ids in pids (room for WA_MAX_SENDERS) if not NULL.
+ */
+extern int wa_shmem_ask_to_leave(Oid dboid, pid_t *pids);
+
+/* Keeps senders from being started for a database, until released by this backend. */
+extern void wa_shmem_guard(Oid dboid);
+extern void wa_shmem_release_guards(void);
 
 #endif

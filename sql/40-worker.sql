@@ -1,0 +1,64 @@
+/*
+ * Between SQL and the processes: waking them, their counters, restarting them.
+ */
+
+CREATE FUNCTION @extschema@.wa_internal_wake(phone_number_id text, rank bigint) RETURNS void
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_wake';
+COMMENT ON FUNCTION @extschema@.wa_internal_wake(text, bigint) IS
+'Tells the sender at COMMIT that a queue row of this number has become ready at this rank. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_wake_due(due_at timestamptz) RETURNS void
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_wake_due';
+COMMENT ON FUNCTION @extschema@.wa_internal_wake_due(timestamptz) IS
+'Tells the sender at COMMIT that a deferred queue row becomes due then. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_config_changed() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_config_changed';
+COMMENT ON FUNCTION @extschema@.wa_internal_config_changed() IS
+'Trigger function: tells the senders at COMMIT to read tenants, numbers, assignments and pauses again. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_wake_launcher() RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_wake_launcher';
+COMMENT ON FUNCTION @extschema@.wa_internal_wake_launcher() IS
+'Makes the launcher look again at COMMIT for databases that need senders. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_credentials_present(credential text DEFAULT 'access_token')
+    RETURNS boolean
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'wa_internal_credentials_present';
+COMMENT ON FUNCTION @extschema@.wa_internal_credentials_present(text) IS
+'Whether the access_token, app_secret or webhook_verify_token is set. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_preloaded() RETURNS boolean
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_preloaded';
+COMMENT ON FUNCTION @extschema@.wa_internal_preloaded() IS
+'Whether the library was loaded when the server started, without which nothing is sent. Internal.';
+
+CREATE FUNCTION @extschema@.wa_stats(
+    OUT database name,
+    OUT sender integer,
+    OUT senders integer,
+    OUT pid integer,
+    OUT started_at timestamptz,
+    OUT requests bigint,
+    OUT accepted bigint,
+    OUT failed bigint,
+    OUT retried bigint,
+    OUT throttled bigint,
+    OUT uncertain bigint,
+    OUT cycles bigint,
+    OUT errors bigint,
+    OUT in_flight integer,
+    OUT connections integer,
+    OUT last_cycle_at timestamptz
+) RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_stats';
+COMMENT ON FUNCTION @extschema@.wa_stats() IS
+'One row for each sender of this database: its process and what it has counted since the server started or the number of senders changed.';
+
+CREATE FUNCTION @extschema@.wa_worker_restart() RETURNS integer
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_worker_restart';
+COMMENT ON FUNCTION @extschema@.wa_worker_restart() IS
+'Makes the senders of this database record what is on the wire, end and start anew. Returns how many there are.';
+
+/* When this commits, the launcher starts senders for this database if it is listed. */
+SELECT @extschema@.wa_internal_wake_launcher();
