@@ -31,6 +31,11 @@ BEGIN
                   HINT = 'Write the telephone number as people read it, such as "+34 600 00 00 01".';
     END IF;
 
+    IF number = pg_catalog.current_setting('whatsapp_shared.phone_number_id', true) THEN
+        RAISE WARNING 'phone number "%" is the default number', number
+            USING DETAIL = 'Tenants without a number of their own send from it, too.';
+    END IF;
+
     /* The lock that the foreign key will take, taken early: see wa_internal_free_number. */
     SELECT p.* INTO n FROM @extschema@.whatsapp_phone_numbers AS p
         WHERE p.phone_number_id = number FOR KEY SHARE;

@@ -29,7 +29,8 @@ BEGIN
     RETURN COALESCE((
         SELECT pg_catalog.array_agg(q.message_id)
         FROM @extschema@.whatsapp_leases AS l
-            CROSS JOIN LATERAL pg_catalog.unnest(l.message_ids, l.attempts) AS x (message_id, attempt)
+            CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(l.message_ids), pg_catalog.unnest(l.attempts))
+                AS x (message_id, attempt)
             JOIN @extschema@.whatsapp_queue AS q
                 ON q.message_id = x.message_id AND q.attempts < x.attempt
         WHERE q.message_id = ANY (ids)), '{}');
@@ -56,8 +57,9 @@ END
 $$;
 
 /*
- * Ends the hold of these rows, which the caller has locked: ready, or deferred
+ * Ends the wait of these rows, which the caller has locked: ready, or deferred
  * if they are not due yet, or held for want of a number if they have none.
+ * The due time of quiet hours is theirs, not the message's, and goes with them.
  */
 CREATE FUNCTION @extschema@.wa_internal_release_rows(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -66,21 +68,28 @@ AS $$
 BEGIN
     UPDATE @extschema@.whatsapp_queue AS q
         SET state = CASE WHEN q.phone_number_id IS NULL THEN 'h'
-                         WHEN q.state = 'h' AND q.due_at > pg_catalog.clock_timestamp() THEN 'd'
+                         WHEN d.due_at > pg_catalog.clock_timestamp() THEN 'd'
                          ELSE 'r' END,
             hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number'
-                               WHEN q.state = 'h' AND q.due_at > pg_catalog.clock_timestamp()
+                               WHEN d.due_at > pg_catalog.clock_timestamp()
                                THEN CASE q.attempts WHEN 0 THEN 'scheduled' ELSE 'retry' END
-                          END
-        WHERE q.message_id = ANY (ids);
+                          END,
+            due_at = d.due_at
+        FROM (SELECT o.message_id,
+                     CASE o.hold_reason WHEN 'quiet_hours' THEN m.scheduled_at ELSE o.due_at END AS due_at
+              FROM @extschema@.whatsapp_queue AS o
+                  JOIN @extschema@.whatsapp_messages AS m ON m.id = o.message_id
+              WHERE o.message_id = ANY (ids)) AS d
+        WHERE q.message_id = d.message_id;
     PERFORM @extschema@.wa_internal_wake_rows(ids);
 END
 $$;
 
 /*
  * Ends the holds of one reason, of everybody or of one tenant, number or
- * template (name/language), at most so many of them.  The caller loops if it
- * must not hold many locks at once.  Returns how many were released.
+ * template (name/language, or name for all its languages), at most so many of
+ * them; a caller that must not hold many locks at once loops.  Returns how
+ * many there were.
  */
 CREATE FUNCTION @extschema@.wa_internal_release_holds(
     reason text,
@@ -106,13 +115,81 @@ BEGIN
                 SELECT FROM @extschema@.whatsapp_messages AS m
                 WHERE m.id = q.message_id
                     AND (tenant IS NULL OR m.tenant_id = tenant)
-                    AND (template IS NULL OR m.template_name || '/' || m.template_language = template)))
+                    AND (template IS NULL OR template IN (m.template_name, m.template_name || '/' || m.template_language))))
         ORDER BY q.message_id
         LIMIT max_rows
         FOR UPDATE OF q) AS locked;
     PERFORM @extschema@.wa_internal_release_rows(ids);
     RETURN pg_catalog.cardinality(ids);
 END
+$$;
+
+/*
+ * For the senders: lets go what is held for a reason that has gone, at most so
+ * many rows.  A sender may hold a row by what it remembers just after somebody
+ * has lifted the reason, and thereby looked at all rows held until then; and a
+ * default number that is set later concerns messages that are already there.
+ * A tenant whose number was taken away waits for its next one instead.
+ */
+CREATE FUNCTION @extschema@.wa_internal_release_stale_holds(max_rows bigint DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fallback CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id', true), '');
+    ids bigint[];
+BEGIN
+    SELECT COALESCE(pg_catalog.array_agg(stale.message_id), '{}') INTO ids FROM (
+        SELECT q.message_id
+        FROM @extschema@.whatsapp_queue AS q
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+        WHERE q.state = 'h' AND CASE q.hold_reason
+            WHEN 'no_number' THEN EXISTS (
+                    SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                    WHERE a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL)
+                OR fallback IS NOT NULL AND NOT EXISTS (
+                    SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                    WHERE a.tenant_id = m.tenant_id)
+            WHEN 'tenant_disabled' THEN EXISTS (
+                SELECT FROM @extschema@.whatsapp_tenants AS t
+                WHERE t.tenant_id = m.tenant_id AND t.enabled)
+            WHEN 'account_paused' THEN NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_pauses AS p WHERE p.scope = 'account')
+            WHEN 'number_paused' THEN NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_pauses AS p
+                WHERE p.scope = 'number' AND p.key = q.phone_number_id)
+            WHEN 'tenant_paused' THEN NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_pauses AS p
+                WHERE p.scope = 'tenant' AND p.key = m.tenant_id)
+            WHEN 'template_paused' THEN NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_pauses AS p
+                WHERE p.scope = 'template'
+                    AND p.key IN (m.template_name, m.template_name || '/' || m.template_language))
+            END
+        ORDER BY q.message_id
+        LIMIT max_rows
+        FOR UPDATE OF q SKIP LOCKED) AS stale;
+    PERFORM @extschema@.wa_internal_set_number(n.ids, n.number)
+        FROM (SELECT pg_catalog.array_agg(q.message_id) AS ids, COALESCE(a.phone_number_id, fallback) AS number
+              FROM @extschema@.whatsapp_queue AS q
+                  JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+                  LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+                      ON a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL
+              WHERE q.message_id = ANY (ids) AND q.phone_number_id IS NULL
+              GROUP BY 2) AS n
+        WHERE n.number IS NOT NULL;
+    PERFORM @extschema@.wa_internal_release_rows(ids);
+    RETURN pg_catalog.cardinality(ids);
+END
+$$;
+
+/* Notes the number in both rows of each message; the queue rows are locked. */
+CREATE FUNCTION @extschema@.wa_internal_set_number(ids bigint[], number text) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE @extschema@.whatsapp_queue AS q SET phone_number_id = number WHERE q.message_id = ANY (ids);
+    UPDATE @extschema@.whatsapp_messages AS m SET phone_number_id = number WHERE m.id = ANY (ids)
 $$;
 
 /*
@@ -126,7 +203,7 @@ AS $$
 DECLARE
     fallback CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id', true), '');
     ids bigint[];
-    released bigint[];
+    held bigint[];
 BEGIN
     SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
         SELECT q.message_id
@@ -140,18 +217,12 @@ BEGIN
     IF fallback IS NOT NULL THEN
         ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
     END IF;
-
-    UPDATE @extschema@.whatsapp_queue AS q
-        SET phone_number_id = number
-        WHERE q.message_id = ANY (ids);
-    UPDATE @extschema@.whatsapp_messages AS m
-        SET phone_number_id = number
-        WHERE m.id = ANY (ids);
-    SELECT COALESCE(pg_catalog.array_agg(q.message_id), '{}') INTO released
+    PERFORM @extschema@.wa_internal_set_number(ids, number);
+    SELECT COALESCE(pg_catalog.array_agg(q.message_id), '{}') INTO held
         FROM @extschema@.whatsapp_queue AS q
         WHERE q.message_id = ANY (ids) AND q.state = 'h' AND q.hold_reason = 'no_number';
-    PERFORM @extschema@.wa_internal_release_rows(released);
-    PERFORM @extschema@.wa_internal_wake_rows(ids);
+    PERFORM @extschema@.wa_internal_release_rows(held);
+    PERFORM @extschema@.wa_internal_wake_rows(@extschema@.wa_internal_subtract(ids, held));
 END
 $$;
 
@@ -174,13 +245,10 @@ BEGIN
         ORDER BY q.message_id
         FOR UPDATE OF q) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
-
     UPDATE @extschema@.whatsapp_queue AS q
-        SET phone_number_id = NULL, state = 'h', hold_reason = 'no_number'
+        SET state = 'h', hold_reason = 'no_number'
         WHERE q.message_id = ANY (ids);
-    UPDATE @extschema@.whatsapp_messages AS m
-        SET phone_number_id = NULL
-        WHERE m.id = ANY (ids);
+    PERFORM @extschema@.wa_internal_set_number(ids, NULL);
 END
 $$;
 

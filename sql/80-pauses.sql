@@ -1,0 +1,186 @@
+/*
+ * Pauses: what must not be sent now, why, and until when.
+ *
+ * A pause never counts as an attempt.  It ends by its time, by wa_resume(), or
+ * (if it was set automatically) by the event that shows its cause has gone.
+ * A pause that a person has set is touched by persons only.
+ */
+
+/* The key in its stored form; raises if there is no such thing to pause. */
+CREATE FUNCTION @extschema@.wa_internal_pause_key(scope text, key text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    CASE scope
+        WHEN 'account' THEN
+            IF COALESCE(key, '') <> '' THEN
+                RAISE EXCEPTION 'the account has no key'
+                    USING ERRCODE = 'invalid_parameter_value',
+                          HINT = 'There is one account; leave the key out.';
+            END IF;
+            RETURN '';
+        WHEN 'number' THEN
+            IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.phone_number_id = key)
+               AND key IS DISTINCT FROM pg_catalog.current_setting('whatsapp_shared.phone_number_id', true) THEN
+                RAISE EXCEPTION 'phone number "%" does not exist', key
+                    USING ERRCODE = 'undefined_object',
+                          HINT = 'The key is a phone_number_id of whatsapp_phone_numbers.';
+            END IF;
+        WHEN 'tenant' THEN
+            IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = key) THEN
+                PERFORM @extschema@.wa_internal_unknown_tenant(key);
+            END IF;
+        WHEN 'template' THEN
+            IF key IS NULL OR key !~ '^[a-z0-9_]+(/[a-z]{2,3}(_[A-Z]{2})?)?$' THEN
+                RAISE EXCEPTION 'invalid template "%"', key
+                    USING ERRCODE = 'invalid_parameter_value',
+                          HINT = 'Write name/language, such as "pedido_listo/es", or the name alone for all its languages.';
+            END IF;
+        ELSE
+            RAISE EXCEPTION 'unknown scope "%"', scope
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = 'Use account, number, tenant or template.';
+    END CASE;
+    RETURN key;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_pause(
+    scope text,
+    key text DEFAULT NULL,
+    reason text DEFAULT 'paused by an operator',
+    until timestamptz DEFAULT NULL)
+RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    what CONSTANT text := @extschema@.wa_internal_pause_key(scope, key);
+BEGIN
+    IF COALESCE(reason, '') = '' THEN
+        RAISE EXCEPTION 'a pause needs a reason'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'wa_explain() shows it to whoever asks why a message waits.';
+    ELSIF until <= pg_catalog.clock_timestamp() THEN
+        RAISE EXCEPTION 'the end of a pause must lie ahead'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO @extschema@.whatsapp_pauses AS p (scope, key, reason, until)
+        VALUES (scope, what, reason, NULLIF(until, 'infinity'))
+        ON CONFLICT ON CONSTRAINT whatsapp_pauses_pkey DO UPDATE
+        SET reason = EXCLUDED.reason, until = EXCLUDED.until, detail = NULL, error_code = NULL,
+            automatic = false;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_pause(text, text, text, timestamptz) IS
+'Stops sending for the account, a number, a tenant or a template, until the given time or wa_resume(). Messages keep their place and lose no attempt.';
+
+/*
+ * A pause set by the program.  A person's pause stays as it is; an automatic
+ * one is extended, never shortened (NULL: until something lifts it).  True if
+ * it was not paused before.
+ */
+CREATE FUNCTION @extschema@.wa_internal_pause(
+    scope text,
+    key text,
+    reason text,
+    detail text,
+    error_code integer,
+    until timestamptz)
+RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    fresh boolean;
+BEGIN
+    INSERT INTO @extschema@.whatsapp_pauses AS p (scope, key, reason, detail, error_code, automatic, until)
+        VALUES (scope, COALESCE(key, ''), reason, detail, error_code, true, NULLIF(until, 'infinity'))
+        ON CONFLICT ON CONSTRAINT whatsapp_pauses_pkey DO UPDATE
+        SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, error_code = EXCLUDED.error_code,
+            until = NULLIF(GREATEST(COALESCE(p.until, 'infinity'), COALESCE(EXCLUDED.until, 'infinity')), 'infinity')
+        WHERE p.automatic
+        RETURNING p.xmax = 0 INTO fresh;
+    IF fresh THEN
+        PERFORM @extschema@.wa_internal_alert(
+            CASE WHEN scope = 'account' OR until IS NULL THEN 'error' ELSE 'warning' END,
+            'paused', scope, COALESCE(key, ''),
+            pg_catalog.format('Sending is paused for %s: %s',
+                pg_catalog.concat_ws(' ', 'the ' || scope, NULLIF(key, '')), COALESCE(detail, reason)),
+            pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+                'reason', reason, 'error_code', error_code, 'until', until)));
+    END IF;
+    RETURN COALESCE(fresh, false);
+END
+$$;
+
+/* Removes the pause if it is there, and lets go what it held. */
+CREATE FUNCTION @extschema@.wa_internal_lift_pause(scope text, key text, automatic_only boolean) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    /* Looking first: a DELETE of nothing would wake the senders for nothing. */
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS p
+                   WHERE p.scope = scope AND p.key = COALESCE(key, '')
+                       AND (p.automatic OR NOT automatic_only)) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM @extschema@.whatsapp_pauses AS p
+        WHERE p.scope = scope AND p.key = COALESCE(key, '') AND (p.automatic OR NOT automatic_only);
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM @extschema@.wa_internal_release_holds(scope || '_paused',
+        tenant => CASE scope WHEN 'tenant' THEN key END,
+        number => CASE scope WHEN 'number' THEN key END,
+        template => CASE scope WHEN 'template' THEN key END);
+    PERFORM @extschema@.wa_internal_resolve_alert('paused', scope, COALESCE(key, ''));
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_resume(scope text, key text DEFAULT NULL) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF scope NOT IN ('account', 'number', 'tenant', 'template') OR scope IS NULL THEN
+        PERFORM @extschema@.wa_internal_pause_key(scope, key);
+    END IF;
+    IF NOT @extschema@.wa_internal_lift_pause(scope, key, false) THEN
+        RAISE NOTICE '% is not paused', pg_catalog.concat_ws(' ', scope, NULLIF(key, ''));
+        RETURN false;
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_resume(text, text) IS
+'Ends a pause, whoever set it, and sends what waited for it. False: there was none.';
+
+/*
+ * For the senders: lifts the pauses whose time has come and returns when the
+ * next one ends (NULL: none has an end).
+ */
+CREATE FUNCTION @extschema@.wa_internal_resume_due() RETURNS timestamptz
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    due record;
+BEGIN
+    FOR due IN
+        SELECT p.scope, p.key FROM @extschema@.whatsapp_pauses AS p
+        WHERE p.until <= pg_catalog.clock_timestamp()
+        ORDER BY p.scope, p.key
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM @extschema@.wa_internal_lift_pause(due.scope, due.key, false);
+    END LOOP;
+    RETURN (SELECT pg_catalog.min(p.until) FROM @extschema@.whatsapp_pauses AS p);
+END
+$$;

@@ -1,0 +1,76 @@
+/*
+ * Alerts: what an operator should look at, as rows and as NOTIFY.
+ */
+
+/*
+ * Opens an alert, or counts up the open one of the same kind, scope and key.
+ * Listeners hear of new ones and of those that have become worse.
+ */
+CREATE FUNCTION @extschema@.wa_internal_alert(
+    a_severity text,
+    a_kind text,
+    a_scope text,
+    a_key text,
+    a_message text,
+    a_detail jsonb DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ranks CONSTANT text[] := '{info,warning,error}';
+    before text;
+    id bigint;
+BEGIN
+    SELECT a.severity INTO before FROM @extschema@.whatsapp_alerts AS a
+        WHERE a.kind = a_kind AND a.scope = COALESCE(a_scope, '') AND a.key = COALESCE(a_key, '')
+            AND a.resolved_at IS NULL
+        FOR UPDATE;
+    INSERT INTO @extschema@.whatsapp_alerts AS a (severity, kind, scope, key, message, detail)
+        VALUES (a_severity, a_kind, COALESCE(a_scope, ''), COALESCE(a_key, ''), a_message, a_detail)
+        ON CONFLICT (kind, scope, key) WHERE resolved_at IS NULL DO UPDATE
+        SET severity = EXCLUDED.severity, message = EXCLUDED.message, detail = EXCLUDED.detail,
+            occurrences = a.occurrences + 1, last_seen_at = EXCLUDED.last_seen_at
+        RETURNING a.alert_id INTO id;
+    IF before IS NULL
+       OR pg_catalog.array_position(ranks, a_severity) > pg_catalog.array_position(ranks, before) THEN
+        /* A payload must stay under 8000 bytes; the row has the rest. */
+        PERFORM pg_catalog.pg_notify('whatsapp_alerts', pg_catalog.json_build_object(
+            'alert_id', id, 'severity', a_severity, 'kind', a_kind,
+            'scope', a_scope, 'key', pg_catalog.left(a_key, 300),
+            'message', pg_catalog.left(a_message, 600))::text);
+    END IF;
+    RETURN id;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_resolve_alert(a_kind text, a_scope text, a_key text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE @extschema@.whatsapp_alerts AS a
+        SET resolved_at = pg_catalog.clock_timestamp()
+        WHERE a.kind = a_kind AND a.scope = COALESCE(a_scope, '') AND a.key = COALESCE(a_key, '')
+            AND a.resolved_at IS NULL;
+    RETURN FOUND;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_resolve_alert(alert_id bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE @extschema@.whatsapp_alerts AS a
+        SET resolved_at = pg_catalog.clock_timestamp()
+        WHERE a.alert_id = wa_resolve_alert.alert_id AND a.resolved_at IS NULL;
+    IF NOT FOUND AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_alerts AS a WHERE a.alert_id = wa_resolve_alert.alert_id) THEN
+        RAISE EXCEPTION 'alert % does not exist', alert_id USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_resolve_alert(bigint) IS
+'Closes an alert that has been seen to. If its cause returns, a new alert is opened. False: it was closed already.';
