@@ -5,6 +5,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" whatsapp_shared
 MODULE_big = whatsapp_shared
 OBJS = \
 	src/args.o \
+	src/claim.o \
 	src/dbguard.o \
 	src/dispatch.o \
 	src/enqueue.o \
@@ -15,6 +16,7 @@ OBJS = \
 	src/http.o \
 	src/init.o \
 	src/job.o \
+	src/jsonscan.o \
 	src/launcher.o \
 	src/limiter.o \
 	src/message.o \
@@ -26,12 +28,14 @@ OBJS = \
 	src/schema.o \
 	src/secret.o \
 	src/senderstate.o \
+	src/settle.o \
 	src/shmem.o \
 	src/signature.o \
 	src/stats.o \
 	src/store.o \
 	src/sync.o \
 	src/upkeep.o \
+	src/usage.o \
 	src/wake.o \
 	src/webhook.o \
 	src/worker.o \

@@ -1,15 +1,46 @@
 /*
  * compat.h
- *	  Differences between the versions of PostgreSQL and of libcurl that we
- *	  build with.  Every test of PG_VERSION_NUM or LIBCURL_VERSION_NUM is here.
+ *	  Every difference between the versions of PostgreSQL and of libcurl that
+ *	  we support.  No other file tests a version.
  *
- * Include it after postgres.h (and after curl/curl.h where that is used).
+ * A file that includes curl/curl.h before this one gets libcurl's part; one
+ * that includes postgres.h (or wa_c.h) gets PostgreSQL's.
  */
 #ifndef WA_COMPAT_H
 #define WA_COMPAT_H
 
+#ifdef LIBCURL_VERSION_NUM
+
+#if LIBCURL_VERSION_NUM < 0x074300
+#error "libcurl 7.67 or later is required"
+#endif
+
+/* 7.80: a callback between the connection's readiness and the request. */
+#if LIBCURL_VERSION_NUM >= 0x075000
+#define WA_CURL_HAS_PREREQ 1
+#endif
+
+/* 7.85: names instead of bits. */
+#if LIBCURL_VERSION_NUM >= 0x075500
+#define WA_CURL_SET_PROTOCOLS(easy) curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https")
+#else
+#define WA_CURL_SET_PROTOCOLS(easy)                                                                \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS))
+#endif
+
+/* 7.70: the compiled-in CA bundle can be asked for. */
+#if LIBCURL_VERSION_NUM >= 0x074600
+#define WA_CURL_HAS_DEFAULT_CA_FILE(info) ((info)->age >= CURLVERSION_SEVENTH && (info)->cainfo)
+#else
+#define WA_CURL_HAS_DEFAULT_CA_FILE(info) false
+#endif
+
+#endif /* LIBCURL_VERSION_NUM */
+
+#ifdef PG_VERSION_NUM
+
 #if PG_VERSION_NUM < 150000
-#error "whatsapp_shared needs PostgreSQL 15 or later"
+#error "PostgreSQL 15 or later is required"
 #endif
 
 /*
@@ -30,5 +61,14 @@
 #else
 #define wa_is_database_owner(dboid, role) pg_database_ownercheck((dboid), (role))
 #endif
+
+/* A set that lives as long as the process: its owner is an argument since 17. */
+#if PG_VERSION_NUM >= 170000
+#define wa_create_wait_event_set(n) CreateWaitEventSet(NULL, (n))
+#else
+#define wa_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, (n))
+#endif
+
+#endif /* PG_VERSION_NUM */
 
 #endif

@@ -1,0 +1,536 @@
+/*
+ * claim.c
+ *	  Which messages go out next.
+ *
+ * Ready numbers take turns; each may have as many as its bucket holds.  What
+ * the queue offers is then checked against everything that can stand in the
+ * way of a single message; what passes is leased and becomes a job.
+ *
+ * Messages to one recipient go one after the other.  A row whose recipient is
+ * busy is set aside in memory and claimed again by its id; a row whose
+ * recipient has used up the pair limit is deferred in the queue to the time at
+ * which its turn will be, so that memory stays bounded however many there are.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "claim.h"
+#include "graph.h"
+#include "guc.h"
+#include "http.h"
+#include "job.h"
+#include "shmem.h"
+#include "store.h"
+#include "wake.h"
+
+/* With fewer free slots than this share of the window a claim can wait a moment. */
+#define CLAIM_SHARE 4
+
+/* ... but not longer than this, while anything is on the wire. */
+#define CLAIM_INTERVAL_US 10000
+
+/* Rows set aside for busy recipients before further ones are deferred. */
+#define MAX_WAITING 10000
+
+/* How long a row is deferred for want of room among those. */
+#define CROWDED_DELAY_US 1000000
+
+static int64
+pair_interval_us(void)
+{
+	return (int64) wa_guc_pair_interval * 1000;
+}
+
+/* How far ahead of the sustained rate a burst may run. */
+static int64
+pair_tolerance_us(void)
+{
+	return pair_interval_us() * Max(0, wa_guc_pair_burst - 1);
+}
+
+/* The time of the wall clock that is this far from now on the steady one. */
+static TimestampTz
+wall_clock(int64 steady_us)
+{
+	return GetCurrentTimestamp() + (steady_us - wa_now_us());
+}
+
+/* Whether anything may be sent at all. */
+static bool
+sending_possible(WaSender *sender)
+{
+	return wa_guc_enabled && sender->has_token && sender->at_home && sender->config_loaded &&
+		   sender->account_paused_until == 0 && !sender->stopping;
+}
+
+/* While the network fails, one request at a time finds out whether it is back. */
+static int
+free_slots(WaSender *sender)
+{
+	int used = sender->n_in_flight + sender->n_finished;
+
+	if (sender->probe_at_us != 0)
+		return used == 0 ? 1 : 0;
+	return sender->window - used;
+}
+
+static bool
+number_claimable(WaNumber *number, int64 now)
+{
+	return number->mine && number->may_have_ready && number->paused_until == 0 &&
+		   wa_bucket_available(&number->bucket, now) >= 1;
+}
+
+bool
+wa_claim_due(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+	int slots = free_slots(sender);
+
+	if (!sending_possible(sender) || slots <= 0 || now < sender->probe_at_us)
+		return false;
+	if (sender->n_in_flight > 0 && slots < sender->window / CLAIM_SHARE &&
+		now - sender->last_claim_us < CLAIM_INTERVAL_US)
+		return false;
+	if (sender->n_again > 0)
+		return true;
+
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		if (number_claimable(number, now))
+		{
+			hash_seq_term(&scan);
+			return true;
+		}
+	return false;
+}
+
+/*
+ * When a number that has more to send gets its next token, in milliseconds
+ * from now; -1 if none is waiting for that.
+ */
+long
+wa_claim_wait_ms(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+	int64 earliest = PG_INT64_MAX;
+
+	if (!sending_possible(sender))
+		return -1;
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		if (number->mine && number->may_have_ready && number->paused_until == 0)
+			earliest = Min(earliest, wa_bucket_ready_at(&number->bucket, 1, now));
+	if (sender->n_again > 0)
+		earliest = now;
+	if (earliest == PG_INT64_MAX)
+		return -1;
+
+	earliest = Max(earliest, sender->probe_at_us);
+	if (free_slots(sender) <= 0)
+		return -1; /* an answer will wake us */
+	if (sender->n_in_flight > 0)
+		earliest = Max(earliest, sender->last_claim_us + CLAIM_INTERVAL_US);
+	return (long) Max(0, (earliest - now + 999) / 1000);
+}
+
+/*
+ * Shares the free slots among the numbers that have something to send.  Each
+ * gets an equal part first, and what is left over goes to whoever can use it,
+ * starting with a different number each time.
+ */
+static int
+share_slots(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chosen)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+	long n_numbers = hash_get_num_entries(sender->numbers);
+	WaNumber **ready = palloc(sizeof(WaNumber *) * Max(n_numbers, 1));
+	int n = 0;
+	int n_limits = 0;
+	int share;
+
+	*limits = palloc0(sizeof(WaClaimLimit) * Max(n_numbers, 1));
+	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		if (number_claimable(number, now))
+			ready[n++] = number;
+	if (n == 0)
+		return 0;
+
+	share = Max(1, slots / n);
+	for (int i = 0; i < n && slots > 0; i++)
+	{
+		WaClaimLimit *limit = &(*limits)[n_limits];
+
+		number = ready[(i + sender->rotation) % n];
+		number->claim_seen = 0;
+		limit->phone_number_id = number->id;
+		limit->rank = number->cursor_rank;
+		limit->message_id = number->cursor_id;
+		limit->limit = Min(Min(share, wa_bucket_available(&number->bucket, now)), slots);
+		slots -= limit->limit;
+		(*chosen)[n_limits++] = number;
+	}
+	for (int i = 0; i < n_limits && slots > 0; i++)
+	{
+		WaClaimLimit *limit = &(*limits)[i];
+		int more = Min(slots, wa_bucket_available(&(*chosen)[i]->bucket, now) - limit->limit);
+
+		limit->limit += more;
+		slots -= more;
+	}
+	sender->rotation++;
+	return n_limits;
+}
+
+/* Puts one fate on the list. */
+static WaFate *
+add_fate(WaFate *fates, int *n, const WaClaimRow *row, char state, const char *reason,
+		 TimestampTz due)
+{
+	WaFate *fate = &fates[(*n)++];
+
+	memset(fate, 0, sizeof(WaFate));
+	fate->message_id = row->message_id;
+	fate->state = state;
+	fate->status = "queued";
+	fate->reason = reason;
+	fate->phone_number_id = row->phone_number_id;
+	fate->due_at = due;
+	fate->attempts = row->attempts;
+	if (state == 'd')
+		wa_wake_due(due);
+	return fate;
+}
+
+/*
+ * Checks what concerns the message and its tenant.  Returns true if it may go;
+ * otherwise its fate has been added.
+ */
+static bool
+may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow *row,
+		  WaFate *fates, int *n_fates)
+{
+	int64 now = wa_now_us();
+
+	if (row->expires_at != 0 && row->expires_at <= GetCurrentTimestamp())
+		add_fate(fates, n_fates, row, 0, "expired_before_sending", 0)->status = "expired";
+	else if (tenant == NULL || !tenant->enabled)
+		add_fate(fates, n_fates, row, 'h', "tenant_disabled", 0);
+	else if (tenant->phone_number_id[0] != '\0' && strcmp(tenant->phone_number_id, number->id) != 0)
+	{
+		add_fate(fates, n_fates, row, 'r', NULL, 0)->phone_number_id = tenant->phone_number_id;
+		wa_wake_ready(tenant->phone_number_id, row->rank);
+	}
+	else if (tenant->phone_number_id[0] == '\0' && strcmp(wa_guc_phone_number_id, number->id) != 0)
+		add_fate(fates, n_fates, row, 'h', "no_number", 0)->phone_number_id = NULL;
+	else if (tenant->paused_until != 0)
+		add_fate(fates, n_fates, row, 'h', "tenant_paused", 0);
+	else if (row->template_name != NULL &&
+			 wa_sender_template_paused(sender, row->template_name, row->template_language))
+		add_fate(fates, n_fates, row, 'h', "template_paused", 0);
+	else if (tenant->has_rate && wa_bucket_available(&tenant->bucket, now) < 1)
+	{
+		/* One interval after the last one deferred, so that they come in order. */
+		int64 turn = Max(wa_bucket_ready_at(&tenant->bucket, 1, now),
+						 tenant->next_deferral_us + (int64) (1000000 / tenant->bucket.allowed));
+
+		tenant->next_deferral_us = turn;
+		add_fate(fates, n_fates, row, 'd', "tenant_rate", wall_clock(turn));
+	}
+	else
+		return true;
+	return false;
+}
+
+/*
+ * Checks what concerns the recipient.  Returns true if the message may go;
+ * otherwise it has been set aside or its fate has been added.
+ */
+static bool
+recipient_free(WaSender *sender, WaRecipient *recipient, const WaClaimRow *row, WaFate *fates,
+			   int *n_fates)
+{
+	int64 now = wa_now_us();
+	int64 turn =
+		recipient->whole_at_us + recipient->n_waiting * pair_interval_us() - pair_tolerance_us();
+
+	if (recipient->blocked_until_us > now)
+	{
+		add_fate(fates, n_fates, row, 'd', "recipient_order",
+				 wall_clock(recipient->blocked_until_us));
+		return false;
+	}
+	if (turn > now)
+	{
+		/* One interval after the last one deferred, so that they come in order. */
+		turn = Max(turn, recipient->next_deferral_us + pair_interval_us());
+		recipient->next_deferral_us = turn;
+		add_fate(fates, n_fates, row, 'd', "pair_rate", wall_clock(turn));
+		return false;
+	}
+	if (recipient->in_flight > 0)
+	{
+		if (sender->n_waiting >= MAX_WAITING)
+			add_fate(fates, n_fates, row, 'd', "recipient_order",
+					 wall_clock(now + CROWDED_DELAY_US));
+		else
+		{
+			WaWaiting *waiting = MemoryContextAlloc(sender->state_context, sizeof(WaWaiting));
+
+			waiting->message_id = row->message_id;
+			dlist_push_tail(&recipient->waiting, &waiting->node);
+			recipient->n_waiting++;
+			sender->n_waiting++;
+			wa_sender_track(sender, row->message_id, WA_TRACKED_WAITING);
+		}
+		return false;
+	}
+	return true;
+}
+
+/* Takes the tokens and makes the job; it is submitted when the lease is committed. */
+static WaJob *
+make_job(WaSender *sender, WaNumber *number, WaTenant *tenant, WaRecipient *recipient,
+		 const WaClaimRow *row)
+{
+	int64 now = wa_now_us();
+	size_t name_len = row->template_name ? strlen(row->template_name) : 0;
+	size_t language_len = row->template_language ? strlen(row->template_language) : 0;
+	WaJob *job = MemoryContextAllocZero(sender->state_context,
+										offsetof(WaJob, strings) + name_len + language_len + 2);
+
+	job->message_id = row->message_id;
+	job->rank = row->rank;
+	job->attempts_before = row->attempts;
+	job->attempt = row->attempts + 1;
+	job->number = number;
+	job->tenant = tenant;
+	job->recipient_key = recipient->key;
+	if (row->template_name != NULL)
+	{
+		job->template_key = job->strings;
+		memcpy(job->strings, row->template_name, name_len);
+		job->strings[name_len] = '/';
+		if (language_len > 0)
+			memcpy(job->strings + name_len + 1, row->template_language, language_len);
+	}
+
+	wa_bucket_take(&number->bucket, 1, now);
+	if (tenant->has_rate)
+		wa_bucket_take(&tenant->bucket, 1, now);
+	recipient->whole_at_us = Max(recipient->whole_at_us, now) + pair_interval_us();
+	recipient->in_flight++;
+	number->in_flight++;
+	wa_sender_track(sender, job->message_id, WA_TRACKED_IN_FLIGHT);
+	dlist_push_tail(&sender->claiming, &job->node);
+	return job;
+}
+
+/* The request of a job, built while its row is at hand. */
+static void
+build_request(WaSender *sender, WaJob *job, const WaClaimRow *row, StringInfo url, StringInfo body)
+{
+	char opaque[WA_OPAQUE_SIZE];
+	WaGraphMessage message = {0};
+	MemoryContext old;
+
+	wa_job_opaque_write(opaque, sizeof(opaque), sender->installation_id, job->message_id,
+						job->attempt);
+	message.recipient_phone = row->recipient_phone;
+	message.recipient_user_id = row->recipient_user_id;
+	message.type = row->message_type;
+	message.payload = row->payload;
+	message.context_message_id = row->context_message_id;
+	message.opaque = opaque;
+	old = MemoryContextSwitchTo(sender->cycle_context);
+	initStringInfo(url);
+	initStringInfo(body);
+	wa_graph_messages_url(url, wa_guc_graph_url, wa_guc_api_version, job->number->id);
+	wa_graph_message_body(body, &message);
+	MemoryContextSwitchTo(old);
+}
+
+static int
+compare_rows(const void *a, const void *b)
+{
+	const WaClaimRow *x = a;
+	const WaClaimRow *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return (x->message_id > y->message_id) - (x->message_id < y->message_id);
+}
+
+/* What a claim has decided, until its transaction is committed; in the cycle's context. */
+typedef struct Request
+{
+	WaJob *job;
+	StringInfoData url;
+	StringInfoData body;
+} Request;
+
+static Request *requests;
+static int n_requests;
+static WaLease *new_lease;
+
+/*
+ * One claim: reads, decides, writes the fates of what cannot go and the lease
+ * of what can.
+ */
+void
+wa_claim_run(WaSender *sender)
+{
+	WaClaimLimit *limits;
+	WaNumber **chosen;
+	WaClaimRow *rows;
+	WaFate *fates;
+	int64 *again = sender->again;
+	int n_again = sender->n_again;
+	int n_limits;
+	int n_fates = 0;
+	int slots = free_slots(sender);
+	int n;
+
+	n_again = Min(n_again, slots);
+	n_limits = share_slots(sender, slots - n_again, &limits, &chosen);
+	n = wa_store_claim(limits, n_limits, again, n_again, &rows);
+	sender->last_claim_us = wa_now_us();
+
+	/* Rows asked for by id that were not returned are gone, or somebody else's now. */
+	for (int i = 0; i < n_again; i++)
+		wa_sender_untrack(sender, again[i]);
+	sender->n_again -= n_again;
+	memmove(again, again + n_again, sizeof(int64) * sender->n_again);
+
+	qsort(rows, n, sizeof(WaClaimRow), compare_rows);
+	fates = palloc(sizeof(WaFate) * Max(n, 1));
+	requests = MemoryContextAlloc(sender->cycle_context, sizeof(Request) * Max(n, 1));
+	n_requests = 0;
+	for (int i = 0; i < n; i++)
+	{
+		WaClaimRow *row = &rows[i];
+		WaNumber *number = wa_sender_number(sender, row->phone_number_id, true);
+		WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
+		WaRecipient *recipient;
+		WaTrackedAs as;
+
+		/* Rows asked for by id lie behind the cursor; the others move it. */
+		if (row->rank > number->cursor_rank ||
+			(row->rank == number->cursor_rank && row->message_id > number->cursor_id))
+		{
+			number->cursor_rank = row->rank;
+			number->cursor_id = row->message_id;
+			number->claim_seen++;
+		}
+		if (wa_sender_is_tracked(sender, row->message_id, &as))
+			continue;
+		if (!may_leave(sender, number, tenant, row, fates, &n_fates))
+			continue;
+		recipient =
+			wa_sender_recipient(sender, wa_hash_text(row->recipient_phone ? row->recipient_phone
+																		  : row->recipient_user_id,
+													 number->key));
+		if (!recipient_free(sender, recipient, row, fates, &n_fates))
+			continue;
+		requests[n_requests].job = make_job(sender, number, tenant, recipient, row);
+		build_request(sender, requests[n_requests].job, row, &requests[n_requests].url,
+					  &requests[n_requests].body);
+		n_requests++;
+	}
+	for (int i = 0; i < n_limits; i++)
+		chosen[i]->may_have_ready = chosen[i]->claim_seen >= limits[i].limit;
+	wa_store_fates(fates, n_fates);
+
+	new_lease = NULL;
+	if (n_requests > 0)
+	{
+		int64 *ids = palloc(sizeof(int64) * n_requests);
+		int16 *attempts = palloc(sizeof(int16) * n_requests);
+
+		for (int i = 0; i < n_requests; i++)
+		{
+			ids[i] = requests[i].job->message_id;
+			attempts[i] = (int16) requests[i].job->attempt;
+		}
+		new_lease = MemoryContextAllocZero(sender->state_context, sizeof(WaLease));
+		new_lease->lease_id =
+			wa_store_lease(sender->index, (int64) sender->generation, ids, attempts, n_requests);
+		new_lease->outstanding = n_requests;
+	}
+}
+
+/* The lease is durable: the first byte may leave. */
+void
+wa_claim_committed(WaSender *sender)
+{
+	for (int i = 0; i < n_requests; i++)
+	{
+		Request *request = &requests[i];
+		WaJob *job = request->job;
+
+		dlist_delete(&job->node);
+		job->lease = new_lease;
+		job->started_us = wa_now_us();
+		job->started_at = GetCurrentTimestamp();
+		sender->n_in_flight++;
+		pg_atomic_fetch_add_u64(&sender->slot->counters.requests, 1);
+		dlist_push_tail(&sender->in_flight, &job->node);
+		if (!wa_http_submit(sender->http, request->url.data, request->body.data, request->body.len,
+							NULL, job))
+		{
+			/* Nothing was started: as certain as it gets. */
+			job->outcome.kind = WA_OUTCOME_NOT_WRITTEN;
+			job->outcome.retry_after_s = -1;
+			strlcpy(job->outcome.message, "the request could not be started",
+					sizeof(job->outcome.message));
+			job->finished_at = job->started_at;
+			dlist_delete(&job->node);
+			sender->n_in_flight--;
+			dlist_push_tail(&sender->finished, &job->node);
+			sender->n_finished++;
+		}
+	}
+	n_requests = 0;
+	new_lease = NULL;
+}
+
+/* Nothing was leased: forget the jobs, and look at everything again. */
+void
+wa_claim_aborted(WaSender *sender)
+{
+	dlist_mutable_iter iter;
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+
+	dlist_foreach_modify (iter, &sender->claiming)
+	{
+		WaJob *job = dlist_container(WaJob, node, iter.cur);
+		WaRecipient *recipient = wa_sender_recipient(sender, job->recipient_key);
+
+		recipient->in_flight--;
+		recipient->whole_at_us -= pair_interval_us();
+		job->number->in_flight--;
+		wa_sender_untrack(sender, job->message_id);
+		dlist_delete(&job->node);
+		pfree(job);
+	}
+	if (new_lease != NULL)
+		pfree(new_lease);
+	new_lease = NULL;
+	n_requests = 0;
+
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		wa_number_lower_cursor(number, PG_INT64_MIN);
+}

@@ -1,0 +1,241 @@
+/*
+ * dispatch.c
+ *	  One cycle of a sender: collect, settle, claim, submit.
+ *
+ * Settling and claiming share a transaction when both are due: that halves the
+ * commits of a busy sender.  Nothing of it waits for the network; requests are
+ * submitted after the commit and collected in a later cycle.
+ *
+ * How many requests are allowed on the wire (the window) follows the
+ * bandwidth-delay product: twice the rate of answers times the shortest answer
+ * time seen lately.  A fast peer gets few connections, a slow one as many as
+ * it takes, up to whatsapp_shared.max_in_flight.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "claim.h"
+#include "dispatch.h"
+#include "guc.h"
+#include "http.h"
+#include "secret.h"
+#include "settle.h"
+#include "shmem.h"
+#include "store.h"
+#include "sync.h"
+#include "usage.h"
+
+#define MIN_WINDOW 64
+#define WINDOW_INTERVAL_US 50000
+
+/* The shortest answer time is believed for this many intervals. */
+#define FASTEST_AGE 200
+
+/* A Graph answer is a few hundred bytes; one page of a listing some ten kB. */
+#define MAX_RESPONSE (4 * 1024 * 1024)
+
+void
+wa_dispatch_open(WaSender *sender)
+{
+	WaHttpConfig config = {0};
+
+	config.ca_file = wa_guc_ca_file[0] != '\0' ? wa_guc_ca_file : NULL;
+	config.max_in_flight = wa_guc_max_in_flight;
+	config.max_connections = wa_guc_max_connections;
+	config.connect_timeout_ms = wa_guc_connect_timeout;
+	config.request_timeout_ms = wa_guc_request_timeout;
+	config.max_response = MAX_RESPONSE;
+	sender->http = wa_http_create(&config);
+	if (sender->http == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
+				 errhint("Check whatsapp_shared.ca_file and the memory available.")));
+	sender->window = Min(MIN_WINDOW, wa_guc_max_in_flight);
+	sender->window_at_us = wa_now_us();
+	sender->secret_generation = wa_secret_generation() + 1;
+}
+
+void
+wa_dispatch_close(WaSender *sender)
+{
+	if (sender->http != NULL)
+		wa_http_destroy(sender->http);
+	sender->http = NULL;
+}
+
+/* Follows a rotated token. */
+static void
+refresh_token(WaSender *sender)
+{
+	const char *token;
+
+	if (sender->secret_generation == wa_secret_generation())
+		return;
+	sender->secret_generation = wa_secret_generation();
+	token = wa_secret_access_token();
+	sender->has_token = token != NULL && wa_http_set_token(sender->http, token);
+}
+
+static void
+adapt_window(WaSender *sender)
+{
+	int64 now = wa_now_us();
+	int64 elapsed = now - sender->window_at_us;
+	double rate;
+
+	if (elapsed < WINDOW_INTERVAL_US)
+		return;
+	rate = sender->settled_in_window * 1e6 / elapsed;
+	sender->rate_seen = Max(rate, sender->rate_seen * 0.8);
+	if (++sender->fastest_age > FASTEST_AGE)
+	{
+		sender->fastest_age = 0;
+		sender->fastest_us = sender->fastest_next_us;
+		sender->fastest_next_us = 0;
+	}
+	if (sender->fastest_us > 0)
+		sender->window = (int) Min(MIN_WINDOW + 2 * sender->rate_seen * sender->fastest_us / 1e6,
+								   wa_guc_max_in_flight);
+	sender->window = Max(1, Min(sender->window, wa_guc_max_in_flight));
+	sender->settled_in_window = 0;
+	sender->window_at_us = now;
+}
+
+/* The answer of one request; the job waits for its settlement from here on. */
+static void
+finish(WaSender *sender, WaHttpResult *result)
+{
+	WaJob *job = result->tag;
+	int64 took = result->finished_us - result->started_us;
+
+	wa_graph_reply_read(result, &job->outcome);
+	job->finished_at = GetCurrentTimestamp();
+	if (result->phase == WA_HTTP_ANSWERED && result->status < 500)
+	{
+		sender->failures_in_row = 0;
+		if (took > 0 && (sender->fastest_us == 0 || took < sender->fastest_us))
+			sender->fastest_us = took;
+		if (took > 0 && (sender->fastest_next_us == 0 || took < sender->fastest_next_us))
+			sender->fastest_next_us = took;
+	}
+	else if (job->outcome.kind != WA_OUTCOME_REFUSED)
+		sender->failures_in_row++;
+	if (result->usage[0] != '\0')
+		wa_bucket_usage(&job->number->bucket, wa_usage_percent(result->usage), result->finished_us);
+	if (result->api_version[0] != '\0' && strcmp(result->api_version, wa_guc_api_version) != 0)
+		strlcpy(sender->api_version_seen, result->api_version, sizeof(sender->api_version_seen));
+
+	dlist_delete(&job->node);
+	sender->n_in_flight--;
+	job->number->in_flight--;
+	dlist_push_tail(&sender->finished, &job->node);
+	sender->n_finished++;
+}
+
+void
+wa_dispatch_network(WaSender *sender)
+{
+	WaHttpResult *result;
+
+	refresh_token(sender);
+	wa_http_step(sender->http);
+	while ((result = wa_http_next_result(sender->http)) != NULL)
+	{
+		if (result->tag != NULL)
+			finish(sender, result);
+		else
+			wa_sync_answered(sender, result);
+		wa_http_release(sender->http, result);
+	}
+	pg_atomic_write_u32(&sender->slot->counters.in_flight, sender->n_in_flight);
+	pg_atomic_write_u32(&sender->slot->counters.connections, wa_http_connections(sender->http));
+}
+
+void
+wa_dispatch_cycle(WaSender *sender)
+{
+	bool settle = wa_settle_due(sender);
+	bool claim = wa_claim_due(sender);
+	bool slow = wa_settle_slow_due(sender);
+
+	if (!settle && !claim && !slow)
+		return;
+
+	wa_store_begin("sending WhatsApp messages");
+	if (settle)
+		wa_settle_run(sender);
+	if (slow)
+		wa_settle_mark_slow(sender);
+	if (claim)
+		wa_claim_run(sender);
+	wa_store_commit();
+
+	wa_settle_committed(sender);
+	wa_claim_committed(sender);
+	adapt_window(sender);
+	pg_atomic_fetch_add_u64(&sender->slot->counters.cycles, 1);
+	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) GetCurrentTimestamp());
+}
+
+/* The cycle's transaction has failed: what it decided never happened. */
+void
+wa_dispatch_aborted(WaSender *sender)
+{
+	wa_settle_aborted(sender);
+	wa_claim_aborted(sender);
+	pg_atomic_fetch_add_u64(&sender->slot->counters.errors, 1);
+}
+
+void
+wa_dispatch_take_wakes(WaSender *sender)
+{
+	static WaWake wakes[WA_WAKE_RING];
+	bool overflow = false;
+	int n = wa_shmem_drain_wakes(sender->slot, wakes, &overflow);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (wakes[i].kind == WA_WAKE_DUE)
+			sender->next_due = Min(sender->next_due, wakes[i].value);
+		else
+		{
+			WaNumber *number = hash_search(sender->numbers, &wakes[i].number_key, HASH_FIND, NULL);
+
+			if (number != NULL)
+				wa_number_lower_cursor(number, wakes[i].value);
+			else
+				sender->next_sweep_us = 0; /* a number never heard of: look for it */
+		}
+	}
+	if (overflow)
+		sender->next_sweep_us = 0;
+}
+
+void
+wa_dispatch_abandon(WaSender *sender)
+{
+	wa_http_abort_all(sender->http);
+	wa_dispatch_network(sender);
+}
+
+static long
+sooner(long a, long b)
+{
+	if (a < 0)
+		return b;
+	if (b < 0)
+		return a;
+	return Min(a, b);
+}
+
+long
+wa_dispatch_wait_ms(WaSender *sender)
+{
+	long wait = wa_http_timeout_ms(sender->http);
+
+	wait = sooner(wait, wa_settle_wait_ms(sender));
+	return sooner(wait, wa_claim_wait_ms(sender));
+}

@@ -1,0 +1,30 @@
+/*
+ * dispatch.h
+ *	  One cycle of a sender: collect, settle, claim, submit.
+ */
+#ifndef WA_DISPATCH_H
+#define WA_DISPATCH_H
+
+#include "senderstate.h"
+
+/* Opens, or reopens with new settings, what the requests go through. */
+extern void wa_dispatch_open(WaSender *sender);
+extern void wa_dispatch_close(WaSender *sender);
+
+/* Moves the network along and takes in what has finished. */
+extern void wa_dispatch_network(WaSender *sender);
+
+/* Settles and claims, as far as either is due, in one short transaction. */
+extern void wa_dispatch_cycle(WaSender *sender);
+extern void wa_dispatch_aborted(WaSender *sender);
+
+/* Takes in what commit hooks have noted. */
+extern void wa_dispatch_take_wakes(WaSender *sender);
+
+/* Gives up on what is on the wire; the outcomes are then to be settled. */
+extern void wa_dispatch_abandon(WaSender *sender);
+
+/* Milliseconds until there may be something to do without any event; -1: never. */
+extern long wa_dispatch_wait_ms(WaSender *sender);
+
+#endif

@@ -1,0 +1,478 @@
+/*
+ * senderstate.c
+ *	  What a sender remembers between cycles.
+ *
+ * Numbers and tenants are kept in hash tables that are refreshed in place when
+ * the configuration changes, so that cursors and buckets outlive a reload.
+ * Recipients come and go: one is forgotten as soon as forgetting it changes
+ * nothing, that is when its burst is whole and nothing of it is on the wire.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xlog.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "guc.h"
+#include "job.h"
+#include "schema.h"
+#include "senderstate.h"
+#include "shmem.h"
+#include "store.h"
+#include "wake.h"
+
+/* Below this many recipients, looking for ones to forget is not worth it. */
+#define MIN_RECIPIENTS_TO_SWEEP 1024
+
+/* How much of the newest history is read to rebuild the pair limits. */
+#define SEED_MESSAGES 20000
+
+/*
+ * Meta counts what arrives in any second.  A bucket that fills at r and holds b
+ * lets r + b through in its fullest second, so both together make the limit.
+ */
+#define RATE_SHARE 0.965
+#define BURST_SHARE 0.035
+
+#define HIGH_THROUGHPUT 1000.0
+
+int64
+wa_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+uint64
+wa_hash_text(const char *text, uint64 seed)
+{
+	return hash_bytes_extended((const unsigned char *) text, strlen(text), seed);
+}
+
+static HTAB *
+make_table(const char *name, MemoryContext context, Size entry_size, long n)
+{
+	HASHCTL ctl = {0};
+
+	ctl.keysize = sizeof(uint64);
+	ctl.entrysize = entry_size;
+	ctl.hcxt = context;
+	return hash_create(name, n, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+WaSender *
+wa_sender_create(WaSenderSlot *slot, uint64 generation, Oid schema)
+{
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "whatsapp_shared sender", ALLOCSET_DEFAULT_SIZES);
+	WaSender *sender = MemoryContextAllocZero(context, sizeof(WaSender));
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	sender->state_context = context;
+	sender->cycle_context =
+		AllocSetContextCreate(context, "whatsapp_shared cycle", ALLOCSET_DEFAULT_SIZES);
+	sender->slot = slot;
+	sender->index = slot->index;
+	sender->nsenders = slot->nsenders;
+	sender->generation = generation;
+	sender->schema = schema;
+	sender->numbers = make_table("whatsapp_shared numbers", context, sizeof(WaNumber), 256);
+	sender->tenants = make_table("whatsapp_shared tenants", context, sizeof(WaTenant), 1024);
+	sender->paused_templates =
+		make_table("whatsapp_shared paused templates", context, sizeof(WaPausedTemplate), 16);
+	sender->tracked = make_table("whatsapp_shared tracked", context, sizeof(WaTracked), 2048);
+	sender->recipients =
+		make_table("whatsapp_shared recipients", context, sizeof(WaRecipient), 4096);
+	sender->again_size = 64;
+	sender->again = palloc(sizeof(int64) * sender->again_size);
+	dlist_init(&sender->claiming);
+	dlist_init(&sender->in_flight);
+	dlist_init(&sender->finished);
+	sender->next_due = DT_NOEND;
+	sender->next_expiry = DT_NOEND;
+	MemoryContextSwitchTo(old);
+	return sender;
+}
+
+/* The number, with an empty bucket and everything still to be looked at if new. */
+WaNumber *
+wa_sender_number(WaSender *sender, const char *phone_number_id, bool create)
+{
+	uint64 key = wa_number_key(phone_number_id);
+	bool found;
+	WaNumber *number;
+
+	number = hash_search(sender->numbers, &key, create ? HASH_ENTER : HASH_FIND, &found);
+	if (number != NULL && !found)
+	{
+		memset(number, 0, sizeof(WaNumber));
+		number->key = key;
+		strlcpy(number->id, phone_number_id, sizeof(number->id));
+		number->mine = key % sender->nsenders == sender->index;
+		number->cursor_rank = PG_INT64_MIN;
+		number->may_have_ready = true;
+		wa_bucket_init(&number->bucket, wa_guc_messages_per_second * RATE_SHARE,
+					   Max(1.0, wa_guc_messages_per_second * BURST_SHARE), wa_now_us());
+	}
+	return number;
+}
+
+WaTenant *
+wa_sender_tenant(WaSender *sender, const char *tenant_id)
+{
+	uint64 key = wa_hash_text(tenant_id, 0);
+
+	return hash_search(sender->tenants, &key, HASH_FIND, NULL);
+}
+
+WaRecipient *
+wa_sender_recipient(WaSender *sender, uint64 key)
+{
+	bool found;
+	WaRecipient *recipient = hash_search(sender->recipients, &key, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		memset(recipient, 0, sizeof(WaRecipient));
+		recipient->key = key;
+		dlist_init(&recipient->waiting);
+	}
+	return recipient;
+}
+
+/* Drops every recipient that is as good as never seen. */
+void
+wa_sender_forget_recipients(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaRecipient *recipient;
+	int64 now = wa_now_us();
+
+	if (hash_get_num_entries(sender->recipients) < MIN_RECIPIENTS_TO_SWEEP)
+		return;
+	hash_seq_init(&scan, sender->recipients);
+	while ((recipient = hash_seq_search(&scan)) != NULL)
+		if (recipient->in_flight == 0 && dlist_is_empty(&recipient->waiting) &&
+			recipient->whole_at_us <= now && recipient->next_deferral_us <= now &&
+			recipient->blocked_until_us <= now)
+			hash_search(sender->recipients, &recipient->key, HASH_REMOVE, NULL);
+}
+
+static uint64
+template_key(const char *name, const char *language)
+{
+	return wa_hash_text(name, language == NULL ? 0 : wa_hash_text(language, 1));
+}
+
+/* A template may be paused in one language or, under its bare name, in all. */
+bool
+wa_sender_template_paused(WaSender *sender, const char *name, const char *language)
+{
+	uint64 exact = template_key(name, language);
+	uint64 all = template_key(name, NULL);
+
+	if (hash_get_num_entries(sender->paused_templates) == 0)
+		return false;
+	return hash_search(sender->paused_templates, &exact, HASH_FIND, NULL) != NULL ||
+		   hash_search(sender->paused_templates, &all, HASH_FIND, NULL) != NULL;
+}
+
+bool
+wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs *as)
+{
+	WaTracked *tracked = hash_search(sender->tracked, &message_id, HASH_FIND, NULL);
+
+	if (tracked != NULL)
+		*as = tracked->as;
+	return tracked != NULL;
+}
+
+void
+wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as)
+{
+	WaTracked *tracked = hash_search(sender->tracked, &message_id, HASH_ENTER, NULL);
+
+	tracked->as = as;
+}
+
+void
+wa_sender_untrack(WaSender *sender, int64 message_id)
+{
+	hash_search(sender->tracked, &message_id, HASH_REMOVE, NULL);
+}
+
+void
+wa_sender_claim_again(WaSender *sender, int64 message_id)
+{
+	if (sender->n_again == sender->again_size)
+	{
+		sender->again_size *= 2;
+		sender->again = repalloc(sender->again, sizeof(int64) * sender->again_size);
+	}
+	sender->again[sender->n_again++] = message_id;
+	wa_sender_track(sender, message_id, WA_TRACKED_AGAIN);
+}
+
+/* A row at this rank, with whatever id, has become ready. */
+void
+wa_number_lower_cursor(WaNumber *number, int64 rank)
+{
+	number->may_have_ready = true;
+	if (rank <= number->cursor_rank)
+	{
+		/* just before the first row of that rank */
+		number->cursor_rank = rank;
+		number->cursor_id = PG_INT64_MIN;
+	}
+}
+
+static double
+number_rate(double own, const char *throughput_level)
+{
+	if (own > 0)
+		return own;
+	if (throughput_level != NULL && strcmp(throughput_level, "HIGH") == 0)
+		return HIGH_THROUGHPUT;
+	return wa_guc_messages_per_second;
+}
+
+static void
+load_installation(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "SELECT installation_id, system_identifier, database_oid::bigint"
+				" FROM @extschema@.whatsapp_installation",
+		.expected = SPI_OK_SELECT};
+
+	wa_store_run(&statement, NULL, NULL);
+	sender->at_home = SPI_processed == 1 &&
+					  wa_store_int(0, 2, 0) == (int64) GetSystemIdentifier() &&
+					  wa_store_int(0, 3, 0) == (int64) MyDatabaseId;
+	if (SPI_processed == 1)
+		strlcpy(sender->installation_id, wa_store_text(0, 1), sizeof(sender->installation_id));
+}
+
+static void
+load_numbers(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "SELECT phone_number_id, COALESCE(messages_per_second, 0)::text, throughput_level"
+				" FROM @extschema@.whatsapp_phone_numbers",
+		.expected = SPI_OK_SELECT};
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+	double rate;
+
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+	{
+		number->registered = false;
+		number->paused_until = 0;
+	}
+
+	wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		number = wa_sender_number(sender, wa_store_text(i, 1), true);
+		number->registered = true;
+		rate = number_rate(atof(wa_store_text(i, 2)), wa_store_text(i, 3));
+		wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
+							  now);
+	}
+	if (wa_guc_phone_number_id[0] != '\0')
+	{
+		number = wa_sender_number(sender, wa_guc_phone_number_id, true);
+		if (!number->registered)
+		{
+			rate = number_rate(0, NULL);
+			wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
+								  now);
+			number->registered = true;
+		}
+	}
+}
+
+static void
+load_tenants(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "SELECT t.tenant_id, t.enabled, t.messages_per_second::text, a.phone_number_id"
+				" FROM @extschema@.whatsapp_tenants t"
+				" LEFT JOIN @extschema@.whatsapp_phone_assignments a"
+				" ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL",
+		.expected = SPI_OK_SELECT};
+	HASH_SEQ_STATUS scan;
+	WaTenant *tenant;
+	int64 now = wa_now_us();
+
+	hash_seq_init(&scan, sender->tenants);
+	while ((tenant = hash_seq_search(&scan)) != NULL)
+	{
+		/* Jobs point to it, so it stays; a tenant that is gone sends nothing. */
+		tenant->enabled = false;
+		tenant->paused_until = 0;
+	}
+
+	wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		uint64 key = wa_hash_text(wa_store_text(i, 1), 0);
+		const char *rate = wa_store_text(i, 3);
+		const char *number = wa_store_text(i, 4);
+		bool found;
+
+		tenant = hash_search(sender->tenants, &key, HASH_ENTER, &found);
+		if (!found)
+		{
+			memset(tenant, 0, sizeof(WaTenant));
+			tenant->key = key;
+		}
+		tenant->enabled = wa_store_int(i, 2, 1) != 0;
+		strlcpy(tenant->phone_number_id, number ? number : "", sizeof(tenant->phone_number_id));
+		if (rate == NULL)
+			tenant->has_rate = false;
+		else if (tenant->has_rate)
+			wa_bucket_set_allowed(&tenant->bucket, atof(rate), Max(1.0, atof(rate)), now);
+		else
+		{
+			wa_bucket_init(&tenant->bucket, atof(rate), Max(1.0, atof(rate)), now);
+			tenant->has_rate = true;
+		}
+	}
+}
+
+static void
+load_pauses(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "SELECT scope, key, COALESCE(until, 'infinity')"
+				" FROM @extschema@.whatsapp_pauses"
+				" WHERE until IS NULL OR until > pg_catalog.clock_timestamp()",
+		.expected = SPI_OK_SELECT};
+	HASH_SEQ_STATUS scan;
+	WaPausedTemplate *template;
+
+	hash_seq_init(&scan, sender->paused_templates);
+	while ((template = hash_seq_search(&scan)) != NULL)
+		hash_search(sender->paused_templates, &template->key, HASH_REMOVE, NULL);
+	sender->account_paused_until = 0;
+	sender->next_pause_end = DT_NOEND;
+
+	wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		const char *scope = wa_store_text(i, 1);
+		char *key = wa_store_text(i, 2);
+		TimestampTz until = wa_store_time(i, 3, DT_NOEND);
+
+		sender->next_pause_end = Min(sender->next_pause_end, until);
+		if (strcmp(scope, "account") == 0)
+			sender->account_paused_until = until;
+		else if (strcmp(scope, "number") == 0)
+		{
+			WaNumber *number = wa_sender_number(sender, key, false);
+
+			if (number != NULL)
+				number->paused_until = until;
+		}
+		else if (strcmp(scope, "tenant") == 0)
+		{
+			WaTenant *tenant = wa_sender_tenant(sender, key);
+
+			if (tenant != NULL)
+				tenant->paused_until = until;
+		}
+		else if (strcmp(scope, "template") == 0)
+		{
+			char *language = strrchr(key, '/');
+			uint64 hash;
+
+			if (language != NULL)
+				*language++ = '\0';
+			hash = template_key(key, language);
+			template = hash_search(sender->paused_templates, &hash, HASH_ENTER, NULL);
+			template->until = until;
+		}
+	}
+}
+
+void
+wa_sender_load_config(WaSender *sender)
+{
+	load_installation(sender);
+	load_numbers(sender);
+	load_tenants(sender);
+	load_pauses(sender);
+	sender->config_loaded = true;
+}
+
+/*
+ * Finds the numbers that have ready rows by skipping through the index, and
+ * lets every cursor start from the beginning.  This is what the slow sweep
+ * rests on: it covers whatever became ready without a note.
+ */
+void
+wa_sender_discover(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "WITH RECURSIVE n(number) AS ("
+				"(SELECT phone_number_id FROM @extschema@.whatsapp_queue WHERE state = 'r'"
+				" ORDER BY phone_number_id LIMIT 1)"
+				" UNION ALL"
+				" SELECT (SELECT q.phone_number_id FROM @extschema@.whatsapp_queue q"
+				" WHERE q.state = 'r' AND q.phone_number_id > n.number"
+				" ORDER BY q.phone_number_id LIMIT 1)"
+				" FROM n WHERE n.number IS NOT NULL"
+				") SELECT number FROM n WHERE number IS NOT NULL",
+		.expected = SPI_OK_SELECT};
+
+	wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		WaNumber *number = wa_sender_number(sender, wa_store_text(i, 1), true);
+
+		wa_number_lower_cursor(number, PG_INT64_MIN);
+	}
+}
+
+/* Rebuilds the pair limits from what has been accepted lately. */
+void
+wa_sender_seed_limits(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text =
+			"SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
+			" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - m.accepted_at) * 1000000)::bigint"
+			" FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
+			" WHERE m.accepted_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)"
+			" ORDER BY m.accepted_at",
+		.nargs = 2,
+		.argtypes = {INT4OID, FLOAT8OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[2];
+	int64 now = wa_now_us();
+	int64 interval = (int64) wa_guc_pair_interval * 1000;
+
+	values[0] = Int32GetDatum(SEED_MESSAGES);
+	values[1] = Float8GetDatum(wa_guc_pair_interval / 1000.0 * wa_guc_pair_burst);
+	wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		WaRecipient *recipient;
+
+		recipient = wa_sender_recipient(
+			sender, wa_hash_text(wa_store_text(i, 2), wa_number_key(wa_store_text(i, 1))));
+		recipient->whole_at_us =
+			Max(recipient->whole_at_us, now - wa_store_int(i, 3, 0)) + interval;
+	}
+}

@@ -1,0 +1,219 @@
+/*
+ * senderstate.h
+ *	  What a sender remembers between cycles: numbers with their cursors and
+ *	  buckets, tenants, pauses, recipients, and what is on the wire.
+ *
+ * All of it can be rebuilt from the tables; none of it survives the process.
+ */
+#ifndef WA_SENDERSTATE_H
+#define WA_SENDERSTATE_H
+
+#include "datatype/timestamp.h"
+#include "lib/ilist.h"
+#include "utils/hsearch.h"
+
+#include "graph_reply.h"
+#include "limiter.h"
+
+struct WaHttp;
+struct WaSenderSlot;
+
+#define WA_NUMBER_SIZE 24
+#define WA_TENANT_SIZE 128
+
+typedef struct WaNumber
+{
+	uint64 key; /* hash key: wa_number_key(id) */
+	char id[WA_NUMBER_SIZE];
+	bool mine;			 /* this sender owns it */
+	bool registered;	 /* seen in the last reload */
+	bool may_have_ready; /* the last claim did not exhaust it */
+	int64 cursor_rank;	 /* everything up to (rank, id) has been looked at */
+	int64 cursor_id;
+	WaBucket bucket;
+	TimestampTz paused_until; /* 0: not paused */
+	int claim_seen;			  /* rows the claim being made has found */
+	int in_flight;
+	int throttles; /* in a row */
+} WaNumber;
+
+typedef struct WaTenant
+{
+	uint64 key; /* hash of tenant_id */
+	bool enabled;
+	bool has_rate;
+	WaBucket bucket;					  /* its own rate, if has_rate */
+	int64 next_deferral_us;				  /* last turn given to a message over that rate */
+	TimestampTz paused_until;			  /* 0: not paused */
+	char phone_number_id[WA_NUMBER_SIZE]; /* "" if none */
+} WaTenant;
+
+/*
+ * One recipient as seen from one number.  The pair limit is kept as the
+ * virtual time at which its burst will be whole again (GCRA).
+ */
+typedef struct WaRecipient
+{
+	uint64 key;
+	int64 whole_at_us;		/* monotonic clock */
+	int64 next_deferral_us; /* last due time given to a deferred message */
+	int64 blocked_until_us; /* an earlier message to it is deferred until then */
+	int in_flight;
+	int n_waiting;
+	int throttles;		/* pair refusals in a row */
+	dlist_head waiting; /* WaWaiting: set aside until in_flight is 0 */
+} WaRecipient;
+
+/* A ready row that was read but has to wait for its recipient. */
+typedef struct WaWaiting
+{
+	dlist_node node;
+	int64 message_id;
+} WaWaiting;
+
+/* A lease of ours, until the last of its requests is settled. */
+typedef struct WaLease
+{
+	int64 lease_id;
+	int outstanding; /* requests not yet settled */
+	int settling;	 /* of these, in the settlement being written */
+} WaLease;
+
+typedef enum WaTrackedAs
+{
+	WA_TRACKED_IN_FLIGHT,
+	WA_TRACKED_WAITING, /* in its recipient's list */
+	WA_TRACKED_AGAIN	/* in the list to be claimed again by id */
+} WaTrackedAs;
+
+/* Messages that must not be claimed by the cursor, by id. */
+typedef struct WaTracked
+{
+	int64 message_id; /* hash key */
+	WaTrackedAs as;
+} WaTracked;
+
+/* A request, from its lease to its settlement. */
+typedef struct WaJob
+{
+	dlist_node node; /* claiming, in flight by start, or finished */
+	int64 message_id;
+	int64 rank;
+	int attempt;
+	int attempts_before;
+	WaNumber *number;
+	WaLease *lease;
+	uint64 recipient_key;
+	int64 started_us;
+	TimestampTz started_at;
+	TimestampTz finished_at;
+	bool marked_sending;
+	WaOutcome outcome;
+	WaTenant *tenant;
+	char *template_key; /* "name/language", or NULL; points into strings */
+	char strings[FLEXIBLE_ARRAY_MEMBER];
+} WaJob;
+
+typedef struct WaSender
+{
+	struct WaSenderSlot *slot;
+	int index;
+	int nsenders;
+	uint64 generation;
+	Oid schema;
+	char *schema_name; /* quoted */
+
+	/* memory: state lives as long as the process, cycle is reset each cycle */
+	MemoryContext state_context;
+	MemoryContext cycle_context;
+
+	/* installation */
+	char installation_id[16];
+	bool at_home; /* this data belongs to this cluster and database */
+
+	/* configuration, reloaded when config_generation changes */
+	uint64 config_generation;
+	bool config_loaded;
+	HTAB *numbers;					  /* WaNumber */
+	HTAB *tenants;					  /* WaTenant */
+	HTAB *paused_templates;			  /* WaPausedTemplate */
+	TimestampTz account_paused_until; /* 0: not paused */
+	TimestampTz next_pause_end;		  /* 0: none */
+
+	/* the wire */
+	struct WaHttp *http;
+	uint64 secret_generation;
+	bool has_token;
+	dlist_head claiming;  /* WaJob whose lease is not committed yet */
+	dlist_head in_flight; /* WaJob by started_us */
+	dlist_head finished;  /* WaJob waiting for settlement */
+	int n_in_flight;
+	int n_finished;
+	HTAB *tracked;	  /* WaTracked */
+	HTAB *recipients; /* WaRecipient */
+	int64 *again;	  /* message ids to claim again */
+	int n_again;
+	int again_size;
+	int n_waiting;
+
+	/* pacing */
+	int window; /* requests in flight allowed now */
+	int64 window_at_us;
+	uint64 settled_in_window;
+	double rate_seen;	   /* answers per second */
+	int64 fastest_us;	   /* shortest answer time lately */
+	int64 fastest_next_us; /* the same, of the current period */
+	int fastest_age;	   /* intervals this period has lasted */
+	int64 last_claim_us;
+	int rotation; /* which number goes first */
+
+	/* trouble with the network: see dispatch.c */
+	int failures_in_row; /* requests without an HTTP answer */
+	int64 probe_at_us;	 /* no claim before; 0: none */
+	bool outage_alerted;
+	char api_version_seen[16]; /* that differs from ours; "" if none */
+
+	/* upkeep */
+	TimestampTz next_due; /* earliest deferred row known; DT_NOEND: none */
+	TimestampTz next_expiry;
+	int64 next_sweep_us;
+	int64 sweep_cost_us;
+	bool stopping;
+} WaSender;
+
+typedef struct WaPausedTemplate
+{
+	uint64 key;
+	TimestampTz until;
+} WaPausedTemplate;
+
+extern WaSender *wa_sender_create(struct WaSenderSlot *slot, uint64 generation, Oid schema);
+
+/* Inside a transaction: reads numbers, tenants, assignments, pauses. */
+extern void wa_sender_load_config(WaSender *sender);
+
+/* Inside a transaction: which numbers have ready rows; all cursors start again. */
+extern void wa_sender_discover(WaSender *sender);
+
+/* Inside a transaction: pair limits as recent history has used them. */
+extern void wa_sender_seed_limits(WaSender *sender);
+
+extern WaNumber *wa_sender_number(WaSender *sender, const char *phone_number_id, bool create);
+extern WaTenant *wa_sender_tenant(WaSender *sender, const char *tenant_id);
+extern WaRecipient *wa_sender_recipient(WaSender *sender, uint64 key);
+extern void wa_sender_forget_recipients(WaSender *sender);
+extern bool wa_sender_template_paused(WaSender *sender, const char *name, const char *language);
+
+extern bool wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs *as);
+extern void wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as);
+extern void wa_sender_untrack(WaSender *sender, int64 message_id);
+
+/* The message will be claimed again by its id. */
+extern void wa_sender_claim_again(WaSender *sender, int64 message_id);
+
+extern void wa_number_lower_cursor(WaNumber *number, int64 rank);
+
+extern int64 wa_now_us(void); /* monotonic clock */
+extern uint64 wa_hash_text(const char *text, uint64 seed);
+
+#endif

@@ -1,0 +1,554 @@
+/*
+ * settle.c
+ *	  Writes down what became of the requests that are finished.
+ *
+ * The answer decides (graph_reply.c, error_class.c); this file turns it into
+ * rows: acceptance, another attempt, the end, or doubt.  Settling comes before
+ * claiming: what has left us is worth more than what has not.
+ *
+ * Throttling and pauses are not the message's fault and do not count as
+ * attempts; nor does a network that is down.
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "executor/spi.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "guc.h"
+#include "job.h"
+#include "settle.h"
+#include "shmem.h"
+#include "store.h"
+#include "wake.h"
+
+/* Settle when this share of the window is finished ... */
+#define SETTLE_SHARE 4
+
+/* ... or the oldest has waited this long. */
+#define SETTLE_DELAY_US 4000
+
+/* A request out for longer than this shows as "sending". */
+#define SLOW_US 250000
+
+/* A throttle longer than this becomes a pause that people can see. */
+#define LONG_THROTTLE_S 120
+
+/* This many requests in a row without an HTTP answer: the network is down. */
+#define OUTAGE_FAILURES 5
+#define OUTAGE_DELAY_US INT64_C(500000)
+#define OUTAGE_MAX_DELAY_US INT64_C(30000000)
+
+bool
+wa_settle_due(WaSender *sender)
+{
+	WaJob *oldest;
+
+	if (sender->n_finished == 0)
+		return false;
+	if (sender->n_in_flight == 0 || sender->stopping ||
+		sender->n_finished >= sender->window / SETTLE_SHARE)
+		return true;
+	oldest = dlist_head_element(WaJob, node, &sender->finished);
+	return GetCurrentTimestamp() - oldest->finished_at >= SETTLE_DELAY_US;
+}
+
+long
+wa_settle_wait_ms(WaSender *sender)
+{
+	WaJob *oldest;
+	int64 wait_us = -1;
+
+	if (sender->n_finished > 0)
+	{
+		oldest = dlist_head_element(WaJob, node, &sender->finished);
+		wait_us = Max(0, SETTLE_DELAY_US - (GetCurrentTimestamp() - oldest->finished_at));
+	}
+	else if (!dlist_is_empty(&sender->in_flight))
+	{
+		/* The oldest that does not show as sending yet; later ones are younger. */
+		dlist_iter iter;
+
+		dlist_foreach (iter, &sender->in_flight)
+		{
+			WaJob *job = dlist_container(WaJob, node, iter.cur);
+
+			if (!job->marked_sending)
+			{
+				wait_us = Max(0, SLOW_US - (wa_now_us() - job->started_us));
+				break;
+			}
+		}
+	}
+	return wait_us < 0 ? -1 : (long) ((wait_us + 999) / 1000);
+}
+
+bool
+wa_settle_slow_due(WaSender *sender)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &sender->in_flight)
+	{
+		WaJob *job = dlist_container(WaJob, node, iter.cur);
+
+		if (!job->marked_sending)
+			return wa_now_us() - job->started_us >= SLOW_US;
+	}
+	return false;
+}
+
+/* A hint for people only: if the transaction fails, nobody is told again. */
+void
+wa_settle_mark_slow(WaSender *sender)
+{
+	int64 *ids = palloc(sizeof(int64) * (sender->n_in_flight + 1));
+	int16 *attempts = palloc(sizeof(int16) * (sender->n_in_flight + 1));
+	int64 now = wa_now_us();
+	dlist_iter iter;
+	int n = 0;
+
+	dlist_foreach (iter, &sender->in_flight)
+	{
+		WaJob *job = dlist_container(WaJob, node, iter.cur);
+
+		if (now - job->started_us < SLOW_US)
+			break;
+		if (job->marked_sending)
+			continue;
+		job->marked_sending = true;
+		ids[n] = job->message_id;
+		attempts[n++] = (int16) job->attempt;
+	}
+	wa_store_mark_sending(ids, attempts, n);
+}
+
+/* ---- calls of the extension's own SQL functions -------------------------- */
+
+static void
+pause_scope(const char *scope, const char *key, const WaOutcome *outcome, int seconds)
+{
+	static WaStatement statement = {
+		.text = "SELECT @extschema@.wa_internal_pause($1, $2, $3, $4, $5,"
+				" CASE WHEN $6 > 0 THEN pg_catalog.clock_timestamp()"
+				" + pg_catalog.make_interval(secs => $6) END)",
+		.nargs = 6,
+		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[6];
+
+	values[0] = CStringGetTextDatum(scope);
+	values[1] = CStringGetTextDatum(key);
+	values[2] = CStringGetTextDatum(outcome->error->title);
+	values[3] = CStringGetTextDatum(outcome->message);
+	values[4] = Int32GetDatum(outcome->code);
+	values[5] = Int32GetDatum(seconds);
+	wa_store_run(&statement, values, NULL);
+}
+
+static void
+opt_out(int64 message_id)
+{
+	static WaStatement statement = {
+		.text = "SELECT @extschema@.wa_opt_out(m.tenant_id,"
+				" COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing')"
+				" FROM @extschema@.whatsapp_messages m WHERE m.id = $1",
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[1] = {Int64GetDatum(message_id)};
+
+	wa_store_run(&statement, values, NULL);
+}
+
+static void
+outage_alert(const char *message)
+{
+	static WaStatement statement = {
+		.text = "SELECT @extschema@.wa_internal_alert('error', 'network', 'account', '', $1, NULL)",
+		.nargs = 1,
+		.argtypes = {TEXTOID},
+		.expected = SPI_OK_SELECT};
+	Datum values[1] = {CStringGetTextDatum(message)};
+
+	wa_store_run(&statement, values, NULL);
+}
+
+static void
+outage_over(void)
+{
+	static WaStatement statement = {
+		.text = "SELECT @extschema@.wa_internal_resolve_alert('network', 'account', '')",
+		.expected = SPI_OK_SELECT};
+
+	wa_store_run(&statement, NULL, NULL);
+}
+
+/* ---- from outcome to fate ------------------------------------------------ */
+
+static TimestampTz
+after_ms(int64 ms)
+{
+	return GetCurrentTimestamp() + ms * 1000;
+}
+
+/* The number the message goes by from now on: its tenant's, or the default. */
+static const char *
+number_of(const WaJob *job)
+{
+	return job->tenant->phone_number_id[0] != '\0' ? job->tenant->phone_number_id : job->number->id;
+}
+
+/* Deferred, with the attempt counted or not. */
+static void
+defer(WaJob *job, WaFate *fate, const char *reason, int64 ms, bool counted)
+{
+	fate->state = 'd';
+	fate->reason = reason;
+	fate->due_at = after_ms(ms);
+	fate->attempts = counted ? job->attempt : job->attempts_before;
+	wa_wake_due(fate->due_at);
+}
+
+/* Ready again as if it had never been tried: what refused it stops the claims. */
+static void
+put_back(WaJob *job, WaFate *fate)
+{
+	fate->state = 'r';
+	fate->reason = NULL;
+	fate->attempts = job->attempts_before;
+}
+
+static TimestampTz
+pause_end(const WaErrorCode *error)
+{
+	return error->pause_seconds > 0 ? after_ms((int64) error->pause_seconds * 1000) : DT_NOEND;
+}
+
+/* The first of many refusals writes the pause down; memory stops the claims at once. */
+static void
+pause_number(WaJob *job, TimestampTz until)
+{
+	if (job->number->paused_until == 0)
+		pause_scope("number", job->number->id, &job->outcome, job->outcome.error->pause_seconds);
+	job->number->paused_until = until;
+}
+
+static void
+refused(WaSender *sender, WaJob *job, WaFate *fate)
+{
+	const WaOutcome *outcome = &job->outcome;
+	const WaErrorCode *error = outcome->error;
+	int max = error->max_retries > 0 ? error->max_retries + 1 : wa_guc_max_attempts;
+	int64 wait_ms = (int64) Max(Max(error->pause_seconds, outcome->retry_after_s), 1) * 1000;
+	int64 now = wa_now_us();
+	WaRecipient *recipient;
+
+	fate->outcome = wa_error_class_name(error->error_class);
+	switch (error->error_class)
+	{
+		case WA_CLASS_RETRY:
+			if (job->attempt < max)
+			{
+				int64 backoff =
+					wa_job_backoff_ms(job->attempt, wa_guc_retry_delay, wa_guc_retry_max_delay,
+									  pg_prng_uint32(&pg_global_prng_state));
+
+				defer(job, fate, "retry",
+					  Max(backoff,
+						  error->pause_seconds > 0 || outcome->retry_after_s > 0 ? wait_ms : 0),
+					  true);
+				return;
+			}
+			break; /* the attempts are used up: it fails */
+
+		case WA_CLASS_THROTTLE_NUMBER:
+			if (error->pause_seconds > LONG_THROTTLE_S)
+			{
+				pause_number(job, after_ms(wait_ms));
+				put_back(job, fate);
+			}
+			else
+			{
+				wa_bucket_throttled(&job->number->bucket, wait_ms * 1000, now);
+				defer(job, fate, "number_rate", wait_ms, false);
+			}
+			return;
+
+		case WA_CLASS_THROTTLE_PAIR:
+			recipient = wa_sender_recipient(sender, job->recipient_key);
+			defer(job, fate, "pair_rate", Max(wa_job_pair_backoff_ms(recipient->throttles), 1000),
+				  false);
+			return;
+
+		case WA_CLASS_PAUSE_ACCOUNT_SHORT:
+		case WA_CLASS_PAUSE_ACCOUNT:
+			if (sender->account_paused_until == 0)
+				pause_scope("account", "", outcome, error->pause_seconds);
+			sender->account_paused_until = pause_end(error);
+			put_back(job, fate);
+			return;
+
+		case WA_CLASS_PAUSE_NUMBER:
+			pause_number(job, pause_end(error));
+			put_back(job, fate);
+			return;
+
+		case WA_CLASS_PAUSE_TEMPLATE:
+			if (job->template_key == NULL)
+				break;
+			pause_scope("template", job->template_key, outcome, error->pause_seconds);
+			put_back(job, fate);
+			fate->state = 'h';
+			fate->reason = "template_paused";
+			return;
+
+		case WA_CLASS_PERMANENT:
+		case WA_CLASS_NOT_APPLICABLE:
+			break;
+	}
+
+	fate->state = 0;
+	fate->status = "failed";
+	fate->attempts = job->attempt;
+	if (error->opts_out)
+		opt_out(job->message_id);
+}
+
+/* The fate of a request that was not accepted. */
+static void
+decide(WaSender *sender, WaJob *job, WaFate *fate)
+{
+	const WaOutcome *outcome = &job->outcome;
+
+	memset(fate, 0, sizeof(WaFate));
+	fate->message_id = job->message_id;
+	fate->status = "queued";
+	fate->phone_number_id = number_of(job);
+	fate->failed_attempt = true;
+	fate->attempt = job->attempt;
+	fate->started_at = job->started_at;
+	fate->http_status = outcome->http_status;
+	fate->code = outcome->code;
+	fate->message = outcome->message;
+	fate->fbtrace_id = outcome->fbtrace_id;
+
+	switch (outcome->kind)
+	{
+		case WA_OUTCOME_REFUSED:
+			refused(sender, job, fate);
+			break;
+		case WA_OUTCOME_NOT_WRITTEN:
+			fate->outcome = "not_sent";
+			defer(job, fate, "network",
+				  wa_job_backoff_ms(Min(sender->failures_in_row, 8) + 1, wa_guc_retry_delay,
+									Min(wa_guc_retry_max_delay, 30000),
+									pg_prng_uint32(&pg_global_prng_state)),
+				  false);
+			break;
+		case WA_OUTCOME_UNCERTAIN:
+			fate->outcome = "uncertain";
+			fate->state = 'u';
+			fate->status = "uncertain";
+			fate->reason = "uncertain";
+			fate->attempts = job->attempt;
+			fate->due_at = after_ms(wa_guc_uncertain_grace);
+			wa_wake_due(fate->due_at);
+			break;
+		case WA_OUTCOME_ACCEPTED:
+			elog(ERROR, "an accepted message has no other fate");
+	}
+}
+
+/* ---- one settlement ------------------------------------------------------ */
+
+/* What is being settled, until its transaction is committed; cycle's context. */
+static WaJob **settling;
+static WaFate *settling_fates; /* of those not accepted; state of the others is 'a' */
+static int n_settling;
+
+/*
+ * Counts each lease's requests in this settlement.  A lease goes when its last
+ * request is settled.
+ */
+static int
+finished_leases(int64 *locked, int *n_locked, int64 *done)
+{
+	int n_done = 0;
+
+	*n_locked = 0;
+	for (int i = 0; i < n_settling; i++)
+	{
+		WaLease *lease = settling[i]->lease;
+
+		if (lease->settling++ == 0)
+			locked[(*n_locked)++] = lease->lease_id;
+		if (lease->settling == lease->outstanding)
+			done[n_done++] = lease->lease_id;
+	}
+	return n_done;
+}
+
+void
+wa_settle_run(WaSender *sender)
+{
+	int max = sender->n_finished;
+	WaAccepted *accepted = palloc0(sizeof(WaAccepted) * max);
+	WaFate *fates = palloc0(sizeof(WaFate) * max);
+	int64 *locked = palloc(sizeof(int64) * max);
+	int64 *done = palloc(sizeof(int64) * max);
+	int n_accepted = 0;
+	int n_fates = 0;
+	int n_locked;
+	int n_done;
+	dlist_iter iter;
+
+	settling = MemoryContextAlloc(sender->cycle_context, sizeof(WaJob *) * max);
+	settling_fates = MemoryContextAllocZero(sender->cycle_context, sizeof(WaFate) * max);
+	n_settling = 0;
+	dlist_foreach (iter, &sender->finished)
+		settling[n_settling++] = dlist_container(WaJob, node, iter.cur);
+
+	/*
+	 * The fence: our leases are still there, so nobody has settled these
+	 * requests in our place.
+	 */
+	n_done = finished_leases(locked, &n_locked, done);
+	if (wa_store_lock_leases(locked, n_locked) != n_locked)
+		ereport(FATAL, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("another sender has taken over the requests of this one"),
+						errdetail("A lease of sender %d is no longer there.", sender->index)));
+
+	for (int i = 0; i < n_settling; i++)
+	{
+		WaJob *job = settling[i];
+
+		if (job->outcome.kind == WA_OUTCOME_ACCEPTED)
+		{
+			WaAccepted *a = &accepted[n_accepted++];
+
+			a->message_id = job->message_id;
+			a->attempt = job->attempt;
+			a->phone_number_id = job->number->id;
+			a->wamid = job->outcome.wamid;
+			a->wa_id = job->outcome.wa_id;
+			a->user_id = job->outcome.user_id;
+			a->message_status = job->outcome.message_status;
+			a->at = job->finished_at;
+			settling_fates[i].state = 'a';
+		}
+		else
+		{
+			decide(sender, job, &settling_fates[i]);
+			fates[n_fates++] = settling_fates[i];
+		}
+	}
+	wa_store_accept(accepted, n_accepted);
+	wa_store_fates(fates, n_fates);
+	wa_store_drop_leases(done, n_done);
+
+	if (sender->failures_in_row >= OUTAGE_FAILURES && !sender->outage_alerted && n_fates > 0)
+		outage_alert(fates[n_fates - 1].message);
+	else if (sender->failures_in_row == 0 && sender->outage_alerted)
+		outage_over();
+}
+
+void
+wa_settle_aborted(WaSender *sender)
+{
+	for (int i = 0; i < n_settling; i++)
+		settling[i]->lease->settling = 0;
+	n_settling = 0;
+}
+
+/* The next message to this recipient may go; or all must wait with the deferred one. */
+static void
+release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
+{
+	WaRecipient *recipient = wa_sender_recipient(sender, job->recipient_key);
+	bool deferred = fate->state == 'd';
+
+	recipient->in_flight--;
+	if (job->outcome.kind == WA_OUTCOME_REFUSED &&
+		job->outcome.error->error_class == WA_CLASS_THROTTLE_PAIR)
+		recipient->throttles++;
+	else if (job->outcome.kind == WA_OUTCOME_ACCEPTED)
+		recipient->throttles = 0;
+
+	if (deferred)
+		recipient->blocked_until_us =
+			Max(recipient->blocked_until_us, wa_now_us() + (fate->due_at - GetCurrentTimestamp()));
+	if (fate->state != 'a' && fate->state != 'u')
+		recipient->whole_at_us -= (int64) wa_guc_pair_interval * 1000;
+
+	while (recipient->n_waiting > 0 && (deferred || recipient->in_flight == 0))
+	{
+		WaWaiting *waiting =
+			dlist_container(WaWaiting, node, dlist_pop_head_node(&recipient->waiting));
+
+		recipient->n_waiting--;
+		sender->n_waiting--;
+		wa_sender_claim_again(sender, waiting->message_id);
+		pfree(waiting);
+		if (!deferred)
+			break;
+	}
+}
+
+static void
+count(WaSender *sender, const WaJob *job, const WaFate *fate)
+{
+	WaSenderCounters *counters = &sender->slot->counters;
+
+	if (fate->state == 'a')
+		pg_atomic_fetch_add_u64(&counters->accepted, 1);
+	else if (fate->state == 'u')
+		pg_atomic_fetch_add_u64(&counters->uncertain, 1);
+	else if (fate->state == 0)
+		pg_atomic_fetch_add_u64(&counters->failed, 1);
+	else if (fate->attempts == job->attempt)
+		pg_atomic_fetch_add_u64(&counters->retried, 1);
+	else
+		pg_atomic_fetch_add_u64(&counters->throttled, 1);
+}
+
+void
+wa_settle_committed(WaSender *sender)
+{
+	for (int i = 0; i < n_settling; i++)
+	{
+		WaJob *job = settling[i];
+		WaFate *fate = &settling_fates[i];
+		WaLease *lease = job->lease;
+
+		count(sender, job, fate);
+		release_recipient(sender, job, fate);
+		wa_sender_untrack(sender, job->message_id);
+		if (fate->state == 'r')
+			wa_number_lower_cursor(job->number, job->rank);
+		lease->settling--;
+		if (--lease->outstanding == 0)
+			pfree(lease);
+		dlist_delete(&job->node);
+		sender->n_finished--;
+		pfree(job);
+	}
+	sender->settled_in_window += n_settling;
+	n_settling = 0;
+
+	if (sender->failures_in_row >= OUTAGE_FAILURES)
+	{
+		int doublings = Min(sender->failures_in_row - OUTAGE_FAILURES, 6);
+
+		sender->outage_alerted = true;
+		sender->probe_at_us = wa_now_us() + Min(OUTAGE_DELAY_US << doublings, OUTAGE_MAX_DELAY_US);
+	}
+	else if (sender->failures_in_row == 0)
+	{
+		sender->outage_alerted = false;
+		sender->probe_at_us = 0;
+	}
+}

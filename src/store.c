@@ -1,0 +1,650 @@
+/*
+ * store.c
+ *	  Every SQL statement a sender runs on the hot path.
+ *
+ * Statements take arrays and work on whole batches: one claim, one lease and
+ * one settlement cost the same number of statements for one message as for a
+ * thousand.  All of them are prepared once and run with a generic plan; the
+ * sender turns the planner's other join methods off for its session, because
+ * every one of these statements wants index look-ups whatever the statistics
+ * of a queue that is empty or full by the minute may say.
+ *
+ * Lock order is the one of src/README.md: queue row, then message row.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "store.h"
+
+static char *store_schema;
+
+/* The context that was current before wa_store_begin. */
+static MemoryContext caller_context;
+
+/*
+ * The claim.  The first branch resumes each number's ready rows after its
+ * cursor; the second re-reads rows that were set aside because their recipient
+ * was busy.  FOR UPDATE is held until the lease is committed, so that a
+ * cancellation sees either no claim or the lease.
+ */
+static WaStatement claim_statement = {
+	.text = "WITH picked AS MATERIALIZED ("
+			"SELECT q.message_id, q.rank, q.due_at, q.expires_at, q.attempts, q.phone_number_id"
+			" FROM pg_catalog.unnest($1, $2, $3, $4) AS n(number, rank, id, lim)"
+			" CROSS JOIN LATERAL ("
+			"SELECT c.message_id, c.rank, c.due_at, c.expires_at, c.attempts, c.phone_number_id"
+			" FROM @extschema@.whatsapp_queue c"
+			" WHERE c.phone_number_id = n.number AND c.state = 'r'"
+			" AND (c.rank, c.message_id) > (n.rank, n.id)"
+			" ORDER BY c.rank, c.message_id LIMIT n.lim FOR UPDATE SKIP LOCKED) q"
+			"), again AS MATERIALIZED ("
+			"SELECT c.message_id, c.rank, c.due_at, c.expires_at, c.attempts, c.phone_number_id"
+			" FROM @extschema@.whatsapp_queue c"
+			" WHERE c.message_id = ANY ($5) AND c.state = 'r' FOR UPDATE SKIP LOCKED"
+			"), p AS (SELECT * FROM again UNION ALL SELECT * FROM picked)"
+			" SELECT p.message_id, p.rank, p.due_at, p.expires_at, p.attempts, p.phone_number_id,"
+			" m.tenant_id, m.recipient_phone, m.recipient_user_id, m.message_type, m.template_name,"
+			" m.template_language, m.payload::text, m.context_message_id, m.on_uncertain"
+			" FROM p JOIN @extschema@.whatsapp_messages m ON m.id = p.message_id",
+	.nargs = 5,
+	.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID},
+	.expected = SPI_OK_SELECT};
+
+static WaStatement lease_statement = {
+	.text = "INSERT INTO @extschema@.whatsapp_leases"
+			" (sender, pid, generation, message_ids, attempts)"
+			" VALUES ($1, $2, $3, $4, $5) RETURNING lease_id",
+	.nargs = 5,
+	.argtypes = {INT2OID, INT4OID, INT8OID, INT8ARRAYOID, INT2ARRAYOID},
+	.expected = SPI_OK_INSERT_RETURNING};
+
+static WaStatement lock_leases_statement = {.text =
+												"SELECT lease_id FROM @extschema@.whatsapp_leases"
+												" WHERE lease_id = ANY ($1) FOR UPDATE",
+											.nargs = 1,
+											.argtypes = {INT8ARRAYOID},
+											.expected = SPI_OK_SELECT};
+
+static WaStatement drop_leases_statement = {
+	.text = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_DELETE};
+
+static WaStatement dequeue_statement = {
+	.text = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_DELETE};
+
+/*
+ * Acceptance.  A webhook may have been faster: what it wrote is never taken
+ * back, only completed.
+ */
+static WaStatement accept_statement = {
+	.text = "UPDATE @extschema@.whatsapp_messages m SET"
+			" status = CASE WHEN m.status IN ('queued', 'sending', 'uncertain') THEN 'accepted'"
+			" ELSE m.status END,"
+			" status_reason = NULLIF(NULLIF(v.message_status, 'accepted'), ''),"
+			" whatsapp_message_id = COALESCE(m.whatsapp_message_id, v.wamid),"
+			" accepted_at = COALESCE(m.accepted_at, v.at),"
+			" attempts = GREATEST(m.attempts, v.attempt),"
+			" phone_number_id = v.number,"
+			" recipient_wa_id = COALESCE(m.recipient_wa_id, NULLIF(v.wa_id, '')),"
+			" recipient_user_id = COALESCE(m.recipient_user_id, NULLIF(v.user_id, '')),"
+			" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"
+			" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"
+			" finished_at = COALESCE(m.finished_at, v.at)"
+			" FROM pg_catalog.unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+			" AS v(id, attempt, number, wamid, wa_id, user_id, message_status, at)"
+			" WHERE m.id = v.id",
+	.nargs = 8,
+	.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+				 TEXTARRAYOID, TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+static WaStatement wamids_statement = {
+	.text = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
+			" SELECT v.wamid, v.id FROM pg_catalog.unnest($1, $2) AS v(wamid, id)",
+	.nargs = 2,
+	.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
+	.expected = SPI_OK_INSERT};
+
+/*
+ * A row that stays in the queue.  rank moves with the due time, so that rows
+ * deferred to the same moment keep their order among themselves.
+ */
+static WaStatement requeue_statement = {
+	.text =
+		"UPDATE @extschema@.whatsapp_queue q SET"
+		" state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
+		" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at),"
+		" rank = q.rank + CASE WHEN pg_catalog.isfinite(v.due) AND pg_catalog.isfinite(q.due_at)"
+		" THEN (EXTRACT(epoch FROM v.due - q.due_at) * 1000000)::bigint ELSE 0 END"
+		" FROM pg_catalog.unnest($1, $2, $3, $4, $5, $6)"
+		" AS v(id, state, reason, attempts, number, due)"
+		" WHERE q.message_id = v.id",
+	.nargs = 6,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
+				 TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+/*
+ * The message of any fate but acceptance, unless a webhook, or a person, has
+ * decided meanwhile.
+ */
+static WaStatement fate_statement = {
+	.text = "UPDATE @extschema@.whatsapp_messages m SET"
+			" status = v.status, attempts = GREATEST(m.attempts, v.attempts),"
+			" status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
+			" phone_number_id = v.number,"
+			" error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"
+			" error_message = CASE WHEN v.code <> 0 THEN v.message ELSE m.error_message END,"
+			" failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
+			" ELSE m.failed_at END,"
+			" finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
+			" FROM pg_catalog.unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+			" AS v(id, status, attempts, reason, number, code, message, finished)"
+			" WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
+	.nargs = 8,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+				 TEXTARRAYOID, BOOLARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+static WaStatement attempts_statement = {
+	.text = "INSERT INTO @extschema@.whatsapp_attempts"
+			" (message_id, attempt, phone_number_id, outcome, http_status, error_code,"
+			" error_message, fbtrace_id, started_at)"
+			" SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
+			" v.message, NULLIF(v.trace, ''), v.started"
+			" FROM pg_catalog.unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+			" AS v(id, attempt, number, outcome, http, code, message, trace, started)",
+	.nargs = 9,
+	.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+				 TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_INSERT};
+
+static WaStatement sending_statement = {
+	.text = "UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = v.attempt"
+			" FROM pg_catalog.unnest($1, $2) AS v(id, attempt)"
+			" WHERE m.id = v.id AND m.status = 'queued'",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+/* schema: the extension's, quoted; statements are prepared when first used. */
+void
+wa_store_init(const char *schema)
+{
+	store_schema = MemoryContextStrdup(TopMemoryContext, schema);
+}
+
+/* Starts a short transaction; activity is fixed text for pg_stat_activity. */
+void
+wa_store_begin(const char *activity)
+{
+	caller_context = CurrentMemoryContext;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+/* Ends it, and goes back to the caller's memory context. */
+void
+wa_store_commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	MemoryContextSwitchTo(caller_context);
+}
+
+/* The statement's text with the schema put in; palloc'd. */
+static char *
+qualified(const char *text)
+{
+	static const char mark[] = "@extschema@";
+	StringInfoData out;
+	const char *at;
+
+	initStringInfo(&out);
+	while ((at = strstr(text, mark)) != NULL)
+	{
+		appendBinaryStringInfo(&out, text, at - text);
+		appendStringInfoString(&out, store_schema);
+		text = at + sizeof(mark) - 1;
+	}
+	appendStringInfoString(&out, text);
+	return out.data;
+}
+
+void
+wa_store_run(WaStatement *statement, Datum *values, const char *nulls)
+{
+	int result;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr plan =
+			SPI_prepare(qualified(statement->text), statement->nargs, statement->argtypes);
+
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+
+	/* SPI takes a new snapshot for each statement, as READ COMMITTED wants. */
+	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	if (result != statement->expected)
+		elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(result));
+}
+
+char *
+wa_store_text(int row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+int64
+wa_store_int(int row, int column, int64 if_null)
+{
+	bool isnull;
+	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+
+	if (isnull)
+		return if_null;
+	switch (SPI_gettypeid(SPI_tuptable->tupdesc, column))
+	{
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return DatumGetInt64(value);
+		case BOOLOID:
+			return DatumGetBool(value);
+		default:
+			elog(ERROR, "column %d is not an integer", column);
+	}
+	return 0; /* not reached */
+}
+
+TimestampTz
+wa_store_time(int row, int column, TimestampTz if_null)
+{
+	bool isnull;
+	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? if_null : DatumGetTimestampTz(value);
+}
+
+/*
+ * Like wa_store_text, for columns known to be of type text: without a look-up
+ * of the type's output function.
+ */
+static char *
+text_column(int row, int column)
+{
+	bool isnull;
+	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+Datum
+wa_store_int8_array(const int64 *values, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		datums[i] = Int64GetDatum(values[i]);
+	return PointerGetDatum(
+		construct_array(datums, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+Datum
+wa_store_int2_array(const int16 *values, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		datums[i] = Int16GetDatum(values[i]);
+	return PointerGetDatum(construct_array(datums, n, INT2OID, 2, true, TYPALIGN_SHORT));
+}
+
+Datum
+wa_store_int4_array(const int32 *values, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		datums[i] = Int32GetDatum(values[i]);
+	return PointerGetDatum(construct_array(datums, n, INT4OID, 4, true, TYPALIGN_INT));
+}
+
+static Datum
+bool_array(const bool *values, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		datums[i] = BoolGetDatum(values[i]);
+	return PointerGetDatum(construct_array(datums, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+}
+
+static Datum
+nullable_array(Datum *datums, bool *nulls, int n, Oid type, int16 len, bool byval, char align)
+{
+	int lower = 1;
+
+	if (n == 0)
+		return PointerGetDatum(construct_empty_array(type));
+	return PointerGetDatum(
+		construct_md_array(datums, nulls, 1, &n, &lower, type, len, byval, align));
+}
+
+Datum
+wa_store_text_array(const char *const *values, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * Max(n, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = values[i] == NULL;
+		datums[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(values[i]);
+	}
+	return nullable_array(datums, nulls, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+Datum
+wa_store_time_array(const TimestampTz *values, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * Max(n, 1));
+	bool *nulls = palloc(sizeof(bool) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = values[i] == 0;
+		datums[i] = TimestampTzGetDatum(values[i]);
+	}
+	return nullable_array(datums, nulls, n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+/*
+ * Locks and returns ready rows: per number after its cursor, and those of ids
+ * that are still there.  Rows locked by others are passed over.
+ */
+int
+wa_store_claim(const WaClaimLimit *limits, int nlimits, const int64 *ids, int nids,
+			   WaClaimRow **rows)
+{
+	const char **numbers = palloc(sizeof(char *) * Max(nlimits, 1));
+	int64 *ranks = palloc(sizeof(int64) * Max(nlimits, 1));
+	int64 *after = palloc(sizeof(int64) * Max(nlimits, 1));
+	int32 *maxima = palloc(sizeof(int32) * Max(nlimits, 1));
+	Datum values[5];
+	int n;
+
+	for (int i = 0; i < nlimits; i++)
+	{
+		numbers[i] = limits[i].phone_number_id;
+		ranks[i] = limits[i].rank;
+		after[i] = limits[i].message_id;
+		maxima[i] = limits[i].limit;
+	}
+	values[0] = wa_store_text_array(numbers, nlimits);
+	values[1] = wa_store_int8_array(ranks, nlimits);
+	values[2] = wa_store_int8_array(after, nlimits);
+	values[3] = wa_store_int4_array(maxima, nlimits);
+	values[4] = wa_store_int8_array(ids, nids);
+	wa_store_run(&claim_statement, values, NULL);
+
+	n = (int) SPI_processed;
+	*rows = palloc0(sizeof(WaClaimRow) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		WaClaimRow *row = &(*rows)[i];
+
+		row->message_id = wa_store_int(i, 1, 0);
+		row->rank = wa_store_int(i, 2, 0);
+		row->due_at = wa_store_time(i, 3, 0);
+		row->expires_at = wa_store_time(i, 4, 0);
+		row->attempts = (int) wa_store_int(i, 5, 0);
+		row->phone_number_id = text_column(i, 6);
+		row->tenant_id = text_column(i, 7);
+		row->recipient_phone = text_column(i, 8);
+		row->recipient_user_id = text_column(i, 9);
+		row->message_type = text_column(i, 10);
+		row->template_name = text_column(i, 11);
+		row->template_language = text_column(i, 12);
+		row->payload = text_column(i, 13);
+		row->context_message_id = text_column(i, 14);
+		row->on_uncertain = text_column(i, 15);
+	}
+	return n;
+}
+
+/* Writes the durable intent to send these attempts; returns the lease's id. */
+int64
+wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts, int n)
+{
+	Datum values[5];
+
+	values[0] = Int16GetDatum(sender);
+	values[1] = Int32GetDatum(MyProcPid);
+	values[2] = Int64GetDatum(generation);
+	values[3] = wa_store_int8_array(ids, n);
+	values[4] = wa_store_int2_array(attempts, n);
+	wa_store_run(&lease_statement, values, NULL);
+	return wa_store_int(0, 1, 0);
+}
+
+/* Locks these leases and returns how many still exist: the fence. */
+int
+wa_store_lock_leases(const int64 *leases, int n)
+{
+	Datum values[1] = {wa_store_int8_array(leases, n)};
+
+	wa_store_run(&lock_leases_statement, values, NULL);
+	return (int) SPI_processed;
+}
+
+void
+wa_store_drop_leases(const int64 *leases, int n)
+{
+	Datum values[1] = {wa_store_int8_array(leases, n)};
+
+	if (n > 0)
+		wa_store_run(&drop_leases_statement, values, NULL);
+}
+
+/* Meta has taken these. */
+void
+wa_store_accept(const WaAccepted *accepted, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	const char **texts = palloc(sizeof(char *) * Max(n, 1) * 5);
+	TimestampTz *times = palloc(sizeof(TimestampTz) * Max(n, 1));
+	Datum values[8];
+	Datum wamids[2];
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = accepted[i].message_id;
+		attempts[i] = (int16) accepted[i].attempt;
+		texts[i] = accepted[i].phone_number_id;
+		texts[n + i] = accepted[i].wamid;
+		texts[2 * n + i] = accepted[i].wa_id;
+		texts[3 * n + i] = accepted[i].user_id;
+		texts[4 * n + i] = accepted[i].message_status;
+		times[i] = accepted[i].at;
+	}
+	values[0] = wa_store_int8_array(ids, n);
+	wa_store_run(&dequeue_statement, values, NULL);
+
+	values[1] = wa_store_int2_array(attempts, n);
+	for (int i = 0; i < 5; i++)
+		values[2 + i] = wa_store_text_array(texts + i * n, n);
+	values[7] = wa_store_time_array(times, n);
+	wa_store_run(&accept_statement, values, NULL);
+
+	wamids[0] = values[3];
+	wamids[1] = values[0];
+	wa_store_run(&wamids_statement, wamids, NULL);
+}
+
+/* Keeps a record of the attempts among these fates that were refused or lost. */
+static void
+record_attempts(const WaFate *fates, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	const char **numbers = palloc(sizeof(char *) * n);
+	const char **outcomes = palloc(sizeof(char *) * n);
+	const char **messages = palloc(sizeof(char *) * n);
+	const char **traces = palloc(sizeof(char *) * n);
+	int32 *https = palloc(sizeof(int32) * n);
+	int32 *codes = palloc(sizeof(int32) * n);
+	TimestampTz *started = palloc(sizeof(TimestampTz) * n);
+	Datum values[9];
+	int m = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!fates[i].failed_attempt)
+			continue;
+		ids[m] = fates[i].message_id;
+		attempts[m] = (int16) fates[i].attempt;
+		numbers[m] = fates[i].phone_number_id;
+		outcomes[m] = fates[i].outcome;
+		messages[m] = fates[i].message;
+		traces[m] = fates[i].fbtrace_id;
+		https[m] = fates[i].http_status;
+		codes[m] = fates[i].code;
+		started[m] = fates[i].started_at;
+		m++;
+	}
+	if (m == 0)
+		return;
+	values[0] = wa_store_int8_array(ids, m);
+	values[1] = wa_store_int2_array(attempts, m);
+	values[2] = wa_store_text_array(numbers, m);
+	values[3] = wa_store_text_array(outcomes, m);
+	values[4] = wa_store_int4_array(https, m);
+	values[5] = wa_store_int4_array(codes, m);
+	values[6] = wa_store_text_array(messages, m);
+	values[7] = wa_store_text_array(traces, m);
+	values[8] = wa_store_time_array(started, m);
+	wa_store_run(&attempts_statement, values, NULL);
+}
+
+/* Everything that can happen to a queued message except acceptance. */
+void
+wa_store_fates(const WaFate *fates, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	int32 *codes = palloc(sizeof(int32) * Max(n, 1));
+	bool *finished = palloc(sizeof(bool) * Max(n, 1));
+	const char **texts = palloc(sizeof(char *) * Max(n, 1) * 3);
+	TimestampTz *dues = palloc(sizeof(TimestampTz) * Max(n, 1));
+	char *states = palloc0(2 * Max(n, 1));
+	Datum values[8];
+	int m = 0;
+
+	if (n == 0)
+		return;
+
+	/* Rows that leave the queue. */
+	for (int i = 0; i < n; i++)
+		if (fates[i].state == 0)
+			ids[m++] = fates[i].message_id;
+	if (m > 0)
+	{
+		values[0] = wa_store_int8_array(ids, m);
+		wa_store_run(&dequeue_statement, values, NULL);
+	}
+
+	/* Rows that stay. */
+	m = 0;
+	for (int i = 0; i < n; i++)
+	{
+		if (fates[i].state == 0)
+			continue;
+		ids[m] = fates[i].message_id;
+		states[2 * m] = fates[i].state;
+		texts[m] = &states[2 * m];
+		texts[n + m] = fates[i].reason;
+		texts[2 * n + m] = fates[i].phone_number_id;
+		attempts[m] = (int16) fates[i].attempts;
+		dues[m] = fates[i].due_at;
+		m++;
+	}
+	if (m > 0)
+	{
+		values[0] = wa_store_int8_array(ids, m);
+		values[1] = wa_store_text_array(texts, m);
+		values[2] = wa_store_text_array(texts + n, m);
+		values[3] = wa_store_int2_array(attempts, m);
+		values[4] = wa_store_text_array(texts + 2 * n, m);
+		values[5] = wa_store_time_array(dues, m);
+		wa_store_run(&requeue_statement, values, NULL);
+	}
+
+	/* The messages of both. */
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = fates[i].message_id;
+		attempts[i] = (int16) fates[i].attempts;
+		codes[i] = fates[i].code;
+		finished[i] = fates[i].state == 0;
+		texts[i] = fates[i].status;
+	}
+	values[0] = wa_store_int8_array(ids, n);
+	values[1] = wa_store_text_array(texts, n);
+	values[2] = wa_store_int2_array(attempts, n);
+	for (int i = 0; i < n; i++)
+	{
+		texts[i] = fates[i].reason;
+		texts[n + i] = fates[i].phone_number_id;
+		texts[2 * n + i] = fates[i].message;
+	}
+	values[3] = wa_store_text_array(texts, n);
+	values[4] = wa_store_text_array(texts + n, n);
+	values[5] = wa_store_int4_array(codes, n);
+	values[6] = wa_store_text_array(texts + 2 * n, n);
+	values[7] = bool_array(finished, n);
+	wa_store_run(&fate_statement, values, NULL);
+
+	record_attempts(fates, n);
+}
+
+/* These have been on the wire long enough for a person to notice. */
+void
+wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n)
+{
+	Datum values[2] = {wa_store_int8_array(ids, n), wa_store_int2_array(attempts, n)};
+
+	if (n > 0)
+		wa_store_run(&sending_statement, values, NULL);
+}

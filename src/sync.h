@@ -1,0 +1,26 @@
+/*
+ * sync.h
+ *	  Reading phone numbers, templates and the token's state from Meta.
+ */
+#ifndef WA_SYNC_H
+#define WA_SYNC_H
+
+#include "senderstate.h"
+
+struct WaHttpResult;
+
+/* Starts what is asked for or due, and applies what has come in. */
+extern void wa_sync_run(WaSender *sender);
+
+/* An answer to one of our requests: kept until the next wa_sync_run. */
+extern void wa_sync_answered(WaSender *sender, const struct WaHttpResult *result);
+
+/* A person may have asked for something: look at whatsapp_sync. */
+extern void wa_sync_requested(void);
+
+/* An ERROR has ended what wa_sync_run was doing. */
+extern void wa_sync_aborted(WaSender *sender);
+
+extern long wa_sync_wait_ms(WaSender *sender);
+
+#endif

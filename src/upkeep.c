@@ -1,0 +1,451 @@
+/*
+ * upkeep.c
+ *	  What a sender does by the clock.
+ *
+ * Every sender sweeps: it looks for ready rows that no commit hook told it of
+ * (prepared transactions, logical replication, a restore, a lost note).  The
+ * rest is done by sender 0 for the whole database: deferred rows that have
+ * become due, messages that have expired, uncertain ones whose grace is over,
+ * pauses that end, retention.  What it makes ready reaches the other senders
+ * through the commit hook like any other.
+ *
+ * Each step is a short transaction over a bounded batch; a step that filled its
+ * batch is run again soon, after the messages have had their turn.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "guc.h"
+#include "shmem.h"
+#include "store.h"
+#include "upkeep.h"
+#include "wake.h"
+
+#define SWEEP_INTERVAL_US INT64_C(30000000)
+
+/* A sweep may cost this share of the time at most. */
+#define SWEEP_SHARE 50
+
+#define BATCH 1000
+#define HELD_PAGE 5000
+
+/* Retention looks at the oldest messages this often once it has caught up. */
+#define RETENTION_INTERVAL_US INT64_C(3600000000)
+#define RETENTION_STEP_US INT64_C(200000)
+
+#define RECONCILE_INTERVAL_US INT64_C(300000000)
+
+static int64 next_retention_us;
+static int64 retention_id;
+static int64 next_reconcile_us;
+static int64 held_after_id = PG_INT64_MIN;
+
+/* ---- deferred rows -------------------------------------------------------- */
+
+static bool
+promote_due(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "WITH due AS (SELECT message_id FROM @extschema@.whatsapp_queue"
+				" WHERE state IN ('d', 'u') AND state = 'd'"
+				" AND due_at <= pg_catalog.clock_timestamp()"
+				" ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)"
+				" UPDATE @extschema@.whatsapp_queue q SET"
+				" state = CASE WHEN q.phone_number_id IS NULL THEN 'h'::\"char\" ELSE 'r' END,"
+				" hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number' END"
+				" FROM due WHERE q.message_id = due.message_id"
+				" RETURNING q.phone_number_id, q.rank",
+		.nargs = 1,
+		.argtypes = {INT4OID},
+		.expected = SPI_OK_UPDATE_RETURNING};
+	Datum values[1] = {Int32GetDatum(BATCH)};
+
+	wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		const char *number = wa_store_text(i, 1);
+
+		if (number != NULL)
+			wa_wake_ready(number, wa_store_int(i, 2, 0));
+	}
+	return SPI_processed == BATCH;
+}
+
+/* ---- uncertain messages ---------------------------------------------------- */
+
+static WaUncertainPolicy
+policy_of(const char *name)
+{
+	if (name == NULL)
+		return wa_guc_uncertain_policy;
+	if (strcmp(name, "resend") == 0)
+		return WA_UNCERTAIN_RESEND;
+	if (strcmp(name, "park") == 0)
+		return WA_UNCERTAIN_PARK;
+	if (strcmp(name, "fail") == 0)
+		return WA_UNCERTAIN_FAIL;
+	return WA_UNCERTAIN_AUTO;
+}
+
+static void
+alert_parked(const char *number, int64 message_id)
+{
+	static WaStatement statement = {
+		.text = "SELECT @extschema@.wa_internal_alert('warning', 'uncertain', 'number', $1, $2,"
+				" pg_catalog.jsonb_build_object('message_id', $3))",
+		.nargs = 3,
+		.argtypes = {TEXTOID, TEXTOID, INT8OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[3];
+
+	values[0] = CStringGetTextDatum(number ? number : "");
+	values[1] = CStringGetTextDatum("A message may or may not have been sent and no webhook says "
+									"so: decide with wa_resolve_message()");
+	values[2] = Int64GetDatum(message_id);
+	wa_store_run(&statement, values, NULL);
+}
+
+/*
+ * The grace of these is over without a webhook.  Under the policy "auto" the
+ * absence of one proves something only if webhooks for other messages of the
+ * same number, accepted after this one was tried, did arrive.
+ */
+static bool
+decide_uncertain(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text =
+			"SELECT q.message_id, q.phone_number_id, q.attempts, q.rank,"
+			" COALESCE(m.on_uncertain, t.on_uncertain),"
+			" EXISTS (SELECT FROM @extschema@.whatsapp_messages o"
+			" WHERE o.tenant_id = m.tenant_id AND o.phone_number_id = m.phone_number_id"
+			" AND o.created_at >= m.created_at - interval '1 day'"
+			" AND o.accepted_at >= a.started_at"
+			" AND (o.sent_at IS NOT NULL OR o.delivered_at IS NOT NULL OR o.read_at IS NOT NULL))"
+			" FROM @extschema@.whatsapp_queue q"
+			" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+			" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = m.tenant_id"
+			" LEFT JOIN LATERAL (SELECT max(x.started_at) AS started_at"
+			" FROM @extschema@.whatsapp_attempts x WHERE x.message_id = q.message_id) a ON true"
+			" WHERE q.state IN ('d', 'u') AND q.state = 'u'"
+			" AND q.due_at <= pg_catalog.clock_timestamp()"
+			" ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q SKIP LOCKED",
+		.nargs = 1,
+		.argtypes = {INT4OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[1] = {Int32GetDatum(BATCH)};
+	WaFate *fates;
+	bool *park;
+	int64 *ranks;
+	int n;
+
+	wa_store_run(&statement, values, NULL);
+	n = (int) SPI_processed;
+	fates = palloc0(sizeof(WaFate) * Max(n, 1));
+	park = palloc0(sizeof(bool) * Max(n, 1));
+	ranks = palloc0(sizeof(int64) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		WaFate *fate = &fates[i];
+		WaUncertainPolicy policy = policy_of(wa_store_text(i, 5));
+		bool proof = wa_store_int(i, 6, 0) != 0;
+
+		fate->message_id = wa_store_int(i, 1, 0);
+		fate->phone_number_id = wa_store_text(i, 2);
+		fate->attempts = (int) wa_store_int(i, 3, 0);
+		ranks[i] = wa_store_int(i, 4, 0);
+		if (policy == WA_UNCERTAIN_AUTO)
+			policy = proof ? WA_UNCERTAIN_RESEND : WA_UNCERTAIN_PARK;
+		if (policy == WA_UNCERTAIN_RESEND && fate->attempts >= wa_guc_max_attempts)
+			policy = WA_UNCERTAIN_FAIL;
+
+		switch (policy)
+		{
+			case WA_UNCERTAIN_RESEND:
+				fate->state = fate->phone_number_id != NULL ? 'r' : 'h';
+				fate->status = "queued";
+				fate->reason = fate->phone_number_id != NULL ? NULL : "no_number";
+				break;
+			case WA_UNCERTAIN_FAIL:
+				fate->state = 0;
+				fate->status = "failed";
+				fate->reason = "uncertain";
+				break;
+			default:
+				fate->state = 'u';
+				fate->status = "uncertain";
+				fate->reason = "parked";
+				fate->due_at = DT_NOEND;
+				park[i] = true;
+				break;
+		}
+	}
+	wa_store_fates(fates, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (fates[i].state == 'r')
+			wa_wake_ready(fates[i].phone_number_id, ranks[i]);
+		if (park[i])
+			alert_parked(fates[i].phone_number_id, fates[i].message_id);
+	}
+	return n == BATCH;
+}
+
+/* ---- expiry ---------------------------------------------------------------- */
+
+/*
+ * Messages that wait past their expiry.  Ready ones are also checked at the
+ * claim; here are those that nothing claims.  What is on the wire is left
+ * alone: the leases are read after the rows are locked.
+ */
+static bool
+expire(WaSender *sender)
+{
+	static WaStatement lock_statement = {
+		.text = "SELECT message_id FROM @extschema@.whatsapp_queue"
+				" WHERE expires_at <= pg_catalog.clock_timestamp() AND state <> 'u'"
+				" ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED",
+		.nargs = 1,
+		.argtypes = {INT4OID},
+		.expected = SPI_OK_SELECT};
+	static WaStatement statement = {
+		.text = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
+				" WHERE q.message_id = ANY ($1) AND NOT EXISTS ("
+				"SELECT FROM @extschema@.whatsapp_leases l"
+				" CROSS JOIN LATERAL pg_catalog.unnest(l.message_ids, l.attempts) AS x(id, attempt)"
+				" WHERE x.id = q.message_id AND x.attempt > q.attempts)"
+				" RETURNING q.message_id)"
+				" UPDATE @extschema@.whatsapp_messages m SET status = 'expired',"
+				" status_reason = 'expired_before_sending',"
+				" finished_at = pg_catalog.clock_timestamp()"
+				" FROM gone WHERE m.id = gone.message_id AND m.status IN ('queued', 'sending')",
+		.nargs = 1,
+		.argtypes = {INT8ARRAYOID},
+		.expected = SPI_OK_UPDATE};
+	Datum values[1] = {Int32GetDatum(BATCH)};
+	int64 *ids;
+	int n;
+
+	wa_store_run(&lock_statement, values, NULL);
+	n = (int) SPI_processed;
+	if (n == 0)
+		return false;
+	ids = palloc(sizeof(int64) * n);
+	for (int i = 0; i < n; i++)
+		ids[i] = wa_store_int(i, 1, 0);
+	values[0] = wa_store_int8_array(ids, n);
+	wa_store_run(&statement, values, NULL);
+	return SPI_processed == BATCH;
+}
+
+/* ---- retention ------------------------------------------------------------- */
+
+/*
+ * Walks the messages from the oldest id on and deletes what is finished and
+ * old enough, with everything that belongs to it.  Ids follow creation closely,
+ * so the walk ends at the first message that is too young to matter.
+ */
+static bool
+retain(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text =
+			"WITH rule AS (SELECT pg_catalog.make_interval(mins => $2) AS std),"
+			" span AS MATERIALIZED (SELECT m.id, m.tenant_id, m.created_at, m.finished_at"
+			" FROM @extschema@.whatsapp_messages m WHERE m.id > $1 ORDER BY m.id LIMIT $3),"
+			" old AS MATERIALIZED (SELECT s.id FROM span s CROSS JOIN rule r"
+			" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = s.tenant_id"
+			" WHERE s.finished_at < pg_catalog.now() - COALESCE(NULLIF(t.retention, '0'), r.std)"
+			" AND COALESCE(t.retention, r.std) > '0'"
+			" AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue q WHERE q.message_id = s.id)),"
+			" a AS (DELETE FROM @extschema@.whatsapp_attempts x USING old WHERE x.message_id = "
+			"old.id),"
+			" w AS (DELETE FROM @extschema@.whatsapp_wamids x USING old, "
+			"@extschema@.whatsapp_messages m"
+			" WHERE m.id = old.id AND x.whatsapp_message_id = m.whatsapp_message_id"
+			" AND x.message_id = m.id),"
+			" d AS (DELETE FROM @extschema@.whatsapp_messages x USING old WHERE x.id = old.id)"
+			" SELECT count(*), max(id),"
+			" max(created_at) < pg_catalog.now() - LEAST((SELECT std FROM rule WHERE std > '0'),"
+			" (SELECT min(retention) FROM @extschema@.whatsapp_tenants WHERE retention > '0'))"
+			" FROM span",
+		.nargs = 3,
+		.argtypes = {INT8OID, INT4OID, INT4OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[3] = {Int64GetDatum(retention_id), Int32GetDatum(wa_guc_retention),
+					   Int32GetDatum(BATCH)};
+	bool more;
+
+	wa_store_run(&statement, values, NULL);
+	more = wa_store_int(0, 1, 0) == BATCH && wa_store_int(0, 3, 0) != 0;
+	retention_id = more ? wa_store_int(0, 2, 0) : 0;
+	return more;
+}
+
+/* ---- the sweep ------------------------------------------------------------- */
+
+static void
+call(WaStatement *statement)
+{
+	wa_store_run(statement, NULL, NULL);
+}
+
+/* When the next deferred or expiring row is due, as the table knows it. */
+static void
+read_next_times(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "SELECT (SELECT due_at FROM @extschema@.whatsapp_queue"
+				" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT 1),"
+				" (SELECT expires_at FROM @extschema@.whatsapp_queue"
+				" WHERE expires_at IS NOT NULL ORDER BY expires_at LIMIT 1)",
+		.expected = SPI_OK_SELECT};
+
+	call(&statement);
+	sender->next_due = wa_store_time(0, 1, DT_NOEND);
+	sender->next_expiry = wa_store_time(0, 2, DT_NOEND);
+}
+
+/*
+ * Rows that are still held although what held them is over, because the two
+ * crossed in concurrent transactions.  A page of the held rows at each sweep.
+ */
+static void
+release_stale_holds(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2)",
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[2] = {Int64GetDatum(held_after_id), Int32GetDatum(HELD_PAGE)};
+
+	wa_store_run(&statement, values, NULL);
+	held_after_id = wa_store_int(0, 1, PG_INT64_MIN);
+}
+
+static void
+sweep_database(WaSender *sender)
+{
+	static WaStatement pauses = {.text = "SELECT @extschema@.wa_internal_resume_due()",
+								 .expected = SPI_OK_SELECT};
+	static WaStatement parked = {.text = "SELECT @extschema@.wa_internal_rematch()",
+								 .expected = SPI_OK_SELECT};
+
+	call(&pauses);
+	release_stale_holds(sender);
+	call(&parked);
+	read_next_times(sender);
+}
+
+static void
+sweep(WaSender *sender)
+{
+	int64 started = wa_now_us();
+	int64 cost;
+
+	wa_store_begin("sweeping the WhatsApp queue");
+	wa_sender_discover(sender);
+	if (sender->index == 0)
+		sweep_database(sender);
+	wa_store_commit();
+	wa_sender_forget_recipients(sender);
+
+	cost = wa_now_us() - started;
+	sender->next_sweep_us = wa_now_us() + Max(SWEEP_INTERVAL_US, cost * SWEEP_SHARE);
+}
+
+static void
+reconcile(WaSender *sender)
+{
+	static WaStatement statement = {.text = "SELECT @extschema@.wa_internal_reconcile()",
+									.expected = SPI_OK_SELECT};
+
+	wa_store_begin("reconciling WhatsApp messages");
+	call(&statement);
+	wa_store_commit();
+	next_reconcile_us = wa_now_us() + RECONCILE_INTERVAL_US;
+}
+
+/* Deferred, uncertain and expired rows whose time has come. */
+static void
+run_due(WaSender *sender)
+{
+	bool more;
+
+	wa_store_begin("looking after waiting WhatsApp messages");
+	more = promote_due(sender);
+	more |= decide_uncertain(sender);
+	more |= expire(sender);
+	read_next_times(sender);
+	/* A row locked by somebody else stays due; do not spin on it. */
+	if (!more)
+	{
+		TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 100);
+
+		sender->next_due = Max(sender->next_due, soon);
+		sender->next_expiry = Max(sender->next_expiry, soon);
+	}
+	wa_store_commit();
+}
+
+void
+wa_upkeep_run(WaSender *sender)
+{
+	int64 now = wa_now_us();
+	TimestampTz clock = GetCurrentTimestamp();
+
+	if (sender->stopping)
+		return;
+	if (now >= sender->next_sweep_us)
+		sweep(sender);
+	if (sender->index != 0 || !sender->at_home)
+		return;
+
+	if (sender->next_due <= clock || sender->next_expiry <= clock)
+		run_due(sender);
+	if (sender->next_pause_end <= clock)
+	{
+		static WaStatement statement = {.text = "SELECT @extschema@.wa_internal_resume_due()",
+										.expected = SPI_OK_SELECT};
+
+		wa_store_begin("ending WhatsApp pauses");
+		call(&statement);
+		sender->next_pause_end = wa_store_time(0, 1, DT_NOEND);
+		wa_store_commit();
+	}
+	if (now >= next_reconcile_us)
+		reconcile(sender);
+	if (now >= next_retention_us)
+	{
+		bool more;
+
+		wa_store_begin("deleting old WhatsApp messages");
+		more = retain(sender);
+		wa_store_commit();
+		next_retention_us = wa_now_us() + (more ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
+	}
+}
+
+long
+wa_upkeep_wait_ms(WaSender *sender)
+{
+	int64 now = wa_now_us();
+	TimestampTz clock = GetCurrentTimestamp();
+	int64 wait = sender->next_sweep_us - now;
+
+	if (sender->index == 0 && sender->at_home)
+	{
+		TimestampTz next = Min(sender->next_due, Min(sender->next_expiry, sender->next_pause_end));
+
+		if (next != DT_NOEND)
+			wait = Min(wait, next - clock);
+		wait = Min(wait, Min(next_reconcile_us, next_retention_us) - now);
+	}
+	return (long) Max(0, (wait + 999) / 1000);
+}

@@ -1,0 +1,16 @@
+/*
+ * upkeep.h
+ *	  What a sender does by the clock.
+ */
+#ifndef WA_UPKEEP_H
+#define WA_UPKEEP_H
+
+#include "senderstate.h"
+
+/* Runs, in transactions of its own, whatever is due. */
+extern void wa_upkeep_run(WaSender *sender);
+
+/* Milliseconds until something is due. */
+extern long wa_upkeep_wait_ms(WaSender *sender);
+
+#endif
