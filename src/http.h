@@ -17,7 +17,7 @@ typedef struct WaHttp WaHttp;
 
 typedef struct WaHttpConfig
 {
-	const char *ca_file; /* extra CA bundle, or NULL */
+	const char *ca_file; /* CA bundle to trust instead of the system's; NULL or "" */
 	int max_in_flight;
 	int max_connections; /* 0: chosen by the protocol spoken */
 	int connect_timeout_ms;
@@ -68,7 +68,7 @@ extern bool wa_http_submit(WaHttp *http, const char *url, const char *body, size
 						   const char *content_type, void *tag);
 
 extern int wa_http_epoll_fd(const WaHttp *http);
-extern long wa_http_timeout_ms(const WaHttp *http); /* -1: none */
+extern long wa_http_timeout_ms(WaHttp *http); /* -1: none; call it before each wait */
 extern void wa_http_step(WaHttp *http);
 
 /* The next finished request, or NULL; valid until released. */

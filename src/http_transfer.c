@@ -1,0 +1,479 @@
+/*
+ * http_transfer.c
+ *	  One request and its answer: an easy handle with its callbacks and buffers.
+ *
+ * What the caller most needs to know of a failed request is whether the peer
+ * may have acted on it: nobody can ask afterwards, and a message sent twice
+ * reaches a human twice.  So the body is handed out by a callback of ours,
+ * which counts.  libcurl cannot have sent what it has not taken, and without
+ * its last byte a request is void.  libcurl's own counters would not do: over
+ * HTTP/2 they may lag behind what is already on the wire.
+ *
+ * libcurl repeats a request by itself when a connection that was used before
+ * dies without an answer, which is exactly when we must not.  It needs the
+ * body again for that, and there is deliberately no way to rewind it (no
+ * CURLOPT_SEEKFUNCTION): the repetition fails with CURLE_SEND_FAIL_REWIND if
+ * anything had been sent; if bytes were taken but their sending failed at
+ * once, about_to_send() stops it.  A request that HTTP/2 calls refused
+ * (REFUSED_STREAM, GOAWAY) ends in the same way and counts as in doubt,
+ * because libcurl does not tell the two apart.
+ *
+ * The callbacks are called from within libcurl.  They copy bytes and set
+ * fields; they allocate with malloc only, and nothing in them can raise.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "http_transfer.h"
+
+#include "compat.h"
+
+/*
+ * Answers are a few hundred bytes and bodies a few hundred more: small
+ * buffers save 60 kB for each request under way.
+ */
+#define RECEIVE_BUFFER 4096L
+#define SEND_BUFFER 16384L
+
+#define KEEPALIVE_IDLE_S 60L
+#define KEEPALIVE_INTERVAL_S 15L
+
+/* A usage header is a hundred bytes or two for each business object. */
+#define MAX_USAGE 8192
+
+/* Buffers that a single large request has blown up beyond this are given back. */
+#define MAX_KEPT_BUFFER 65536
+
+/* Takes the action if the option cannot be set. */
+#define CHECK_SETOPT(easy, option, value, action)                                                  \
+	do                                                                                             \
+	{                                                                                              \
+		if (curl_easy_setopt((easy), (option), (value)) != CURLE_OK)                               \
+			action;                                                                                \
+	} while (0)
+
+/* ---- buffers --------------------------------------------------------------- */
+
+/*
+ * False if out of memory.
+ */
+static bool
+buffer_append(WaBuffer *b, const char *data, size_t len)
+{
+	if (len > SIZE_MAX / 4 || b->len > SIZE_MAX / 4)
+		return false;
+	if (b->len + len + 1 > b->size)
+	{
+		size_t size = b->size > 0 ? b->size : 512;
+		char *grown;
+
+		while (size < b->len + len + 1)
+			size *= 2;
+		grown = realloc(b->data, size);
+		if (grown == NULL)
+			return false;
+		b->data = grown;
+		b->size = size;
+	}
+	if (len > 0)
+		memcpy(b->data + b->len, data, len);
+	b->len += len;
+	b->data[b->len] = '\0';
+	return true;
+}
+
+static void
+buffer_reset(WaBuffer *b)
+{
+	if (b->size > MAX_KEPT_BUFFER)
+	{
+		free(b->data);
+		b->data = NULL;
+		b->size = 0;
+	}
+	b->len = 0;
+	if (b->data != NULL)
+		b->data[0] = '\0';
+}
+
+static const char *
+buffer_text(const WaBuffer *b)
+{
+	return b->data != NULL ? b->data : "";
+}
+
+/* ---- callbacks -------------------------------------------------------------- */
+
+/*
+ * Hands out the body.
+ */
+static size_t
+read_body(char *out, size_t size, size_t n, void *arg)
+{
+	WaTransfer *t = arg;
+	size_t len = t->body.len - t->body_taken;
+
+	t->begun = true;
+	if (len > size * n)
+		len = size * n;
+	if (len > 0)
+		memcpy(out, t->body.data + t->body_taken, len);
+	t->body_taken += len;
+	return len;
+}
+
+#ifdef WA_CURL_HAS_PREREQ
+/*
+ * Called each time a connection is ready for this request: once, and again if
+ * libcurl starts over.  A POST of which anything was taken must not.
+ */
+static int
+about_to_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	WaTransfer *t = arg;
+
+	if (t->body_taken > 0)
+		return CURL_PREREQFUNC_ABORT;
+	t->begun = true;
+	return CURL_PREREQFUNC_OK;
+}
+#endif
+
+/*
+ * Keeps the answer.  Too large: nothing more, and libcurl ends the transfer.
+ */
+static size_t
+write_response(char *data, size_t size, size_t n, void *arg)
+{
+	WaTransfer *t = arg;
+	size_t len = size * n;
+
+	if (len > t->max_response - t->response.len)
+	{
+		t->response_too_large = true;
+		return 0;
+	}
+	return buffer_append(&t->response, data, len) ? len : 0;
+}
+
+/*
+ * If line is the header "name", points value to its trimmed value.
+ */
+static bool
+header_is(const char *line, size_t len, const char *name, const char **value, size_t *value_len)
+{
+	size_t name_len = strlen(name);
+
+	if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len) != 0)
+		return false;
+	line += name_len + 1;
+	len -= name_len + 1;
+	while (len > 0 && (*line == ' ' || *line == '\t'))
+		line++, len--;
+	while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
+		len--;
+	*value = line;
+	*value_len = len;
+	return true;
+}
+
+/*
+ * What does not fit is left out whole: half a value would be a wrong one.
+ */
+static void
+keep_header(char *out, size_t size, const char *value, size_t len)
+{
+	if (len >= size)
+		len = 0;
+	memcpy(out, value, len);
+	out[len] = '\0';
+}
+
+/*
+ * Retry-After: seconds, or a date.  -1 if it is neither.
+ */
+static int
+read_retry_after(const char *value, size_t len)
+{
+	char text[64];
+	char *end;
+	long seconds;
+	time_t date;
+
+	keep_header(text, sizeof(text), value, len);
+	if (text[0] >= '0' && text[0] <= '9')
+	{
+		errno = 0;
+		seconds = strtol(text, &end, 10);
+		if (*end != '\0' || errno != 0)
+			return -1;
+	}
+	else
+	{
+		date = curl_getdate(text, NULL);
+		if (date == (time_t) -1)
+			return -1;
+		seconds = (long) (date - time(NULL));
+	}
+	if (seconds < 0)
+		return 0;
+	return seconds < 86400L * 30 ? (int) seconds : 86400 * 30;
+}
+
+static void
+forget_response_headers(WaTransfer *t)
+{
+	t->retry_after_s = -1;
+	t->api_version[0] = '\0';
+	t->content_type[0] = '\0';
+	buffer_reset(&t->usage);
+}
+
+/*
+ * Called with one whole header line, which is not terminated.
+ */
+static size_t
+read_header(char *line, size_t size, size_t n, void *arg)
+{
+	WaTransfer *t = arg;
+	size_t len = size * n;
+	const char *value;
+	size_t value_len;
+
+	if (len > 7 && memcmp(line, "HTTP/", 5) == 0)
+	{
+		/* a new block: what came before was interim, such as 100 or 103 */
+		forget_response_headers(t);
+		t->protocol = line[5] == '1' ? WA_PROTOCOL_HTTP1 : WA_PROTOCOL_HTTP2;
+	}
+	else if (header_is(line, len, "content-type", &value, &value_len))
+		keep_header(t->content_type, sizeof(t->content_type), value, value_len);
+	else if (header_is(line, len, "facebook-api-version", &value, &value_len))
+		keep_header(t->api_version, sizeof(t->api_version), value, value_len);
+	else if (header_is(line, len, "retry-after", &value, &value_len))
+		t->retry_after_s = read_retry_after(value, value_len);
+	else if (header_is(line, len, "x-business-use-case-usage", &value, &value_len))
+	{
+		buffer_reset(&t->usage);
+		if (value_len <= MAX_USAGE && !buffer_append(&t->usage, value, value_len))
+			return 0;
+	}
+	return len;
+}
+
+/* ---- life -------------------------------------------------------------------- */
+
+/*
+ * Options that are the same for all requests.
+ */
+static bool
+set_common_options(WaTransfer *t, const WaTransferOptions *options)
+{
+	const WaHttpConfig *config = options->config;
+	CURL *easy = t->easy;
+
+	CHECK_SETOPT(easy, CURLOPT_PRIVATE, t, return false);
+	CHECK_SETOPT(easy, CURLOPT_ERRORBUFFER, t->error, return false);
+	CHECK_SETOPT(easy, CURLOPT_NOSIGNAL, 1L, return false);
+	CHECK_SETOPT(easy, CURLOPT_NOPROGRESS, 1L, return false);
+	CHECK_SETOPT(easy, CURLOPT_USERAGENT, "whatsapp_shared", return false);
+
+	/* where a request may go: nowhere but to the URL that was given */
+	if (WA_CURL_SET_PROTOCOLS(easy) != CURLE_OK)
+		return false;
+	CHECK_SETOPT(easy, CURLOPT_FOLLOWLOCATION, 0L, return false);
+	CHECK_SETOPT(easy, CURLOPT_HTTP09_ALLOWED, 0L, return false);
+
+	/* to whom: the peer must prove its name */
+	CHECK_SETOPT(easy, CURLOPT_SSL_VERIFYPEER, 1L, return false);
+	CHECK_SETOPT(easy, CURLOPT_SSL_VERIFYHOST, 2L, return false);
+	CHECK_SETOPT(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2, return false);
+	if (config->ca_file != NULL)
+		CHECK_SETOPT(easy, CURLOPT_CAINFO, config->ca_file, return false);
+
+	/*
+	 * With a directory of certificates libcurl keeps no parsed bundle and
+	 * reads it anew for every connection (20 ms).  The file says the same.
+	 */
+	if (config->ca_file != NULL || WA_CURL_HAS_DEFAULT_CA_FILE(curl_version_info(CURLVERSION_NOW)))
+		CHECK_SETOPT(easy, CURLOPT_CAPATH, NULL, return false);
+
+	CHECK_SETOPT(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) config->connect_timeout_ms, return false);
+	CHECK_SETOPT(easy, CURLOPT_TIMEOUT_MS, (long) config->request_timeout_ms, return false);
+	CHECK_SETOPT(easy, CURLOPT_TCP_NODELAY, 1L, return false);
+	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPALIVE, 1L, return false);
+	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S, return false);
+	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S, return false);
+	CHECK_SETOPT(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER, return false);
+	CHECK_SETOPT(easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER, return false);
+
+	CHECK_SETOPT(easy, CURLOPT_OPENSOCKETFUNCTION, options->open_socket, return false);
+	CHECK_SETOPT(easy, CURLOPT_OPENSOCKETDATA, options->socket_arg, return false);
+	CHECK_SETOPT(easy, CURLOPT_CLOSESOCKETFUNCTION, options->close_socket, return false);
+	CHECK_SETOPT(easy, CURLOPT_CLOSESOCKETDATA, options->socket_arg, return false);
+	CHECK_SETOPT(easy, CURLOPT_READFUNCTION, read_body, return false);
+	CHECK_SETOPT(easy, CURLOPT_READDATA, t, return false);
+	CHECK_SETOPT(easy, CURLOPT_WRITEFUNCTION, write_response, return false);
+	CHECK_SETOPT(easy, CURLOPT_WRITEDATA, t, return false);
+	CHECK_SETOPT(easy, CURLOPT_HEADERFUNCTION, read_header, return false);
+	CHECK_SETOPT(easy, CURLOPT_HEADERDATA, t, return false);
+#ifdef WA_CURL_HAS_PREREQ
+	CHECK_SETOPT(easy, CURLOPT_PREREQFUNCTION, about_to_send, return false);
+	CHECK_SETOPT(easy, CURLOPT_PREREQDATA, t, return false);
+#endif
+	return true;
+}
+
+/*
+ * HTTP/2 only where TLS negotiates it.  Over plain http there is nothing to
+ * negotiate and so nothing to wait for, and as guc.c allows it for this host
+ * only, no proxy of the environment has any business with it.
+ */
+static bool
+set_scheme(WaTransfer *t, bool is_plain)
+{
+	CHECK_SETOPT(t->easy, CURLOPT_HTTP_VERSION,
+				 is_plain ? (long) CURL_HTTP_VERSION_1_1 : (long) CURL_HTTP_VERSION_2TLS,
+				 return false);
+	CHECK_SETOPT(t->easy, CURLOPT_PIPEWAIT, is_plain ? 0L : 1L, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_NOPROXY, is_plain ? "*" : NULL, return false);
+	t->is_plain = is_plain;
+	return true;
+}
+
+WaTransfer *
+wa_transfer_create(const WaTransferOptions *options)
+{
+	WaTransfer *t = calloc(1, sizeof(WaTransfer));
+
+	if (t == NULL)
+		return NULL;
+	t->state = WA_TRANSFER_FREE;
+	t->max_response = options->config->max_response;
+	t->easy = curl_easy_init();
+	if (t->easy == NULL || !set_common_options(t, options) || !set_scheme(t, false))
+	{
+		wa_transfer_destroy(t);
+		return NULL;
+	}
+	return t;
+}
+
+void
+wa_transfer_reset(WaTransfer *t)
+{
+	wa_http_headers_release(t->headers);
+	t->headers = NULL;
+	wa_http_headers_free_list(t->own_list);
+	t->own_list = NULL;
+	buffer_reset(&t->body);
+	buffer_reset(&t->response);
+	forget_response_headers(t);
+	t->protocol = WA_PROTOCOL_UNKNOWN;
+	t->response_too_large = false;
+	t->begun = false;
+	t->body_taken = 0;
+	t->error[0] = '\0';
+	memset(&t->result, 0, sizeof(t->result));
+}
+
+void
+wa_transfer_destroy(WaTransfer *t)
+{
+	if (t == NULL)
+		return;
+	if (t->easy != NULL)
+		curl_easy_cleanup(t->easy);
+	wa_transfer_reset(t);
+	free(t->body.data);
+	free(t->response.data);
+	free(t->usage.data);
+	free(t);
+}
+
+bool
+wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t body_len,
+					const char *content_type, WaHttpHeaders *headers)
+{
+	bool is_plain = strncasecmp(url, "http:", 5) == 0;
+	struct curl_slist *list;
+
+	wa_transfer_reset(t);
+	t->headers = headers;
+	headers->refcount++;
+	t->is_post = body != NULL;
+
+	if (body == NULL)
+		list = headers->get;
+	else if (content_type == NULL)
+		list = headers->json;
+	else
+	{
+		list = t->own_list = wa_http_headers_list(headers, content_type);
+		if (list == NULL)
+			return false;
+	}
+
+	if (is_plain != t->is_plain && !set_scheme(t, is_plain))
+		return false;
+	CHECK_SETOPT(t->easy, CURLOPT_URL, url, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_HTTPHEADER, list, return false);
+	if (body == NULL)
+		CHECK_SETOPT(t->easy, CURLOPT_HTTPGET, 1L, return false);
+	else
+	{
+		if (!buffer_append(&t->body, body, body_len))
+			return false;
+		CHECK_SETOPT(t->easy, CURLOPT_POST, 1L, return false);
+		CHECK_SETOPT(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body_len, return false);
+	}
+#ifndef WA_CURL_HAS_PREREQ
+	/* unknown for a GET, then; a POST begins when its body is read */
+	t->begun = body == NULL || body_len == 0;
+#endif
+	return true;
+}
+
+static WaHttpPhase
+phase_of(const WaTransfer *t, CURLcode code)
+{
+	if (code == CURLE_OK)
+		return WA_HTTP_ANSWERED;
+	if (!t->begun || t->body_taken < t->body.len)
+		return WA_HTTP_NOT_WRITTEN;
+	return WA_HTTP_NO_ANSWER;
+}
+
+static const char *
+error_words(const WaTransfer *t, CURLcode code)
+{
+	if (code == CURLE_OK)
+		return "";
+	if (t->response_too_large)
+		return "the response is too large";
+	if (code == CURLE_SEND_FAIL_REWIND || code == CURLE_ABORTED_BY_CALLBACK)
+		return "the connection was closed before the response";
+	return t->error[0] != '\0' ? t->error : curl_easy_strerror(code);
+}
+
+void
+wa_transfer_finish(WaTransfer *t, CURLcode code, const char *reason)
+{
+	WaHttpResult *r = &t->result;
+
+	r->phase = phase_of(t, code);
+	r->error_code = (int) code;
+	r->error = reason != NULL ? reason : error_words(t, code);
+	r->status = 0;
+	if (t->protocol != WA_PROTOCOL_UNKNOWN)
+		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &r->status);
+	r->body = buffer_text(&t->response);
+	r->body_len = t->response.len;
+	r->usage = buffer_text(&t->usage);
+	r->api_version = t->api_version;
+	r->content_type = t->content_type;
+	r->retry_after_s = t->retry_after_s;
+}

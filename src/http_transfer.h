@@ -1,0 +1,97 @@
+/*
+ * http_transfer.h
+ *	  One request and its answer: an easy handle with its callbacks and buffers.
+ *
+ * Internal to the http files.
+ */
+#ifndef WA_HTTP_TRANSFER_H
+#define WA_HTTP_TRANSFER_H
+
+#include <curl/curl.h>
+
+#include "http.h"
+#include "http_headers.h"
+
+typedef enum WaTransferState
+{
+	WA_TRANSFER_FREE,	 /* in the pool; next: WAITING */
+	WA_TRANSFER_WAITING, /* submitted, not yet given to libcurl; next: ACTIVE, DONE */
+	WA_TRANSFER_ACTIVE,	 /* libcurl has it; next: DONE */
+	WA_TRANSFER_DONE,	 /* finished; next: FETCHED */
+	WA_TRANSFER_FETCHED	 /* the caller reads it; next: FREE */
+} WaTransferState;
+
+#define WA_TRANSFER_STATES 5
+
+typedef enum WaProtocol
+{
+	WA_PROTOCOL_UNKNOWN,
+	WA_PROTOCOL_HTTP1,
+	WA_PROTOCOL_HTTP2
+} WaProtocol;
+
+/* Growable, NUL-terminated memory that the next transfer uses again. */
+typedef struct WaBuffer
+{
+	char *data;
+	size_t len;
+	size_t size;
+} WaBuffer;
+
+typedef struct WaTransfer
+{
+	WaHttpResult result; /* first: the caller's view of a transfer */
+
+	/* the list of its state; the lists belong to http.c */
+	struct WaTransfer *next;
+	struct WaTransfer *prev;
+	WaTransferState state;
+
+	/* the request */
+	CURL *easy;
+	WaHttpHeaders *headers;
+	struct curl_slist *own_list; /* for an unusual content type */
+	bool is_post;
+	bool is_plain; /* http, not https */
+	bool begun;	   /* libcurl may have sent something */
+	WaBuffer body;
+	size_t body_taken;
+
+	/* the answer */
+	size_t max_response;
+	WaBuffer response;
+	bool response_too_large;
+	WaBuffer usage;
+	WaProtocol protocol;
+	int retry_after_s;
+	char api_version[16];
+	char content_type[64];
+	char error[CURL_ERROR_SIZE];
+} WaTransfer;
+
+/* What every transfer of a WaHttp has in common. */
+typedef struct WaTransferOptions
+{
+	const WaHttpConfig *config;
+	curl_opensocket_callback open_socket;
+	curl_closesocket_callback close_socket;
+	void *socket_arg;
+} WaTransferOptions;
+
+/* NULL if out of memory. */
+extern WaTransfer *wa_transfer_create(const WaTransferOptions *options);
+
+/* libcurl must not have it any more.  Safe on NULL and on half-built ones. */
+extern void wa_transfer_destroy(WaTransfer *t);
+
+/* False if out of memory or if url or content_type cannot be sent. */
+extern bool wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t body_len,
+								const char *content_type, WaHttpHeaders *headers);
+
+/* Fills in the result.  reason, if not NULL, replaces libcurl's words. */
+extern void wa_transfer_finish(WaTransfer *t, CURLcode code, const char *reason);
+
+/* Lets go of what only this request needed. */
+extern void wa_transfer_reset(WaTransfer *t);
+
+#endif

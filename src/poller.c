@@ -1,0 +1,237 @@
+/*
+ * poller.c
+ *	  An epoll descriptor that follows many sockets with few system calls.
+ *
+ * libcurl says at every step of a transfer what it waits for: a kept-alive
+ * connection is dropped when its answer is complete and added again for the
+ * next request, often within microseconds.  Passing each of these on to the
+ * kernel more than halves the rate of the whole loop.  So we remember what
+ * is wanted, know what is registered, and apply the differences once, just
+ * before somebody waits.
+ *
+ * That is only right as long as a descriptor stays the same socket: closing
+ * one takes it out of the kernel's set without a word, and the next socket
+ * gets the same number.  Sockets announced by wa_poller_opened() and
+ * wa_poller_closing() are safe.  For others (libcurl's resolver has some of
+ * its own) every change is passed on at once.
+ *
+ * Level-triggered: whatever is not read now is reported again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "poller.h"
+
+#define READY_AT_ONCE 256
+
+typedef struct Socket
+{
+	unsigned char wanted;
+	unsigned char registered;
+	bool announced; /* we hear of its closing */
+	bool queued;	/* is in the list of changes */
+} Socket;
+
+struct WaPoller
+{
+	int epoll_fd;
+	int open_sockets;
+	Socket *sockets; /* by descriptor */
+	int nsockets;
+	int *changes; /* descriptors that may differ; nsockets places */
+	int nchanges;
+};
+
+WaPoller *
+wa_poller_create(void)
+{
+	WaPoller *poller = calloc(1, sizeof(WaPoller));
+
+	if (poller == NULL)
+		return NULL;
+	poller->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (poller->epoll_fd < 0)
+	{
+		free(poller);
+		return NULL;
+	}
+	return poller;
+}
+
+/*
+ * The sockets themselves belong to whoever opened them.
+ */
+void
+wa_poller_destroy(WaPoller *poller)
+{
+	if (poller == NULL)
+		return;
+	close(poller->epoll_fd);
+	free(poller->sockets);
+	free(poller->changes);
+	free(poller);
+}
+
+int
+wa_poller_fd(const WaPoller *poller)
+{
+	return poller->epoll_fd;
+}
+
+int
+wa_poller_open_sockets(const WaPoller *poller)
+{
+	return poller->open_sockets;
+}
+
+/*
+ * Makes room for fd in both arrays.
+ */
+static bool
+reserve(WaPoller *poller, int fd)
+{
+	int n = poller->nsockets;
+	Socket *sockets;
+	int *changes;
+
+	if (fd < n)
+		return true;
+	n = fd + 64;
+
+	changes = realloc(poller->changes, n * sizeof(int));
+	if (changes == NULL)
+		return false;
+	poller->changes = changes;
+	sockets = realloc(poller->sockets, n * sizeof(Socket));
+	if (sockets == NULL)
+		return false;
+	memset(sockets + poller->nsockets, 0, (n - poller->nsockets) * sizeof(Socket));
+	poller->sockets = sockets;
+	poller->nsockets = n;
+	return true;
+}
+
+/*
+ * Makes the kernel's set agree with what is wanted of fd.
+ *
+ * A failure is no error of ours to report: the request on that socket will
+ * run into its timeout.  It takes a kernel without memory to get there.
+ */
+static void
+apply_one(WaPoller *poller, int fd)
+{
+	Socket *s = &poller->sockets[fd];
+	struct epoll_event event = {0};
+	int result;
+
+	if (s->wanted == s->registered)
+		return;
+
+	event.data.fd = fd;
+	if (s->wanted & WA_POLL_IN)
+		event.events |= EPOLLIN;
+	if (s->wanted & WA_POLL_OUT)
+		event.events |= EPOLLOUT;
+
+	if (s->wanted == 0)
+		result = epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, fd, &event);
+	else if (s->registered == 0)
+	{
+		result = epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+		if (result < 0 && errno == EEXIST)
+			result = epoll_ctl(poller->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+	}
+	else
+	{
+		result = epoll_ctl(poller->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+		if (result < 0 && errno == ENOENT)
+			result = epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	}
+	s->registered = result == 0 ? s->wanted : 0;
+}
+
+bool
+wa_poller_opened(WaPoller *poller, int fd)
+{
+	if (!reserve(poller, fd))
+		return false;
+	poller->sockets[fd].wanted = 0;
+	poller->sockets[fd].registered = 0;
+	poller->sockets[fd].announced = true;
+	poller->open_sockets++;
+	return true;
+}
+
+/*
+ * To be called while fd is still open: if a child process shares the socket,
+ * closing it would not take it out of the kernel's set.
+ */
+void
+wa_poller_closing(WaPoller *poller, int fd)
+{
+	if (fd < 0 || fd >= poller->nsockets || !poller->sockets[fd].announced)
+		return;
+	poller->sockets[fd].wanted = 0;
+	apply_one(poller, fd);
+	poller->sockets[fd].announced = false;
+	poller->open_sockets--;
+}
+
+bool
+wa_poller_want(WaPoller *poller, int fd, int events)
+{
+	Socket *s;
+
+	if (fd < 0 || !reserve(poller, fd))
+		return false;
+	s = &poller->sockets[fd];
+	s->wanted = (unsigned char) (events & (WA_POLL_IN | WA_POLL_OUT));
+
+	if (!s->announced)
+		apply_one(poller, fd);
+	else if (!s->queued && s->wanted != s->registered)
+	{
+		s->queued = true;
+		poller->changes[poller->nchanges++] = fd;
+	}
+	return true;
+}
+
+void
+wa_poller_apply(WaPoller *poller)
+{
+	for (int i = 0; i < poller->nchanges; i++)
+	{
+		int fd = poller->changes[i];
+
+		poller->sockets[fd].queued = false;
+		apply_one(poller, fd);
+	}
+	poller->nchanges = 0;
+}
+
+int
+wa_poller_ready(WaPoller *poller, WaPollEvent *out, int max)
+{
+	struct epoll_event events[READY_AT_ONCE];
+	int n;
+
+	if (max > READY_AT_ONCE)
+		max = READY_AT_ONCE;
+	n = epoll_wait(poller->epoll_fd, events, max, 0);
+	for (int i = 0; i < n; i++)
+	{
+		out[i].fd = events[i].data.fd;
+		out[i].events = 0;
+		if (events[i].events & EPOLLIN)
+			out[i].events |= WA_POLL_IN;
+		if (events[i].events & EPOLLOUT)
+			out[i].events |= WA_POLL_OUT;
+		if (events[i].events & (EPOLLERR | EPOLLHUP))
+			out[i].events |= WA_POLL_ERROR;
+	}
+	return n > 0 ? n : 0;
+}
