@@ -197,7 +197,8 @@ check_graph_url(char **newval, void **extra, GucSource source)
 	host_len = *host == '[' ? strcspn(host, "]/") + 1 : strcspn(host, ":/");
 	port = host + Min(host_len, strlen(host));
 
-	if (host_len == 0 || (*port != '\0' && *port != ':' && *port != '/') ||
+	if (host_len == 0 || (*host == '[' && host[host_len - 1] != ']') ||
+		(*port != '\0' && *port != ':' && *port != '/') ||
 		strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/:[]") !=
 			strlen(host))
 	{

@@ -1,0 +1,123 @@
+# What the TAP tests of whatsapp_shared have in common: a server that preloads
+# the library, and looking at its processes.
+package WaTest;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT_OK = qw(
+  new_node
+  create_extension
+  set_and_reload
+  sender_pids
+  wait_for_senders
+  wait_for_launcher
+  launcher_pid
+  fails_like
+);
+
+our $LAUNCHER = 'whatsapp_shared launcher';
+our $SENDER = 'whatsapp_shared sender';
+
+# A running server with the library preloaded.  Settings are lines of
+# postgresql.conf.  Sending is off, and the Graph API is at a closed port, so
+# that nothing can ever leave the machine.
+sub new_node
+{
+	my ($name, @settings) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf', <<"CONF");
+shared_preload_libraries = 'whatsapp_shared'
+whatsapp_shared.graph_url = 'http://127.0.0.1:9'
+max_worker_processes = 24
+log_min_messages = info
+CONF
+	$node->append_conf('postgresql.conf', "$_\n") for @settings;
+	$node->start;
+	return $node;
+}
+
+sub create_extension
+{
+	my ($node, $db, $clause) = @_;
+	$node->safe_psql($db, 'CREATE EXTENSION whatsapp_shared ' . ($clause // ''));
+	return;
+}
+
+# Changes settings with ALTER SYSTEM and reloads.
+sub set_and_reload
+{
+	my ($node, %settings) = @_;
+
+	foreach my $name (sort keys %settings)
+	{
+		my $value = $settings{$name};
+		$node->safe_psql('postgres',
+			defined $value
+			? "ALTER SYSTEM SET whatsapp_shared.$name = '$value'"
+			: "ALTER SYSTEM RESET whatsapp_shared.$name");
+	}
+	$node->reload;
+	return;
+}
+
+# The process ids of a database's senders, as a sorted list.
+sub sender_pids
+{
+	my ($node, $db) = @_;
+	my $pids = $node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = '$SENDER' AND datname = '$db' ORDER BY pid"
+	);
+	return split /\n/, $pids;
+}
+
+# Waits until a database has exactly so many senders, all of them attached to
+# their slots if it has the extension; returns their process ids.
+sub wait_for_senders
+{
+	my ($node, $db, $count) = @_;
+
+	$node->poll_query_until('postgres',
+		"SELECT count(*) = $count FROM pg_stat_activity WHERE backend_type = '$SENDER' AND datname = '$db'"
+	) or die "waited in vain for $count senders of database \"$db\"";
+	return sender_pids($node, $db);
+}
+
+sub launcher_pid
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = '$LAUNCHER'");
+}
+
+# Waits for a launcher other than the one with this process id.
+sub wait_for_launcher
+{
+	my ($node, $not_pid) = @_;
+	$not_pid //= 0;
+
+	$node->poll_query_until('postgres',
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = '$LAUNCHER' AND pid <> $not_pid"
+	) or die "waited in vain for the launcher";
+	return launcher_pid($node);
+}
+
+# The statement fails with this SQLSTATE and a message like this.
+sub fails_like
+{
+	my ($node, $db, $sql, $state, $pattern, $name) = @_;
+	my ($status, undef, $stderr) = $node->psql($db, $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+	ok($status != 0 && $stderr =~ /ERROR:  \Q$state\E: / && $stderr =~ $pattern, $name)
+	  or diag("status $status, standard error: $stderr");
+	return;
+}
+
+1;
