@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "budget.h"
 #include "claim.h"
 #include "graph.h"
 #include "guc.h"
@@ -395,6 +396,7 @@ wa_claim_run(WaSender *sender)
 	WaNumber **chosen;
 	WaClaimRow *rows;
 	WaFate *fates;
+	bool *free_of_budget;
 	int64 *again = sender->again;
 	int n_again = sender->n_again;
 	int n_limits;
@@ -417,6 +419,8 @@ wa_claim_run(WaSender *sender)
 	fates = palloc(sizeof(WaFate) * Max(n, 1));
 	requests = MemoryContextAlloc(sender->cycle_context, sizeof(Request) * Max(n, 1));
 	n_requests = 0;
+	free_of_budget = palloc(sizeof(bool) * Max(n, 1));
+	wa_budget_prepare(sender, rows, n, free_of_budget);
 	for (int i = 0; i < n; i++)
 	{
 		WaClaimRow *row = &rows[i];
@@ -443,6 +447,15 @@ wa_claim_run(WaSender *sender)
 													 number->key));
 		if (!recipient_free(sender, recipient, row, fates, &n_fates))
 			continue;
+		if (!free_of_budget[i])
+		{
+			if (!wa_budget_admits(sender, tenant))
+			{
+				add_fate(fates, &n_fates, row, 'd', "budget", wa_budget_next(sender));
+				continue;
+			}
+			wa_budget_reserve(sender, tenant, row);
+		}
 		requests[n_requests].job = make_job(sender, number, tenant, recipient, row);
 		build_request(sender, requests[n_requests].job, row, &requests[n_requests].url,
 					  &requests[n_requests].body);
@@ -451,6 +464,7 @@ wa_claim_run(WaSender *sender)
 	for (int i = 0; i < n_limits; i++)
 		chosen[i]->may_have_ready = chosen[i]->claim_seen >= limits[i].limit;
 	wa_store_fates(fates, n_fates);
+	wa_budget_write();
 
 	new_lease = NULL;
 	if (n_requests > 0)

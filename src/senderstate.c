@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "budget.h"
 #include "guc.h"
 #include "job.h"
 #include "schema.h"
@@ -265,7 +266,8 @@ static void
 load_numbers(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT phone_number_id, COALESCE(messages_per_second, 0)::text, throughput_level"
+		.text = "SELECT phone_number_id, COALESCE(messages_per_second, 0)::text, throughput_level,"
+				" messaging_limit"
 				" FROM @extschema@.whatsapp_phone_numbers",
 		.expected = SPI_OK_SELECT};
 	HASH_SEQ_STATUS scan;
@@ -280,11 +282,14 @@ load_numbers(WaSender *sender)
 		number->paused_until = 0;
 	}
 
+	sender->reach_limit = 0;
 	wa_store_run(&statement, NULL, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		number = wa_sender_number(sender, wa_store_text(i, 1), true);
 		number->registered = true;
+		/* The limit is the portfolio's: every number that knows it says the same. */
+		sender->reach_limit = Max(sender->reach_limit, wa_budget_tier(wa_store_text(i, 4)));
 		rate = number_rate(atof(wa_store_text(i, 2)), wa_store_text(i, 3));
 		wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
 							  now);

@@ -45,6 +45,8 @@ typedef struct WaTenant
 	WaBucket bucket;					  /* its own rate, if has_rate */
 	int64 next_deferral_us;				  /* last turn given to a message over that rate */
 	TimestampTz paused_until;			  /* 0: not paused */
+	int64 reach_used;					  /* recipients of the last 24 hours: budget.c */
+	double reach_guaranteed;			  /* of them in any case */
 	char phone_number_id[WA_NUMBER_SIZE]; /* "" if none */
 } WaTenant;
 
@@ -139,6 +141,7 @@ typedef struct WaSender
 	HTAB *paused_templates;			  /* WaPausedTemplate */
 	TimestampTz account_paused_until; /* 0: not paused */
 	TimestampTz next_pause_end;		  /* 0: none */
+	int reach_limit;				  /* recipients per 24 hours for all tenants; 0: no limit */
 
 	/* the wire */
 	struct WaHttp *http;
@@ -172,6 +175,7 @@ typedef struct WaSender
 	int64 probe_at_us;	 /* no claim before; 0: none */
 	bool outage_alerted;
 	char api_version_seen[16]; /* that differs from ours; "" if none */
+	bool version_alerted;
 
 	/* upkeep */
 	TimestampTz next_due; /* earliest deferred row known; DT_NOEND: none */

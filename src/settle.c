@@ -187,6 +187,28 @@ outage_over(void)
 	wa_store_run(&statement, NULL, NULL);
 }
 
+/*
+ * A call that names a retired version of the API is served by another one
+ * (Graph API, "Versioning"): answers and webhooks may then differ from what we
+ * expect, and somebody should know.
+ */
+static void
+version_alert(const char *seen)
+{
+	static WaStatement statement = {
+		.text = "SELECT @extschema@.wa_internal_alert('warning', 'api_version', 'account', '',"
+				" pg_catalog.format('Meta answers with version %s of the API, not with %s:"
+				" set whatsapp_shared.api_version', $1, $2), NULL)",
+		.nargs = 2,
+		.argtypes = {TEXTOID, TEXTOID},
+		.expected = SPI_OK_SELECT};
+	Datum values[2];
+
+	values[0] = CStringGetTextDatum(seen);
+	values[1] = CStringGetTextDatum(wa_guc_api_version);
+	wa_store_run(&statement, values, NULL);
+}
+
 /* ---- from outcome to fate ------------------------------------------------ */
 
 static TimestampTz
@@ -450,6 +472,8 @@ wa_settle_run(WaSender *sender)
 	wa_store_fates(fates, n_fates);
 	wa_store_drop_leases(done, n_done);
 
+	if (sender->api_version_seen[0] != '\0' && !sender->version_alerted)
+		version_alert(sender->api_version_seen);
 	if (sender->failures_in_row >= OUTAGE_FAILURES && !sender->outage_alerted && n_fates > 0)
 		outage_alert(fates[n_fates - 1].message);
 	else if (sender->failures_in_row == 0 && sender->outage_alerted)
@@ -538,6 +562,7 @@ wa_settle_committed(WaSender *sender)
 	}
 	sender->settled_in_window += n_settling;
 	n_settling = 0;
+	sender->version_alerted = sender->api_version_seen[0] != '\0';
 
 	if (sender->failures_in_row >= OUTAGE_FAILURES)
 	{

@@ -1,0 +1,30 @@
+/*
+ * budget.h
+ *	  The account's messaging limit, shared out among its tenants.
+ */
+#ifndef WA_BUDGET_H
+#define WA_BUDGET_H
+
+#include "senderstate.h"
+#include "store.h"
+
+/* The number of recipients a tier allows per 24 hours; 0: no limit, or none known. */
+extern int wa_budget_tier(const char *messaging_limit);
+
+/*
+ * Needs a transaction.  Looks up which of these rows cost nothing (not a
+ * template, inside a window, recipient already reached); free has room for n.
+ */
+extern void wa_budget_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free);
+
+/* Whether this tenant may reach one recipient more; and then does. */
+extern bool wa_budget_admits(const WaSender *sender, const WaTenant *tenant);
+extern void wa_budget_reserve(WaSender *sender, WaTenant *tenant, const WaClaimRow *row);
+
+/* Writes down what was reserved since wa_budget_prepare. */
+extern void wa_budget_write(void);
+
+/* When to look again at a message that was not admitted. */
+extern TimestampTz wa_budget_next(const WaSender *sender);
+
+#endif
