@@ -1,0 +1,225 @@
+/*
+ * control.c
+ *	  /_control/: how tests steer and read the simulator.
+ */
+#include "control.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "fault.h"
+#include "journal.h"
+#include "limits.h"
+#include "registry.h"
+#include "settings.h"
+#include "util.h"
+
+static void
+reply_ok(SimRequest *request)
+{
+	sim_reply_json(&request->reply, 200, json_pack("{s:b}", "ok", 1));
+}
+
+static void
+reply_bad(SimRequest *request, const char *text)
+{
+	sim_reply_control_error(&request->reply, 400, text);
+}
+
+/* The body as JSON, or NULL with the reply made. */
+static json_t *
+body_json(SimRequest *request)
+{
+	json_error_t error;
+	json_t *doc =
+		request->body.len > 0 ? json_loadb(request->body.data, request->body.len, 0, &error) : NULL;
+
+	if (doc == NULL)
+		reply_bad(request, request->body.len > 0 ? error.text : "a JSON body is needed");
+	return doc;
+}
+
+static bool
+number_argument(SimRequest *request, const char *name, int64_t *value)
+{
+	const char *text = sim_server_argument(request, name);
+
+	if (text == NULL || sim_parse_int(text, 0, INT64_MAX, value))
+		return true;
+	reply_bad(request, "an argument is not a number from 0");
+	return false;
+}
+
+static void
+get_log(SimRequest *request)
+{
+	int64_t since = 0;
+	int64_t limit = 10000;
+	int64_t all = 0;
+
+	if (!number_argument(request, "since", &since) || !number_argument(request, "limit", &limit) ||
+		!number_argument(request, "all", &all))
+		return;
+	request->reply.status = 200;
+	request->reply.content_type = "application/json; charset=UTF-8";
+	sim_journal_write_log(&request->reply.body, (uint64_t) since, (uint64_t) limit, all != 0);
+}
+
+static void
+get_stats(SimRequest *request)
+{
+	sim_reply_json(&request->reply, 200, sim_journal_stats());
+}
+
+static void
+post_reset(SimRequest *request)
+{
+	sim_server_release();
+	sim_fault_clear();
+	sim_limits_reset();
+	sim_journal_reset();
+	reply_ok(request);
+}
+
+static void
+get_faults(SimRequest *request)
+{
+	sim_reply_json(&request->reply, 200, sim_fault_to_json());
+}
+
+/* An array of rules, or a single one. */
+static void
+post_faults(SimRequest *request)
+{
+	json_t *doc = body_json(request);
+	char error[256];
+
+	if (doc == NULL)
+		return;
+	if (json_is_object(doc))
+	{
+		json_t *list = json_array();
+
+		json_array_append_new(list, doc);
+		doc = list;
+	}
+	if (!json_is_array(doc))
+		reply_bad(request, "fault rules are an array");
+	else if (!sim_fault_load(doc, error, sizeof(error)))
+		reply_bad(request, error);
+	else
+		reply_ok(request);
+	json_decref(doc);
+}
+
+static void
+delete_faults(SimRequest *request)
+{
+	sim_fault_clear();
+	reply_ok(request);
+}
+
+static void
+get_config(SimRequest *request)
+{
+	json_t *doc = sim_settings_to_json();
+	json_t *numbers = json_array();
+	json_t *templates = json_array();
+
+	for (int i = 0; i < sim_registry_number_count(); i++)
+		json_array_append(numbers, sim_registry_number_at(i)->node);
+	for (int i = 0; i < sim_registry_template_count(); i++)
+		json_array_append(templates, sim_registry_template_at(i)->node);
+	json_object_set_new(doc, "numbers", numbers);
+	json_object_set_new(doc, "templates", templates);
+	sim_reply_json(&request->reply, 200, doc);
+}
+
+static void
+post_config(SimRequest *request)
+{
+	json_t *doc = body_json(request);
+	char error[256];
+	const char *name;
+	json_t *value;
+
+	if (doc == NULL)
+		return;
+	error[0] = '\0';
+	if (!json_is_object(doc))
+		strcpy(error, "a configuration is an object");
+	json_object_foreach(doc, name, value)
+	{
+		if (!sim_settings_knows(name) && strcmp(name, "templates") != 0)
+			snprintf(error, sizeof(error), "\"%.60s\" is not a setting", name);
+	}
+	if (error[0] != '\0' || !sim_settings_from_json(doc, true, error, sizeof(error)) ||
+		!sim_registry_merge(doc, error, sizeof(error)))
+		reply_bad(request, error);
+	else
+		reply_ok(request);
+	json_decref(doc);
+}
+
+static void
+post_clock(SimRequest *request)
+{
+	json_t *doc = body_json(request);
+	json_int_t ms = json_integer_value(json_object_get(doc, "advance_ms"));
+
+	if (doc == NULL)
+		return;
+	if (ms <= 0 || ms > INT64_C(100000000000))
+		reply_bad(request, "\"advance_ms\" must be a positive number of milliseconds");
+	else
+	{
+		sim_clock_advance(ms * 1000);
+		reply_ok(request);
+	}
+	json_decref(doc);
+}
+
+static void
+post_release(SimRequest *request)
+{
+	sim_reply_json(&request->reply, 200, json_pack("{s:i}", "released", sim_server_release()));
+}
+
+static const struct
+{
+	const char *method;
+	const char *name;
+	void (*handle)(SimRequest *request);
+} commands[] = {
+	{"GET", "log", get_log},		 {"GET", "stats", get_stats},
+	{"POST", "reset", post_reset},	 {"GET", "faults", get_faults},
+	{"POST", "faults", post_faults}, {"DELETE", "faults", delete_faults},
+	{"GET", "config", get_config},	 {"POST", "config", post_config},
+	{"POST", "clock", post_clock},	 {"POST", "release", post_release},
+};
+
+void
+sim_control(SimRequest *request)
+{
+	const char *name = request->path + strlen(SIM_CONTROL_PREFIX);
+	bool name_known = false;
+
+	if (!sim_server_from_loopback(request))
+	{
+		sim_reply_control_error(&request->reply, 403, "loopback clients only");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	{
+		if (strcmp(commands[i].name, name) != 0)
+			continue;
+		name_known = true;
+		if (strcmp(commands[i].method, request->method) == 0)
+		{
+			commands[i].handle(request);
+			return;
+		}
+	}
+	sim_reply_control_error(&request->reply, name_known ? 405 : 404,
+							name_known ? "not with this method" : "no such command (see --help)");
+}

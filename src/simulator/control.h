@@ -1,0 +1,14 @@
+/*
+ * control.h
+ *	  /_control/: how tests steer and read the simulator.
+ */
+#ifndef SIM_CONTROL_H
+#define SIM_CONTROL_H
+
+#include "server.h"
+
+#define SIM_CONTROL_PREFIX "/_control/"
+
+extern void sim_control(SimRequest *request);
+
+#endif

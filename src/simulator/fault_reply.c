@@ -1,0 +1,152 @@
+/*
+ * fault_reply.c
+ *	  Turns a rule into what the client sees.
+ */
+#include "fault_reply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "util.h"
+
+static void
+plain_body(SimReply *reply, int status, const char *type, const char *text)
+{
+	sim_reply_clear(reply);
+	reply->status = status;
+	reply->content_type = type;
+	sim_buf_puts(&reply->body, text);
+}
+
+/* An answer with an unknown, enormous member in front: valid JSON, and too much. */
+static void
+inflate(SimReply *reply, size_t size)
+{
+	SimBuf bigger = {0};
+
+	sim_buf_reserve(&bigger, size + reply->body.len + 32);
+	sim_buf_puts(&bigger, "{\"padding\":\"");
+	memset(bigger.data + bigger.len, 'x', size);
+	bigger.len += size;
+	bigger.data[bigger.len] = '\0';
+	sim_buf_puts(&bigger, "\",");
+	sim_buf_add(&bigger, reply->body.data + 1, reply->body.len - 1);
+	sim_buf_free(&reply->body);
+	reply->body = bigger;
+}
+
+static void
+error_reply(SimReply *reply, const SimFault *fault)
+{
+	sim_reply_clear(reply);
+	sim_reply_error(reply, &(SimGraphFault){.code = fault->code,
+											.subcode = fault->subcode,
+											.status = fault->status,
+											.details = fault->details,
+											.transient = fault->transient});
+}
+
+static void
+spoil_reply(SimRequest *request, const SimFault *fault)
+{
+	SimReply *reply = &request->reply;
+	int status = fault->status;
+
+	switch (fault->reply)
+	{
+		case SIM_REPLY_NORMAL:
+			break;
+		case SIM_REPLY_CODE:
+			error_reply(reply, fault);
+			break;
+		case SIM_REPLY_GARBAGE:
+			plain_body(reply, status != 0 ? status : 200, "application/json; charset=UTF-8",
+					   "\x01\xff}{\"messages\":[{\"id\":\"wamid.");
+			break;
+		case SIM_REPLY_HTML:
+			plain_body(reply, status != 0 ? status : 502, "text/html; charset=utf-8",
+					   "<!DOCTYPE html>\n<html><head><title>Error</title></head>\n"
+					   "<body><h1>Sorry, something went wrong.</h1></body></html>\n");
+			break;
+		case SIM_REPLY_EMPTY:
+			plain_body(reply, status != 0 ? status : 503, NULL, "");
+			break;
+		case SIM_REPLY_TRUNCATED:
+			/* A whole HTTP answer, but half a JSON document. */
+			reply->body.len /= 2;
+			reply->body.data[reply->body.len] = '\0';
+			break;
+		case SIM_REPLY_OVERSIZED:
+			inflate(reply, (size_t) fault->bytes);
+			break;
+		case SIM_REPLY_SLOW:
+			reply->sending = SIM_SEND_SLOW;
+			reply->piece = fault->bytes;
+			reply->interval_ms = fault->interval_ms;
+			break;
+		case SIM_REPLY_HANG:
+			reply->sending = SIM_SEND_NEVER;
+			break;
+	}
+	if (fault->retry_after >= 0)
+	{
+		char text[24];
+
+		snprintf(text, sizeof(text), "%lld", (long long) fault->retry_after);
+		sim_reply_header(reply, "Retry-After", text);
+	}
+}
+
+static void
+set_delay(SimRequest *request, const SimFault *fault)
+{
+	if (fault->delay_ms >= 0)
+		request->delay_us = fault->delay_ms * 1000;
+}
+
+static void
+set_cut(SimRequest *request, const SimFault *fault)
+{
+	request->cut = true;
+	request->cut_reset = fault->reset;
+}
+
+bool
+sim_fault_before(SimRequest *request, const SimFault *fault)
+{
+	if (fault->accept)
+		return false;
+	set_delay(request, fault);
+	if (fault->cut == SIM_CUT_RECEIVED)
+		set_cut(request, fault);
+	else if (fault->reply == SIM_REPLY_TRUNCATED)
+	{
+		/* There is no answer to cut short; the start of one will do. */
+		plain_body(&request->reply, 200, "application/json; charset=UTF-8",
+				   "{\"messaging_product\":\"whatsapp\",\"contacts\":[{\"input\":\"+346000000011");
+		spoil_reply(request, fault);
+	}
+	else
+		spoil_reply(request, fault);
+	return true;
+}
+
+void
+sim_fault_after(SimRequest *request, const SimFault *fault)
+{
+	set_delay(request, fault);
+	if (fault->cut == SIM_CUT_ACCEPTED)
+		set_cut(request, fault);
+	else if (fault->cut == SIM_CUT_ANSWER)
+	{
+		SimReply *reply = &request->reply;
+
+		reply->sending = SIM_SEND_CUT;
+		reply->reset = fault->reset;
+		reply->piece = fault->bytes;
+		if (reply->piece <= 0 || reply->piece >= (int64_t) reply->body.len)
+			reply->piece = (int64_t) reply->body.len / 2;
+	}
+	else
+		spoil_reply(request, fault);
+}

@@ -1,0 +1,19 @@
+/*
+ * fault_reply.h
+ *	  Turns a rule into what the client sees.
+ */
+#ifndef SIM_FAULT_REPLY_H
+#define SIM_FAULT_REPLY_H
+
+#include "server.h"
+
+/*
+ * Before the request is looked at.  True if the rule has settled its fate: it
+ * is neither accepted nor refused by Meta's rules.
+ */
+extern bool sim_fault_before(SimRequest *request, const SimFault *fault);
+
+/* After the normal answer was made: spoils it. */
+extern void sim_fault_after(SimRequest *request, const SimFault *fault);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * journal.h
+ *	  What happened: one record for every send request, and the counters.
+ *
+ * A record says if the message was accepted, that is, if a person would have
+ * received it, whatever its sender got to know.
+ */
+#ifndef SIM_JOURNAL_H
+#define SIM_JOURNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+/* Absent texts are NULL. */
+typedef struct SimRecord
+{
+	uint64_t seq; /* 1, 2, ... */
+	int64_t wall_us;
+	bool accepted;
+	bool answered; /* the whole answer was handed to the network */
+	int status;	   /* HTTP status of the answer, 0 if none */
+	int code;	   /* Graph error code, 0 if none */
+	const char *number;
+	const char *to; /* digits, or a business-scoped user id */
+	const char *type;
+	const char *template_name;
+	const char *language;
+	const char *opaque;
+	const char *context;
+	const char *wamid;
+	const char *fault; /* name of the rule that was applied */
+	const char *body;
+	size_t body_len;
+} SimRecord;
+
+typedef struct SimCounters
+{
+	uint64_t requests;
+	uint64_t send_requests;
+	uint64_t accepted;
+	uint64_t refused;
+	uint64_t faults;
+	uint64_t duplicates; /* accepted with opaque data seen before */
+	uint64_t connections;
+	int64_t open_connections;
+	int64_t max_open_connections;
+	int64_t concurrent;
+	int64_t max_concurrent;
+	uint64_t cut_connections;
+	uint64_t last_accepted_wall_us;
+} SimCounters;
+
+extern SimCounters sim_counters;
+
+extern void sim_journal_open(const char *path);
+extern void sim_journal_close(void);
+
+/* Hands what was written to the operating system. */
+extern void sim_journal_flush(void);
+
+/* Copies the record, numbers it, and counts.  Returns its number. */
+extern uint64_t sim_journal_add(const SimRecord *record);
+
+/* Later news of a record: its answer has left, whole. */
+extern void sim_journal_answered(uint64_t seq);
+
+/* Accepted messages by id, for tests and read receipts; NULL if forgotten. */
+extern const SimRecord *sim_journal_find(uint64_t seq);
+
+extern void sim_journal_reset(void);
+
+/* {"records": [...], "last": n, "forgotten": n} with records after since. */
+extern void sim_journal_write_log(SimBuf *out, uint64_t since, uint64_t limit, bool all);
+extern json_t *sim_journal_stats(void);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * limits.h
+ *	  Meta's limits on sending: per number, per pair, and on new recipients.
+ */
+#ifndef SIM_LIMITS_H
+#define SIM_LIMITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "message.h"
+#include "registry.h"
+
+/*
+ * True if the message may pass now; it is then counted.  A refused one is not,
+ * so that a client that waits as told gets through.
+ */
+extern bool sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *problem);
+
+/* A user wrote to the number: opens the service window, and counts as traffic. */
+extern void sim_limits_inbound(SimNumber *number, const char *from);
+
+/* The value of x-business-use-case-usage; false if there is nothing to say. */
+extern bool sim_limits_usage(const SimNumber *number, char *out, size_t size);
+
+extern void sim_limits_reset(void);
+
+#endif

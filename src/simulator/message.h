@@ -1,0 +1,71 @@
+/*
+ * message.h
+ *	  A send request, read and checked against Meta's rules.
+ */
+#ifndef SIM_MESSAGE_H
+#define SIM_MESSAGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "registry.h"
+#include "reply.h"
+
+#define SIM_TO_SIZE 160
+
+typedef struct SimMessage
+{
+	const json_t *root;
+	bool marketing; /* came by the marketing_messages edge */
+	int version;	/* major, as asked for: some codes depend on it */
+	const char *type;
+	const json_t *object; /* the member named after the type, or NULL */
+	char to[SIM_TO_SIZE]; /* digits, or a business-scoped user id; "" if unreadable */
+	const char *input;	  /* as given */
+	bool by_user_id;
+	bool read_receipt;			 /* not a message at all */
+	const char *opaque;			 /* biz_opaque_callback_data, or NULL */
+	const char *context;		 /* wamid replied to, or NULL */
+	const char *template_name;	 /* or NULL */
+	const char *language;		 /* or NULL */
+	const SimTemplate *template; /* if it is known */
+} SimMessage;
+
+/* Why a message is refused. */
+typedef struct SimProblem
+{
+	int code;
+	char title[320];   /* "": the published one */
+	char details[320]; /* "": none */
+} SimProblem;
+
+/* Fills the problem and returns false, for the caller to return too. */
+extern bool sim_problem(SimProblem *problem, int code, const char *details, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The same for code 100, whose text is the title: "(#100) ...". */
+extern bool sim_problem_parameter(SimProblem *problem, const char *text, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Takes out of the document whatever is readable; judges nothing. */
+extern void sim_message_read(SimMessage *message, const json_t *root, const SimNumber *number);
+
+/* True if Meta would accept it, limits and the state of things apart. */
+extern bool sim_message_check(const SimMessage *message, const SimNumber *number,
+							  SimProblem *problem);
+
+/* The parts of that check. */
+extern bool sim_check_template(const SimMessage *message, SimProblem *problem);
+extern bool sim_check_interactive(const json_t *object, SimProblem *problem);
+
+/*
+ * Helpers for them.  where names the object in the error, "text" say; the text
+ * must be there (required) and at most max characters long.
+ */
+extern bool sim_check_text(const json_t *object, const char *where, const char *member, size_t max,
+						   bool required, SimProblem *problem);
+
+/* A media object: exactly one of id and link. */
+extern bool sim_check_media(const json_t *object, const char *where, SimProblem *problem);
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * messages.c
+ *	  POST /{version}/{number}/messages: from the request to the answer.
+ *
+ * The order is Meta's as far as it can be seen from outside: token, number,
+ * form of the message, limits, acceptance.  Once accepted, the message counts
+ * as sent, whatever a fault rule then does to the answer.
+ */
+#include "messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth.h"
+#include "fault_reply.h"
+#include "journal.h"
+#include "limits.h"
+#include "message.h"
+#include "nodes.h"
+#include "registry.h"
+#include "settings.h"
+#include "util.h"
+
+#define WAMID_SIZE 96
+
+/*
+ * Unique per run and between runs: the counter goes through a bijection that
+ * starts somewhere else each time.  The rest looks like Meta's.
+ */
+static void
+make_wamid(char *out, const char *to)
+{
+	static uint64_t start;
+	static uint64_t counter;
+	unsigned char raw[64];
+	size_t len = strlen(to) < 20 ? strlen(to) : 20;
+	char unique[17];
+	size_t n = 0;
+
+	if (start == 0)
+		start = sim_seed_from_system();
+	snprintf(unique, sizeof(unique), "%016llX", (unsigned long long) sim_mix64(start + ++counter));
+	raw[n++] = 0x1c;
+	raw[n++] = 0x18;
+	raw[n++] = (unsigned char) len;
+	memcpy(raw + n, to, len);
+	n += len;
+	raw[n++] = 0x15;
+	raw[n++] = 0x02;
+	raw[n++] = 0x00;
+	raw[n++] = 0x11;
+	raw[n++] = 0x18;
+	raw[n++] = 0x10;
+	memcpy(raw + n, unique, 16);
+	n += 16;
+	raw[n++] = 0x00;
+	memcpy(out, "wamid.", 6);
+	sim_base64(out + 6, raw, n);
+}
+
+/* By hand rather than through jansson: this is the answer benchmarks wait for. */
+static void
+accepted_reply(SimReply *reply, const SimMessage *message, const char *wamid)
+{
+	SimBuf *out = &reply->body;
+
+	reply->status = 200;
+	reply->content_type = "application/json; charset=UTF-8";
+	sim_buf_puts(out, "{\"messaging_product\":\"whatsapp\",\"contacts\":[{\"input\":");
+	sim_buf_json(out, message->input);
+	sim_buf_puts(out, message->by_user_id ? ",\"user_id\":" : ",\"wa_id\":");
+	sim_buf_json(out, message->to);
+	sim_buf_puts(out, "}],\"messages\":[{\"id\":\"");
+	sim_buf_puts(out, wamid);
+	sim_buf_puts(out, message->template_name != NULL ? "\",\"message_status\":\"accepted\"}]}"
+													 : "\"}]}");
+}
+
+static void
+refuse(SimRequest *request, SimRecord *record, const SimProblem *problem)
+{
+	SimGraphFault fault = {.code = problem->code};
+
+	if (problem->title[0] != '\0')
+		fault.title = problem->title;
+	if (problem->details[0] != '\0')
+		fault.details = problem->details;
+	sim_reply_error(&request->reply, &fault);
+	record->code = problem->code;
+}
+
+/* Meta's rules, the way a message takes through them. */
+static void
+process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage *message,
+		SimRecord *record, char *wamid)
+{
+	SimProblem problem = {0};
+
+	if (!sim_auth_check(request, &record->code))
+		return;
+	if (number == NULL)
+	{
+		sim_nodes_unknown(request, path);
+		record->code = 100;
+		return;
+	}
+	if (message->root == NULL)
+	{
+		sim_problem_parameter(&problem, "The request body is not a JSON object.");
+		refuse(request, record, &problem);
+		return;
+	}
+	if (!sim_message_check(message, number, &problem))
+	{
+		refuse(request, record, &problem);
+		return;
+	}
+	if (message->read_receipt)
+	{
+		sim_buf_puts(&request->reply.body, "{\"success\":true}");
+		request->reply.status = 200;
+		request->reply.content_type = "application/json; charset=UTF-8";
+		return;
+	}
+	if (!sim_limits_allow(number, message, &problem))
+	{
+		refuse(request, record, &problem);
+		return;
+	}
+	make_wamid(wamid, message->to);
+	record->wamid = wamid;
+	record->accepted = true;
+	accepted_reply(&request->reply, message, wamid);
+}
+
+static void
+add_headers(SimRequest *request, const SimNumber *number)
+{
+	char usage[256];
+
+	if (number != NULL && sim_limits_usage(number, usage, sizeof(usage)))
+		sim_reply_header(&request->reply, "x-business-use-case-usage", usage);
+}
+
+void
+sim_messages_post(SimRequest *request, const SimPath *path)
+{
+	json_t *root =
+		request->body.len > 0 ? json_loadb(request->body.data, request->body.len, 0, NULL) : NULL;
+	SimNumber *number = sim_registry_number(path->node);
+	SimMessage message = {0};
+	SimRecord record = {0};
+	char wamid[WAMID_SIZE];
+	SimFault *fault;
+	bool settled;
+
+	message.marketing = strcmp(path->edge, "marketing_messages") == 0;
+	message.version = atoi(path->version + 1);
+	if (json_is_object(root))
+	{
+		bool name_known;
+
+		sim_message_read(&message, root, number);
+		if (message.template_name != NULL && message.language != NULL)
+			message.template =
+				sim_registry_template(message.template_name, message.language, &name_known);
+	}
+	record.number = path->node;
+	record.to = message.to[0] != '\0' ? message.to : message.input;
+	record.type = message.read_receipt ? "read_receipt" : message.type;
+	record.template_name = message.template_name;
+	record.language = message.language;
+	record.opaque = message.opaque;
+	record.context = message.context;
+	record.body = request->body.data;
+	record.body_len = request->body.len;
+
+	fault =
+		sim_fault_pick(SIM_AT_REQUEST, &(SimFaultSubject){.edge = path->edge,
+														  .node = path->node,
+														  .template_name = message.template_name,
+														  .recipient = message.to});
+	record.fault = fault != NULL ? fault->name : NULL;
+	settled = fault != NULL && sim_fault_before(request, fault);
+	if (settled)
+		record.code = fault->code;
+	else
+		process(request, path, number, &message, &record, wamid);
+	add_headers(request, number);
+	if (fault != NULL && !settled)
+		sim_fault_after(request, fault);
+	if (!request->cut && request->reply.sending != SIM_SEND_NEVER)
+		record.status = request->reply.status;
+	request->record = sim_journal_add(&record);
+	json_decref(root);
+}
+
+void
+sim_messages_note_cut(SimRequest *request, const SimPath *path, const SimFault *fault)
+{
+	SimRecord record = {
+		.number = path->node,
+		.fault = fault->name,
+		.body = request->body.data,
+		.body_len = request->body.len,
+	};
+
+	request->record = sim_journal_add(&record);
+}

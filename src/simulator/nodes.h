@@ -1,0 +1,15 @@
+/*
+ * nodes.h
+ *	  Reading the account: numbers, templates, the account itself, health.
+ */
+#ifndef SIM_NODES_H
+#define SIM_NODES_H
+
+#include "route.h"
+
+extern void sim_nodes_get(SimRequest *request, const SimPath *path);
+
+/* Meta's answer for a node that does not exist, or not for you, or not so. */
+extern void sim_nodes_unknown(SimRequest *request, const SimPath *path);
+
+#endif

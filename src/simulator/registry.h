@@ -1,0 +1,93 @@
+/*
+ * registry.h
+ *	  The account being played: its phone numbers and message templates.
+ */
+#ifndef SIM_REGISTRY_H
+#define SIM_REGISTRY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct SimNumber
+{
+	char *id;
+	char *digits; /* display_phone_number without all but the digits */
+	json_t *node; /* every field a client can ask for */
+	bool listed;  /* false: only met because any number is accepted */
+
+	/* the last sends, a ring as long as the rate (limits.c) */
+	int64_t *sends;
+	int64_t ring_size;
+	int64_t ring_next;
+} SimNumber;
+
+/* What a template wants from a message, read once from its components. */
+#define SIM_MAX_PARAMETERS 64
+#define SIM_MAX_BUTTONS 10
+
+typedef enum SimHeaderFormat
+{
+	SIM_HEADER_NONE,
+	SIM_HEADER_TEXT,
+	SIM_HEADER_IMAGE,
+	SIM_HEADER_VIDEO,
+	SIM_HEADER_DOCUMENT,
+	SIM_HEADER_LOCATION
+} SimHeaderFormat;
+
+typedef enum SimButtonKind
+{
+	SIM_BUTTON_QUICK_REPLY, /* parameter optional */
+	SIM_BUTTON_URL,			/* parameter if the address has a variable */
+	SIM_BUTTON_COPY_CODE,	/* coupon code */
+	SIM_BUTTON_OTHER		/* not checked */
+} SimButtonKind;
+
+typedef struct SimTemplate
+{
+	json_t *node;
+	const char *name; /* these point into node */
+	const char *language;
+	const char *status;
+	const char *category;
+	bool named;
+	SimHeaderFormat header;
+	int header_parameters;
+	const char *body_text;
+	int body_parameters;
+	char *parameter_names[SIM_MAX_PARAMETERS]; /* owned; of the body, if named */
+	int nbuttons;
+	struct
+	{
+		SimButtonKind kind;
+		bool needs_parameter;
+	} buttons[SIM_MAX_BUTTONS];
+} SimTemplate;
+
+/* The built-in numbers and templates. */
+extern void sim_registry_init(void);
+extern void sim_registry_free(void);
+
+/*
+ * Merges "numbers" and "templates" of a configuration document: an element
+ * with a known id (numbers) or name and language (templates) changes the
+ * members it names, "removed": true takes it away, anything else is added.
+ * False and a reason if something is wrong; what came before it has happened.
+ */
+extern bool sim_registry_merge(const json_t *doc, char *error, size_t size);
+
+/* NULL if the account has no such number (and not any number is accepted). */
+extern SimNumber *sim_registry_number(const char *id);
+
+/* NULL if there is none; *name_known says if another language exists. */
+extern SimTemplate *sim_registry_template(const char *name, const char *language, bool *name_known);
+extern SimTemplate *sim_registry_template_by_id(const char *id);
+
+/* In listing order. */
+extern int sim_registry_number_count(void);
+extern SimNumber *sim_registry_number_at(int i);
+extern int sim_registry_template_count(void);
+extern SimTemplate *sim_registry_template_at(int i);
+
+#endif

@@ -1,0 +1,185 @@
+/*
+ * route.c
+ *	  From a request to the code that answers it.
+ */
+#include "route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth.h"
+#include "control.h"
+#include "fault_reply.h"
+#include "messages.h"
+#include "nodes.h"
+#include "settings.h"
+#include "util.h"
+
+/* Copies up to the next slash; false if it does not fit. */
+static bool
+take_segment(const char **path, char *out, size_t size)
+{
+	size_t len;
+
+	if (**path == '/')
+		(*path)++;
+	len = strcspn(*path, "/");
+	if (len >= size)
+		return false;
+	memcpy(out, *path, len);
+	out[len] = '\0';
+	*path += len;
+	return true;
+}
+
+/* v25.0 */
+static bool
+is_version(const char *text)
+{
+	size_t digits;
+
+	if (*text++ != 'v')
+		return false;
+	digits = strspn(text, "0123456789");
+	if (digits < 1 || digits > 2 || text[digits] != '.')
+		return false;
+	text += digits + 1;
+	return strspn(text, "0123456789") == 1 && text[1] == '\0';
+}
+
+void
+sim_route_parse(const char *path, SimPath *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->valid = take_segment(&path, out->version, sizeof(out->version)) &&
+				 take_segment(&path, out->node, sizeof(out->node)) &&
+				 take_segment(&path, out->edge, sizeof(out->edge)) && *path == '\0' &&
+				 out->node[0] != '\0' && is_version(out->version);
+}
+
+static bool
+is_control(const SimRequest *request)
+{
+	return strncmp(request->path, SIM_CONTROL_PREFIX, strlen(SIM_CONTROL_PREFIX)) == 0;
+}
+
+static bool
+is_send(const SimRequest *request, const SimPath *path)
+{
+	return path->valid && strcmp(request->method, "POST") == 0 &&
+		   (strcmp(path->edge, "messages") == 0 || strcmp(path->edge, "marketing_messages") == 0);
+}
+
+/* What a rule calls it: the edge, or for a node itself what kind of node. */
+static const char *
+edge_name(const SimPath *path)
+{
+	return path->edge[0] != '\0' ? path->edge : path->node;
+}
+
+SimFault *
+sim_route_headers_fault(const SimRequest *request)
+{
+	SimPath path;
+
+	if (is_control(request))
+		return NULL;
+	sim_route_parse(request->path, &path);
+	return sim_fault_pick(SIM_AT_HEADERS,
+						  &(SimFaultSubject){.edge = edge_name(&path), .node = path.node});
+}
+
+void
+sim_route_cut_early(SimRequest *request, const SimFault *fault)
+{
+	SimPath path;
+
+	sim_route_parse(request->path, &path);
+	if (is_send(request, &path))
+		sim_messages_note_cut(request, &path, fault);
+}
+
+static void
+route_reading(SimRequest *request, const SimPath *path)
+{
+	SimFault *fault = sim_fault_pick(
+		SIM_AT_REQUEST, &(SimFaultSubject){.edge = edge_name(path), .node = path->node});
+	int code;
+
+	if (fault != NULL && sim_fault_before(request, fault))
+		return;
+	if (sim_auth_check(request, &code))
+	{
+		if (strcmp(request->method, "GET") != 0)
+			sim_nodes_unknown(request, path);
+		else if (strcmp(path->node, "debug_token") == 0 && path->edge[0] == '\0')
+			sim_auth_debug_token(request);
+		else
+			sim_nodes_get(request, path);
+	}
+	if (fault != NULL)
+		sim_fault_after(request, fault);
+}
+
+/* The version that serves the request: never one that has expired. */
+static void
+add_common_headers(SimRequest *request, const SimPath *path)
+{
+	const char *version = sim_settings.served_version;
+	char trace[SIM_TRACE_SIZE];
+
+	if (version[0] == '\0')
+		version = atoi(path->version + 1) < 21 ? "v21.0" : path->version;
+	sim_trace_id(trace);
+	sim_reply_header(&request->reply, "facebook-api-version", version);
+	sim_reply_header(&request->reply, "x-fb-trace-id", trace);
+}
+
+static int64_t
+general_delay_us(void)
+{
+	static uint64_t random;
+	int64_t delay_us = sim_settings.delay_ms * 1000;
+
+	if (sim_settings.delay_jitter_ms > 0)
+	{
+		if (random == 0)
+			random = (uint64_t) sim_settings.seed;
+		delay_us +=
+			(int64_t) (sim_random_unit(&random) * (double) sim_settings.delay_jitter_ms * 1000);
+	}
+	return delay_us;
+}
+
+void
+sim_route(SimRequest *request)
+{
+	SimPath path;
+
+	if (is_control(request))
+	{
+		sim_control(request);
+		return;
+	}
+	sim_route_parse(request->path, &path);
+	request->delay_us = general_delay_us();
+	if (request->too_large)
+		sim_reply_error(&request->reply,
+						&(SimGraphFault){.code = 100,
+										 .status = 413,
+										 .title = "(#100) The request is too large."});
+	else if (!path.valid)
+	{
+		char title[300];
+
+		snprintf(title, sizeof(title), "Unknown path components: %.200s", request->path);
+		sim_reply_error(&request->reply, &(SimGraphFault){.code = 2500, .title = title});
+	}
+	else if (is_send(request, &path))
+		sim_messages_post(request, &path);
+	else
+		route_reading(request, &path);
+	if (path.valid)
+		add_common_headers(request, &path);
+}

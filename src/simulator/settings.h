@@ -1,0 +1,77 @@
+/*
+ * settings.h
+ *	  Everything that can be set: by an option, in the configuration file, or
+ *	  while running.  One table serves all three, and --help.
+ */
+#ifndef SIM_SETTINGS_H
+#define SIM_SETTINGS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct SimSettings
+{
+	/* read at start only */
+	char *listen;
+	bool tls;
+	char *cert;
+	char *key;
+	char *ca_out;
+	char *config;
+	char *faults;
+	char *log;
+	int64_t numbers;
+	int64_t max_connections;
+
+	/* changeable at any time */
+	char *token;
+	char *expired_token;
+	int64_t token_expires_at;
+	char *app_secret;
+	char *verify_token;
+	char *waba_id;
+	char *business_id;
+	char *app_id;
+	char *calling_code;
+	char *served_version;
+	bool accept_any_number;
+	bool accept_any_template;
+	int64_t delay_ms;
+	int64_t delay_jitter_ms;
+	int64_t log_memory;
+	bool log_bodies;
+	int64_t seed;
+
+	bool enforce_limits;
+	int64_t number_rate;
+	int64_t pair_interval_ms;
+	int64_t pair_burst;
+	int64_t recipient_limit;
+	int64_t recipient_limit_code;
+	bool enforce_window;
+	int64_t usage_percent;
+} SimSettings;
+
+extern SimSettings sim_settings;
+
+/* Gives every setting its default. */
+extern void sim_settings_init(void);
+
+/* Reads the command line; ends the program for --help and for what is wrong. */
+extern void sim_settings_from_arguments(int argc, char **argv);
+
+/*
+ * Sets what doc (an object) says about settings, leaving its other members
+ * alone.  False, with nothing changed and the reason in error, if a value is
+ * wrong or, while running, the setting is fixed at start.
+ */
+extern bool sim_settings_from_json(const json_t *doc, bool running, char *error, size_t size);
+
+/* True if this member of a configuration document is a setting. */
+extern bool sim_settings_knows(const char *name);
+
+/* All settings with their values.  The caller owns the reference. */
+extern json_t *sim_settings_to_json(void);
+
+#endif

@@ -1,0 +1,250 @@
+/*
+ * template_form.c
+ *	  What a template wants from a message, and the built-in ones.
+ */
+#include "template_form.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+/*
+ * A bakery's notices to its suppliers and customers.  One with positional and
+ * one with named parameters, a second language, a document header, a link, a
+ * one-time password, marketing, and one that waits for approval.
+ */
+static const char defaults[] =
+	"{\"templates\":["
+	"{\"name\":\"pedido_nuevo\",\"language\":\"es\",\"components\":["
+	"{\"type\":\"BODY\",\"text\":\"Hola {{1}}, tiene un pedido nuevo {{2}} de {{3}} por {{4}},"
+	" con entrega el {{5}}. Confirme con el botón, por favor.\"},"
+	"{\"type\":\"FOOTER\",\"text\":\"Responda BAJA para no recibir más avisos\"},"
+	"{\"type\":\"BUTTONS\",\"buttons\":["
+	"{\"type\":\"QUICK_REPLY\",\"text\":\"Confirmar pedido\"}]}]},"
+
+	"{\"name\":\"pedido_nuevo\",\"language\":\"en\",\"components\":["
+	"{\"type\":\"BODY\",\"text\":\"Hello {{1}}, you have a new order {{2}} from {{3}} of {{4}},"
+	" to be delivered on {{5}}. Please confirm with the button.\"},"
+	"{\"type\":\"BUTTONS\",\"buttons\":["
+	"{\"type\":\"QUICK_REPLY\",\"text\":\"Confirm order\"}]}]},"
+
+	"{\"name\":\"pedido_cambiado\",\"language\":\"es\",\"parameter_format\":\"NAMED\","
+	"\"components\":["
+	"{\"type\":\"BODY\",\"text\":\"Hola {{proveedor}}, el pedido {{pedido}} ha cambiado:"
+	" {{cambio}}. Gracias por tenerlo en cuenta.\",\"example\":{\"body_text_named_params\":["
+	"{\"param_name\":\"proveedor\",\"example\":\"Harinas Norte\"},"
+	"{\"param_name\":\"pedido\",\"example\":\"PO-17\"},"
+	"{\"param_name\":\"cambio\",\"example\":\"200 kg\"}]}}]},"
+
+	"{\"name\":\"pedido_listo\",\"language\":\"es\",\"components\":["
+	"{\"type\":\"BODY\",\"text\":\"Hola {{1}}, su pedido {{2}} está listo.\"}]},"
+
+	"{\"name\":\"factura\",\"language\":\"es\",\"components\":["
+	"{\"type\":\"HEADER\",\"format\":\"DOCUMENT\"},"
+	"{\"type\":\"BODY\",\"text\":\"Hola {{1}}, le enviamos la factura {{2}} de su pedido.\"},"
+	"{\"type\":\"BUTTONS\",\"buttons\":["
+	"{\"type\":\"URL\",\"text\":\"Ver\",\"url\":\"https://example.es/f/{{1}}\"}]}]},"
+
+	"{\"name\":\"aviso_horario\",\"language\":\"es\",\"components\":["
+	"{\"type\":\"HEADER\",\"format\":\"TEXT\",\"text\":\"Aviso de {{1}}\"},"
+	"{\"type\":\"BODY\",\"text\":\"Mañana abrimos a las {{1}} por fiesta local.\"}]},"
+
+	"{\"name\":\"codigo_acceso\",\"language\":\"es\",\"category\":\"AUTHENTICATION\","
+	"\"components\":["
+	"{\"type\":\"BODY\",\"text\":\"Su código de acceso es {{1}}.\"},"
+	"{\"type\":\"BUTTONS\",\"buttons\":["
+	"{\"type\":\"OTP\",\"otp_type\":\"COPY_CODE\",\"text\":\"Copiar código\"}]}]},"
+
+	"{\"name\":\"oferta_semanal\",\"language\":\"es\",\"category\":\"MARKETING\",\"components\":["
+	"{\"type\":\"BODY\",\"text\":\"Esta semana: {{1}} con un {{2}} de descuento en tienda.\"},"
+	"{\"type\":\"BUTTONS\",\"buttons\":[{\"type\":\"COPY_CODE\",\"text\":\"Copiar oferta\"}]}]},"
+
+	"{\"name\":\"saludo\",\"language\":\"es\",\"components\":["
+	"{\"type\":\"BODY\",\"text\":\"Gracias por su visita.\"}]},"
+
+	"{\"name\":\"pendiente_revision\",\"language\":\"es\",\"status\":\"PENDING\",\"components\":["
+	"{\"type\":\"BODY\",\"text\":\"Todavía no aprobada.\"}]}"
+	"]}";
+
+json_t *
+sim_template_defaults(void)
+{
+	json_error_t error;
+	json_t *doc = json_loads(defaults, 0, &error);
+
+	if (doc == NULL)
+		sim_die("built-in templates, byte %d: %s", error.position, error.text);
+	return doc;
+}
+
+void
+sim_template_free(SimTemplate *template)
+{
+	for (int i = 0; i < SIM_MAX_PARAMETERS; i++)
+		free(template->parameter_names[i]);
+	json_decref(template->node);
+	free(template);
+}
+
+/*
+ * Counts the distinct {{...}} of a text.  names, if not NULL, has room for
+ * SIM_MAX_PARAMETERS and gets a copy of each.  -1 if there are too many.
+ */
+static int
+count_placeholders(const char *text, char **names)
+{
+	char *found[SIM_MAX_PARAMETERS];
+	int count = 0;
+	const char *open = text;
+
+	while ((open = strstr(open, "{{")) != NULL)
+	{
+		const char *close = strstr(open, "}}");
+		char *name;
+		bool known = false;
+
+		if (close == NULL)
+			break;
+		name = sim_strdup(open + 2);
+		name[close - open - 2] = '\0';
+		for (int i = 0; i < count; i++)
+			known = known || strcmp(found[i], name) == 0;
+		open = close;
+		if (known || count == SIM_MAX_PARAMETERS)
+		{
+			free(name);
+			if (known)
+				continue;
+			count = -1;
+			break;
+		}
+		found[count++] = name;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		if (names != NULL)
+			names[i] = found[i];
+		else
+			free(found[i]);
+	}
+	return count;
+}
+
+static SimHeaderFormat
+header_format(const char *format)
+{
+	static const char *const names[] = {"", "TEXT", "IMAGE", "VIDEO", "DOCUMENT", "LOCATION"};
+
+	for (int i = SIM_HEADER_TEXT; i <= SIM_HEADER_LOCATION; i++)
+	{
+		if (strcmp(format, names[i]) == 0)
+			return (SimHeaderFormat) i;
+	}
+	return SIM_HEADER_NONE;
+}
+
+static bool
+read_buttons(SimTemplate *template, const json_t *buttons)
+{
+	size_t i;
+	json_t *button;
+
+	json_array_foreach((json_t *) buttons, i, button)
+	{
+		const char *type = json_string_value(json_object_get(button, "type"));
+		const char *url = json_string_value(json_object_get(button, "url"));
+
+		if (type == NULL || i >= SIM_MAX_BUTTONS)
+			return false;
+		if (strcmp(type, "QUICK_REPLY") == 0)
+			template->buttons[i].kind = SIM_BUTTON_QUICK_REPLY;
+		else if (strcmp(type, "URL") == 0 || strcmp(type, "OTP") == 0)
+			template->buttons[i].kind = SIM_BUTTON_URL;
+		else if (strcmp(type, "COPY_CODE") == 0)
+			template->buttons[i].kind = SIM_BUTTON_COPY_CODE;
+		else
+			template->buttons[i].kind = SIM_BUTTON_OTHER;
+		template->buttons[i].needs_parameter = strcmp(type, "OTP") == 0 ||
+											   strcmp(type, "COPY_CODE") == 0 ||
+											   (url != NULL && strstr(url, "{{") != NULL);
+		template->nbuttons = (int) i + 1;
+	}
+	return true;
+}
+
+static bool
+read_component(SimTemplate *template, const json_t *component)
+{
+	const char *type = json_string_value(json_object_get(component, "type"));
+	const char *text = json_string_value(json_object_get(component, "text"));
+
+	if (type == NULL)
+		return false;
+	if (strcmp(type, "HEADER") == 0)
+	{
+		const char *format = json_string_value(json_object_get(component, "format"));
+
+		template->header = header_format(format != NULL ? format : "TEXT");
+		if (template->header == SIM_HEADER_NONE)
+			return false;
+		template->header_parameters = 1;
+		if (template->header == SIM_HEADER_TEXT)
+			template->header_parameters = count_placeholders(text != NULL ? text : "", NULL);
+		return template->header_parameters >= 0;
+	}
+	if (strcmp(type, "BODY") == 0)
+	{
+		if (text == NULL || template->body_text != NULL)
+			return false;
+		template->body_text = text;
+		template->body_parameters =
+			count_placeholders(text, template->named ? template->parameter_names : NULL);
+		return template->body_parameters >= 0;
+	}
+	if (strcmp(type, "BUTTONS") == 0)
+		return read_buttons(template, json_object_get(component, "buttons"));
+	return true;
+}
+
+SimTemplate *
+sim_template_read(json_t *node, char *error, size_t size)
+{
+	SimTemplate *template = sim_alloc0(sizeof(SimTemplate));
+	const char *format = json_string_value(json_object_get(node, "parameter_format"));
+	size_t i;
+	json_t *component;
+
+	template->node = json_incref(node);
+	template->name = json_string_value(json_object_get(node, "name"));
+	template->language = json_string_value(json_object_get(node, "language"));
+	template->status = json_string_value(json_object_get(node, "status"));
+	template->category = json_string_value(json_object_get(node, "category"));
+	template->named = format != NULL &&strcmp(format, "NAMED") == 0;
+	if (template->status == NULL || template->category == NULL ||
+		!json_is_string(json_object_get(node, "id")))
+	{
+		snprintf(error, size, "template \"%s\": id, status and category must be strings",
+				 template->name);
+		sim_template_free(template);
+		return NULL;
+	}
+	json_array_foreach(json_object_get(node, "components"), i, component)
+	{
+		if (!read_component(template, component))
+		{
+			snprintf(error, size, "template \"%s\": component %zu makes no sense", template->name,
+					 i);
+			sim_template_free(template);
+			return NULL;
+		}
+	}
+	if (template->body_text == NULL)
+	{
+		snprintf(error, size, "template \"%s\" has no BODY component with a text", template->name);
+		sim_template_free(template);
+		return NULL;
+	}
+	return template;
+}

@@ -1,0 +1,30 @@
+/*
+ * timer.h
+ *	  Timers in a heap; the owner embeds the struct, so nothing is allocated.
+ */
+#ifndef SIM_TIMER_H
+#define SIM_TIMER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct SimTimer
+{
+	int64_t due_us; /* sim_now_us() scale */
+	size_t slot;	/* place in the heap, from 1; 0: not set */
+	void (*fire)(void *arg);
+	void *arg;
+} SimTimer;
+
+/* Sets, or moves, a timer; it fires once. */
+extern void sim_timer_set(SimTimer *timer, int64_t due_us, void (*fire)(void *arg), void *arg);
+extern void sim_timer_cancel(SimTimer *timer);
+
+/* Milliseconds to the next one, rounded up; -1 if there is none. */
+extern int sim_timer_wait_ms(void);
+
+/* Fires all that are due.  True if any was. */
+extern bool sim_timer_run(void);
+
+#endif
