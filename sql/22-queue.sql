@@ -124,65 +124,6 @@ BEGIN
 END
 $$;
 
-/*
- * For the senders: lets go what is held for a reason that has gone, at most so
- * many rows.  A sender may hold a row by what it remembers just after somebody
- * has lifted the reason, and thereby looked at all rows held until then; and a
- * default number that is set later concerns messages that are already there.
- * A tenant whose number was taken away waits for its next one instead.
- */
-CREATE FUNCTION @extschema@.wa_internal_release_stale_holds(max_rows bigint DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    fallback CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id', true), '');
-    ids bigint[];
-BEGIN
-    SELECT COALESCE(pg_catalog.array_agg(stale.message_id), '{}') INTO ids FROM (
-        SELECT q.message_id
-        FROM @extschema@.whatsapp_queue AS q
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
-        WHERE q.state = 'h' AND CASE q.hold_reason
-            WHEN 'no_number' THEN EXISTS (
-                    SELECT FROM @extschema@.whatsapp_phone_assignments AS a
-                    WHERE a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL)
-                OR fallback IS NOT NULL AND NOT EXISTS (
-                    SELECT FROM @extschema@.whatsapp_phone_assignments AS a
-                    WHERE a.tenant_id = m.tenant_id)
-            WHEN 'tenant_disabled' THEN EXISTS (
-                SELECT FROM @extschema@.whatsapp_tenants AS t
-                WHERE t.tenant_id = m.tenant_id AND t.enabled)
-            WHEN 'account_paused' THEN NOT EXISTS (
-                SELECT FROM @extschema@.whatsapp_pauses AS p WHERE p.scope = 'account')
-            WHEN 'number_paused' THEN NOT EXISTS (
-                SELECT FROM @extschema@.whatsapp_pauses AS p
-                WHERE p.scope = 'number' AND p.key = q.phone_number_id)
-            WHEN 'tenant_paused' THEN NOT EXISTS (
-                SELECT FROM @extschema@.whatsapp_pauses AS p
-                WHERE p.scope = 'tenant' AND p.key = m.tenant_id)
-            WHEN 'template_paused' THEN NOT EXISTS (
-                SELECT FROM @extschema@.whatsapp_pauses AS p
-                WHERE p.scope = 'template'
-                    AND p.key IN (m.template_name, m.template_name || '/' || m.template_language))
-            END
-        ORDER BY q.message_id
-        LIMIT max_rows
-        FOR UPDATE OF q SKIP LOCKED) AS stale;
-    PERFORM @extschema@.wa_internal_set_number(n.ids, n.number)
-        FROM (SELECT pg_catalog.array_agg(q.message_id) AS ids, COALESCE(a.phone_number_id, fallback) AS number
-              FROM @extschema@.whatsapp_queue AS q
-                  JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
-                  LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
-                      ON a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL
-              WHERE q.message_id = ANY (ids) AND q.phone_number_id IS NULL
-              GROUP BY 2) AS n
-        WHERE n.number IS NOT NULL;
-    PERFORM @extschema@.wa_internal_release_rows(ids);
-    RETURN pg_catalog.cardinality(ids);
-END
-$$;
-
 /* Notes the number in both rows of each message; the queue rows are locked. */
 CREATE FUNCTION @extschema@.wa_internal_set_number(ids bigint[], number text) RETURNS void
     LANGUAGE sql

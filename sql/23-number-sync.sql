@@ -1,0 +1,201 @@
+/*
+ * What Meta says about the account's numbers, page by page.
+ *
+ * The sender reads GET /{account}/phone_numbers and hands each page over as it
+ * came; fields and their values are Meta's and open-ended, so that nothing but
+ * the identifier is checked.  A change for the worse raises an alert, and the
+ * return to normal closes it.
+ */
+
+CREATE FUNCTION @extschema@.wa_sync_phone_numbers() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'phone_numbers'
+$$;
+COMMENT ON FUNCTION @extschema@.wa_sync_phone_numbers() IS
+'Asks the sender to read the account''s numbers from Meta as soon as this commits; whatsapp_sync tells how it went.';
+
+CREATE FUNCTION @extschema@.wa_internal_quality_alert(number text, before text, now text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF now IN ('YELLOW', 'RED') AND now IS DISTINCT FROM before THEN
+        PERFORM @extschema@.wa_internal_alert(
+            CASE now WHEN 'RED' THEN 'error' ELSE 'warning' END, 'number_quality', 'number', number,
+            pg_catalog.format('The quality of phone number %s is %s: recipients block or report its messages.', number, now),
+            pg_catalog.jsonb_build_object('before', before, 'now', now));
+    ELSIF now = 'GREEN' AND before IN ('YELLOW', 'RED') THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('number_quality', 'number', number);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_status_alert(number text, before text, now text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF now = 'CONNECTED' AND before IS DISTINCT FROM now THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('number_status', 'number', number);
+    ELSIF now IS DISTINCT FROM before AND now IS NOT NULL AND (before IS NOT NULL OR now <> 'PENDING') THEN
+        PERFORM @extschema@.wa_internal_alert(
+            CASE WHEN now IN ('BANNED', 'DELETED', 'DISCONNECTED', 'RESTRICTED') THEN 'error' ELSE 'warning' END,
+            'number_status', 'number', number,
+            pg_catalog.format('The status of phone number %s is %s; only CONNECTED numbers are sure to send.', number, now),
+            pg_catalog.jsonb_build_object('before', before, 'now', now));
+    END IF;
+END
+$$;
+
+/* How many recipients a day a limit stands for; NULL: unlimited or unknown. */
+CREATE FUNCTION @extschema@.wa_internal_limit_size(messaging_limit text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT substring(messaging_limit FROM '^TIER_([0-9]{1,9})')::bigint
+        * CASE substring(messaging_limit FROM '^TIER_[0-9]+(K|M)$') WHEN 'K' THEN 1000 WHEN 'M' THEN 1000000 ELSE 1 END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_limit_alert(number text, before text, now text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    was CONSTANT bigint := CASE before WHEN 'TIER_UNLIMITED' THEN 9223372036854775807
+                                       ELSE @extschema@.wa_internal_limit_size(before) END;
+    is_now CONSTANT bigint := CASE now WHEN 'TIER_UNLIMITED' THEN 9223372036854775807
+                                       ELSE @extschema@.wa_internal_limit_size(now) END;
+BEGIN
+    IF is_now < was THEN
+        PERFORM @extschema@.wa_internal_alert('warning', 'messaging_limit', 'account', '',
+            pg_catalog.format('Meta has lowered the account''s limit of recipients per day from %s to %s.', before, now),
+            pg_catalog.jsonb_build_object('before', before, 'now', now, 'phone_number_id', number));
+    ELSIF is_now > was THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('messaging_limit', 'account', '');
+    END IF;
+END
+$$;
+
+/* One entry of the listing. */
+CREATE FUNCTION @extschema@.wa_internal_apply_phone_number(entry jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    number CONSTANT text := entry ->> 'id';
+    old @extschema@.whatsapp_phone_numbers;
+    new @extschema@.whatsapp_phone_numbers;
+BEGIN
+    SELECT p.* INTO old FROM @extschema@.whatsapp_phone_numbers AS p
+        WHERE p.phone_number_id = number FOR NO KEY UPDATE;
+    INSERT INTO @extschema@.whatsapp_phone_numbers AS p (
+            phone_number_id, display_phone_number, verified_name, status, quality_rating,
+            code_verification_status, name_status, platform_type, account_mode, throughput_level,
+            messaging_limit, source, synced_at)
+        VALUES (number, entry ->> 'display_phone_number', entry ->> 'verified_name', entry ->> 'status',
+            COALESCE(entry ->> 'quality_rating', entry #>> '{quality_score,score}'),
+            entry ->> 'code_verification_status', entry ->> 'name_status', entry ->> 'platform_type',
+            entry ->> 'account_mode', entry #>> '{throughput,level}',
+            COALESCE(entry ->> 'whatsapp_business_manager_messaging_limit', entry ->> 'messaging_limit_tier'),
+            'sync', pg_catalog.clock_timestamp())
+        ON CONFLICT ON CONSTRAINT whatsapp_phone_numbers_pkey DO UPDATE
+        SET display_phone_number = COALESCE(EXCLUDED.display_phone_number, p.display_phone_number),
+            verified_name = COALESCE(EXCLUDED.verified_name, p.verified_name),
+            status = COALESCE(EXCLUDED.status, p.status),
+            quality_rating = COALESCE(EXCLUDED.quality_rating, p.quality_rating),
+            code_verification_status = COALESCE(EXCLUDED.code_verification_status, p.code_verification_status),
+            name_status = COALESCE(EXCLUDED.name_status, p.name_status),
+            platform_type = COALESCE(EXCLUDED.platform_type, p.platform_type),
+            account_mode = COALESCE(EXCLUDED.account_mode, p.account_mode),
+            throughput_level = COALESCE(EXCLUDED.throughput_level, p.throughput_level),
+            messaging_limit = COALESCE(EXCLUDED.messaging_limit, p.messaging_limit),
+            source = 'sync', synced_at = EXCLUDED.synced_at, missing_since = NULL
+        RETURNING p.* INTO new;
+
+    PERFORM @extschema@.wa_internal_quality_alert(number, old.quality_rating, new.quality_rating);
+    PERFORM @extschema@.wa_internal_status_alert(number, old.status, new.status);
+    PERFORM @extschema@.wa_internal_limit_alert(number, old.messaging_limit, new.messaging_limit);
+    IF old.missing_since IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('number_missing', 'number', number);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_apply_phone_number_page(page jsonb) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry jsonb;
+    applied integer := 0;
+BEGIN
+    IF pg_catalog.jsonb_typeof(page -> 'data') IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'page of phone numbers has no list "data"'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOR entry IN
+        SELECT e.value FROM pg_catalog.jsonb_array_elements(page -> 'data') AS e
+        ORDER BY e.value ->> 'id'
+    LOOP
+        IF entry ->> 'id' ~ '^[0-9]{5,20}$' THEN
+            PERFORM @extschema@.wa_internal_apply_phone_number(entry);
+            applied := applied + 1;
+        ELSE
+            RAISE WARNING 'passed over an entry without a phone_number_id';
+        END IF;
+    END LOOP;
+    RETURN applied;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_apply_phone_number_page(jsonb) IS
+'Takes over one page of GET /{account}/phone_numbers. Called by the sender; returns how many numbers the page had.';
+
+/*
+ * After the last page.  A listing without any number more likely means a wrong
+ * account or a missing permission than an account that has lost everything, so
+ * it marks nothing.
+ */
+CREATE FUNCTION @extschema@.wa_finish_phone_number_sync(started_at timestamptz) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    since CONSTANT timestamptz := wa_finish_phone_number_sync.started_at;
+    found_numbers integer;
+    vanished record;
+    gone integer := 0;
+BEGIN
+    SELECT pg_catalog.count(*) INTO found_numbers
+        FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.synced_at >= since;
+    UPDATE @extschema@.whatsapp_sync AS s SET items = found_numbers WHERE s.kind = 'phone_numbers';
+    IF found_numbers = 0 THEN
+        PERFORM @extschema@.wa_internal_alert('warning', 'no_numbers', 'account', '',
+            'Meta lists no phone number for whatsapp_shared.business_account_id; is it the right account, and may the token read it?');
+        RETURN 0;
+    END IF;
+    PERFORM @extschema@.wa_internal_resolve_alert('no_numbers', 'account', '');
+
+    FOR vanished IN
+        UPDATE @extschema@.whatsapp_phone_numbers AS p
+            SET missing_since = pg_catalog.clock_timestamp()
+            WHERE p.source = 'sync' AND p.synced_at < since AND p.missing_since IS NULL
+            RETURNING p.phone_number_id, p.display_phone_number, (
+                SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
+                WHERE a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL) AS tenant_id
+    LOOP
+        gone := gone + 1;
+        PERFORM @extschema@.wa_internal_alert(
+            CASE WHEN vanished.tenant_id IS NULL THEN 'warning' ELSE 'error' END,
+            'number_missing', 'number', vanished.phone_number_id,
+            pg_catalog.format('Phone number %s is no longer part of the WhatsApp Business account.',
+                COALESCE(vanished.display_phone_number, vanished.phone_number_id)),
+            pg_catalog.jsonb_build_object('tenant_id', vanished.tenant_id));
+    END LOOP;
+    RETURN gone;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_finish_phone_number_sync(timestamptz) IS
+'After the last page of a listing begun at that time: marks the numbers that were not in it. Called by the sender; returns how many vanished.';

@@ -1,0 +1,240 @@
+/*
+ * The settings document of a tenant, as applications exchange it: a JSON object
+ * with whatsapp_enabled, whatsapp_phone_number_id, whatsapp_display_phone_number
+ * and whatsapp_default_language.
+ *
+ * Documents from before this extension carry each tenant's own credentials.
+ * They are accepted; the credentials are dropped, and only their names are told.
+ */
+
+/* The names of a document's keys, by what is done with them. */
+CREATE FUNCTION @extschema@.wa_internal_settings_keys(
+    document jsonb,
+    OUT dropped text[],
+    OUT ignored text[],
+    OUT unknown text[])
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(array_agg(k.name) FILTER (WHERE k.credential), '{}'),
+           COALESCE(array_agg(k.name) FILTER (WHERE NOT k.credential AND k.name !~* '^what'), '{}'),
+           COALESCE(array_agg(k.name) FILTER (WHERE NOT k.credential AND k.name ~* '^what'), '{}')
+    FROM (SELECT e.name,
+                 e.name ~* '(token|secret|password|credential|api_?key|certificate|pin$|business_(account_)?id|waba_id|app_id|system_user|api_(version|url)|webhook)' AS credential
+          FROM jsonb_object_keys(document) AS e (name)
+          WHERE e.name NOT IN ('tenant_id', 'whatsapp_enabled', 'whatsapp_phone_number_id',
+                               'whatsapp_display_phone_number', 'whatsapp_default_language')
+          ORDER BY e.name) AS k
+$$;
+
+/* The text under a key; NULL if it is absent, null or empty. */
+CREATE FUNCTION @extschema@.wa_internal_settings_text(document jsonb, key text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pg_catalog.jsonb_typeof(document -> key) NOT IN ('string', 'null') THEN
+        RAISE EXCEPTION '"%" must be a string', key
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(document -> key));
+    END IF;
+    RETURN NULLIF(document ->> key, '');
+END
+$$;
+
+/*
+ * Checks the whole document and applies all of it but the number.  Returns the
+ * names of the keys that were not taken over.
+ */
+CREATE FUNCTION @extschema@.wa_internal_apply_settings(
+    tenant text,
+    document jsonb,
+    OUT dropped text[],
+    OUT ignored text[])
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unknown text[];
+    default_language CONSTANT text := pg_catalog.current_setting('whatsapp_shared.default_language', true);
+    lang text;
+    before text;
+BEGIN
+    PERFORM @extschema@.wa_internal_check_tenant_id(tenant);
+    IF pg_catalog.jsonb_typeof(document) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'settings must be a JSON object'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT k.dropped, k.ignored, k.unknown INTO dropped, ignored, unknown
+        FROM @extschema@.wa_internal_settings_keys(document) AS k;
+    IF pg_catalog.cardinality(unknown) > 0 THEN
+        RAISE EXCEPTION 'unknown setting "%"', unknown[1]
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Known settings: whatsapp_enabled, whatsapp_phone_number_id, whatsapp_display_phone_number, whatsapp_default_language.';
+    ELSIF pg_catalog.jsonb_typeof(document -> 'whatsapp_enabled') NOT IN ('boolean', 'null') THEN
+        RAISE EXCEPTION '"whatsapp_enabled" must be true or false'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(document -> 'whatsapp_enabled'));
+    END IF;
+
+    /* A document that repeats the installation's default does not pin it. */
+    lang := @extschema@.wa_internal_settings_text(document, 'whatsapp_default_language');
+    SELECT t.language INTO before FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant;
+    PERFORM @extschema@.wa_configure_tenant(tenant,
+        enabled => (document ->> 'whatsapp_enabled')::boolean,
+        language => CASE WHEN before IS NOT NULL OR lang IS DISTINCT FROM default_language THEN lang END,
+        reset => CASE WHEN document ? 'whatsapp_default_language' AND lang IS NULL
+                      THEN '{language}'::text[] ELSE '{}' END);
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_notification_settings(tenant_id text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    document jsonb;
+BEGIN
+    SELECT pg_catalog.jsonb_build_object(
+            'whatsapp_enabled', t.enabled,
+            'whatsapp_phone_number_id', p.phone_number_id,
+            'whatsapp_display_phone_number', p.display_phone_number,
+            'whatsapp_default_language',
+                COALESCE(t.language, pg_catalog.current_setting('whatsapp_shared.default_language', true)))
+        INTO document
+        FROM @extschema@.whatsapp_tenants AS t
+            LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+                ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL
+            LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+        WHERE t.tenant_id = wa_notification_settings.tenant_id;
+    IF NOT FOUND THEN
+        PERFORM @extschema@.wa_internal_check_tenant_id(wa_notification_settings.tenant_id);
+        PERFORM @extschema@.wa_internal_unknown_tenant(wa_notification_settings.tenant_id);
+    END IF;
+    RETURN document;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_notification_settings(text) IS
+'The tenant''s settings document: whatsapp_enabled, whatsapp_phone_number_id, whatsapp_display_phone_number, whatsapp_default_language.';
+
+/* Digits are what counts: the same number may be written in many ways. */
+CREATE FUNCTION @extschema@.wa_internal_same_number(a text, b text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT regexp_replace(a, '[^0-9]', '', 'g') IS NOT DISTINCT FROM regexp_replace(b, '[^0-9]', '', 'g')
+$$;
+
+CREATE FUNCTION @extschema@.wa_set_notification_settings(tenant_id text, settings jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    keys record;
+    current_document jsonb;
+    key text;
+    wanted text;
+BEGIN
+    SELECT k.dropped, k.ignored INTO keys FROM @extschema@.wa_internal_apply_settings(tenant_id, settings) AS k;
+
+    /* A document may repeat the number (or leave it empty), not choose it. */
+    current_document := @extschema@.wa_notification_settings(tenant_id);
+    FOREACH key IN ARRAY '{whatsapp_phone_number_id,whatsapp_display_phone_number}'::text[] LOOP
+        wanted := @extschema@.wa_internal_settings_text(settings, key);
+        IF wanted IS NOT NULL AND NOT @extschema@.wa_internal_same_number(wanted, current_document ->> key) THEN
+            RAISE EXCEPTION 'a tenant cannot choose its own phone number'
+                USING ERRCODE = 'insufficient_privilege',
+                      DETAIL = pg_catalog.format('"%s" is %s; the document says %s.', key,
+                          COALESCE(pg_catalog.quote_ident(current_document ->> key), 'not assigned'),
+                          pg_catalog.quote_ident(wanted)),
+                      HINT = 'Numbers are given by the platform, with wa_assign_phone().';
+        END IF;
+    END LOOP;
+
+    IF pg_catalog.cardinality(keys.dropped) > 0 THEN
+        RAISE NOTICE 'credentials in the settings of tenant "%" were dropped: %', tenant_id,
+                pg_catalog.array_to_string(keys.dropped, ', ')
+            USING HINT = 'The platform''s master credentials are used for all tenants.';
+    END IF;
+    IF pg_catalog.cardinality(keys.ignored) > 0 THEN
+        RAISE NOTICE 'settings of tenant "%" that do not concern WhatsApp were ignored: %', tenant_id,
+            pg_catalog.array_to_string(keys.ignored, ', ');
+    END IF;
+    RETURN current_document;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_set_notification_settings(text, jsonb) IS
+'Takes over a tenant''s settings document and returns it as it is then. Keys that are absent stay as they are; credentials are dropped with a NOTICE; the number can be repeated but not chosen.';
+
+CREATE FUNCTION @extschema@.wa_notification_settings(tenant_id anyelement) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_notification_settings($1::text)
+$$;
+COMMENT ON FUNCTION @extschema@.wa_notification_settings(anyelement) IS
+'The same for a tenant key of another type, such as uuid or bigint.';
+
+CREATE FUNCTION @extschema@.wa_set_notification_settings(tenant_id anyelement, settings jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_set_notification_settings($1::text, $2)
+$$;
+COMMENT ON FUNCTION @extschema@.wa_set_notification_settings(anyelement, jsonb) IS
+'The same for a tenant key of another type, such as uuid or bigint.';
+
+/* ---- a whole platform's documents ------------------------------------------ */
+
+CREATE FUNCTION @extschema@.wa_import_settings(documents jsonb)
+RETURNS TABLE (tenant_id text, taken text[], dropped text[], ignored text[], refused text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    document jsonb;
+    number text;
+    detail text;
+BEGIN
+    IF pg_catalog.jsonb_typeof(documents) NOT IN ('object', 'array') OR documents IS NULL THEN
+        RAISE EXCEPTION 'documents must be an object by tenant, or an array of objects with a tenant_id'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOR tenant_id, document IN
+        SELECT o.key, o.value
+            FROM pg_catalog.jsonb_each(CASE pg_catalog.jsonb_typeof(documents) WHEN 'object' THEN documents END) AS o
+        UNION ALL
+        SELECT a.value ->> 'tenant_id', a.value
+            FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(documents) WHEN 'array' THEN documents END) AS a
+    LOOP
+        taken := '{}';
+        dropped := '{}';
+        ignored := '{}';
+        refused := NULL;
+        BEGIN
+            SELECT k.dropped, k.ignored INTO dropped, ignored
+                FROM @extschema@.wa_internal_apply_settings(tenant_id, document) AS k;
+            number := @extschema@.wa_internal_settings_text(document, 'whatsapp_phone_number_id');
+            IF number IS NOT NULL THEN
+                PERFORM @extschema@.wa_assign_phone(tenant_id, number,
+                    @extschema@.wa_internal_settings_text(document, 'whatsapp_display_phone_number'));
+            END IF;
+            taken := ARRAY(SELECT k.name FROM pg_catalog.jsonb_object_keys(document) AS k (name)
+                           WHERE k.name LIKE 'whatsapp%' AND k.name <> ALL (dropped)
+                               AND (number IS NOT NULL OR k.name NOT LIKE '%number%')
+                           ORDER BY k.name);
+        EXCEPTION
+            WHEN invalid_parameter_value OR null_value_not_allowed OR unique_violation
+                 OR object_not_in_prerequisite_state THEN
+                GET STACKED DIAGNOSTICS refused = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+                refused := pg_catalog.concat_ws('. ', refused, NULLIF(detail, ''));
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_import_settings(jsonb) IS
+'Takes over the settings documents of a whole platform ({tenant: document, …}, or an array of documents with tenant_id), numbers included. One row per tenant: the settings taken, the credentials dropped, what was ignored, and why a document was refused.';

@@ -1,0 +1,64 @@
+/*
+ * Where this data lives.  Restored or copied elsewhere it finds a system
+ * identifier or a database other than its own, and nothing is sent until a
+ * person says that this is the place now.
+ */
+
+/* A restore brings the row of the original, which replaces the one made here. */
+CREATE FUNCTION @extschema@.wa_internal_replace_installation() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM @extschema@.whatsapp_installation;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER whatsapp_installation_replace
+    BEFORE INSERT ON @extschema@.whatsapp_installation
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_replace_installation();
+
+INSERT INTO @extschema@.whatsapp_installation (installation_id, system_identifier, database_oid)
+SELECT pg_catalog.left(pg_catalog.gen_random_uuid()::text, 8), c.system_identifier, d.oid
+FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
+WHERE d.datname = pg_catalog.current_database();
+
+CREATE FUNCTION @extschema@.wa_internal_at_home() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM @extschema@.whatsapp_installation AS i, pg_control_system() AS c, pg_database AS d
+        WHERE d.datname = current_database()
+            AND i.system_identifier = c.system_identifier AND i.database_oid = d.oid)
+$$;
+
+CREATE FUNCTION @extschema@.wa_adopt(new_identity boolean DEFAULT false) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting bigint;
+BEGIN
+    IF @extschema@.wa_internal_at_home() AND NOT new_identity THEN
+        RAISE NOTICE 'this database has been adopted already';
+        RETURN false;
+    END IF;
+    UPDATE @extschema@.whatsapp_installation AS i
+        SET system_identifier = c.system_identifier,
+            database_oid = d.oid,
+            adopted_at = pg_catalog.clock_timestamp(),
+            installation_id = CASE WHEN new_identity
+                THEN pg_catalog.left(pg_catalog.gen_random_uuid()::text, 8) ELSE i.installation_id END
+        FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
+        WHERE d.datname = pg_catalog.current_database();
+    SELECT pg_catalog.count(*) INTO waiting FROM @extschema@.whatsapp_queue;
+    IF waiting > 0 THEN
+        RAISE NOTICE '% queued messages may be sent from here now', waiting
+            USING HINT = 'If the original is still running it has them, too: let only one of the two send.';
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_adopt(boolean) IS
+'Makes this cluster and database the home of the data, after a restore or an upgrade by pg_upgrade; until then a copy does not send. new_identity: the original lives on beside this one, so that its webhooks are not taken for ours.';
