@@ -10,6 +10,7 @@ OBJS = \
 	src/dbguard.o \
 	src/dispatch.o \
 	src/enqueue.o \
+	src/enqueue_rows.o \
 	src/error_class.o \
 	src/graph.o \
 	src/graph_reply.o \
@@ -20,6 +21,7 @@ OBJS = \
 	src/jsonscan.o \
 	src/launcher.o \
 	src/limiter.o \
+	src/lookup.o \
 	src/message.o \
 	src/options.o \
 	src/plan.o \
@@ -35,6 +37,7 @@ OBJS = \
 	src/stats.o \
 	src/store.o \
 	src/sync.o \
+	src/targets.o \
 	src/upkeep.o \
 	src/usage.o \
 	src/wake.o \

@@ -16,6 +16,7 @@
 
 #include "fmgr.h"
 #include "utils/jsonb.h"
+#include "utils/snapshot.h"
 
 #include "options.h"
 #include "recipient.h"
@@ -62,5 +63,8 @@ extern void wa_enqueue_recipient(WaEnqueue *e, text *recipient);
 
 extern void wa_enqueue_look_up(WaEnqueue *e);
 extern int64 wa_enqueue_write(WaEnqueue *e);
+
+/* The message that has the same idempotency key; 0 if there is none. */
+extern int64 wa_enqueue_find_key(const WaEnqueue *e, Snapshot snapshot);
 
 #endif

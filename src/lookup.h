@@ -1,0 +1,55 @@
+/*
+ * lookup.h
+ *	  Reading single rows of our own tables through a given index.
+ */
+#ifndef WA_LOOKUP_H
+#define WA_LOOKUP_H
+
+#include "nodes/pg_list.h"
+#include "storage/itemptr.h"
+#include "utils/snapshot.h"
+
+#define WA_LOOKUP_MAX_KEYS 2
+#define WA_LOOKUP_MAX_COLUMNS 12
+
+/*
+ * What is read, declared static.  The keys are the leading columns of the
+ * index, text in collation "C".  Values appear in the order of "columns".
+ */
+typedef struct WaLookup
+{
+	const char *table;
+	const char *index;
+	int nkeys;
+	int ncolumns;
+	const char *columns[WA_LOOKUP_MAX_COLUMNS];
+
+	/* private to lookup.c */
+	uint64 generation;
+	Oid schema;
+	Oid table_oid;
+	Oid index_oid;
+	AttrNumber attnums[WA_LOOKUP_MAX_COLUMNS];
+} WaLookup;
+
+/* A row, palloc'd. */
+typedef struct WaLookupRow
+{
+	ItemPointerData tid;
+	TransactionId xmin;
+	CommandId cmin;
+	Datum values[WA_LOOKUP_MAX_COLUMNS];
+	bool nulls[WA_LOOKUP_MAX_COLUMNS];
+} WaLookupRow;
+
+/*
+ * Returns the rows as a list of WaLookupRow, in the order of the index.  The
+ * snapshot must be registered or active.
+ */
+extern List *wa_lookup_all(WaLookup *lookup, Oid schema, const Datum *keys, Snapshot snapshot);
+
+/* The only or first row, or NULL. */
+extern WaLookupRow *wa_lookup_one(WaLookup *lookup, Oid schema, const Datum *keys,
+								  Snapshot snapshot);
+
+#endif
