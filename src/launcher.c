@@ -25,10 +25,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/xact.h"
-#include "catalog/pg_database.h"
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -38,15 +34,14 @@
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
-#include "utils/varlena.h"
 #include "utils/wait_event.h"
 
 #include "compat.h"
 #include "guc.h"
 #include "launcher.h"
 #include "shmem.h"
+#include "targets.h"
 
 /* How often to look for listed databases that do not exist. */
 #define ABSENT_CHECK_MS 60000
@@ -80,13 +75,6 @@ typedef struct Sender
 	uint64 wakes;			/* launcher_wakes when it was started */
 } Sender;
 
-/* A database that should have senders. */
-typedef struct Target
-{
-	Oid dboid;
-	char dbname[NAMEDATALEN];
-} Target;
-
 static Sender senders[WA_MAX_SENDERS];
 static bool complained_of_workers = false;
 static bool complained_of_slots = false;
@@ -116,60 +104,6 @@ static bool
 is_running(int i)
 {
 	return senders[i].handle != NULL || senders[i].adopted_pid != 0;
-}
-
-/*
- * The databases listed in the settings that exist and can be connected to.
- * *missing: some do not.
- */
-static List *
-find_targets(bool *missing)
-{
-	MemoryContext context = CurrentMemoryContext;
-	List *names = NIL;
-	List *targets = NIL;
-	ListCell *lc;
-
-	/* The check hook has parsed it before. */
-	if (!SplitIdentifierString(pstrdup(wa_guc_databases), ',', &names))
-		elog(ERROR, "invalid list of databases");
-
-	*missing = false;
-	StartTransactionCommand();
-	foreach (lc, names)
-	{
-		const char *name = lfirst(lc);
-		Oid dboid = get_database_oid(name, true);
-		HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
-		MemoryContext old;
-		ListCell *other;
-		bool twice = false;
-
-		if (!HeapTupleIsValid(tuple))
-		{
-			*missing = true;
-			continue;
-		}
-		if (!((Form_pg_database) GETSTRUCT(tuple))->datallowconn)
-			*missing = true;
-		foreach (other, targets)
-			twice |= ((Target *) lfirst(other))->dboid == dboid;
-		if (((Form_pg_database) GETSTRUCT(tuple))->datallowconn && !twice)
-		{
-			Target *target;
-
-			old = MemoryContextSwitchTo(context);
-			target = palloc0(sizeof(Target));
-			target->dboid = dboid;
-			strlcpy(target->dbname, name, NAMEDATALEN);
-			targets = lappend(targets, target);
-			MemoryContextSwitchTo(old);
-		}
-		ReleaseSysCache(tuple);
-	}
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-	return targets;
 }
 
 /*
@@ -349,8 +283,8 @@ remove_unwanted(List *targets)
 		if (!slot->in_use)
 			continue;
 		foreach (lc, targets)
-			wanted |= ((Target *) lfirst(lc))->dboid == slot->dboid &&
-					  strcmp(((Target *) lfirst(lc))->dbname, slot->dbname) == 0;
+			wanted |= ((WaTarget *) lfirst(lc))->dboid == slot->dboid &&
+					  strcmp(((WaTarget *) lfirst(lc))->dbname, slot->dbname) == 0;
 		if (wanted && slot->nsenders == wa_guc_senders && !wa_shmem_is_guarded(slot->dboid))
 			continue;
 
@@ -366,7 +300,7 @@ remove_unwanted(List *targets)
  * with another idea of their number is still there.  -1: not now.
  */
 static int
-find_or_allocate(const Target *target, int index)
+find_or_allocate(const WaTarget *target, int index)
 {
 	WaSenderSlot *slot;
 
@@ -414,7 +348,7 @@ reconcile(void)
 	bool missing;
 	bool leaving = reap();
 
-	targets = find_targets(&missing);
+	targets = wa_targets_find(&missing);
 	remove_unwanted(targets);
 
 	LWLockAcquire(wa_shared->lock, LW_SHARED);
@@ -424,7 +358,7 @@ reconcile(void)
 	now = GetCurrentTimestamp();
 	foreach (lc, targets)
 	{
-		const Target *target = lfirst(lc);
+		const WaTarget *target = lfirst(lc);
 
 		if (wa_shmem_is_guarded(target->dboid))
 			continue;
