@@ -42,6 +42,10 @@ OBJS = \
 	src/usage.o \
 	src/wake.o \
 	src/webhook.o \
+	src/webhook_apply.o \
+	src/webhook_consequence.o \
+	src/webhook_park.o \
+	src/webhook_status.o \
 	src/worker.o \
 	src/workerfuncs.o
 

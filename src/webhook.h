@@ -1,0 +1,104 @@
+/*
+ * webhook.h
+ *	  One webhook on its way into the tables: what the webhook*.c files share.
+ *
+ * Not for others; they know wa_webhook_ingest() in SQL.
+ */
+#ifndef WA_WEBHOOK_H
+#define WA_WEBHOOK_H
+
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+
+#include "jsonscan.h"
+
+/* What became of the items of one kind. */
+typedef struct WaWebhookCounts
+{
+	int applied;   /* changed a row */
+	int duplicate; /* said nothing new */
+	int parked;	   /* stored in whatsapp_parked_events */
+	int foreign;   /* about another installation's messages */
+} WaWebhookCounts;
+
+typedef enum WaWebhookKind
+{
+	WA_WEBHOOK_STATUS,
+	WA_WEBHOOK_MESSAGE,
+	WA_WEBHOOK_EVENT /* everything else, whole changes and entries included */
+} WaWebhookKind;
+
+#define WA_WEBHOOK_KINDS 3
+
+/* An item that cannot be used now.  Strings must live until it is written. */
+typedef struct WaParked
+{
+	const char *what; /* value of whatsapp_parked_events.kind */
+	const char *reason;
+	const char *phone_number_id; /* or NULL */
+	const char *wamid;			 /* or NULL */
+	int64 message_id;			 /* or 0 */
+	const char *event;			 /* JSON text, not terminated */
+	size_t len;
+} WaParked;
+
+typedef struct WaStatus WaStatus;
+typedef struct WaStatusList WaStatusList;
+typedef struct WaConsequences WaConsequences;
+
+/*
+ * State of one call.  Everything is allocated in the caller's memory context,
+ * which ends with the call.
+ */
+typedef struct WaWebhook
+{
+	Oid schema;
+	int guc_level;
+	TimestampTz now;
+	const WaJson *json;
+	WaWebhookCounts counts[WA_WEBHOOK_KINDS];
+
+	WaParked *parked;
+	int nparked;
+	int parked_room;
+
+	WaStatusList *statuses;
+	WaConsequences *consequences;
+} WaWebhook;
+
+/*
+ * webhook.c: begin, read items, write, end.  Between begin and end it has an
+ * SPI connection, and what is allocated is freed at the end.
+ */
+extern void wa_webhook_begin(WaWebhook *webhook, Oid schema);
+extern void wa_webhook_write(WaWebhook *webhook);
+extern void wa_webhook_end(WaWebhook *webhook);
+
+/* webhook_park.c */
+extern void wa_webhook_park(WaWebhook *webhook, WaWebhookKind kind, const WaParked *parked);
+extern void wa_webhook_park_node(WaWebhook *webhook, WaWebhookKind kind, const char *what,
+								 uint32 node, const char *phone_number_id, const char *reason);
+extern void wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len,
+								 const char *reason);
+extern void wa_webhook_write_parked(WaWebhook *webhook);
+
+/* webhook_status.c, webhook_apply.c: first all are read, then applied at once */
+extern void wa_webhook_begin_statuses(WaWebhook *webhook);
+extern void wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number_id);
+extern void wa_webhook_apply_statuses(WaWebhook *webhook);
+
+/* webhook_consequence.c: what follows from statuses beyond their message */
+extern void wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status);
+extern void wa_webhook_note_duplicate(WaWebhook *webhook, const WaStatus *status);
+extern void wa_webhook_draw_consequences(WaWebhook *webhook);
+
+/* Strings of the document as palloc'd C strings; NULL if absent, empty or longer than max. */
+extern char *wa_webhook_string(const WaWebhook *webhook, uint32 object, const char *name,
+							   size_t max);
+/* The same, cut off at max bytes. */
+extern char *wa_webhook_clipped(const WaWebhook *webhook, uint32 object, const char *name,
+								size_t max);
+extern bool wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name,
+							TimestampTz *at);
+
+#endif

@@ -1,0 +1,148 @@
+/*
+ * webhook_consequence.c
+ *	  What follows from statuses beyond their own message: a refused template
+ *	  or account is paused, a recipient who wants no marketing is noted, a
+ *	  message that went out twice is reported.
+ *
+ * The class of an error decides, as for the answers that the sender gets.  All
+ * of it happens in one SQL function, wa_internal_draw_consequences(): it is
+ * rare, and a matter of rows.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "error_class.h"
+#include "plan.h"
+#include "store.h"
+#include "webhook.h"
+#include "webhook_status.h"
+
+/* A webhook with a thousand failures of one kind needs to say so once. */
+#define MAX_CONSEQUENCES 1000
+
+typedef struct Consequence
+{
+	const char *action; /* as wa_internal_draw_consequences() knows it */
+	int64 message_id;
+	int error_code;
+	const char *text;
+	int pause_seconds; /* 0: until something lifts it */
+	TimestampTz at;
+} Consequence;
+
+struct WaConsequences
+{
+	Consequence items[MAX_CONSEQUENCES];
+	int count;
+};
+
+static WaPlan draw_plan = {
+	.sql = "SELECT @extschema@.wa_internal_draw_consequences($1, $2, $3, $4, $5, $6)",
+	.nargs = 6,
+	.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+				 TIMESTAMPTZARRAYOID}};
+
+static void
+note(WaWebhook *webhook, const Consequence *consequence)
+{
+	WaConsequences *list = webhook->consequences;
+
+	if (list == NULL)
+		list = webhook->consequences = palloc0(sizeof(WaConsequences));
+	if (list->count < MAX_CONSEQUENCES)
+		list->items[list->count++] = *consequence;
+}
+
+/*
+ * The action for a class of errors, or NULL where the message alone is
+ * concerned.  A throttle that lasts is a pause; a short one has passed by the
+ * time its webhook is here.
+ */
+static const char *
+action_of(const WaErrorCode *error)
+{
+	switch (error->error_class)
+	{
+		case WA_CLASS_PAUSE_ACCOUNT:
+		case WA_CLASS_PAUSE_ACCOUNT_SHORT:
+			return "pause_account";
+		case WA_CLASS_PAUSE_NUMBER:
+			return "pause_number";
+		case WA_CLASS_PAUSE_TEMPLATE:
+			return "pause_template";
+		case WA_CLASS_THROTTLE_NUMBER:
+			return error->pause_seconds >= 60 ? "pause_number" : NULL;
+		default:
+			return error->opts_out ? "opt_out" : NULL;
+	}
+}
+
+/*
+ * The status has made its message fail, for the first time.
+ */
+void
+wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status)
+{
+	Consequence consequence = {.message_id = status->message_id,
+							   .error_code = status->error_code,
+							   .text = status->error_message,
+							   .at = status->at[WA_STATUS_FAILED]};
+	const WaErrorCode *error;
+
+	if (status->error_code == WA_STATUS_NO_ERROR)
+		return;
+	error = wa_error_lookup(status->error_code, 0, false);
+	consequence.action = error->first < 0 ? "unknown_code" : action_of(error);
+	consequence.pause_seconds = error->pause_seconds;
+	if (consequence.action != NULL)
+		note(webhook, &consequence);
+}
+
+/*
+ * Two attempts of one message have reached Meta.
+ */
+void
+wa_webhook_note_duplicate(WaWebhook *webhook, const WaStatus *status)
+{
+	Consequence consequence = {.action = "duplicate_send",
+							   .message_id = status->message_id,
+							   .text = status->wamid,
+							   .at = wa_status_first_at(status)};
+
+	note(webhook, &consequence);
+}
+
+void
+wa_webhook_draw_consequences(WaWebhook *webhook)
+{
+	WaConsequences *list = webhook->consequences;
+	const char *actions[MAX_CONSEQUENCES];
+	const char *texts[MAX_CONSEQUENCES];
+	int64 ids[MAX_CONSEQUENCES];
+	int32 codes[MAX_CONSEQUENCES];
+	int32 seconds[MAX_CONSEQUENCES];
+	TimestampTz times[MAX_CONSEQUENCES];
+	Datum values[6];
+
+	if (list == NULL || list->count == 0)
+		return;
+	for (int i = 0; i < list->count; i++)
+	{
+		actions[i] = list->items[i].action;
+		ids[i] = list->items[i].message_id;
+		codes[i] = list->items[i].error_code;
+		texts[i] = list->items[i].text;
+		seconds[i] = list->items[i].pause_seconds;
+		times[i] = list->items[i].at;
+	}
+	values[0] = wa_store_text_array(actions, list->count);
+	values[1] = wa_store_int8_array(ids, list->count);
+	values[2] = wa_store_int4_array(codes, list->count);
+	values[3] = wa_store_text_array(texts, list->count);
+	values[4] = wa_store_int4_array(seconds, list->count);
+	values[5] = wa_store_time_array(times, list->count);
+	wa_plan_execute(&draw_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	list->count = 0;
+}
