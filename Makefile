@@ -12,19 +12,24 @@ OBJS = \
 	src/enqueue.o \
 	src/enqueue_rows.o \
 	src/error_class.o \
+	src/error_codes_sql.o \
 	src/graph.o \
 	src/graph_reply.o \
 	src/guc.o \
 	src/http.o \
+	src/http_headers.o \
+	src/http_transfer.o \
 	src/init.o \
 	src/job.o \
 	src/jsonscan.o \
 	src/launcher.o \
 	src/limiter.o \
 	src/lookup.o \
+	src/mask.o \
 	src/message.o \
 	src/options.o \
 	src/plan.o \
+	src/poller.o \
 	src/quiet.o \
 	src/recipient.o \
 	src/recovery.o \
@@ -58,6 +63,9 @@ EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+# PGXS knows no header dependencies; a stale object after a change of a struct is a crash.
+$(OBJS): $(wildcard src/*.h)
 
 $(DATA_built): $(SQL_FRAGMENTS) whatsapp_shared.control
 	cat $(SQL_FRAGMENTS) > $@
