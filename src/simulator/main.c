@@ -16,8 +16,8 @@
 
 #include "fault.h"
 #include "journal.h"
+#include "listener.h"
 #include "registry.h"
-#include "server.h"
 #include "settings.h"
 #include "timer.h"
 #include "util.h"
@@ -121,8 +121,9 @@ run(int epoll_fd, int signal_fd)
 {
 	for (;;)
 	{
-		struct epoll_event events[2];
-		int n = epoll_wait(epoll_fd, events, 2, sooner(sim_server_wait_ms(), sim_timer_wait_ms()));
+		struct epoll_event events[8];
+		int n =
+			epoll_wait(epoll_fd, events, 8, sooner(sim_listener_wait_ms(), sim_timer_wait_ms()));
 
 		if (n < 0 && errno != EINTR)
 			sim_die("could not wait: %s", strerror(errno));
@@ -132,7 +133,7 @@ run(int epoll_fd, int signal_fd)
 				return;
 		}
 		sim_timer_run();
-		sim_server_run();
+		sim_listener_run();
 		sim_journal_flush();
 	}
 }
@@ -161,12 +162,13 @@ main(int argc, char **argv)
 
 	raise_descriptor_limit();
 	signal_fd = open_signals();
-	sim_server_start();
+	sim_listener_start();
 	watch(epoll_fd, signal_fd);
-	watch(epoll_fd, sim_server_fd());
+	for (int i = 0; i < SIM_LISTENERS; i++)
+		watch(epoll_fd, sim_listener_fd(i));
 	run(epoll_fd, signal_fd);
 
-	sim_server_stop();
+	sim_listener_stop();
 	sim_journal_close();
 	sim_registry_free();
 	return 0;

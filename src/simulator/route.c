@@ -58,10 +58,10 @@ sim_route_parse(const char *path, SimPath *out)
 				 out->node[0] != '\0' && is_version(out->version);
 }
 
-static bool
-is_control(const SimRequest *request)
+bool
+sim_route_is_control(const char *path)
 {
-	return strncmp(request->path, SIM_CONTROL_PREFIX, strlen(SIM_CONTROL_PREFIX)) == 0;
+	return strncmp(path, SIM_CONTROL_PREFIX, strlen(SIM_CONTROL_PREFIX)) == 0;
 }
 
 static bool
@@ -83,7 +83,7 @@ sim_route_headers_fault(const SimRequest *request)
 {
 	SimPath path;
 
-	if (is_control(request))
+	if (request->control)
 		return NULL;
 	sim_route_parse(request->path, &path);
 	return sim_fault_pick(SIM_AT_HEADERS,
@@ -157,7 +157,7 @@ sim_route(SimRequest *request)
 {
 	SimPath path;
 
-	if (is_control(request))
+	if (request->control)
 	{
 		sim_control(request);
 		return;

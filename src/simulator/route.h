@@ -18,6 +18,9 @@ typedef struct SimPath
 
 extern void sim_route_parse(const char *path, SimPath *out);
 
+/* Steering rather than playing. */
+extern bool sim_route_is_control(const char *path);
+
 /* The head of a request was read: a rule that cuts here or within the body. */
 extern SimFault *sim_route_headers_fault(const SimRequest *request);
 

@@ -1,9 +1,8 @@
 /*
  * server.c
- *	  HTTP by libmicrohttpd, driven from our own loop.
+ *	  HTTP: from bytes to a whole request, and from a reply to bytes.
  *
- * libmicrohttpd gives us an epoll descriptor and runs when we tell it to, in
- * our thread: no locks anywhere.  A cut must happen at an exact point of the
+ * A cut must happen at an exact point of the
  * exchange, so the socket is disconnected under the library's feet
  * (connect to AF_UNSPEC makes Linux send RST at once and drop what was not yet
  * sent); the library then notices an ended connection and cleans up.
@@ -12,19 +11,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "journal.h"
 #include "route.h"
-#include "settings.h"
-#include "tls.h"
 #include "util.h"
 
 /* Webhook bodies go up to 3 MB, media to 100 MB; nothing here needs more. */
@@ -33,9 +26,7 @@
 /* How often a connection without answer is checked for a client that left. */
 #define HANG_CHECK_US 100000
 
-static struct MHD_Daemon *daemon_handle;
-static int daemon_fd = -1;
-static bool resumed; /* since the last run */
+static bool resumed; /* since sim_server_take_resumed() */
 static bool stopping;
 static SimRequest *suspended_head;
 
@@ -270,6 +261,9 @@ create_request(struct MHD_Connection *connection, const char *path, const char *
 	request->connection = connection;
 	request->method = sim_strdup(method);
 	request->path = sim_strdup(path);
+	request->control = sim_route_is_control(path);
+	if (request->control)
+		return request;
 	sim_counters.requests++;
 	if (++sim_counters.concurrent > sim_counters.max_concurrent)
 		sim_counters.max_concurrent = sim_counters.concurrent;
@@ -303,10 +297,10 @@ receive(SimRequest *request, const char *data, size_t *size)
  * libmicrohttpd calls this when the head of a request is there, for every
  * piece of its body, when it is whole, and whenever it was resumed.
  */
-static enum MHD_Result
-access_handler(void *cls, struct MHD_Connection *connection, const char *path, const char *method,
-			   const char *version, const char *upload_data, size_t *upload_data_size,
-			   void **con_cls)
+enum MHD_Result
+sim_server_access(void *cls, struct MHD_Connection *connection, const char *path,
+				  const char *method, const char *version, const char *upload_data,
+				  size_t *upload_data_size, void **con_cls)
 {
 	SimRequest *request = *con_cls;
 
@@ -348,14 +342,16 @@ access_handler(void *cls, struct MHD_Connection *connection, const char *path, c
 	return request->abandoned ? MHD_NO : MHD_YES;
 }
 
-static void
-request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
-				  enum MHD_RequestTerminationCode reason)
+void
+sim_server_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+					 enum MHD_RequestTerminationCode reason)
 {
 	SimRequest *request = *con_cls;
 
 	if (request == NULL)
 		return;
+	if (!request->control)
+		sim_counters.concurrent--;
 	if (reason == MHD_REQUEST_TERMINATED_COMPLETED_OK && request->record != 0)
 		sim_journal_answered(request->record);
 	sim_timer_cancel(&request->timer);
@@ -365,13 +361,15 @@ request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
 	free(request->path);
 	free(request);
 	*con_cls = NULL;
-	sim_counters.concurrent--;
 }
 
-static void
-connection_notice(void *cls, struct MHD_Connection *connection, void **socket_context,
-				  enum MHD_ConnectionNotificationCode code)
+/* cls is not NULL for the connections that rules apply to. */
+void
+sim_server_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+					  enum MHD_ConnectionNotificationCode code)
 {
+	if (cls == NULL)
+		return;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
 		SimFault *fault = sim_fault_pick(SIM_AT_CONNECT, NULL);
@@ -386,122 +384,9 @@ connection_notice(void *cls, struct MHD_Connection *connection, void **socket_co
 		sim_counters.open_connections--;
 }
 
-static void
-log_library_message(void *cls, const char *format, va_list args)
-{
-	/* Cut connections make it complain; that is what they are for. */
-}
-
-/*
- * Start, run, stop
- */
-
-static int
-listen_on(const char *address, char *shown, size_t size)
-{
-	const char *colon = strrchr(address, ':');
-	char host[256];
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	struct addrinfo *found;
-	struct sockaddr_storage bound;
-	socklen_t len = sizeof(bound);
-	char port[16];
-	int one = 1;
-	int fd;
-	int error;
-
-	if (colon == NULL || (size_t) (colon - address) >= sizeof(host))
-		sim_die("\"%s\" for listen is not HOST:PORT", address);
-	snprintf(host, sizeof(host), "%.*s", (int) (colon - address), address);
-	if (host[0] == '[' && host[strlen(host) - 1] == ']')
-	{
-		host[strlen(host) - 1] = '\0';
-		memmove(host, host + 1, strlen(host));
-	}
-	error = getaddrinfo(host, colon + 1, &hints, &found);
-	if (error != 0)
-		sim_die("\"%s\" for listen: %s", address, gai_strerror(error));
-	fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		sim_die("could not create a socket: %s", strerror(errno));
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 4096) != 0)
-		sim_die("could not listen on \"%s\": %s", address, strerror(errno));
-	freeaddrinfo(found);
-	getsockname(fd, (struct sockaddr *) &bound, &len);
-	getnameinfo((struct sockaddr *) &bound, len, host, sizeof(host), port, sizeof(port),
-				NI_NUMERICHOST | NI_NUMERICSERV);
-	snprintf(shown, size, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
-	return fd;
-}
-
 void
-sim_server_start(void)
+sim_server_drop_waiting(void)
 {
-	char shown[300];
-	int fd = listen_on(sim_settings.listen, shown, sizeof(shown));
-	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-	struct MHD_OptionItem options[4] = {{MHD_OPTION_END, 0, NULL}};
-	const union MHD_DaemonInfo *info;
-
-	if (sim_settings.tls)
-	{
-		flags |= MHD_USE_TLS;
-		sim_tls_prepare();
-		options[0] =
-			(struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) sim_tls_certificate()};
-		options[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) sim_tls_key()};
-		options[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-	}
-	daemon_handle = MHD_start_daemon(
-		flags, 0, NULL, NULL, access_handler, NULL, MHD_OPTION_EXTERNAL_LOGGER, log_library_message,
-		NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int) sim_settings.max_connections, MHD_OPTION_NOTIFY_COMPLETED, request_completed,
-		NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_notice, NULL, MHD_OPTION_ARRAY, options,
-		MHD_OPTION_END);
-	if (daemon_handle == NULL)
-		sim_die("could not start the HTTP server%s",
-				sim_settings.tls ? " (are certificate and key right?)" : "");
-	info = MHD_get_daemon_info(daemon_handle, MHD_DAEMON_INFO_EPOLL_FD);
-	if (info == NULL || info->epoll_fd < 0)
-		sim_die("this libmicrohttpd cannot use epoll");
-	daemon_fd = info->epoll_fd;
-
-	if (sim_settings.tls)
-		printf("ca file %s\n", sim_tls_ca_file());
-	printf("listening on %s://%s\n", sim_settings.tls ? "https" : "http", shown);
-	fflush(stdout);
-}
-
-int
-sim_server_fd(void)
-{
-	return daemon_fd;
-}
-
-int
-sim_server_wait_ms(void)
-{
-	MHD_UNSIGNED_LONG_LONG timeout;
-
-	if (resumed)
-		return 0;
-	if (MHD_get_timeout(daemon_handle, &timeout) != MHD_YES)
-		return -1;
-	return timeout > 60000 ? 60000 : (int) timeout;
-}
-
-void
-sim_server_run(void)
-{
-	resumed = false;
-	MHD_run(daemon_handle);
-}
-
-void
-sim_server_stop(void)
-{
-	/* The library demands that nothing is suspended when it stops. */
 	stopping = true;
 	while (suspended_head != NULL)
 	{
@@ -509,9 +394,15 @@ sim_server_stop(void)
 		suspended_head->stage = SIM_STAGE_SENDING;
 		resume(suspended_head);
 	}
-	sim_server_run();
-	MHD_stop_daemon(daemon_handle);
-	sim_tls_cleanup();
+}
+
+bool
+sim_server_take_resumed(void)
+{
+	bool any = resumed;
+
+	resumed = false;
+	return any;
 }
 
 const char *

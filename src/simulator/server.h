@@ -32,6 +32,7 @@ typedef struct SimRequest
 	char *path;
 	SimBuf body;
 	bool too_large;
+	bool control; /* not counted, no rule applies */
 	SimStage stage;
 	SimReply reply;
 
@@ -51,14 +52,21 @@ typedef struct SimRequest
 	struct SimRequest *next;
 } SimRequest;
 
-/* Starts to listen.  Prints where, and with TLS which CA to trust. */
-extern void sim_server_start(void);
-extern void sim_server_stop(void);
+/* What libmicrohttpd calls; see there. */
+extern enum MHD_Result sim_server_access(void *cls, struct MHD_Connection *connection,
+										 const char *path, const char *method, const char *version,
+										 const char *upload_data, size_t *upload_data_size,
+										 void **con_cls);
+extern void sim_server_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+								 enum MHD_RequestTerminationCode reason);
+extern void sim_server_connection(void *cls, struct MHD_Connection *connection,
+								  void **socket_context, enum MHD_ConnectionNotificationCode code);
 
-/* For the main loop: the descriptor to wait on, how long at most, and a turn. */
-extern int sim_server_fd(void);
-extern int sim_server_wait_ms(void);
-extern void sim_server_run(void);
+/* True, once, if connections were resumed: the library must then get its turn. */
+extern bool sim_server_take_resumed(void);
+
+/* Before the end: resumes all that wait, and refuses whatever still comes. */
+extern void sim_server_drop_waiting(void);
 
 /* A deferred reply is there. */
 extern void sim_server_finish(SimRequest *request);

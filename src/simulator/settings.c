@@ -60,6 +60,8 @@ typedef struct Setting
 static const Setting table[] = {
 	HEADING("Listening"),
 	TEXT(listen, "127.0.0.1:0", true, "HOST:PORT", "address to serve; port 0 takes a free one"),
+	TEXT(control, "127.0.0.1:0", true, "HOST:PORT",
+		 "plain http for /_control/, also served by the other; no fault rule applies here"),
 	BOOL(tls, true, "serve https, with a certificate made at start unless given"),
 	TEXT(cert, "", true, "FILE", "PEM certificate (chain) for --tls"),
 	TEXT(key, "", true, "FILE", "PEM private key for --tls"),
@@ -169,7 +171,8 @@ print_help(void)
 		 "refuses messages as Meta does, breaks in every way a rule asks for, remembers what it\n"
 		 "accepted, and sends signed webhooks.  Nothing leaves the machine.\n\n"
 		 "Usage: wa_simulator [OPTION]...\n\n"
-		 "When ready it prints one line: listening on http://127.0.0.1:PORT");
+		 "When ready it prints \"control on URL\" (after \"ca file PATH\" with --tls) and then\n"
+		 "\"listening on URL\", a line each.");
 	for (size_t i = 0; i < NSETTINGS; i++)
 	{
 		const Setting *setting = &table[i];
@@ -192,7 +195,7 @@ print_help(void)
 		putchar('\n');
 	}
 	puts("\n  --help                           this text\n\n"
-		 "While it runs, http://127.0.0.1:PORT/_control/ answers to loopback clients:\n"
+		 "While it runs, URL/_control/ answers to loopback clients:\n"
 		 "  GET  log?since=N&limit=N&all=1   accepted messages (all=1: every send request)\n"
 		 "  GET  stats                       counters\n"
 		 "  POST reset                       forget log, counters, limits and faults\n"

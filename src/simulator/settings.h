@@ -14,6 +14,7 @@ typedef struct SimSettings
 {
 	/* read at start only */
 	char *listen;
+	char *control;
 	bool tls;
 	char *cert;
 	char *key;

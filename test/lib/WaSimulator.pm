@@ -1,0 +1,171 @@
+# WaSimulator: starts and steers src/simulator/wa_simulator for a test.
+#
+#   my $sim = WaSimulator->start('--enforce-limits', '--numbers' => 3);
+#   $sim->url;                          # for whatsapp_shared.graph_url
+#   $sim->faults({ match => { first => 2 }, cut => 'accepted' });
+#   is(scalar $sim->accepted, 10, 'ten messages arrived');
+#
+# Core modules only.  The program is stopped when the object goes away.
+package WaSimulator;
+
+use strict;
+use warnings;
+
+use Carp qw(croak);
+use File::Basename qw(dirname);
+use File::Spec;
+use HTTP::Tiny;
+use IO::Select;
+use IPC::Open3 qw(open3);
+use JSON::PP ();
+use MIME::Base64 qw(decode_base64);
+use POSIX ();
+
+my $json = JSON::PP->new->utf8->canonical;
+
+# The program: $WA_SIMULATOR, or the one built in this source tree.
+sub binary
+{
+	return $ENV{WA_SIMULATOR} if defined $ENV{WA_SIMULATOR};
+	my $here = File::Spec->rel2abs(dirname(__FILE__));
+	return File::Spec->catfile($here, File::Spec->updir, File::Spec->updir,
+		'src', 'simulator', 'wa_simulator');
+}
+
+# Starts it with these arguments and waits until it is ready.
+sub start
+{
+	my ($class, @arguments) = @_;
+	my $binary = $class->binary;
+	croak "$binary is not there: build it with make -C src/simulator, or set WA_SIMULATOR"
+	  unless -x $binary;
+
+	open(my $null, '<', File::Spec->devnull) or croak "could not open the null device: $!";
+	my $pid = open3('<&' . fileno($null), my $out, '>&STDERR', $binary, @arguments);
+	my $self = bless { pid => $pid, out => $out, owner => $$, text => '' }, $class;
+	my $deadline = time + 30;
+	my $select = IO::Select->new($out);
+	while ($self->{text} !~ /^listening on (\S+)\n/m)
+	{
+		$select->can_read(1) or time < $deadline or croak 'wa_simulator is not getting ready';
+		next unless $select->can_read(0);
+		my $n = sysread($out, $self->{text}, 4096, length $self->{text});
+		unless ($n)
+		{
+			$self->stop;
+			croak 'wa_simulator ended before it was ready';
+		}
+	}
+	($self->{url}) = $self->{text} =~ /^listening on (\S+)$/m;
+	($self->{control}) = $self->{text} =~ /^control on (\S+)$/m;
+	($self->{ca_file}) = $self->{text} =~ /^ca file (.+)$/m;
+	$self->{http} = HTTP::Tiny->new(timeout => 60);
+	return $self;
+}
+
+sub url     { return $_[0]->{url} }
+sub pid     { return $_[0]->{pid} }
+sub ca_file { return $_[0]->{ca_file} }    # undef without --tls
+
+sub port
+{
+	my ($port) = $_[0]->{url} =~ /:(\d+)$/;
+	return $port;
+}
+
+# Ends the program; returns its exit status as $? has it.
+sub stop
+{
+	my ($self, $signal) = @_;
+	return unless defined $self->{pid} && $self->{owner} == $$;
+	kill $signal // 'TERM', $self->{pid};
+	waitpid $self->{pid}, 0;
+	delete $self->{pid};
+	return $?;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $@, $!);
+	$self->stop;
+	return;
+}
+
+# One control command: method, command with query, and a body to send as JSON.
+sub control
+{
+	my ($self, $method, $command, $body) = @_;
+	my %options;
+	if (defined $body)
+	{
+		$options{content} = $json->encode($body);
+		$options{headers} = { 'Content-Type' => 'application/json' };
+	}
+	my $response = $self->{http}->request($method, "$self->{control}/_control/$command", \%options);
+	croak "$method $command: $response->{status} $response->{content}"
+	  unless $response->{status} == 200;
+	return $json->decode($response->{content});
+}
+
+# Everything that happened to send requests after number $since: a list of hashes.
+# Each has "message", the decoded body, if it was JSON.
+sub requests
+{
+	my ($self, $since, %options) = @_;
+	my @records;
+	my $more = 1;
+	my $all = $options{accepted} ? 0 : 1;
+	$since //= 0;
+	while ($more)
+	{
+		my $page = $self->control('GET', "log?since=$since&all=$all");
+		croak 'the simulator forgot records: give it a larger --log-memory'
+		  if $page->{forgotten} && !$options{incomplete};
+		push @records, @{ $page->{records} };
+		($since, $more) = ($page->{last}, $page->{more});
+	}
+	for my $record (@records)
+	{
+		next unless defined $record->{body};
+		my $text = $record->{body};
+		utf8::encode($text);
+		$record->{message} = eval { $json->decode($text) };
+	}
+	return @records;
+}
+
+# The accepted messages only: those that would have reached a person.
+sub accepted
+{
+	my ($self, $since) = @_;
+	return $self->requests($since, accepted => 1);
+}
+
+sub stats { return $_[0]->control('GET', 'stats') }
+sub reset_all { return $_[0]->control('POST', 'reset') }
+sub release { return $_[0]->control('POST', 'release')->{released} }
+
+# Puts these rules in place of the present ones; none clears them.
+sub faults
+{
+	my ($self, @rules) = @_;
+	return $self->control('POST', 'faults', \@rules);
+}
+
+sub fault_counts { return @{ $_[0]->control('GET', 'faults') } }
+
+# Changes settings, numbers and templates; numbers are written as numbers.
+sub config
+{
+	my ($self, %settings) = @_;
+	return $self->control('POST', 'config', \%settings);
+}
+
+sub advance_clock
+{
+	my ($self, $ms) = @_;
+	return $self->control('POST', 'clock', { advance_ms => $ms });
+}
+
+1;
