@@ -132,7 +132,7 @@ wa_budget_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free)
 {
 	static WaStatement statement = {
 		.text = "SELECT v.ord, r.recipient IS NOT NULL OR w.recipient IS NOT NULL"
-				" FROM pg_catalog.unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)"
+				" FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)"
 				" LEFT JOIN @extschema@.whatsapp_reach r ON r.recipient = v.recipient"
 				" AND r.reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
 				" LEFT JOIN @extschema@.whatsapp_windows w ON w.phone_number_id = v.number"
@@ -199,7 +199,7 @@ wa_budget_write(void)
 		.text = "INSERT INTO @extschema@.whatsapp_reach (recipient, tenant_id, reached_at)"
 				" SELECT DISTINCT ON (v.recipient) v.recipient, v.tenant,"
 				" pg_catalog.clock_timestamp()"
-				" FROM pg_catalog.unnest($1, $2) AS v(recipient, tenant)"
+				" FROM unnest($1, $2) AS v(recipient, tenant)"
 				" ON CONFLICT (recipient) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,"
 				" reached_at = EXCLUDED.reached_at",
 		.nargs = 2,

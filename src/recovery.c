@@ -33,7 +33,7 @@ wa_recovery_run(WaSender *sender)
 			" WHERE sender = $1 OR ($1 = 0 AND sender >= $2)"
 			" RETURNING message_ids, attempts, claimed_at),"
 			" claimed AS (SELECT x.id, x.attempt, l.claimed_at FROM lease l"
-			" CROSS JOIN LATERAL pg_catalog.unnest(l.message_ids, l.attempts) AS x(id, attempt)),"
+			" CROSS JOIN LATERAL unnest(l.message_ids, l.attempts) AS x(id, attempt)),"
 			" doubtful AS (UPDATE @extschema@.whatsapp_queue q"
 			" SET state = 'u', hold_reason = 'uncertain', attempts = c.attempt,"
 			" due_at = pg_catalog.clock_timestamp()"

@@ -40,7 +40,7 @@ static MemoryContext caller_context;
 static WaStatement claim_statement = {
 	.text = "WITH picked AS MATERIALIZED ("
 			"SELECT q.message_id, q.rank, q.due_at, q.expires_at, q.attempts, q.phone_number_id"
-			" FROM pg_catalog.unnest($1, $2, $3, $4) AS n(number, rank, id, lim)"
+			" FROM unnest($1, $2, $3, $4) AS n(number, rank, id, lim)"
 			" CROSS JOIN LATERAL ("
 			"SELECT c.message_id, c.rank, c.due_at, c.expires_at, c.attempts, c.phone_number_id"
 			" FROM @extschema@.whatsapp_queue c"
@@ -105,7 +105,7 @@ static WaStatement accept_statement = {
 			" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"
 			" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"
 			" finished_at = COALESCE(m.finished_at, v.at)"
-			" FROM pg_catalog.unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+			" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 			" AS v(id, attempt, number, wamid, wa_id, user_id, message_status, at)"
 			" WHERE m.id = v.id",
 	.nargs = 8,
@@ -115,7 +115,7 @@ static WaStatement accept_statement = {
 
 static WaStatement wamids_statement = {
 	.text = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
-			" SELECT v.wamid, v.id FROM pg_catalog.unnest($1, $2) AS v(wamid, id)",
+			" SELECT v.wamid, v.id FROM unnest($1, $2) AS v(wamid, id)",
 	.nargs = 2,
 	.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
 	.expected = SPI_OK_INSERT};
@@ -131,7 +131,7 @@ static WaStatement requeue_statement = {
 		" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at),"
 		" rank = q.rank + CASE WHEN pg_catalog.isfinite(v.due) AND pg_catalog.isfinite(q.due_at)"
 		" THEN (EXTRACT(epoch FROM v.due - q.due_at) * 1000000)::bigint ELSE 0 END"
-		" FROM pg_catalog.unnest($1, $2, $3, $4, $5, $6)"
+		" FROM unnest($1, $2, $3, $4, $5, $6)"
 		" AS v(id, state, reason, attempts, number, due)"
 		" WHERE q.message_id = v.id",
 	.nargs = 6,
@@ -153,7 +153,7 @@ static WaStatement fate_statement = {
 			" failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
 			" ELSE m.failed_at END,"
 			" finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
-			" FROM pg_catalog.unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+			" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 			" AS v(id, status, attempts, reason, number, code, message, finished)"
 			" WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
 	.nargs = 8,
@@ -167,7 +167,7 @@ static WaStatement attempts_statement = {
 			" error_message, fbtrace_id, started_at)"
 			" SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
 			" v.message, NULLIF(v.trace, ''), v.started"
-			" FROM pg_catalog.unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+			" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 			" AS v(id, attempt, number, outcome, http, code, message, trace, started)",
 	.nargs = 9,
 	.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
@@ -176,7 +176,7 @@ static WaStatement attempts_statement = {
 
 static WaStatement sending_statement = {
 	.text = "UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = v.attempt"
-			" FROM pg_catalog.unnest($1, $2) AS v(id, attempt)"
+			" FROM unnest($1, $2) AS v(id, attempt)"
 			" WHERE m.id = v.id AND m.status = 'queued'",
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},

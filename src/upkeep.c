@@ -217,7 +217,7 @@ expire(WaSender *sender)
 		.text = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
 				" WHERE q.message_id = ANY ($1) AND NOT EXISTS ("
 				"SELECT FROM @extschema@.whatsapp_leases l"
-				" CROSS JOIN LATERAL pg_catalog.unnest(l.message_ids, l.attempts) AS x(id, attempt)"
+				" CROSS JOIN LATERAL unnest(l.message_ids, l.attempts) AS x(id, attempt)"
 				" WHERE x.id = q.message_id AND x.attempt > q.attempts)"
 				" RETURNING q.message_id)"
 				" UPDATE @extschema@.whatsapp_messages m SET status = 'expired',"

@@ -73,6 +73,14 @@ static WaSenderSlot *slot;
 static uint64 generation;
 static WaitEventSet *wait_set;
 
+/*
+ * Upkeep and synchronisation must not stop the sending when they fail: after an
+ * ERROR in them only they are put off, for longer each time.
+ */
+static volatile bool in_upkeep;
+static volatile int upkeep_errors;
+static int64 upkeep_after_us;
+
 static void
 detach(int code, Datum arg)
 {
@@ -224,8 +232,13 @@ wait_for_work(void)
 	WaitEvent event;
 	long ms = wa_dispatch_wait_ms(sender);
 
-	ms = sooner(ms, wa_upkeep_wait_ms(sender));
-	ms = sooner(ms, wa_sync_wait_ms(sender));
+	if (wa_now_us() >= upkeep_after_us)
+	{
+		ms = sooner(ms, wa_upkeep_wait_ms(sender));
+		ms = sooner(ms, wa_sync_wait_ms(sender));
+	}
+	else
+		ms = sooner(ms, (long) (upkeep_after_us - wa_now_us()) / 1000 + 1);
 	if (sender->n_in_flight > 0 || sender->stopping)
 		ms = sooner(ms, WA_MAX_WAIT_MS);
 	if (WaitEventSetWait(wait_set, ms, &event, 1, PG_WAIT_EXTENSION) > 0 &&
@@ -313,8 +326,14 @@ turn(void)
 		load_config();
 	}
 	wa_dispatch_cycle(sender);
-	wa_upkeep_run(sender);
-	wa_sync_run(sender);
+	if (wa_now_us() >= upkeep_after_us)
+	{
+		in_upkeep = true;
+		wa_upkeep_run(sender);
+		wa_sync_run(sender);
+		in_upkeep = false;
+		upkeep_errors = 0;
+	}
 }
 
 /*
@@ -322,24 +341,38 @@ turn(void)
  * leases stand, and their answers will be settled.
  */
 static void
-recover_from_error(int errors)
+recover_from_error(volatile int *errors)
 {
-	long delay = Min((long) ERROR_DELAY_MS << Min(errors, 10), MAX_ERROR_DELAY_MS);
+	long delay;
 
 	HOLD_INTERRUPTS();
 	EmitErrorReport();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(sender->cycle_context);
 	FlushErrorState();
-	wa_dispatch_aborted(sender);
-	wa_sync_aborted(sender);
 	pgstat_report_activity(STATE_IDLE, NULL);
+	if (in_upkeep)
+	{
+		in_upkeep = false;
+		wa_sync_aborted(sender);
+		upkeep_errors++;
+		delay = Min((long) ERROR_DELAY_MS << Min(upkeep_errors, 10), MAX_ERROR_DELAY_MS);
+		upkeep_after_us = wa_now_us() + delay * 1000;
+		pg_atomic_fetch_add_u64(&slot->counters.errors, 1);
+		delay = 0;
+	}
+	else
+	{
+		wa_dispatch_aborted(sender);
+		(*errors)++;
+		delay = Min((long) ERROR_DELAY_MS << Min(*errors, 10), MAX_ERROR_DELAY_MS);
+	}
 	RESUME_INTERRUPTS();
 
-	if (errors >= MAX_ERRORS)
+	if (*errors >= MAX_ERRORS)
 	{
 		ereport(LOG,
-				(errmsg("sender %d gives up after %d failures in a row", slot->index, errors)));
+				(errmsg("sender %d gives up after %d failures in a row", slot->index, *errors)));
 		proc_exit(1);
 	}
 	if (extension_gone())
@@ -347,9 +380,8 @@ recover_from_error(int errors)
 		wa_shmem_sender_no_extension(slot);
 		proc_exit(0);
 	}
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, delay,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
+	if (delay > 0)
+		(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, delay, PG_WAIT_EXTENSION);
 }
 
 void
@@ -381,7 +413,7 @@ wa_sender_main(Datum main_arg)
 	if (sigsetjmp(on_error, 1) != 0)
 	{
 		error_context_stack = &context;
-		recover_from_error(++errors);
+		recover_from_error(&errors);
 	}
 	PG_exception_stack = &on_error;
 
