@@ -1,0 +1,399 @@
+/*
+ * wa_explain(): why a message has not been sent, in one row.
+ *
+ * The text of each reason exists once, in wa_reason_codes; the functions below
+ * find out which reason applies, the details of this message, and the earliest
+ * time.  What only a person can mend comes before what time will.
+ */
+
+CREATE VIEW @extschema@.wa_reason_codes (reason, meaning, remedy) AS
+VALUES
+    /* the end, or on its way to it */
+    ('accepted', 'Meta has accepted the message; no delivery status has come yet.',
+     'Usually none: the recipient''s telephone may be off. If no message gets a status, see whether webhooks arrive (wa_health).'),
+    ('held_for_quality_assessment', 'Meta has accepted the message and holds it while it assesses the template.',
+     'None: it is released or refused by Meta, usually within an hour.'),
+    ('sent', 'The message has left Meta''s servers and has not reached the telephone yet.',
+     'None: the recipient''s telephone is off or has no connection.'),
+    ('delivered', 'The message has reached the recipient''s telephone.', 'None.'),
+    ('read', 'The recipient has read the message.', 'None.'),
+    ('failed', 'The message could not be delivered.', 'Mend the cause, then wa_retry_message().'),
+    ('cancelled', 'The message was cancelled before it was sent.', 'wa_retry_message() sends it after all.'),
+    ('expired', 'The message was not sent before its expiry.',
+     'wa_retry_message() sends it after all; a later expires_at leaves more time.'),
+    ('opted_out', 'The recipient wants no messages of this kind from the tenant.',
+     'None, unless the recipient has agreed again: wa_opt_in().'),
+
+    /* in doubt */
+    ('on_the_wire', 'The message is being sent now.', 'None: the answer is awaited.'),
+    ('uncertain', 'The message was sent but no answer came back: it may or may not have been accepted.',
+     'None: a webhook or, after the grace, the policy settles it. wa_resolve_message() decides at once.'),
+    ('parked', 'The message may or may not have been accepted, no webhook says so, and the policy is to wait for a person.',
+     'Ask the recipient or look into the WhatsApp Manager, then wa_resolve_message().'),
+    ('not_queued', 'The message waits, but has no place in the queue.',
+     'This should not happen. wa_cancel_message() or wa_retry_message(), and report it, please.'),
+
+    /* nothing is sent at all */
+    ('standby', 'This server is a standby; messages are sent from the primary.', 'None.'),
+    ('not_preloaded', 'The server was started without the library.',
+     'Add whatsapp_shared to shared_preload_libraries and restart the server.'),
+    ('clone_not_adopted', 'This database is a copy of another installation, and copies do not send.',
+     'If it is the place from which to send now: SELECT wa_adopt();'),
+    ('sending_disabled', 'Sending is switched off on this server.',
+     'ALTER SYSTEM SET whatsapp_shared.enabled = on; SELECT pg_reload_conf();'),
+    ('credentials_missing', 'The server has no access token.',
+     'Put a system-user token into whatsapp_shared.access_token_file and reload the server.'),
+    ('database_not_listed', 'No sender serves this database.',
+     'Add it to whatsapp_shared.databases and reload the server.'),
+    ('sender_not_running', 'The sender of this database is not running.',
+     'See the server''s log; it is started again by itself unless the server has no worker processes left (max_worker_processes).'),
+
+    /* stopped by a person or by an event */
+    ('account_paused', 'Sending is paused for the whole account.', 'wa_resume(''account'') when the cause has gone.'),
+    ('tenant_disabled', 'WhatsApp is switched off for the tenant.', 'wa_configure_tenant(…, enabled => true)'),
+    ('no_number', 'The tenant has no phone number.', 'wa_assign_phone()'),
+    ('tenant_paused', 'Sending is paused for the tenant.', 'wa_resume(''tenant'', …) when the cause has gone.'),
+    ('number_paused', 'Sending is paused for the number.', 'wa_resume(''number'', …) when the cause has gone.'),
+    ('template_paused', 'Sending is paused for the template.', 'wa_resume(''template'', …) when the cause has gone.'),
+
+    /* a matter of time */
+    ('expiring', 'The message has passed its expiry and will be marked as expired.', 'None.'),
+    ('scheduled', 'The message is not due yet.', 'None.'),
+    ('quiet_hours', 'It is quiet hours for the tenant.', 'None; messages of priority 100 and more are sent in quiet hours, too.'),
+    ('retry', 'The last attempt failed in a way that may pass; another one follows.', 'None.'),
+    ('network', 'Meta could not be reached; another attempt follows.',
+     'If it lasts, check the server''s way to graph.facebook.com (name resolution, proxy, firewall).'),
+    ('pair_rate', 'WhatsApp allows one message in 6 seconds to one recipient, after a burst of 45.', 'None.'),
+    ('tenant_rate', 'The tenant''s own rate is used up for the moment.', 'None, or wa_configure_tenant(…, messages_per_second => …).'),
+    ('recipient_order', 'An earlier message to the same recipient is not settled yet; the order is kept.', 'None.'),
+    ('budget', 'The account''s limit of recipients in 24 hours is used up as far as the tenant may use it.',
+     'None: the next place becomes free by itself. wa_configure_tenant(…, daily_share => …) guarantees a tenant its part.'),
+    ('number_rate', 'Other messages of the same number are sent first.', 'None.'),
+    ('next', 'Nothing is in the way: the message is about to be sent.', 'None.');
+COMMENT ON VIEW @extschema@.wa_reason_codes IS
+'Every reason code of wa_explain(), with its meaning and what to do.';
+
+/* The name of the reason why nothing at all is sent; NULL if nothing is in the way. */
+CREATE FUNCTION @extschema@.wa_internal_global_obstacle() RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN pg_catalog.pg_is_in_recovery() THEN 'standby'
+        WHEN NOT @extschema@.wa_internal_preloaded() THEN 'not_preloaded'
+        WHEN NOT @extschema@.wa_internal_at_home() THEN 'clone_not_adopted'
+        WHEN NOT pg_catalog.current_setting('whatsapp_shared.enabled')::boolean THEN 'sending_disabled'
+        WHEN NOT @extschema@.wa_internal_credentials_present() THEN 'credentials_missing'
+        WHEN NOT @extschema@.wa_internal_database_listed() THEN 'database_not_listed'
+        WHEN NOT @extschema@.wa_internal_sender_running() THEN 'sender_not_running'
+        END;
+END
+$$;
+
+/* As SplitIdentifierString reads the setting: lower case unless quoted. */
+CREATE FUNCTION @extschema@.wa_internal_database_listed() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT current_database() IN (
+        SELECT CASE WHEN n LIKE '"%' THEN replace(substr(n, 2, length(n) - 2), '""', '"') ELSE lower(n) END
+        FROM (SELECT btrim(e) AS n
+              FROM string_to_table(current_setting('whatsapp_shared.databases', true), ',') AS e) AS entries)
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_sender_running() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM pg_stat_activity AS a
+                   WHERE a.backend_type = 'whatsapp_shared sender' AND a.datname = current_database())
+$$;
+
+/* ---- a message that is not in the queue --------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_explain_end(
+    m @extschema@.whatsapp_messages,
+    OUT reason text,
+    OUT detail text,
+    OUT remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    reason := m.status;
+    CASE m.status
+        WHEN 'failed' THEN
+            detail := pg_catalog.concat_ws(': ', 'error ' || m.error_code::text, m.error_message);
+            remedy := (SELECT e.remedy FROM @extschema@.wa_error_codes AS e WHERE e.code = m.error_code);
+            IF m.status_reason = 'uncertain' THEN
+                detail := 'nobody knows whether Meta had accepted it, and the policy was to give up';
+            ELSIF m.attempts > 1 THEN
+                detail := pg_catalog.format('%s, after %s attempts', detail, m.attempts);
+            END IF;
+        WHEN 'skipped' THEN
+            reason := COALESCE(m.status_reason, 'skipped');
+            IF reason = 'tenant_disabled' THEN
+                detail := 'so the message was not queued';
+                remedy := 'wa_configure_tenant(…, enabled => true), then wa_retry_message() if it is still wanted.';
+            END IF;
+        WHEN 'accepted' THEN
+            reason := COALESCE(m.status_reason, 'accepted');
+            detail := pg_catalog.format('accepted at %s', m.accepted_at);
+        WHEN 'sent' THEN
+            detail := pg_catalog.format('sent at %s', m.sent_at);
+        WHEN 'delivered' THEN
+            detail := pg_catalog.format('delivered at %s', m.delivered_at);
+        WHEN 'read' THEN
+            detail := pg_catalog.format('read at %s', m.read_at);
+        WHEN 'cancelled' THEN
+            detail := pg_catalog.format('cancelled at %s', m.finished_at);
+        WHEN 'expired' THEN
+            detail := pg_catalog.format('it was to be sent by %s', m.expires_at);
+        ELSE
+            reason := 'not_queued';
+    END CASE;
+END
+$$;
+
+/* ---- a message in the queue --------------------------------------------------- */
+
+/* Since when it is on the wire; NULL if it is not. */
+CREATE FUNCTION @extschema@.wa_internal_on_wire_since(q @extschema@.whatsapp_queue) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT max(l.claimed_at)
+    FROM @extschema@.whatsapp_leases AS l
+        CROSS JOIN LATERAL ROWS FROM (unnest(l.message_ids), unnest(l.attempts)) AS x (message_id, attempt)
+    WHERE x.message_id = q.message_id AND x.attempt > q.attempts
+$$;
+
+/* The pause that concerns the message, the widest scope first. */
+CREATE FUNCTION @extschema@.wa_internal_pause_of(
+    m @extschema@.whatsapp_messages, number text) RETURNS @extschema@.whatsapp_pauses
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.* FROM @extschema@.whatsapp_pauses AS p
+    WHERE (p.until IS NULL OR p.until > clock_timestamp())
+        AND (p.scope = 'account'
+            OR p.scope = 'tenant' AND p.key = m.tenant_id
+            OR p.scope = 'number' AND p.key = number
+            OR p.scope = 'template' AND p.key IN (m.template_name, m.template_name || '/' || m.template_language))
+    ORDER BY array_position('{account,tenant,number,template}'::text[], p.scope), p.until DESC NULLS FIRST
+    LIMIT 1
+$$;
+
+/* What only a person or an event can remove; no row if nothing of the kind is in the way. */
+CREATE FUNCTION @extschema@.wa_internal_explain_obstacle(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pause @extschema@.whatsapp_pauses := @extschema@.wa_internal_pause_of(m, q.phone_number_id);
+    enabled boolean := EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t
+                               WHERE t.tenant_id = m.tenant_id AND t.enabled);
+BEGIN
+    reason := @extschema@.wa_internal_global_obstacle();
+    IF reason IS NOT NULL THEN
+        RETURN;
+    ELSIF pause.scope IS DISTINCT FROM 'account' AND NOT enabled THEN
+        reason := 'tenant_disabled';
+    ELSIF pause.scope IS DISTINCT FROM 'account' AND q.phone_number_id IS NULL THEN
+        reason := 'no_number';
+        detail := pg_catalog.format('the messages of tenant "%s" wait until it has one', m.tenant_id);
+    ELSIF pause.scope IS NOT NULL THEN
+        reason := pause.scope || '_paused';
+        detail := pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', pause.reason, pause.detail),
+                                       'until ' || pause.until::text);
+        earliest := CASE WHEN pause.until IS NOT NULL THEN GREATEST(pause.until, q.due_at) END;
+    END IF;
+END
+$$;
+
+/* An uncertain message: until when a webhook is awaited, and what follows. */
+CREATE FUNCTION @extschema@.wa_internal_explain_uncertain(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    policy CONSTANT text := COALESCE(m.on_uncertain,
+        (SELECT t.on_uncertain FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = m.tenant_id),
+        pg_catalog.current_setting('whatsapp_shared.uncertain_policy', true));
+BEGIN
+    IF q.due_at = 'infinity' THEN
+        reason := 'parked';
+        RETURN;
+    END IF;
+    reason := 'uncertain';
+    earliest := q.due_at;
+    detail := pg_catalog.format('without a webhook until %s %s', q.due_at, CASE policy
+        WHEN 'resend' THEN 'it is sent again'
+        WHEN 'park' THEN 'it waits for a person'
+        WHEN 'fail' THEN 'it is given up'
+        ELSE 'it is sent again if webhooks of other messages have come, and waits for a person if not' END);
+END
+$$;
+
+/* The last thing that went wrong with a message that is tried again. */
+CREATE FUNCTION @extschema@.wa_internal_last_error(id bigint) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(': ', format('attempt %s', a.attempt), NULLIF(a.error_code, 0)::text, a.error_message)
+    FROM @extschema@.whatsapp_attempts AS a
+    WHERE a.message_id = id
+    ORDER BY a.ended_at DESC
+    LIMIT 1
+$$;
+
+/* A ready message: how many of the same number come first, and how long they take. */
+CREATE FUNCTION @extschema@.wa_internal_explain_ready(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    enough CONSTANT integer := 100000;
+    ahead integer;
+    rate real;
+BEGIN
+    IF EXISTS (
+        SELECT FROM @extschema@.whatsapp_leases AS l
+            CROSS JOIN LATERAL pg_catalog.unnest(l.message_ids) AS x (message_id)
+            JOIN @extschema@.whatsapp_queue AS o ON o.message_id = x.message_id
+            JOIN @extschema@.whatsapp_messages AS other ON other.id = x.message_id
+        WHERE o.phone_number_id = q.phone_number_id
+            AND COALESCE(other.recipient_phone, other.recipient_user_id)
+                = COALESCE(m.recipient_phone, m.recipient_user_id)) THEN
+        reason := 'recipient_order';
+        RETURN;
+    END IF;
+
+    SELECT pg_catalog.count(*) INTO ahead FROM (
+        SELECT FROM @extschema@.whatsapp_queue AS o
+        WHERE o.phone_number_id = q.phone_number_id AND o.state = 'r'
+            AND (o.rank, o.message_id) < (q.rank, q.message_id)
+        LIMIT enough) AS o;
+    SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level) INTO rate
+        FROM (VALUES (q.phone_number_id)) AS n (id)
+            LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = n.id;
+    earliest := pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => ahead / rate);
+    IF ahead < rate THEN
+        reason := 'next';
+    ELSE
+        reason := 'number_rate';
+        detail := pg_catalog.format('%s%s before it, at %s a second',
+            CASE WHEN ahead = enough THEN 'at least ' END, ahead, rate);
+    END IF;
+END
+$$;
+
+/* What time alone will mend. */
+CREATE FUNCTION @extschema@.wa_internal_explain_wait(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF q.expires_at <= pg_catalog.clock_timestamp() THEN
+        reason := 'expiring';
+    ELSIF q.state = 'r' THEN
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
+    ELSIF q.state = 'h' THEN
+        reason := q.hold_reason;
+        detail := 'this has just changed, and the sender will see it within a minute';
+    ELSE
+        reason := COALESCE(q.hold_reason, 'scheduled');
+        earliest := q.due_at;
+        IF q.due_at <= pg_catalog.clock_timestamp() THEN
+            reason := 'next';
+        ELSIF reason IN ('retry', 'network') THEN
+            detail := @extschema@.wa_internal_last_error(q.message_id);
+        END IF;
+    END IF;
+END
+$$;
+
+/* ---- all of it ------------------------------------------------------------------ */
+
+CREATE FUNCTION @extschema@.wa_internal_explain(
+    m @extschema@.whatsapp_messages,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz,
+    OUT remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    q @extschema@.whatsapp_queue;
+    sent_at timestamptz;
+BEGIN
+    SELECT o.* INTO q FROM @extschema@.whatsapp_queue AS o WHERE o.message_id = m.id;
+    IF NOT FOUND THEN
+        SELECT e.reason, e.detail, e.remedy INTO reason, detail, remedy
+            FROM @extschema@.wa_internal_explain_end(m) AS e;
+        RETURN;
+    END IF;
+    sent_at := @extschema@.wa_internal_on_wire_since(q);
+    IF sent_at IS NOT NULL THEN
+        reason := 'on_the_wire';
+        detail := pg_catalog.format('since %s', sent_at);
+        earliest := sent_at;
+    ELSIF q.state = 'u' THEN
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_uncertain(m, q) AS e;
+    ELSE
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_obstacle(m, q) AS e;
+        IF reason IS NULL THEN
+            SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_wait(m, q) AS e;
+        END IF;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_explain(id bigint)
+RETURNS TABLE (message_id bigint, status text, reason text, explanation text, earliest timestamptz, remedy text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m @extschema@.whatsapp_messages;
+BEGIN
+    SELECT o.* INTO m FROM @extschema@.whatsapp_messages AS o WHERE o.id = wa_explain.id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'message % does not exist', id
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'Finished messages are removed after whatsapp_shared.retention.';
+    END IF;
+    RETURN QUERY
+        SELECT m.id, m.status, e.reason,
+               CASE WHEN e.detail IS NULL THEN r.meaning
+                    ELSE pg_catalog.format('%s (%s)', pg_catalog.rtrim(r.meaning, '.'), e.detail) || '.' END,
+               e.earliest,
+               COALESCE(e.remedy, r.remedy)
+        FROM @extschema@.wa_internal_explain(m) AS e
+            LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = e.reason;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_explain(bigint) IS
+'Why the message is where it is: its status, a reason code (see wa_reason_codes), the same in words, when it can go out at the earliest (NULL: unknown), and what to do.';
