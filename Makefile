@@ -51,6 +51,7 @@ OBJS = \
 	src/webhook_consequence.o \
 	src/webhook_park.o \
 	src/webhook_status.o \
+	src/webhook_update.o \
 	src/worker.o \
 	src/workerfuncs.o
 

@@ -51,8 +51,8 @@ typedef struct WaJson
 /* No value: what the functions below return, and accept, for "not there". */
 #define WA_JSON_NONE UINT32_MAX
 
-/* How many nodes scanning this text needs at most. */
-extern size_t wa_json_max_nodes(const char *text, size_t len);
+/* How many nodes scanning a text of this length needs at most. */
+extern size_t wa_json_max_nodes(size_t len);
 
 /*
  * Indexes text into nodes, of which there is room for max_nodes.  The text

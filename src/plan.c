@@ -91,6 +91,17 @@ wa_plan_get(WaPlan *plan, Oid schema)
 	return fresh;
 }
 
+/*
+ * Not while it is being executed.
+ */
+void
+wa_plan_forget(WaPlan *plan)
+{
+	if (plan->plan != NULL)
+		SPI_freeplan(plan->plan);
+	plan->plan = NULL;
+}
+
 static void
 check_result(const WaPlan *plan, int result, int expected)
 {

@@ -28,6 +28,9 @@ typedef struct WaPlan
 /* The kept plan for this schema, made at first use.  Needs SPI_connect(). */
 extern SPIPlanPtr wa_plan_get(WaPlan *plan, Oid schema);
 
+/* Makes it be planned again at its next use: the tables have grown. */
+extern void wa_plan_forget(WaPlan *plan);
+
 /*
  * Runs it; an answer other than "expected" (SPI_OK_...) is an internal error.
  * "nulls" may be NULL.  wa_plan_execute_latest also sees what was committed

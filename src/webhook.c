@@ -300,7 +300,7 @@ ingest(WaWebhook *webhook, char *body, size_t len)
 		wa_webhook_park_body(webhook, body, len, "not UTF-8");
 		return;
 	}
-	max_nodes = wa_json_max_nodes(body, len);
+	max_nodes = wa_json_max_nodes(len);
 	nodes = palloc_extended(max_nodes * sizeof(WaJsonNode), MCXT_ALLOC_HUGE);
 	if (!wa_json_scan(&json, body, len, nodes, max_nodes))
 	{

@@ -52,6 +52,22 @@ struct WaStatusList
 	char installation[16];
 };
 
+/*
+ * All statuses of one wamid, and what became of them.
+ */
+typedef struct WaStatusGroup
+{
+	WaStatus merged;
+	int first; /* its items in the sorted list */
+	int count;
+	int repeated; /* items that said nothing new among themselves */
+	bool settles; /* the message was in the queue, and is taken out for it */
+	bool done;	  /* counted */
+} WaStatusGroup;
+
+/* webhook_update.c */
+extern void wa_status_update(Oid schema, WaStatusGroup *const *groups, int n);
+
 /* webhook_status.c */
 extern bool wa_status_merge(WaStatus *into, const WaStatus *from);
 extern TimestampTz wa_status_first_at(const WaStatus *status);
