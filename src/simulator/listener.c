@@ -13,16 +13,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "loop.h"
 #include "server.h"
 #include "settings.h"
 #include "tls.h"
 #include "util.h"
 
+#define SIM_LISTENERS 2
+
+/*
+ * Room for a request's head and the read buffer.  The library clears it before
+ * every request, so more would cost time.
+ */
+#define CONNECTION_MEMORY 12288
+
 static struct MHD_Daemon *daemons[SIM_LISTENERS];
-static int descriptors[SIM_LISTENERS];
+static bool ready[SIM_LISTENERS]; /* has something to read */
 
 static int
 bound_socket(const char *host, const char *port, const char *address)
@@ -95,10 +105,17 @@ start_daemon(int fd, bool tls, bool with_rules)
 	}
 	return MHD_start_daemon(
 		flags, 0, NULL, NULL, sim_server_access, NULL, MHD_OPTION_EXTERNAL_LOGGER,
-		log_library_message, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+		log_library_message, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned int) sim_settings.max_connections, MHD_OPTION_NOTIFY_COMPLETED,
 		sim_server_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, sim_server_connection,
 		with_rules ? &sim_settings : NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+}
+
+static void
+port_ready(int fd, uint32_t events, void *arg)
+{
+	*(bool *) arg = true;
 }
 
 static void
@@ -114,7 +131,7 @@ open_port(int which, const char *address, bool tls, bool with_rules, char *shown
 	info = MHD_get_daemon_info(daemons[which], MHD_DAEMON_INFO_EPOLL_FD);
 	if (info == NULL || info->epoll_fd < 0)
 		sim_die("this libmicrohttpd cannot use epoll");
-	descriptors[which] = info->epoll_fd;
+	sim_loop_watch(info->epoll_fd, EPOLLIN, port_ready, &ready[which]);
 }
 
 void
@@ -132,12 +149,6 @@ sim_listener_start(void)
 	printf("control on http://%s\n", control);
 	printf("listening on %s://%s\n", sim_settings.tls ? "https" : "http", shown);
 	fflush(stdout);
-}
-
-int
-sim_listener_fd(int which)
-{
-	return descriptors[which];
 }
 
 int
@@ -159,14 +170,30 @@ sim_listener_wait_ms(void)
 	return wait_ms;
 }
 
+/* A turn for each port where something has come, or a time is over. */
+static void
+run_ready(void)
+{
+	for (int i = 0; i < SIM_LISTENERS; i++)
+	{
+		MHD_UNSIGNED_LONG_LONG timeout;
+
+		if (!ready[i] && (MHD_get_timeout(daemons[i], &timeout) != MHD_YES || timeout > 0))
+			continue;
+		ready[i] = false;
+		MHD_run(daemons[i]);
+	}
+}
+
 void
 sim_listener_run(void)
 {
-	do
+	run_ready();
+	while (sim_server_take_resumed())
 	{
 		for (int i = 0; i < SIM_LISTENERS; i++)
 			MHD_run(daemons[i]);
-	} while (sim_server_take_resumed());
+	}
 }
 
 void
@@ -174,7 +201,9 @@ sim_listener_stop(void)
 {
 	/* The library demands that nothing is suspended when it stops. */
 	sim_server_drop_waiting();
-	sim_listener_run();
+	sim_server_take_resumed();
+	for (int i = 0; i < SIM_LISTENERS; i++)
+		MHD_run(daemons[i]);
 	for (int i = 0; i < SIM_LISTENERS; i++)
 		MHD_stop_daemon(daemons[i]);
 	sim_tls_cleanup();

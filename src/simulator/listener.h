@@ -5,14 +5,11 @@
 #ifndef SIM_LISTENER_H
 #define SIM_LISTENER_H
 
-#define SIM_LISTENERS 2
-
 /* Opens them and prints where they are: "listening on URL" comes last. */
 extern void sim_listener_start(void);
 extern void sim_listener_stop(void);
 
-/* For the main loop: descriptors to wait on, how long at most, and a turn. */
-extern int sim_listener_fd(int which);
+/* For the main loop: how long to wait at most, and a turn. */
 extern int sim_listener_wait_ms(void);
 extern void sim_listener_run(void);
 

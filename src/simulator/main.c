@@ -1,25 +1,15 @@
 /*
  * main.c
  *	  wa_simulator: a stand-in for the WhatsApp Cloud API.
- *
- * One thread, one loop: HTTP, timers and signals take turns.
  */
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "fault.h"
 #include "journal.h"
 #include "listener.h"
+#include "loop.h"
 #include "registry.h"
 #include "settings.h"
-#include "timer.h"
 #include "util.h"
 
 static json_t *
@@ -80,70 +70,9 @@ raise_descriptor_limit(void)
 	}
 }
 
-static int
-open_signals(void)
-{
-	sigset_t set;
-	int fd;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	if (fd < 0)
-		sim_die("could not watch for signals: %s", strerror(errno));
-	return fd;
-}
-
-static void
-watch(int epoll_fd, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
-		sim_die("could not watch a descriptor: %s", strerror(errno));
-}
-
-/* The sooner of two times to wait, -1 being for ever. */
-static int
-sooner(int a, int b)
-{
-	if (a < 0 || b < 0)
-		return a < 0 ? b : a;
-	return a < b ? a : b;
-}
-
-static void
-run(int epoll_fd, int signal_fd)
-{
-	for (;;)
-	{
-		struct epoll_event events[8];
-		int n =
-			epoll_wait(epoll_fd, events, 8, sooner(sim_listener_wait_ms(), sim_timer_wait_ms()));
-
-		if (n < 0 && errno != EINTR)
-			sim_die("could not wait: %s", strerror(errno));
-		for (int i = 0; i < n; i++)
-		{
-			if (events[i].data.fd == signal_fd)
-				return;
-		}
-		sim_timer_run();
-		sim_listener_run();
-		sim_journal_flush();
-	}
-}
-
 int
 main(int argc, char **argv)
 {
-	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	int signal_fd;
-
 	/* The file first, then the arguments again: they have the last word. */
 	sim_settings_init();
 	sim_settings_from_arguments(argc, argv);
@@ -161,12 +90,9 @@ main(int argc, char **argv)
 		sim_journal_open(sim_settings.log);
 
 	raise_descriptor_limit();
-	signal_fd = open_signals();
+	sim_loop_init();
 	sim_listener_start();
-	watch(epoll_fd, signal_fd);
-	for (int i = 0; i < SIM_LISTENERS; i++)
-		watch(epoll_fd, sim_listener_fd(i));
-	run(epoll_fd, signal_fd);
+	sim_loop_run();
 
 	sim_listener_stop();
 	sim_journal_close();
