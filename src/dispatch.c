@@ -28,7 +28,7 @@
 #include "sync.h"
 #include "usage.h"
 
-#define MIN_WINDOW 64
+#define MIN_WINDOW 256
 #define WINDOW_INTERVAL_US 50000
 
 /* The shortest answer time is believed for this many intervals. */
