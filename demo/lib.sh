@@ -1,0 +1,143 @@
+# What demo/run.sh needs besides its story: a place to work, a server in it,
+# ways to show SQL and its answer, and an end that leaves nothing behind.
+
+if [ -t 1 ]; then
+    bold=$(printf '\033[1m') dim=$(printf '\033[2m') off=$(printf '\033[0m') terminal=1
+else
+    bold='' dim='' off='' terminal=
+fi
+
+step() { printf '\n%s%s%s\n' "$bold" "$*" "$off"; }
+say() { printf '%s\n' "$*"; }
+die() {
+    printf 'demo: %s\n' "$*" >&2
+    exit 1
+}
+
+# ---- the end ---------------------------------------------------------------
+
+work=          # everything the demo writes, apart from build/
+simulator_pid=
+
+clean_up() {
+    local status=$?
+    trap '' INT TERM HUP PIPE
+    trap - EXIT
+    set +e
+    if [ -n "$work" ]; then
+        [ -n "$simulator_pid" ] && kill "$simulator_pid" && wait "$simulator_pid"
+        if [ -f "$work/data/postmaster.pid" ]; then
+            as_server "$bindir/pg_ctl" -s -w -t 20 -m fast -D "$work/data" stop ||
+                as_server "$bindir/pg_ctl" -s -w -t 20 -m immediate -D "$work/data" stop
+        fi
+        if [ "$status" -ne 0 ] && [ -n "${DEMO_LOG:-}" ]; then
+            cat "$work"/*.log > "$DEMO_LOG"
+        fi
+        rm -rf "$work"
+    fi 2>/dev/null
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+trap 'exit 141' PIPE
+
+# ---- the server ------------------------------------------------------------
+
+# PostgreSQL refuses to run as root: then it runs as the user its package made.
+if [ "$(id -u)" -eq 0 ]; then
+    server_user=postgres
+    as_server() { (cd "$work" && exec setsid runuser -u "$server_user" -- "$@"); }
+else
+    server_user=$(id -un)
+    as_server() { (cd "$work" && exec setsid "$@"); }
+fi
+
+# A directory that only the server's user (and root) can enter, with a path
+# short enough for a Unix socket.  No TCP port is opened: the "port" 5432 is
+# but the name of a socket in here.
+make_work_directory() {
+    work=$(mktemp -d /tmp/whatsapp_shared-demo.XXXXXX)
+    mkdir "$work/socket" "$work/secrets"
+    [ "$(id -u)" -ne 0 ] || chown -R "$server_user" "$work"
+}
+
+# A secret that only the server's user can read, as the extension demands.
+make_secret() {
+    (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' > "$work/secrets/$1")
+    [ "$(id -u)" -ne 0 ] || chown "$server_user" "$work/secrets/$1"
+}
+
+# ---- SQL -------------------------------------------------------------------
+
+psql_() { "$bindir/psql" -X -q -h "$work/socket" -p 5432 -d bakery -v ON_ERROR_STOP=1 "$@"; }
+admin() { psql_ -U postgres "$@"; }
+application() { psql_ -U bakery_app "$@"; }
+value() { admin -At -c "$1"; }
+
+# Runs what it is given as the user named first, and shows both the statement
+# and what the server says to it, an error included.
+show() {
+    local who=$1 sql=$2
+    sed -e "s/^/  $dim/" -e "s/\$/$off/" <<< "$sql"
+    "$who" -v VERBOSITY=default -v SHOW_CONTEXT=never -P footer=off -c "$sql" 2>&1 | sed -e '/^$/d' -e 's/^/  /' -e 's/ *$//'
+}
+
+# The same, but it has to fail.
+show_refused() {
+    local output
+    if output=$(show "$@"); then
+        printf '%s\n' "$output"
+        die "this should have been refused"
+    fi
+    printf '%s\n' "$output"
+}
+
+# ---- watching --------------------------------------------------------------
+
+# How many messages are where, in the order in which they travel.
+travel_line() {
+    value "SELECT string_agg(w.status || ' ' || coalesce(n, 0), ' → ' ORDER BY place)
+           FROM unnest(string_to_array('$1', ' ')) WITH ORDINALITY AS w (status, place)
+           LEFT JOIN (SELECT CASE status WHEN 'sending' THEN 'queued' ELSE status END AS status, count(*) AS n
+                      FROM whatsapp_messages GROUP BY 1) m USING (status)"
+}
+
+# Shows the messages moving until none is in one of the statuses left to leave.
+#   watch_messages "all statuses on the way" "those that must become empty"
+watch_messages() {
+    local way=$1 leave=$2 line='' last='' deadline=$((SECONDS + 60)) waiting
+    while :; do
+        waiting=$(value "SELECT count(*) FROM whatsapp_messages WHERE status = ANY (string_to_array('$leave', ' '))")
+        line=$(travel_line "$way")
+        if [ -n "$terminal" ]; then
+            printf '\r\033[K  %s' "$line"
+        elif [ "$line" != "$last" ]; then
+            printf '  %s\n' "$line"
+        fi
+        last=$line
+        [ "$waiting" -gt 0 ] || break
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            [ -z "$terminal" ] || echo
+            admin -c "SELECT m.id, m.status, m.error_message FROM whatsapp_messages m
+                      WHERE m.status = ANY (string_to_array('$leave', ' '))"
+            die "after 60 seconds $waiting messages have not moved on"
+        fi
+        sleep 0.1
+    done
+    [ -z "$terminal" ] || echo
+}
+
+# GET from the simulator.  Perl is there wherever Debian's PostgreSQL is.
+simulator_get() {
+    perl -MHTTP::Tiny -e '
+        my $r = HTTP::Tiny->new(timeout => 10)->get($ARGV[0]);
+        die "$ARGV[0]: $r->{status} $r->{reason}\n" unless $r->{success};
+        print $r->{content}' "$control_url$1"
+}
+
+check_against_simulator() {
+    simulator_get '/_control/log?limit=100000' > "$work/log.json"
+    admin -v "file=$work/log.json" -P footer=off -f demo/check.sql 2>&1 | sed -e '/^$/d' -e 's/^/  /' -e 's/ *$//'
+}

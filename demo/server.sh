@@ -1,0 +1,51 @@
+# Gets everything running: packages, build, a private PostgreSQL with the
+# extension, the simulator, the application's database.
+
+packages=(postgresql-common libcurl4-openssl-dev libpq-dev libmicrohttpd-dev libjansson-dev
+    libgnutls28-dev gcc make)
+
+build_everything() {
+    test/tools/install-packages.sh build
+    prefix=$(test/tools/private-postgres.sh build/demo)
+    bindir=$prefix/bin
+}
+
+start_simulator() {
+    local waited=0
+    make_secret access_token
+    : > "$work/simulator.log"
+    setsid src/simulator/wa_simulator --numbers 0 --config demo/account.json \
+        --token "$(cat "$work/secrets/access_token")" --waba-id 300000000000001 \
+        --delay-ms 150 --delay-jitter-ms 1500 > "$work/simulator.log" 2>&1 &
+    simulator_pid=$!
+    until graph_url=$(sed -n 's/^listening on //p' "$work/simulator.log") && [ -n "$graph_url" ]; do
+        kill -0 "$simulator_pid" 2> /dev/null || die "wa_simulator ended: $(cat "$work/simulator.log")"
+        [ $((waited += 1)) -le 100 ] || die "wa_simulator does not start"
+        sleep 0.1
+    done
+    control_url=$(sed -n 's/^control on //p' "$work/simulator.log")
+}
+
+start_postgres() {
+    as_server "$bindir/initdb" -D "$work/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 \
+        > "$work/initdb.log" 2>&1 || die "initdb failed: $(cat "$work/initdb.log")"
+    cat >> "$work/data/postgresql.conf" <<CONF
+listen_addresses = ''
+unix_socket_directories = '$work/socket'
+shared_preload_libraries = 'whatsapp_shared'
+whatsapp_shared.databases = 'bakery'
+whatsapp_shared.graph_url = '$graph_url'
+whatsapp_shared.business_account_id = '300000000000001'
+whatsapp_shared.access_token_file = '$work/secrets/access_token'
+CONF
+    as_server "$bindir/pg_ctl" -s -w -D "$work/data" -l "$work/postgres.log" start ||
+        die "PostgreSQL does not start: $(tail -n 20 "$work/postgres.log")"
+}
+
+# The application owns its database and is no superuser; it may enqueue.
+create_application() {
+    psql_ -U postgres -d postgres -c "CREATE ROLE bakery_app LOGIN" \
+        -c "CREATE DATABASE bakery OWNER bakery_app"
+    admin -c "CREATE EXTENSION whatsapp_shared" -c "SELECT wa_grant('bakery_app', 'sender')" > /dev/null
+    application -f demo/schema.sql -f demo/data.sql -f demo/trigger.sql
+}
