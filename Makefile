@@ -59,14 +59,61 @@ DATA_built = sql/whatsapp_shared--$(EXTVERSION).sql
 SQL_FRAGMENTS = $(sort $(wildcard sql/[0-9][0-9]-*.sql))
 
 SHLIB_LINK = -lcurl
-EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql
+EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql build results output_iso tmp_check
+
+# make installcheck: against an installed build, as a user that may run servers.
+REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=test --encoding=UTF8 --no-locale \
+	--temp-instance=./build/installcheck/regress --temp-config=test/tools/server.conf
+ISOLATION = $(sort $(basename $(notdir $(wildcard test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=test --encoding=UTF8 --no-locale \
+	--temp-instance=./build/installcheck/isolation --temp-config=test/tools/server.conf
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+PG_PROVE_FLAGS = -I test/lib
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-# PGXS knows no header dependencies; a stale object after a change of a struct is a crash.
-$(OBJS): $(wildcard src/*.h)
+# PGXS knows no header dependencies, nor that objects made for another version
+# of PostgreSQL or with other flags must be made again; a stale object is a crash.
+BUILD_STAMP = build/flags
+$(OBJS): $(wildcard src/*.h) $(BUILD_STAMP)
+$(BUILD_STAMP): FORCE
+	@mkdir -p build
+	@echo '$(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)' | cmp -s - $@ || \
+		echo '$(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)' > $@
 
 $(DATA_built): $(SQL_FRAGMENTS) whatsapp_shared.control
 	cat $(SQL_FRAGMENTS) > $@
+
+# ---- programs beside the extension ----
+
+simulator:
+	$(MAKE) -C src/simulator
+
+# ---- tests: all of them, or one suite; see test/tools/run-tests.sh ----
+
+SUITES = lists conventions format symbols strict sql unit simulator regress isolation pgtap tap
+
+test:
+	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh
+
+$(addprefix check-,$(SUITES)): check-%:
+	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh $*
+
+# ---- what else there is to run ----
+
+bench:
+	@PG_CONFIG=$(PG_CONFIG) test/bench/run.sh
+
+demo:
+	@PG_CONFIG=$(PG_CONFIG) demo/run.sh
+
+format:
+	clang-format -i src/*.[ch] src/*/*.[ch] $(wildcard test/*/*.[ch])
+
+format-check: check-format
+
+.PHONY: FORCE simulator test bench demo format format-check $(addprefix check-,$(SUITES))

@@ -1,0 +1,81 @@
+# What the code promises about itself and a compiler does not check.
+
+use strict;
+use warnings;
+
+use Test::More;
+
+sub contents
+{
+	my ($path) = @_;
+	open my $fh, '<', $path or die "$path: $!";
+	local $/;
+	my $text = <$fh>;
+	close $fh;
+	return $text;
+}
+
+# The text has nothing like this in it; if it does, the lines are shown.
+sub lacks
+{
+	my ($text, $pattern, $name) = @_;
+	my @hits;
+
+	while ($text =~ /$pattern/g)
+	{
+		my $line = 1 + substr($text, 0, $-[0]) =~ tr/\n//;
+		push @hits, "line $line: $&";
+	}
+	ok(!@hits, $name) or diag(join "\n", @hits);
+	return;
+}
+
+my @sources = sort glob 'src/*.c src/*.h src/*/*.c src/*/*.h';
+ok(@sources > 10, 'there are sources');
+
+foreach my $file (@sources)
+{
+	my $text = contents($file);
+
+	lacks($text, qr/\b(?:strcpy|strcat|sprintf|vsprintf|strncpy|strncat|gets|alloca)\s*\(/,
+		"$file calls no function that cannot be called safely");
+	lacks($text, qr/\bPG_VERSION_NUM\b|\bLIBCURL_VERSION_NUM\b/, "$file tests no version")
+	  unless $file eq 'src/compat.h' || $file =~ m{^src/\w+/};
+	lacks($text, qr{^\s*//|[;{}]\s+//}m, "$file has comments of one kind");
+	ok($text =~ qr{\A/\*\n \* \Q@{[ $file =~ s{.*/}{}r ]}\E\n}, "$file begins by saying what it is");
+}
+
+# Only the HTTP client knows libcurl, and only it and the secrets' owner a token.
+foreach my $file (grep { m{^src/\w+\.[ch]$} && !m{^src/(?:http|poller)} } @sources)
+{
+	my $text = contents($file);
+
+	lacks($text, qr/#include [<"]curl/, "$file does not know libcurl");
+}
+
+# The settings stand in alphabetical order, which is how they are looked for.
+my @settings = contents('src/guc.c') =~ /"whatsapp_shared\.(\w+)"/g;
+ok(@settings > 20, 'there are settings');
+is_deeply(\@settings, [ sort @settings ], 'the settings are in alphabetical order');
+
+# The install script.
+my @fragments = sort glob 'sql/[0-9][0-9]-*.sql';
+my $script = join '', map { contents($_) } @fragments;
+ok($script =~ /^\\echo Use "CREATE EXTENSION whatsapp_shared" to load this file\. \\quit$/m,
+	'the install script refuses to be run by psql');
+(my $code = $script) =~ s{/\*.*?\*/|--[^\n]*}{}gs;
+lacks($code, qr/CREATE\s+OR\s+REPLACE\N*|CREATE\N*\s+IF\s+NOT\s+EXISTS\N*/i,
+	'it takes over no object that somebody has put in its way');
+lacks($code, qr/^SET\b|\bset_config\s*\(\s*'search_path'/mi, 'it changes no setting of the session');
+
+# The version stands once, and there is a script to every version from the one before.
+my ($version) = contents('whatsapp_shared.control') =~ /^default_version = '([0-9.]+)'$/m;
+ok(defined $version, 'the control file names the version');
+like(contents('META.json'), qr/"version"\s*:\s*"\Q$version\E"/, 'META.json has the same');
+my @updates = glob 'sql/whatsapp_shared--*--*.sql';
+foreach my $update (@updates)
+{
+	like($update, qr/--[0-9.]+--[0-9.]+\.sql$/, "$update leads from a version to a version");
+}
+
+done_testing();

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+#
+# Installs the Debian packages that are missing.
+#
+#   install-packages.sh build    to build the extension and run a server of it
+#   install-packages.sh test     that, and to run the tests
+#
+# Does nothing, and needs no privilege, where all of them are there.  Installing
+# the server package would make a cluster "main" and start it; that is switched
+# off for the duration, so that what the machine runs stays as it was.
+
+set -euo pipefail
+
+case ${1:-} in
+    build | test) ;;
+    *)
+        echo "usage: install-packages.sh build|test" >&2
+        exit 2
+        ;;
+esac
+
+if ! command -v apt-get > /dev/null; then
+    echo "This is not a Debian system: what is missing must be installed by hand (see README.md)." >&2
+    exit 0
+fi
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2> /dev/null)" = 'ii ' ]; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo > /dev/null; then
+        sudo "$@"
+    else
+        echo "Packages are missing, and this is neither root nor is there sudo: ${missing[*]}" >&2
+        exit 1
+    fi
+}
+
+# The version of PostgreSQL: the one whose pg_config is used, else the newest
+# that is installed, else the one that Debian's package "postgresql" stands for.
+server_version() {
+    local version=
+
+    if version=$("${PG_CONFIG:-pg_config}" --version 2> /dev/null) &&
+        [ -e "$("${PG_CONFIG:-pg_config}" --bindir)/postgres" ]; then
+        sed 's/^PostgreSQL \([0-9]*\).*/\1/' <<< "$version"
+        return
+    fi
+    version=$(ls -d /usr/lib/postgresql/*/bin/postgres 2> /dev/null | cut -d/ -f5 | sort -n | tail -n 1)
+    [ -n "$version" ] ||
+        version=$(apt-cache show postgresql 2> /dev/null |
+            sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p' | head -n 1)
+    echo "$version"
+}
+
+# A PostgreSQL that is not Debian's brings its own headers and test programs.
+is_debians() { [[ $("${PG_CONFIG:-pg_config}" --bindir 2> /dev/null || echo /usr/lib/postgresql) == /usr/lib/postgresql* ]]; }
+
+find_missing() {
+    local version=$1 package
+    local wanted=(gcc make libcurl4-openssl-dev libpq-dev libmicrohttpd-dev libjansson-dev libgnutls28-dev libssl-dev)
+
+    if is_debians; then
+        wanted+=("postgresql-$version" "postgresql-server-dev-$version")
+    fi
+    if [ "$2" = test ]; then
+        wanted+=(perl libipc-run-perl clang-format openssl)
+        if is_debians; then
+            wanted+=("postgresql-$version-pgtap")
+        fi
+    fi
+    missing=()
+    for package in "${wanted[@]}"; do
+        installed "$package" || missing+=("$package")
+    done
+}
+
+missing=()
+version=$(server_version)
+if [ -n "$version" ]; then
+    find_missing "$version" "$1"
+    [ ${#missing[@]} -gt 0 ] || exit 0
+fi
+
+missing=("(not known yet)")
+as_root apt-get update -q >&2
+version=$(server_version)
+if [ -z "$version" ]; then
+    echo "apt-get knows no package \"postgresql\"." >&2
+    exit 1
+fi
+find_missing "$version" "$1"
+[ ${#missing[@]} -gt 0 ] || exit 0
+echo "installing: ${missing[*]}" >&2
+
+# postgresql-common reads this directory when it decides whether to make a cluster.
+no_cluster=/etc/postgresql-common/createcluster.d/whatsapp_shared-tests.conf
+made=
+for dir in /etc/postgresql-common /etc/postgresql-common/createcluster.d; do
+    [ -d "$dir" ] || made="$dir $made"
+done
+undo() {
+    as_root rm -f "$no_cluster"
+    for dir in $made; do
+        as_root rmdir "$dir" 2> /dev/null || true
+    done
+}
+trap undo EXIT
+as_root mkdir -p "$(dirname "$no_cluster")"
+echo 'create_main_cluster = off' | as_root tee "$no_cluster" > /dev/null
+
+as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${missing[@]}" >&2

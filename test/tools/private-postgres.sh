@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+#
+# Makes a private copy of PostgreSQL with this extension in it.
+#
+#   private-postgres.sh DIR
+#
+# Copies the PostgreSQL that PG_CONFIG (default: pg_config) belongs to below DIR,
+# builds the extension and installs it there, and prints the directory that has
+# its bin/.  PostgreSQL finds its files relative to its programs, so the copy
+# works anywhere, and the machine's own servers never see the extension.
+#
+# Everything else goes to standard error.  Used again with the same DIR, it
+# copies only when the original has changed.
+
+set -euo pipefail
+
+if [ $# -ne 1 ]; then
+    echo "usage: private-postgres.sh DIR" >&2
+    exit 2
+fi
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+mkdir -p "$1"
+dir=$(cd "$1" && pwd)
+original=${PG_CONFIG:-pg_config}
+
+bindir=$("$original" --bindir)
+if [ ! -e "$bindir/postgres" ]; then
+    # Debian's pg_config is that of libpq where no server version is chosen.
+    newest=$(ls -d /usr/lib/postgresql/*/bin/pg_config 2> /dev/null | sort -t/ -k5n | tail -n 1)
+    if [ -z "$newest" ]; then
+        echo "There is no PostgreSQL server in $bindir; set PG_CONFIG." >&2
+        exit 1
+    fi
+    original=$newest
+    bindir=$("$original" --bindir)
+fi
+
+copy_directory() {
+    mkdir -p "$dir$1"
+    tar -C "$1" --exclude=bitcode -cf - . | tar -C "$dir$1" -xf -
+}
+
+# From a directory for everybody's programs only PostgreSQL's are taken.
+copy_programs() {
+    local program
+
+    mkdir -p "$dir$bindir"
+    for program in "$bindir"/{postgres,initdb,psql,pg_*,createdb,dropdb,createuser,dropuser,vacuumdb,reindexdb,clusterdb}; do
+        if [ -e "$program" ]; then
+            cp -pL "$program" "$dir$bindir/"
+        fi
+    done
+}
+
+stamp="$("$original" --version) $bindir $(stat -c '%Y %s' "$bindir/postgres")"
+if [ "$(cat "$dir/.stamp" 2> /dev/null)" != "$stamp" ]; then
+    rm -rf "${dir:?}"/*
+    copy_programs
+    copy_directory "$("$original" --pkglibdir)"
+    copy_directory "$("$original" --sharedir)"
+    copy_directory "$("$original" --pkgincludedir)"
+    copy_directory "$("$original" --includedir-server)"
+    echo "$stamp" > "$dir/.stamp"
+fi
+
+make -s -C "$root" PG_CONFIG="$dir$bindir/pg_config" with_llvm=no install >&2
+
+# A server refuses to run as root; whoever runs it must get here.
+if [ "$(id -u)" -eq 0 ] && ! runuser -u postgres -- test -x "$dir$bindir/postgres"; then
+    echo "The user \"postgres\" cannot enter $dir; choose a directory that it can." >&2
+    exit 1
+fi
+echo "${dir}${bindir%/bin}"

@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+#
+# Runs test suites, all of them by default, and ends with "N passed, N failed".
+#
+#   run-tests.sh [SUITE...]
+#
+# Installs what is missing, makes a private PostgreSQL with the extension in
+# build/pg, and runs the suites against that.  PG_CONFIG chooses the PostgreSQL.
+# A server refuses to run as root; then all of this happens as the user
+# "postgres" in a copy of the tree below /tmp, which is removed afterwards (and
+# kept if KEEP is set).
+#
+# A suite that fails does not keep the others from running.
+
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+
+all_suites=(lists conventions format symbols strict sql unit simulator regress isolation pgtap tap)
+
+if [ "${WA_TESTS_PREPARED:-}" != yes ]; then
+    test/tools/install-packages.sh test
+fi
+
+# ---- as root: the same again as somebody else ---------------------------------
+
+if [ "$(id -u)" -eq 0 ]; then
+    copy=$(mktemp -d /tmp/whatsapp_shared-test.XXXXXX)
+    clean_up() {
+        local status=$?
+
+        if [ -n "${KEEP:-}" ]; then
+            echo "The tests' files are in $copy."
+        else
+            rm -rf "$copy"
+        fi
+        exit "$status"
+    }
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+
+    mkdir "$copy/tree" "$copy/home"
+    tar -cf - --exclude=./.git --exclude=./build --exclude=./tmp_check --exclude=./results \
+        --exclude=./output_iso --exclude=node_modules --exclude='*.o' --exclude='*.so' --exclude='*.bc' . |
+        tar -C "$copy/tree" -xf -
+    settings=(HOME="$copy/home" PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 WA_TESTS_PREPARED=yes)
+    if [ -n "${PG_CONFIG:-}" ]; then
+        settings+=(PG_CONFIG="$(command -v "$PG_CONFIG")")
+    fi
+    if [ -n "${WA_OPENAPI:-}" ]; then
+        cp "$WA_OPENAPI" "$copy/home/openapi.yaml"
+        settings+=(WA_OPENAPI="$copy/home/openapi.yaml")
+    fi
+    chown -R postgres "$copy"
+    runuser -u postgres -- env -i "${settings[@]}" "$copy/tree/test/tools/run-tests.sh" "$@"
+    exit
+fi
+
+# ---- build ----------------------------------------------------------------------
+
+suites=("$@")
+[ ${#suites[@]} -gt 0 ] || suites=("${all_suites[@]}")
+
+prefix=$(test/tools/private-postgres.sh build/pg)
+export PG_CONFIG=$prefix/bin/pg_config
+PATH=$prefix/bin:$PATH
+pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+
+out=$PWD/build/test
+rm -rf "$out"
+mkdir -p "$out"
+results=$out/results
+
+# For PostgreSQL::Test::Cluster: where to write, and what it tests.
+export TESTDIR=$out/tap TESTDATADIR=$out/tap/data TESTLOGDIR=$out/tap/log
+export PG_REGRESS=$pgxs/src/test/regress/pg_regress
+export PG_ISOLATION_REGRESS=$pgxs/src/test/isolation/pg_isolation_regress
+export PERL5LIB=$pgxs/src/test/perl:$PWD/test/lib
+export WA_SIMULATOR=$PWD/src/simulator/wa_simulator
+
+harness() { perl test/tools/harness.pl --suite "$suite" --results "$results" "$@"; }
+
+shopt -s nullglob
+
+# ---- the suites --------------------------------------------------------------------
+
+suite_lists() { harness test/tools/checks/lists.pl; }
+suite_conventions() { harness test/tools/checks/conventions.pl; }
+suite_format() { harness test/tools/checks/format.pl; }
+suite_symbols() { harness test/tools/checks/symbols.pl; }
+suite_strict() { harness test/tools/checks/strict.pl; }
+suite_sql() { harness test/tools/checks/sql.pl; }
+
+suite_unit() {
+    local programs=(test/unit/test_*.c)
+
+    make -s -C test/unit
+    programs=("${programs[@]##*/}")
+    programs=("${programs[@]%.c}")
+    harness --exec '' "${programs[@]/#/test/unit/build/}"
+}
+
+suite_simulator() { harness test/simulator/*.t; }
+suite_regress() { harness test/tools/regress-suite.sh; }
+suite_isolation() { harness test/tools/isolation-suite.sh; }
+
+suite_pgtap() {
+    test/tools/with-server.sh test/tools/server.conf \
+        test/tools/pgtap-suite.sh perl test/tools/harness.pl --suite pgtap --results "$results"
+}
+
+suite_tap() { harness --jobs 2 test/t/*.pl; }
+
+# ---- one after the other -------------------------------------------------------------
+
+for suite in "${suites[@]}"; do
+    if ! declare -F "suite_$suite" > /dev/null; then
+        echo "There is no suite \"$suite\"; there are: ${all_suites[*]}" >&2
+        exit 2
+    fi
+done
+
+make -s -C src/simulator
+
+for suite in "${suites[@]}"; do
+    printf '\n== %s\n' "$suite"
+    started=$SECONDS
+    (set -e; "suite_$suite") || true
+    grep -q "^$suite " "$results" 2> /dev/null ||
+        echo "$suite 0 1 $((SECONDS - started))" >> "$results"
+done
+
+printf '\n%-12s %8s %8s %8s\n' suite passed failed seconds
+awk '{ printf "%-12s %8d %8d %8.1f\n", $1, $2, $3, $4; passed += $2; failed += $3 }
+     END { printf "\n%d passed, %d failed\n", passed, failed; exit failed > 0 }' "$results"
