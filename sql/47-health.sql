@@ -1,0 +1,335 @@
+/*
+ * wa_health() and wa_diagnose(): every condition for sending, checked, one row
+ * each: ok, warning or error, what was found, and what to do about it.
+ */
+
+/* ---- the installation -------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_health_processes()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    obstacle CONSTANT text := @extschema@.wa_internal_global_obstacle();
+BEGIN
+    RETURN QUERY
+        SELECT 'sending', CASE WHEN obstacle IS NULL THEN 'ok' WHEN obstacle = 'standby' THEN 'warning' ELSE 'error' END,
+               COALESCE(r.meaning, 'A sender serves this database.'), r.remedy
+        FROM (VALUES (obstacle)) AS o (reason)
+            LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = o.reason;
+    RETURN QUERY
+        SELECT 'sender ' || s.sender,
+               CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'warning' ELSE 'ok' END,
+               CASE WHEN s.pid IS NULL THEN 'Not running at the moment.'
+                    ELSE pg_catalog.format('Process %s: %s accepted, %s failed, %s on the wire, %s cycles ended in an error.',
+                        s.pid, s.accepted, s.failed, s.in_flight, s.errors) END,
+               CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'See the server''s log.' END
+        FROM @extschema@.wa_stats() AS s
+        ORDER BY s.sender;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_health_settings()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    account CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.business_account_id', true), '');
+BEGIN
+    RETURN QUERY
+        SELECT c.item,
+               CASE WHEN @extschema@.wa_internal_credentials_present(c.item) THEN 'ok' ELSE c.without END,
+               CASE WHEN @extschema@.wa_internal_credentials_present(c.item) THEN 'Set.' ELSE c.consequence END,
+               CASE WHEN NOT @extschema@.wa_internal_credentials_present(c.item)
+                    THEN pg_catalog.format('Write it into a file, name the file in whatsapp_shared.%s_file, and reload.', c.item) END
+        FROM (VALUES
+            ('access_token', 'error', 'Not set: nothing can be sent.'),
+            ('app_secret', 'warning', 'Not set: webhooks cannot be verified, so no delivery status is known.'),
+            ('webhook_verify_token', 'warning', 'Not set: Meta cannot register the address for webhooks.'))
+            AS c (item, without, consequence);
+    RETURN QUERY
+        SELECT 'business_account_id', CASE WHEN account IS NULL THEN 'warning' ELSE 'ok' END,
+               COALESCE(account, 'Not set: numbers and templates cannot be read from Meta.'),
+               CASE WHEN account IS NULL THEN 'Set whatsapp_shared.business_account_id and reload.' END;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_health_account()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stale CONSTANT interval := 3 * pg_catalog.current_setting('whatsapp_shared.sync_interval', true)::interval;
+BEGIN
+    RETURN QUERY
+        SELECT 'sync ' || s.kind,
+               CASE WHEN s.error IS NOT NULL OR s.finished_at IS NULL
+                         OR stale > interval '0' AND s.finished_at < pg_catalog.clock_timestamp() - stale
+                    THEN 'warning' ELSE 'ok' END,
+               CASE WHEN s.error IS NOT NULL THEN pg_catalog.format('The last run failed: %s.', pg_catalog.rtrim(s.error, '.'))
+                    WHEN s.finished_at IS NULL THEN 'Never read from Meta.'
+                    ELSE pg_catalog.concat_ws(', ', 'Read at ' || s.finished_at::text, s.items::text || ' found') || '.' END,
+               CASE WHEN s.error IS NOT NULL OR s.finished_at IS NULL
+                    THEN 'Sending works without it; quality, limits and templates are unknown until it succeeds.' END
+        FROM @extschema@.whatsapp_sync AS s
+        ORDER BY s.kind;
+    RETURN QUERY
+        SELECT 'pause ' || pg_catalog.concat_ws(' ', p.scope, NULLIF(p.key, '')),
+               CASE p.scope WHEN 'account' THEN 'error' ELSE 'warning' END,
+               pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', p.reason, p.detail),
+                   'since ' || p.paused_at::text, 'until ' || p.until::text) || '.',
+               pg_catalog.format('SELECT wa_resume(%s);',
+                   pg_catalog.concat_ws(', ', pg_catalog.quote_literal(p.scope),
+                       CASE WHEN p.key <> '' THEN pg_catalog.quote_literal(p.key) END))
+        FROM @extschema@.whatsapp_pauses AS p
+        WHERE p.until IS NULL OR p.until > pg_catalog.clock_timestamp()
+        ORDER BY p.scope, p.key;
+    RETURN QUERY
+        SELECT 'number ' || n.phone_number_id,
+               CASE WHEN n.health IN ('missing', 'blocked') AND n.tenant_id IS NOT NULL THEN 'error' ELSE 'warning' END,
+               pg_catalog.format('Its health is %s%s.', n.health,
+                   CASE WHEN n.tenant_id IS NULL THEN '' ELSE pg_catalog.format(' (tenant %s)', n.tenant_id) END),
+               CASE n.health
+                   WHEN 'missing' THEN 'It is not part of the account any more; assign the tenant another number.'
+                   WHEN 'blocked' THEN 'See the WhatsApp Manager; assign the tenant another number meanwhile.'
+                   ELSE 'Recipients block or report its messages: send less, and what was asked for.' END
+        FROM @extschema@.wa_number_status AS n
+        WHERE n.health NOT IN ('ok', 'unknown', 'paused')
+        ORDER BY n.phone_number_id;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_health_queue()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    total record;
+    webhooks timestamptz;
+    last_accepted timestamptz;
+BEGIN
+    SELECT COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
+           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
+           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
+           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
+           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
+           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked
+        INTO total FROM @extschema@.wa_queue_status AS q;
+    item := 'queue';
+    state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
+    detail := pg_catalog.format('%s ready, %s deferred, %s held (%s for want of a number).',
+        total.ready, total.deferred, total.held, total.no_number);
+    remedy := CASE WHEN total.held > 0 THEN 'wa_queue_status names the reasons.' END;
+    RETURN NEXT;
+
+    item := 'uncertain messages';
+    state := CASE WHEN total.parked > 0 THEN 'warning' ELSE 'ok' END;
+    detail := pg_catalog.format('%s, of which %s wait for a person.', total.uncertain, total.parked);
+    remedy := CASE WHEN total.parked > 0 THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
+    RETURN NEXT;
+
+    /* By primary key and among the newest only: history may be large. */
+    SELECT pg_catalog.max(w.last_webhook_at) INTO webhooks FROM @extschema@.whatsapp_webhook_traffic AS w;
+    SELECT pg_catalog.max(m.accepted_at) INTO last_accepted FROM (
+        SELECT o.accepted_at FROM @extschema@.whatsapp_messages AS o ORDER BY o.id DESC LIMIT 1000) AS m;
+    item := 'webhooks';
+    state := CASE WHEN last_accepted > COALESCE(webhooks, '-infinity') + interval '15 minutes'
+                       AND last_accepted < pg_catalog.clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
+    detail := CASE WHEN webhooks IS NULL THEN 'None has ever come.'
+                   ELSE pg_catalog.format('The last one came at %s.', webhooks) END;
+    remedy := CASE state WHEN 'warning' THEN 'Messages were accepted since, and no status has come: is the gateway reachable from the internet, and subscribed?' END;
+    RETURN NEXT;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_health_alerts()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'alert ' || a.alert_id, CASE a.severity WHEN 'info' THEN 'ok' ELSE a.severity END,
+           format('%s (%s times, last at %s)', a.message, a.occurrences, a.last_seen_at),
+           format('SELECT wa_resolve_alert(%s); when it has been seen to.', a.alert_id)
+    FROM @extschema@.whatsapp_alerts AS a
+    WHERE a.resolved_at IS NULL
+    ORDER BY a.alert_id
+$$;
+
+CREATE FUNCTION @extschema@.wa_health()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_health() IS
+'The whole installation, checked: one row per item with ok, warning or error, what was found, and what to do.';
+
+/* ---- one tenant ---------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_diagnose_sender(t @extschema@.wa_tenant_status)
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fallback CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id', true), '');
+    pause record;
+BEGIN
+    item := 'enabled';
+    state := CASE WHEN t.whatsapp_enabled THEN 'ok' ELSE 'error' END;
+    detail := CASE WHEN t.whatsapp_enabled THEN 'WhatsApp is switched on.' ELSE 'WhatsApp is switched off: new messages are skipped.' END;
+    remedy := CASE WHEN NOT t.whatsapp_enabled THEN pg_catalog.format('SELECT wa_configure_tenant(%L, enabled => true);', t.tenant_id) END;
+    RETURN NEXT;
+
+    item := 'number';
+    state := CASE WHEN t.phone_number_id IS NOT NULL THEN 'ok' WHEN fallback IS NOT NULL THEN 'warning' ELSE 'error' END;
+    detail := CASE WHEN t.phone_number_id IS NOT NULL
+                   THEN pg_catalog.format('%s since %s.', pg_catalog.concat_ws(', ', t.phone_number_id, t.display_phone_number), t.assigned_at)
+                   WHEN fallback IS NOT NULL THEN pg_catalog.format('None of its own; the default number %s is used.', fallback)
+                   ELSE 'None: messages wait.' END;
+    remedy := CASE WHEN t.phone_number_id IS NULL THEN pg_catalog.format('SELECT wa_assign_phone(%L);', t.tenant_id) END;
+    RETURN NEXT;
+
+    IF t.phone_number_id IS NOT NULL THEN
+        item := 'number health';
+        state := CASE WHEN t.number_health = 'ok' THEN 'ok' WHEN t.number_health IN ('missing', 'blocked') THEN 'error' ELSE 'warning' END;
+        detail := pg_catalog.concat_ws(', quality ', t.number_health, t.quality_rating);
+        remedy := CASE t.number_health
+            WHEN 'ok' THEN NULL
+            WHEN 'unknown' THEN 'SELECT wa_sync_phone_numbers();'
+            ELSE 'See wa_number_status and the WhatsApp Manager.' END;
+        RETURN NEXT;
+    END IF;
+
+    FOR pause IN
+        SELECT p.* FROM @extschema@.whatsapp_pauses AS p
+        WHERE (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
+            AND (p.scope IN ('account', 'template') OR p.scope = 'tenant' AND p.key = t.tenant_id
+                 OR p.scope = 'number' AND p.key = COALESCE(t.phone_number_id, fallback))
+        ORDER BY p.scope, p.key
+    LOOP
+        item := 'pause ' || pg_catalog.concat_ws(' ', pause.scope, NULLIF(pause.key, ''));
+        state := CASE pause.scope WHEN 'template' THEN 'warning' ELSE 'error' END;
+        detail := pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', pause.reason, pause.detail), 'until ' || pause.until::text) || '.';
+        remedy := pg_catalog.format('SELECT wa_resume(%s);', pg_catalog.concat_ws(', ', pg_catalog.quote_literal(pause.scope),
+            CASE WHEN pause.key <> '' THEN pg_catalog.quote_literal(pause.key) END));
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_diagnose_templates()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'templates',
+           CASE WHEN count(*) FILTER (WHERE p.status = 'APPROVED' AND p.missing_since IS NULL) = 0 THEN 'warning' ELSE 'ok' END,
+           format('%s approved, %s others.',
+               count(*) FILTER (WHERE p.status = 'APPROVED' AND p.missing_since IS NULL),
+               count(*) FILTER (WHERE p.status <> 'APPROVED' OR p.missing_since IS NOT NULL)),
+           CASE WHEN count(*) FILTER (WHERE p.status = 'APPROVED' AND p.missing_since IS NULL) = 0
+                THEN 'Have one approved by Meta, then SELECT wa_sync_templates();' END
+    FROM @extschema@.whatsapp_templates AS p
+$$;
+
+/* Customers to whom more than templates may be sent. */
+CREATE FUNCTION @extschema@.wa_internal_diagnose_windows(number text)
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'service windows', 'ok',
+           format('%s customers have written within 24 hours; to all others only templates may be sent.', count(*)),
+           NULL
+    FROM @extschema@.whatsapp_windows AS w
+    WHERE w.phone_number_id = number AND w.last_inbound_at > clock_timestamp() - interval '24 hours'
+$$;
+
+/* What the tenant's messages of the last day have come to; only the newest are looked at. */
+CREATE FUNCTION @extschema@.wa_internal_diagnose_messages(tenant text)
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    look CONSTANT integer := 10000;
+    since CONSTANT timestamptz := pg_catalog.clock_timestamp() - interval '24 hours';
+    waiting bigint;
+BEGIN
+    RETURN QUERY
+        WITH recent AS MATERIALIZED (
+            SELECT m.status, m.error_code FROM @extschema@.whatsapp_messages AS m
+            WHERE m.tenant_id = tenant AND m.created_at > since
+            ORDER BY m.created_at DESC LIMIT look),
+        counted AS (SELECT r.status, pg_catalog.count(*) AS n FROM recent AS r GROUP BY r.status),
+        failed AS (SELECT r.error_code, pg_catalog.count(*) AS n FROM recent AS r
+                   WHERE r.status = 'failed' GROUP BY r.error_code)
+        SELECT 'last 24 hours', CASE WHEN EXISTS (SELECT FROM failed) THEN 'warning' ELSE 'ok' END,
+               COALESCE(pg_catalog.string_agg(pg_catalog.format('%s %s', c.n, c.status), ', ' ORDER BY c.n DESC, c.status) || '.',
+                        'No messages.'), NULL
+            FROM counted AS c
+        UNION ALL
+        (SELECT pg_catalog.concat_ws(' ', 'failures with error', f.error_code::text), 'warning',
+                pg_catalog.format('%s: %s.', f.n, COALESCE(e.title, 'not in wa_error_codes')),
+                COALESCE(e.remedy, 'See error_message in whatsapp_messages.')
+            FROM failed AS f LEFT JOIN @extschema@.wa_error_codes AS e ON e.code = f.error_code
+            ORDER BY f.n DESC, f.error_code);
+
+    SELECT pg_catalog.min(m.id) INTO waiting FROM (
+        SELECT o.id, o.status FROM @extschema@.whatsapp_messages AS o
+        WHERE o.tenant_id = tenant AND o.created_at > since
+        ORDER BY o.created_at DESC LIMIT look) AS m
+        WHERE m.status IN ('queued', 'sending', 'uncertain');
+    RETURN QUERY
+        SELECT 'oldest waiting message', CASE WHEN e.earliest IS NULL THEN 'warning' ELSE 'ok' END,
+               pg_catalog.format('Message %s: %s', e.message_id, e.explanation), e.remedy
+        FROM @extschema@.wa_explain(waiting) AS e
+        WHERE waiting IS NOT NULL;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_diagnose(tenant_id text)
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    t @extschema@.wa_tenant_status;
+BEGIN
+    SELECT s.* INTO t FROM @extschema@.wa_tenant_status AS s WHERE s.tenant_id = wa_diagnose.tenant_id;
+    IF NOT FOUND THEN
+        PERFORM @extschema@.wa_internal_check_tenant_id(wa_diagnose.tenant_id);
+        PERFORM @extschema@.wa_internal_unknown_tenant(wa_diagnose.tenant_id);
+    END IF;
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_diagnose_sender(t);
+    RETURN QUERY SELECT h.* FROM @extschema@.wa_internal_health_processes() AS h WHERE h.item = 'sending';
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_diagnose_templates();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_diagnose_windows(t.phone_number_id);
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_diagnose_messages(t.tenant_id);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_diagnose(text) IS
+'The troubleshooting checklist for one tenant, each line checked: ok, warning or error, what was found, and what to do.';
+
+CREATE FUNCTION @extschema@.wa_diagnose(tenant_id anyelement)
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT * FROM @extschema@.wa_diagnose($1::text)
+$$;
+COMMENT ON FUNCTION @extschema@.wa_diagnose(anyelement) IS
+'The same for a tenant key of another type, such as uuid or bigint.';
