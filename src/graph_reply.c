@@ -19,8 +19,12 @@
 #include "jsonscan.h"
 #include "mask.h"
 
-/* Answers are a few hundred bytes; what is longer than this is no answer. */
+/*
+ * Answers are a few hundred bytes with some dozen values; what is larger than
+ * this is no answer.
+ */
 #define MAX_REPLY 65536
+#define MAX_VALUES 1024
 
 /* An answer as JSON, with memory for one decoded string. */
 typedef struct Reply
@@ -171,7 +175,6 @@ read_refusal(Reply *reply, WaOutcome *outcome)
 static bool
 read_answer(const WaHttpResult *result, WaOutcome *outcome)
 {
-	size_t max_nodes;
 	size_t len = result->body_len;
 	char *memory;
 	WaJsonNode *nodes;
@@ -180,18 +183,16 @@ read_answer(const WaHttpResult *result, WaOutcome *outcome)
 
 	if (result->status == 0 || len == 0 || len > MAX_REPLY)
 		return false;
-	max_nodes = wa_json_max_nodes(result->body, len);
-
 	/* nodes, a copy of the text (scanning changes it), and room for a string */
-	memory = malloc(max_nodes * sizeof(WaJsonNode) + 2 * (len + 1));
+	memory = malloc(MAX_VALUES * sizeof(WaJsonNode) + 2 * (len + 1));
 	if (memory == NULL)
 		return false;
 	nodes = (WaJsonNode *) memory;
-	reply.scratch = memory + max_nodes * sizeof(WaJsonNode);
+	reply.scratch = memory + MAX_VALUES * sizeof(WaJsonNode);
 	reply.scratch_size = len + 1;
 	memcpy(reply.scratch + len + 1, result->body, len);
 
-	if (wa_json_scan(&reply.json, reply.scratch + len + 1, len, nodes, max_nodes))
+	if (wa_json_scan(&reply.json, reply.scratch + len + 1, len, nodes, MAX_VALUES))
 		understood = (result->status == 200 && read_acceptance(&reply, outcome)) ||
 					 read_refusal(&reply, outcome);
 	free(memory);

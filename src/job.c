@@ -14,6 +14,9 @@
 /* Back-off of one pair never exceeds 4^6 s, about 68 minutes. */
 #define MAX_PAIR_EXPONENT 6
 
+/* A year: longer ones are nobody's wish, and this much is exact in a double. */
+#define LONGEST_BACKOFF_MS (INT64_C(365) * 86400 * 1000)
+
 #define OPAQUE_PREFIX "wa1:"
 
 static const char *const state_names[WA_JOB_STATES] = {
@@ -96,6 +99,10 @@ wa_job_backoff_ms(int attempt, int64_t base_ms, int64_t max_ms, uint32_t random)
 	int64_t delay = base_ms > 0 ? base_ms : 1;
 	int64_t half;
 
+	if (delay > LONGEST_BACKOFF_MS)
+		delay = LONGEST_BACKOFF_MS;
+	if (max_ms > LONGEST_BACKOFF_MS)
+		max_ms = LONGEST_BACKOFF_MS;
 	if (max_ms < delay)
 		max_ms = delay;
 	for (int i = 1; i < attempt && delay < max_ms; i++)

@@ -1,0 +1,98 @@
+/*
+ * Which recipients are taken, how they are written down, and which are not.
+ */
+#include "../../src/wa_c.h"
+
+#include "../../src/recipient.h"
+#include "tap.h"
+
+typedef struct Case
+{
+	const char *in;
+	WaRecipientKind kind;
+	const char *out;
+} Case;
+
+static const Case cases[] = {
+	{"+34600000001", WA_RECIPIENT_PHONE, "+34600000001"},
+	{"+34 600 000 001", WA_RECIPIENT_PHONE, "+34600000001"},
+	{"+34 (600) 000-001", WA_RECIPIENT_PHONE, "+34600000001"},
+	{"(+34) 600000001", WA_RECIPIENT_PHONE, "+34600000001"},
+	{"  +34600000001  ", WA_RECIPIENT_PHONE, "+34600000001"},
+	{"+1234567", WA_RECIPIENT_PHONE, "+1234567"},
+	{"+123456789012345", WA_RECIPIENT_PHONE, "+123456789012345"},
+
+	{"", WA_RECIPIENT_EMPTY, ""},
+	{"   ", WA_RECIPIENT_EMPTY, ""},
+	{"()-", WA_RECIPIENT_EMPTY, ""},
+	{"34600000001", WA_RECIPIENT_NO_PLUS, ""},
+	{"0034600000001", WA_RECIPIENT_NO_PLUS, ""},
+	{"600 00 00 01", WA_RECIPIENT_NO_PLUS, ""},
+	{"+034600000001", WA_RECIPIENT_LEADING_ZERO, ""},
+	{"+0", WA_RECIPIENT_LEADING_ZERO, ""},
+	{"+", WA_RECIPIENT_BAD_LENGTH, ""},
+	{"+123456", WA_RECIPIENT_BAD_LENGTH, ""},
+	{"+1234567890123456", WA_RECIPIENT_BAD_LENGTH, ""},
+	{"+12345678901234567890123456789012345678901234567890", WA_RECIPIENT_BAD_LENGTH, ""},
+	{"++34600000001", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"34+600000001", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"+34600000001x", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"+34.600.000.001", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"+34\t600000001", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"+34600000001\n", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"+34\xc2\xa0"
+	 "600000001",
+	 WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"+\xd9\xa3\xd9\xa4"
+	 "600000001",
+	 WA_RECIPIENT_BAD_CHARACTER, ""},
+
+	{"ES.7001234567890123", WA_RECIPIENT_USER_ID, "ES.7001234567890123"},
+	{" ES.7001234567890123 ", WA_RECIPIENT_USER_ID, "ES.7001234567890123"},
+	{"ES.ENT.a1B2c3", WA_RECIPIENT_USER_ID, "ES.ENT.a1B2c3"},
+	{"ES.ENT", WA_RECIPIENT_USER_ID, "ES.ENT"},
+	{"ES.ENT.", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"ES.", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"es.7001234567890123", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"ESP.700123456789012", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"ES.70012345-7890123", WA_RECIPIENT_BAD_CHARACTER, ""},
+	{"ES.7001.34567890123", WA_RECIPIENT_BAD_CHARACTER, ""},
+};
+
+int
+main(void)
+{
+	char out[WA_RECIPIENT_SIZE];
+	char longest[256] = "ES.ENT.";
+	size_t len;
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		const Case *c = &cases[i];
+		WaRecipientKind kind = wa_recipient_normalise(c->in, strlen(c->in), out, sizeof(out));
+
+		is_int(kind, c->kind, "\"%s\"", c->in);
+		is_str(out, c->out, "its form");
+	}
+
+	len = strlen(longest) + 128;
+	memset(longest + strlen(longest), 'A', 128);
+	is_int(wa_recipient_normalise(longest, len, out, sizeof(out)), WA_RECIPIENT_USER_ID,
+		   "the longest user id fits WA_RECIPIENT_SIZE");
+	longest[len] = 'A';
+	is_int(wa_recipient_normalise(longest, len + 1, out, sizeof(out)), WA_RECIPIENT_BAD_CHARACTER,
+		   "one character more is none");
+
+	is_int(wa_recipient_normalise("+34600000001", 11, out, sizeof(out)), WA_RECIPIENT_PHONE,
+		   "the length counts, not a terminator");
+	is_str(out, "+3460000000", "and nothing behind it is read");
+	is_int(wa_recipient_normalise("+34600\0"
+								  "0001",
+								  11, out, sizeof(out)),
+		   WA_RECIPIENT_BAD_CHARACTER, "a NUL is no digit");
+	is_int(wa_recipient_normalise("+34600000001", 12, out, 12), WA_RECIPIENT_BAD_LENGTH,
+		   "a buffer too small by one is not overrun");
+	is_int(wa_recipient_normalise("+34600000001", 12, out, 13), WA_RECIPIENT_PHONE,
+		   "one that just fits is enough");
+	return done_testing();
+}
