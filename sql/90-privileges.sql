@@ -46,7 +46,7 @@ AS $$
             wa_reason_codes,wa_error_codes,wa_error_codes_rows,
             whatsapp_alerts,whatsapp_pauses,whatsapp_sync}'::text[]
         WHEN 'webhook' THEN '{wa_webhook_ingest,wa_webhook_challenge}'::text[]
-        WHEN 'tenant' THEN '{whatsapp_messages,whatsapp_inbound_messages,
+        WHEN 'tenant' THEN '{wa_tenant_role,whatsapp_messages,whatsapp_inbound_messages,
             wa_reason_codes,wa_error_codes,wa_error_codes_rows}'::text[]
         END
 $$;
@@ -65,7 +65,7 @@ AS $$
             WHEN 'admin' THEN g.is_table
                 OR g.object_name NOT LIKE 'wa\_internal\_%'
                     AND g.object_name NOT LIKE 'wa\_webhook\_%'
-                    AND g.object_name NOT IN ('wa_grant', 'wa_revoke')
+                    AND g.object_name NOT IN ('wa_grant', 'wa_revoke', 'wa_tenant_role')
                 OR g.object_name = ANY (@extschema@.wa_internal_privilege_names('monitor'))
             ELSE g.object_name = ANY (@extschema@.wa_internal_privilege_names(privilege)) END
 $$;
@@ -116,41 +116,34 @@ $$;
 /* ---- row-level security for tenants' own roles ------------------------------------- */
 
 /*
- * Two policies on each table with a tenant's data: one that leaves everybody
- * else as they were, and a restrictive one for these roles.  They are made
- * here and not by the install script, because pg_dump dumps policies of an
- * extension's tables and a restore would make them twice.
+ * Being allowed to execute this function is what marks a role as a tenant's
+ * own.  A mark of that kind survives pg_dump, which takes along the rights to
+ * an extension's objects, but not policies made after CREATE EXTENSION.
  */
-CREATE FUNCTION @extschema@.wa_internal_confine(role name, confined boolean) RETURNS void
-    LANGUAGE plpgsql
+CREATE FUNCTION @extschema@.wa_tenant_role() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
-    SET client_min_messages = warning
 AS $$
-DECLARE
-    target regclass;
-    roles text;
-BEGIN
-    FOREACH target IN ARRAY ARRAY['@extschema@.whatsapp_messages'::regclass, '@extschema@.whatsapp_inbound_messages'::regclass] LOOP
-        /* The roles confined from now on. */
-        SELECT pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(r.name), ', ') INTO roles
-            FROM (SELECT x.rolname AS name
-                  FROM pg_catalog.pg_policy AS p JOIN pg_catalog.pg_roles AS x ON x.oid = ANY (p.polroles)
-                  WHERE p.polrelid = target AND p.polname = 'whatsapp_own_tenant' AND x.rolname <> role
-                  UNION ALL SELECT role WHERE confined) AS r;
-
-        EXECUTE pg_catalog.format('DROP POLICY IF EXISTS whatsapp_own_tenant ON %s', target);
-        EXECUTE pg_catalog.format('DROP POLICY IF EXISTS whatsapp_everybody ON %s', target);
-        IF roles IS NULL THEN
-            EXECUTE pg_catalog.format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', target);
-        ELSE
-            EXECUTE pg_catalog.format('CREATE POLICY whatsapp_everybody ON %s USING (true)', target);
-            EXECUTE pg_catalog.format('CREATE POLICY whatsapp_own_tenant ON %s AS RESTRICTIVE TO %s '
-                'USING (tenant_id = pg_catalog.current_setting(''whatsapp_shared.tenant'', true))', target, roles);
-            EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target);
-        END IF;
-    END LOOP;
-END
+    SELECT true
 $$;
+COMMENT ON FUNCTION @extschema@.wa_tenant_role() IS
+'Whoever may execute this sees only the messages of the tenant named by whatsapp_shared.tenant. Granted by wa_grant(role, ''tenant'').';
+
+/*
+ * One policy leaves everybody as the rights to the table say; the restrictive
+ * one confines tenants' own roles.  The sub-select is evaluated once a query.
+ */
+ALTER TABLE @extschema@.whatsapp_messages ENABLE ROW LEVEL SECURITY;
+CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_messages USING (true);
+CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_messages AS RESTRICTIVE
+    USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
+           OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
+
+ALTER TABLE @extschema@.whatsapp_inbound_messages ENABLE ROW LEVEL SECURITY;
+CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_messages USING (true);
+CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_messages AS RESTRICTIVE
+    USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
+           OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
 
 /* ---- granting ------------------------------------------------------------------------ */
 
@@ -162,9 +155,6 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_privilege(role, privilege);
     EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
     PERFORM @extschema@.wa_internal_change_privilege('GRANT', role, privilege);
-    IF privilege = 'tenant' THEN
-        PERFORM @extschema@.wa_internal_confine(role, true);
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_grant(name, text) IS
@@ -185,9 +175,6 @@ BEGIN
         WHERE p.name <> privilege AND (privilege <> 'admin' OR p.name = 'tenant')
             AND @extschema@.wa_internal_holds_privilege(role, p.name);
     PERFORM @extschema@.wa_internal_change_privilege('REVOKE', role, privilege);
-    IF privilege = 'tenant' THEN
-        PERFORM @extschema@.wa_internal_confine(role, false);
-    END IF;
     FOREACH other IN ARRAY COALESCE(others, '{}') LOOP
         PERFORM @extschema@.wa_internal_change_privilege('GRANT', role, other);
     END LOOP;
