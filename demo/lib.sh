@@ -18,6 +18,17 @@ die() {
 
 work=          # everything the demo writes, apart from build/
 simulator_pid=
+child=        # leader of the process group of a long command
+
+# A long command that a signal to this script ends at once.
+killable() {
+    local status=0
+    setsid "$@" &
+    child=$!
+    wait "$child" || status=$?
+    child=
+    return "$status"
+}
 
 clean_up() {
     local status=$?
@@ -25,6 +36,7 @@ clean_up() {
     trap - EXIT
     set +e
     if [ -n "$work" ]; then
+        [ -n "$child" ] && kill -- "-$child" && wait "$child"
         [ -n "$simulator_pid" ] && kill "$simulator_pid" && wait "$simulator_pid"
         if [ -f "$work/data/postmaster.pid" ]; then
             as_server "$bindir/pg_ctl" -s -w -t 20 -m fast -D "$work/data" stop ||
@@ -48,10 +60,10 @@ trap 'exit 141' PIPE
 # PostgreSQL refuses to run as root: then it runs as the user its package made.
 if [ "$(id -u)" -eq 0 ]; then
     server_user=postgres
-    as_server() { (cd "$work" && exec setsid runuser -u "$server_user" -- "$@"); }
+    as_server() { (cd "$work" && exec runuser -u "$server_user" -- "$@"); }
 else
     server_user=$(id -un)
-    as_server() { (cd "$work" && exec setsid "$@"); }
+    as_server() { (cd "$work" && exec "$@"); }
 fi
 
 # A directory that only the server's user (and root) can enter, with a path

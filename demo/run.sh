@@ -14,7 +14,9 @@ cd "$(dirname "$0")/.."
 . demo/server.sh
 
 step "0. A private PostgreSQL, and a stand-in for Meta"
+test/tools/install-packages.sh build
 make_work_directory
+say "Building in ${work}…"
 build_everything
 start_simulator
 start_postgres
@@ -61,7 +63,8 @@ say "$(value "SELECT format('%s purchase orders, %s messages accepted, %s skippe
     count(*), count(*) FILTER (WHERE status <> 'skipped'), count(*) FILTER (WHERE status = 'skipped')) FROM whatsapp_messages")"
 if [ -n "${KEEP:-}" ]; then
     say "It stays until Ctrl-C. To look around, in another terminal:"
-    say "  ${SUDO_USER:+sudo }$bindir/psql -h $work/socket -U postgres bakery"
+    psql=$(command -v psql || echo "$bindir/psql")
+    say "  ${SUDO_USER:+sudo }$psql -h $work/socket -U postgres bakery"
     say "  $control_url/_control/log?all=1"
     wait "$simulator_pid" || true
     die "wa_simulator has ended"

@@ -1,13 +1,25 @@
 # Gets everything running: packages, build, a private PostgreSQL with the
 # extension, the simulator, the application's database.
 
-packages=(postgresql-common libcurl4-openssl-dev libpq-dev libmicrohttpd-dev libjansson-dev
-    libgnutls28-dev gcc make)
-
+# Root builds in a copy, as the user who runs the server, so that nothing in
+# the checkout ends up belonging to root.
 build_everything() {
-    test/tools/install-packages.sh build
-    prefix=$(test/tools/private-postgres.sh build/demo)
-    bindir=$prefix/bin
+    local pg=$PWD/build/pg as=()
+
+    if [ "$(id -u)" -eq 0 ]; then
+        mkdir "$work/tree"
+        tar -cf - --exclude=./.git --exclude=./build --exclude=node_modules \
+            --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=wa_simulator . |
+            tar -C "$work/tree" -xf -
+        chown -R "$server_user" "$work/tree"
+        cd "$work/tree"
+        pg=$work/pg as=(runuser -u "$server_user" --)
+    fi
+    export MAKEFLAGS=-j$(nproc)
+    killable "${as[@]}" test/tools/private-postgres.sh "$pg" > "$work/prefix"
+    killable "${as[@]}" make -s -C src/simulator wa_simulator
+    unset MAKEFLAGS
+    bindir=$(cat "$work/prefix")/bin
 }
 
 start_simulator() {
