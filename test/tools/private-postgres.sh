@@ -46,7 +46,7 @@ copy_programs() {
     local program
 
     mkdir -p "$dir$bindir"
-    for program in "$bindir"/{postgres,initdb,psql,pg_*,createdb,dropdb,createuser,dropuser,vacuumdb,reindexdb,clusterdb}; do
+    for program in "$bindir"/{postgres,initdb,psql,pgbench,pg_*,createdb,dropdb,createuser,dropuser,vacuumdb,reindexdb,clusterdb}; do
         if [ -e "$program" ]; then
             cp -pL "$program" "$dir$bindir/"
         fi
