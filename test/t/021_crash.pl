@@ -1,0 +1,122 @@
+# A sender that dies with requests on the wire: nothing is lost, nothing is sent
+# twice, and what nobody can know is uncertain until a webhook says.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
+  deliver_webhooks invariants_hold);
+use WaTest qw(sender_pids wait_for_senders set_and_reload);
+
+# Every message is accepted, but nobody hears of it for half a minute.
+my ($node, $sim) = new_delivery(
+	'crash',
+	simulator => [ '--webhooks-pull' ],
+	settings  => ["whatsapp_shared.uncertain_policy = 'park'"]);
+
+sub on_the_wire
+{
+	my ($n) = @_;
+	$sim->faults({ match => { probability => 1 }, accept => JSON::PP::true(), reply => 'hang' });
+	my @ids = map { enqueue($node, 't1', sprintf('+346100%05d', $_)) } 1 .. $n;
+	wait_for(
+		$node,
+		'SELECT COALESCE(sum(cardinality(message_ids)), 0) = ' . $n . ' FROM whatsapp_leases',
+		"$n requests are on the wire");
+	my $deadline = time + 60;
+	while ($sim->stats->{accepted} < $n)
+	{
+		die 'the simulator has not got the requests' if time > $deadline;
+	}
+	return @ids;
+}
+
+sub all_have_status
+{
+	my ($status, @ids) = @_;
+	my $list = join ',', @ids;
+	return wait_for($node,
+		"SELECT bool_and(status = '$status') FROM whatsapp_messages WHERE id IN ($list)",
+		"all of them are $status");
+}
+
+# ---- kill -9 ------------------------------------------------------------------------
+
+my @ids = on_the_wire(20);
+my ($pid) = sender_pids($node, 'postgres');
+my $killed = time;
+kill 'KILL', $pid;
+$node->poll_query_until('postgres', 'SELECT 1', '1');
+all_have_status('uncertain', @ids);
+my $took = time - $killed;
+cmp_ok($took, '<', 3, sprintf('within 3 seconds of kill -9 (%.2f s)', $took));
+invariants_hold($node);
+
+$sim->faults();
+my $after = enqueue($node, 't1', '+34620000000');
+wait_status($node, $after, 'accepted', 'a new message is sent at once');
+
+deliver_webhooks($node, $sim);
+is( $node->safe_psql(
+		'postgres', "SELECT count(*) FROM whatsapp_messages WHERE status IN ('queued', 'uncertain')"),
+	'0',
+	'the webhooks resolve every one of them');
+is( $node->safe_psql(
+		'postgres', 'SELECT count(*) FROM whatsapp_messages WHERE whatsapp_message_id IS NULL'),
+	'0',
+	'and bring the ids that were never heard');
+is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing arrived twice');
+
+# ---- immediate restart ----------------------------------------------------------------
+
+$sim->reset_all;
+@ids = on_the_wire(5);
+$node->stop('immediate');
+$node->start;
+all_have_status('uncertain', @ids);
+
+# ---- SIGTERM -------------------------------------------------------------------------
+
+$sim->reset_all;
+@ids = on_the_wire(5);
+($pid) = sender_pids($node, 'postgres');
+my $stopped = time;
+kill 'TERM', $pid;
+all_have_status('uncertain', @ids);
+cmp_ok(time - $stopped, '<', 4, 'SIGTERM gives the requests a short grace only');
+my ($new) = wait_for_senders($node, 'postgres', 1);
+isnt($new, $pid, 'and the launcher starts another sender');
+
+# Requests that are answered within the grace are settled, not doubted.
+$sim->reset_all;
+$sim->faults({ match => { probability => 1 }, delay_ms => 400 });
+@ids = map { enqueue($node, 't2', sprintf('+346300%05d', $_)) } 1 .. 5;
+wait_for($node, 'SELECT EXISTS (SELECT FROM whatsapp_leases)', 'requests are on the wire');
+($pid) = sender_pids($node, 'postgres');
+kill 'TERM', $pid;
+all_have_status('accepted', @ids);
+
+# ---- before the first byte --------------------------------------------------------------
+
+# Nothing listens: no byte can have left, so nothing is uncertain, and nothing fails.
+$sim->reset_all;
+set_and_reload($node, graph_url => 'http://127.0.0.1:9');
+my $id = enqueue($node, 't3', '+34640000001');
+wait_for($node, "SELECT count(*) > 0 FROM whatsapp_attempts WHERE message_id = $id",
+	'a connection that cannot be made is tried');
+is(status_of($node, $id), 'queued', 'and the message waits');
+is($node->safe_psql('postgres', "SELECT attempts FROM whatsapp_messages WHERE id = $id"),
+	'0', 'without an attempt being counted');
+set_and_reload($node, graph_url => $sim->url);
+wait_status($node, $id, 'accepted', 'it is sent when the network is back');
+
+invariants_hold($node);
+$node->stop;
+done_testing();

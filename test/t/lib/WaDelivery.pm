@@ -1,0 +1,140 @@
+# What the tests of delivery have in common: a server with a running sender,
+# the simulator it sends to, and asking both how things went.
+package WaDelivery;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Spec;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use lib File::Spec->catdir(dirname(__FILE__), '..', '..', 'lib');
+use WaSimulator;
+use WaTest qw(new_node create_extension set_and_reload wait_for_senders);
+
+our @EXPORT_OK = qw(
+  new_delivery
+  enqueue
+  wait_for
+  wait_status
+  status_of
+  settled
+  accepted_for
+  deliver_webhooks
+  invariants_hold
+);
+
+# The simulator's template with one body parameter and nothing else.
+our $TEMPLATE = 'aviso';
+
+# A simulator, and a server that sends to it: tenants t1 .. tN own its numbers.
+sub new_delivery
+{
+	my ($name, %options) = @_;
+	my $tenants = $options{tenants} // 3;
+	my $sim = WaSimulator->start(
+		'--numbers' => 12,
+		'--accept-any-template',
+		@{ $options{simulator} // [] });
+	my $node = new_node($name, "whatsapp_shared.enabled = on",
+		"whatsapp_shared.access_token = 'SIMULATOR_TOKEN'",
+		"whatsapp_shared.app_secret = 'SIMULATOR_APP_SECRET'",
+		"whatsapp_shared.graph_url = '" . $sim->url . "'",
+		"whatsapp_shared.retry_delay = '100ms'",
+		"whatsapp_shared.sync_interval = 0",
+		@{ $options{settings} // [] });
+	create_extension($node, 'postgres');
+	$node->safe_psql('postgres', <<"SQL");
+SELECT wa_assign_phone('t' || i, (100000000000000 + i)::text) FROM generate_series(1, $tenants) AS i
+SQL
+	wait_for_senders($node, 'postgres', 1);
+	return ($node, $sim);
+}
+
+# Enqueues one message and returns its id.  Options are arguments of
+# wa_enqueue_message as SQL text.
+sub enqueue
+{
+	my ($node, $tenant, $recipient, %options) = @_;
+	my $more = join '', map { ", $_ => $options{$_}" } sort keys %options;
+	return $node->safe_psql('postgres',
+		"SELECT wa_enqueue_message('$tenant', '$recipient', '$TEMPLATE', '[\"hola\"]'$more)");
+}
+
+# Waits until a query is true, and says which if it never becomes so.
+sub wait_for
+{
+	my ($node, $query, $what) = @_;
+	my $ok = $node->poll_query_until('postgres', $query);
+	ok($ok, $what);
+	diag($node->safe_psql('postgres', 'SELECT * FROM whatsapp_messages ORDER BY id')) unless $ok;
+	return $ok;
+}
+
+sub status_of
+{
+	my ($node, $id) = @_;
+	return $node->safe_psql('postgres', "SELECT status FROM whatsapp_messages WHERE id = $id");
+}
+
+sub wait_status
+{
+	my ($node, $id, $status, $what) = @_;
+	return wait_for($node, "SELECT status = '$status' FROM whatsapp_messages WHERE id = $id",
+		$what // "message $id becomes $status");
+}
+
+# Waits until nothing is ready or on the wire.
+sub settled
+{
+	my ($node, $what) = @_;
+	return wait_for($node, <<'SQL', $what // 'the queue is worked off');
+SELECT NOT EXISTS (SELECT FROM whatsapp_queue) AND NOT EXISTS (SELECT FROM whatsapp_leases)
+SQL
+}
+
+# How often each message id reached a person, by the simulator's log.
+sub accepted_for
+{
+	my ($sim) = @_;
+	my %count;
+	for my $record ($sim->accepted)
+	{
+		my $opaque = $record->{message}{biz_opaque_callback_data} // '';
+		$count{$1}++ if $opaque =~ /^wa1:[^:]*:(\d+):/;
+	}
+	return \%count;
+}
+
+# Hands the webhooks that the simulator has ready to wa_webhook_ingest.
+sub deliver_webhooks
+{
+	my ($node, $sim) = @_;
+	my $posts = $sim->control('GET', 'webhooks?max=1000')->{webhooks};
+	for my $post (@$posts)
+	{
+		$node->safe_psql('postgres',
+			"SELECT wa_webhook_ingest(decode('$post->{body}', 'base64'), '$post->{signature}')");
+	}
+	return scalar @$posts;
+}
+
+# The invariants of src/README.md that can be seen in the tables.
+sub invariants_hold
+{
+	my ($node, $what) = @_;
+	is($node->safe_psql('postgres', <<'SQL'), '0', $what // 'the invariants of the queue hold');
+SELECT count(*)
+FROM whatsapp_messages AS m
+    FULL JOIN whatsapp_queue AS q ON q.message_id = m.id
+WHERE (q.message_id IS NOT NULL) IS DISTINCT FROM (m.status IN ('queued', 'sending', 'uncertain'))
+    OR (m.status = 'uncertain') <> (q.state = 'u')
+SQL
+	return;
+}
+
+1;
