@@ -10,12 +10,14 @@
 #include "fault.h"
 #include "journal.h"
 #include "limits.h"
+#include "media.h"
 #include "registry.h"
 #include "settings.h"
 #include "util.h"
+#include "webhook.h"
 
-static void
-reply_ok(SimRequest *request)
+void
+sim_control_ok(SimRequest *request)
 {
 	sim_reply_json(&request->reply, 200, json_pack("{s:b}", "ok", 1));
 }
@@ -26,9 +28,8 @@ reply_bad(SimRequest *request, const char *text)
 	sim_reply_control_error(&request->reply, 400, text);
 }
 
-/* The body as JSON, or NULL with the reply made. */
-static json_t *
-body_json(SimRequest *request)
+json_t *
+sim_control_body(SimRequest *request)
 {
 	json_error_t error;
 	json_t *doc =
@@ -68,7 +69,10 @@ get_log(SimRequest *request)
 static void
 get_stats(SimRequest *request)
 {
-	sim_reply_json(&request->reply, 200, sim_journal_stats());
+	json_t *stats = sim_journal_stats();
+
+	json_object_set_new(stats, "webhooks", sim_webhook_stats());
+	sim_reply_json(&request->reply, 200, stats);
 }
 
 static void
@@ -78,7 +82,9 @@ post_reset(SimRequest *request)
 	sim_fault_clear();
 	sim_limits_reset();
 	sim_journal_reset();
-	reply_ok(request);
+	sim_webhook_reset();
+	sim_media_reset();
+	sim_control_ok(request);
 }
 
 static void
@@ -91,7 +97,7 @@ get_faults(SimRequest *request)
 static void
 post_faults(SimRequest *request)
 {
-	json_t *doc = body_json(request);
+	json_t *doc = sim_control_body(request);
 	char error[256];
 
 	if (doc == NULL)
@@ -108,7 +114,7 @@ post_faults(SimRequest *request)
 	else if (!sim_fault_load(doc, error, sizeof(error)))
 		reply_bad(request, error);
 	else
-		reply_ok(request);
+		sim_control_ok(request);
 	json_decref(doc);
 }
 
@@ -116,7 +122,7 @@ static void
 delete_faults(SimRequest *request)
 {
 	sim_fault_clear();
-	reply_ok(request);
+	sim_control_ok(request);
 }
 
 static void
@@ -138,7 +144,7 @@ get_config(SimRequest *request)
 static void
 post_config(SimRequest *request)
 {
-	json_t *doc = body_json(request);
+	json_t *doc = sim_control_body(request);
 	char error[256];
 	const char *name;
 	json_t *value;
@@ -157,14 +163,14 @@ post_config(SimRequest *request)
 		!sim_registry_merge(doc, error, sizeof(error)))
 		reply_bad(request, error);
 	else
-		reply_ok(request);
+		sim_control_ok(request);
 	json_decref(doc);
 }
 
 static void
 post_clock(SimRequest *request)
 {
-	json_t *doc = body_json(request);
+	json_t *doc = sim_control_body(request);
 	json_int_t ms = json_integer_value(json_object_get(doc, "advance_ms"));
 
 	if (doc == NULL)
@@ -174,7 +180,7 @@ post_clock(SimRequest *request)
 	else
 	{
 		sim_clock_advance(ms * 1000);
-		reply_ok(request);
+		sim_control_ok(request);
 	}
 	json_decref(doc);
 }
@@ -191,11 +197,23 @@ static const struct
 	const char *name;
 	void (*handle)(SimRequest *request);
 } commands[] = {
-	{"GET", "log", get_log},		 {"GET", "stats", get_stats},
-	{"POST", "reset", post_reset},	 {"GET", "faults", get_faults},
-	{"POST", "faults", post_faults}, {"DELETE", "faults", delete_faults},
-	{"GET", "config", get_config},	 {"POST", "config", post_config},
-	{"POST", "clock", post_clock},	 {"POST", "release", post_release},
+	/* clang-format off */
+	{"GET", "log", get_log},
+	{"GET", "stats", get_stats},
+	{"POST", "reset", post_reset},
+	{"GET", "faults", get_faults},
+	{"POST", "faults", post_faults},
+	{"DELETE", "faults", delete_faults},
+	{"GET", "config", get_config},
+	{"POST", "config", post_config},
+	{"POST", "clock", post_clock},
+	{"POST", "release", post_release},
+	{"POST", "inbound", sim_control_inbound},
+	{"POST", "press", sim_control_press},
+	{"POST", "event", sim_control_event},
+	{"GET", "webhooks", sim_control_webhooks},
+	{"POST", "handshake", sim_control_handshake},
+	/* clang-format on */
 };
 
 void

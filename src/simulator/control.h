@@ -11,4 +11,10 @@
 
 extern void sim_control(SimRequest *request);
 
+/* The body as JSON, or NULL with the reply made. */
+extern json_t *sim_control_body(SimRequest *request);
+
+/* {"ok": true} */
+extern void sim_control_ok(SimRequest *request);
+
 #endif

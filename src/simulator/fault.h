@@ -69,6 +69,8 @@ typedef struct SimFault
 	bool transient;
 	char *details;
 	int64_t retry_after; /* seconds; -1: no header */
+	int webhook_code;	 /* the message fails later, by webhook */
+	bool webhook_none;	 /* no webhook ever speaks of it */
 
 	/* what it has seen */
 	int64_t matched;

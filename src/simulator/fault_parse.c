@@ -179,6 +179,10 @@ read_member(Reader *reader, const char *name, const json_t *value)
 		fault->transient = read_bool(reader, name, value);
 	else if (strcmp(name, "details") == 0)
 		fault->details = read_text(reader, name, value);
+	else if (strcmp(name, "webhook_code") == 0)
+		fault->webhook_code = (int) read_number(reader, name, value, 1);
+	else if (strcmp(name, "webhook_none") == 0)
+		fault->webhook_none = read_bool(reader, name, value);
 	else if (strcmp(name, "retry_after") == 0)
 		fault->retry_after = read_number(reader, name, value, 0);
 	else
@@ -193,7 +197,8 @@ check_rule(Reader *reader, const json_t *rule)
 	bool early = fault->cut == SIM_CUT_CONNECT || fault->cut == SIM_CUT_HEADERS ||
 				 fault->cut == SIM_CUT_BODY;
 
-	if (fault->cut == SIM_CUT_NONE && fault->reply == SIM_REPLY_NORMAL && fault->delay_ms < 0)
+	if (fault->cut == SIM_CUT_NONE && fault->reply == SIM_REPLY_NORMAL && fault->delay_ms < 0 &&
+		fault->webhook_code == 0 && !fault->webhook_none)
 		complain(reader, fault->name,
 				 "does nothing: give \"cut\", \"reply\", \"code\" or \"delay_ms\"");
 	if (fault->cut != SIM_CUT_NONE && fault->reply != SIM_REPLY_NORMAL)
@@ -237,6 +242,9 @@ check_rule(Reader *reader, const json_t *rule)
 	}
 	else if (fault->cut != SIM_CUT_NONE && fault->accept)
 		complain(reader, fault->name, "is of a kind that never accepts");
+
+	if ((fault->webhook_code != 0 || fault->webhook_none) && !fault->accept)
+		complain(reader, fault->name, "decides on webhooks of a message that is not accepted");
 
 	if (fault->bytes < 0)
 	{

@@ -329,9 +329,17 @@ sim_journal_add(const SimRecord *record)
 }
 
 const SimRecord *
-sim_journal_find(uint64_t seq)
+sim_journal_find(const char *wamid)
 {
-	return seq >= first_seq && seq < next_seq ? ring[seq % ring_size] : NULL;
+	/* From the newest on: that is who gets replies. */
+	for (uint64_t seq = next_seq; seq-- > first_seq;)
+	{
+		const SimRecord *record = ring[seq % ring_size];
+
+		if (record->wamid != NULL && strcmp(record->wamid, wamid) == 0)
+			return record;
+	}
+	return NULL;
 }
 
 void

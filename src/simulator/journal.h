@@ -67,8 +67,8 @@ extern uint64_t sim_journal_add(const SimRecord *record);
 /* Later news of a record: its answer has left, whole. */
 extern void sim_journal_answered(uint64_t seq);
 
-/* Accepted messages by id, for tests and read receipts; NULL if forgotten. */
-extern const SimRecord *sim_journal_find(uint64_t seq);
+/* The accepted message with this id; NULL if it is not, or no longer, known. */
+extern const SimRecord *sim_journal_find(const char *wamid);
 
 extern void sim_journal_reset(void);
 

@@ -192,11 +192,13 @@ sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *probl
 }
 
 void
-sim_limits_inbound(SimNumber *number, const char *from)
+sim_limits_inbound(SimNumber *number, const char *from, bool count)
 {
 	int64_t now_us = sim_now_us();
 
 	pair_of(number, from)->inbound_us = now_us;
+	if (!count)
+		return;
 	fit_ring(number);
 	number_count(number, now_us);
 }

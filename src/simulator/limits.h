@@ -17,8 +17,11 @@
  */
 extern bool sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *problem);
 
-/* A user wrote to the number: opens the service window, and counts as traffic. */
-extern void sim_limits_inbound(SimNumber *number, const char *from);
+/*
+ * A user, by number or id, wrote to the number: opens the service window and,
+ * if count is set, counts as traffic.
+ */
+extern void sim_limits_inbound(SimNumber *number, const char *from, bool count);
 
 /* The value of x-business-use-case-usage; false if there is nothing to say. */
 extern bool sim_limits_usage(const SimNumber *number, char *out, size_t size);

@@ -8,9 +8,11 @@
 #include "journal.h"
 #include "listener.h"
 #include "loop.h"
+#include "media.h"
 #include "registry.h"
 #include "settings.h"
 #include "util.h"
+#include "webhook.h"
 
 static json_t *
 read_json_file(const char *path)
@@ -94,8 +96,10 @@ main(int argc, char **argv)
 	sim_listener_start();
 	sim_loop_run();
 
+	sim_webhook_stop();
 	sim_listener_stop();
 	sim_journal_close();
+	sim_media_reset();
 	sim_registry_free();
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "media.h"
 #include "settings.h"
 #include "util.h"
 
@@ -150,6 +151,8 @@ sim_check_media(const json_t *object, const char *where, SimProblem *problem)
 		return sim_problem(problem, 131009, "%s: \"link\" is not an http or https address", where);
 	if (id != NULL && (id[0] == '\0' || strspn(id, "0123456789") != strlen(id)))
 		return sim_problem_parameter(problem, "Param %s['id'] is not a valid media id.", where);
+	if (id != NULL && sim_settings.check_media && !sim_media_exists(id))
+		return sim_problem(problem, 131009, "%s: there is no media with this id", where);
 	return sim_check_text(object, where, "caption", 1024, false, problem) &&
 		   sim_check_text(object, where, "filename", 240, false, problem);
 }

@@ -12,6 +12,7 @@
 #include "reply.h"
 
 #define SIM_TO_SIZE 160
+#define SIM_WAMID_SIZE 96
 
 typedef struct SimMessage
 {
@@ -53,6 +54,9 @@ extern void sim_message_read(SimMessage *message, const json_t *root, const SimN
 /* True if Meta would accept it, limits and the state of things apart. */
 extern bool sim_message_check(const SimMessage *message, const SimNumber *number,
 							  SimProblem *problem);
+
+/* A new message id; out has SIM_WAMID_SIZE. */
+extern void sim_message_make_wamid(char *out, const char *to);
 
 /* The parts of that check. */
 extern bool sim_check_template(const SimMessage *message, SimProblem *problem);

@@ -21,15 +21,14 @@
 #include "registry.h"
 #include "settings.h"
 #include "util.h"
-
-#define WAMID_SIZE 96
+#include "webhook.h"
 
 /*
  * Unique per run and between runs: the counter goes through a bijection that
  * starts somewhere else each time.  The rest looks like Meta's.
  */
-static void
-make_wamid(char *out, const char *to)
+void
+sim_message_make_wamid(char *out, const char *to)
 {
 	static uint64_t start;
 	static uint64_t counter;
@@ -90,10 +89,36 @@ refuse(SimRequest *request, SimRecord *record, const SimProblem *problem)
 	record->code = problem->code;
 }
 
+static void
+tell_webhooks(const SimNumber *number, const SimMessage *message, const char *wamid,
+			  const SimFault *fault)
+{
+	SimAccepted accepted = {
+		.number = number,
+		.to = message->to,
+		.by_user_id = message->by_user_id,
+		.wamid = wamid,
+		.opaque = message->opaque,
+		.category = "service",
+		.reaction = strcmp(message->type, "reaction") == 0,
+		.voice = json_is_true(json_object_get(message->object, "voice")),
+		.fault = fault,
+	};
+
+	if (message->template_name != NULL)
+		accepted.category = "utility";
+	if (message->template != NULL)
+		accepted.category = strcmp(message->template->category, "MARKETING") == 0 ? "marketing"
+							: strcmp(message->template->category, "AUTHENTICATION") == 0
+								? "authentication"
+								: "utility";
+	sim_webhook_accepted(&accepted);
+}
+
 /* Meta's rules, the way a message takes through them. */
 static void
 process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage *message,
-		SimRecord *record, char *wamid)
+		SimRecord *record, char *wamid, const SimFault *fault)
 {
 	SimProblem problem = {0};
 
@@ -128,9 +153,10 @@ process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage 
 		refuse(request, record, &problem);
 		return;
 	}
-	make_wamid(wamid, message->to);
+	sim_message_make_wamid(wamid, message->to);
 	record->wamid = wamid;
 	record->accepted = true;
+	tell_webhooks(number, message, wamid, fault);
 	accepted_reply(&request->reply, message, wamid);
 }
 
@@ -151,7 +177,7 @@ sim_messages_post(SimRequest *request, const SimPath *path)
 	SimNumber *number = sim_registry_number(path->node);
 	SimMessage message = {0};
 	SimRecord record = {0};
-	char wamid[WAMID_SIZE];
+	char wamid[SIM_WAMID_SIZE];
 	SimFault *fault;
 	bool settled;
 
@@ -186,7 +212,7 @@ sim_messages_post(SimRequest *request, const SimPath *path)
 	if (settled)
 		record.code = fault->code;
 	else
-		process(request, path, number, &message, &record, wamid);
+		process(request, path, number, &message, &record, wamid, fault);
 	add_headers(request, number);
 	if (fault != NULL && !settled)
 		sim_fault_after(request, fault);

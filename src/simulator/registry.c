@@ -108,12 +108,13 @@ number_add(const char *id, const char *display, const char *name, bool listed)
 static void
 number_remove(const char *id)
 {
-	SimNumber *number = sim_map_remove(&number_by_id, id);
+	SimNumber *number = sim_map_get(&number_by_id, id);
 
 	if (number == NULL)
 		return;
 	list_remove(&numbers, number);
-	number_free(number);
+	number->listed = false;
+	number->removed = true;
 }
 
 static bool
@@ -138,6 +139,7 @@ merge_number(const json_t *element, char *error, size_t size)
 	else if (!number->listed)
 	{
 		number->listed = true;
+		number->removed = false;
 		list_add(&numbers, number);
 	}
 	json_object_update(number->node, (json_t *) element);
@@ -151,9 +153,10 @@ sim_registry_number(const char *id)
 	SimNumber *number = sim_map_get(&number_by_id, id);
 	char display[48];
 
-	if (number != NULL && (number->listed || sim_settings.accept_any_number))
-		return number;
-	if (number != NULL || !sim_settings.accept_any_number || id[0] == '\0' || strlen(id) > 32 ||
+	if (number != NULL)
+		return !number->removed && (number->listed || sim_settings.accept_any_number) ? number
+																					  : NULL;
+	if (!sim_settings.accept_any_number || id[0] == '\0' || strlen(id) > 32 ||
 		strspn(id, "0123456789") != strlen(id) || strcmp(id, sim_settings.waba_id) == 0)
 		return NULL;
 	snprintf(display, sizeof(display), "+%s %s", sim_settings.calling_code, id);

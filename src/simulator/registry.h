@@ -15,6 +15,7 @@ typedef struct SimNumber
 	char *digits; /* display_phone_number without all but the digits */
 	json_t *node; /* every field a client can ask for */
 	bool listed;  /* false: only met because any number is accepted */
+	bool removed; /* taken away; kept because others may still point to it */
 
 	/* the last sends, a ring as long as the rate (limits.c) */
 	int64_t *sends;

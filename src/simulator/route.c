@@ -11,8 +11,10 @@
 #include "auth.h"
 #include "control.h"
 #include "fault_reply.h"
+#include "media.h"
 #include "messages.h"
 #include "nodes.h"
+#include "registry.h"
 #include "settings.h"
 #include "util.h"
 
@@ -100,8 +102,27 @@ sim_route_cut_early(SimRequest *request, const SimFault *fault)
 		sim_messages_note_cut(request, &path, fault);
 }
 
+/* Everything but sending, its token being right. */
 static void
-route_reading(SimRequest *request, const SimPath *path)
+answer_other(SimRequest *request, const SimPath *path)
+{
+	bool get = strcmp(request->method, "GET") == 0;
+
+	if (get && strcmp(path->node, "debug_token") == 0 && path->edge[0] == '\0')
+		sim_auth_debug_token(request);
+	else if (strcmp(request->method, "POST") == 0 && strcmp(path->edge, "media") == 0 &&
+			 sim_registry_number(path->node) != NULL)
+		sim_media_upload(request, path);
+	else if (sim_media_node(request, path))
+		return;
+	else if (get)
+		sim_nodes_get(request, path);
+	else
+		sim_nodes_unknown(request, path);
+}
+
+static void
+route_other(SimRequest *request, const SimPath *path)
 {
 	SimFault *fault = sim_fault_pick(
 		SIM_AT_REQUEST, &(SimFaultSubject){.edge = edge_name(path), .node = path->node});
@@ -110,14 +131,7 @@ route_reading(SimRequest *request, const SimPath *path)
 	if (fault != NULL && sim_fault_before(request, fault))
 		return;
 	if (sim_auth_check(request, &code))
-	{
-		if (strcmp(request->method, "GET") != 0)
-			sim_nodes_unknown(request, path);
-		else if (strcmp(path->node, "debug_token") == 0 && path->edge[0] == '\0')
-			sim_auth_debug_token(request);
-		else
-			sim_nodes_get(request, path);
-	}
+		answer_other(request, path);
 	if (fault != NULL)
 		sim_fault_after(request, fault);
 }
@@ -179,7 +193,7 @@ sim_route(SimRequest *request)
 	else if (is_send(request, &path))
 		sim_messages_post(request, &path);
 	else
-		route_reading(request, &path);
+		route_other(request, &path);
 	if (path.valid)
 		add_common_headers(request, &path);
 }

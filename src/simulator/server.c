@@ -350,6 +350,8 @@ sim_server_completed(void *cls, struct MHD_Connection *connection, void **con_cl
 
 	if (request == NULL)
 		return;
+	if (request->on_gone != NULL)
+		request->on_gone(request);
 	if (!request->control)
 		sim_counters.concurrent--;
 	if (reason == MHD_REQUEST_TERMINATED_COMPLETED_OK && request->record != 0)

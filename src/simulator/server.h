@@ -41,7 +41,8 @@ typedef struct SimRequest
 	int64_t delay_us; /* before the reply, or the cut */
 	bool cut;		  /* end the connection instead of replying */
 	bool cut_reset;
-	uint64_t record; /* in the journal, 0: none */
+	uint64_t record;							 /* in the journal, 0: none */
+	void (*on_gone)(struct SimRequest *request); /* tells that it is over; or NULL */
 
 	/* the server's own */
 	SimFault *early_fault; /* cuts within the body */

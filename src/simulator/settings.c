@@ -35,6 +35,7 @@ typedef struct Setting
 } Setting;
 
 #define HOUR_MS INT64_C(3600000)
+#define DAY_MS (24 * HOUR_MS)
 
 #define TEXT(name, initial, fixed, value_name, help)                                               \
 	{                                                                                              \
@@ -52,6 +53,7 @@ typedef struct Setting
 	{                                                                                              \
 #name, KIND_BOOL, &sim_settings.name, NULL, 1, 0, 1, fixed, "no", help                     \
 	}
+#define PERCENT(name, help) INT(name, 0, 0, 100, false, help)
 #define HEADING(text)                                                                              \
 	{                                                                                              \
 		NULL, KIND_TEXT, NULL, NULL, 0, 0, 0, false, NULL, text                                    \
@@ -89,6 +91,8 @@ static const Setting table[] = {
 	BOOL(accept_any_number, false, "serve sending numbers that are not in the list"),
 	BOOL(accept_any_template, false, "accept templates that are not in the list"),
 
+	BOOL(check_media, false, "refuse media ids that were not uploaded here"),
+
 	HEADING("Answers"),
 	INT(delay_ms, 0, 0, HOUR_MS, false, "time from the request to the answer"),
 	INT(delay_jitter_ms, 0, 0, HOUR_MS, false, "at most so much more, at random"),
@@ -109,6 +113,33 @@ static const Setting table[] = {
 	INT(usage_percent, -1, -1, 100, false,
 		"shown in x-business-use-case-usage; -1: what was used, from 75 on, under "
 		"--enforce-limits"),
+
+	HEADING("Webhooks (off unless one of the first three is given)"),
+	TEXT(webhook_url, "", false, "URL", "POST them there, until the answer is 200"),
+	TEXT(webhook_spool, "", false, "DIR",
+		 "write each as DIR/NNNNNNNNN.body and then .signature instead"),
+	BOOL(webhook_pull, false, "keep them for GET /_control/webhooks instead"),
+	INT(webhook_sent_ms, 10, 0, DAY_MS, false, "from acceptance to \"sent\" (or \"failed\")"),
+	INT(webhook_delivered_ms, 10, 0, DAY_MS, false, "from there to \"delivered\""),
+	INT(webhook_read_ms, 10, 0, DAY_MS, false, "from there to \"read\""),
+	INT(webhook_batch, 1, 1, 1000, false, "statuses and messages in one POST, at most"),
+	INT(webhook_batch_ms, 0, 0, HOUR_MS, false, "how long a POST may wait to become full"),
+	PERCENT(webhook_fail_percent, "messages that end as \"failed\""),
+	INT(webhook_fail_code, 131026, 1, 10000000, false, "their error code"),
+	BOOL(webhook_fail_after_sent, false, "they are \"sent\" first"),
+	PERCENT(webhook_skip_delivered_percent, "messages that are \"read\" but never \"delivered\""),
+	PERCENT(webhook_no_read_percent, "messages never reported as \"read\""),
+	PERCENT(webhook_lose_percent, "statuses that are never told"),
+	PERCENT(webhook_reorder_percent, "messages whose statuses come in random order"),
+	PERCENT(webhook_repeat_percent, "statuses told twice"),
+	PERCENT(webhook_repeat_post_percent, "POSTs made twice"),
+	PERCENT(webhook_late_percent, "statuses that come late"),
+	INT(webhook_late_ms, 1000, 0, DAY_MS, false, "by how much; also the gap before a repetition"),
+	INT(webhook_connections, 8, 1, 1000, false, "POSTs under way at a time"),
+	INT(webhook_timeout_ms, 10000, 1, HOUR_MS, false, "how long an answer may take"),
+	INT(webhook_retry_ms, 1000, 1, DAY_MS, false, "gap before the first retry; doubles each time"),
+	INT(webhook_retry_max_ms, 60000, 1, DAY_MS, false, "the longest gap"),
+	INT(webhook_give_up_ms, 7 * DAY_MS, 0, 30 * DAY_MS, false, "no retries after that"),
 
 	HEADING("Log"),
 	TEXT(log, "", true, "FILE", "append a JSON line for every send request"),
@@ -202,7 +233,14 @@ print_help(void)
 		 "  GET, POST, DELETE faults         the rules; POST puts new ones in their place\n"
 		 "  GET, POST config                 settings, numbers and templates; POST merges\n"
 		 "  POST clock                       {\"advance_ms\": N}\n"
-		 "  POST release                     drop connections that a rule left without answer");
+		 "  POST release                     drop connections that a rule left without answer\n"
+		 "  POST inbound                     a user writes: {\"number\":, \"from\":, \"type\":, "
+		 "...}\n"
+		 "  POST press                       a user presses: {\"wamid\":, \"button\": 0}\n"
+		 "  POST event                       any webhook: {\"field\":, \"value\": {...}}\n"
+		 "  POST handshake                   verify webhook_url by GET, as Meta does\n"
+		 "  GET  webhooks?max=N&wait_ms=N    fetch webhooks (pull mode)\n"
+		 "src/simulator/README.md tells more.");
 }
 
 static const Setting *

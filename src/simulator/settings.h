@@ -44,6 +44,31 @@ typedef struct SimSettings
 	bool log_bodies;
 	int64_t seed;
 
+	char *webhook_url;
+	char *webhook_spool;
+	bool webhook_pull;
+	int64_t webhook_sent_ms;
+	int64_t webhook_delivered_ms;
+	int64_t webhook_read_ms;
+	int64_t webhook_batch;
+	int64_t webhook_batch_ms;
+	int64_t webhook_fail_percent;
+	int64_t webhook_fail_code;
+	bool webhook_fail_after_sent;
+	int64_t webhook_skip_delivered_percent;
+	int64_t webhook_no_read_percent;
+	int64_t webhook_lose_percent;
+	int64_t webhook_reorder_percent;
+	int64_t webhook_repeat_percent;
+	int64_t webhook_repeat_post_percent;
+	int64_t webhook_late_percent;
+	int64_t webhook_late_ms;
+	int64_t webhook_connections;
+	int64_t webhook_timeout_ms;
+	int64_t webhook_retry_ms;
+	int64_t webhook_retry_max_ms;
+	int64_t webhook_give_up_ms;
+
 	bool enforce_limits;
 	int64_t number_rate;
 	int64_t pair_interval_ms;
@@ -51,6 +76,7 @@ typedef struct SimSettings
 	int64_t recipient_limit;
 	int64_t recipient_limit_code;
 	bool enforce_window;
+	bool check_media;
 	int64_t usage_percent;
 } SimSettings;
 

@@ -248,3 +248,20 @@ sim_template_read(json_t *node, char *error, size_t size)
 	}
 	return template;
 }
+
+const char *
+sim_template_button_text(const SimTemplate *template, int index)
+{
+	size_t i;
+	json_t *component;
+
+	json_array_foreach(json_object_get(template->node, "components"), i, component)
+	{
+		const json_t *button =
+			json_array_get(json_object_get(component, "buttons"), (size_t) index);
+
+		if (button != NULL)
+			return json_string_value(json_object_get(button, "text"));
+	}
+	return NULL;
+}

@@ -14,6 +14,9 @@
 extern SimTemplate *sim_template_read(json_t *node, char *error, size_t size);
 extern void sim_template_free(SimTemplate *template);
 
+/* The text of a button, or NULL if there is none. */
+extern const char *sim_template_button_text(const SimTemplate *template, int index);
+
 /* {"templates": [...]}; the caller owns the reference. */
 extern json_t *sim_template_defaults(void);
 

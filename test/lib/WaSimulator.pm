@@ -168,4 +168,53 @@ sub advance_clock
 	return $self->control('POST', 'clock', { advance_ms => $ms });
 }
 
+# Pull mode: up to $max webhook bodies, waiting up to $wait_ms for the first.
+# Each is a hash with body (raw bytes), signature, and items.
+sub webhooks
+{
+	my ($self, $max, $wait_ms) = @_;
+	my $answer = $self->control('GET',
+		sprintf('webhooks?max=%d&wait_ms=%d', $max // 1000, $wait_ms // 0));
+	$_->{body} = decode_base64($_->{body}) for @{ $answer->{posts} };
+	return @{ $answer->{posts} };
+}
+
+# Pull mode: all bodies, until no message has a status left to tell.
+sub all_webhooks
+{
+	my ($self) = @_;
+	my @posts;
+	while (1)
+	{
+		push @posts, $self->webhooks(1000, 100);
+		my $stats = $self->stats->{webhooks};
+		return @posts unless $stats->{pending_messages} || $stats->{pending_posts};
+	}
+	return;
+}
+
+# A user writes; returns the id of the message.
+sub inbound
+{
+	my ($self, %message) = @_;
+	return $self->control('POST', 'inbound', \%message)->{id};
+}
+
+# The recipient of a message presses a button of it, or chooses a row.
+sub press
+{
+	my ($self, $wamid, $button) = @_;
+	return $self->control('POST', 'press', { wamid => $wamid, button => $button // 0 })->{id};
+}
+
+# Any webhook: field and value.
+sub event
+{
+	my ($self, $field, $value) = @_;
+	return $self->control('POST', 'event', { field => $field, value => $value });
+}
+
+# The GET handshake with webhook_url: a hash with ok, status and error.
+sub handshake { return $_[0]->control('POST', 'handshake') }
+
 1;

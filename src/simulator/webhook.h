@@ -1,0 +1,138 @@
+/*
+ * webhook.h
+ *	  What the simulator tells the business: statuses of its messages, messages
+ *	  of its users, events of its account.
+ *
+ * An item (one status, one inbound message) is put into the outbox, which
+ * joins items into signed POST bodies as Meta does; a body then goes out by
+ * HTTP, into files, or waits to be fetched.
+ */
+#ifndef SIM_WEBHOOK_H
+#define SIM_WEBHOOK_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "fault.h"
+#include "registry.h"
+#include "server.h"
+
+/* True if anybody is to be told. */
+extern bool sim_webhook_enabled(void);
+extern void sim_webhook_reset(void);
+extern void sim_webhook_stop(void);
+
+/*
+ * Statuses (webhook_status.c)
+ */
+
+typedef struct SimAccepted
+{
+	const SimNumber *number;
+	const char *to;
+	bool by_user_id;
+	const char *wamid;
+	const char *opaque;	   /* or NULL */
+	const char *category;  /* for the price */
+	bool reaction;		   /* never gets further than sent */
+	bool voice;			   /* can be played */
+	const SimFault *fault; /* may decide about the statuses; or NULL */
+} SimAccepted;
+
+/* A message was accepted: plans its statuses. */
+extern void sim_webhook_accepted(const SimAccepted *accepted);
+
+/* Messages whose statuses are not all out yet. */
+extern int64_t sim_webhook_planned(void);
+extern void sim_webhook_forget_planned(void);
+
+/*
+ * Outbox (webhook_outbox.c)
+ */
+
+/* An item of a list ("statuses", "messages", ...) in a value of field messages. */
+typedef struct SimItem
+{
+	const char *field;
+	const SimNumber *number;
+	const char *list;
+	SimBuf contact; /* JSON object, or empty */
+	SimBuf item;	/* JSON object */
+} SimItem;
+
+/* Takes over the two buffers. */
+extern void sim_outbox_add(SimItem *item);
+
+/* A whole value of any field; takes over the buffer. */
+extern void sim_outbox_add_value(const char *field, bool with_time, SimBuf *value);
+
+/* A body ready to be sent. */
+typedef struct SimPost
+{
+	char *body;
+	size_t len;
+	int items;
+	char signature[72]; /* sha256=... */
+	int attempts;
+	struct SimPost *next;
+} SimPost;
+
+extern void sim_post_free(SimPost *post);
+
+/* Pull mode: takes the oldest, or NULL. */
+extern SimPost *sim_outbox_pull(void);
+extern int64_t sim_outbox_waiting(void);
+extern bool sim_outbox_has_post(void);
+
+typedef struct SimWebhookCounters
+{
+	uint64_t items;
+	uint64_t posts;		/* bodies made */
+	uint64_t delivered; /* answered with 200, written to a file, or fetched */
+	uint64_t attempts;	/* HTTP requests */
+	uint64_t failed_attempts;
+	uint64_t given_up;
+} SimWebhookCounters;
+
+extern SimWebhookCounters sim_webhook_counters;
+extern json_t *sim_webhook_stats(void);
+
+/* sha256=<hex HMAC of the body with the app secret> */
+extern void sim_webhook_sign(const char *body, size_t len, char *out, size_t size);
+
+/* Calls back, once, when the next body can be fetched. */
+extern void sim_outbox_notify(void (*there)(void *arg), void *arg);
+
+/*
+ * Delivery by HTTP (webhook_push.c)
+ */
+
+/* Takes over the post and delivers it, however long that takes. */
+extern void sim_push_post(SimPost *post);
+extern int64_t sim_push_pending(void);
+extern void sim_push_reset(void);
+extern void sim_push_stop(void);
+
+/* The GET handshake; finishes the deferred request with its result. */
+extern void sim_push_handshake(SimRequest *request);
+
+/*
+ * Control (webhook_control.c)
+ */
+
+extern void sim_control_inbound(SimRequest *request);
+extern void sim_control_press(SimRequest *request);
+extern void sim_control_event(SimRequest *request);
+extern void sim_control_webhooks(SimRequest *request);
+extern void sim_control_handshake(SimRequest *request);
+
+/* The client that waits for a body has left. */
+extern void sim_control_puller_gone(SimRequest *request);
+
+/* A user's id within the business, made from the phone number. */
+#define SIM_USER_ID_SIZE 160
+extern void sim_webhook_user_id(char *out, size_t size, const char *digits);
+
+#endif

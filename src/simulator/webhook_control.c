@@ -1,0 +1,386 @@
+/*
+ * webhook_control.c
+ *	  The control commands that make users write and the account change.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+#include "journal.h"
+#include "limits.h"
+#include "message.h"
+#include "settings.h"
+#include "template_form.h"
+#include "timer.h"
+#include "util.h"
+#include "webhook.h"
+
+static void
+to_buf(SimBuf *out, json_t *doc)
+{
+	char *text = json_dumps(doc, JSON_COMPACT);
+
+	if (text == NULL)
+		sim_die("could not write JSON");
+	sim_buf_puts(out, text);
+	free(text);
+	json_decref(doc);
+}
+
+/*
+ * Messages from users
+ */
+
+static const char *
+text_member(const json_t *doc, const char *name)
+{
+	return json_string_value(json_object_get(doc, name));
+}
+
+/* Somebody writes: message has all but sender, id and time.  Takes it over. */
+static void
+deliver_inbound(SimRequest *request, SimNumber *number, const char *from, const char *user_id,
+				const char *profile_name, json_t *message)
+{
+	SimItem item = {.field = "messages", .number = number, .list = "messages"};
+	char wamid[SIM_WAMID_SIZE];
+	char made_user_id[SIM_USER_ID_SIZE];
+	char timestamp[24];
+	json_t *contact;
+
+	if (user_id == NULL)
+	{
+		sim_webhook_user_id(made_user_id, sizeof(made_user_id), from);
+		user_id = made_user_id;
+	}
+	sim_message_make_wamid(wamid, from != NULL ? from : user_id);
+	snprintf(timestamp, sizeof(timestamp), "%lld", (long long) (sim_wall_us() / 1000000));
+	json_object_set_new(message, "id", json_string(wamid));
+	json_object_set_new(message, "timestamp", json_string(timestamp));
+	json_object_set_new(message, "from_user_id", json_string(user_id));
+	contact = json_pack("{s:{s:s}, s:s}", "profile", "name", profile_name, "user_id", user_id);
+	if (from != NULL)
+	{
+		json_object_set_new(message, "from", json_string(from));
+		json_object_set_new(contact, "wa_id", json_string(from));
+	}
+	to_buf(&item.contact, contact);
+	to_buf(&item.item, message);
+	sim_outbox_add(&item);
+
+	/* The window opens for whichever way the business will write back. */
+	if (from != NULL)
+		sim_limits_inbound(number, from, true);
+	sim_limits_inbound(number, user_id, from == NULL);
+	sim_reply_json(&request->reply, 200, json_pack("{s:s}", "id", wamid));
+}
+
+/* The sender's digits from +34..., or NULL if it is no phone number. */
+static const char *
+phone_digits(const char *text, char *out, size_t size)
+{
+	if (text == NULL)
+		return NULL;
+	if (*text == '+')
+		text++;
+	if (strspn(text, "0123456789") != strlen(text) || strlen(text) < 7 || strlen(text) > 15)
+		return NULL;
+	snprintf(out, size, "%s", text);
+	return out;
+}
+
+static bool
+inbound_is_wrong(SimRequest *request, const json_t *doc, const SimNumber *number, const char *from)
+{
+	const char *type = text_member(doc, "type");
+	const char *problem = NULL;
+
+	if (!sim_webhook_enabled())
+		problem = "webhooks are off: set webhook_url, webhook_spool or webhook_pull";
+	else if (number == NULL)
+		problem = "\"number\" is not a number of the account";
+	else if (json_object_get(doc, "from") != NULL && from == NULL)
+		problem = "\"from\" is not a phone number";
+	else if (from == NULL && text_member(doc, "from_user_id") == NULL)
+		problem = "\"from\" or \"from_user_id\" is needed";
+	else if (type == NULL)
+		problem = "\"type\" is needed";
+	else if (strcmp(type, "unsupported") != 0 && json_object_get(doc, type) == NULL)
+		problem = "the member named after the type is needed";
+	if (problem != NULL)
+		sim_reply_control_error(&request->reply, 400, problem);
+	return problem != NULL;
+}
+
+/*
+ * {"number":, "from": and/or "from_user_id":, "name":, "type":, <type>: ...}
+ * and whatever else the message shall have, "context" say.
+ */
+void
+sim_control_inbound(SimRequest *request)
+{
+	static const char *const ours[] = {"number", "from", "from_user_id", "name"};
+	json_t *doc = sim_control_body(request);
+	const char *id = text_member(doc, "number");
+	const char *name = text_member(doc, "name");
+	SimNumber *number = id != NULL ? sim_registry_number(id) : NULL;
+	char digits[32];
+	const char *from = phone_digits(text_member(doc, "from"), digits, sizeof(digits));
+
+	if (doc == NULL)
+		return;
+	if (!inbound_is_wrong(request, doc, number, from))
+	{
+		json_t *message = json_copy(doc);
+
+		for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+			json_object_del(message, ours[i]);
+		deliver_inbound(request, number, from, text_member(doc, "from_user_id"),
+						name != NULL ? name : "Cliente Ejemplo", message);
+	}
+	json_decref(doc);
+}
+
+/*
+ * Pressing a button of a message that was accepted
+ */
+
+/* What a button of a template says, and which payload came with the message. */
+static json_t *
+template_button(const SimRecord *record, const json_t *root, int index)
+{
+	const json_t *components = json_object_get(json_object_get(root, "template"), "components");
+	bool name_known;
+	const SimTemplate *template =
+		sim_registry_template(record->template_name, record->language, &name_known);
+	const char *text = NULL;
+	const char *payload = NULL;
+	size_t i;
+	json_t *component;
+
+	if (template != NULL)
+		text = sim_template_button_text(template, index);
+	json_array_foreach((json_t *) components, i, component)
+	{
+		const char *type = text_member(component, "type");
+		const char *at = text_member(component, "index");
+
+		if (type != NULL && strcmp(type, "button") == 0 && at != NULL && atoi(at) == index)
+			payload =
+				text_member(json_array_get(json_object_get(component, "parameters"), 0), "payload");
+	}
+	if (text == NULL)
+		return NULL;
+
+	/* Without a payload of the message's own, Meta gives the text. */
+	return json_pack("{s:s, s:{s:s, s:s}}", "type", "button", "button", "payload",
+					 payload != NULL ? payload : text, "text", text);
+}
+
+static json_t *
+interactive_button(const json_t *root, int index)
+{
+	const json_t *action = json_object_get(json_object_get(root, "interactive"), "action");
+	const json_t *sections = json_object_get(action, "sections");
+	json_t *reply = json_object_get(
+		json_array_get(json_object_get(action, "buttons"), (size_t) index), "reply");
+	size_t i;
+	json_t *section;
+
+	if (reply != NULL)
+		return json_pack("{s:s, s:{s:s, s:O}}", "type", "interactive", "interactive", "type",
+						 "button_reply", "button_reply", reply);
+	json_array_foreach((json_t *) sections, i, section)
+	{
+		const json_t *rows = json_object_get(section, "rows");
+
+		if (index < (int) json_array_size(rows))
+			return json_pack("{s:s, s:{s:s, s:O}}", "type", "interactive", "interactive", "type",
+							 "list_reply", "list_reply", json_array_get(rows, (size_t) index));
+		index -= (int) json_array_size(rows);
+	}
+	return NULL;
+}
+
+/* {"wamid":, "button": 0}: the recipient presses a button or chooses a row. */
+void
+sim_control_press(SimRequest *request)
+{
+	json_t *doc = sim_control_body(request);
+	const char *wamid = text_member(doc, "wamid");
+	int index = (int) json_integer_value(json_object_get(doc, "button"));
+	const SimRecord *record = wamid != NULL ? sim_journal_find(wamid) : NULL;
+	SimNumber *number;
+	json_t *root;
+	json_t *message = NULL;
+
+	if (doc == NULL)
+		return;
+	if (record == NULL || record->body == NULL || !sim_webhook_enabled())
+	{
+		sim_reply_control_error(&request->reply, 400,
+								sim_webhook_enabled()
+									? "no message with this \"wamid\" is in the log"
+									: "webhooks are off");
+		json_decref(doc);
+		return;
+	}
+	number = sim_registry_number(record->number);
+	root = json_loadb(record->body, record->body_len, 0, NULL);
+	if (record->template_name != NULL)
+		message = template_button(record, root, index);
+	else
+		message = interactive_button(root, index);
+	if (message == NULL || number == NULL)
+	{
+		json_decref(message);
+		sim_reply_control_error(&request->reply, 400, "the message has no such button");
+	}
+	else
+	{
+		bool by_user_id = strchr(record->to, '.') != NULL;
+
+		json_object_set_new(message, "context",
+							json_pack("{s:s, s:s}", "from", number->digits, "id", wamid));
+		deliver_inbound(request, number, by_user_id ? NULL : record->to,
+						by_user_id ? record->to : NULL, "Cliente Ejemplo", message);
+	}
+	json_decref(root);
+	json_decref(doc);
+}
+
+/*
+ * Events of the account
+ */
+
+/* {"field":, "value": {...}}; fields other than messages get a time, as Meta's do. */
+void
+sim_control_event(SimRequest *request)
+{
+	json_t *doc = sim_control_body(request);
+	const char *field = text_member(doc, "field");
+	json_t *value = json_object_get(doc, "value");
+	SimBuf text = {0};
+
+	if (doc == NULL)
+		return;
+	if (!sim_webhook_enabled())
+		sim_reply_control_error(&request->reply, 400, "webhooks are off");
+	else if (field == NULL || value == NULL)
+		sim_reply_control_error(&request->reply, 400, "\"field\" and \"value\" are needed");
+	else
+	{
+		to_buf(&text, json_incref(value));
+		sim_outbox_add_value(
+			field, strcmp(field, "messages") != 0 && strcmp(field, "user_preferences") != 0, &text);
+		sim_control_ok(request);
+	}
+	json_decref(doc);
+}
+
+/*
+ * Pull mode
+ */
+
+static SimRequest *puller;
+static SimTimer pull_timer;
+
+static void
+answer_pull(SimRequest *request)
+{
+	const char *text = sim_server_argument(request, "max");
+	SimBuf *out = &request->reply.body;
+	int64_t max = 100;
+	SimPost *post;
+
+	if (text != NULL && !sim_parse_int(text, 1, 1000000, &max))
+	{
+		sim_reply_control_error(&request->reply, 400, "\"max\" is not a positive number");
+		return;
+	}
+	sim_buf_puts(out, "{\"posts\":[");
+	for (int64_t i = 0; i < max && (post = sim_outbox_pull()) != NULL; i++)
+	{
+		char *body = sim_alloc((post->len + 2) / 3 * 4 + 1);
+
+		sim_base64(body, post->body, post->len);
+		sim_buf_printf(out, "%s{\"signature\":\"%s\",\"items\":%d,\"body\":\"", i > 0 ? "," : "",
+					   post->signature, post->items);
+		sim_buf_puts(out, body);
+		sim_buf_puts(out, "\"}");
+		free(body);
+		sim_post_free(post);
+	}
+	sim_buf_printf(out, "],\"pending\":%lld}",
+				   (long long) (sim_webhook_planned() + sim_outbox_waiting()));
+	request->reply.status = 200;
+	request->reply.content_type = "application/json; charset=UTF-8";
+}
+
+static void
+pull_ready(void *arg)
+{
+	SimRequest *request = puller;
+
+	if (request == NULL)
+		return;
+	puller = NULL;
+	sim_timer_cancel(&pull_timer);
+	sim_outbox_notify(NULL, NULL);
+	answer_pull(request);
+	sim_server_finish(request);
+}
+
+/* With wait_ms, waits so long for the first body. */
+void
+sim_control_webhooks(SimRequest *request)
+{
+	const char *text = sim_server_argument(request, "wait_ms");
+	int64_t wait_ms = 0;
+
+	if (!sim_settings.webhook_pull)
+	{
+		sim_reply_control_error(&request->reply, 400, "webhook_pull is off");
+		return;
+	}
+	if (text != NULL && !sim_parse_int(text, 0, 3600000, &wait_ms))
+	{
+		sim_reply_control_error(&request->reply, 400, "\"wait_ms\" is not a number");
+		return;
+	}
+	if (wait_ms == 0 || sim_outbox_has_post())
+	{
+		answer_pull(request);
+		return;
+	}
+	if (puller != NULL)
+	{
+		sim_reply_control_error(&request->reply, 409, "another client is already waiting");
+		return;
+	}
+	puller = request;
+	request->deferred = true;
+	request->on_gone = sim_control_puller_gone;
+	sim_outbox_notify(pull_ready, NULL);
+	sim_timer_set(&pull_timer, sim_now_us() + wait_ms * 1000, pull_ready, NULL);
+}
+
+void
+sim_control_puller_gone(SimRequest *request)
+{
+	if (puller != request)
+		return;
+	puller = NULL;
+	sim_timer_cancel(&pull_timer);
+	sim_outbox_notify(NULL, NULL);
+}
+
+void
+sim_control_handshake(SimRequest *request)
+{
+	if (sim_settings.webhook_url[0] == '\0')
+		sim_reply_control_error(&request->reply, 400, "webhook_url is not set");
+	else
+		sim_push_handshake(request);
+}

@@ -1,0 +1,330 @@
+/*
+ * webhook_status.c
+ *	  The way of an accepted message: sent, delivered, read, or failed.
+ *
+ * The whole way is drawn when the message is accepted, with what is to go
+ * wrong on it: late, lost, repeated or out of order.  Each status keeps the
+ * time at which it happened, whenever it is told.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph_error.h"
+#include "settings.h"
+#include "timer.h"
+#include "util.h"
+#include "webhook.h"
+
+typedef enum Status
+{
+	STATUS_SENT,
+	STATUS_DELIVERED,
+	STATUS_READ,
+	STATUS_PLAYED,
+	STATUS_FAILED
+} Status;
+
+static const char *const status_names[] = {"sent", "delivered", "read", "played", "failed"};
+
+/* Four statuses, each told twice. */
+#define MAX_STEPS 8
+
+typedef struct Step
+{
+	Status status;
+	int64_t happened_s; /* epoch */
+	int64_t due_us;
+} Step;
+
+typedef struct Flight
+{
+	SimTimer timer;
+	struct Flight *prev;
+	struct Flight *next;
+	int nsteps;
+	int at;
+	int code; /* of STATUS_FAILED */
+	bool by_user_id;
+	Step steps[MAX_STEPS];
+	char *number; /* id: the number itself may be taken away meanwhile */
+	char *to;
+	char *wamid;
+	char *opaque;
+	char *category;
+} Flight;
+
+static Flight *flights;
+static int64_t nflights;
+static uint64_t random_state;
+
+/* Draws lots: true in so many cases of a hundred. */
+static bool
+percent(int64_t share)
+{
+	if (share <= 0)
+		return false;
+	if (random_state == 0)
+		random_state = (uint64_t) sim_settings.seed;
+	return sim_random_unit(&random_state) * 100 < (double) share;
+}
+
+static char *
+copy_or_null(const char *text)
+{
+	return text != NULL ? sim_strdup(text) : NULL;
+}
+
+static void
+land(Flight *flight)
+{
+	sim_timer_cancel(&flight->timer);
+	if (flight->prev != NULL)
+		flight->prev->next = flight->next;
+	else
+		flights = flight->next;
+	if (flight->next != NULL)
+		flight->next->prev = flight->prev;
+	nflights--;
+	free(flight->number);
+	free(flight->to);
+	free(flight->wamid);
+	free(flight->opaque);
+	free(flight->category);
+	free(flight);
+}
+
+void
+sim_webhook_user_id(char *out, size_t size, const char *digits)
+{
+	snprintf(out, size, "ES.7%015llu",
+			 (unsigned long long) (sim_hash(digits, strlen(digits)) % UINT64_C(1000000000000000)));
+}
+
+/*
+ * One status as JSON
+ */
+
+static void
+add_error(SimBuf *out, int code)
+{
+	const char *title = sim_graph_error_find(code)->title;
+
+	sim_buf_printf(out, ",\"errors\":[{\"code\":%d,\"title\":", code);
+	sim_buf_json(out, title);
+	sim_buf_puts(out, ",\"message\":");
+	sim_buf_json(out, title);
+	sim_buf_puts(out, ",\"error_data\":{\"details\":");
+	sim_buf_json(out, title);
+	sim_buf_puts(out, "},\"href\":\"https://developers.facebook.com/docs/whatsapp/cloud-api/"
+					  "support/error-codes/\"}]");
+}
+
+/* A user known by id only has no phone number here either. */
+static void
+add_contact(SimBuf *out, const Flight *flight, const char *user_id)
+{
+	sim_buf_puts(out, "{\"profile\":{\"name\":\"Cliente Ejemplo\"}");
+	if (!flight->by_user_id)
+	{
+		sim_buf_puts(out, ",\"wa_id\":");
+		sim_buf_json(out, flight->to);
+	}
+	sim_buf_puts(out, ",\"user_id\":");
+	sim_buf_json(out, user_id);
+	sim_buf_puts(out, "}");
+}
+
+static void
+tell(const Flight *flight, const Step *step)
+{
+	const SimNumber *number = sim_registry_number(flight->number);
+	SimItem item = {.field = "messages", .number = number, .list = "statuses"};
+	SimBuf *out = &item.item;
+	char user_id[SIM_USER_ID_SIZE];
+
+	if (number == NULL)
+		return;
+	if (flight->by_user_id)
+		snprintf(user_id, sizeof(user_id), "%s", flight->to);
+	else
+		sim_webhook_user_id(user_id, sizeof(user_id), flight->to);
+
+	sim_buf_printf(out, "{\"id\":\"%s\",\"status\":\"%s\",\"timestamp\":\"%lld\"", flight->wamid,
+				   status_names[step->status], (long long) step->happened_s);
+	if (!flight->by_user_id)
+	{
+		sim_buf_puts(out, ",\"recipient_id\":");
+		sim_buf_json(out, flight->to);
+	}
+	if (step->status != STATUS_FAILED)
+	{
+		sim_buf_puts(out, ",\"recipient_user_id\":");
+		sim_buf_json(out, user_id);
+		add_contact(&item.contact, flight, user_id);
+	}
+	if (flight->opaque != NULL)
+	{
+		sim_buf_puts(out, ",\"biz_opaque_callback_data\":");
+		sim_buf_json(out, flight->opaque);
+	}
+	if (step->status == STATUS_SENT || step->status == STATUS_DELIVERED)
+		sim_buf_printf(out,
+					   ",\"pricing\":{\"billable\":true,\"pricing_model\":\"PMP\","
+					   "\"type\":\"regular\",\"category\":\"%s\"}",
+					   flight->category);
+	if (step->status == STATUS_FAILED)
+		add_error(out, flight->code);
+	sim_buf_puts(out, "}");
+	sim_outbox_add(&item);
+}
+
+/*
+ * The way
+ */
+
+static void
+step_due(void *arg)
+{
+	Flight *flight = arg;
+	int64_t now_us = sim_now_us();
+
+	while (flight->at < flight->nsteps && flight->steps[flight->at].due_us <= now_us)
+		tell(flight, &flight->steps[flight->at++]);
+	if (flight->at == flight->nsteps)
+		land(flight);
+	else
+		sim_timer_set(&flight->timer, flight->steps[flight->at].due_us, step_due, flight);
+}
+
+static void
+add_step(Flight *flight, Status status, int64_t *after_ms, int64_t more_ms)
+{
+	*after_ms += more_ms;
+	flight->steps[flight->nsteps++] =
+		(Step){status, sim_wall_us() / 1000000 + *after_ms / 1000, sim_now_us() + *after_ms * 1000};
+}
+
+/* What will happen, in the order in which it happens. */
+static void
+plan(Flight *flight, const SimAccepted *accepted)
+{
+	const SimSettings *s = &sim_settings;
+	int64_t after_ms = 0;
+
+	if (accepted->fault != NULL && accepted->fault->webhook_code != 0)
+		flight->code = accepted->fault->webhook_code;
+	else if (percent(s->webhook_fail_percent))
+		flight->code = (int) s->webhook_fail_code;
+	if (flight->code != 0)
+	{
+		if (s->webhook_fail_after_sent)
+			add_step(flight, STATUS_SENT, &after_ms, s->webhook_sent_ms);
+		add_step(flight, STATUS_FAILED, &after_ms, s->webhook_sent_ms);
+		return;
+	}
+	add_step(flight, STATUS_SENT, &after_ms, s->webhook_sent_ms);
+	if (accepted->reaction)
+		return;
+	after_ms += s->webhook_delivered_ms;
+	if (!percent(s->webhook_skip_delivered_percent))
+		add_step(flight, STATUS_DELIVERED, &after_ms, 0);
+	if (percent(s->webhook_no_read_percent))
+		return;
+	add_step(flight, STATUS_READ, &after_ms, s->webhook_read_ms);
+	if (accepted->voice)
+		add_step(flight, STATUS_PLAYED, &after_ms, s->webhook_read_ms);
+}
+
+static int
+compare_steps(const void *a, const void *b)
+{
+	int64_t left = ((const Step *) a)->due_us;
+	int64_t right = ((const Step *) b)->due_us;
+
+	return (left > right) - (left < right);
+}
+
+/* What goes wrong with the telling of it. */
+static void
+disturb(Flight *flight)
+{
+	const SimSettings *s = &sim_settings;
+	int kept = 0;
+	int planned;
+
+	for (int i = 0; i < flight->nsteps; i++)
+	{
+		if (!percent(s->webhook_lose_percent))
+			flight->steps[kept++] = flight->steps[i];
+	}
+	flight->nsteps = planned = kept;
+
+	/* Out of order: the same moments, other statuses. */
+	if (percent(s->webhook_reorder_percent))
+	{
+		for (int i = planned - 1; i > 0; i--)
+		{
+			int j = (int) (sim_random_next(&random_state) % (uint64_t) (i + 1));
+			Step other = flight->steps[j];
+
+			flight->steps[j].status = flight->steps[i].status;
+			flight->steps[j].happened_s = flight->steps[i].happened_s;
+			flight->steps[i].status = other.status;
+			flight->steps[i].happened_s = other.happened_s;
+		}
+	}
+	for (int i = 0; i < planned; i++)
+	{
+		if (percent(s->webhook_repeat_percent))
+		{
+			Step *again = &flight->steps[flight->nsteps++];
+
+			*again = flight->steps[i];
+			again->due_us += s->webhook_late_ms * 1000;
+		}
+		if (percent(s->webhook_late_percent))
+			flight->steps[i].due_us += s->webhook_late_ms * 1000;
+	}
+	qsort(flight->steps, (size_t) flight->nsteps, sizeof(Step), compare_steps);
+}
+
+void
+sim_webhook_accepted(const SimAccepted *accepted)
+{
+	Flight *flight;
+
+	if (!sim_webhook_enabled() || (accepted->fault != NULL && accepted->fault->webhook_none))
+		return;
+	flight = sim_alloc0(sizeof(Flight));
+	flight->next = flights;
+	if (flights != NULL)
+		flights->prev = flight;
+	flights = flight;
+	nflights++;
+	flight->by_user_id = accepted->by_user_id;
+	flight->number = sim_strdup(accepted->number->id);
+	flight->to = sim_strdup(accepted->to);
+	flight->wamid = sim_strdup(accepted->wamid);
+	flight->opaque = copy_or_null(accepted->opaque);
+	flight->category = sim_strdup(accepted->category);
+	plan(flight, accepted);
+	disturb(flight);
+	if (flight->nsteps == 0)
+		land(flight);
+	else
+		sim_timer_set(&flight->timer, flight->steps[0].due_us, step_due, flight);
+}
+
+int64_t
+sim_webhook_planned(void)
+{
+	return nflights;
+}
+
+void
+sim_webhook_forget_planned(void)
+{
+	while (flights != NULL)
+		land(flights);
+}
