@@ -16,6 +16,7 @@
 typedef struct Reader
 {
 	SimFault *fault;
+	size_t index;
 	bool accept_given;
 	char *error; /* first complaint, "" if none */
 	size_t size;
@@ -26,11 +27,16 @@ static const char *const cut_names[] = {"none",		"connect",	"headers", "body",
 static const char *const reply_names[] = {"normal",	   "code",		"garbage", "html", "empty",
 										  "truncated", "oversized", "slow",	   "hang"};
 
+/* About a member, or with NULL about the rule as a whole. */
 static void
 complain(Reader *reader, const char *name, const char *what)
 {
-	if (reader->error[0] == '\0')
-		snprintf(reader->error, reader->size, "\"%s\" %s", name, what);
+	if (reader->error[0] != '\0')
+		return;
+	if (name != NULL)
+		snprintf(reader->error, reader->size, "rule %zu: \"%s\" %s", reader->index + 1, name, what);
+	else
+		snprintf(reader->error, reader->size, "rule %zu %s", reader->index + 1, what);
 }
 
 static char *
@@ -199,37 +205,35 @@ check_rule(Reader *reader, const json_t *rule)
 
 	if (fault->cut == SIM_CUT_NONE && fault->reply == SIM_REPLY_NORMAL && fault->delay_ms < 0 &&
 		fault->webhook_code == 0 && !fault->webhook_none)
-		complain(reader, fault->name,
-				 "does nothing: give \"cut\", \"reply\", \"code\" or \"delay_ms\"");
+		complain(reader, NULL, "does nothing: give \"cut\", \"reply\", \"code\" or \"delay_ms\"");
 	if (fault->cut != SIM_CUT_NONE && fault->reply != SIM_REPLY_NORMAL)
-		complain(reader, fault->name, "has both \"cut\" and \"reply\" or \"code\"");
+		complain(reader, NULL, "has both \"cut\" and \"reply\" or \"code\"");
 	if (json_object_get(rule, "code") != NULL && fault->reply != SIM_REPLY_CODE)
-		complain(reader, fault->name, "has both \"code\" and another \"reply\"");
+		complain(reader, NULL, "has both \"code\" and another \"reply\"");
 	if (fault->reply == SIM_REPLY_CODE && json_object_get(rule, "code") == NULL)
-		complain(reader, fault->name, "lacks \"code\"");
+		complain(reader, NULL, "lacks \"code\"");
 	if (json_object_get(rule, "how") != NULL && fault->cut == SIM_CUT_NONE)
-		complain(reader, fault->name, "has \"how\" without \"cut\"");
+		complain(reader, NULL, "has \"how\" without \"cut\"");
 	if (early && (fault->template_name != NULL || fault->recipient != NULL))
-		complain(reader, fault->name, "cuts before template and recipient can be known");
+		complain(reader, NULL, "cuts before template and recipient can be known");
 	if (early && fault->delay_ms >= 0)
-		complain(reader, fault->name,
-				 "has \"delay_ms\", but cuts before there is anything to delay");
+		complain(reader, NULL, "has \"delay_ms\", but cuts before there is anything to delay");
 	if (fault->cut == SIM_CUT_CONNECT &&
 		(fault->number != NULL || json_object_get(json_object_get(rule, "match"), "edge") != NULL))
-		complain(reader, fault->name, "cuts before the number can be known");
+		complain(reader, NULL, "cuts before the number can be known");
 	if (fault->bytes >= 0 && fault->cut != SIM_CUT_BODY && fault->cut != SIM_CUT_ANSWER &&
 		fault->reply != SIM_REPLY_OVERSIZED && fault->reply != SIM_REPLY_SLOW)
-		complain(reader, fault->name, "has \"bytes\", which has no meaning here");
+		complain(reader, NULL, "has \"bytes\", which has no meaning here");
 	if (json_object_get(rule, "interval_ms") != NULL && fault->reply != SIM_REPLY_SLOW)
-		complain(reader, fault->name, "has \"interval_ms\" without \"reply\": \"slow\"");
+		complain(reader, NULL, "has \"interval_ms\" without \"reply\": \"slow\"");
 	if (fault->status != 0 && fault->reply != SIM_REPLY_CODE && fault->reply != SIM_REPLY_GARBAGE &&
 		fault->reply != SIM_REPLY_HTML && fault->reply != SIM_REPLY_EMPTY)
-		complain(reader, fault->name, "has \"status\", which has no meaning here");
+		complain(reader, NULL, "has \"status\", which has no meaning here");
 	if (fault->status > 599)
-		complain(reader, fault->name, "has a \"status\" beyond 599");
+		complain(reader, NULL, "has a \"status\" beyond 599");
 	if (fault->reply != SIM_REPLY_CODE &&
 		(fault->subcode != 0 || fault->transient || fault->details != NULL))
-		complain(reader, fault->name, "has members that need a \"code\"");
+		complain(reader, NULL, "has members that need a \"code\"");
 
 	/* Is the message accepted?  Often the fault itself says it. */
 	if (fault->cut == SIM_CUT_ACCEPTED || fault->cut == SIM_CUT_ANSWER ||
@@ -237,14 +241,14 @@ check_rule(Reader *reader, const json_t *rule)
 		fault->reply == SIM_REPLY_SLOW || fault->reply == SIM_REPLY_OVERSIZED)
 	{
 		if (reader->accept_given && !fault->accept)
-			complain(reader, fault->name, "is of a kind that always accepts");
+			complain(reader, NULL, "is of a kind that always accepts");
 		fault->accept = true;
 	}
 	else if (fault->cut != SIM_CUT_NONE && fault->accept)
-		complain(reader, fault->name, "is of a kind that never accepts");
+		complain(reader, NULL, "is of a kind that never accepts");
 
 	if ((fault->webhook_code != 0 || fault->webhook_none) && !fault->accept)
-		complain(reader, fault->name, "decides on webhooks of a message that is not accepted");
+		complain(reader, NULL, "decides on webhooks of a message that is not accepted");
 
 	if (fault->bytes < 0)
 	{
@@ -256,7 +260,7 @@ check_rule(Reader *reader, const json_t *rule)
 			fault->bytes = 0;
 	}
 	if (fault->reply == SIM_REPLY_SLOW && fault->bytes == 0)
-		complain(reader, fault->name, "sends no \"bytes\" at a time");
+		complain(reader, NULL, "sends no \"bytes\" at a time");
 }
 
 void
@@ -299,6 +303,7 @@ sim_fault_parse(const json_t *rule, size_t index, char *error, size_t size)
 	fault->random = (uint64_t) sim_settings.seed + index;
 
 	reader.fault = fault;
+	reader.index = index;
 	reader.error = error;
 	reader.size = size;
 	json_object_foreach((json_t *) rule, member, value) read_member(&reader, member, value);

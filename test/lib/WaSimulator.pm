@@ -59,7 +59,7 @@ sub start
 	($self->{url}) = $self->{text} =~ /^listening on (\S+)$/m;
 	($self->{control}) = $self->{text} =~ /^control on (\S+)$/m;
 	($self->{ca_file}) = $self->{text} =~ /^ca file (.+)$/m;
-	$self->{http} = HTTP::Tiny->new(timeout => 60);
+	$self->{http} = HTTP::Tiny->new(timeout => 60, keep_alive => 0);
 	return $self;
 }
 
@@ -103,8 +103,11 @@ sub control
 		$options{headers} = { 'Content-Type' => 'application/json' };
 	}
 	my $response = $self->{http}->request($method, "$self->{control}/_control/$command", \%options);
-	croak "$method $command: $response->{status} $response->{content}"
-	  unless $response->{status} == 200;
+	if ($response->{status} != 200)
+	{
+		my $answer = eval { $json->decode($response->{content}) } // {};
+		croak "$method $command: $response->{status} " . ($answer->{error} // $response->{content});
+	}
 	return $json->decode($response->{content});
 }
 
