@@ -110,17 +110,19 @@ sub accepted_for
 	return \%count;
 }
 
-# Hands the webhooks that the simulator has ready to wa_webhook_ingest.
+# Hands every webhook that the simulator still has to tell to wa_webhook_ingest;
+# returns how many bodies there were.  The simulator runs with --webhook-pull.
 sub deliver_webhooks
 {
 	my ($node, $sim) = @_;
-	my $posts = $sim->control('GET', 'webhooks?max=1000')->{webhooks};
-	for my $post (@$posts)
+	my @posts = $sim->all_webhooks;
+	for my $post (@posts)
 	{
+		my $body = unpack 'H*', $post->{body};
 		$node->safe_psql('postgres',
-			"SELECT wa_webhook_ingest(decode('$post->{body}', 'base64'), '$post->{signature}')");
+			"SELECT wa_webhook_ingest(decode('$body', 'hex'), '$post->{signature}')");
 	}
-	return scalar @$posts;
+	return scalar @posts;
 }
 
 # The invariants of src/README.md that can be seen in the tables.
