@@ -33,6 +33,7 @@ test_url(void)
 	resetStringInfo(&url);
 	wa_graph_messages_url(&url, "http://[::1]:80/graph/", "v9.1", "1");
 	is_str(url.data, "http://[::1]:80/graph/v9.1/1/messages", "a path before ours is kept");
+	pfree(url.data);
 }
 
 static void
