@@ -275,8 +275,9 @@ DECLARE
 BEGIN
     IF EXISTS (
         SELECT FROM @extschema@.whatsapp_leases AS l
-            CROSS JOIN LATERAL pg_catalog.unnest(l.message_ids) AS x (message_id)
-            JOIN @extschema@.whatsapp_queue AS o ON o.message_id = x.message_id
+            CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(l.message_ids), pg_catalog.unnest(l.attempts))
+                AS x (message_id, attempt)
+            JOIN @extschema@.whatsapp_queue AS o ON o.message_id = x.message_id AND o.attempts < x.attempt
             JOIN @extschema@.whatsapp_messages AS other ON other.id = x.message_id
         WHERE o.phone_number_id = q.phone_number_id
             AND COALESCE(other.recipient_phone, other.recipient_user_id)

@@ -1,0 +1,108 @@
+/*
+ * Pauses and alerts: what stops sending, what lifts it, and who is told.
+ */
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+SELECT plan(47);
+
+SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
+CREATE TEMP TABLE note (name text PRIMARY KEY, id bigint);
+CREATE FUNCTION pg_temp.hold(what text, reason text, template text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO note SELECT what, wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "hola"}');
+    UPDATE whatsapp_queue SET state = 'h', hold_reason = reason FROM note WHERE name = what AND message_id = id;
+    UPDATE whatsapp_messages m SET template_name = template, template_language = 'es' FROM note WHERE name = what AND m.id = note.id;
+$$;
+CREATE FUNCTION pg_temp.waits(what text) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', q.state, q.hold_reason) FROM note JOIN whatsapp_queue q ON q.message_id = note.id WHERE note.name = what
+$$;
+
+/* ---- pausing by hand ---- */
+
+SELECT lives_ok($$SELECT wa_pause('account', reason => 'inventory')$$, 'the account can be paused');
+SELECT results_eq($$SELECT scope, key, reason, automatic, until FROM whatsapp_pauses$$,
+    $$VALUES ('account', '', 'inventory', false, NULL::timestamptz)$$, 'until further notice');
+SELECT lives_ok($$SELECT wa_pause('account', NULL, 'still inventory', now() + interval '1 hour')$$, 'pausing again');
+SELECT is(reason, 'still inventory', 'replaces reason and end') FROM whatsapp_pauses;
+SELECT lives_ok($$SELECT wa_pause('number', '100000000000001', 'quality')$$, 'so can a number');
+SELECT lives_ok($$SELECT wa_pause('tenant', 'panaderia', 'holidays')$$, 'a tenant');
+SELECT lives_ok($$SELECT wa_pause('template', 'pedido_listo/es', 'text is wrong')$$, 'a template in one language');
+SELECT lives_ok($$SELECT wa_pause('template', 'pedido_listo', 'text is wrong')$$, 'and in all of them');
+
+SELECT throws_ok($$SELECT wa_pause('planet', 'earth')$$, '22023', 'unknown scope "planet"', 'other things cannot');
+SELECT throws_ok($$SELECT wa_pause('account', 'mine')$$, '22023', 'the account has no key', 'there is one account');
+SELECT throws_ok($$SELECT wa_pause('number', '199999999999999')$$, '42704', 'phone number "199999999999999" does not exist', 'a number must exist');
+SELECT throws_ok($$SELECT wa_pause('tenant', 'nadie')$$, '42704', 'tenant "nadie" does not exist', 'a tenant, too');
+SELECT throws_ok($$SELECT wa_pause('template', 'Pedido Listo')$$, '22023', 'invalid template "Pedido Listo"', 'a template''s name has its rules');
+SELECT throws_ok($$SELECT wa_pause('tenant', 'panaderia', '')$$, '22023', 'a pause needs a reason', 'whoever pauses says why');
+SELECT throws_ok($$SELECT wa_pause('tenant', 'panaderia', 'x', now() - interval '1 minute')$$, '22023',
+    'the end of a pause must lie ahead', 'and not in the past');
+
+/* ---- resuming ---- */
+
+SELECT pg_temp.hold('tenant', 'tenant_paused');
+SELECT pg_temp.hold('es', 'template_paused', 'pedido_listo');
+SELECT pg_temp.hold('other', 'template_paused', 'recordatorio');
+SELECT ok(wa_resume('tenant', 'panaderia'), 'resuming returns true');
+SELECT ok(NOT wa_resume('tenant', 'panaderia'), 'and false if there was no pause');
+SELECT is(pg_temp.waits('tenant'), 'r', 'what waited for it is ready');
+SELECT is(pg_temp.waits('es'), 'h template_paused', 'and nothing else is');
+SELECT wa_resume('template', 'pedido_listo/es') \g /dev/null
+SELECT is(pg_temp.waits('es'), 'r', 'a template sets its own messages free');
+SELECT is(pg_temp.waits('other'), 'h template_paused', 'and no others');
+SELECT ok(wa_resume('template', 'pedido_listo') AND wa_resume('number', '100000000000001') AND wa_resume('account'), 'the rest is lifted alike');
+SELECT is_empty('SELECT FROM whatsapp_pauses', 'nothing is paused now');
+SELECT throws_ok($$SELECT wa_resume('planet')$$, '22023', NULL, 'an unknown scope is an error');
+
+/* ---- automatic pauses ---- */
+
+SELECT ok(wa_internal_pause('account', '', 'payment', 'no payment method', 131042, now() + interval '1 hour'), 'the program pauses');
+SELECT ok(NOT wa_internal_pause('account', '', 'payment', 'no payment method', 131042, now() + interval '10 minutes'), 'once');
+SELECT is(until, now() + interval '1 hour', 'a later, shorter pause does not shorten it') FROM whatsapp_pauses;
+SELECT wa_internal_pause('account', '', 'payment', NULL, 131042, NULL) \g /dev/null
+SELECT is(until, NULL, 'one without end prolongs it') FROM whatsapp_pauses;
+SELECT results_eq($$SELECT severity, kind, scope, occurrences FROM whatsapp_alerts$$, $$VALUES ('error', 'paused', 'account', 1)$$,
+    'an operator is told');
+SELECT ok(wa_internal_lift_pause('account', '', true), 'the program may lift what it has set');
+SELECT ok(resolved_at IS NOT NULL, 'and the alert is closed') FROM whatsapp_alerts;
+
+SELECT wa_pause('account', reason => 'by hand', until => now() + interval '1 hour') \g /dev/null
+SELECT ok(NOT wa_internal_pause('account', '', 'payment', NULL, 131042, now() + interval '1 day'), 'a person''s pause');
+SELECT is(reason, 'by hand', 'stays as it is') FROM whatsapp_pauses;
+SELECT ok(NOT wa_internal_lift_pause('account', '', true), 'and is not lifted by the program');
+SELECT wa_resume('account') \g /dev/null
+
+/* ---- pauses that end ---- */
+
+SELECT pg_temp.hold('number', 'number_paused');
+SELECT wa_internal_pause('number', '100000000000001', 'rate', NULL, 131048, clock_timestamp() + interval '1 hour') \g /dev/null
+SELECT wa_pause('tenant', 'panaderia', 'lunch', clock_timestamp() + interval '2 hours') \g /dev/null
+SELECT is(wa_internal_resume_due(), (SELECT min(until) FROM whatsapp_pauses), 'a pause that is not over stays');
+UPDATE whatsapp_pauses SET until = clock_timestamp() - interval '1 second' WHERE scope = 'number';
+SELECT is(wa_internal_resume_due(), (SELECT until FROM whatsapp_pauses WHERE scope = 'tenant'),
+    'what is over is lifted, and the next end returned');
+SELECT is(pg_temp.waits('number'), 'r', 'with what waited for it');
+UPDATE whatsapp_pauses SET until = clock_timestamp() - interval '1 second';
+SELECT is(wa_internal_resume_due(), NULL, 'a person''s pause ends by time, too');
+
+/* ---- alerts ---- */
+
+TRUNCATE whatsapp_alerts;
+CREATE TEMP TABLE first AS SELECT wa_internal_alert('warning', 'number_quality', 'number', '1', 'it is yellow', '{"now": "YELLOW"}') AS id;
+SELECT is(wa_internal_alert('warning', 'number_quality', 'number', '1', 'it is yellow still'), first.id, 'an open alert is counted up') FROM first;
+SELECT results_eq('SELECT occurrences, message FROM whatsapp_alerts', $$VALUES (2, 'it is yellow still')$$, 'with the latest text');
+SELECT isnt(wa_internal_alert('warning', 'number_quality', 'number', '2', 'another'), first.id, 'another number, another alert') FROM first;
+SELECT lives_ok($$SELECT wa_internal_alert('error', 'long', 'number', repeat('k', 5000), repeat('€', 5000))$$, 'an alert may be long');
+SELECT ok(wa_resolve_alert(first.id), 'an operator closes an alert') FROM first;
+SELECT ok(NOT wa_resolve_alert(first.id), 'once') FROM first;
+SELECT isnt(wa_internal_alert('warning', 'number_quality', 'number', '1', 'again'), first.id, 'if its cause returns, a new one is opened') FROM first;
+SELECT ok(wa_internal_resolve_alert('number_quality', 'number', '1'), 'the program closes alerts by kind and key');
+SELECT throws_ok('SELECT wa_resolve_alert(0)', '42704', 'alert 0 does not exist', 'an unknown alert is an error');
+
+SELECT * FROM finish();
+ROLLBACK;

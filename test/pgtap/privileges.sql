@@ -1,0 +1,132 @@
+/*
+ * Privileges: what each of the five sets of rights allows, and what it does not.
+ */
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+SELECT plan(44);
+
+CREATE ROLE t_admin;
+CREATE ROLE t_sender;
+CREATE ROLE t_monitor;
+CREATE ROLE t_webhook;
+CREATE ROLE t_tenant;
+CREATE ROLE t_reader;
+SELECT wa_grant('t_' || p::text, p) FROM unnest('{admin,sender,monitor,webhook,tenant}'::text[]) AS p \g /dev/null
+SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
+SELECT wa_configure_tenant('horno') \g /dev/null
+CREATE TEMP TABLE note AS
+    SELECT wa_enqueue_payload(t, '+34600000001', 'text', '{"body": "hola"}') AS id, t AS tenant FROM unnest('{panaderia,horno}'::text[]) AS t;
+GRANT SELECT ON note TO PUBLIC;
+
+/* Whether a role may do something; whatever else goes wrong is an error. */
+CREATE FUNCTION pg_temp.may(role name, statement text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SET LOCAL ROLE %I', role);
+    BEGIN
+        EXECUTE statement;
+        RESET ROLE;
+        RETURN true;
+    EXCEPTION WHEN insufficient_privilege THEN
+        RESET ROLE;
+        RETURN false;
+    END;
+END
+$$;
+
+/* ---- nothing is public ---- */
+
+SELECT ok(NOT pg_temp.may('t_reader', 'SELECT FROM whatsapp_messages'), 'messages are not public');
+SELECT ok(NOT pg_temp.may('t_reader', 'SELECT FROM wa_tenant_status'), 'nor are tenants');
+SELECT ok(NOT pg_temp.may('t_reader', $$SELECT wa_assign_phone('x', '100000000000009')$$), 'nobody may assign');
+SELECT ok(NOT pg_temp.may('t_reader', $$SELECT wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "x"}')$$), 'or send');
+SELECT ok(NOT pg_temp.may('t_reader', $$SELECT wa_webhook_ingest('{}', '')$$), 'or pretend to be Meta');
+SELECT is_empty($$SELECT object FROM wa_internal_grantable() AS g WHERE g.acl IS NULL OR EXISTS (SELECT FROM aclexplode(g.acl) WHERE grantee = 0)$$,
+    'nothing at all is public');
+
+/* ---- sender: the application ---- */
+
+SELECT ok(pg_temp.may('t_sender', $$SELECT wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "x"}')$$), 'a sender sends');
+SELECT ok(pg_temp.may('t_sender', 'SELECT wa_explain(id) FROM note'), 'asks why');
+SELECT ok(pg_temp.may('t_sender', $$SELECT wa_notification_settings('panaderia')$$), 'reads the settings');
+SELECT ok(pg_temp.may('t_sender', 'SELECT FROM wa_reason_codes, wa_error_codes'), 'and the codes');
+SELECT ok(NOT pg_temp.may('t_sender', $$SELECT wa_set_notification_settings('panaderia', '{}')$$), 'but changes no settings');
+SELECT ok(NOT pg_temp.may('t_sender', $$SELECT wa_assign_phone('horno')$$), 'assigns no numbers');
+SELECT ok(NOT pg_temp.may('t_sender', 'SELECT FROM whatsapp_messages'), 'reads no messages');
+SELECT ok(NOT pg_temp.may('t_sender', 'DELETE FROM whatsapp_queue'), 'and does not touch the queue');
+
+/* ---- monitor ---- */
+
+SELECT ok(pg_temp.may('t_monitor', 'SELECT wa_health()'), 'a monitor sees the health');
+SELECT ok(pg_temp.may('t_monitor', $$SELECT wa_diagnose('panaderia')$$), 'diagnoses a tenant');
+SELECT ok(pg_temp.may('t_monitor', 'SELECT * FROM wa_stats()'), 'reads the counters');
+SELECT ok(pg_temp.may('t_monitor', 'SELECT * FROM wa_tenant_status, wa_number_status, wa_queue_status, wa_free_numbers'), 'the views');
+SELECT ok(pg_temp.may('t_monitor', 'SELECT * FROM whatsapp_alerts, whatsapp_pauses'), 'alerts and pauses');
+SELECT ok(NOT pg_temp.may('t_monitor', 'SELECT FROM whatsapp_messages'), 'but no messages');
+SELECT ok(NOT pg_temp.may('t_monitor', $$SELECT wa_pause('account')$$), 'and stops nothing');
+SELECT ok(pg_has_role('pg_monitor', 'pg_monitor', 'member') AND pg_temp.may('pg_monitor', 'SELECT * FROM wa_queue_status'),
+    'members of pg_monitor see it, too');
+
+/* ---- webhook: the gateway ---- */
+
+SELECT ok(NOT pg_temp.may('t_webhook', 'SELECT FROM whatsapp_messages'), 'the gateway reads no messages');
+SELECT ok(NOT pg_temp.may('t_webhook', $$SELECT wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "x"}')$$), 'and sends none');
+SELECT bag_eq($$SELECT g.object_name FROM wa_internal_grantable() AS g, aclexplode(g.acl) AS a WHERE a.grantee = 't_webhook'::regrole$$,
+    $$VALUES ('wa_webhook_ingest'::name), ('wa_webhook_challenge')$$, 'it has two functions and nothing else');
+
+/* ---- admin ---- */
+
+SELECT ok(pg_temp.may('t_admin', $$SELECT wa_assign_phone('obrador', '100000000000008')$$), 'an administrator assigns numbers');
+SELECT ok(pg_temp.may('t_admin', $$SELECT wa_configure_tenant('obrador', enabled => false)$$), 'configures tenants');
+SELECT ok(pg_temp.may('t_admin', $$SELECT wa_pause('account'), wa_resume('account')$$), 'pauses and resumes');
+SELECT ok(pg_temp.may('t_admin', $$SELECT wa_set_notification_settings('obrador', '{}')$$), 'writes settings');
+SELECT ok(pg_temp.may('t_admin', 'SELECT * FROM whatsapp_messages, wa_health()'), 'sees everything');
+SELECT ok(NOT pg_temp.may('t_admin', $$UPDATE whatsapp_messages SET status = 'sent'$$), 'but writes no tables');
+SELECT ok(NOT pg_temp.may('t_admin', $$SELECT wa_grant('t_reader', 'admin')$$), 'and gives no rights');
+
+/* ---- tenant ---- */
+
+CREATE FUNCTION pg_temp.seen_by(role name) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    seen text;
+BEGIN
+    EXECUTE format('SET LOCAL ROLE %I', role);
+    SELECT string_agg(DISTINCT tenant_id, ',' ORDER BY tenant_id) INTO seen FROM whatsapp_messages;
+    RESET ROLE;
+    RETURN COALESCE(seen, 'nothing');
+END
+$$;
+SELECT is(pg_temp.seen_by('t_tenant'), 'nothing', 'a tenant''s own role sees nothing at first');
+SET LOCAL whatsapp_shared.tenant = 'horno';
+SELECT is(pg_temp.seen_by('t_tenant'), 'horno', 'and then the messages of the tenant that is set');
+SELECT is(pg_temp.seen_by('t_admin'), 'horno,panaderia', 'others are not confined by it');
+GRANT SELECT ON whatsapp_messages TO t_reader;
+SELECT is(pg_temp.seen_by('t_reader'), 'horno,panaderia', 'not even those who got their rights otherwise');
+SELECT ok(NOT pg_temp.may('t_tenant', 'SELECT wa_explain(id) FROM note'), 'functions that look at all tenants are not for it');
+
+/* ---- granting and revoking ---- */
+
+SELECT throws_ok($$SELECT wa_grant('nobody_of_that_name', 'admin')$$, '42704', 'role "nobody_of_that_name" does not exist', 'a role must exist');
+SELECT throws_ok($$SELECT wa_grant('t_reader', 'everything')$$, '22023', 'unknown privilege "everything"', 'so must a privilege');
+SELECT wa_grant('t_sender', 'monitor') \g /dev/null
+SELECT wa_revoke('t_sender', 'sender') \g /dev/null
+SELECT ok(NOT pg_temp.may('t_sender', $$SELECT wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "x"}')$$), 'what is revoked is gone');
+SELECT ok(pg_temp.may('t_sender', 'SELECT wa_explain(id) FROM note'), 'what another privilege includes stays');
+SELECT wa_revoke('t_tenant', 'tenant') \g /dev/null
+SELECT ok(NOT pg_temp.may('t_tenant', 'SELECT FROM whatsapp_messages'), 'a tenant''s role loses its view');
+SELECT wa_revoke('t_admin', 'admin') \g /dev/null
+SELECT is_empty($$SELECT g.object FROM wa_internal_grantable() AS g, aclexplode(g.acl) AS a WHERE a.grantee IN ('t_admin'::regrole, 't_tenant'::regrole)$$,
+    'revoking leaves nothing behind');
+
+SELECT is_empty($$SELECT n FROM unnest('{sender,monitor,webhook,tenant}'::text[]) AS p, unnest(wa_internal_privilege_names(p)) AS n
+    WHERE n NOT IN (SELECT g.object_name FROM wa_internal_grantable() AS g)
+    AND n NOT IN ('wa_enqueue_text', 'wa_enqueue_media', 'wa_enqueue_interactive', 'wa_enqueue_bulk', 'wa_cancel_message', 'wa_opt_out', 'wa_opt_in', 'wa_costs')$$,
+    'the sets name what exists (or will)');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,86 @@
+/*
+ * A tenant's own settings: defaults, checks, and what a change sets free.
+ */
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+SELECT plan(33);
+
+/* ---- creating and changing ---- */
+
+SELECT is((t).enabled, true, 'a new tenant is switched on') FROM wa_configure_tenant('panaderia') AS t;
+SELECT is((t).language, NULL, 'and has no language of its own') FROM wa_configure_tenant('panaderia') AS t;
+SELECT is((t).language, 'es_ES', 'a value is stored') FROM wa_configure_tenant('panaderia', language => 'es_ES') AS t;
+SELECT is((t).language, 'es_ES', 'NULL leaves it') FROM wa_configure_tenant('panaderia', enabled => true) AS t;
+SELECT is((t).language, NULL, 'and reset removes it') FROM wa_configure_tenant('panaderia', reset => '{language}') AS t;
+SELECT is((t).quiet_from, '22:00'::time, 'quiet hours have a beginning')
+    FROM wa_configure_tenant('panaderia', quiet_from => '22:00', quiet_to => '07:30', time_zone => 'Europe/Madrid') AS t;
+SELECT is((t).quiet_to, NULL, 'they are removed together')
+    FROM wa_configure_tenant('panaderia', reset => '{quiet_hours,time_zone}') AS t;
+SELECT is((t).on_uncertain, 'park', 'a policy for doubtful messages')
+    FROM wa_configure_tenant('panaderia', on_uncertain => 'park', retention => '30 days', messages_per_second => 5) AS t;
+SELECT is((t).tenant_id, '7', 'a tenant key may be a number') FROM wa_configure_tenant(7) AS t;
+
+CREATE TEMP TABLE before AS SELECT updated_at FROM whatsapp_tenants WHERE tenant_id = 'panaderia';
+SELECT wa_configure_tenant('panaderia', on_uncertain => 'park') \g /dev/null
+SELECT is(t.updated_at, b.updated_at, 'a change that changes nothing is none')
+    FROM whatsapp_tenants t, before b WHERE tenant_id = 'panaderia';
+
+/* ---- bad input ---- */
+
+SELECT throws_ok($$SELECT wa_configure_tenant(NULL)$$, '22004', 'tenant_id must not be null', 'a tenant needs a name');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', language => 'Spanish')$$, '22023', 'invalid language code "Spanish"', 'languages are codes');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', time_zone => 'Mars/Olympus')$$, '22023', 'unknown time zone "Mars/Olympus"', 'time zones are known ones');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00')$$, '22023', 'quiet hours need a beginning and a different end', 'quiet hours need both ends');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00', quiet_to => '22:00')$$, '22023', NULL, 'which differ');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', messages_per_second => 0)$$, '22023', 'messages_per_second must be greater than 0', 'a rate is positive');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', on_uncertain => 'guess')$$, '22023', 'unknown policy "guess" for on_uncertain', 'a policy is one of four');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', retention => '-1 day')$$, '22023', 'retention must not be negative', 'retention looks back');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', reset => '{colour}')$$, '22023', 'cannot reset "colour"', 'only settings can be reset');
+SELECT ok(NOT EXISTS (SELECT FROM whatsapp_tenants WHERE tenant_id = 'x'), 'bad input creates no tenant');
+
+/* ---- shares of the account's limit ---- */
+
+SELECT lives_ok($$SELECT wa_configure_tenant('a', daily_share => 0.6)$$, 'a share is guaranteed');
+SELECT lives_ok($$SELECT wa_configure_tenant('b', daily_share => 0.4)$$, 'all shares together may be 1');
+SELECT throws_ok($$SELECT wa_configure_tenant('c', daily_share => 0.1)$$, '22023', 'daily_share 0.1 is more than is left', 'but not more');
+SELECT lives_ok($$SELECT wa_configure_tenant('a', daily_share => 0.5)$$, 'a tenant''s own old share does not count');
+SELECT throws_ok($$SELECT wa_configure_tenant('a', daily_share => 1.5)$$, '22023', 'daily_share must be between 0 and 1', 'a share is a part of the whole');
+
+/* ---- what a change sets free ---- */
+
+SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
+CREATE TEMP TABLE note AS SELECT wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "hola"}') AS id;
+CREATE FUNCTION pg_temp.waits() RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', q.state, q.hold_reason) FROM note JOIN whatsapp_queue q ON q.message_id = note.id
+$$;
+SELECT wa_configure_tenant('panaderia', enabled => false) \g /dev/null
+UPDATE whatsapp_queue SET state = 'h', hold_reason = 'tenant_disabled'; /* as the sender does */
+SELECT wa_configure_tenant('panaderia', language => 'es') \g /dev/null
+SELECT is(pg_temp.waits(), 'h tenant_disabled', 'messages of a tenant that is switched off are held');
+SELECT wa_configure_tenant('panaderia', enabled => true) \g /dev/null
+SELECT is(pg_temp.waits(), 'r', 'and released when it is switched on');
+
+UPDATE whatsapp_queue SET state = 'd', hold_reason = 'quiet_hours', due_at = now() + interval '8 hours';
+SELECT wa_configure_tenant('panaderia', messages_per_second => 3) \g /dev/null
+SELECT is(pg_temp.waits(), 'd quiet_hours', 'a message waits for the end of quiet hours');
+SELECT wa_configure_tenant('panaderia', quiet_from => '03:00', quiet_to => '04:00') \g /dev/null
+SELECT is(pg_temp.waits(), 'r', 'and no longer when they change');
+SELECT ok(due_at <= now(), 'it is due when it was scheduled') FROM whatsapp_queue;
+
+UPDATE whatsapp_messages SET scheduled_at = now() + interval '1 day';
+UPDATE whatsapp_queue SET state = 'd', hold_reason = 'quiet_hours', due_at = now() + interval '32 hours';
+SELECT wa_configure_tenant('panaderia', reset => '{quiet_hours}') \g /dev/null
+SELECT is(pg_temp.waits(), 'd scheduled', 'a scheduled message then waits for its own time');
+SELECT is(q.due_at, m.scheduled_at, 'exactly') FROM whatsapp_queue q JOIN whatsapp_messages m ON m.id = q.message_id;
+
+SELECT is((SELECT count(*) FROM whatsapp_tenants WHERE tenant_id IN ('panaderia', '7', 'a', 'b')), 4::bigint,
+    'each tenant is one row');
+
+SELECT * FROM finish();
+ROLLBACK;
