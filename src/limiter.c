@@ -35,7 +35,9 @@
 #define ONE_CUT_PER_US INT64_C(1000000)
 
 /* Usage headers lag behind by minutes: their cuts last longer. */
-#define USAGE_QUIET_US INT64_C(30000000)
+#define USAGE_QUIET_US INT64_C(5000000)
+#define USAGE_NEAR 98.0
+#define USAGE_FULL 100.0
 
 /* Tokens that rounding may have eaten. */
 #define EPSILON 1e-6
@@ -168,17 +170,20 @@ wa_bucket_throttled(WaBucket *b, int64_t wait_us, int64_t now_us)
 }
 
 /*
- * Slows down before the peer has to refuse: to a half, a quarter, the floor.
+ * The peer's own count.  A sender that keeps to the rate it is allowed stands
+ * just below 100 all the time, so only a full quota slows it down (somebody else
+ * uses it too), and an almost full one keeps it from growing.
  */
 void
 wa_bucket_usage(WaBucket *b, double percent, int64_t now_us)
 {
-	if (!(percent >= 80.0))
+	if (!(percent >= USAGE_NEAR))
 		return;
 	refill(b, now_us);
-	if (percent >= 100.0)
-		limit_rate(b, 0.0);
-	else
-		limit_rate(b, b->allowed / (percent >= 90.0 ? 4.0 : 2.0));
+	if (percent >= USAGE_FULL && now_us >= b->next_cut_us)
+	{
+		limit_rate(b, b->rate / 2.0);
+		b->next_cut_us = now_us + ONE_CUT_PER_US;
+	}
 	no_growth_before(b, now_us + USAGE_QUIET_US);
 }

@@ -139,26 +139,21 @@ test_usage(void)
 	WaBucket b;
 
 	wa_bucket_init(&b, 80, 80, 0);
-	wa_bucket_usage(&b, 79.9, 0);
-	ok(near(b.rate, 80), "79.9 %%: nothing");
+	wa_bucket_usage(&b, 99.9, 0);
+	ok(near(b.rate, 80), "99.9 %%: nothing, keeping to the limit looks like that");
 	wa_bucket_usage(&b, -1, 0);
 	wa_bucket_usage(&b, NAN, 0);
 	ok(near(b.rate, 80), "no sense: nothing");
-	wa_bucket_usage(&b, 80, 0);
-	ok(near(b.rate, 40), "80 %%: half");
-	wa_bucket_usage(&b, 85, 0);
-	ok(near(b.rate, 40), "again: still half");
-	wa_bucket_usage(&b, 90, 0);
-	ok(near(b.rate, 20), "90 %%: a quarter");
-	wa_bucket_usage(&b, 80, 0);
-	ok(near(b.rate, 20), "80 %% does not raise it");
 	wa_bucket_usage(&b, 100, 0);
-	ok(near(b.rate, 5), "100 %%: the floor");
+	ok(near(b.rate, 40), "100 %%: half");
+	wa_bucket_usage(&b, 100, 0);
+	ok(near(b.rate, 40), "the same again at once: still half");
 	is_int(wa_bucket_available(&b, 0), 80, "what is in the bucket stays");
-	wa_bucket_available(&b, 30 * SECOND);
-	ok(near(b.rate, 5), "no growth for half a minute");
-	wa_bucket_available(&b, 31 * SECOND);
-	ok(near(b.rate, 13), "then as after a refusal");
+	wa_bucket_usage(&b, 98, 4 * SECOND);
+	wa_bucket_available(&b, 8 * SECOND);
+	ok(near(b.rate, 40), "no growth while the quota is almost full");
+	wa_bucket_available(&b, 10 * SECOND);
+	ok(near(b.rate, 48), "then as after a refusal");
 }
 
 static void

@@ -1,0 +1,138 @@
+# The request is cut at every phase: what surely never arrived is sent again,
+# what may have arrived waits for proof, and then the policy decides.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
+  deliver_webhooks invariants_hold);
+use WaTest qw(set_and_reload);
+
+my ($node, $sim) = new_delivery(
+	'uncertain',
+	simulator => ['--webhook-pull'],
+	settings  => [
+		"whatsapp_shared.uncertain_policy = 'park'",
+		"whatsapp_shared.uncertain_grace = '600s'",
+		"whatsapp_shared.request_timeout = '2s'"
+	]);
+my $recipient = 611200000;
+
+sub send_with_fault
+{
+	my ($fault, %options) = @_;
+	my $to = '+34' . ++$recipient;
+	$sim->faults({ match => { recipient => $to }, times => 1, %$fault });
+	return enqueue($node, 't1', $to, %options);
+}
+
+# Cuts before the recipient is known match the next request, whoever it is for.
+sub send_with_cut
+{
+	my (%fault) = @_;
+	$sim->faults({ times => 1, %fault });
+	return enqueue($node, 't1', '+34' . ++$recipient);
+}
+
+# ---- surely not accepted ----------------------------------------------------------
+
+my $id = send_with_cut(cut => 'connect', how => 'reset');
+wait_for($node, "SELECT status IN ('accepted', 'uncertain') FROM whatsapp_messages WHERE id = $id",
+	'cut before anything was read: sent again, or in doubt if it had left us');
+deliver_webhooks($node, $sim);
+
+# ---- nobody knows -------------------------------------------------------------------
+
+my %accepted_by_meta = (
+	'cut after the request was read'      => [ { cut => 'received' },                    0 ],
+	'cut after it was accepted'           => [ { cut => 'accepted' },                    1 ],
+	'cut in the middle of the answer'     => [ { cut => 'answer' },                      1 ],
+	'an answer that is no JSON'           => [ { reply => 'garbage' },                   0 ],
+	'an HTML error page'                  => [ { reply => 'html', status => 502 },       0 ],
+	'an empty error'                      => [ { reply => 'empty', status => 503 },      0 ],
+	'garbage for a message that was sent' => [ { reply => 'garbage', accept => JSON::PP::true() }, 1 ],
+	'no answer in time'                   => [ { reply => 'hang', accept => JSON::PP::true() },    1 ]);
+my %uncertain;
+for my $what (sort keys %accepted_by_meta)
+{
+	my ($fault) = @{ $accepted_by_meta{$what} };
+	$uncertain{$what} = send_with_fault($fault);
+	wait_status($node, $uncertain{$what}, 'uncertain', "$what: uncertain");
+}
+invariants_hold($node);
+deliver_webhooks($node, $sim);
+for my $what (sort keys %accepted_by_meta)
+{
+	my ($fault, $accepted) = @{ $accepted_by_meta{$what} };
+	my $status = status_of($node, $uncertain{$what});
+	if ($accepted)
+	{
+		like($status, qr/^(sent|delivered|read)$/, "$what: the webhook proves it");
+	}
+	else
+	{
+		is($status, 'uncertain', "$what: without a webhook it stays uncertain");
+	}
+}
+is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'and nothing was sent a second time');
+
+# ---- the policies, once the grace is over ---------------------------------------------
+
+sub grace_over
+{
+	my ($message) = @_;
+	$node->safe_psql('postgres', <<"SQL");
+BEGIN;
+UPDATE whatsapp_queue SET due_at = now() WHERE message_id = $message;
+SELECT wa_internal_wake_due(now());
+COMMIT;
+SQL
+	return;
+}
+
+$id = send_with_fault({ cut => 'received' }, on_uncertain => "'fail'");
+wait_status($node, $id, 'uncertain');
+grace_over($id);
+wait_status($node, $id, 'failed', 'policy fail: it fails');
+
+$id = send_with_fault({ cut => 'received' }, on_uncertain => "'resend'");
+wait_status($node, $id, 'uncertain');
+grace_over($id);
+wait_status($node, $id, 'accepted', 'policy resend: it is sent again');
+is($node->safe_psql('postgres', "SELECT attempts FROM whatsapp_messages WHERE id = $id"),
+	'2', 'as a second attempt');
+
+$id = send_with_fault({ cut => 'received' }, on_uncertain => "'park'");
+wait_status($node, $id, 'uncertain');
+grace_over($id);
+wait_for($node, "SELECT hold_reason = 'parked' FROM whatsapp_queue WHERE message_id = $id",
+	'policy park: it waits for a person');
+wait_for($node,
+	"SELECT EXISTS (SELECT FROM whatsapp_alerts WHERE kind = 'uncertain' AND resolved_at IS NULL)",
+	'and an alert says so');
+
+# auto resends only if webhooks for other messages came in meanwhile.
+$id = send_with_fault({ cut => 'received' }, on_uncertain => "'auto'");
+wait_status($node, $id, 'uncertain');
+grace_over($id);
+wait_for($node, "SELECT hold_reason = 'parked' FROM whatsapp_queue WHERE message_id = $id",
+	'policy auto without any webhook: parked');
+
+$id = send_with_fault({ cut => 'received' }, on_uncertain => "'auto'");
+wait_status($node, $id, 'uncertain');
+my $other = enqueue($node, 't1', '+34' . ++$recipient);
+wait_status($node, $other, 'accepted');
+deliver_webhooks($node, $sim);
+grace_over($id);
+wait_status($node, $id, 'accepted', 'policy auto while webhooks arrive: sent again');
+
+is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing that had arrived was sent again');
+invariants_hold($node);
+$node->stop;
+done_testing();

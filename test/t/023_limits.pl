@@ -1,0 +1,111 @@
+# The platform's limits: kept without being refused, and without one tenant
+# delaying another.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
+  invariants_hold);
+use WaTest qw(set_and_reload);
+
+my ($node, $sim) = new_delivery(
+	'limits',
+	simulator => [ '--enforce-limits', '--pair-interval-ms' => 300, '--pair-burst' => 5 ],
+	settings  => [
+		"whatsapp_shared.pair_interval = '300ms'",
+		'whatsapp_shared.pair_burst = 5'
+	]);
+
+sub refused
+{
+	my ($code) = @_;
+	return $sim->stats->{refused_by_code}{$code} // 0;
+}
+
+# ---- the rate of a number -------------------------------------------------------------
+
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t1', '+346112' || lpad(i::text, 5, '0'), 'aviso', '["hola"]'))
+FROM generate_series(1, 400) AS i
+SQL
+settled($node, '400 messages of one number are sent');
+my $span = $node->safe_psql('postgres', <<'SQL');
+SELECT extract(epoch FROM max(accepted_at) - min(accepted_at)) FROM whatsapp_messages
+SQL
+my $rate = 400 / $span;
+cmp_ok($rate, '>=', 0.93 * 80, sprintf('at no less than 93 %% of the allowed rate (%.1f/s)', $rate));
+cmp_ok($rate, '<=', 80.5, 'and no more than that');
+is(refused(130429), 0, 'and Meta never says that it is too fast');
+
+# ---- the rate of a pair -----------------------------------------------------------------
+
+my $began = time;
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t2', '+34611300001', 'aviso', to_jsonb(ARRAY[i::text])))
+FROM generate_series(1, 12) AS i
+SQL
+settled($node, '12 messages to one person are sent');
+cmp_ok(time - $began, '>=', 1.8, 'no faster than the pair allows');
+is(refused(131056), 0, 'without a refusal for it');
+my @order =
+  map { $_->{message}{template}{components}[0]{parameters}[0]{text} }
+  grep { $_->{message}{to} eq '+34611300001' } $sim->accepted;
+is_deeply(\@order, [ 1 .. 12 ], 'and in the order in which they were written');
+
+# ---- order behind a retry ------------------------------------------------------------------
+
+$sim->faults({ match => { recipient => '+34611300002' }, times => 1, code => 131000, status => 500 });
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t2', '+34611300002', 'aviso', to_jsonb(ARRAY[i::text])))
+FROM generate_series(1, 4) AS i
+SQL
+settled($node);
+@order =
+  map { $_->{message}{template}{components}[0]{parameters}[0]{text} }
+  grep { $_->{message}{to} eq '+34611300002' } $sim->accepted;
+is_deeply(\@order, [ 1 .. 4 ], 'messages wait behind an earlier one to the same person that is retried');
+
+# ---- refused for speed all the same ------------------------------------------------------
+
+$sim->faults({ match => { recipient => '+34611300003' }, times => 1, code => 130429, status => 429 });
+my $id = enqueue($node, 't3', '+34611300003');
+wait_status($node, $id, 'accepted', 'a message refused for speed is sent later');
+is($node->safe_psql('postgres', "SELECT attempts FROM whatsapp_messages WHERE id = $id"),
+	'1', 'and that was no attempt');
+
+# ---- one tenant's flood ---------------------------------------------------------------------
+
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t1', '+34612' || lpad(i::text, 6, '0'), 'aviso', '["hola"]'))
+FROM generate_series(1, 20000) AS i
+SQL
+my @delays;
+for my $n (1 .. 20)
+{
+	my $single = enqueue($node, 't2', sprintf('+346114%05d', $n));
+	$node->poll_query_until('postgres',
+		"SELECT status = 'accepted' FROM whatsapp_messages WHERE id = $single");
+	push @delays,
+	  $node->safe_psql('postgres',
+		"SELECT extract(epoch FROM accepted_at - created_at) * 1000 FROM whatsapp_messages WHERE id = $single"
+	  );
+}
+@delays = sort { $a <=> $b } @delays;
+cmp_ok($delays[10], '<', 50,
+	sprintf('20,000 messages of one tenant do not delay those of another (median %.1f ms)', $delays[10]));
+
+# ---- priority ------------------------------------------------------------------------------
+
+$id = enqueue($node, 't1', '+34611500001', priority => 10);
+wait_status($node, $id, 'accepted', 'a message of higher priority overtakes the flood of its own number');
+
+$node->safe_psql('postgres', 'TRUNCATE whatsapp_queue');
+$node->stop;
+done_testing();
