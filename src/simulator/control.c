@@ -167,19 +167,27 @@ post_config(SimRequest *request)
 	json_decref(doc);
 }
 
+/* {"advance_ms": N}, {"stopped": true}, or both. */
 static void
 post_clock(SimRequest *request)
 {
 	json_t *doc = sim_control_body(request);
-	json_int_t ms = json_integer_value(json_object_get(doc, "advance_ms"));
+	const json_t *advance = json_object_get(doc, "advance_ms");
+	const json_t *stopped = json_object_get(doc, "stopped");
+	json_int_t ms = json_integer_value(advance);
 
 	if (doc == NULL)
 		return;
-	if (ms <= 0 || ms > INT64_C(100000000000))
-		reply_bad(request, "\"advance_ms\" must be a positive number of milliseconds");
+	if ((advance == NULL && stopped == NULL) || (stopped != NULL && !json_is_boolean(stopped)) ||
+		(advance != NULL && (ms <= 0 || ms > INT64_C(100000000000))))
+		reply_bad(request, "\"advance_ms\" must be a positive number of milliseconds, \"stopped\" "
+						   "true or false");
 	else
 	{
-		sim_clock_advance(ms * 1000);
+		if (stopped != NULL)
+			sim_clock_stop(json_is_true(stopped));
+		if (advance != NULL)
+			sim_clock_advance(ms * 1000);
 		sim_control_ok(request);
 	}
 	json_decref(doc);

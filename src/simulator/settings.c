@@ -232,7 +232,7 @@ print_help(void)
 		 "  POST reset                       forget log, counters, limits and faults\n"
 		 "  GET, POST, DELETE faults         the rules; POST puts new ones in their place\n"
 		 "  GET, POST config                 settings, numbers and templates; POST merges\n"
-		 "  POST clock                       {\"advance_ms\": N}\n"
+		 "  POST clock                       {\"advance_ms\": N} or {\"stopped\": true}\n"
 		 "  POST release                     drop connections that a rule left without answer\n"
 		 "  POST inbound                     a user writes: {\"number\":, \"from\":, \"type\":, "
 		 "...}\n"

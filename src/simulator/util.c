@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 static int64_t clock_offset_us;
+static int64_t stopped_at_us; /* of the steady clock; 0: it runs */
 
 void
 sim_die(const char *format, ...)
@@ -77,19 +78,34 @@ clock_us(clockid_t clock)
 int64_t
 sim_now_us(void)
 {
-	return clock_us(CLOCK_MONOTONIC) + clock_offset_us;
+	return (stopped_at_us != 0 ? stopped_at_us : clock_us(CLOCK_MONOTONIC)) + clock_offset_us;
 }
 
 int64_t
 sim_wall_us(void)
 {
-	return clock_us(CLOCK_REALTIME) + clock_offset_us;
+	int64_t lag_us = stopped_at_us != 0 ? clock_us(CLOCK_MONOTONIC) - stopped_at_us : 0;
+
+	return clock_us(CLOCK_REALTIME) - lag_us + clock_offset_us;
 }
 
 void
 sim_clock_advance(int64_t us)
 {
 	clock_offset_us += us;
+}
+
+/* A clock that runs again goes on from where it stood. */
+void
+sim_clock_stop(bool stop)
+{
+	if (stop && stopped_at_us == 0)
+		stopped_at_us = clock_us(CLOCK_MONOTONIC);
+	else if (!stop && stopped_at_us != 0)
+	{
+		clock_offset_us -= clock_us(CLOCK_MONOTONIC) - stopped_at_us;
+		stopped_at_us = 0;
+	}
 }
 
 uint64_t

@@ -20,11 +20,13 @@ extern char *sim_strdup(const char *s);
 
 /*
  * A steady clock, and the time of day, in microseconds.  Both can be moved
- * forward by tests that want to see what a day later brings.
+ * forward by tests that want to see what a day later brings, and stopped by
+ * those that want nothing to depend on the speed of the machine.
  */
 extern int64_t sim_now_us(void);
 extern int64_t sim_wall_us(void);
 extern void sim_clock_advance(int64_t us);
+extern void sim_clock_stop(bool stop);
 
 /* splitmix64: a bijection, so distinct inputs give distinct outputs. */
 extern uint64_t sim_mix64(uint64_t x);

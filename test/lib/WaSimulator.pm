@@ -171,6 +171,14 @@ sub advance_clock
 	return $self->control('POST', 'clock', { advance_ms => $ms });
 }
 
+# Stops the clock, or lets it run on; advance_clock moves a stopped one, too.
+sub stop_clock
+{
+	my ($self, $stopped) = @_;
+	return $self->control('POST', 'clock',
+		{ stopped => $stopped // 1 ? JSON::PP::true : JSON::PP::false });
+}
+
 # Pull mode: up to $max webhook bodies, waiting up to $wait_ms for the first.
 # Each is a hash with body (raw bytes), signature, and items.
 sub webhooks
