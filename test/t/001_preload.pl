@@ -9,7 +9,8 @@ use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WaTest qw(new_node create_extension wait_for_senders wait_for_launcher fails_like);
+use WaTest qw(new_node create_extension wait_for_senders wait_for_launcher fails_like
+  logged_nothing_bad);
 
 my $node = new_node('preloaded');
 
@@ -41,8 +42,7 @@ is( $node->safe_psql('postgres', 'SELECT database, sender, senders FROM wa_stats
 	'and which one of how many it is');
 
 $node->stop;
-unlike(slurp_file($node->logfile), qr/(?:ERROR|FATAL|PANIC):  (?!terminating background worker)/,
-	'start and stop were quiet');
+logged_nothing_bad($node, 'start and stop were quiet');
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
 $node->start;
 

@@ -9,7 +9,7 @@ use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WaTest qw(new_node create_extension wait_for_senders sender_pids launcher_pid);
+use WaTest qw(new_node create_extension wait_for_senders sender_pids logged_nothing_bad);
 
 my $node = new_node('extension');
 
@@ -57,7 +57,6 @@ is( $node->safe_psql('postgres', "SELECT count(*) FROM pg_available_extensions W
 
 # The stop comes first: it must not be noisy either.
 $node->stop;
-unlike(
-	slurp_file($node->logfile), qr/(?:ERROR|FATAL|PANIC):  (?!terminating background worker)/,
-	'and nobody complained');
+logged_nothing_bad($node, 'and nobody complained');
+
 done_testing();

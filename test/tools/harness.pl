@@ -20,6 +20,26 @@ GetOptions(\%option, 'suite=s', 'results=s', 'jobs=i', 'exec=s') or exit 2;
 die "usage: harness.pl --suite NAME --results FILE PROGRAM...\n"
   unless defined $option{suite} && defined $option{results};
 
+# The ends of what PostgreSQL::Test::Cluster has logged for a test that failed.
+sub show_logs
+{
+	my ($file) = @_;
+	my ($name) = $file =~ m{([^/]+)\.pl$} or return;
+	return unless defined $ENV{TESTDIR};
+
+	foreach my $log (
+		grep { m{/(?:regress_log_)?\Q$name\E} } glob("$ENV{TESTDIR}/tmp_check/log/*"),
+		glob("$ENV{TESTDIR}/log/*"))
+	{
+		open my $fh, '<', $log or next;
+		my @lines = <$fh>;
+		close $fh;
+		splice @lines, 0, -60 if @lines > 60;
+		print "---- the end of ", $log =~ s{.*/}{}r, ":\n", @lines;
+	}
+	return;
+}
+
 my $start = time;
 my ($passed, $failed) = (0, 0);
 
@@ -42,6 +62,11 @@ if (@ARGV)
 
 		$bad = 1 if $bad == 0 && $parser->has_problems;
 		$failed += $bad;
+	}
+	foreach my $file ($results->descriptions)
+	{
+		my ($parser) = $results->parsers($file);
+		show_logs($file) if $parser->has_problems;
 	}
 }
 else

@@ -4,6 +4,7 @@
 # PGHOST leads to: each in a copy of a template that has both extensions.
 
 set -euo pipefail
+shopt -s nullglob
 
 createdb pgtap_template
 psql -X -q -d pgtap_template -v ON_ERROR_STOP=1 \

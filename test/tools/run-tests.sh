@@ -22,6 +22,18 @@ if [ "${WA_TESTS_PREPARED:-}" != yes ]; then
     test/tools/install-packages.sh test
 fi
 
+# Ends servers that an interrupted test has left behind; their directories are ours.
+end_servers() {
+    local file pid
+
+    while read -r file; do
+        pid=$(head -n 1 "$file")
+        if [ "$(readlink "/proc/$pid/cwd")" = "$(dirname "$file")" ]; then
+            kill -QUIT "$pid" || true
+        fi
+    done < <(find "$1" -name postmaster.pid 2> /dev/null)
+}
+
 # ---- as root: the same again as somebody else ---------------------------------
 
 if [ "$(id -u)" -eq 0 ]; then
@@ -29,6 +41,7 @@ if [ "$(id -u)" -eq 0 ]; then
     clean_up() {
         local status=$?
 
+        end_servers "$copy"
         if [ -n "${KEEP:-}" ]; then
             echo "The tests' files are in $copy."
         else
@@ -74,6 +87,14 @@ results=$out/results
 
 # For PostgreSQL::Test::Cluster: where to write, and what it tests.
 export TESTDIR=$out/tap TESTDATADIR=$out/tap/data TESTLOGDIR=$out/tap/log
+trap 'end_servers "$out"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# How long a test waits for what should happen at once, before it gives up.
+export PG_TEST_TIMEOUT_DEFAULT=${PG_TEST_TIMEOUT_DEFAULT:-60}
+
+mkdir -p "$TESTDIR" "$TESTDATADIR" "$TESTLOGDIR"
 export PG_REGRESS=$pgxs/src/test/regress/pg_regress
 export PG_ISOLATION_REGRESS=$pgxs/src/test/isolation/pg_isolation_regress
 export PERL5LIB=$pgxs/src/test/perl:$PWD/test/lib

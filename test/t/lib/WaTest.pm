@@ -19,6 +19,7 @@ our @EXPORT_OK = qw(
   wait_for_launcher
   launcher_pid
   fails_like
+  logged_nothing_bad
 );
 
 our $LAUNCHER = 'whatsapp_shared launcher';
@@ -107,6 +108,17 @@ sub wait_for_launcher
 		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = '$LAUNCHER' AND pid <> $not_pid"
 	) or die "waited in vain for the launcher";
 	return launcher_pid($node);
+}
+
+# The server log has no error, except for processes that were told to end.
+sub logged_nothing_bad
+{
+	my ($node, $name) = @_;
+	my @bad = grep { /(?:ERROR|FATAL|PANIC):  (?!terminating (?:background worker|connection))/ }
+	  split /\n/, slurp_file($node->logfile);
+
+	is_deeply(\@bad, [], $name);
+	return;
 }
 
 # The statement fails with this SQLSTATE and a message like this.
