@@ -75,18 +75,24 @@ sim_buf_json(SimBuf *buf, const char *s)
 		return;
 	}
 	sim_buf_add(buf, "\"", 1);
-	for (; *s != '\0'; s++)
+	while (*s != '\0')
 	{
 		unsigned char c = (unsigned char) *s;
+		size_t len = sim_utf8_sequence(s);
 
-		if (c >= 0x20 && c != '"' && c != '\\')
+		if (len > 0 && c >= 0x20 && c != '"' && c != '\\')
+		{
+			s += len;
 			continue;
+		}
 		sim_buf_add(buf, plain, (size_t) (s - plain));
-		if (c == '"' || c == '\\')
+		if (len == 0)
+			sim_buf_puts(buf, "\\ufffd");
+		else if (c == '"' || c == '\\')
 			sim_buf_printf(buf, "\\%c", c);
 		else
 			sim_buf_printf(buf, "\\u%04x", c);
-		plain = s + 1;
+		plain = ++s;
 	}
 	sim_buf_add(buf, plain, (size_t) (s - plain));
 	sim_buf_add(buf, "\"", 1);

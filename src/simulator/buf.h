@@ -21,7 +21,10 @@ extern void sim_buf_puts(SimBuf *buf, const char *s);
 extern void sim_buf_printf(SimBuf *buf, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* s as a JSON string, quotes included; NULL gives null. */
+/*
+ * s as a JSON string, quotes included; NULL gives null.  Bytes that are not
+ * UTF-8 become U+FFFD: requests are full of what their sender likes.
+ */
 extern void sim_buf_json(SimBuf *buf, const char *s);
 
 extern void sim_buf_free(SimBuf *buf);

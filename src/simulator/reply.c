@@ -40,6 +40,12 @@ append_dump(const char *text, size_t len, void *arg)
 void
 sim_reply_json(SimReply *reply, int status, json_t *doc)
 {
+	if (doc == NULL)
+	{
+		sim_reply_error(
+			reply, &(SimGraphFault){.code = 100, .title = "(#100) The request is not in UTF-8."});
+		return;
+	}
 	reply->status = status;
 	reply->content_type = "application/json; charset=UTF-8";
 	reply->body.len = 0;

@@ -44,7 +44,10 @@ typedef struct SimReply
 /* Copies value; a header beyond SIM_REPLY_HEADERS ends the program. */
 extern void sim_reply_header(SimReply *reply, const char *name, const char *value);
 
-/* Makes the reply this JSON document; takes over the reference. */
+/*
+ * Makes the reply this JSON document; takes over the reference.  NULL, which
+ * jansson gives for text that is not UTF-8, makes it an error.
+ */
 extern void sim_reply_json(SimReply *reply, int status, json_t *doc);
 
 /* Empties the body and the headers, for a new answer in place of the old one. */

@@ -164,6 +164,27 @@ sim_utf8_length(const char *s)
 	return n;
 }
 
+size_t
+sim_utf8_sequence(const char *s)
+{
+	const unsigned char *p = (const unsigned char *) s;
+	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+
+	if (p[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+	{
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+
+	/* Overlong forms, surrogates, and beyond U+10FFFF. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return len;
+}
+
 void
 sim_base64(char *out, const void *data, size_t len)
 {

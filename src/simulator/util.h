@@ -40,8 +40,11 @@ extern uint64_t sim_seed_from_system(void);
 
 extern uint64_t sim_hash(const void *data, size_t len);
 
-/* Characters, not bytes; malformed sequences count one per byte. */
+/* Characters, not bytes. */
 extern size_t sim_utf8_length(const char *s);
+
+/* Bytes of the character at the start of s (RFC 3629); 0 if it is malformed. */
+extern size_t sim_utf8_sequence(const char *s);
 
 /* Writes 4 * ceil(len / 3) characters and a NUL. */
 extern void sim_base64(char *out, const void *data, size_t len);

@@ -19,7 +19,7 @@
 static void
 to_buf(SimBuf *out, json_t *doc)
 {
-	char *text = json_dumps(doc, JSON_COMPACT);
+	char *text = json_dumps(doc, JSON_COMPACT | JSON_ENCODE_ANY);
 
 	if (text == NULL)
 		sim_die("could not write JSON");
@@ -267,8 +267,9 @@ sim_control_event(SimRequest *request)
 		return;
 	if (!sim_webhook_enabled())
 		sim_reply_control_error(&request->reply, 400, "webhooks are off");
-	else if (field == NULL || value == NULL)
-		sim_reply_control_error(&request->reply, 400, "\"field\" and \"value\" are needed");
+	else if (field == NULL || !json_is_object(value))
+		sim_reply_control_error(&request->reply, 400,
+								"\"field\" and an object \"value\" are needed");
 	else
 	{
 		to_buf(&text, json_incref(value));
