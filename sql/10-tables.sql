@@ -65,6 +65,8 @@ CREATE TABLE @extschema@.whatsapp_phone_numbers (
     messaging_limit      text,
     messages_per_second  real
         CONSTRAINT whatsapp_phone_numbers_rate_check CHECK (messages_per_second > 0),
+    rate_factor          real NOT NULL DEFAULT 1
+        CONSTRAINT whatsapp_phone_numbers_rate_factor_check CHECK (rate_factor > 0 AND rate_factor <= 1),
     source               text NOT NULL DEFAULT 'manual'
         CONSTRAINT whatsapp_phone_numbers_source_check CHECK (source IN ('manual', 'sync')),
     synced_at            timestamptz,
@@ -75,6 +77,8 @@ COMMENT ON TABLE @extschema@.whatsapp_phone_numbers IS
 'The phone numbers of the WhatsApp Business account, as entered by hand or read from Meta.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messages_per_second IS
 'The operator''s own rate for this number; NULL follows throughput_level, else the setting whatsapp_shared.messages_per_second.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_factor IS
+'What the rate is multiplied with, below 1 while the number''s quality is bad; see whatsapp_damage_policies.';
 
 CREATE TABLE @extschema@.whatsapp_phone_assignments (
     assignment_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -267,7 +267,7 @@ load_numbers(WaSender *sender)
 {
 	static WaStatement statement = {
 		.text = "SELECT phone_number_id, COALESCE(messages_per_second, 0)::text, throughput_level,"
-				" messaging_limit"
+				" messaging_limit, rate_factor::text"
 				" FROM @extschema@.whatsapp_phone_numbers",
 		.expected = SPI_OK_SELECT};
 	HASH_SEQ_STATUS scan;
@@ -290,7 +290,8 @@ load_numbers(WaSender *sender)
 		number->registered = true;
 		/* The limit is the portfolio's: every number that knows it says the same. */
 		sender->reach_limit = Max(sender->reach_limit, wa_budget_tier(wa_store_text(i, 4)));
-		rate = number_rate(atof(wa_store_text(i, 2)), wa_store_text(i, 3));
+		rate = number_rate(atof(wa_store_text(i, 2)), wa_store_text(i, 3)) *
+			   atof(wa_store_text(i, 5));
 		wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
 							  now);
 	}
