@@ -6,7 +6,9 @@ MODULE_big = whatsapp_shared
 OBJS = \
 	src/args.o \
 	src/budget.o \
+	src/bulk.o \
 	src/claim.o \
+	src/content.o \
 	src/dbguard.o \
 	src/dispatch.o \
 	src/enqueue.o \
@@ -20,19 +22,25 @@ OBJS = \
 	src/http_headers.o \
 	src/http_transfer.o \
 	src/init.o \
+	src/interactive.o \
 	src/job.o \
+	src/jsonbutil.o \
 	src/jsonscan.o \
 	src/launcher.o \
+	src/lifecycle.o \
 	src/limiter.o \
+	src/limits.o \
 	src/lookup.o \
 	src/mask.o \
 	src/message.o \
 	src/options.o \
+	src/owner.o \
 	src/plan.o \
 	src/poller.o \
 	src/quiet.o \
 	src/recipient.o \
 	src/recovery.o \
+	src/reply_handlers.o \
 	src/schema.o \
 	src/secret.o \
 	src/senderstate.o \
@@ -43,15 +51,25 @@ OBJS = \
 	src/store.o \
 	src/sync.o \
 	src/targets.o \
+	src/template_build.o \
+	src/template_check.o \
+	src/template_registry.o \
+	src/template_spec.o \
+	src/template_values.o \
 	src/upkeep.o \
 	src/usage.o \
 	src/wake.o \
 	src/webhook.o \
 	src/webhook_apply.o \
 	src/webhook_consequence.o \
+	src/webhook_event.o \
+	src/webhook_inbound.o \
 	src/webhook_park.o \
+	src/webhook_reply.o \
 	src/webhook_status.o \
+	src/webhook_traffic.o \
 	src/webhook_update.o \
+	src/window.o \
 	src/worker.o \
 	src/workerfuncs.o
 

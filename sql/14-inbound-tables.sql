@@ -82,10 +82,13 @@ CREATE TABLE @extschema@.whatsapp_reply_handlers (
         CONSTRAINT whatsapp_reply_handlers_prefix_check CHECK (prefix <> ''),
     handler       text NOT NULL,
     registered_by name NOT NULL,
+    search_path   text NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
 'Functions called when a customer presses a button or chooses from a list, by the beginning of the reply''s payload. Made by wa_on_reply().';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.search_path IS
+'That of the session which registered the handler; it is called with the same.';
 
 /*
  * Items of webhooks that could not be used: malformed, of a kind unknown to
@@ -115,6 +118,29 @@ COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
 'Parts of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes known. Kept for whatsapp_shared.retention.';
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.body IS
 'A whole request whose signature was right but which is no JSON that can be stored.';
+
+/*
+ * What Meta has said about the account, in full: the record behind alerts and
+ * pauses, and what makes a repeated delivery recognisable.
+ */
+CREATE TABLE @extschema@.whatsapp_account_events (
+    event_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    fingerprint bytea NOT NULL
+        CONSTRAINT whatsapp_account_events_fingerprint_key UNIQUE,
+    field       text NOT NULL,
+    key         text NOT NULL DEFAULT '',
+    value       jsonb NOT NULL,
+    happened_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX whatsapp_account_events_key_idx
+    ON @extschema@.whatsapp_account_events (field, key, happened_at);
+CREATE INDEX whatsapp_account_events_received_idx
+    ON @extschema@.whatsapp_account_events (received_at);
+COMMENT ON TABLE @extschema@.whatsapp_account_events IS
+'Webhooks about the account itself: templates, numbers, restrictions, limits. Kept for whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.key IS
+'What it is about, where that can be told: template name/language, or a phone number.';
 
 /* When webhooks last came: what tells silence from an outage. */
 CREATE TABLE @extschema@.whatsapp_webhook_traffic (

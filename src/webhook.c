@@ -158,49 +158,79 @@ wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name, Times
 	return *at <= webhook->now + SECONDS_AHEAD * USECS_PER_SEC;
 }
 
+/*
+ * The items of value[name], each given to the function.  Returns how many, or
+ * -1 if there is something of that name which is no array.
+ */
+static int
+read_items(WaWebhook *webhook, uint32 value, const char *name, const char *phone_number_id,
+		   void (*read)(WaWebhook *webhook, uint32 item, const char *phone_number_id))
+{
+	const WaJson *json = webhook->json;
+	uint32 items = wa_json_member(json, value, name);
+	int count = 0;
+
+	if (items == WA_JSON_NONE)
+		return 0;
+	if (!wa_json_is(json, items, WA_JSON_ARRAY))
+		return -1;
+	for (uint32 item = wa_json_first(json, items); item != WA_JSON_NONE;
+		 item = wa_json_after(json, items, item))
+	{
+		CHECK_FOR_INTERRUPTS();
+		read(webhook, item, phone_number_id);
+		count++;
+	}
+	return count;
+}
+
 /* The field "messages": statuses of ours, and messages from customers. */
 static void
 read_messages(WaWebhook *webhook, uint32 change, uint32 value)
 {
 	const WaJson *json = webhook->json;
-	uint32 statuses = wa_json_member(json, value, "statuses");
 	const char *phone_number_id = wa_webhook_string(
 		webhook, wa_json_member(json, value, "metadata"), "phone_number_id", MAX_PHONE_NUMBER_ID);
+	const char *problem = NULL;
+	int statuses;
+	int messages;
 
-	if (statuses == WA_JSON_NONE)
-	{
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id,
-							 "nothing_known");
-		return;
-	}
-	if (!wa_json_is(json, statuses, WA_JSON_ARRAY))
-	{
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id,
-							 "statuses_not_an_array");
-		return;
-	}
-	for (uint32 item = wa_json_first(json, statuses); item != WA_JSON_NONE;
-		 item = wa_json_after(json, statuses, item))
-	{
-		CHECK_FOR_INTERRUPTS();
-		wa_webhook_read_status(webhook, item, phone_number_id);
-	}
+	statuses = read_items(webhook, value, "statuses", phone_number_id, wa_webhook_read_status);
+	messages = read_items(webhook, value, "messages", phone_number_id, wa_webhook_read_message);
+	if (messages > 0)
+		wa_webhook_read_contacts(webhook, value);
+	if (statuses < 0)
+		problem = "statuses_not_an_array";
+	else if (messages < 0)
+		problem = "messages_not_an_array";
+	else if (statuses == 0 && messages == 0 &&
+			 wa_json_member(json, value, "errors") == WA_JSON_NONE)
+		problem = "nothing_known";
+	if (problem != NULL)
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id, problem);
+	if (phone_number_id != NULL)
+		wa_webhook_note_traffic(webhook, phone_number_id, Max(statuses, 0), Max(messages, 0));
 }
 
 static void
-read_change(WaWebhook *webhook, uint32 change)
+read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 {
 	const WaJson *json = webhook->json;
 	uint32 field = wa_json_member(json, change, "field");
 	uint32 value = wa_json_member(json, change, "value");
+	bool is_messages = wa_json_equals(json, field, "messages");
 
 	if (!wa_json_is(json, field, WA_JSON_STRING) || !wa_json_is(json, value, WA_JSON_OBJECT))
+	{
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL,
 							 "field_or_value_missing");
-	else if (wa_json_equals(json, field, "messages"))
+		return;
+	}
+	if (is_messages)
 		read_messages(webhook, change, value);
-	else
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "unknown_field");
+	/* Errors of the account come in the field "messages", too. */
+	if (!is_messages || wa_json_member(json, value, "errors") != WA_JSON_NONE)
+		wa_webhook_read_event(webhook, entry, change);
 }
 
 static void
@@ -216,7 +246,7 @@ read_entry(WaWebhook *webhook, uint32 entry)
 	}
 	for (uint32 change = wa_json_first(json, changes); change != WA_JSON_NONE;
 		 change = wa_json_after(json, changes, change))
-		read_change(webhook, change);
+		read_change(webhook, entry, change);
 }
 
 static void
@@ -269,20 +299,29 @@ wa_webhook_begin(WaWebhook *webhook, Oid schema)
 }
 
 /*
- * Writes what has been read.
+ * Writes what has been read.  Account events go first: they may lock rows of
+ * the queue, which comes before messages.
  */
 void
 wa_webhook_write(WaWebhook *webhook)
 {
+	wa_webhook_apply_events(webhook);
 	wa_webhook_apply_statuses(webhook);
 	wa_webhook_draw_consequences(webhook);
+	wa_webhook_store_inbound(webhook);
 	wa_webhook_write_parked(webhook);
 }
 
+/*
+ * Calls the handlers, when everything else is in place.
+ */
 void
 wa_webhook_end(WaWebhook *webhook)
 {
 	AtEOXact_GUC(true, webhook->guc_level);
+	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies);
+	/* Last, because other webhooks of the number wait for these rows. */
+	wa_webhook_write_traffic(webhook);
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
 }

@@ -45,6 +45,9 @@ typedef struct WaParked
 typedef struct WaStatus WaStatus;
 typedef struct WaStatusList WaStatusList;
 typedef struct WaConsequences WaConsequences;
+typedef struct WaInboundList WaInboundList;
+typedef struct WaEventList WaEventList;
+typedef struct WaTraffic WaTraffic;
 
 /*
  * State of one call.  Everything is allocated in the caller's memory context,
@@ -64,6 +67,11 @@ typedef struct WaWebhook
 
 	WaStatusList *statuses;
 	WaConsequences *consequences;
+	WaInboundList *inbound;
+	WaEventList *events;
+	WaTraffic *traffic;
+	int64 *replies; /* inbound_id of new ones */
+	int nreplies;
 } WaWebhook;
 
 /*
@@ -91,6 +99,31 @@ extern void wa_webhook_apply_statuses(WaWebhook *webhook);
 extern void wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status);
 extern void wa_webhook_note_duplicate(WaWebhook *webhook, const WaStatus *status);
 extern void wa_webhook_draw_consequences(WaWebhook *webhook);
+
+/* webhook_inbound.c: messages from customers, and who they are */
+extern void wa_webhook_read_contacts(WaWebhook *webhook, uint32 value);
+extern void wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_number_id);
+extern void wa_webhook_store_inbound(WaWebhook *webhook);
+
+/* webhook_event.c: all other fields */
+extern void wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change);
+extern void wa_webhook_apply_events(WaWebhook *webhook);
+
+/* webhook_traffic.c: that something came, and how much of it */
+extern void wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number_id, int statuses,
+									int messages);
+extern void wa_webhook_write_traffic(WaWebhook *webhook);
+
+/*
+ * For the senders' rate limits: called once for each number and webhook with
+ * the number of new messages from customers, which count against the number's
+ * throughput like ours do.  NULL: nobody wants to know.
+ */
+typedef void (*WaInboundTrafficHook)(const char *phone_number_id, int messages);
+extern WaInboundTrafficHook wa_inbound_traffic_hook;
+
+/* webhook_reply.c: functions of the application that wait for replies */
+extern bool wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n);
 
 /* Strings of the document as palloc'd C strings; NULL if absent, empty or longer than max. */
 extern char *wa_webhook_string(const WaWebhook *webhook, uint32 object, const char *name,

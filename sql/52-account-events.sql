@@ -1,0 +1,557 @@
+/*
+ * What Meta says about the account: into the registries, into alerts, and into
+ * damage control.
+ *
+ * Events come late, twice and out of order.  Each is recorded once
+ * (whatsapp_account_events); one that is older than what is known of the same
+ * thing changes nothing.
+ */
+
+/* ---- damage control: the policy ------------------------------------------------ */
+
+CREATE TABLE @extschema@.whatsapp_damage_policies (
+    event  text PRIMARY KEY
+        CONSTRAINT whatsapp_damage_policies_event_check
+        CHECK (event IN ('quality_yellow', 'quality_red', 'number_flagged')),
+    action text NOT NULL
+        CONSTRAINT whatsapp_damage_policies_action_check CHECK (action IN ('alert', 'slow', 'pause')),
+    factor real NOT NULL DEFAULT 0.5
+        CONSTRAINT whatsapp_damage_policies_factor_check CHECK (factor > 0 AND factor <= 1)
+);
+INSERT INTO @extschema@.whatsapp_damage_policies (event, action) VALUES
+    ('quality_yellow', 'slow'), ('quality_red', 'pause'), ('number_flagged', 'pause');
+COMMENT ON TABLE @extschema@.whatsapp_damage_policies IS
+'What happens by itself when a number''s quality falls: alert (nothing more), slow (its rate times factor), pause (until the quality is better or wa_resume). All of them raise an alert.';
+
+/*
+ * The quality of a number has changed, whoever found out: a webhook or the
+ * synchronisation.  The rate goes with the row that is being written.
+ */
+CREATE FUNCTION @extschema@.wa_internal_number_rate_by_quality() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.rate_factor := COALESCE((
+        SELECT p.factor FROM @extschema@.whatsapp_damage_policies AS p
+        WHERE p.event = 'quality_' || pg_catalog.lower(NEW.quality_rating) AND p.action = 'slow'), 1);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER whatsapp_phone_numbers_rate_by_quality
+    BEFORE UPDATE OF quality_rating ON @extschema@.whatsapp_phone_numbers
+    FOR EACH ROW WHEN (NEW.quality_rating IS DISTINCT FROM OLD.quality_rating)
+    EXECUTE FUNCTION @extschema@.wa_internal_number_rate_by_quality();
+
+CREATE FUNCTION @extschema@.wa_internal_number_pause_by_quality() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM @extschema@.whatsapp_damage_policies AS p
+               WHERE p.event = 'quality_' || pg_catalog.lower(NEW.quality_rating) AND p.action = 'pause') THEN
+        PERFORM @extschema@.wa_internal_pause('number', NEW.phone_number_id,
+            'quality_' || pg_catalog.lower(NEW.quality_rating),
+            pg_catalog.format('Meta rates its quality %s: recipients block or report its messages', NEW.quality_rating),
+            NULL, NULL);
+    ELSE
+        PERFORM @extschema@.wa_internal_lift_pause_for('number', NEW.phone_number_id, '^quality_');
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER whatsapp_phone_numbers_pause_by_quality
+    AFTER UPDATE OF quality_rating ON @extschema@.whatsapp_phone_numbers
+    FOR EACH ROW WHEN (NEW.quality_rating IS DISTINCT FROM OLD.quality_rating)
+    EXECUTE FUNCTION @extschema@.wa_internal_number_pause_by_quality();
+
+/* Lifts an automatic pause if its reason is one of these; others have another cause. */
+CREATE FUNCTION @extschema@.wa_internal_lift_pause_for(scope text, key text, reasons text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS p
+               WHERE p.scope = wa_internal_lift_pause_for.scope
+                   AND p.key = COALESCE(wa_internal_lift_pause_for.key, '')
+                   AND p.automatic AND p.reason ~ reasons) THEN
+        RETURN @extschema@.wa_internal_lift_pause(scope, key, true);
+    END IF;
+    RETURN false;
+END
+$$;
+
+/* ---- templates -------------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_event_template_status(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    template_name CONSTANT text := value ->> 'message_template_name';
+    template_language CONSTANT text := value ->> 'message_template_language';
+    key CONSTANT text := template_name || '/' || template_language;
+    event CONSTANT text := pg_catalog.upper(value ->> 'event');
+    title CONSTANT text := value #>> '{other_info,title}';
+    why CONSTANT text := COALESCE(value #>> '{other_info,description}', value #>> '{rejection_info,reason}',
+        NULLIF(value ->> 'reason', 'NONE'));
+    usable CONSTANT boolean := event IN ('APPROVED', 'REINSTATED', 'UNARCHIVED') OR title = 'UNPAUSE';
+BEGIN
+    /* FLAGGED is a warning: the template can still be sent. */
+    UPDATE @extschema@.whatsapp_templates AS t
+        SET status = CASE WHEN usable THEN 'APPROVED' WHEN event = 'FLAGGED' THEN t.status ELSE event END,
+            rejected_reason = CASE event WHEN 'REJECTED' THEN COALESCE(value ->> 'reason', why) END,
+            updated_at = pg_catalog.clock_timestamp()
+        WHERE t.name = template_name AND t.language = template_language;
+    IF NOT FOUND THEN
+        UPDATE @extschema@.whatsapp_sync SET requested_at = pg_catalog.clock_timestamp() WHERE kind = 'templates';
+    END IF;
+
+    IF usable THEN
+        PERFORM @extschema@.wa_internal_lift_pause('template', key, true);
+        PERFORM @extschema@.wa_internal_resolve_alert('template_status', 'template', key);
+        RETURN;
+    END IF;
+    IF event IN ('PAUSED', 'DISABLED', 'LOCKED', 'REJECTED', 'ARCHIVED', 'PENDING_DELETION', 'DELETED') THEN
+        /* The first two pauses for quality end by themselves. */
+        PERFORM @extschema@.wa_internal_pause('template', key, 'template_' || pg_catalog.lower(event),
+            pg_catalog.format('Meta has set it to %s%s', event, ' (' || COALESCE(why, title) || ')'), NULL,
+            CASE WHEN event = 'PAUSED' THEN at + CASE title
+                WHEN 'FIRST_PAUSE' THEN interval '3 hours' WHEN 'SECOND_PAUSE' THEN interval '6 hours' END END);
+    END IF;
+    IF event NOT IN ('PENDING', 'IN_APPEAL') THEN
+        PERFORM @extschema@.wa_internal_alert(
+            CASE WHEN event IN ('DISABLED', 'REJECTED', 'LIMIT_EXCEEDED', 'LOCKED') THEN 'error' ELSE 'warning' END,
+            'template_status', 'template', key,
+            pg_catalog.format('Meta has set the template %s to %s%s', key, event, ': ' || why), value);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_template_quality(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key CONSTANT text := pg_catalog.concat_ws('/', value ->> 'message_template_name', value ->> 'message_template_language');
+    quality CONSTANT text := pg_catalog.upper(value ->> 'new_quality_score');
+BEGIN
+    UPDATE @extschema@.whatsapp_templates AS t
+        SET quality = wa_internal_event_template_quality.quality, updated_at = pg_catalog.clock_timestamp()
+        WHERE t.name = value ->> 'message_template_name' AND t.language = value ->> 'message_template_language';
+    IF quality IN ('YELLOW', 'RED') THEN
+        PERFORM @extschema@.wa_internal_alert(CASE quality WHEN 'RED' THEN 'error' ELSE 'warning' END,
+            'template_quality', 'template', key,
+            pg_catalog.format('The quality of the template %s is %s: if it falls further, Meta pauses it.', key, quality), value);
+    ELSE
+        PERFORM @extschema@.wa_internal_resolve_alert('template_quality', 'template', key);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_template_category(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key CONSTANT text := pg_catalog.concat_ws('/', value ->> 'message_template_name', value ->> 'message_template_language');
+BEGIN
+    UPDATE @extschema@.whatsapp_templates AS t
+        SET category = pg_catalog.upper(value ->> 'new_category'), updated_at = pg_catalog.clock_timestamp()
+        WHERE t.name = value ->> 'message_template_name' AND t.language = value ->> 'message_template_language'
+            AND value ->> 'new_category' IS NOT NULL;
+    PERFORM @extschema@.wa_internal_alert('warning', 'template_category', 'template', key,
+        CASE WHEN value ->> 'new_category' IS NULL
+             THEN pg_catalog.format('Meta is going to change the category of the template %s to %s', key, value ->> 'correct_category')
+             ELSE pg_catalog.format('Meta has changed the category of the template %s from %s to %s', key,
+                 COALESCE(value ->> 'previous_category', 'another'), value ->> 'new_category') END
+            || '; price and limits go with it.', value);
+END
+$$;
+
+/* ---- numbers ------------------------------------------------------------------------ */
+
+/* Webhooks of the account name a number as people write it. */
+CREATE FUNCTION @extschema@.wa_internal_number_by_display(display text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT n.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS n
+    WHERE regexp_replace(n.display_phone_number, '[^0-9]', '', 'g') = regexp_replace(display, '[^0-9]', '', 'g')
+    ORDER BY n.missing_since IS NOT NULL, n.phone_number_id LIMIT 1
+$$;
+
+/* TIER_2K, 2000 or -1, as they come; NULL for what is none of them. */
+CREATE FUNCTION @extschema@.wa_internal_limit_name(value text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN value ~ '^TIER_[A-Z0-9_]{1,20}$' THEN value
+        WHEN value = '-1' THEN 'TIER_UNLIMITED'
+        WHEN value ~ '^[1-9][0-9]{0,2}$' THEN 'TIER_' || value
+        WHEN value ~ '^[1-9][0-9]{0,5}000$' THEN 'TIER_' || left(value, -3) || 'K'
+        WHEN value ~ '^[1-9][0-9]{0,8}$' THEN 'TIER_' || value
+        END
+$$;
+
+/* The limit belongs to the whole portfolio and stands at each of its numbers. */
+CREATE FUNCTION @extschema@.wa_internal_set_limit(limit_name text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    former text;
+BEGIN
+    IF limit_name IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT n.messaging_limit INTO former FROM @extschema@.whatsapp_phone_numbers AS n
+        WHERE n.messaging_limit IS NOT NULL AND n.missing_since IS NULL
+        ORDER BY n.synced_at DESC NULLS LAST LIMIT 1;
+    UPDATE @extschema@.whatsapp_phone_numbers AS n
+        SET messaging_limit = limit_name
+        WHERE n.missing_since IS NULL AND n.messaging_limit IS DISTINCT FROM limit_name;
+    PERFORM @extschema@.wa_internal_limit_alert('', former, limit_name);
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_number_quality(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    number CONSTANT text := @extschema@.wa_internal_number_by_display(value ->> 'display_phone_number');
+    event CONSTANT text := pg_catalog.upper(value ->> 'event');
+    action text;
+BEGIN
+    /* The event does not tell everything: the numbers are read anew as well. */
+    UPDATE @extschema@.whatsapp_sync SET requested_at = pg_catalog.clock_timestamp() WHERE kind = 'phone_numbers';
+    PERFORM @extschema@.wa_internal_set_limit(@extschema@.wa_internal_limit_name(
+        COALESCE(value ->> 'max_daily_conversations_per_business', value ->> 'current_limit')));
+    IF number IS NULL THEN
+        RETURN;
+    END IF;
+
+    IF event = 'THROUGHPUT_UPGRADE' THEN
+        UPDATE @extschema@.whatsapp_phone_numbers AS n SET throughput_level = 'HIGH'
+            WHERE n.phone_number_id = number;
+    ELSIF event = 'FLAGGED' THEN
+        SELECT p.action INTO action FROM @extschema@.whatsapp_damage_policies AS p WHERE p.event = 'number_flagged';
+        PERFORM @extschema@.wa_internal_alert('error', 'number_flagged', 'number', number,
+            pg_catalog.format('Meta has flagged the phone number %s for its quality.', number), value);
+        IF action = 'pause' THEN
+            PERFORM @extschema@.wa_internal_pause('number', number, 'number_flagged',
+                'Meta has flagged it for its quality', NULL, NULL);
+        ELSIF action = 'slow' THEN
+            UPDATE @extschema@.whatsapp_phone_numbers AS n
+                SET rate_factor = LEAST(n.rate_factor, p.factor)
+                FROM @extschema@.whatsapp_damage_policies AS p
+                WHERE n.phone_number_id = number AND p.event = 'number_flagged';
+        END IF;
+    ELSIF event = 'UNFLAGGED' THEN
+        PERFORM @extschema@.wa_internal_lift_pause_for('number', number, '^number_flagged$');
+        PERFORM @extschema@.wa_internal_resolve_alert('number_flagged', 'number', number);
+        UPDATE @extschema@.whatsapp_phone_numbers AS n
+            SET rate_factor = COALESCE((
+                SELECT p.factor FROM @extschema@.whatsapp_damage_policies AS p
+                WHERE p.event = 'quality_' || pg_catalog.lower(n.quality_rating) AND p.action = 'slow'), 1)
+            WHERE n.phone_number_id = number;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_number_name(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    number CONSTANT text := @extschema@.wa_internal_number_by_display(value ->> 'display_phone_number');
+    decision CONSTANT text := pg_catalog.upper(value ->> 'decision');
+BEGIN
+    UPDATE @extschema@.whatsapp_phone_numbers AS n
+        SET name_status = decision,
+            verified_name = CASE decision WHEN 'APPROVED' THEN COALESCE(value ->> 'requested_verified_name', n.verified_name)
+                                          ELSE n.verified_name END
+        WHERE n.phone_number_id = number;
+    IF decision = 'APPROVED' THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('number_name', 'number', number);
+        PERFORM @extschema@.wa_internal_alert('info', 'number_name_approved', 'number', number,
+            pg_catalog.format('Meta has approved the name "%s": it shows after the number is registered again.',
+                value ->> 'requested_verified_name'), value);
+    ELSIF decision = 'REJECTED' THEN
+        PERFORM @extschema@.wa_internal_alert('warning', 'number_name', 'number', number,
+            pg_catalog.format('Meta has refused the name "%s"%s', value ->> 'requested_verified_name',
+                ': ' || (value ->> 'rejection_reason')), value);
+    END IF;
+END
+$$;
+
+/* ---- the account -------------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_restrict_account(info jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind CONSTANT text := info ->> 'restriction_type';
+    until CONSTANT timestamptz := CASE WHEN info ->> 'expiration' ~ '^[0-9]{9,11}$'
+        THEN pg_catalog.to_timestamp((info ->> 'expiration')::bigint) END;
+BEGIN
+    PERFORM @extschema@.wa_internal_alert('error', 'account_restriction', 'account', COALESCE(kind, ''),
+        pg_catalog.format('Meta restricts the account: %s%s', kind, ' until ' || until), info);
+    IF kind IN ('RESTRICTED_BIZ_INITIATED_MESSAGING', 'RESTRICTED_CUSTOMER_INITIATED_MESSAGING')
+       AND COALESCE(until, 'infinity') > pg_catalog.clock_timestamp() THEN
+        PERFORM @extschema@.wa_internal_pause('account', NULL, 'account_restriction',
+            pg_catalog.format('Meta restricts the account: %s', kind), NULL, until);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_account_update(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event CONSTANT text := pg_catalog.upper(value ->> 'event');
+    ban CONSTANT text := pg_catalog.upper(value #>> '{ban_info,waba_ban_state}');
+    gone CONSTANT boolean := event IN ('ACCOUNT_DELETED', 'PARTNER_REMOVED', 'PARTNER_APP_UNINSTALLED', 'ACCOUNT_OFFBOARDED')
+        OR event = 'DISABLED_UPDATE' AND ban = 'DISABLE';
+    back CONSTANT boolean := event = 'ACCOUNT_RECONNECTED' OR event = 'DISABLED_UPDATE' AND ban = 'REINSTATE';
+BEGIN
+    IF event = 'ACCOUNT_RESTRICTION' THEN
+        PERFORM @extschema@.wa_internal_restrict_account(r.info)
+            FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(value -> 'restriction_info')
+                WHEN 'array' THEN value -> 'restriction_info' ELSE '[]' END) AS r (info);
+    ELSIF gone THEN
+        PERFORM @extschema@.wa_internal_pause('account', NULL, 'account_disabled',
+            pg_catalog.format('Meta says %s', pg_catalog.concat_ws(', ', event, ban)), NULL, NULL);
+        PERFORM @extschema@.wa_internal_alert('error', 'account_disabled', 'account', '',
+            pg_catalog.format('The account can no longer be used: Meta says %s.', pg_catalog.concat_ws(', ', event, ban)), value);
+    ELSIF back THEN
+        PERFORM @extschema@.wa_internal_lift_pause_for('account', NULL, '^account_');
+        PERFORM @extschema@.wa_internal_resolve_alert('account_disabled', 'account', '');
+    ELSIF event = 'DISABLED_UPDATE' THEN
+        PERFORM @extschema@.wa_internal_alert('error', 'account_disabled', 'account', '',
+            pg_catalog.format('Meta is going to disable the account (%s%s).', ban, ', ' || (value #>> '{ban_info,waba_ban_date}')), value);
+    ELSIF event = 'ACCOUNT_VIOLATION' THEN
+        PERFORM @extschema@.wa_internal_alert('error', 'account_violation', 'account', '',
+            pg_catalog.format('Meta reports a violation of its policy: %s', value #>> '{violation_info,violation_type}'), value);
+    ELSE
+        PERFORM @extschema@.wa_internal_alert('info', 'account_update', 'account', COALESCE(event, ''),
+            pg_catalog.format('Meta reports a change of the account: %s', event), value);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_account_alert(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    info CONSTANT jsonb := COALESCE(value -> 'alert_info', value);
+    key CONSTANT text := pg_catalog.concat_ws(' ', value ->> 'entity_type', value ->> 'entity_id', info ->> 'alert_type');
+BEGIN
+    IF pg_catalog.upper(info ->> 'alert_status') IN ('RESOLVED', 'DISMISSED') THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('account_alert', 'account', key);
+    ELSE
+        PERFORM @extschema@.wa_internal_alert(
+            CASE pg_catalog.upper(info ->> 'alert_severity') WHEN 'CRITICAL' THEN 'error' WHEN 'WARNING' THEN 'warning' ELSE 'info' END,
+            'account_alert', 'account', key,
+            COALESCE(info ->> 'alert_description', info ->> 'alert_type', 'Meta raises an alert.'), value);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_account_review(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pg_catalog.upper(value ->> 'decision') = 'APPROVED' THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('account_review', 'account', '');
+    ELSE
+        PERFORM @extschema@.wa_internal_alert(
+            CASE pg_catalog.upper(value ->> 'decision') WHEN 'REJECTED' THEN 'error' ELSE 'warning' END,
+            'account_review', 'account', '',
+            pg_catalog.format('Meta''s review of the account ended with %s.', value ->> 'decision'), value);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_security(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_alert('warning', 'security', 'number',
+        COALESCE(@extschema@.wa_internal_number_by_display(value ->> 'display_phone_number'), ''),
+        pg_catalog.format('Security of a phone number: %s. If it was none of us, change the PIN in WhatsApp Manager.',
+            value ->> 'event'), value);
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_event_username(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_alert(
+        CASE value ->> 'status' WHEN 'approved' THEN 'info' ELSE 'warning' END, 'business_username', 'number',
+        COALESCE(@extschema@.wa_internal_number_by_display(value ->> 'display_phone_number'), ''),
+        pg_catalog.format('The user name "%s" is %s.', value ->> 'username', value ->> 'status'), value);
+END
+$$;
+
+/* Errors of a whole change: not a message's, but often the account's. */
+CREATE FUNCTION @extschema@.wa_internal_event_errors(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_alert('warning', 'webhook_error', 'number',
+            COALESCE(value #>> '{metadata,phone_number_id}', ''),
+            pg_catalog.format('Meta reports error %s: %s', e.error ->> 'code',
+                COALESCE(e.error #>> '{error_data,details}', e.error ->> 'title')), e.error)
+        FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(value -> 'errors')
+            WHEN 'array' THEN value -> 'errors' ELSE '[]' END) AS e (error);
+END
+$$;
+
+/*
+ * WhatsApp's own switch for marketing.  "stop" is a customer's right, and the
+ * tenant's who had the number when it was pressed.
+ */
+CREATE FUNCTION @extschema@.wa_internal_event_preferences(value jsonb, at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    number CONSTANT text := value #>> '{metadata,phone_number_id}';
+    p record;
+BEGIN
+    PERFORM @extschema@.wa_internal_merge_contact(c.contact ->> 'wa_id', c.contact ->> 'user_id',
+            c.contact ->> 'parent_user_id', c.contact #>> '{profile,name}', c.contact #>> '{profile,username}', at)
+        FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(value -> 'contacts')
+            WHEN 'array' THEN value -> 'contacts' ELSE '[]' END) AS c (contact)
+        WHERE COALESCE(c.contact ->> 'wa_id', c.contact ->> 'user_id') IS NOT NULL;
+
+    FOR p IN
+        SELECT x.item, x.item ->> 'value' AS choice, pg_catalog.to_timestamp((x.item ->> 'timestamp')::bigint) AS chosen_at,
+            (SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
+             WHERE a.phone_number_id = number
+                 AND a.assigned_at < pg_catalog.to_timestamp((x.item ->> 'timestamp')::bigint) + interval '1 second'
+                 AND (a.unassigned_at IS NULL OR a.unassigned_at > pg_catalog.to_timestamp((x.item ->> 'timestamp')::bigint))
+             ORDER BY a.assigned_at DESC LIMIT 1) AS tenant_id
+        FROM pg_catalog.jsonb_array_elements(value -> 'user_preferences') WITH ORDINALITY AS x (item, n)
+        WHERE COALESCE(x.item ->> 'category', 'marketing_messages') = 'marketing_messages'
+        ORDER BY (x.item ->> 'timestamp')::bigint, x.n
+    LOOP
+        IF p.choice IN ('stop', 'resume', 'signup') THEN
+            PERFORM @extschema@.wa_internal_set_opt(p.tenant_id, number,
+                ARRAY['+' || (p.item ->> 'wa_id'), COALESCE(p.item ->> 'user_id', p.item ->> 'from_user_id')],
+                'marketing', CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences', p.chosen_at);
+        ELSE
+            RAISE EXCEPTION 'unknown preference "%"', p.choice USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END LOOP;
+END
+$$;
+
+/* ---- all of them ----------------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_dispatch_event(field text, value jsonb, at timestamptz) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    CASE field
+        WHEN 'message_template_status_update' THEN
+            PERFORM @extschema@.wa_internal_event_template_status(value, at);
+        WHEN 'message_template_quality_update' THEN
+            PERFORM @extschema@.wa_internal_event_template_quality(value, at);
+        WHEN 'template_category_update' THEN
+            PERFORM @extschema@.wa_internal_event_template_category(value, at);
+        WHEN 'message_template_components_update' THEN
+            UPDATE @extschema@.whatsapp_sync SET requested_at = pg_catalog.clock_timestamp() WHERE kind = 'templates';
+        WHEN 'phone_number_quality_update' THEN
+            PERFORM @extschema@.wa_internal_event_number_quality(value, at);
+        WHEN 'phone_number_name_update' THEN
+            PERFORM @extschema@.wa_internal_event_number_name(value, at);
+        WHEN 'account_update' THEN
+            PERFORM @extschema@.wa_internal_event_account_update(value, at);
+        WHEN 'account_alerts' THEN
+            PERFORM @extschema@.wa_internal_event_account_alert(value, at);
+        WHEN 'account_review_update' THEN
+            PERFORM @extschema@.wa_internal_event_account_review(value, at);
+        WHEN 'business_capability_update' THEN
+            PERFORM @extschema@.wa_internal_set_limit(
+                @extschema@.wa_internal_limit_name(value ->> 'max_daily_conversations_per_business'));
+        WHEN 'security' THEN
+            PERFORM @extschema@.wa_internal_event_security(value, at);
+        WHEN 'user_preferences' THEN
+            PERFORM @extschema@.wa_internal_event_preferences(value, at);
+        WHEN 'business_username_update' THEN
+            PERFORM @extschema@.wa_internal_event_username(value, at);
+        WHEN 'messages' THEN
+            PERFORM @extschema@.wa_internal_event_errors(value, at);
+        ELSE
+            RETURN false;
+    END CASE;
+    RETURN true;
+END
+$$;
+
+/* What an event is about: later ones of the same key supersede earlier ones. */
+CREATE FUNCTION @extschema@.wa_internal_event_key(value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(
+        (value ->> 'message_template_name') || '/' || (value ->> 'message_template_language'),
+        value ->> 'display_phone_number', '')
+$$;
+
+/*
+ * Takes one event: applied, duplicate, or the reason why it cannot be used.
+ * One that goes wrong leaves nothing behind but that reason, unless the error
+ * is one that ends by itself: then Meta may send it again.
+ */
+CREATE FUNCTION @extschema@.wa_internal_account_event(field text, value jsonb, happened_at timestamptz) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    mark CONSTANT bytea := pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(
+        pg_catalog.concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
+    at CONSTANT timestamptz := COALESCE(happened_at, pg_catalog.clock_timestamp());
+    about CONSTANT text := @extschema@.wa_internal_event_key(value);
+    superseded boolean;
+    problem text;
+BEGIN
+    BEGIN
+        superseded := happened_at IS NOT NULL AND about <> '' AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_account_events AS e
+            WHERE e.field = field AND e.key = about AND e.happened_at > at);
+        INSERT INTO @extschema@.whatsapp_account_events (fingerprint, field, key, value, happened_at)
+            VALUES (mark, field, about, value, at)
+            ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO NOTHING;
+        IF NOT FOUND OR superseded THEN
+            RETURN 'duplicate';
+        ELSIF NOT @extschema@.wa_internal_dispatch_event(field, value, at) THEN
+            RAISE EXCEPTION USING ERRCODE = 'WA001';
+        END IF;
+        RETURN 'applied';
+    EXCEPTION
+        WHEN SQLSTATE 'WA001' THEN
+            RETURN 'unknown_field';
+        WHEN transaction_rollback OR insufficient_resources OR operator_intervention THEN
+            RAISE;
+        WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+            RETURN 'failed: ' || pg_catalog.left(problem, 200);
+    END;
+END
+$$;

@@ -1,0 +1,285 @@
+/*
+ * webhook_reply.c
+ *	  Functions of the application that are called when a customer presses a
+ *	  button or chooses from a list.
+ *
+ * The code is somebody else's, and runs inside the transaction that takes in
+ * the webhook, with the rights of the role that registered it and no others:
+ * as a security-restricted operation, so that nothing of it is left to run
+ * later under another role.  Deferred constraints are checked at once for the
+ * same reason.  It runs in a subtransaction and for a limited time; what goes
+ * wrong is recorded with the reply and does not touch the webhook.
+ *
+ * Three kinds of error are passed on all the same, because they end if Meta
+ * sends the webhook again: deadlocks and their like, exhausted resources, and
+ * a cancellation that is not our own.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "plan.h"
+#include "schema.h"
+#include "store.h"
+#include "webhook.h"
+
+/*
+ * Meta waits some seconds for its answer (it does not say how many), and one
+ * webhook may bring many replies.
+ */
+#define HANDLER_TIMEOUT_MS 5000
+#define ALL_HANDLERS_TIMEOUT_MS 15000
+
+#define MAX_ERROR 1000
+
+typedef struct Call
+{
+	int64 inbound_id;
+	char *prefix;
+	char *handler;
+	char *role;
+	char *search_path;
+	Datum argument; /* jsonb */
+} Call;
+
+static WaPlan calls_plan = {
+	.sql = "SELECT inbound_id, prefix, handler, registered_by::pg_catalog.text, search_path,"
+		   " argument FROM @extschema@.wa_internal_reply_calls($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
+
+static WaPlan record_plan = {.sql = "SELECT @extschema@.wa_internal_record_reply($1, $2, $3, $4)",
+							 .nargs = 4,
+							 .argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID}};
+
+static TimeoutId handler_timeout = MAX_TIMEOUTS;
+static volatile sig_atomic_t timed_out;
+
+PG_FUNCTION_INFO_V1(wa_retry_reply);
+
+/* Runs in a signal handler. */
+static void
+handler_timed_out(void)
+{
+	timed_out = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+start_clock(int ms)
+{
+	if (handler_timeout == MAX_TIMEOUTS)
+		handler_timeout = RegisterTimeout(USER_TIMEOUT, handler_timed_out);
+	timed_out = false;
+	enable_timeout_after(handler_timeout, ms);
+}
+
+/* It may have struck just now, with nobody left to be cancelled. */
+static void
+stop_clock(void)
+{
+	disable_timeout(handler_timeout, false);
+	if (timed_out)
+		QueryCancelPending = false;
+}
+
+/*
+ * Calls the function, as the role that is in force now.
+ */
+static void
+execute_handler(const Call *call)
+{
+	Oid oid = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(call->handler)));
+	Oid argtypes[1] = {JSONBOID};
+	Datum values[1] = {call->argument};
+	char *name;
+	int result;
+
+	name =
+		quote_qualified_identifier(get_namespace_name(get_func_namespace(oid)), get_func_name(oid));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	result = SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
+	if (result != SPI_OK_UTILITY)
+		elog(ERROR, "could not set constraints: %s", SPI_result_code_string(result));
+	result =
+		SPI_execute_with_args(psprintf("SELECT %s($1)", name), 1, argtypes, values, NULL, false, 0);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not call a handler: %s", SPI_result_code_string(result));
+	SPI_finish();
+}
+
+static bool
+must_pass_on(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			return true;
+		default:
+			return error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out;
+	}
+}
+
+/* For the row: what an operator needs to find the mistake. */
+static char *
+describe_error(const ErrorData *error)
+{
+	char *text;
+
+	if (timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		return pstrdup("57014: the handler took too long and was cancelled");
+	text = psprintf("%s: %s%s%s", unpack_sql_state(error->sqlerrcode),
+					error->message ? error->message : "unknown error", error->context ? "\n" : "",
+					error->context ? error->context : "");
+	if (strlen(text) > MAX_ERROR)
+		text[pg_mbcliplen(text, (int) strlen(text), MAX_ERROR)] = '\0';
+	return text;
+}
+
+/*
+ * Returns NULL, or what went wrong.
+ */
+static char *
+run_handler(const Call *call, int ms)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char *volatile problem = NULL;
+	Oid userid;
+	int sec_context;
+
+	GetUserIdAndSecContext(&userid, &sec_context);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int level = NewGUCNestLevel();
+
+		SetUserIdAndSecContext(get_role_oid(call->role, false), sec_context |
+																	SECURITY_LOCAL_USERID_CHANGE |
+																	SECURITY_RESTRICTED_OPERATION);
+		(void) set_config_option("search_path", call->search_path, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		start_clock(ms);
+		execute_handler(call);
+		stop_clock();
+
+		/* Whatever it has set is undone, too. */
+		AtEOXact_GUC(false, level);
+		SetUserIdAndSecContext(userid, sec_context);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		disable_timeout(handler_timeout, false);
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (must_pass_on(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		QueryCancelPending = QueryCancelPending && !timed_out;
+		problem = describe_error(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return problem;
+}
+
+static void
+record_outcome(Oid schema, const Call *call, const char *problem)
+{
+	Datum values[4];
+	char nulls[4] = {' ', ' ', ' ', problem == NULL ? 'n' : ' '};
+
+	values[0] = Int64GetDatum(call->inbound_id);
+	values[1] = CStringGetTextDatum(call->prefix);
+	values[2] = CStringGetTextDatum(call->handler);
+	values[3] = problem == NULL ? (Datum) 0 : CStringGetTextDatum(problem);
+	wa_plan_execute(&record_plan, schema, values, nulls, SPI_OK_SELECT);
+}
+
+/*
+ * The handlers for these inbound messages, of those that have one.  Needs an
+ * SPI connection.  False if any of them failed.
+ */
+bool
+wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n)
+{
+	Datum values[1];
+	Call *calls;
+	int ncalls;
+	TimestampTz start = GetCurrentTimestamp();
+	bool all_well = true;
+
+	if (n == 0)
+		return true;
+	values[0] = wa_store_int8_array(inbound_ids, n);
+	wa_plan_execute(&calls_plan, schema, values, NULL, SPI_OK_SELECT);
+	ncalls = (int) SPI_processed;
+	calls = palloc(sizeof(Call) * Max(ncalls, 1));
+	for (int i = 0; i < ncalls; i++)
+	{
+		bool isnull;
+
+		calls[i].inbound_id = wa_store_int(i, 1, 0);
+		calls[i].prefix = wa_store_text(i, 2);
+		calls[i].handler = wa_store_text(i, 3);
+		calls[i].role = wa_store_text(i, 4);
+		calls[i].search_path = wa_store_text(i, 5);
+		calls[i].argument = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6, &isnull);
+	}
+	for (int i = 0; i < ncalls; i++)
+	{
+		long left =
+			ALL_HANDLERS_TIMEOUT_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+		char *problem;
+
+		if (left > 0)
+			problem = run_handler(&calls[i], (int) Min(left, HANDLER_TIMEOUT_MS));
+		else
+			problem = "57014: not called, because those before it took too long";
+		record_outcome(schema, &calls[i], problem);
+		all_well &= problem == NULL;
+	}
+	return all_well;
+}
+
+/*
+ * Calls the handler of one reply again.
+ */
+Datum
+wa_retry_reply(PG_FUNCTION_ARGS)
+{
+	int64 inbound_id = PG_GETARG_INT64(0);
+	bool well;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	well = wa_webhook_run_handlers(wa_schema_of_call(fcinfo), &inbound_id, 1);
+	SPI_finish();
+	PG_RETURN_BOOL(well);
+}

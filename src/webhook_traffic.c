@@ -1,0 +1,115 @@
+/*
+ * webhook_traffic.c
+ *	  That webhooks come at all, for each number.
+ *
+ * Silence is ambiguous: nothing happened, or nothing reaches us.  Whoever has
+ * to tell the two apart (reconciliation, wa_health, the decision on uncertain
+ * messages) reads whatsapp_webhook_traffic.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "plan.h"
+#include "store.h"
+#include "webhook.h"
+
+/* More numbers than an account can have; further ones are not noted. */
+#define MAX_NUMBERS 256
+
+typedef struct NumberTraffic
+{
+	const char *phone_number_id;
+	int statuses;
+	int messages;
+} NumberTraffic;
+
+struct WaTraffic
+{
+	NumberTraffic numbers[MAX_NUMBERS];
+	int count;
+};
+
+WaInboundTrafficHook wa_inbound_traffic_hook = NULL;
+
+/*
+ * The row is written once a second at most, so that webhooks of one number
+ * that arrive side by side do not queue up for it.  In order of the key, so
+ * that two webhooks with several numbers cannot deadlock.
+ */
+static WaPlan traffic_plan = {
+	.sql = "INSERT INTO @extschema@.whatsapp_webhook_traffic AS t"
+		   " (phone_number_id, last_webhook_at, last_status_at, last_inbound_at)"
+		   " SELECT v.number, $4, CASE WHEN v.statuses > 0 THEN $4 END,"
+		   " CASE WHEN v.messages > 0 THEN $4 END"
+		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+		   " AS v(number, statuses, messages) ORDER BY v.number"
+		   " ON CONFLICT (phone_number_id) DO UPDATE"
+		   " SET last_webhook_at = GREATEST(t.last_webhook_at, EXCLUDED.last_webhook_at),"
+		   " last_status_at = GREATEST(t.last_status_at, EXCLUDED.last_status_at),"
+		   " last_inbound_at = GREATEST(t.last_inbound_at, EXCLUDED.last_inbound_at)"
+		   " WHERE t.last_webhook_at < EXCLUDED.last_webhook_at - interval '1 second'"
+		   " OR t.last_status_at IS NULL AND EXCLUDED.last_status_at IS NOT NULL"
+		   " OR t.last_inbound_at IS NULL AND EXCLUDED.last_inbound_at IS NOT NULL",
+	.nargs = 4,
+	.argtypes = {TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID}};
+
+static NumberTraffic *
+find_number(WaTraffic *traffic, const char *phone_number_id)
+{
+	for (int i = 0; i < traffic->count; i++)
+	{
+		if (strcmp(traffic->numbers[i].phone_number_id, phone_number_id) == 0)
+			return &traffic->numbers[i];
+	}
+	if (traffic->count == MAX_NUMBERS)
+		return NULL;
+	traffic->numbers[traffic->count] = (NumberTraffic){.phone_number_id = phone_number_id};
+	return &traffic->numbers[traffic->count++];
+}
+
+/*
+ * The empty number stands for the account.
+ */
+void
+wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number_id, int statuses, int messages)
+{
+	NumberTraffic *number;
+
+	if (webhook->traffic == NULL)
+		webhook->traffic = palloc0(sizeof(WaTraffic));
+	number = find_number(webhook->traffic, phone_number_id);
+	if (number == NULL)
+		return;
+	number->statuses += statuses;
+	number->messages += messages;
+}
+
+void
+wa_webhook_write_traffic(WaWebhook *webhook)
+{
+	WaTraffic *traffic = webhook->traffic;
+	const char *numbers[MAX_NUMBERS];
+	int32 statuses[MAX_NUMBERS];
+	int32 messages[MAX_NUMBERS];
+	Datum values[4];
+
+	if (traffic == NULL)
+		return;
+	for (int i = 0; i < traffic->count; i++)
+	{
+		numbers[i] = traffic->numbers[i].phone_number_id;
+		statuses[i] = traffic->numbers[i].statuses;
+		messages[i] = traffic->numbers[i].messages;
+		if (messages[i] > 0 && wa_inbound_traffic_hook != NULL)
+			wa_inbound_traffic_hook(numbers[i], messages[i]);
+	}
+	values[0] = wa_store_text_array(numbers, traffic->count);
+	values[1] = wa_store_int4_array(statuses, traffic->count);
+	values[2] = wa_store_int4_array(messages, traffic->count);
+	values[3] = TimestampTzGetDatum(webhook->now);
+	wa_plan_execute(&traffic_plan, webhook->schema, values, NULL, SPI_OK_INSERT);
+	webhook->traffic = NULL;
+}
