@@ -101,6 +101,11 @@ COMMENT ON TABLE @extschema@.whatsapp_phone_assignments IS
 
 /* ---- messages and the queue -------------------------------------------- */
 
+/*
+ * fillfactor: neighbours are accepted in one transaction, so a page must have
+ * room for a second version of every row in it before anything can be pruned.
+ */
+
 CREATE TABLE @extschema@.whatsapp_messages (
     id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id           text COLLATE "C" NOT NULL,
@@ -143,7 +148,7 @@ CREATE TABLE @extschema@.whatsapp_messages (
     finished_at         timestamptz,
     CONSTRAINT whatsapp_messages_recipient_check
         CHECK (recipient_phone IS NOT NULL OR recipient_user_id IS NOT NULL)
-) WITH (fillfactor = 60,
+) WITH (fillfactor = 45,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
         autovacuum_analyze_scale_factor = 0.05);
 CREATE UNIQUE INDEX whatsapp_messages_idempotency_key

@@ -34,7 +34,9 @@ static MemoryContext caller_context;
 /*
  * The claim.  The first branch resumes each number's ready rows after its
  * cursor; the second re-reads rows that were set aside because their recipient
- * was busy.  FOR UPDATE is held until the lease is committed, so that a
+ * was busy; it does not say state = 'r', because to a planner that takes the
+ * queue for empty the ready index would then look as good as the primary key.
+ * FOR UPDATE is held until the lease is committed, so that a
  * cancellation sees either no claim or the lease.
  */
 static WaStatement claim_statement = {
@@ -49,8 +51,10 @@ static WaStatement claim_statement = {
 			" ORDER BY c.rank, c.message_id LIMIT n.lim FOR UPDATE SKIP LOCKED) q"
 			"), again AS MATERIALIZED ("
 			"SELECT c.message_id, c.rank, c.due_at, c.expires_at, c.attempts, c.phone_number_id"
-			" FROM @extschema@.whatsapp_queue c"
-			" WHERE c.message_id = ANY ($5) AND c.state = 'r' FOR UPDATE SKIP LOCKED"
+			" FROM unnest($5) AS a(id)"
+			" CROSS JOIN LATERAL (SELECT * FROM @extschema@.whatsapp_queue x"
+			" WHERE x.message_id = a.id AND x.state NOT IN ('d', 'h', 'u')"
+			" FOR UPDATE SKIP LOCKED) c"
 			"), p AS (SELECT * FROM again UNION ALL SELECT * FROM picked)"
 			" SELECT p.message_id, p.rank, p.due_at, p.expires_at, p.attempts, p.phone_number_id,"
 			" m.tenant_id, m.recipient_phone, m.recipient_user_id, m.message_type, m.template_name,"
