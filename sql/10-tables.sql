@@ -155,7 +155,7 @@ CREATE UNIQUE INDEX whatsapp_messages_idempotency_key
     ON @extschema@.whatsapp_messages (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX whatsapp_messages_tenant_idx ON @extschema@.whatsapp_messages (tenant_id, created_at);
 CREATE INDEX whatsapp_messages_created_idx ON @extschema@.whatsapp_messages USING brin (created_at)
-    WITH (autosummarize = on, pages_per_range = 32);
+    WITH (pages_per_range = 32);
 COMMENT ON TABLE @extschema@.whatsapp_messages IS
 'Every message, its content and what became of it. Kept for whatsapp_shared.retention after it is finished.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.phone_number_id IS
