@@ -65,6 +65,7 @@ OBJS = \
 	src/webhook_event.o \
 	src/webhook_inbound.o \
 	src/webhook_park.o \
+	src/webhook_rematch.o \
 	src/webhook_reply.o \
 	src/webhook_status.o \
 	src/webhook_traffic.o \

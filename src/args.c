@@ -40,6 +40,14 @@ wa_arg_text(FunctionCallInfo fcinfo, int argno, const char *name)
 	return value;
 }
 
+Jsonb *
+wa_arg_jsonb(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	if (PG_ARGISNULL(argno))
+		wa_raise_null_argument(name);
+	return PG_GETARG_JSONB_P(argno);
+}
+
 text *
 wa_arg_text_or_null(FunctionCallInfo fcinfo, int argno)
 {

@@ -10,6 +10,7 @@
 
 /* An error names the argument that is NULL, or empty. */
 extern text *wa_arg_text(FunctionCallInfo fcinfo, int argno, const char *name);
+extern Jsonb *wa_arg_jsonb(FunctionCallInfo fcinfo, int argno, const char *name);
 
 /* NULL if it is not given. */
 extern text *wa_arg_text_or_null(FunctionCallInfo fcinfo, int argno);

@@ -8,32 +8,22 @@
  * COMMIT.  It never waits for the network or the worker, and it takes no lock
  * that two callers with different idempotency keys could both want.
  *
- * The caller needs no right on our tables: the statements run as their owner.
- * That is done here and not by SECURITY DEFINER with a SET clause, because
- * setting search_path twice a call would cost as much as the look-up; instead
- * every name and operator in the statements is qualified.
- *
  * A row that is the caller's mistake raises an error.  What an operator will
  * mend (no number yet, tenant switched off) is accepted and says so in the row.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_class.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "args.h"
 #include "enqueue.h"
 #include "guc.h"
 #include "lookup.h"
 #include "quiet.h"
-#include "schema.h"
 
 enum
 {
@@ -64,46 +54,6 @@ static WaLookup opt_out_lookup = {.table = "whatsapp_opt_outs",
 								  .nkeys = 2,
 								  .ncolumns = 1,
 								  .columns = {"category"}};
-
-static Oid
-owner_of_tables(Oid schema)
-{
-	Oid table = get_relname_relid("whatsapp_messages", schema);
-	HeapTuple tuple;
-	Oid owner;
-
-	if (!OidIsValid(table))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the tables of whatsapp_shared are missing")));
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", table);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
-/*
- * Connects to SPI as the owner of the tables.  If an error leaves the section,
- * the abort of the (sub)transaction undoes both.
- */
-void
-wa_enqueue_open(WaEnqueue *e, FunctionCallInfo fcinfo)
-{
-	e->schema = wa_schema_of_call(fcinfo);
-	GetUserIdAndSecContext(&e->save_userid, &e->save_sec_context);
-	SetUserIdAndSecContext(owner_of_tables(e->schema),
-						   e->save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-}
-
-void
-wa_enqueue_close(WaEnqueue *e)
-{
-	SPI_finish();
-	SetUserIdAndSecContext(e->save_userid, e->save_sec_context);
-}
 
 /*
  * The number itself stays out of the message: errors end up in logs.
@@ -141,7 +91,8 @@ wa_enqueue_recipient(WaEnqueue *e, text *recipient)
 			break;
 	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid recipient phone number"), errdetail_internal("%s", detail),
+					errmsg("invalid recipient phone number%s", e->place == NULL ? "" : e->place),
+					errdetail_internal("%s", detail),
 					errhint("Give the number in international form, such as +34600000001.")));
 }
 
@@ -227,4 +178,18 @@ wa_enqueue_look_up(WaEnqueue *e)
 	find_opt_outs(e, snapshot);
 	e->existing_id = wa_enqueue_find_key(e, snapshot);
 	UnregisterSnapshot(snapshot);
+}
+
+PG_FUNCTION_INFO_V1(wa_internal_recipient);
+
+/*
+ * wa_internal_recipient(recipient): its canonical form, or an error.
+ */
+Datum
+wa_internal_recipient(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e = {0};
+
+	wa_enqueue_recipient(&e, wa_arg_text(fcinfo, 0, "recipient"));
+	PG_RETURN_TEXT_P(cstring_to_text(e.recipient));
 }

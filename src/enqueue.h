@@ -2,14 +2,12 @@
  * enqueue.h
  *	  Writing a message and its queue row in the caller's transaction.
  *
- * An entry point first reads its arguments into a zeroed WaEnqueue (while it
- * is still its caller), and then calls, in this order:
+ * An entry point first reads its arguments into a zeroed WaEnqueue, and then,
+ * in a section between wa_owner_begin() and wa_owner_end(), calls:
  *
- *		wa_enqueue_open			become the owner of the tables
  *		wa_enqueue_look_up		who sends; is it already there?
  *		(build the content)
  *		wa_enqueue_write		the rows, and the note for the sender
- *		wa_enqueue_close
  */
 #ifndef WA_ENQUEUE_H
 #define WA_ENQUEUE_H
@@ -26,13 +24,15 @@
 
 typedef struct WaEnqueue
 {
-	Oid schema;
+	Oid schema; /* where the tables are */
 	WaMessageOptions options;
 
 	/* as given */
 	text *tenant_id;
 	char recipient[WA_RECIPIENT_SIZE];
 	bool recipient_is_user_id;
+	const char *place; /* of the recipient in a list, for messages; or NULL */
+	bool silent;	   /* no NOTICE about the template: there was one */
 
 	/* looked up */
 	int64 existing_id; /* same idempotency key; 0 if none */
@@ -50,19 +50,21 @@ typedef struct WaEnqueue
 	text *template_language;
 	Jsonb *payload;
 	bool is_marketing; /* falls under an opt-out of marketing */
-
-	/* to be restored by wa_enqueue_close */
-	Oid save_userid;
-	int save_sec_context;
 } WaEnqueue;
-
-extern void wa_enqueue_open(WaEnqueue *e, FunctionCallInfo fcinfo);
-extern void wa_enqueue_close(WaEnqueue *e);
 
 extern void wa_enqueue_recipient(WaEnqueue *e, text *recipient);
 
 extern void wa_enqueue_look_up(WaEnqueue *e);
 extern int64 wa_enqueue_write(WaEnqueue *e);
+
+/* The reason code for which it would be stored as skipped, or NULL. */
+extern const char *wa_enqueue_reason_to_skip(const WaEnqueue *e);
+
+/*
+ * Inserts the queue row of a message (so many attempts have been made before),
+ * and notes for the sender what the commit makes ready.
+ */
+extern void wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts);
 
 /* The message that has the same idempotency key; 0 if there is none. */
 extern int64 wa_enqueue_find_key(const WaEnqueue *e, Snapshot snapshot);

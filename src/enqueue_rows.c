@@ -91,6 +91,7 @@ enum
 	QUEUE_RANK,
 	QUEUE_DUE_AT,
 	QUEUE_EXPIRES_AT,
+	QUEUE_ATTEMPTS,
 	QUEUE_STATE,
 	QUEUE_HOLD_REASON,
 	QUEUE_COUNT
@@ -98,9 +99,10 @@ enum
 
 static WaPlan queue_plan = {
 	.sql = "INSERT INTO @extschema@.whatsapp_queue (message_id, phone_number_id, rank, due_at,"
-		   " expires_at, state, hold_reason) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		   " expires_at, attempts, state, hold_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 	.nargs = QUEUE_COUNT,
-	.argtypes = {INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, CHAROID, TEXTOID}};
+	.argtypes = {INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, CHAROID,
+				 TEXTOID}};
 
 int64
 wa_enqueue_find_key(const WaEnqueue *e, Snapshot snapshot)
@@ -137,8 +139,8 @@ set_expiry(Datum *values, char *nulls, int arg, TimestampTz expires_at)
 	nulls[arg] = TIMESTAMP_IS_NOEND(expires_at) ? 'n' : ' ';
 }
 
-static const char *
-reason_to_skip(const WaEnqueue *e)
+const char *
+wa_enqueue_reason_to_skip(const WaEnqueue *e)
 {
 	if (!e->tenant_enabled)
 		return "tenant_disabled";
@@ -189,11 +191,8 @@ insert_message(const WaEnqueue *e, const char *skip)
 	return id;
 }
 
-/*
- * Inserts the queue row and notes for the sender what the commit makes ready.
- */
-static void
-insert_queue_row(const WaEnqueue *e, int64 id)
+void
+wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 {
 	int64 rank = wa_job_rank(e->due_at, e->options.priority);
 	const char *hold_reason = NULL;
@@ -217,6 +216,7 @@ insert_queue_row(const WaEnqueue *e, int64 id)
 	set(values, nulls, QUEUE_RANK, Int64GetDatum(rank));
 	set(values, nulls, QUEUE_DUE_AT, TimestampTzGetDatum(e->due_at));
 	set_expiry(values, nulls, QUEUE_EXPIRES_AT, e->options.expires_at);
+	set(values, nulls, QUEUE_ATTEMPTS, Int16GetDatum((int16) attempts));
 	set(values, nulls, QUEUE_STATE, CharGetDatum(state));
 	set_text(values, nulls, QUEUE_HOLD_REASON,
 			 hold_reason == NULL ? NULL : cstring_to_text(hold_reason));
@@ -235,7 +235,7 @@ insert_queue_row(const WaEnqueue *e, int64 id)
 int64
 wa_enqueue_write(WaEnqueue *e)
 {
-	const char *skip = reason_to_skip(e);
+	const char *skip = wa_enqueue_reason_to_skip(e);
 
 	for (;;)
 	{
@@ -245,7 +245,7 @@ wa_enqueue_write(WaEnqueue *e)
 		if (id != 0)
 		{
 			if (skip == NULL)
-				insert_queue_row(e, id);
+				wa_enqueue_queue_row(e, id, 0);
 			return id;
 		}
 

@@ -1,0 +1,171 @@
+/*
+ * Templates: entering them by hand, and applying what Meta lists.
+ *
+ * Functions for people are SECURITY DEFINER, so that the roles named to
+ * wa_grant() need no right on the tables; everything is revoked from PUBLIC in
+ * 90-privileges.sql.
+ */
+
+/* One template, new or changed. */
+CREATE FUNCTION @extschema@.wa_internal_store_template(t @extschema@.whatsapp_templates) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO @extschema@.whatsapp_templates AS o SELECT t.*
+    ON CONFLICT (name, language) DO UPDATE SET
+        template_id = EXCLUDED.template_id,
+        category = EXCLUDED.category,
+        status = EXCLUDED.status,
+        quality = EXCLUDED.quality,
+        rejected_reason = EXCLUDED.rejected_reason,
+        parameter_format = EXCLUDED.parameter_format,
+        components = EXCLUDED.components,
+        source = EXCLUDED.source,
+        synced_at = EXCLUDED.synced_at,
+        missing_since = NULL,
+        updated_at = EXCLUDED.updated_at
+$$;
+
+CREATE FUNCTION @extschema@.wa_register_template(
+    name             text,
+    language         text,
+    components       jsonb,
+    category         text DEFAULT 'UTILITY',
+    parameter_format text DEFAULT 'POSITIONAL',
+    status           text DEFAULT 'APPROVED',
+    template_id      text DEFAULT NULL)
+RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t @extschema@.whatsapp_templates;
+BEGIN
+    IF name IS NULL OR language IS NULL OR components IS NULL THEN
+        RAISE EXCEPTION 'name, language and components of a template must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    ELSIF name !~ '^[a-z0-9_]+$' OR pg_catalog.length(name) > 512 THEN
+        RAISE EXCEPTION 'invalid template name "%"', name
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A name has up to 512 lower-case letters, digits and underscores.';
+    ELSIF language !~ '^[A-Za-z_]{2,16}$' THEN
+        RAISE EXCEPTION 'invalid template language "%"', language
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use the code that Meta lists, such as es or es_ES.';
+    ELSIF pg_catalog.jsonb_typeof(components) <> 'array' THEN
+        RAISE EXCEPTION 'components of a template must be an array'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give them as Meta lists them: [{"type": "BODY", "text": "Hola {{1}}"}].';
+    ELSIF pg_catalog.upper(category) NOT IN ('MARKETING', 'UTILITY', 'AUTHENTICATION') THEN
+        RAISE EXCEPTION 'invalid template category "%"', category
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use MARKETING, UTILITY or AUTHENTICATION.';
+    ELSIF pg_catalog.upper(parameter_format) NOT IN ('POSITIONAL', 'NAMED') THEN
+        RAISE EXCEPTION 'invalid parameter format "%"', parameter_format
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use POSITIONAL or NAMED.';
+    END IF;
+    t.name := name;
+    t.language := language;
+    t.template_id := template_id;
+    t.category := COALESCE(pg_catalog.upper(category), 'UTILITY');
+    t.status := COALESCE(pg_catalog.upper(status), 'APPROVED');
+    t.parameter_format := COALESCE(pg_catalog.upper(parameter_format), 'POSITIONAL');
+    t.components := components;
+    t.source := 'local';
+    t.updated_at := pg_catalog.now();
+    PERFORM @extschema@.wa_internal_store_template(t);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_register_template(text, text, jsonb, text, text, text, text) IS
+'Enters a template by hand, or replaces what is known of it: for tests, and for work without access to Meta. components as Meta lists them. The next synchronisation replaces it if Meta has one of that name and language, and leaves it alone otherwise. Errors: 22004, 22023.';
+
+CREATE FUNCTION @extschema@.wa_unregister_template(name text, language text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM @extschema@.whatsapp_templates AS t
+        WHERE t.name = wa_unregister_template.name
+            AND t.language = wa_unregister_template.language
+            AND t.source = 'local';
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_unregister_template(text, text) IS
+'Removes a template that was entered by hand; false if there is no such one.';
+
+/*
+ * One page of GET /{waba}/message_templates, as it came.  An element without a
+ * name or a language is of no use and is passed over; everything else is stored
+ * even if this version cannot make sense of it.
+ */
+CREATE FUNCTION @extschema@.wa_apply_template_page(page jsonb) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    element jsonb;
+    t @extschema@.whatsapp_templates;
+    applied integer := 0;
+BEGIN
+    IF pg_catalog.jsonb_typeof(page -> 'data') IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'a page of templates must have an array "data"'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    /* In one order, so that two synchronisations cannot deadlock. */
+    FOR element IN
+        SELECT e FROM pg_catalog.jsonb_array_elements(page -> 'data') AS e
+        ORDER BY e ->> 'name', e ->> 'language'
+    LOOP
+        CONTINUE WHEN (element ->> 'name' ~ '^[a-z0-9_]+$' AND pg_catalog.length(element ->> 'name') <= 512) IS NOT TRUE
+            OR (element ->> 'language' ~ '^[A-Za-z_]{2,16}$') IS NOT TRUE;
+        t := NULL;
+        t.name := element ->> 'name';
+        t.language := element ->> 'language';
+        t.template_id := element ->> 'id';
+        t.category := COALESCE(pg_catalog.upper(element ->> 'category'), 'UNKNOWN');
+        t.status := COALESCE(pg_catalog.upper(element ->> 'status'), 'UNKNOWN');
+        t.quality := element -> 'quality_score' ->> 'score';
+        t.rejected_reason := NULLIF(element ->> 'rejected_reason', 'NONE');
+        t.parameter_format := CASE pg_catalog.upper(element ->> 'parameter_format')
+            WHEN 'NAMED' THEN 'NAMED' ELSE 'POSITIONAL' END;
+        t.components := CASE pg_catalog.jsonb_typeof(element -> 'components')
+            WHEN 'array' THEN element -> 'components' ELSE '[]' END;
+        t.source := 'sync';
+        t.synced_at := pg_catalog.clock_timestamp();
+        t.updated_at := pg_catalog.clock_timestamp();
+        PERFORM @extschema@.wa_internal_store_template(t);
+        applied := applied + 1;
+    END LOOP;
+    RETURN applied;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_apply_template_page(jsonb) IS
+'Stores one page of Meta''s list of templates, as it came, and returns how many it took. Called by the synchronisation.';
+
+CREATE FUNCTION @extschema@.wa_finish_template_sync(started_at timestamptz) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    vanished integer;
+BEGIN
+    UPDATE @extschema@.whatsapp_templates AS t SET missing_since = pg_catalog.clock_timestamp()
+        WHERE t.source = 'sync' AND t.missing_since IS NULL
+            AND t.synced_at < wa_finish_template_sync.started_at;
+    GET DIAGNOSTICS vanished = ROW_COUNT;
+    RETURN vanished;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_finish_template_sync(timestamptz) IS
+'After the last page of a synchronisation begun at that time: marks the templates that Meta no longer lists, and returns how many these are.';
+
+CREATE FUNCTION @extschema@.wa_sync_templates() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'templates'
+$$;
+COMMENT ON FUNCTION @extschema@.wa_sync_templates() IS
+'Asks the sender to read the account''s templates from Meta as soon as this commits; whatsapp_sync tells how it went.';
