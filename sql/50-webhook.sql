@@ -97,3 +97,9 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION @extschema@.wa_internal_rematch(max_rows integer DEFAULT 1000) RETURNS integer
+    LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'wa_internal_rematch';
+COMMENT ON FUNCTION @extschema@.wa_internal_rematch(integer) IS
+'Tries parked statuses again whose message is known by now; returns how many. Internal.';

@@ -37,6 +37,7 @@
 #define MAX_BODY_SIZE (4 * 1024 * 1024)
 #define MAX_PHONE_NUMBER_ID 32
 #define MAX_CHALLENGE 1024
+#define REMATCH_BATCH 100
 
 /* Times outside of this are no times of WhatsApp: 2009, and a day ahead. */
 #define FIRST_SECOND INT64_C(1230768000)
@@ -326,6 +327,20 @@ wa_webhook_end(WaWebhook *webhook)
 		elog(ERROR, "SPI_finish failed");
 }
 
+/*
+ * Parked statuses, a few, and not more often than once a second.
+ */
+static void
+rematch_sometimes(WaWebhook *webhook)
+{
+	static TimestampTz last = 0;
+
+	if (webhook->now >= last && webhook->now < last + USECS_PER_SEC)
+		return;
+	last = webhook->now;
+	(void) wa_webhook_rematch(webhook, REMATCH_BATCH);
+}
+
 static void
 ingest(WaWebhook *webhook, char *body, size_t len)
 {
@@ -350,6 +365,7 @@ ingest(WaWebhook *webhook, char *body, size_t len)
 	webhook->json = &json;
 	read_envelope(webhook);
 	wa_webhook_write(webhook);
+	rematch_sometimes(webhook);
 	webhook->json = NULL;
 }
 

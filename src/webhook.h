@@ -95,6 +95,9 @@ extern void wa_webhook_begin_statuses(WaWebhook *webhook);
 extern void wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number_id);
 extern void wa_webhook_apply_statuses(WaWebhook *webhook);
 
+/* webhook_rematch.c */
+extern int wa_webhook_rematch(WaWebhook *webhook, int limit);
+
 /* webhook_consequence.c: what follows from statuses beyond their message */
 extern void wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status);
 extern void wa_webhook_note_duplicate(WaWebhook *webhook, const WaStatus *status);

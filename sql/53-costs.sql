@@ -1,0 +1,311 @@
+/*
+ * What messages cost.
+ *
+ * Meta charges each delivered message by category and by the market that the
+ * recipient's calling code belongs to, and says in the statuses which category
+ * it was and whether it was free.  The price itself it publishes as a table;
+ * this one is the operator's to keep.  The result is an account of our own,
+ * not an invoice: volume tiers, taxes and rounding are Meta's.
+ */
+
+CREATE TABLE @extschema@.whatsapp_markets (
+    calling_code text COLLATE "C" PRIMARY KEY
+        CONSTRAINT whatsapp_markets_calling_code_check CHECK (calling_code ~ '^[1-9][0-9]{0,6}$'),
+    country      text COLLATE "C"
+        CONSTRAINT whatsapp_markets_country_check CHECK (country ~ '^[A-Z]{2}$'),
+    market       text NOT NULL
+);
+INSERT INTO @extschema@.whatsapp_markets (calling_code, country, market) VALUES ('34', 'ES', 'Spain');
+COMMENT ON TABLE @extschema@.whatsapp_markets IS
+'Which market of the price list a recipient belongs to, by the longest calling code that fits, or by the country of a business-scoped user id.';
+
+CREATE TABLE @extschema@.whatsapp_prices (
+    market     text NOT NULL,
+    category   text NOT NULL,
+    currency   text NOT NULL
+        CONSTRAINT whatsapp_prices_currency_check CHECK (currency ~ '^[A-Z]{3}$'),
+    price      numeric NOT NULL
+        CONSTRAINT whatsapp_prices_price_check CHECK (price >= 0),
+    valid_from date NOT NULL,
+    free_per_number integer NOT NULL DEFAULT 0
+        CONSTRAINT whatsapp_prices_free_check CHECK (free_per_number >= 0),
+    estimated  boolean NOT NULL DEFAULT false,
+    source     text,
+    PRIMARY KEY (market, category, currency, valid_from)
+);
+COMMENT ON TABLE @extschema@.whatsapp_prices IS
+'Price of one delivered message by market and category, from a day on until the next. Shipped with values for Spain; replace them by Meta''s rate card for your account.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.free_per_number IS
+'How many of a calendar month are free for each phone number.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.estimated IS
+'Not from a rate card in this currency, but converted from another.';
+
+INSERT INTO @extschema@.whatsapp_prices
+    (market, category, currency, price, valid_from, free_per_number, estimated, source) VALUES
+    ('Spain', 'marketing', 'USD', 0.0615, '2025-07-01', 0, false, 'transcription of Meta''s rate card'),
+    ('Spain', 'marketing', 'USD', 0.0707, '2026-07-01', 0, false, 'transcription of Meta''s rate card'),
+    ('Spain', 'utility', 'USD', 0.0200, '2026-10-01', 0, false, 'transcription of Meta''s rate card, first tier'),
+    ('Spain', 'authentication', 'USD', 0.0200, '2026-10-01', 0, false, 'transcription of Meta''s rate card, first tier'),
+    ('Spain', 'service', 'USD', 0, '2025-07-01', 0, false, 'free before October 2026'),
+    ('Spain', 'service', 'USD', 0.0200, '2026-10-01', 1000, false, 'transcription of Meta''s rate card'),
+    ('Spain', 'marketing', 'EUR', 0.0585, '2026-07-01', 0, true, 'converted from USD'),
+    ('Spain', 'utility', 'EUR', 0.0166, '2026-10-01', 0, true, 'converted from USD, first tier'),
+    ('Spain', 'authentication', 'EUR', 0.0166, '2026-10-01', 0, true, 'converted from USD, first tier'),
+    ('Spain', 'service', 'EUR', 0, '2025-07-01', 0, false, 'free before October 2026'),
+    ('Spain', 'service', 'EUR', 0.0166, '2026-10-01', 1000, true, 'converted from USD');
+
+CREATE FUNCTION @extschema@.wa_internal_market(phone text, user_id text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE((
+        SELECT m.market FROM @extschema@.whatsapp_markets AS m
+        WHERE starts_with(phone, '+' || m.calling_code)
+            OR phone IS NULL AND m.country = split_part(user_id, '.', 1)
+        ORDER BY length(m.calling_code) DESC LIMIT 1), 'other')
+$$;
+
+/*
+ * Messages are deleted after some time, costs are asked for after years: so
+ * what was delivered on a day is summed up once no webhook can change it.
+ */
+CREATE TABLE @extschema@.whatsapp_usage_days (
+    day             date NOT NULL,
+    tenant_id       text COLLATE "C" NOT NULL,
+    phone_number_id text COLLATE "C" NOT NULL,
+    market          text NOT NULL,
+    category        text NOT NULL,
+    free            boolean NOT NULL,
+    messages        bigint NOT NULL,
+    PRIMARY KEY (day, tenant_id, phone_number_id, market, category, free)
+);
+COMMENT ON TABLE @extschema@.whatsapp_usage_days IS
+'Delivered messages by day, for the days that are closed; "free" by Meta''s own word. wa_costs adds the days that are still open.';
+
+CREATE TABLE @extschema@.whatsapp_usage_closed (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    through   date NOT NULL
+);
+COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
+'One row: the last day that is summed up in whatsapp_usage_days.';
+INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
+
+/*
+ * What was delivered from one day to another, counted from the messages.  Meta
+ * tries to deliver for 30 days, so that is how far back creation can lie.
+ */
+CREATE FUNCTION @extschema@.wa_internal_usage(from_day date, to_day date)
+RETURNS TABLE (day date, tenant_id text, phone_number_id text, market text, category text, free boolean, messages bigint)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.day, m.tenant_id, COALESCE(m.phone_number_id, ''),
+        @extschema@.wa_internal_market(m.recipient_phone, m.recipient_user_id),
+        COALESCE(m.pricing_category, 'unknown'),
+        COALESCE(m.billable = false OR m.pricing_type LIKE 'free%', false), count(*)
+    FROM @extschema@.whatsapp_messages AS m
+        CROSS JOIN LATERAL (SELECT COALESCE(m.delivered_at, m.read_at, m.played_at)::date AS day) AS d
+    WHERE m.created_at >= from_day - 31 AND m.created_at < to_day + 1
+        AND d.day BETWEEN from_day AND to_day
+    GROUP BY 1, 2, 3, 4, 5, 6
+$$;
+
+/* Closes the next day, if one is old enough: Meta repeats webhooks for seven days. */
+CREATE FUNCTION @extschema@.wa_internal_close_usage_day() RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    next date;
+BEGIN
+    SELECT c.through + 1 INTO next FROM @extschema@.whatsapp_usage_closed AS c
+        WHERE c.through + 1 < current_date - 8 FOR UPDATE SKIP LOCKED;
+    IF next IS NULL THEN
+        RETURN false;
+    END IF;
+    INSERT INTO @extschema@.whatsapp_usage_days (day, tenant_id, phone_number_id, market, category, free, messages)
+        SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, u.messages
+        FROM @extschema@.wa_internal_usage(next, next) AS u
+        ON CONFLICT DO NOTHING;
+    UPDATE @extschema@.whatsapp_usage_closed SET through = next;
+    RETURN true;
+END
+$$;
+
+/*
+ * The free part of a month is the number's, so tenants that share a number
+ * share it in proportion.  Each day is priced by the list of that day.
+ */
+CREATE VIEW @extschema@.wa_costs AS
+    WITH usage AS (
+        SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, u.messages
+        FROM @extschema@.whatsapp_usage_days AS u
+        UNION ALL
+        SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, u.messages
+        FROM @extschema@.whatsapp_usage_closed AS c
+            CROSS JOIN LATERAL @extschema@.wa_internal_usage(c.through + 1, current_date) AS u
+    ), priced AS (
+        SELECT u.*, pg_catalog.date_trunc('month', u.day::timestamp)::date AS month,
+            p.currency, p.price, p.estimated, p.free_per_number,
+            CASE WHEN u.free THEN 0 ELSE u.messages END AS regular
+        FROM usage AS u
+            LEFT JOIN LATERAL (
+                SELECT DISTINCT ON (p.currency) p.*
+                FROM @extschema@.whatsapp_prices AS p
+                WHERE p.market = u.market AND p.category = u.category AND p.valid_from <= u.day
+                ORDER BY p.currency, p.valid_from DESC) AS p ON true
+    ), charged AS (
+        SELECT p.*,
+            /* Of what is not free by Meta's word: the part beyond the allowance. */
+            p.regular * CASE WHEN p.free_per_number > 0 THEN
+                GREATEST(0, pg_catalog.sum(p.messages) OVER w - p.free_per_number)
+                / NULLIF(GREATEST(pg_catalog.sum(p.regular) OVER w, 1), 0) ELSE 1 END AS raw_charged
+        FROM priced AS p
+        WINDOW w AS (PARTITION BY p.phone_number_id, p.month, p.category, p.currency)
+    )
+    SELECT c.tenant_id, c.month, c.category, c.currency,
+        pg_catalog.sum(c.messages)::bigint AS delivered,
+        pg_catalog.round(pg_catalog.sum(LEAST(c.raw_charged, c.regular)), 2) AS charged,
+        pg_catalog.round(pg_catalog.sum(LEAST(c.raw_charged, c.regular) * c.price), 4) AS cost,
+        COALESCE(pg_catalog.bool_or(c.estimated), false) AS price_estimated,
+        pg_catalog.round(pg_catalog.sum(LEAST(c.raw_charged, c.regular) * c.price)
+            * CASE WHEN c.month = pg_catalog.date_trunc('month', current_date::timestamp)::date
+                   THEN EXTRACT(day FROM c.month + interval '1 month' - interval '1 day')
+                       / EXTRACT(day FROM current_date)
+                   ELSE 1 END, 2) AS month_estimate
+    FROM charged AS c
+    GROUP BY c.tenant_id, c.month, c.category, c.currency;
+COMMENT ON VIEW @extschema@.wa_costs IS
+'Delivered messages and what they cost, by tenant, month, category and currency: one row for each currency of the price list, so choose one. cost is NULL where whatsapp_prices has no price; month_estimate projects the running month by its days. An account of our own, not Meta''s invoice.';
+
+/* ---- reconciliation ------------------------------------------------------------------ */
+
+/*
+ * Do the webhooks tell of what was sent?  Messages get their first status
+ * within seconds, so those of a quarter of an hour, half an hour ago, say it
+ * for all: a bounded read however much is sent.
+ */
+CREATE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n record;
+BEGIN
+    FOR n IN
+        SELECT s.number, pg_catalog.count(*) AS accepted,
+            pg_catalog.count(*) FILTER (WHERE s.silent) AS silent,
+            pg_catalog.min(s.accepted_at) FILTER (WHERE s.silent) AS since,
+            (SELECT t.last_status_at FROM @extschema@.whatsapp_webhook_traffic AS t
+             WHERE t.phone_number_id = s.number) AS last_status_at
+        FROM (
+            SELECT m.phone_number_id AS number, m.accepted_at,
+                m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
+            FROM @extschema@.whatsapp_messages AS m
+            WHERE m.created_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
+                AND m.accepted_at < pg_catalog.now() - interval '25 minutes'
+                AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
+            LIMIT 20000) AS s
+        WHERE s.number IS NOT NULL
+        GROUP BY s.number
+        ORDER BY s.number
+    LOOP
+        IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
+            PERFORM @extschema@.wa_internal_alert('error', 'webhook_silence', 'number', n.number,
+                pg_catalog.format('No webhook tells what became of the messages of phone number %s since %s.',
+                    n.number, n.since),
+                pg_catalog.jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
+                    'last_status_at', n.last_status_at));
+        ELSE
+            PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', n.number);
+            IF n.silent >= 5 AND n.silent * 10 > n.accepted THEN
+                PERFORM @extschema@.wa_internal_alert('warning', 'statuses_missing', 'number', n.number,
+                    pg_catalog.format('%s of %s messages of phone number %s have no status after half an hour.',
+                        n.silent, n.accepted, n.number),
+                    pg_catalog.jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
+            ELSE
+                PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing', 'number', n.number);
+            END IF;
+        END IF;
+    END LOOP;
+END
+$$;
+
+/*
+ * Webhooks that cannot be used are worth a look if they become many.  Another
+ * program on the same account is the harmless cause.
+ */
+CREATE FUNCTION @extschema@.wa_internal_check_parked() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parked bigint;
+    reasons jsonb;
+BEGIN
+    SELECT pg_catalog.sum(r.n), pg_catalog.jsonb_object_agg(r.reason, r.n) INTO parked, reasons FROM (
+        SELECT p.reason, pg_catalog.count(*) AS n FROM (
+            SELECT p.reason FROM @extschema@.whatsapp_parked_events AS p
+            WHERE p.received_at > pg_catalog.now() - interval '1 hour' LIMIT 10000) AS p
+        GROUP BY p.reason) AS r;
+    IF parked >= 100 THEN
+        PERFORM @extschema@.wa_internal_alert('warning', 'parked_events', 'account', '',
+            'Many parts of webhooks could not be used in the last hour: see whatsapp_parked_events.', reasons);
+    ELSE
+        PERFORM @extschema@.wa_internal_resolve_alert('parked_events', 'account', '');
+    END IF;
+END
+$$;
+
+/* Retention of what webhooks brought, a batch of each table. */
+CREATE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keep CONSTANT interval := pg_catalog.current_setting('whatsapp_shared.retention')::interval;
+    oldest CONSTANT timestamptz := pg_catalog.now() - keep;
+    n bigint;
+    deleted bigint := 0;
+BEGIN
+    IF keep = interval '0' THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.inbound_id IN (
+        SELECT i.inbound_id FROM @extschema@.whatsapp_inbound_messages AS i
+        WHERE i.received_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
+        SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
+        WHERE p.received_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
+        SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
+        WHERE e.received_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_windows AS w
+        WHERE (w.phone_number_id, w.recipient) IN (
+            SELECT o.phone_number_id, o.recipient FROM @extschema@.whatsapp_windows AS o
+            WHERE o.last_inbound_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN deleted + n;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_rematch();
+    PERFORM @extschema@.wa_internal_check_confirmations();
+    PERFORM @extschema@.wa_internal_check_parked();
+    PERFORM @extschema@.wa_internal_close_usage_day();
+    PERFORM @extschema@.wa_internal_retain_inbound(1000);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
+'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the tables of webhooks in order. Internal.';
