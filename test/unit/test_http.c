@@ -257,6 +257,10 @@ answer_together(Peer *peer, void *arg)
 	}
 }
 
+/*
+ * The first connection takes one request and ends: the others come together
+ * when there is none.
+ */
 static void
 answer_together_h2(Peer *peer, void *arg)
 {
@@ -268,10 +272,12 @@ answer_together_h2(Peer *peer, void *arg)
 		return;
 	while ((streams[count] = peer_h2_read_request(peer)) != 0)
 	{
-		/* the first one tells the client what we speak */
-		if (streams[count] == 1)
-			peer_h2_answer(peer, 1, "{}", true);
-		else if (++count == gathering->expected)
+		if (peer_number(peer) == 0)
+		{
+			peer_h2_answer(peer, streams[0], "{}", true);
+			return;
+		}
+		if (++count == gathering->expected)
 		{
 			while (count > 0)
 				peer_h2_answer(peer, streams[--count], "{}", true);
@@ -293,6 +299,8 @@ test_together(ServerKind kind, PeerHandler handler, int connections, int max_con
 	config.max_connections = max_connections;
 	http = client_create_with(&config);
 	wa_http_release(http, client_post(http, server_url(server), "/first"));
+	while (kind == SERVER_TLS_H2 && !server_all_closed(server))
+		client_wait_ms(http, 1);
 	for (int i = 0; i < 40; i++)
 		client_submit(http, server_url(server), "/", NULL);
 	for (int i = 0; i < 40; i++)
@@ -303,8 +311,7 @@ test_together(ServerKind kind, PeerHandler handler, int connections, int max_con
 		wa_http_release(http, result);
 	}
 	is_int(answered, 40, "%s: forty requests at once", what);
-	is_int(server_connections(server), connections, "over so many connections");
-	is_int(wa_http_connections(http), connections, "and the client knows it");
+	is_int(wa_http_connections(http), connections, "over so many connections");
 	wa_http_destroy(http);
 	server_stop(server);
 }

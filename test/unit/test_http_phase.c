@@ -99,6 +99,8 @@ test_never_sent(void)
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d", unused_port());
 	is_phase(http, client_post(http, url, "/"), WA_HTTP_NOT_WRITTEN, "connection refused");
+	ok(wa_http_submit(http, url, NULL, 0, NULL, NULL), "the same without a body");
+	is_phase(http, client_wait(http), WA_HTTP_NOT_WRITTEN, "connection refused");
 	is_phase(http, client_post(http, "https://unknown.test", "/"), WA_HTTP_NOT_WRITTEN,
 			 "unknown host");
 	is_phase(http, client_post(http, "ftp://localhost", "/"), WA_HTTP_NOT_WRITTEN,
@@ -364,6 +366,14 @@ test_sent(ServerKind kind)
 	one_request(kind, answer_until_close, WA_HTTP_ANSWERED, "ended by the close");
 	one_request(kind, redirect, WA_HTTP_ANSWERED, "a redirect is not followed");
 
+	/* a request without a body */
+	http = client_create();
+	server = server_start(kind, close_after_request, NULL);
+	ok(wa_http_submit(http, server_url(server), NULL, 0, NULL, NULL), "a GET");
+	is_phase(http, client_wait(http), WA_HTTP_NO_ANSWER, "closed after it");
+	wa_http_destroy(http);
+	server_stop(server);
+
 	/* a timeout, and a loop that sleeps until then */
 	config.request_timeout_ms = 300;
 	http = client_create_with(&config);
@@ -374,6 +384,7 @@ test_sent(ServerKind kind)
 		   result->finished_us - result->started_us < 5000000,
 	   "it took its 300 ms");
 	is_phase(http, result, WA_HTTP_NO_ANSWER, "no answer in time");
+	is_int(wa_http_timeout_ms(http), -1, "and then nothing to wake for");
 	ok(client_turns() - turns < 30, "the loop slept meanwhile");
 	is_int(wa_http_connections(http), 0, "the connection is not used again");
 	wa_http_destroy(http);
