@@ -145,21 +145,11 @@ static void
 post_config(SimRequest *request)
 {
 	json_t *doc = sim_control_body(request);
-	char error[256];
-	const char *name;
-	json_t *value;
+	char error[256] = "a configuration is an object";
 
 	if (doc == NULL)
 		return;
-	error[0] = '\0';
-	if (!json_is_object(doc))
-		strcpy(error, "a configuration is an object");
-	json_object_foreach(doc, name, value)
-	{
-		if (!sim_settings_knows(name) && strcmp(name, "templates") != 0)
-			snprintf(error, sizeof(error), "\"%.60s\" is not a setting", name);
-	}
-	if (error[0] != '\0' || !sim_settings_from_json(doc, true, error, sizeof(error)) ||
+	if (!json_is_object(doc) || !sim_settings_from_json(doc, true, error, sizeof(error)) ||
 		!sim_registry_merge(doc, error, sizeof(error)))
 		reply_bad(request, error);
 	else

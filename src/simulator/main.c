@@ -33,6 +33,10 @@ read_config(void)
 
 	if (!json_is_object(doc) || !sim_settings_from_json(doc, false, error, sizeof(error)))
 		sim_die("%s: %s", sim_settings.config, json_is_object(doc) ? error : "not an object");
+
+	/* Who lists numbers wants those, and the built-in ones only if asked for. */
+	if (json_is_array(json_object_get(doc, "numbers")))
+		sim_settings.numbers = 0;
 	json_decref(doc);
 }
 

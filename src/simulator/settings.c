@@ -322,12 +322,6 @@ setting_of(const char *name, const json_t *value)
 	return setting != NULL && json_is_array(value) ? NULL : setting;
 }
 
-bool
-sim_settings_knows(const char *name)
-{
-	return find_member(name) != NULL;
-}
-
 static bool
 value_fits(const Setting *setting, const json_t *value)
 {
@@ -354,6 +348,11 @@ sim_settings_from_json(const json_t *doc, bool running, char *error, size_t size
 	{
 		const Setting *setting = setting_of(name, value);
 
+		if (setting == NULL && strcmp(name, "numbers") != 0 && strcmp(name, "templates") != 0)
+		{
+			snprintf(error, size, "\"%.60s\" is not a setting", name);
+			return false;
+		}
 		if (setting == NULL)
 			continue;
 		if (running && setting->fixed)

@@ -89,14 +89,11 @@ extern void sim_settings_init(void);
 extern void sim_settings_from_arguments(int argc, char **argv);
 
 /*
- * Sets what doc (an object) says about settings, leaving its other members
- * alone.  False, with nothing changed and the reason in error, if a value is
+ * Sets what doc (an object) says about settings, leaving "numbers" and
+ * "templates" to the registry.  False, with nothing changed and the reason in error, if a value is
  * wrong or, while running, the setting is fixed at start.
  */
 extern bool sim_settings_from_json(const json_t *doc, bool running, char *error, size_t size);
-
-/* True if this member of a configuration document is a setting. */
-extern bool sim_settings_knows(const char *name);
 
 /* All settings with their values.  The caller owns the reference. */
 extern json_t *sim_settings_to_json(void);
