@@ -25,13 +25,13 @@ AS $$
         ELSE 'ok' END
 $$;
 
-/* Messages per second that a number is sent at: the operator's figure, Meta's level, the setting. */
-CREATE FUNCTION @extschema@.wa_internal_number_rate(own real, throughput_level text) RETURNS real
+/* Messages per second at best: the operator's figure, Meta's level, or the setting, lowered by damage control. */
+CREATE FUNCTION @extschema@.wa_internal_number_rate(own real, throughput_level text, factor real) RETURNS real
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
-                    current_setting('whatsapp_shared.messages_per_second', true)::real, 80)
+    SELECT COALESCE(factor, 1) * COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
+        current_setting('whatsapp_shared.messages_per_second', true)::real, 80)
 $$;
 
 CREATE VIEW @extschema@.wa_number_status AS
@@ -47,7 +47,7 @@ SELECT p.phone_number_id,
        p.name_status,
        p.throughput_level,
        p.messaging_limit,
-       @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level) AS messages_per_second,
+       @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor) AS messages_per_second,
        x.reason AS pause_reason,
        x.until AS paused_until,
        w.last_webhook_at,

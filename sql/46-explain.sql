@@ -291,7 +291,7 @@ BEGIN
         WHERE o.phone_number_id = q.phone_number_id AND o.state = 'r'
             AND (o.rank, o.message_id) < (q.rank, q.message_id)
         LIMIT enough) AS o;
-    SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level) INTO rate
+    SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor) INTO rate
         FROM (VALUES (q.phone_number_id)) AS n (id)
             LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = n.id;
     earliest := pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => ahead / rate);

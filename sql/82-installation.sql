@@ -4,20 +4,6 @@
  * person says that this is the place now.
  */
 
-/* A restore brings the row of the original, which replaces the one made here. */
-CREATE FUNCTION @extschema@.wa_internal_replace_installation() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    DELETE FROM @extschema@.whatsapp_installation;
-    RETURN NEW;
-END
-$$;
-CREATE TRIGGER whatsapp_installation_replace
-    BEFORE INSERT ON @extschema@.whatsapp_installation
-    FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_replace_installation();
-
 INSERT INTO @extschema@.whatsapp_installation (installation_id, system_identifier, database_oid)
 SELECT pg_catalog.left(pg_catalog.gen_random_uuid()::text, 8), c.system_identifier, d.oid
 FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
