@@ -83,8 +83,7 @@ none('no index covers a column of whatsapp_messages that changes', "
 	AND a.attname NOT IN ('id', 'tenant_id', 'idempotency_key', 'created_at')");
 
 # Data of the site goes into a dump; what does not is named here with a reason.
-my %not_dumped = (
-	whatsapp_sync => 'made by CREATE EXTENSION; what it says is soon read anew',);
+my %not_dumped = ();
 my $dumped = $node->safe_psql('postgres', "
 	SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM $relations c
 	WHERE c.relkind IN ('r', 'p') AND NOT EXISTS (
