@@ -30,15 +30,23 @@ WITH m AS (
     SELECT 3, 'messages that Meta accepted, say the tables', count(*), 27
     FROM m WHERE whatsapp_message_id IS NOT NULL
     UNION ALL
-    SELECT 4, 'of these in the log exactly once: number, recipient, text', count(*), 27
+    SELECT 4, 'messages read, say the tables', count(*), 26 FROM m WHERE status = 'read'
+    UNION ALL
+    SELECT 5, 'messages failed: not on WhatsApp (131026)', count(*), 1
+    FROM m WHERE status = 'failed' AND error_code = 131026 AND reference = 'LUN-0122'
+    UNION ALL
+    SELECT 10, 'orders confirmed by their supplier', count(*), 1
+    FROM purchase_orders WHERE status = 'confirmed' AND order_number = 'TRI-2041'
+    UNION ALL
+    SELECT 6, 'accepted ones in the log exactly once: number, recipient, text', count(*), 27
     FROM m WHERE arrivals = 1
     UNION ALL
-    SELECT 5, 'messages in the log', count(*), 27 FROM arrived
+    SELECT 7, 'messages in the log', count(*), 27 FROM arrived
     UNION ALL
-    SELECT 6, 'log entries for the order that was rolled back', count(*), 0
+    SELECT 8, 'log entries for the order that was rolled back', count(*), 0
     FROM arrived WHERE payload::text LIKE '%TRI-2044%'
     UNION ALL
-    SELECT 7, 'log entries for the order that was refused', count(*), 0
+    SELECT 9, 'log entries for the order that was refused', count(*), 0
     FROM arrived WHERE payload::text LIKE '%ROS-3303%'
 )
 SELECT no, what, found, wanted, found = wanted AS good FROM figures;

@@ -93,7 +93,7 @@ value() { admin -At -c "$1"; }
 show() {
     local who=$1 sql=$2
     sed -e "s/^/  $dim/" -e "s/\$/$off/" <<< "$sql"
-    "$who" -v VERBOSITY=default -v SHOW_CONTEXT=never -P footer=off -c "$sql" 2>&1 | sed -e '/^$/d' -e 's/^/  /' -e 's/ *$//'
+    "$who" -v VERBOSITY=default -v SHOW_CONTEXT=never -P footer=off -P format=wrapped -P columns=116 -c "$sql" 2>&1 | sed -e '/^$/d' -e 's/^/  /' -e 's/ *$//'
 }
 
 # The same, but it has to fail.
@@ -107,6 +107,15 @@ show_refused() {
 }
 
 # ---- watching --------------------------------------------------------------
+
+# Waits until a query answers t.
+wait_until() {
+    local deadline=$((SECONDS + 30))
+    until [ "$(value "$1")" = t ]; do
+        [ "$SECONDS" -lt "$deadline" ] || die "after 30 seconds this is still not true: $1"
+        sleep 0.1
+    done
+}
 
 # How many messages are where, in the order in which they travel.
 travel_line() {
@@ -141,15 +150,16 @@ watch_messages() {
     [ -z "$terminal" ] || echo
 }
 
-# GET from the simulator.  Perl is there wherever Debian's PostgreSQL is.
-simulator_get() {
+# simulator GET|POST COMMAND [BODY].  Perl is there wherever Debian's PostgreSQL is.
+simulator() {
     perl -MHTTP::Tiny -e '
-        my $r = HTTP::Tiny->new(timeout => 10)->get($ARGV[0]);
-        die "$ARGV[0]: $r->{status} $r->{reason}\n" unless $r->{success};
-        print $r->{content}' "$control_url$1"
+        my ($method, $url, $body) = @ARGV;
+        my $r = HTTP::Tiny->new(timeout => 10)->request($method, $url, { content => $body // "" });
+        die "$method $url: $r->{status} $r->{content}\n" unless $r->{success};
+        print $r->{content}' "$1" "$control_url/_control/$2" "${3:-}"
 }
 
 check_against_simulator() {
-    simulator_get '/_control/log?limit=100000' > "$work/log.json"
+    simulator GET 'log?limit=100000' > "$work/log.json"
     admin -v "file=$work/log.json" -P footer=off -f demo/check.sql 2>&1 | sed -e '/^$/d' -e 's/^/  /' -e 's/ *$//'
 }

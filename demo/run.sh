@@ -47,20 +47,44 @@ say "Sending is still switched off. What waits, and what was skipped for the bak
 show admin "SELECT status, status_reason, count(*) FROM whatsapp_messages GROUP BY 1, 2 ORDER BY 1"
 
 step "3. Sending is switched on"
+say "Three mishaps are staged (demo/faults.json): Meta is busy for LEV-0911 at first, the connection breaks right after"
+say "MAS-0052 was taken, and the supplier of LUN-0122 turns out not to be on WhatsApp."
 show admin "ALTER SYSTEM SET whatsapp_shared.enabled = on"
 show admin "SELECT pg_reload_conf()"
-watch_messages "queued accepted" "queued sending uncertain"
+watch_messages "queued accepted uncertain" "queued sending"
+say "LEV-0911 was tried again. Whether Meta has MAS-0052 nobody here can know, so it is not sent again blindly:"
+show admin "SELECT e.status, e.explanation FROM whatsapp_messages m, wa_explain(m.id) e WHERE reference = 'MAS-0052'"
 
-step "4. What the operator sees"
+step "4. Meta reports what became of them"
+say "Signed webhooks now reach wa_webhook_ingest(). The report on MAS-0052 carries our own mark and settles the doubt."
+start_webhooks
+watch_messages "uncertain accepted sent delivered read failed" "uncertain accepted sent delivered"
+
+step "5. A supplier answers"
+say "On the telephone of the supplier of TRI-2041:"
+say "  $(value "SELECT format('┃ %s', replace(replace(replace(replace(t.components #>> '{0,text}',
+        '{{1}}', v ->> 0), '{{2}}', v ->> 1), '{{3}}', v ->> 2), '{{4}}', v ->> 3))
+    FROM whatsapp_messages m JOIN whatsapp_templates t ON (t.name, t.language) = (m.template_name, m.template_language),
+        jsonb_path_query_array(m.payload, '\$.components[*] ? (@.type == \"body\").parameters[*].text') v
+    WHERE reference = 'TRI-2041'")"
+say "  ┃ [Confirmar pedido] [No puedo servirlo]"
+say "The first button is pressed. wa_on_reply() has named a function of the application for that (demo/replies.sql):"
+simulator POST press "{\"wamid\": \"$(value "SELECT whatsapp_message_id FROM whatsapp_messages WHERE reference = 'TRI-2041'")\", \"button\": 0}" > /dev/null
+wait_until "SELECT status <> 'placed' FROM purchase_orders WHERE order_number = 'TRI-2041'"
+show admin "SELECT o.order_number, o.status, i.sender_phone, i.text
+FROM whatsapp_inbound_messages i JOIN whatsapp_messages m ON m.id = i.message_id
+     JOIN purchase_orders o ON (o.bakery_id, o.order_number) = (m.tenant_id, m.reference)"
+
+step "6. What the operator sees"
 show admin "SELECT tenant_id, recipient_phone, status, created_at, error_message
 FROM whatsapp_messages WHERE created_at > NOW() - INTERVAL '24 hours' ORDER BY created_at DESC"
 
-step "5. The tables against the simulator's log"
+step "7. The tables against the simulator's log"
 check_against_simulator
 
 step "Done"
 say "$(value "SELECT format('%s purchase orders, %s messages accepted, %s skipped, 1 rolled back, 1 refused: every message arrived once.',
-    count(*), count(*) FILTER (WHERE status <> 'skipped'), count(*) FILTER (WHERE status = 'skipped')) FROM whatsapp_messages")"
+    count(*), count(*) FILTER (WHERE whatsapp_message_id IS NOT NULL), count(*) FILTER (WHERE status = 'skipped')) FROM whatsapp_messages")"
 if [ -n "${KEEP:-}" ]; then
     say "It stays until Ctrl-C. To look around, in another terminal:"
     psql=$(command -v psql || echo "$bindir/psql")

@@ -25,10 +25,13 @@ build_everything() {
 start_simulator() {
     local waited=0
     make_secret access_token
+    make_secret app_secret
     : > "$work/simulator.log"
     setsid src/simulator/wa_simulator --numbers 0 --config demo/account.json \
         --token "$(cat "$work/secrets/access_token")" --waba-id 300000000000001 \
-        --delay-ms 150 --delay-jitter-ms 1500 > "$work/simulator.log" 2>&1 &
+        --app-secret "$(cat "$work/secrets/app_secret")" --faults demo/faults.json \
+        --delay-ms 150 --delay-jitter-ms 1500 --webhook-pull --webhook-sent-ms 700 \
+        --webhook-delivered-ms 900 --webhook-read-ms 1200 > "$work/simulator.log" 2>&1 &
     simulator_pid=$!
     until graph_url=$(sed -n 's/^listening on //p' "$work/simulator.log") && [ -n "$graph_url" ]; do
         kill -0 "$simulator_pid" 2> /dev/null || die "wa_simulator ended: $(cat "$work/simulator.log")"
@@ -49,15 +52,25 @@ whatsapp_shared.databases = 'bakery'
 whatsapp_shared.graph_url = '$graph_url'
 whatsapp_shared.business_account_id = '300000000000001'
 whatsapp_shared.access_token_file = '$work/secrets/access_token'
+whatsapp_shared.app_secret_file = '$work/secrets/app_secret'
 CONF
     as_server "$bindir/pg_ctl" -s -w -D "$work/data" -l "$work/postgres.log" start ||
         die "PostgreSQL does not start: $(tail -n 20 "$work/postgres.log")"
 }
 
-# The application owns its database and is no superuser; it may enqueue.
+# The application owns its database and is no superuser; it may enqueue, and
+# name functions of its own that answer replies.
 create_application() {
-    psql_ -U postgres -d postgres -c "CREATE ROLE bakery_app LOGIN" \
+    psql_ -U postgres -d postgres -c "CREATE ROLE bakery_app LOGIN" -c "CREATE ROLE meta_webhook LOGIN" \
         -c "CREATE DATABASE bakery OWNER bakery_app"
-    admin -c "CREATE EXTENSION whatsapp_shared" -c "SELECT wa_grant('bakery_app', 'sender')" > /dev/null
-    application -f demo/schema.sql -f demo/data.sql -f demo/trigger.sql
+    admin -c "CREATE EXTENSION whatsapp_shared" -c "SELECT wa_grant('bakery_app', 'sender')" \
+        -c "SELECT wa_grant('meta_webhook', 'webhook')" \
+        -c "GRANT EXECUTE ON FUNCTION wa_on_reply TO bakery_app" > /dev/null
+    application -f demo/schema.sql -f demo/data.sql -f demo/trigger.sql -f demo/replies.sql > /dev/null
+}
+
+# From here on what Meta reports reaches the database.
+start_webhooks() {
+    perl demo/webhooks.pl "$control_url" 2> "$work/webhooks.log" |
+        psql_ -U meta_webhook > "$work/webhooks.out" 2>&1 &
 }

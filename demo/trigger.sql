@@ -35,11 +35,16 @@ BEGIN
         tenant_id       => NEW.bakery_id,
         recipient_phone => supplier.whatsapp,
         template_name   => 'pedido_compra',
-        parameters      => jsonb_build_array(
-                               supplier.name,
-                               NEW.order_number,
-                               spanish_amount(total),
-                               spanish_date(NEW.delivery_date)),
+        parameters      => jsonb_build_object(
+            'body', jsonb_build_array(
+                supplier.name,
+                NEW.order_number,
+                spanish_amount(total),
+                spanish_date(NEW.delivery_date)),
+            /* what comes back when a button is pressed, see replies.sql */
+            'buttons', jsonb_build_array(
+                'CONFIRM:' || NEW.order_number,
+                'DECLINE:' || NEW.order_number)),
         /* no use in asking for bread flour after the day it was needed */
         expires_at      => (NEW.delivery_date + 1)::timestamptz,
         /* the order is announced once, however often its status is set */

@@ -1,0 +1,226 @@
+# The manual: every SQL snippet of README.md and docs/*.md runs and prints what
+# it is said to print, the settings table is the server's, and every function
+# that users may call is described.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
+
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WaDocs qw(blocks);
+use WaSimulator;
+
+my $root = "$FindBin::RealBin/../..";
+my @files = ("$root/README.md", sort glob "$root/docs/*.md");
+
+# ---- a server set up as README.md says ---------------------------------------
+
+my $tmp = PostgreSQL::Test::Utils::tempdir;
+append_to_file("$tmp/access_token", "TOKEN_OF_THE_MANUAL\n");
+chmod 0600, "$tmp/access_token" or die "could not chmod: $!";
+my $simulator = WaSimulator->start(
+	'--token' => 'TOKEN_OF_THE_MANUAL',
+	'--numbers' => 0,
+	'--config' => "$root/demo/account.json");
+my $graph_url = $simulator->url;
+
+my ($conf) = grep { $_->{lang} eq 'ini' } blocks($files[0]);
+ok($conf && $conf->{text} =~ /^shared_preload_libraries/m, 'README.md shows the settings');
+
+my $node = PostgreSQL::Test::Cluster->new('manual');
+$node->init;
+$node->append_conf('postgresql.conf', $conf->{text});
+$node->append_conf('postgresql.conf', <<"CONF");
+whatsapp_shared.graph_url = '$graph_url'
+whatsapp_shared.access_token_file = '$tmp/access_token'
+CONF
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE app');
+$node->command_ok(
+	[
+		'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('app'),
+		'-f', "$root/demo/schema.sql", '-f', "$root/demo/data.sql"
+	],
+	'the application of the demo is there');
+
+# ---- the snippets --------------------------------------------------------------
+
+# psql's answer to a snippet, errors included, in the form the manual shows.
+sub run_snippet
+{
+	my ($sql) = @_;
+	my $output = '';
+	my $ok = IPC::Run::run(
+		[
+			'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-v', 'SHOW_CONTEXT=never', '-P', 'footer=off',
+			'-d', $node->connstr('app') . " application_name='manual'"
+		],
+		'<', \$sql, '>&', \$output);
+	$output =~ s/ +$//mg;
+	$output =~ s/\n\n+\z/\n/;
+	return ($ok, $output);
+}
+
+sub test_snippet
+{
+	my ($block) = @_;
+	my $directive = $block->{directive} // '';
+	(my $name = "$block->{file} line $block->{line}") =~ s{.*/(?=[\w-]+\.md)}{};
+
+	if ($directive =~ /^not run: (.+)/)
+	{
+		note("$name is not run: $1");
+		return;
+	}
+	if ($directive eq 'until')
+	{
+		(my $query = $block->{text}) =~ s/;\s*\z//;
+		ok($node->poll_query_until('app', $query), "$name becomes true");
+		return;
+	}
+	my ($ok, $output) = run_snippet(($directive =~ /^error/ ? "\\set VERBOSITY verbose\n" : '') . $block->{text});
+	if ($directive =~ /^error (\w{5})$/)
+	{
+		like($output, qr/ERROR:  $1:/, "$name is refused with $1");
+	}
+	elsif ($directive ne '')
+	{
+		fail("$name: unknown directive \"$directive\"");
+	}
+	else
+	{
+		ok($ok, "$name runs") or diag($output);
+	}
+	if (defined $block->{output})
+	{
+		(undef, $output) = run_snippet($block->{text}) if $directive =~ /^error/;
+		is($output, $block->{output}, "$name prints what the manual shows");
+	}
+	return;
+}
+
+my $snippets = 0;
+foreach my $block (map { blocks($_) } @files)
+{
+	next if $block->{lang} ne 'sql';
+	test_snippet($block);
+	$snippets++;
+}
+cmp_ok($snippets, '>', 10, 'there are snippets');
+
+# ---- completeness ----------------------------------------------------------------
+
+my $manual = join '', map { slurp_file($_) } @files;
+
+# | `name` | default | ...; a time is compared as the server writes it.
+my %described = $manual =~ /^\| `(?:whatsapp_shared\.)?(\w+)` \| `?([^|`]*?)`? \| (?:reload|restart|session) \|/mg;
+my %actual = map { my ($name, $value) = split /\|/, $_, 2; ($name => $value) } split /\n/,
+  $node->safe_psql(
+	'app', q{
+	SELECT substr(name, 17) || '|' ||
+		CASE WHEN boot_val = '' THEN 'empty'
+			 WHEN unit IS NOT NULL THEN current_setting(name)
+			 WHEN vartype = 'bool' THEN boot_val
+			 ELSE boot_val END
+	FROM pg_settings WHERE name LIKE 'whatsapp\_shared.%'});
+cmp_ok(scalar keys %actual, '>', 20, 'the server has the settings');
+# These three are shown to nobody, not even in pg_settings.
+$actual{$_} = 'empty' foreach qw(access_token app_secret webhook_verify_token);
+is_deeply(\%described, \%actual, 'the manual has every setting and its default');
+
+# ---- the functions and their arguments -----------------------------------------------
+
+# Every function for users as name(argument, argument=), where = means that it
+# has a default.  Variants for other types of tenant_id are one with theirs;
+# what only the sender and the views call is not for users.
+my %functions = map { $_ => 1 } split /\n/, $node->safe_psql(
+	'app', q{
+	SELECT format('%s(%s)', p.proname, (
+		SELECT string_agg(n.name || CASE WHEN n.no > p.pronargs - p.pronargdefaults THEN '=' ELSE '' END,
+						  ', ' ORDER BY n.no)
+		FROM (SELECT a.name, row_number() OVER (ORDER BY a.no) AS no
+			  FROM unnest(p.proargnames, p.proargmodes) WITH ORDINALITY AS a (name, mode, no)
+			  WHERE a.mode IS NULL OR a.mode IN ('i', 'b')) AS n))
+	FROM pg_depend d
+		JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+		JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+	WHERE e.extname = 'whatsapp_shared' AND d.deptype = 'e'
+		AND 'anyelement'::regtype <> ALL (p.proargtypes::oid[])
+		AND p.proname !~ '^wa_(internal|apply|finish)_' AND p.proname NOT IN ('wa_error_codes_rows', 'wa_tenant_role')});
+
+my $options = 'scheduled_at=, expires_at=, priority=, idempotency_key=, reference=, on_uncertain=';
+my %stands_for = (
+	options => $options,
+	free_form_options => "$options, context_message_id=, fallback_template=, fallback_parameters=");
+my %headings = map {
+	my ($name, $arguments) = @$_;
+	my @arguments = map { s/ = .*/=/r } split /, (?=\w)/, $arguments;
+	(sprintf('%s(%s)', $name, join ', ', map { $stands_for{$_} // $_ } @arguments) => 1);
+} map { [/^### `(wa_\w+)\((.*?)\)(?: → [^`]+)?`$/] } grep { /^### `wa_/ } split /\n/,
+  PostgreSQL::Test::Utils::slurp_file("$root/docs/sql-reference.md");
+
+is_deeply([ sort keys %headings ], [ sort keys %functions ],
+	'the SQL reference has every function with its arguments');
+
+# ---- names in the text ------------------------------------------------------------------
+
+my %exists = map { $_ => 1 } split /\n/, $node->safe_psql(
+	'app', q{
+	SELECT coalesce(p.proname, c.relname)
+	FROM pg_depend d
+		JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+		LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+		LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+	WHERE e.extname = 'whatsapp_shared' AND d.deptype = 'e' AND coalesce(p.proname, c.relname) IS NOT NULL
+	UNION
+	SELECT attname FROM pg_attribute WHERE attrelid = 'whatsapp_messages'::regclass});
+# Programs, Meta's own names, and keys of the settings document.
+$exists{$_} = 1
+  foreach qw(wa_simulator wa_id whatsapp_business_messaging whatsapp_business_management
+  whatsapp_enabled whatsapp_phone_number_id whatsapp_display_phone_number whatsapp_default_language
+  whatsapp_access_token whatsapp_shared);
+my %names = map { $_ => 1 } $manual =~ /\b(wa_[a-z_]+|whatsapp_[a-z_]+)\b/g;
+is_deeply([ grep { !$exists{$_} } sort keys %names ], [],
+	'every function, table and view that the manual names exists');
+
+# ---- links -----------------------------------------------------------------------------
+
+# As GitHub makes them of headings.
+sub anchors
+{
+	my ($file) = @_;
+	my %anchors;
+
+	foreach my $heading (slurp_file($file) =~ /^#+ (.+)$/mg)
+	{
+		utf8::decode($heading);
+		my $anchor = lc $heading;
+		$anchor =~ s/[^\w\- ]//g;
+		$anchor =~ tr/ /-/;
+		$anchors{$anchor} = 1;
+	}
+	return \%anchors;
+}
+
+my @broken;
+foreach my $file (@files)
+{
+	(my $dir = $file) =~ s{/[^/]*$}{};
+	foreach my $link (slurp_file($file) =~ /\]\(([^)\s]+)\)/g)
+	{
+		next if $link =~ /^https?:/;
+		my ($path, $anchor) = $link =~ /^([^#]*)(?:#(.*))?$/;
+		my $target = $path eq '' ? $file : "$dir/$path";
+		push @broken, "$file: $link"
+		  unless -e $target && (!defined $anchor || anchors($target)->{$anchor});
+	}
+}
+is_deeply(\@broken, [], 'links lead somewhere');
+
+$node->stop;
+done_testing();
