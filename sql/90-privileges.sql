@@ -28,18 +28,17 @@ $$;
 /* ---- what each privilege consists of --------------------------------------------- */
 
 /*
- * Names of functions (with all their variants), tables and views; a name may
- * belong to a later version.  Functions called by a view run with the rights of
- * whoever reads the view, hence some internal ones.
+ * Names of functions (with all their variants), tables and views, beside those
+ * that wa_internal_privilege_objects() finds by their form.  Functions called
+ * by a view run with the rights of whoever reads it, hence some internal ones.
  */
 CREATE FUNCTION @extschema@.wa_internal_privilege_names(privilege text) RETURNS text[]
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE privilege
-        WHEN 'sender' THEN '{wa_enqueue_message,wa_enqueue_text,wa_enqueue_media,wa_enqueue_interactive,
-            wa_enqueue_payload,wa_enqueue_bulk,wa_cancel_message,wa_explain,wa_notification_settings,
-            wa_opt_out,wa_opt_in,wa_reason_codes,wa_error_codes,wa_error_codes_rows}'::text[]
+        WHEN 'sender' THEN '{wa_cancel_message,wa_explain,wa_notification_settings,wa_opt_out,wa_opt_in,
+            wa_reason_codes,wa_error_codes,wa_error_codes_rows}'::text[]
         WHEN 'monitor' THEN '{wa_health,wa_diagnose,wa_explain,wa_stats,wa_costs,
             wa_tenant_status,wa_number_status,wa_queue_status,wa_free_numbers,
             wa_internal_number_health,wa_internal_number_rate,
@@ -67,7 +66,8 @@ AS $$
                     AND g.object_name NOT LIKE 'wa\_webhook\_%'
                     AND g.object_name NOT IN ('wa_grant', 'wa_revoke', 'wa_tenant_role')
                 OR g.object_name = ANY (@extschema@.wa_internal_privilege_names('monitor'))
-            ELSE g.object_name = ANY (@extschema@.wa_internal_privilege_names(privilege)) END
+            ELSE privilege = 'sender' AND g.object_name LIKE 'wa\_enqueue\_%'
+                OR g.object_name = ANY (@extschema@.wa_internal_privilege_names(privilege)) END
 $$;
 
 /* Whether the role has been given all of it, by name. */

@@ -22,6 +22,9 @@ CREATE FUNCTION pg_temp.listing(status text, quality text, tier text) RETURNS js
         'whatsapp_business_manager_messaging_limit', tier, 'last_onboarded_time', '2026-03-02T09:12:44+0000')))
 $$;
 
+/* What else happens by itself when quality falls is not the subject here. */
+UPDATE whatsapp_damage_policies SET action = 'alert';
+
 /* ---- taking over ---- */
 
 SELECT wa_assign_phone('panaderia', '100000000000001', '+34600000001') \g /dev/null
