@@ -64,7 +64,7 @@ static bool
 sending_possible(WaSender *sender)
 {
 	return wa_guc_enabled && sender->has_token && sender->at_home && sender->config_loaded &&
-		   sender->account_paused_until == 0 && !sender->stopping;
+		   sender->account_paused_until == 0 && !sender->stopping && !sender->reopen;
 }
 
 /* While the network fails, one request at a time finds out whether it is back. */

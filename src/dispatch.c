@@ -37,6 +37,24 @@
 /* A Graph answer is a few hundred bytes; one page of a listing some ten kB. */
 #define MAX_RESPONSE (4 * 1024 * 1024)
 
+/* What the HTTP client was opened with. */
+static int opened_in_flight;
+static int opened_connections;
+static int opened_connect_timeout;
+static int opened_request_timeout;
+static char opened_ca_file[MAXPGPATH];
+
+/* After a reload: whether the client has to be opened anew, once nothing is out. */
+void
+wa_dispatch_check_settings(WaSender *sender)
+{
+	sender->reopen = opened_in_flight != wa_guc_max_in_flight ||
+					 opened_connections != wa_guc_max_connections ||
+					 opened_connect_timeout != wa_guc_connect_timeout ||
+					 opened_request_timeout != wa_guc_request_timeout ||
+					 strcmp(opened_ca_file, wa_guc_ca_file) != 0;
+}
+
 void
 wa_dispatch_open(WaSender *sender)
 {
@@ -53,6 +71,12 @@ wa_dispatch_open(WaSender *sender)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
 				 errhint("Check whatsapp_shared.ca_file and the memory available.")));
+	opened_in_flight = wa_guc_max_in_flight;
+	opened_connections = wa_guc_max_connections;
+	opened_connect_timeout = wa_guc_connect_timeout;
+	opened_request_timeout = wa_guc_request_timeout;
+	strlcpy(opened_ca_file, wa_guc_ca_file, sizeof(opened_ca_file));
+	sender->reopen = false;
 	sender->window = Min(MIN_WINDOW, wa_guc_max_in_flight);
 	sender->window_at_us = wa_now_us();
 	sender->secret_generation = wa_secret_generation() + 1;
@@ -74,6 +98,7 @@ refresh_token(WaSender *sender)
 
 	if (sender->secret_generation == wa_secret_generation())
 		return;
+	sender->token_rotated = sender->has_token;
 	sender->secret_generation = wa_secret_generation();
 	token = wa_secret_access_token();
 	sender->has_token = token != NULL && wa_http_set_token(sender->http, token);

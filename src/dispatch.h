@@ -10,6 +10,7 @@
 /* Opens, or reopens with new settings, what the requests go through. */
 extern void wa_dispatch_open(WaSender *sender);
 extern void wa_dispatch_close(WaSender *sender);
+extern void wa_dispatch_check_settings(WaSender *sender);
 
 /* Moves the network along and takes in what has finished. */
 extern void wa_dispatch_network(WaSender *sender);

@@ -110,6 +110,7 @@ typedef struct WaJob
 	TimestampTz started_at;
 	TimestampTz finished_at;
 	bool marked_sending;
+	int64 settle_after_us; /* its settlement failed: not again before */
 	WaOutcome outcome;
 	WaTenant *tenant;
 	char *template_key; /* "name/language", or NULL; points into strings */
@@ -147,11 +148,14 @@ typedef struct WaSender
 	struct WaHttp *http;
 	uint64 secret_generation;
 	bool has_token;
+	bool token_rotated;	  /* since the last upkeep */
+	bool reopen;		  /* the HTTP client's settings have changed */
 	dlist_head claiming;  /* WaJob whose lease is not committed yet */
 	dlist_head in_flight; /* WaJob by started_us */
 	dlist_head finished;  /* WaJob waiting for settlement */
 	int n_in_flight;
 	int n_finished;
+	int settle_limit; /* jobs settled at a time after a failure; 0: all */
 	HTAB *tracked;	  /* WaTracked */
 	HTAB *recipients; /* WaRecipient */
 	int64 *again;	  /* message ids to claim again */

@@ -42,30 +42,55 @@
 #define OUTAGE_DELAY_US INT64_C(500000)
 #define OUTAGE_MAX_DELAY_US INT64_C(30000000)
 
+/*
+ * A batch that fails as a whole, because somebody keeps one of its rows locked,
+ * is tried again in halves; a job that fails alone is set aside for a while, so
+ * that it holds up nobody else.
+ */
+#define SET_ASIDE_US 1000000
+
+/* The oldest job that may be settled now, or NULL. */
+static WaJob *
+oldest_finished(WaSender *sender)
+{
+	int64 now = wa_now_us();
+	dlist_iter iter;
+
+	dlist_foreach (iter, &sender->finished)
+	{
+		WaJob *job = dlist_container(WaJob, node, iter.cur);
+
+		if (job->settle_after_us <= now)
+			return job;
+	}
+	return NULL;
+}
+
 bool
 wa_settle_due(WaSender *sender)
 {
-	WaJob *oldest;
+	WaJob *oldest = oldest_finished(sender);
 
-	if (sender->n_finished == 0)
+	if (oldest == NULL)
 		return false;
 	if (sender->n_in_flight == 0 || sender->stopping ||
 		sender->n_finished >= sender->window / SETTLE_SHARE)
 		return true;
-	oldest = dlist_head_element(WaJob, node, &sender->finished);
 	return GetCurrentTimestamp() - oldest->finished_at >= SETTLE_DELAY_US;
 }
 
 long
 wa_settle_wait_ms(WaSender *sender)
 {
-	WaJob *oldest;
 	int64 wait_us = -1;
 
 	if (sender->n_finished > 0)
 	{
-		oldest = dlist_head_element(WaJob, node, &sender->finished);
-		wait_us = Max(0, SETTLE_DELAY_US - (GetCurrentTimestamp() - oldest->finished_at));
+		WaJob *oldest = oldest_finished(sender);
+
+		wait_us = oldest == NULL
+					  ? SET_ASIDE_US / 10
+					  : Max(0, SETTLE_DELAY_US - (GetCurrentTimestamp() - oldest->finished_at));
 	}
 	else if (!dlist_is_empty(&sender->in_flight))
 	{
@@ -417,7 +442,9 @@ finished_leases(int64 *locked, int *n_locked, int64 *done)
 void
 wa_settle_run(WaSender *sender)
 {
-	int max = sender->n_finished;
+	int max = sender->settle_limit > 0 ? Min(sender->settle_limit, sender->n_finished)
+									   : sender->n_finished;
+	int64 now = wa_now_us();
 	WaAccepted *accepted = palloc0(sizeof(WaAccepted) * max);
 	WaFate *fates = palloc0(sizeof(WaFate) * max);
 	int64 *locked = palloc(sizeof(int64) * max);
@@ -432,7 +459,14 @@ wa_settle_run(WaSender *sender)
 	settling_fates = MemoryContextAllocZero(sender->cycle_context, sizeof(WaFate) * max);
 	n_settling = 0;
 	dlist_foreach (iter, &sender->finished)
-		settling[n_settling++] = dlist_container(WaJob, node, iter.cur);
+	{
+		WaJob *job = dlist_container(WaJob, node, iter.cur);
+
+		if (n_settling == max)
+			break;
+		if (job->settle_after_us <= now)
+			settling[n_settling++] = job;
+	}
 
 	/*
 	 * The fence: our leases are still there, so nobody has settled these
@@ -485,6 +519,14 @@ wa_settle_aborted(WaSender *sender)
 {
 	for (int i = 0; i < n_settling; i++)
 		settling[i]->lease->settling = 0;
+	if (n_settling == 1)
+	{
+		settling[0]->settle_after_us = wa_now_us() + SET_ASIDE_US;
+		dlist_delete(&settling[0]->node);
+		dlist_push_tail(&sender->finished, &settling[0]->node);
+	}
+	else if (n_settling > 1)
+		sender->settle_limit = n_settling / 2;
 	n_settling = 0;
 }
 
@@ -562,6 +604,8 @@ wa_settle_committed(WaSender *sender)
 	}
 	sender->settled_in_window += n_settling;
 	n_settling = 0;
+	if (sender->settle_limit > 0 && (sender->settle_limit *= 2) > wa_guc_max_in_flight)
+		sender->settle_limit = 0;
 	sender->version_alerted = sender->api_version_seen[0] != '\0';
 
 	if (sender->failures_in_row >= OUTAGE_FAILURES)

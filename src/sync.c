@@ -294,7 +294,7 @@ wa_sync_run(WaSender *sender)
 			take_page(sender);
 		return;
 	}
-	if (sender->stopping || !sender->at_home || !wa_guc_enabled ||
+	if (sender->stopping || sender->reopen || !sender->at_home || !wa_guc_enabled ||
 		!(look || wa_now_us() >= next_look_us))
 		return;
 
@@ -326,6 +326,12 @@ wa_sync_run(WaSender *sender)
 		pages = 0;
 		ask(sender, NULL);
 	}
+}
+
+bool
+wa_sync_running(void)
+{
+	return running >= 0;
 }
 
 long

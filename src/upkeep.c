@@ -394,6 +394,23 @@ run_due(WaSender *sender)
 	wa_store_commit();
 }
 
+/*
+ * A new token ends an account pause that a refusal has set, whatever it was: if
+ * the reason is still there, the next refusal sets it again.
+ */
+static void
+try_new_token(WaSender *sender)
+{
+	static WaStatement statement = {
+		.text = "SELECT @extschema@.wa_internal_lift_pause('account', '', true)",
+		.expected = SPI_OK_SELECT};
+
+	wa_store_begin("trying the new access token");
+	call(&statement);
+	wa_store_commit();
+	sender->token_rotated = false;
+}
+
 void
 wa_upkeep_run(WaSender *sender)
 {
@@ -407,6 +424,8 @@ wa_upkeep_run(WaSender *sender)
 	if (sender->index != 0 || !sender->at_home)
 		return;
 
+	if (sender->token_rotated && sender->has_token)
+		try_new_token(sender);
 	if (sender->next_due <= clock || sender->next_expiry <= clock)
 		run_due(sender);
 	if (sender->next_pause_end <= clock)
@@ -443,6 +462,8 @@ wa_upkeep_wait_ms(WaSender *sender)
 	{
 		TimestampTz next = Min(sender->next_due, Min(sender->next_expiry, sender->next_pause_end));
 
+		if (sender->token_rotated && sender->has_token)
+			return 0;
 		if (next != DT_NOEND)
 			wait = Min(wait, next - clock);
 		wait = Min(wait, Min(next_reconcile_us, next_retention_us) - now);

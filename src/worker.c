@@ -105,7 +105,7 @@ set_session(void)
 {
 	static const char *const settings[][2] = {
 		{"search_path", "pg_catalog, pg_temp"},
-		{"lock_timeout", "2s"},
+		{"lock_timeout", "200ms"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
@@ -302,11 +302,18 @@ turn(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		sender->config_loaded = false;
+		wa_dispatch_check_settings(sender);
 	}
 	MemoryContextReset(sender->cycle_context);
 	MemoryContextSwitchTo(sender->cycle_context);
 	Assert(CurrentMemoryContext == sender->cycle_context);
 
+	if (sender->reopen && sender->n_in_flight + sender->n_finished == 0 && !wa_sync_running())
+	{
+		wa_dispatch_close(sender);
+		wa_dispatch_open(sender);
+		make_wait_set();
+	}
 	wa_dispatch_network(sender);
 	wa_dispatch_take_wakes(sender);
 	if (asked_to_stop())
