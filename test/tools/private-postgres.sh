@@ -64,7 +64,7 @@ if [ "$(cat "$dir/.stamp" 2> /dev/null)" != "$stamp" ]; then
     echo "$stamp" > "$dir/.stamp"
 fi
 
-make -s -C "$root" PG_CONFIG="$dir$bindir/pg_config" with_llvm=no install >&2
+make -s -j2 -C "$root" PG_CONFIG="$dir$bindir/pg_config" with_llvm=no install >&2
 
 # A server refuses to run as root; whoever runs it must get here.
 if [ "$(id -u)" -eq 0 ] && ! runuser -u postgres -- test -x "$dir$bindir/postgres"; then

@@ -116,7 +116,7 @@ suite_sql() { harness test/tools/checks/sql.pl; }
 suite_unit() {
     local programs=(test/unit/test_*.c)
 
-    make -s -C test/unit
+    make -s -j2 -C test/unit
     programs=("${programs[@]##*/}")
     programs=("${programs[@]%.c}")
     harness --exec '' "${programs[@]/#/test/unit/build/}"
@@ -142,7 +142,7 @@ for suite in "${suites[@]}"; do
     fi
 done
 
-make -s -C src/simulator
+make -s -j2 -C src/simulator
 
 for suite in "${suites[@]}"; do
     printf '\n== %s\n' "$suite"

@@ -41,7 +41,7 @@ none('every function in SQL or PL/pgSQL pins its search_path', "
 	WHERE lanname IN ('sql', 'plpgsql') AND prosqlbody IS NULL
 	AND NOT EXISTS (SELECT FROM unnest(proconfig) s
 		WHERE s IN ('search_path=pg_catalog, pg_temp', 'search_path=pg_catalog, wa, pg_temp'))");
-none('so does every function that runs with its owner''s rights', "
+none(q{so does every function that runs with its owner's rights}, "
 	SELECT oid::regprocedure FROM $functions f
 	WHERE prosecdef AND NOT EXISTS (SELECT FROM unnest(proconfig) s WHERE s LIKE 'search_path=%')");
 none('no function can be called by everybody', "

@@ -17,7 +17,7 @@ system('cp', '-R', 'Makefile', 'whatsapp_shared.control', 'sql', $dir) == 0 or d
 system('cp', glob('src/*.c src/*.h'), "$dir/src") == 0 or die 'cp failed';
 
 # All of them, whatever happens to one.
-my $output = `make -k -C $dir with_llvm=no PG_CONFIG="$ENV{PG_CONFIG}" PG_CFLAGS="$flags" all 2>&1`;
+my $output = `make -k -j2 -C $dir with_llvm=no PG_CONFIG="$ENV{PG_CONFIG}" PG_CFLAGS="$flags" all 2>&1`;
 foreach my $source (map { m{(\w+)\.c$} } sort glob 'src/*.c')
 {
 	ok(-e "$dir/src/$source.o", "src/$source.c compiles without a warning")
@@ -32,7 +32,7 @@ foreach my $program (grep { -e "$_/Makefile" } glob 'src/*')
 
 	system('cp', '-R', $program, "$dir/src") == 0 or die 'cp failed';
 	system("make -s -C $dir/src/$name clean >/dev/null");
-	$output = `make -C $dir/src/$name CFLAGS='-O2 -g -Werror' 2>&1`;
+	$output = `make -j2 -C $dir/src/$name CFLAGS='-O2 -g -Werror' 2>&1`;
 	is($?, 0, "src/$name compiles without a warning") or diag($output);
 }
 
