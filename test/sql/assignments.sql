@@ -56,7 +56,9 @@ SELECT * FROM wa_assign_all();
 SELECT wa_unassign_phone('molino');
 
 -- a transaction with one snapshot cannot see what is being sent
+SET client_min_messages = warning;
 SELECT FROM wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "hola"}');
+RESET client_min_messages;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT * FROM refusal($$SELECT wa_unassign_phone('panaderia')$$);
 ROLLBACK;
