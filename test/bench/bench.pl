@@ -133,8 +133,8 @@ foreach my $measure (@measures)
 	my @found = eval { $code->($bench) };
 	if ($@)
 	{
-		die $@ if $@ eq "interrupted\n";
 		$bench->say('%s could not be measured: %s', $name, $@ =~ s/\s+$//r);
+		print STDERR $bench->{cluster}->log_tail;
 		push @broken, $name;
 	}
 	push @rows, @found;

@@ -8,23 +8,19 @@
 #   BENCH=full      what the goals in docs/benchmarks.md speak of (an hour and
 #                   15 GB of disk); its table is written there.  Otherwise a run of
 #                   a few minutes that only prints its table.
-#   PG_CONFIG       of the installation to measure; the extension must be
-#                   installed there.  Default: pg_config
+#   PG_CONFIG       of the PostgreSQL to measure.  Default: pg_config
 #   BENCH_DIR       where the data goes, on the disk to be measured.
 #                   Default: /var/tmp
 #   BENCH_HISTORY, BENCH_BACKLOG, BENCH_ROUNDS ...  other sizes, see bench.pl
 #
-# Makes a cluster and servers of its own on loopback and removes them at the
-# end, also after Ctrl-C.  As root it runs everything as user postgres.
+# Makes a copy of PostgreSQL with the extension, a cluster and servers of its own
+# on loopback, and removes them at the end, also after Ctrl-C.  As root it runs
+# everything as user postgres.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 mode=${BENCH:-quick}
-pg_config=$(command -v "${PG_CONFIG:-pg_config}") || {
-	echo "run.sh: there is no pg_config; set PG_CONFIG" >&2
-	exit 1
-}
 case $mode in
 quick | full) ;;
 *)
@@ -32,11 +28,6 @@ quick | full) ;;
 	exit 2
 	;;
 esac
-
-if [ ! -f "$("$pg_config" --sharedir)/extension/whatsapp_shared.control" ]; then
-	echo "run.sh: the extension is not installed for $pg_config; run make install" >&2
-	exit 1
-fi
 
 missing=
 for program in nginx node npm perl openssl cc; do
@@ -53,6 +44,9 @@ child=
 # bench.pl ends what it has started; then the files can go.
 trap 'rm -rf "$run"' EXIT
 trap '[ -z "$child" ] || { kill -TERM "$child"; wait "$child" || true; }; exit 130' INT TERM HUP
+
+chmod 755 "$run"
+pg_config=$("$top/test/tools/private-postgres.sh" "$run/pg")/bin/pg_config
 
 # A copy, because the unprivileged user need not be able to read this tree.
 cp -r "$here" "$run/bench"

@@ -22,7 +22,7 @@ logging_collector = off
 log_checkpoints = off
 whatsapp_shared.databases = 'bench'
 whatsapp_shared.access_token = 'EAATESTTOKEN'
-whatsapp_shared.app_secret = 'benchmark secret'
+whatsapp_shared.app_secret = 'benchmark-secret'
 whatsapp_shared.business_account_id = '300000000000001'
 whatsapp_shared.graph_url = 'http://127.0.0.1:9'
 whatsapp_shared.messages_per_second = 10000
@@ -38,9 +38,9 @@ sub new
 
 	chomp($self->{bindir} = `$pg_config --bindir`);
 	$self->{port} = free_ports(1);
-	system("$self->{bindir}/initdb", '-D', "$dir/data", '-A', 'trust', '-U', 'postgres',
-		'--locale=C.UTF-8', '--encoding=UTF8', '-N', '--no-instructions') == 0
-	  or die "initdb failed\n";
+	system( "'$self->{bindir}/initdb' -D '$dir/data' -A trust -U postgres --locale=C.UTF-8 "
+		  . "--encoding=UTF8 -N --no-instructions >'$dir/initdb.log' 2>&1") == 0
+	  or die "initdb failed, see $dir/initdb.log\n";
 	open(my $conf, '>>', "$dir/data/postgresql.conf") or die "postgresql.conf: $!\n";
 	print $conf $settings, "port = $self->{port}\nunix_socket_directories = '$dir'\n";
 	close($conf);
@@ -77,8 +77,10 @@ sub query
 {
 	my ($self, $sql) = @_;
 
-	$self->{observer} //= $self->session;
-	return $self->{observer}->query($sql);
+	my $observer = delete $self->{observer} // $self->session;
+	my $answer = $observer->query($sql);
+	$self->{observer} = $observer;    # after an error there is a new one
+	return $answer;
 }
 
 # Changes settings and waits until the server has them.  undef resets one.
@@ -120,6 +122,18 @@ SQL
 	return $pid;
 }
 
+# A new sender: with the HTTP settings that were changed, and with nothing in its
+# memory of what was measured before.
+sub restart_sender
+{
+	my ($self) = @_;
+	my $old = $self->sender;
+
+	$self->query('SELECT wa_worker_restart()');
+	wait_for('the sender is restarted', 60, sub { $self->sender != $old });
+	return;
+}
+
 # Runs pgbench and returns what it printed.
 sub pgbench
 {
@@ -134,6 +148,17 @@ sub pgbench
 	my $text = <$out>;
 	close($out) or die "pgbench failed: $text\n";
 	return $text;
+}
+
+# The last errors in the server's log, for whoever wonders why it failed.
+sub log_tail
+{
+	my ($self) = @_;
+
+	open(my $log, '<', "$self->{dir}/postgres.log") or return '';
+	my @lines = grep { /(?:ERROR|FATAL|PANIC|WARNING):/ } <$log>;
+	splice(@lines, 0, -5) if @lines > 5;
+	return join('', @lines);
 }
 
 # The data goes with it, so nothing has to be written first.

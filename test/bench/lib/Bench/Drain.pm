@@ -23,6 +23,7 @@ sub measure
 		my $count = $bench->count($protocol->{slow} ? 'drain_slow' : 'drain');
 
 		$cluster->set($server->settings($protocol));
+		$cluster->restart_sender;
 		foreach my $round (1 .. $bench->count('rounds'))
 		{
 			my $bare = bare_loop($bench, $protocol, $payload, $count);

@@ -21,6 +21,7 @@ sub measure
 	my (@empty, @pinned, @before_history, @history, @rows);
 
 	$cluster->set($server->settings($Bench::Server::protocols[0]));
+	$cluster->restart_sender;
 
 	foreach my $round (1 .. $rounds)
 	{

@@ -17,6 +17,7 @@ sub measure
 
 	# Something has been sent, so connections and caches are as in real life.
 	$cluster->set($server->settings($Bench::Server::protocols[0]));
+	$cluster->restart_sender;
 	clear($cluster);
 	enqueue($cluster, 1000);
 	drain($cluster, 1000, 60);

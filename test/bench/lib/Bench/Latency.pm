@@ -21,6 +21,7 @@ sub measure
 		'whatsapp_shared.max_in_flight' => 64,
 		'whatsapp_shared.max_connections' => 64,
 		'whatsapp_shared.enabled' => 'on');
+	$cluster->restart_sender;
 	foreach my $background (0, 30)
 	{
 		my $when = $background ? "with $background/s in the background" : 'idle';

@@ -23,6 +23,11 @@ sub set_up
 SELECT count(wa_assign_phone('bench-' || n, (100000000000000 + n)::text, '+34910' || lpad(n::text, 6, '0')))
 FROM generate_series(1, $numbers) AS n
 SQL
+	# Known, so that enqueueing checks the parameters as it does in production.
+	$cluster->query(<<'SQL');
+SELECT wa_register_template('pedido_proveedor', 'es', '[{"type": "BODY",
+    "text": "Hola {{1}}, tiene el pedido {{2}} por {{3}} para el {{4}}. Gracias."}]')
+SQL
 	$cluster->query(<<SQL);
 CREATE TABLE plain_jobs (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -41,14 +46,26 @@ SQL
 	return;
 }
 
-# Empties every table that the measurements fill.
+# Empties every table that the measurements fill.  The sender locks tables in the
+# order in which it needs them, so this may have to be tried again.
 sub clear
 {
 	my ($cluster) = @_;
 
 	$cluster->query(<<'SQL');
-TRUNCATE whatsapp_messages, whatsapp_queue, whatsapp_leases, whatsapp_wamids,
-    whatsapp_attempts, plain_jobs
+DO $$
+BEGIN
+    FOR attempt IN 1 .. 5 LOOP
+        BEGIN
+            TRUNCATE whatsapp_queue, whatsapp_leases, whatsapp_messages, whatsapp_wamids,
+                whatsapp_attempts, plain_jobs;
+            RETURN;
+        EXCEPTION WHEN deadlock_detected THEN
+            NULL;
+        END;
+    END LOOP;
+    RAISE 'could not empty the tables';
+END $$
 SQL
 	$cluster->query('CHECKPOINT');
 	return;

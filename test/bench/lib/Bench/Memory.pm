@@ -15,9 +15,8 @@ sub measure
 	my $many = $bench->count('memory');
 	my $few = 10_000;
 
-	# A new sender, which has not grown by what was measured before.
-	$cluster->query('SELECT wa_worker_restart()');
 	$cluster->set($server->settings($Bench::Server::protocols[-1]));
+	$cluster->restart_sender;
 	my @kb = map {
 		clear($cluster);
 		enqueue($cluster, $_);

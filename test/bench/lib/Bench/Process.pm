@@ -97,16 +97,25 @@ sub cpu_us
 	return ($field[11] + $field[12]) * 1e6 / $ticks;
 }
 
-# Memory that no other process shares, in kB.
+# Memory of the process's own, in kB.  Mappings that can be shared are left out
+# altogether: the kernel calls a page of shared buffers private, too, as long
+# as no other process has touched it.
 sub private_kb
 {
 	my ($pid) = @_;
-	my $kb = 0;
+	my ($kb, $own) = (0, 0);
 
-	open(my $smaps, '<', "/proc/$pid/smaps_rollup") or die "process $pid is gone\n";
-	while (<$smaps>)
+	open(my $smaps, '<', "/proc/$pid/smaps") or die "process $pid is gone\n";
+	while (my $line = <$smaps>)
 	{
-		$kb += $1 if /^Private_(?:Clean|Dirty):\s+(\d+)/;
+		if ($line =~ /^[0-9a-f]+-[0-9a-f]+ \S{3}([ps]) /)
+		{
+			$own = $1 eq 'p';
+		}
+		elsif ($own && $line =~ /^Private_(?:Clean|Dirty):\s+(\d+)/)
+		{
+			$kb += $1;
+		}
 	}
 	return $kb;
 }
@@ -117,9 +126,9 @@ sub context_switches
 	my ($pid) = @_;
 
 	open(my $status, '<', "/proc/$pid/status") or die "process $pid is gone\n";
-	while (<$status>)
+	while (my $line = <$status>)
 	{
-		return $1 if /^voluntary_ctxt_switches:\s+(\d+)/;
+		return $1 if $line =~ /^voluntary_ctxt_switches:\s+(\d+)/;
 	}
 	die "no context switches of process $pid\n";
 }
@@ -167,6 +176,7 @@ END
 	}
 }
 
-$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { die "interrupted\n"; };
+# Not die: where something is being destroyed, that would only be a warning.
+$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit(130); };
 
 1;

@@ -9,7 +9,7 @@ use Bench::Server;
 use Bench::Stat qw(median spread thousands);
 use Digest::SHA qw(hmac_sha256_hex);
 
-my $app_secret = 'benchmark secret';
+my $app_secret = 'benchmark-secret';
 my $first_time = 1_790_000_000;
 
 sub measure
@@ -21,6 +21,7 @@ sub measure
 	my @rows;
 
 	$cluster->set($server->settings($Bench::Server::protocols[0]));
+	$cluster->restart_sender;
 	foreach my $batch (1, 20, 200)
 	{
 		my @rates;
