@@ -24,6 +24,7 @@ sim_buf_reserve(SimBuf *buf, size_t more)
 	while (buf->size < need)
 		buf->size *= 2;
 	buf->data = sim_realloc(buf->data, buf->size);
+	buf->data[buf->len] = '\0';
 }
 
 void

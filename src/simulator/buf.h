@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* All zeroes is an empty one.  data is NUL-terminated once anything was added. */
+/* All zeroes is an empty one.  data is NUL-terminated once there was room. */
 typedef struct SimBuf
 {
 	char *data;

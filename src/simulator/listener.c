@@ -107,7 +107,8 @@ start_daemon(int fd, bool tls, bool with_rules)
 		flags, 0, NULL, NULL, sim_server_access, NULL, MHD_OPTION_EXTERNAL_LOGGER,
 		log_library_message, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
 		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int) sim_settings.max_connections, MHD_OPTION_NOTIFY_COMPLETED,
+		(unsigned int) sim_settings.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned int) sim_settings.idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED,
 		sim_server_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, sim_server_connection,
 		with_rules ? &sim_settings : NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }

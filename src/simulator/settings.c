@@ -71,6 +71,9 @@ static const Setting table[] = {
 		 "where to write the CA certificate that clients must trust (default: a temporary file)"),
 	INT(max_connections, 20000, 1, 1000000, true, "connections served at a time"),
 
+	INT(idle_timeout_s, 75, 0, 86400, true,
+		"seconds after which a connection without requests is closed; 0: never"),
+
 	HEADING("The account it plays"),
 	TEXT(config, "", true, "FILE",
 		 "JSON object with any of these settings, and \"numbers\" and \"templates\""),

@@ -24,6 +24,7 @@ typedef struct SimSettings
 	char *log;
 	int64_t numbers;
 	int64_t max_connections;
+	int64_t idle_timeout_s;
 
 	/* changeable at any time */
 	char *token;

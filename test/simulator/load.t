@@ -58,5 +58,12 @@ while (() = ($text =~ /"wamid\./g), scalar(() = $text =~ /"wamid\./g) < 5 && tim
 }
 is(scalar(() = $text =~ /"wamid\./g), 5, 'pipelined requests');
 
+# A connection that idles is closed, also one kept alive.
+my $short = WaSimulator->start('--idle-timeout-s' => 1);
+$socket = raw_open($short);
+raw_write($socket, message_request(text_message()));
+is(raw_read($socket)->{end}, 'whole', 'a request');
+is(raw_read($socket, 10)->{end}, 'eof', 'and no other in time');
+
 is($sim->stop, 0, 'ends in good order');
 done_testing();
