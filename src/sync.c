@@ -62,17 +62,21 @@ static const SyncKind kinds[] = {
 
 static int running = -1; /* index of the kind being read */
 static int pages;
+static int items; /* entries read so far */
 static TimestampTz run_started;
 static char *answer;	  /* malloc'd body waiting to be applied */
 static char problem[256]; /* why the run failed, "" if it did not */
 static bool answered;
-static bool look; /* at whatsapp_sync */
+static bool look;					/* at whatsapp_sync */
+static TimestampTz reconfigured_at; /* runs that failed before are due again */
 static int64 next_look_us;
 
 void
-wa_sync_requested(void)
+wa_sync_requested(bool reconfigured)
 {
 	look = true;
+	if (reconfigured)
+		reconfigured_at = GetCurrentTimestamp();
 }
 
 /* Percent-encodes everything but unreserved characters (RFC 3986, 2.3). */
@@ -145,17 +149,19 @@ note_run(const char *kind, bool finished, const char *error)
 				" started_at = CASE WHEN $2 THEN started_at ELSE $4 END,"
 				" finished_at = CASE WHEN $2 AND $3 IS NULL THEN pg_catalog.clock_timestamp()"
 				" ELSE finished_at END,"
+				" items = CASE WHEN $2 AND $3 IS NULL THEN $5 ELSE items END,"
 				" error = $3 WHERE kind = $1",
-		.nargs = 4,
-		.argtypes = {TEXTOID, BOOLOID, TEXTOID, TIMESTAMPTZOID},
+		.nargs = 5,
+		.argtypes = {TEXTOID, BOOLOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
 		.expected = SPI_OK_UPDATE};
-	Datum values[4];
-	char nulls[4] = {' ', ' ', error == NULL ? 'n' : ' ', ' '};
+	Datum values[5];
+	char nulls[5] = {' ', ' ', error == NULL ? 'n' : ' ', ' ', ' '};
 
 	values[0] = CStringGetTextDatum(kind);
 	values[1] = BoolGetDatum(finished);
 	values[2] = error == NULL ? (Datum) 0 : CStringGetTextDatum(error);
 	values[3] = TimestampTzGetDatum(run_started);
+	values[4] = Int32GetDatum(items);
 	wa_store_run(&statement, values, nulls);
 }
 
@@ -173,10 +179,10 @@ next_kind(WaSender *sender)
 			" < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => LEAST($1, 300)))"
 			" ORDER BY requested_at > COALESCE(started_at, '-infinity') DESC NULLS LAST, kind"
 			" LIMIT 1",
-		.nargs = 1,
-		.argtypes = {INT4OID},
+		.nargs = 2,
+		.argtypes = {INT4OID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
-	Datum values[1] = {Int32GetDatum(wa_guc_sync_interval)};
+	Datum values[2] = {Int32GetDatum(wa_guc_sync_interval), TimestampTzGetDatum(reconfigured_at)};
 	char *name;
 
 	wa_store_run(&statement, values, NULL);
@@ -234,6 +240,7 @@ take_page(WaSender *sender)
 		wa_store_run(&apply[running], &page, NULL);
 		wa_store_run(&cursor, &page, NULL);
 		after = wa_store_text(0, 1);
+		items += (int) wa_store_int(0, 2, 0);
 		if (after != NULL)
 			after = MemoryContextStrdup(sender->cycle_context, after);
 	}
@@ -324,6 +331,7 @@ wa_sync_run(WaSender *sender)
 	{
 		running = kind;
 		pages = 0;
+		items = 0;
 		ask(sender, NULL);
 	}
 }

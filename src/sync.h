@@ -15,8 +15,11 @@ extern void wa_sync_run(WaSender *sender);
 /* An answer to one of our requests: kept until the next wa_sync_run. */
 extern void wa_sync_answered(WaSender *sender, const struct WaHttpResult *result);
 
-/* A person may have asked for something: look at whatsapp_sync. */
-extern void wa_sync_requested(void);
+/*
+ * A person may have asked for something: look at whatsapp_sync.  After a change
+ * of the settings runs that failed are due again.
+ */
+extern void wa_sync_requested(bool reconfigured);
 
 /* An ERROR has ended what wa_sync_run was doing. */
 extern void wa_sync_aborted(WaSender *sender);

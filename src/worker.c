@@ -178,7 +178,7 @@ start(void)
 }
 
 static void
-load_config(void)
+load_config(bool reconfigured)
 {
 	uint64 current = pg_atomic_read_u64(&slot->config_generation);
 
@@ -186,7 +186,7 @@ load_config(void)
 	wa_sender_load_config(sender);
 	wa_store_commit();
 	sender->config_generation = current;
-	wa_sync_requested();
+	wa_sync_requested(reconfigured);
 
 	if (!sender->at_home && sender->index == 0)
 		ereport(WARNING, (errmsg("the messages of database \"%s\" belong to another installation",
@@ -202,7 +202,7 @@ initialize(void)
 	wa_store_begin("recovering WhatsApp messages");
 	wa_recovery_run(sender);
 	wa_store_commit();
-	load_config();
+	load_config(true);
 	wa_store_begin("reading recent WhatsApp history");
 	wa_sender_seed_limits(sender);
 	wa_store_commit();
@@ -330,7 +330,7 @@ turn(void)
 			wa_shmem_sender_no_extension(slot);
 			proc_exit(0);
 		}
-		load_config();
+		load_config(!sender->config_loaded);
 	}
 	wa_dispatch_cycle(sender);
 	if (wa_now_us() >= upkeep_after_us)
