@@ -79,8 +79,8 @@ COMMENT ON FUNCTION @extschema@.wa_pause(text, text, text, timestamptz) IS
 
 /*
  * A pause set by the program.  A person's pause stays as it is; an automatic
- * one is extended, never shortened (NULL: until something lifts it).  True if
- * it was not paused before.
+ * one is extended, never shortened (NULL: until something lifts it), and goes
+ * by the reason that lasts longest.  True if it was not paused before.
  */
 CREATE FUNCTION @extschema@.wa_internal_pause(
     scope text,
@@ -101,8 +101,9 @@ BEGIN
         VALUES (scope, COALESCE(key, ''), reason, detail, error_code, true, NULLIF(until, 'infinity'))
         ON CONFLICT ON CONSTRAINT whatsapp_pauses_pkey DO UPDATE
         SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, error_code = EXCLUDED.error_code,
-            until = NULLIF(GREATEST(COALESCE(p.until, 'infinity'), COALESCE(EXCLUDED.until, 'infinity')), 'infinity')
+            until = EXCLUDED.until
         WHERE p.automatic
+            AND COALESCE(EXCLUDED.until, 'infinity') > COALESCE(p.until, 'infinity')
         RETURNING p.xmax = 0 INTO fresh;
     IF fresh THEN
         PERFORM @extschema@.wa_internal_alert(

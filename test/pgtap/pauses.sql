@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(47);
+SELECT plan(48);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 CREATE TEMP TABLE note (name text PRIMARY KEY, id bigint);
@@ -68,6 +68,8 @@ SELECT wa_internal_pause('account', '', 'payment', NULL, 131042, NULL) \g /dev/n
 SELECT is(until, NULL, 'one without end prolongs it') FROM whatsapp_pauses;
 SELECT results_eq($$SELECT severity, kind, scope, occurrences FROM whatsapp_alerts$$, $$VALUES ('error', 'paused', 'account', 1)$$,
     'an operator is told');
+SELECT wa_internal_pause('account', '', 'rate', NULL, 4, now() + interval '1 hour') \g /dev/null
+SELECT is(reason, 'payment', 'the reason that lasts longest is the one that counts') FROM whatsapp_pauses;
 SELECT ok(wa_internal_lift_pause('account', '', true), 'the program may lift what it has set');
 SELECT ok(resolved_at IS NOT NULL, 'and the alert is closed') FROM whatsapp_alerts;
 
