@@ -173,6 +173,7 @@ next_kind(WaSender *sender)
 		.text =
 			"SELECT kind FROM @extschema@.whatsapp_sync"
 			" WHERE requested_at > COALESCE(started_at, '-infinity')"
+			" OR (error IS NOT NULL AND started_at < $2)"
 			" OR ($1 > 0 AND COALESCE(finished_at, '-infinity')"
 			" < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1)"
 			" AND COALESCE(started_at, '-infinity')"
@@ -220,8 +221,11 @@ take_page(WaSender *sender)
 {
 	static WaStatement apply[lengthof(kinds)];
 	static WaStatement finish[lengthof(kinds)];
-	static WaStatement cursor = {.text = "SELECT CASE WHEN $1 #>> '{paging,next}' IS NOT NULL"
-										 " THEN $1 #>> '{paging,cursors,after}' END",
+	static WaStatement cursor = {.text =
+									 "SELECT CASE WHEN $1 #>> '{paging,next}' IS NOT NULL"
+									 " THEN $1 #>> '{paging,cursors,after}' END,"
+									 " CASE WHEN pg_catalog.jsonb_typeof($1 -> 'data') = 'array'"
+									 " THEN pg_catalog.jsonb_array_length($1 -> 'data') ELSE 1 END",
 								 .nargs = 1,
 								 .argtypes = {JSONBOID},
 								 .expected = SPI_OK_SELECT};
