@@ -198,6 +198,20 @@ subtest 'disturbances' => sub {
 	unlike($one, qr/^(sdr ?)+$/, 'some not');
 };
 
+subtest 'times' => sub {
+	$sim->reset_all;
+	$sim->stop_clock;
+	$sim->config(webhook_delivered_ms => 60_000, webhook_read_ms => 60_000, webhook_reorder_percent => 100);
+	send_message($sim, text_message(biz_opaque_callback_data => "m:$_")) for 1 .. 10;
+	$sim->advance_clock(150_000);
+	$sim->stop_clock(0);
+	my %times;
+	$times{ $_->[1]{biz_opaque_callback_data} }{ $_->[1]{status} } = $_->[1]{timestamp} for items($sim->all_webhooks);
+	my @gaps = map { $_->{delivered} - $_->{sent}, $_->{read} - $_->{delivered} } values %times;
+	is_deeply(\@gaps, [ (60) x 20 ], 'tell when it happened, in whichever order');
+	$sim->config(webhook_delivered_ms => 10, webhook_read_ms => 10, webhook_reorder_percent => 0);
+};
+
 subtest 'batches' => sub {
 	$sim->reset_all;
 	$sim->config(webhook_batch => 50, webhook_batch_ms => 3_600_000);
