@@ -76,8 +76,8 @@ CREATE FUNCTION @extschema@.wa_internal_holds_privilege(role name, privilege tex
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT bool_and(EXISTS (
-        SELECT FROM aclexplode(o.acl) AS a
-        WHERE a.grantee = role::text::regrole AND a.privilege_type = o.rights))
+        SELECT FROM aclexplode(o.acl) AS a JOIN pg_roles AS r ON r.oid = a.grantee
+        WHERE r.rolname = role AND a.privilege_type = o.rights))
     FROM @extschema@.wa_internal_privilege_objects(privilege) AS o
 $$;
 

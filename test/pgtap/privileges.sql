@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(44);
+SELECT plan(45);
 
 CREATE ROLE t_admin;
 CREATE ROLE t_sender;
@@ -124,6 +124,9 @@ SELECT ok(NOT pg_temp.may('t_tenant', 'SELECT FROM whatsapp_messages'), 'a tenan
 SELECT wa_revoke('t_admin', 'admin') \g /dev/null
 SELECT is_empty($$SELECT g.object FROM wa_internal_grantable() AS g, aclexplode(g.acl) AS a WHERE a.grantee IN ('t_admin'::regrole, 't_tenant'::regrole)$$,
     'revoking leaves nothing behind');
+
+CREATE ROLE "The Baker's";
+SELECT lives_ok($$SELECT wa_grant('The Baker''s', 'tenant'), wa_revoke('The Baker''s', 'tenant')$$, 'a role may have any name');
 
 SELECT is_empty($$SELECT n FROM unnest('{sender,monitor,webhook,tenant}'::text[]) AS p, unnest(wa_internal_privilege_names(p)) AS n
     WHERE n NOT IN (SELECT g.object_name FROM wa_internal_grantable() AS g)$$,
