@@ -203,16 +203,33 @@ sim_limits_inbound(SimNumber *number, const char *from, bool count)
 	number_count(number, now_us);
 }
 
-/* How much of its rate the number used in the last second. */
+/* The ring from its oldest send on; places never used come first. */
+static int64_t
+send_at(const SimNumber *number, int64_t i)
+{
+	return number->sends[(number->ring_next + i) % number->ring_size];
+}
+
+/* How much of its rate the number used in the last second: by bisection. */
 static int
 used_percent(const SimNumber *number)
 {
-	int64_t now_us = sim_now_us();
-	int64_t used = 0;
+	int64_t since_us = sim_now_us() - SECOND_US;
+	int64_t low = 0;
+	int64_t high = number->ring_size;
 
-	for (int64_t i = 0; i < number->ring_size; i++)
-		used += number->sends[i] != INT64_MIN && now_us - number->sends[i] < SECOND_US;
-	return number->ring_size > 0 ? (int) (used * 100 / number->ring_size) : 0;
+	if (number->ring_size == 0)
+		return 0;
+	while (low < high)
+	{
+		int64_t middle = (low + high) / 2;
+
+		if (send_at(number, middle) > since_us)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return (int) ((number->ring_size - low) * 100 / number->ring_size);
 }
 
 bool
