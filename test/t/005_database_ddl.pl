@@ -5,12 +5,13 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/lib";
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
+use WaSimulator;
 use WaTest qw(new_node create_extension set_and_reload wait_for_senders sender_pids fails_like);
 
 my $node = new_node('ddl', q{whatsapp_shared.databases = 'shop, renamed, copy'},
@@ -103,6 +104,35 @@ unlike(
 	'no sender was started into a database that went away');
 make_shop();
 ok(1, 'and made again');
+
+# ---- with requests on the wire --------------------------------------------------------------
+
+# The simulator takes a minute for every answer.
+my $sim = WaSimulator->start('--numbers' => 2, '--accept-any-template', '--delay-ms' => 60000);
+$node->append_conf('postgresql.conf', <<"CONF");
+whatsapp_shared.enabled = on
+whatsapp_shared.access_token = 'SIMULATOR_TOKEN'
+whatsapp_shared.graph_url = '@{[ $sim->url ]}'
+CONF
+$node->reload;
+$node->safe_psql(
+	'shop', q{
+	SELECT wa_assign_phone('trigal', '100000000000001');
+	SELECT wa_enqueue_message('trigal', '+346000001' || i, 'pedido', '["1"]')
+	FROM generate_series(10, 30) AS i;
+});
+ok( $node->poll_query_until('shop', 'SELECT sum(in_flight) = 21 FROM wa_stats()'),
+	'requests hang on the wire');
+quickly('ALTER DATABASE shop RENAME TO renamed', 'the database can be renamed even then');
+wait_for_senders($node, 'renamed', 2);
+is( $node->safe_psql('renamed', 'SELECT status, count(*) FROM whatsapp_messages GROUP BY 1'),
+	'uncertain|21',
+	'and what was on the wire is known to be uncertain');
+$node->safe_psql('renamed',
+	q{SELECT wa_enqueue_message('trigal', '+34600000200', 'pedido', '["1"]')});
+ok( $node->poll_query_until('renamed', 'SELECT sum(in_flight) = 1 FROM wa_stats()'),
+	'it goes on sending');
+quickly('DROP DATABASE renamed', 'the database can be dropped even then');
 
 $node->stop;
 done_testing();

@@ -55,8 +55,12 @@ ok(1, 'the sender leaves when the schema is dropped');
 is( $node->safe_psql('postgres', "SELECT count(*) FROM pg_available_extensions WHERE name = 'whatsapp_shared' AND installed_version IS NULL"),
 	'1', 'the extension is gone');
 
-# The stop comes first: it must not be noisy either.
+# The stop comes first: it must not be noisy either.  A sender may be in the
+# middle of a cycle when its tables go; it then says so once, and leaves.
 $node->stop;
-logged_nothing_bad($node, 'and nobody complained');
+logged_nothing_bad(
+	$node,
+	'and nobody complained of anything else',
+	qr/ERROR:  (?:relation|function) .* does not exist/);
 
 done_testing();

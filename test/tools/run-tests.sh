@@ -61,6 +61,11 @@ if [ "$(id -u)" -eq 0 ]; then
     if [ -n "${PG_CONFIG:-}" ]; then
         settings+=(PG_CONFIG="$(command -v "$PG_CONFIG")")
     fi
+    for name in WA_TESTS PG_TEST_TIMEOUT_DEFAULT; do
+        if [ -n "${!name:-}" ]; then
+            settings+=("$name=${!name}")
+        fi
+    done
     if [ -n "${WA_OPENAPI:-}" ]; then
         cp "$WA_OPENAPI" "$copy/home/openapi.yaml"
         settings+=(WA_OPENAPI="$copy/home/openapi.yaml")
@@ -131,7 +136,8 @@ suite_pgtap() {
         test/tools/pgtap-suite.sh perl test/tools/harness.pl --suite pgtap --results "$results"
 }
 
-suite_tap() { harness --jobs 2 test/t/*.pl; }
+# WA_TESTS chooses some of them.
+suite_tap() { harness --jobs 2 ${WA_TESTS:-test/t/*.pl}; }
 
 # ---- one after the other -------------------------------------------------------------
 

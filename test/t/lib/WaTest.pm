@@ -110,11 +110,13 @@ sub wait_for_launcher
 	return launcher_pid($node);
 }
 
-# The server log has no error, except for processes that were told to end.
+# The server log has no error, except for processes that were told to end and for
+# what $allowed matches.
 sub logged_nothing_bad
 {
-	my ($node, $name) = @_;
-	my @bad = grep { /(?:ERROR|FATAL|PANIC):  (?!terminating (?:background worker|connection))/ }
+	my ($node, $name, $allowed) = @_;
+	my @bad =
+	  grep { /(?:ERROR|FATAL|PANIC):  (?!terminating (?:background worker|connection))/ && !(defined $allowed && $_ =~ $allowed) }
 	  split /\n/, slurp_file($node->logfile);
 
 	is_deeply(\@bad, [], $name);
