@@ -74,7 +74,7 @@ CREATE FUNCTION @extschema@.wa_enqueue_payload(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_payload';
 COMMENT ON FUNCTION @extschema@.wa_enqueue_payload(text, text, text, jsonb, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
-'Queues a message of any type of Meta''s API: payload is the object that stands under the key type there. Types with known limits are checked against them. Outside the 24-hour window only type template is possible; fallback_template and fallback_parameters name what to send instead. context_message_id: the wamid of the message replied to. The other arguments, and errors, as in wa_enqueue_message(); 54000 for a payload above 128 kB, 55000 if the window is closed.';
+'Queues a message of any type of Meta''s API: payload is the object that stands under the key type there. Types with known limits are checked against them. Outside the 24-hour window (not checked as long as no customer''s message has ever arrived by webhook) only type template is possible; fallback_template and fallback_parameters name what to send instead. context_message_id: the wamid of the message replied to. The other arguments, and errors, as in wa_enqueue_message(); 54000 for a payload above 128 kB, 55000 if the window is closed.';
 COMMENT ON FUNCTION @extschema@.wa_enqueue_payload(anyelement, text, text, jsonb, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
 'The same for a tenant id of another type than text.';
 

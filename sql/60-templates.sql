@@ -17,7 +17,8 @@ AS $$
         category = EXCLUDED.category,
         status = EXCLUDED.status,
         quality = EXCLUDED.quality,
-        rejected_reason = EXCLUDED.rejected_reason,
+        rejected_reason = CASE EXCLUDED.status
+            WHEN 'REJECTED' THEN COALESCE(EXCLUDED.rejected_reason, o.rejected_reason) END,
         parameter_format = EXCLUDED.parameter_format,
         components = EXCLUDED.components,
         source = EXCLUDED.source,
@@ -107,6 +108,7 @@ AS $$
 DECLARE
     element jsonb;
     t @extschema@.whatsapp_templates;
+    before text;
     applied integer := 0;
 BEGIN
     IF pg_catalog.jsonb_typeof(page -> 'data') IS DISTINCT FROM 'array' THEN
@@ -135,31 +137,77 @@ BEGIN
         t.source := 'sync';
         t.synced_at := pg_catalog.clock_timestamp();
         t.updated_at := pg_catalog.clock_timestamp();
+        SELECT o.status INTO before FROM @extschema@.whatsapp_templates AS o
+            WHERE o.name = t.name AND o.language = t.language;
         PERFORM @extschema@.wa_internal_store_template(t);
+        IF before = 'APPROVED' AND t.status NOT IN ('APPROVED', 'PENDING', 'IN_APPEAL') THEN
+            PERFORM @extschema@.wa_internal_alert(
+                CASE t.status WHEN 'PAUSED' THEN 'warning' ELSE 'error' END,
+                'template_status', 'template', t.name || '/' || t.language,
+                pg_catalog.format('Meta has set the template %s/%s to %s', t.name, t.language, t.status));
+        END IF;
         applied := applied + 1;
     END LOOP;
     RETURN applied;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_apply_template_page(jsonb) IS
-'Stores one page of Meta''s list of templates, as it came, and returns how many it took. Called by the synchronisation.';
+'Stores one page of Meta''s list of templates, as it came, and returns how many it took. Called by the sender.';
 
+/*
+ * A listing without any template is taken for a mistake (another account, a
+ * token that may not read them), and marks none as vanished.
+ *
+ * A template that was listed as approved is not paused: its automatic pause
+ * ends, unless that began after the listing did.
+ */
 CREATE FUNCTION @extschema@.wa_finish_template_sync(started_at timestamptz) RETURNS integer
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
-    vanished integer;
+    since CONSTANT timestamptz := wa_finish_template_sync.started_at;
+    listed integer;
+    vanished integer := 0;
+    t record;
 BEGIN
-    UPDATE @extschema@.whatsapp_templates AS t SET missing_since = pg_catalog.clock_timestamp()
-        WHERE t.source = 'sync' AND t.missing_since IS NULL
-            AND t.synced_at < wa_finish_template_sync.started_at;
-    GET DIAGNOSTICS vanished = ROW_COUNT;
+    SELECT pg_catalog.count(*) INTO listed
+        FROM @extschema@.whatsapp_templates AS o WHERE o.source = 'sync' AND o.synced_at >= since;
+    UPDATE @extschema@.whatsapp_sync AS s SET items = listed WHERE s.kind = 'templates';
+    IF listed = 0 THEN
+        RETURN 0;
+    END IF;
+
+    FOR t IN
+        SELECT o.name || '/' || o.language AS key,
+               EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS p
+                       WHERE p.scope = 'template' AND p.key = o.name || '/' || o.language
+                           AND p.automatic AND p.paused_at < since) AS is_paused
+        FROM @extschema@.whatsapp_templates AS o
+        WHERE o.synced_at >= since AND o.status = 'APPROVED'
+        ORDER BY o.name, o.language
+    LOOP
+        IF t.is_paused THEN
+            PERFORM @extschema@.wa_internal_lift_pause('template', t.key, true);
+        END IF;
+        PERFORM @extschema@.wa_internal_resolve_alert('template_status', 'template', t.key);
+    END LOOP;
+
+    FOR t IN
+        UPDATE @extschema@.whatsapp_templates AS o SET missing_since = pg_catalog.clock_timestamp()
+            WHERE o.source = 'sync' AND o.missing_since IS NULL AND o.synced_at < since
+            RETURNING o.name || '/' || o.language AS key
+    LOOP
+        vanished := vanished + 1;
+        PERFORM @extschema@.wa_internal_alert('warning', 'template_status', 'template', t.key,
+            pg_catalog.format('Meta no longer lists the template %s', t.key));
+    END LOOP;
     RETURN vanished;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_finish_template_sync(timestamptz) IS
-'After the last page of a synchronisation begun at that time: marks the templates that Meta no longer lists, and returns how many these are.';
+'After the last page of a listing begun at that time: marks the templates that were not in it, and ends the pauses of those that are approved. Called by the sender; returns how many vanished.';
 
 CREATE FUNCTION @extschema@.wa_sync_templates() RETURNS void
     LANGUAGE sql SECURITY DEFINER

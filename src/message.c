@@ -162,11 +162,7 @@ wa_message_check_window(WaEnqueue *e, bool lenient)
 		return;
 	}
 	if (lenient && !wa_window_is_known(e->schema))
-	{
-		ereport(NOTICE, (errmsg("the 24-hour window was not checked"),
-						 errdetail("No message of a customer has arrived by webhook yet.")));
 		return;
-	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the 24-hour window of this recipient is closed"),

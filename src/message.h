@@ -17,7 +17,7 @@ extern void wa_message_use_template(WaEnqueue *e, Jsonb *parameters);
 /*
  * Raises an error if the 24-hour window will be closed when the message is
  * due; or makes it a message of the fall-back template, if there is one.
- * "lenient": with a NOTICE only, as long as no window is known at all.
+ * "lenient": not as long as no customer's message has ever arrived by webhook.
  */
 extern void wa_message_check_window(WaEnqueue *e, bool lenient);
 

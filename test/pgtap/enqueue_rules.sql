@@ -1,0 +1,117 @@
+/*
+ * Rules between tenant and recipient: opt-outs, the 24-hour window, quiet hours.
+ */
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+SELECT plan(57);
+
+SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
+SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
+SELECT wa_configure_tenant('sin-numero') \g /dev/null
+CREATE FUNCTION pg_temp.message(id bigint) RETURNS whatsapp_messages LANGUAGE sql AS
+    'SELECT m FROM whatsapp_messages m WHERE m.id = $1';
+CREATE FUNCTION pg_temp.queued(id bigint) RETURNS whatsapp_queue LANGUAGE sql AS
+    'SELECT q FROM whatsapp_queue q WHERE q.message_id = $1';
+
+/* ---- opt-outs ---- */
+
+SELECT wa_register_template('oferta', 'es', '[{"type": "BODY", "text": "Oferta."}]', 'MARKETING') \g /dev/null
+SELECT wa_register_template('pedido', 'es', '[{"type": "BODY", "text": "Pedido."}]', 'UTILITY') \g /dev/null
+SELECT wa_register_template('codigo', 'es', '[{"type": "BODY", "text": "{{1}}"}]', 'AUTHENTICATION') \g /dev/null
+CREATE FUNCTION pg_temp.fate(template text, parameters jsonb DEFAULT '[]', tenant text DEFAULT 'panaderia', recipient text DEFAULT '+34600112233')
+RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', m.status, m.status_reason) FROM pg_temp.message(wa_enqueue_message($3, $4, $1, $2)) m
+$$;
+
+SELECT is(wa_opt_out('panaderia', '+34 600 11 22 33'), true, 'a recipient wants no more marketing');
+SELECT is(wa_opt_out('panaderia', '+34600112233', 'marketing'), false, 'which is noted once');
+SELECT is((tenant_id, recipient, category, source)::text, '(panaderia,+34600112233,marketing,manual)', 'in canonical form') FROM whatsapp_opt_outs;
+SELECT is(pg_temp.fate('oferta'), 'skipped opted_out', 'marketing is skipped');
+SELECT is(pg_temp.fate('pedido'), 'queued', 'but not what the customer needs');
+SELECT is(pg_temp.fate('codigo', '["1"]'), 'queued', 'nor a password');
+SELECT is(pg_temp.fate('oferta', tenant => 'horno'), 'queued', 'nor another tenant''s marketing');
+SELECT is(pg_temp.fate('oferta', recipient => '+34600112234'), 'queued', 'nor another recipient''s');
+SELECT is((SELECT count(*) FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id WHERE status = 'skipped'), 0::bigint, 'what is skipped is not queued');
+SELECT is(wa_opt_out('panaderia', '+34600112233', 'all'), true, 'a recipient wants nothing at all');
+SELECT is(pg_temp.fate('pedido'), 'skipped opted_out', 'and gets nothing');
+SELECT is(pg_temp.fate('codigo', '["1"]'), 'skipped opted_out', 'whatever it is');
+INSERT INTO whatsapp_windows VALUES ('100000000000001', '+34600112233', now());
+SELECT is((m.status, m.status_reason)::text, '(skipped,opted_out)', 'a text neither') FROM pg_temp.message(wa_enqueue_text('panaderia', '+34600112233', 'Hola')) m;
+SELECT is(wa_opt_in('panaderia', '+34600112233'), true, 'marketing again');
+SELECT is(pg_temp.fate('oferta'), 'skipped opted_out', 'does not take back "all"');
+SELECT is(wa_opt_in('panaderia', '+34600112233', 'all'), true, 'everything again');
+SELECT is(pg_temp.fate('oferta'), 'queued', 'does');
+SELECT is(wa_opt_in('panaderia', '+34600112233', 'all'), false, 'there is nothing left to take back');
+SELECT wa_opt_out('panaderia', 'ES.7001234567890123') \g /dev/null
+SELECT is(pg_temp.fate('oferta', recipient => 'ES.7001234567890123'), 'skipped opted_out', 'a user id can opt out, too');
+SELECT throws_ok($$SELECT wa_opt_out('panaderia', '600112233')$$, '22023', 'invalid recipient phone number', 'a bad recipient');
+SELECT throws_ok($$SELECT wa_opt_out('panaderia', '+34600112233', 'some')$$, '22023', 'invalid category "some"', 'a bad category');
+SELECT throws_ok($$SELECT wa_opt_in('nadie', '+34600112233')$$, '42704', 'tenant "nadie" does not exist', 'an unknown tenant');
+SELECT throws_ok($$SELECT wa_opt_out(NULL, '+34600112233')$$, '22004', NULL, 'no tenant');
+DELETE FROM whatsapp_templates;
+SELECT wa_opt_out('panaderia', '+34600112235') \g /dev/null
+SELECT is(pg_temp.fate('oferta', recipient => '+34600112235'), 'skipped opted_out', 'a template that is not known counts as marketing');
+SELECT wa_register_template('pedido', 'es', '[{"type": "BODY", "text": "Pedido."}]', 'UTILITY') \g /dev/null
+
+/* ---- the window ---- */
+
+DELETE FROM whatsapp_windows;
+SELECT throws_ok($$SELECT wa_enqueue_text('panaderia', '+34600112233', 'Hola')$$, '55000', 'the 24-hour window of this recipient is closed', 'nobody has written: no text');
+SELECT lives_ok($$SELECT wa_enqueue_payload('panaderia', '+34600112233', 'text', '{"body": "Hola"}')$$, 'the general function does not judge without any webhook');
+INSERT INTO whatsapp_windows VALUES ('100000000000001', '+34600112233', now() - interval '23 hours'), ('100000000000001', 'ES.7001234567890123', now()),
+    ('100000000000001', '+34600112234', now() - interval '24 hours'), ('100000000000002', '+34600112236', now());
+SELECT lives_ok($$SELECT wa_enqueue_text('panaderia', '+34600112233', 'Hola')$$, 'within 24 hours');
+SELECT lives_ok($$SELECT wa_enqueue_text('panaderia', 'ES.7001234567890123', 'Hola')$$, 'to a user id');
+SELECT throws_ok(format('SELECT wa_enqueue_text(%L, %L, %L)', 'panaderia', '+34600112234', 'Hola'), '55000', NULL, 'after 24 hours');
+SELECT throws_ok(format('SELECT wa_enqueue_text(%L, %L, %L)', 'panaderia', '+34600112236', 'Hola'), '55000', NULL, 'written to another number');
+SELECT throws_ok(format('SELECT wa_enqueue_payload(%L, %L, %L, %L)', 'panaderia', '+34600112234', 'text', '{"body": "x"}'), '55000', NULL, 'now the general function does judge');
+SELECT throws_ok($$SELECT wa_enqueue_text('panaderia', '+34600112233', 'Hola', scheduled_at => now() + interval '2 hours')$$, '55000', NULL, 'closed by the time it is due');
+SELECT lives_ok($$SELECT wa_enqueue_text('panaderia', '+34600112233', 'Hola', scheduled_at => now() + interval '50 minutes')$$, 'still open by then');
+SELECT lives_ok($$SELECT wa_enqueue_message('panaderia', '+34600112234', 'pedido')$$, 'templates need no window');
+SELECT lives_ok($$SELECT wa_enqueue_payload('panaderia', '+34600112234', 'template', '{"name": "pedido", "language": {"code": "es"}}')$$, 'in whatever form');
+SELECT is((m.message_type, m.template_name, m.payload)::text, '(template,pedido,"{""name"": ""pedido"", ""language"": {""code"": ""es""}}")', 'a template can be named to fall back to')
+    FROM pg_temp.message(wa_enqueue_text('panaderia', '+34600112234', 'Hola', fallback_template => 'pedido')) m;
+SELECT is(m.message_type, 'text', 'which is only used if needed') FROM pg_temp.message(wa_enqueue_text('panaderia', '+34600112233', 'Hola', fallback_template => 'pedido')) m;
+SELECT throws_ok($$SELECT wa_enqueue_text('panaderia', '+34600112234', 'Hola', fallback_template => 'pedido', fallback_parameters => '["x"]')$$, '22023', NULL, 'and is checked then');
+SELECT throws_ok($$SELECT wa_enqueue_text('panaderia', '+34600112233', 'Hola', fallback_parameters => '["x"]')$$, '22023',
+    'fallback_parameters is given without fallback_template', 'parameters of nothing');
+SELECT is((q.state, q.hold_reason)::text, '(h,no_number)', 'without a number there is no window yet: the message waits')
+    FROM pg_temp.queued(wa_enqueue_text('sin-numero', '+34600112233', 'Hola')) q;
+
+/* ---- quiet hours ---- */
+
+SELECT wa_configure_tenant('horno', quiet_from => '22:00', quiet_to => '08:00', time_zone => 'Europe/Madrid') \g /dev/null
+CREATE FUNCTION pg_temp.due(at timestamptz, priority integer DEFAULT 0) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', q.due_at AT TIME ZONE 'Europe/Madrid', q.hold_reason)
+    FROM pg_temp.queued(wa_enqueue_message('horno', '+34600112233', 'pedido', scheduled_at => $1, priority => $2)) q
+$$;
+SELECT is(pg_temp.due('2040-06-15 21:59:59 Europe/Madrid'), '2040-06-15 21:59:59 scheduled', 'before the quiet hours');
+SELECT is(pg_temp.due('2040-06-15 22:00 Europe/Madrid'), '2040-06-16 08:00:00 quiet_hours', 'from their beginning on it waits for the morning');
+SELECT is(pg_temp.due('2040-06-16 03:00 Europe/Madrid'), '2040-06-16 08:00:00 quiet_hours', 'after midnight for that of the same day');
+SELECT is(pg_temp.due('2040-06-16 08:00 Europe/Madrid'), '2040-06-16 08:00:00 scheduled', 'at their end they are over');
+SELECT is(pg_temp.due('2040-06-15 23:00 Europe/Madrid', 99), '2040-06-16 08:00:00 quiet_hours', 'a high priority waits');
+SELECT is(pg_temp.due('2040-06-15 23:00 Europe/Madrid', 100), '2040-06-15 23:00:00 scheduled', 'an urgent one does not');
+SELECT is(wa_internal_quiet_end('2026-10-24 23:00+02', '22:00', '08:00', 'Europe/Madrid'), '2026-10-25 08:00+01', 'the night in which the clock goes back');
+SELECT is(wa_internal_quiet_end('2026-03-28 23:00+01', '22:00', '02:30', 'Europe/Madrid'), '2026-03-29 03:30+02', 'and one that ends in an hour that does not exist');
+SELECT is(wa_internal_quiet_end('1999-12-31 23:00+00', '22:00', '08:00', 'UTC'), '2000-01-01 08:00+00', 'before 2000');
+SELECT is(wa_internal_quiet_end('2026-06-15 13:00+00', '12:00', '14:00', 'UTC'), '2026-06-15 14:00+00', 'hours within a day');
+SELECT is(wa_internal_quiet_end('2026-06-15 14:00+00', '12:00', '14:00', 'UTC'), NULL, 'and after them');
+SELECT is(wa_internal_quiet_end('2026-06-15 14:00+00', '12:00', '12:00', 'UTC'), NULL, 'no hours at all');
+SELECT is(wa_internal_quiet_end('2026-06-15 23:30+00', '22:00', '24:00', 'UTC'), '2026-06-16 00:00+00', 'until midnight');
+
+SELECT wa_configure_tenant('horno', quiet_from => (now() AT TIME ZONE 'UTC')::time, quiet_to => (now() AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC') \g /dev/null
+SELECT is((q.state, q.hold_reason, q.due_at)::text, ('d'::"char", 'quiet_hours', now() + interval '1 hour')::text, 'a message for now waits for the end')
+    FROM pg_temp.queued(wa_enqueue_message('horno', '+34600112233', 'pedido')) q;
+SELECT is(q.state, 'r', 'an urgent one is ready') FROM pg_temp.queued(wa_enqueue_message('horno', '+34600112233', 'pedido', priority => 100)) q;
+SET LOCAL TimeZone = 'Asia/Tokyo';
+SELECT is(q.hold_reason, 'quiet_hours', 'the caller''s time zone does not matter') FROM pg_temp.queued(wa_enqueue_message('horno', '+34600112233', 'pedido')) q;
+SELECT is(m.scheduled_at, now(), 'what the caller asked for is kept') FROM pg_temp.message(wa_enqueue_message('horno', '+34600112233', 'pedido')) m;
+
+SELECT * FROM finish();
+ROLLBACK;

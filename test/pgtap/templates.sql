@@ -1,0 +1,258 @@
+/*
+ * Templates: the registry, what a template takes, and the object that Meta receives.
+ */
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+SELECT plan(107);
+
+SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
+
+/* The components of the message that these parameters make, or the error. */
+CREATE FUNCTION pg_temp.sent(template text, parameters jsonb DEFAULT '[]', language text DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    written CONSTANT bigint := wa_enqueue_message('panaderia', '+34600112233', template, parameters, language);
+BEGIN
+    RETURN (SELECT m.payload -> 'components' FROM whatsapp_messages m WHERE m.id = written);
+END
+$$;
+CREATE FUNCTION pg_temp.message(id bigint) RETURNS whatsapp_messages LANGUAGE sql AS
+    'SELECT m FROM whatsapp_messages m WHERE m.id = $1';
+/* The first line of the DETAIL with which these parameters are refused. */
+CREATE FUNCTION pg_temp.refused(template text, parameters jsonb DEFAULT '[]') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    PERFORM wa_enqueue_message('panaderia', '+34600112233', template, parameters);
+    RETURN 'not refused';
+EXCEPTION WHEN invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN split_part(detail, E'\n', 1);
+END
+$$;
+
+/* ---- before the first synchronisation ---- */
+
+SELECT is(pg_temp.sent('cualquiera'), NULL, 'no template is known: any is accepted; without parameters there are no components');
+SELECT is(pg_temp.sent('cualquiera', '{}'), NULL, 'an empty object is no parameters either');
+SELECT is(pg_temp.sent('cualquiera', '["a", 1, true, 2.50]'),
+    '[{"type": "body", "parameters": [{"type": "text", "text": "a"}, {"type": "text", "text": "1"}, {"type": "text", "text": "true"}, {"type": "text", "text": "2.50"}]}]',
+    'an array is the body''s values, as text');
+SELECT is(pg_temp.sent('cualquiera', '{"name": "Ana"}'),
+    '[{"type": "body", "parameters": [{"type": "text", "parameter_name": "name", "text": "Ana"}]}]', 'an object is named values');
+SELECT is(pg_temp.sent('cualquiera', '{"buttons": [null, {"text": "x"}, {"payload": "p"}, {"coupon_code": "C"}]}'),
+    '[{"type": "button", "sub_type": "url", "index": "1", "parameters": [{"type": "text", "text": "x"}]},
+      {"type": "button", "sub_type": "quick_reply", "index": "2", "parameters": [{"type": "payload", "payload": "p"}]},
+      {"type": "button", "sub_type": "copy_code", "index": "3", "parameters": [{"type": "coupon_code", "coupon_code": "C"}]}]',
+    'buttons tell their kind by the name of the value');
+SELECT throws_ok($$SELECT wa_enqueue_message('panaderia', '+34600112233', 'x', '{"buttons": ["x"]}')$$, '22023', 'type of button 0 is unknown', 'a bare value does not');
+
+/* ---- by hand ---- */
+
+SELECT wa_register_template('sencilla', 'es', '[{"type": "BODY", "text": "Gracias por su compra."}]') \g /dev/null
+SELECT wa_register_template('pedido', 'es', '[{"type": "BODY", "text": "Hola {{1}}, su pedido {{2}} está listo."}]') \g /dev/null
+SELECT wa_register_template('pedido', 'en_US', '[{"type": "BODY", "text": "Hello {{1}}, order {{2}} is ready."}]') \g /dev/null
+SELECT wa_register_template('con_nombres', 'es', '[{"type": "HEADER", "format": "TEXT", "text": "{{tienda}}"},
+    {"type": "BODY", "text": "Hola {{nombre}}, le escribe {{tienda}}. {{ nombre }}, gracias."}]', parameter_format => 'NAMED') \g /dev/null
+SELECT wa_register_template('factura', 'es', '[{"type": "HEADER", "format": "DOCUMENT"}, {"type": "BODY", "text": "Su factura {{1}}."},
+    {"type": "FOOTER", "text": "Panadería Ejemplo"},
+    {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Ver", "url": "https://example.es/{{1}}"},
+        {"type": "QUICK_REPLY", "text": "Confirmar"}, {"type": "PHONE_NUMBER", "text": "Llamar", "phone_number": "+34600000001"}]}]') \g /dev/null
+SELECT wa_register_template('cabecera', 'es', '[{"type": "HEADER", "format": "TEXT", "text": "Pedido {{1}}"}, {"type": "BODY", "text": "Listo."}]') \g /dev/null
+SELECT wa_register_template('mapa', 'es', '[{"type": "HEADER", "format": "LOCATION"}, {"type": "BODY", "text": "Aquí."}]') \g /dev/null
+SELECT wa_register_template('foto', 'es', '[{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Mire."}]') \g /dev/null
+SELECT wa_register_template('oferta', 'es', '[{"type": "BODY", "text": "Descuento."}, {"type": "BUTTONS", "buttons": [{"type": "COPY_CODE", "text": "Copiar"},
+    {"type": "URL", "text": "Web", "url": "https://example.es"}]}]', category => 'MARKETING') \g /dev/null
+SELECT wa_register_template('codigo', 'es', '[{"type": "BODY", "text": "*{{1}}* es su código."}, {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE"}]}]',
+    category => 'AUTHENTICATION') \g /dev/null
+SELECT wa_register_template('codigo_url', 'es', '[{"type": "BODY", "text": "*{{1}}* es su código."},
+    {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Copiar", "url": "https://www.whatsapp.com/otp/code/?otp_type=COPY_CODE&code=otp{{1}}"}]}]',
+    category => 'AUTHENTICATION') \g /dev/null
+SELECT wa_register_template('flujo', 'es', '[{"type": "BODY", "text": "Rellene."}, {"type": "BUTTONS", "buttons": [{"type": "FLOW", "text": "Abrir"}]}]') \g /dev/null
+SELECT wa_register_template('carrusel', 'es', '[{"type": "BODY", "text": "Vea."}, {"type": "CAROUSEL", "cards": []}]') \g /dev/null
+SELECT wa_register_template('larga', 'es', jsonb_build_array(jsonb_build_object('type', 'BODY', 'text', repeat('ñ', 1000) || '{{1}}'))) \g /dev/null
+
+SELECT is(pg_temp.sent('sencilla'), NULL, 'a template without variables has no components');
+SELECT is(pg_temp.sent('pedido', '["Ana", 8841]'),
+    '[{"type": "body", "parameters": [{"type": "text", "text": "Ana"}, {"type": "text", "text": "8841"}]}]', 'values by position');
+SELECT is(pg_temp.sent('pedido', '{"body": ["Ana", 8841]}'), pg_temp.sent('pedido', '["Ana", 8841]'), 'the long form says the same');
+SELECT is(pg_temp.sent('pedido', '["Ana", {"currency": {"fallback_value": "25,40 €", "code": "EUR", "amount_1000": 25400}}]'),
+    '[{"type": "body", "parameters": [{"type": "text", "text": "Ana"},
+        {"type": "currency", "currency": {"fallback_value": "25,40 €", "code": "EUR", "amount_1000": 25400}}]}]', 'an amount of money');
+SELECT is(pg_temp.sent('pedido', '["Ana", {"type": "date_time", "date_time": {"fallback_value": "3 de diciembre"}}]'),
+    '[{"type": "body", "parameters": [{"type": "text", "text": "Ana"}, {"type": "date_time", "date_time": {"fallback_value": "3 de diciembre"}}]}]', 'a date');
+SELECT is(pg_temp.sent('con_nombres', '{"nombre": "Ana", "tienda": "Pan"}'),
+    '[{"type": "header", "parameters": [{"type": "text", "parameter_name": "tienda", "text": "Pan"}]},
+      {"type": "body", "parameters": [{"type": "text", "parameter_name": "nombre", "text": "Ana"}, {"type": "text", "parameter_name": "tienda", "text": "Pan"}]}]',
+    'named values, for the header, too');
+SELECT is(pg_temp.sent('con_nombres', '{"header": "Horno", "body": {"nombre": "Ana", "tienda": "Pan"}}') -> 0,
+    '{"type": "header", "parameters": [{"type": "text", "parameter_name": "tienda", "text": "Horno"}]}', 'or each for itself');
+SELECT is(pg_temp.sent('factura', '{"header": {"document": {"link": "https://example.es/f.pdf", "filename": "F-17.pdf"}}, "body": [17],
+        "buttons": ["f/17", "CONFIRM:17"]}'),
+    '[{"type": "header", "parameters": [{"type": "document", "document": {"link": "https://example.es/f.pdf", "filename": "F-17.pdf"}}]},
+      {"type": "body", "parameters": [{"type": "text", "text": "17"}]},
+      {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "f/17"}]},
+      {"type": "button", "sub_type": "quick_reply", "index": "1", "parameters": [{"type": "payload", "payload": "CONFIRM:17"}]}]',
+    'a document, a link and a reply');
+SELECT is(pg_temp.sent('factura', '{"header": {"document": {"id": "900000000000001"}}, "body": [17], "buttons": [{"index": "0", "sub_type": "url", "text": "f/17"}]}'),
+    '[{"type": "header", "parameters": [{"type": "document", "document": {"id": "900000000000001"}}]},
+      {"type": "body", "parameters": [{"type": "text", "text": "17"}]},
+      {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "f/17"}]}]',
+    'a medium by its id; the payload of a reply may be left out');
+SELECT is(pg_temp.sent('factura', '{"header": {"type": "document", "document": "900000000000001"}, "body": [17], "buttons": [{"parameters": [{"type": "text", "text": "f/17"}]}]}'),
+    pg_temp.sent('factura', '{"header": {"document": {"id": 900000000000001}}, "body": [17], "buttons": ["f/17"]}'), 'short forms of all these');
+SELECT is(pg_temp.sent('cabecera', '{"header": 17}'), '[{"type": "header", "parameters": [{"type": "text", "text": "17"}]}]', 'a header with a text');
+SELECT is(pg_temp.sent('mapa', '{"header": {"location": {"latitude": 41.65, "longitude": -4.72, "name": "Horno", "address": "Calle Mayor 1"}}}'),
+    '[{"type": "header", "parameters": [{"type": "location", "location": {"latitude": 41.65, "longitude": -4.72, "name": "Horno", "address": "Calle Mayor 1"}}]}]',
+    'a header with a location');
+SELECT is(pg_temp.sent('foto', '{"header": {"image": "https://example.es/pan.jpg"}}'),
+    '[{"type": "header", "parameters": [{"type": "image", "image": {"link": "https://example.es/pan.jpg"}}]}]', 'a header with an image');
+SELECT is(pg_temp.sent('oferta', '{"buttons": ["PAN20"]}'),
+    '[{"type": "button", "sub_type": "copy_code", "index": "0", "parameters": [{"type": "coupon_code", "coupon_code": "PAN20"}]}]', 'a coupon code');
+SELECT is(pg_temp.sent('codigo', '["123456"]'),
+    '[{"type": "body", "parameters": [{"type": "text", "text": "123456"}]},
+      {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "123456"}]}]', 'a one-time password stands in its button, too');
+SELECT is(pg_temp.sent('codigo_url', '["123456"]'), pg_temp.sent('codigo', '["123456"]'), 'also where Meta lists that button as a URL');
+SELECT is(pg_temp.sent('flujo', '{"buttons": [{"sub_type": "flow", "parameters": [{"type": "action", "action": {"flow_token": "t"}}]}]}'),
+    '[{"type": "button", "sub_type": "flow", "index": "0", "parameters": [{"type": "action", "action": {"flow_token": "t"}}]}]', 'other buttons take Meta''s own parameters');
+SELECT is(pg_temp.sent('carrusel', '{"components": [{"type": "carousel", "cards": []}]}'), '[{"type": "carousel", "cards": []}]', 'and so can the whole');
+SELECT is((pg_temp.message(wa_enqueue_message('panaderia', '+34600112233', 'pedido', '["Ann", 1]', 'en_US'))).payload,
+    '{"name": "pedido", "language": {"code": "en_US"}, "components": [{"type": "body", "parameters": [{"type": "text", "text": "Ann"}, {"type": "text", "text": "1"}]}]}',
+    'in another language');
+
+/* ---- what does not fit ---- */
+
+SELECT is(pg_temp.refused('pedido', '["Ana"]'), 'The body takes 2 values, and 1 was given.', 'a value too few');
+SELECT is(pg_temp.refused('pedido', '["Ana", 1, 2]'), 'The body takes 2 values, and 3 were given.', 'a value too many');
+SELECT is(pg_temp.refused('sencilla', '["Ana"]'), 'The body takes 0 values, and 1 was given.', 'a value for nothing');
+SELECT is(pg_temp.refused('pedido', '{"a": "Ana", "b": "1"}'), 'Body values were given by name, and the template''s have none.', 'names for a template without');
+SELECT is(pg_temp.refused('con_nombres', '["Ana", "Pan"]'), 'The header is missing.', 'no header');
+SELECT is(pg_temp.refused('con_nombres', '{"header": "Pan", "body": ["Ana", "Pan"]}'), '2 body values were given without names.', 'values that need names');
+SELECT is(pg_temp.refused('con_nombres', '{"nombre": "Ana"}'), 'The header is missing.', 'a name missing, which the header needs, too');
+SELECT is(pg_temp.refused('con_nombres', '{"header": "Pan", "body": {"nombre": "Ana"}}'), 'The body value "tienda" is missing.', 'a name missing');
+SELECT is(pg_temp.refused('con_nombres', '{"nombre": "Ana", "tienda": "Pan", "otro": "x"}'), 'The body has no parameter "otro".', 'a name too many');
+SELECT is(pg_temp.refused('con_nombres', '{"header": {"otro": "Pan"}, "body": {"nombre": "Ana", "tienda": "Pan"}}'), 'The header has no parameter "otro".', 'a wrong name in the header');
+SELECT is(pg_temp.refused('sencilla', '{"header": "x"}'), 'A header was given, and the template takes none.', 'a header for nothing');
+SELECT is(pg_temp.refused('foto', '{"header": {"video": "https://example.es/v.mp4"}}'), 'The header given is of the kind "video".', 'a header of another kind');
+SELECT is(pg_temp.refused('foto', '{"header": "texto"}'), 'The header given is of the kind "text".', 'or a text');
+SELECT is(pg_temp.refused('foto', '{"header": {"image": {"link": "https://x.es/a", "id": "1"}}}'), 'The header''s "image" needs either "link" or "id".', 'a medium with link and id');
+SELECT is(pg_temp.refused('foto', '{"header": {"image": {}}}'), 'The header''s "image" needs either "link" or "id".', 'or neither');
+SELECT is(pg_temp.refused('foto', '{"header": {"image": {"link": "https://x.es/a", "filename": "a"}}}'), 'The header''s "image" has the unknown member "filename".', 'a name for an image');
+SELECT throws_ok($$SELECT pg_temp.sent('foto', '{"header": {"image": {"link": "ftp://x.es/a"}}}')$$, '22023', 'link of the header must be an http or https URL', 'a link of another kind');
+SELECT throws_ok($$SELECT pg_temp.sent('mapa', '{"header": {"location": {"latitude": 91, "longitude": 0}}}')$$, '22023',
+    'latitude of the location must be a number from -90 to 90', 'a place beyond the pole');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1]}'), 'The value of button 0 (URL) is missing.', 'no end for the URL');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": ["a", "b", "c"]}'), 'Button 2 takes no value.', 'a value for the telephone');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": ["a", "b", null, "c"]}'), 'A value was given for button 3, and the template has 3.', 'a button that is not there');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": [{"payload": "x"}]}'), 'Button 0 takes "text" and not "payload".', 'a payload for a link');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": [{"sub_type": "quick_reply", "text": "x"}]}'),
+    'Button 0 is of the type URL and not "quick_reply".', 'another kind of button');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": ["a", {"index": 0, "text": "b"}]}'), 'Button 0 is given twice.', 'a button given twice');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": ["a b"]}'), 'The value of button 0 contains spaces or control characters.', 'a space in a URL');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": [{"index": 12, "text": "b"}]}'), 'The index of a button must be a number from 0 to 9.', 'an index too high');
+SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": {"0": "a"}}'), 'The buttons are an object; they must be an array.', 'buttons as an object');
+SELECT is(pg_temp.refused('oferta', '{"buttons": ["PAN20", "x"]}'), 'Button 1 takes no value.', 'a value for a fixed URL');
+SELECT throws_ok($$SELECT pg_temp.sent('oferta', '{"buttons": ["1234567890123456"]}')$$, '22023', 'coupon code of the button is too long', 'a coupon code too long');
+SELECT is(pg_temp.refused('carrusel'), 'It has a carousel or a limited-time offer; give {"components": [...]} as in Meta''s API.', 'a carousel needs Meta''s form');
+SELECT is(pg_temp.refused('pedido', '["Ana", null]'),
+    'The body value 2 is null; it must be a string, a number, a boolean, or an object with "currency" or "date_time".', 'null is no value');
+SELECT is(pg_temp.refused('pedido', '["Ana", ["x"]]'),
+    'The body value 2 is an array; it must be a string, a number, a boolean, or an object with "currency" or "date_time".', 'an array is none');
+SELECT is(pg_temp.refused('pedido', '["Ana", {"currency": {"code": "EUR", "amount_1000": 1}}]'),
+    'A "currency" value needs the text "fallback_value", which is what people see.', 'money without words');
+SELECT is(pg_temp.refused('pedido', '"Ana"'), 'They are a string.', 'a bare string is no parameters');
+
+/* ---- values that Meta refuses ---- */
+
+SELECT is(pg_temp.refused('pedido', jsonb_build_array('Ana', bad)), problem, 'refused: ' || problem)
+    FROM (VALUES ('', 'It is empty.'), (E'a\nb', 'It contains a line break.'), (E'a\rb', 'It contains a line break.'), (E'a\tb', 'It contains a tab.'),
+                 ('a     b', 'It contains more than four spaces in a row.')) AS v (bad, problem);
+SELECT lives_ok($$SELECT pg_temp.sent('pedido', '["Ana", "a    b"]')$$, 'four spaces are allowed');
+SELECT is(pg_temp.refused('cabecera', '{"header": "a\nb"}'), 'It contains a line break.', 'the same in a header');
+SELECT lives_ok($$SELECT pg_temp.sent('larga', jsonb_build_array(repeat('x', 24)))$$, 'a body of 1024 characters, not bytes');
+SELECT throws_ok($$SELECT pg_temp.sent('larga', jsonb_build_array(repeat('x', 25)))$$, '22023', 'body of the template with its values is too long', 'and one more');
+SELECT lives_ok($$SELECT pg_temp.sent('cabecera', jsonb_build_object('header', repeat('x', 53)))$$, 'a header of 60 characters');
+SELECT throws_ok($$SELECT pg_temp.sent('cabecera', jsonb_build_object('header', repeat('x', 54)))$$, '22023', 'header of the template with its value is too long', 'and one more');
+
+/* ---- what can be used ---- */
+
+SELECT throws_ok($$SELECT pg_temp.sent('desconocida')$$, '42704', 'template "desconocida" does not exist', 'an unknown template');
+SELECT throws_ok($$SELECT pg_temp.sent('pedido', '["a", "b"]', 'fr')$$, '42704', 'template "pedido" does not exist in language "fr"', 'an unknown language');
+SELECT throws_ok($$SELECT wa_enqueue_message('panaderia', 'ES.7001234567890123', 'codigo', '["1"]')$$, '22023',
+    'template "codigo" can only be sent to a phone number', 'authentication needs a phone number');
+SELECT throws_ok($$SELECT wa_enqueue_payload('panaderia', '+34600112233', 'template', '{"name": "desconocida", "language": {"code": "es"}}')$$, '42704',
+    'template "desconocida" does not exist', 'a template given whole must exist, too');
+SELECT is((m.message_type, m.template_name, m.template_language, m.payload)::text,
+    '(template,pedido,es,"{""name"": ""pedido"", ""language"": {""code"": ""es"", ""policy"": ""deterministic""}}")', 'and is sent as given')
+    FROM pg_temp.message(wa_enqueue_payload('panaderia', '+34600112233', 'template', '{"name": "pedido", "language": {"code": "es", "policy": "deterministic"}}')) AS m;
+
+UPDATE whatsapp_templates SET status = 'REJECTED' WHERE name = 'sencilla';
+SELECT throws_ok($$SELECT pg_temp.sent('sencilla')$$, '55000', 'template "sencilla" (es) is not approved', 'a rejected template, at once');
+UPDATE whatsapp_templates SET status = 'PAUSED' WHERE name = 'sencilla';
+SELECT lives_ok($$SELECT pg_temp.sent('sencilla')$$, 'for a pause a message can wait');
+UPDATE whatsapp_templates SET status = 'APPROVED', components = '[{"type": "BODY", "text": "Hola {{1}}"}]' WHERE name = 'sencilla';
+SELECT is(pg_temp.refused('sencilla'), 'The body takes 1 value, and 0 were given.', 'a changed template is known at once');
+
+/* ---- as Meta lists them ---- */
+
+CREATE FUNCTION pg_temp.page(VARIADIC templates jsonb[]) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('data', to_jsonb(templates), 'paging', '{"cursors": {"before": "MA", "after": "Mg"}}'::jsonb)
+$$;
+CREATE FUNCTION pg_temp.listed(name text, status text DEFAULT 'APPROVED') RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('id', '200000000000001', 'name', name, 'language', 'es', 'status', status, 'category', 'UTILITY', 'parameter_format', 'POSITIONAL',
+        'quality_score', '{"score": "GREEN", "date": 1764000000}'::jsonb, 'message_send_ttl_seconds', 43200,
+        'components', '[{"type": "BODY", "text": "Hola {{1}}", "example": {"body_text": [["Ana"]]}}]'::jsonb)
+$$;
+SELECT is(wa_apply_template_page(pg_temp.page(pg_temp.listed('listada'), pg_temp.listed('pedido'), '{"id": "1"}', '{"name": "Mala!", "language": "es"}')), 2,
+    'a page of two templates, and two elements of no use');
+SELECT is((template_id, category, status, quality, parameter_format, source)::text, '(200000000000001,UTILITY,APPROVED,GREEN,POSITIONAL,sync)', 'what Meta says is kept')
+    FROM whatsapp_templates WHERE name = 'listada';
+SELECT is(source, 'sync', 'Meta''s word replaces ours') FROM whatsapp_templates WHERE name = 'pedido' AND language = 'es';
+SELECT is(source, 'local', 'where it has one of that language') FROM whatsapp_templates WHERE name = 'pedido' AND language = 'en_US';
+SELECT is(wa_finish_template_sync(now() - interval '1 minute'), 0, 'nothing has vanished');
+SELECT is(items, 2, 'two were listed') FROM whatsapp_sync WHERE kind = 'templates';
+SELECT is(pg_temp.sent('listada', '["Ana"]') -> 0 -> 'parameters' -> 0 ->> 'text', 'Ana', 'it can be used');
+
+UPDATE whatsapp_templates SET synced_at = now() - interval '1 hour' WHERE source = 'sync';
+SELECT is(wa_finish_template_sync(now()), 0, 'an empty listing is taken for a mistake');
+SELECT is((SELECT count(*) FROM whatsapp_templates WHERE missing_since IS NOT NULL), 0::bigint, 'and marks nothing');
+SELECT wa_apply_template_page(pg_temp.page(pg_temp.listed('pedido'))) \g /dev/null
+SELECT is(wa_finish_template_sync(now()), 1, 'one has vanished');
+SELECT throws_ok($$SELECT pg_temp.sent('listada', '["Ana"]')$$, '42704', 'template "listada" (es) no longer exists at Meta', 'and cannot be used');
+SELECT is((SELECT count(*) FROM whatsapp_templates WHERE source = 'local' AND missing_since IS NOT NULL), 0::bigint, 'what was entered by hand is left alone');
+SELECT is((SELECT string_agg(concat_ws(' ', severity, kind, key), ', ') FROM whatsapp_alerts WHERE resolved_at IS NULL), 'warning template_status listada/es', 'the operator hears of it');
+SELECT wa_apply_template_page(pg_temp.page(pg_temp.listed('pedido'), pg_temp.listed('listada'))) \g /dev/null
+SELECT wa_finish_template_sync(now()) \g /dev/null
+SELECT lives_ok($$SELECT pg_temp.sent('listada', '["Ana"]')$$, 'it is back');
+SELECT is((SELECT count(*) FROM whatsapp_alerts WHERE resolved_at IS NULL), 0::bigint, 'and so is the quiet');
+
+SELECT wa_apply_template_page(pg_temp.page(pg_temp.listed('listada', 'DISABLED'))) \g /dev/null
+SELECT throws_ok($$SELECT pg_temp.sent('listada', '["Ana"]')$$, '55000', 'template "listada" (es) is not approved', 'one that Meta has disabled');
+SELECT is((SELECT string_agg(concat_ws(' ', severity, kind, key), ', ') FROM whatsapp_alerts WHERE resolved_at IS NULL), 'error template_status listada/es', 'is an alert');
+INSERT INTO whatsapp_pauses (scope, key, reason, automatic, paused_at) VALUES ('template', 'listada/es', 'template_paused', true, now() - interval '1 hour'),
+    ('template', 'pedido/es', 'by hand', false, now() - interval '1 hour');
+SELECT wa_apply_template_page(pg_temp.page(pg_temp.listed('listada'), pg_temp.listed('pedido'))) \g /dev/null
+SELECT wa_finish_template_sync(now() - interval '1 minute') \g /dev/null
+SELECT is((SELECT string_agg(key, ', ') FROM whatsapp_pauses), 'pedido/es', 'approved again, its automatic pause ends; one set by hand stays');
+SELECT throws_ok($$SELECT wa_apply_template_page('{"error": {}}')$$, '22023', 'a page of templates must have an array "data"', 'no page');
+
+/* ---- registering ---- */
+
+SELECT throws_ok($$SELECT wa_register_template('Mala', 'es', '[]')$$, '22023', 'invalid template name "Mala"', 'a bad name');
+SELECT throws_ok($$SELECT wa_register_template('x', 'español', '[]')$$, '22023', 'invalid template language "español"', 'a bad language');
+SELECT throws_ok($$SELECT wa_register_template('x', 'es', '{}')$$, '22023', 'components of a template must be an array', 'bad components');
+SELECT throws_ok($$SELECT wa_register_template('x', 'es', '[]', 'OTHER')$$, '22023', 'invalid template category "OTHER"', 'a bad category');
+SELECT throws_ok($$SELECT wa_register_template('x', 'es', '[]', parameter_format => 'x')$$, '22023', 'invalid parameter format "x"', 'a bad format');
+SELECT throws_ok($$SELECT wa_register_template(NULL, 'es', '[]')$$, '22004', NULL, 'no name');
+SELECT is(wa_unregister_template('oferta', 'es'), true, 'what was entered can be removed');
+SELECT is(wa_unregister_template('listada', 'es'), false, 'what Meta lists cannot');
+SELECT lives_ok($$SELECT wa_sync_templates()$$, 'a synchronisation can be asked for');
+SELECT isnt(requested_at, NULL, 'and that is noted') FROM whatsapp_sync WHERE kind = 'templates';
+
+SELECT * FROM finish();
+ROLLBACK;
