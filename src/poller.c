@@ -160,8 +160,9 @@ wa_poller_opened(WaPoller *poller, int fd)
 		return false;
 	poller->sockets[fd].wanted = 0;
 	poller->sockets[fd].registered = 0;
+	if (!poller->sockets[fd].announced)
+		poller->open_sockets++;
 	poller->sockets[fd].announced = true;
-	poller->open_sockets++;
 	return true;
 }
 

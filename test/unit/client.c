@@ -3,6 +3,7 @@
  *	  The HTTP client under test, driven as the sender drives it.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "certificate.h"
@@ -59,6 +61,52 @@ bool
 client_lookups_masked(void)
 {
 	return unmasked_lookups == 0;
+}
+
+static __thread int sends_left = -1;
+static __thread int blocked_fd = -1;
+
+void
+client_block_after(int sends)
+{
+	sends_left = sends;
+	blocked_fd = -1;
+}
+
+/*
+ * Like getaddrinfo above.  The servers' threads have counters of their own,
+ * which never start.
+ */
+ssize_t
+send(int fd, const void *data, size_t len, int flags)
+{
+	static ssize_t (*next)(int, const void *, size_t, int);
+
+	if (next == NULL)
+		*(void **) &next = dlsym(RTLD_NEXT, "send");
+	if (fd == blocked_fd)
+	{
+		errno = EAGAIN;
+		return -1;
+	}
+	if (sends_left > 0 && --sends_left == 0)
+		blocked_fd = fd;
+	return next(fd, data, len, flags);
+}
+
+/*
+ * The next socket of the same number is another one.
+ */
+int
+close(int fd)
+{
+	static int (*next)(int);
+
+	if (next == NULL)
+		*(void **) &next = dlsym(RTLD_NEXT, "close");
+	if (fd == blocked_fd)
+		blocked_fd = -1;
+	return next(fd);
 }
 
 static int64_t

@@ -31,6 +31,12 @@ extern int client_turns(void);
 extern int client_lookups(void);
 extern bool client_lookups_masked(void);
 
+/*
+ * After so many more calls of send() by the client, the socket of the last one
+ * takes nothing any more, as if its buffer were full.
+ */
+extern void client_block_after(int sends);
+
 /* Sends a small body and waits.  The result is to be released. */
 extern WaHttpResult *client_post(WaHttp *http, const char *base, const char *path);
 extern bool client_submit(WaHttp *http, const char *base, const char *path, void *tag);

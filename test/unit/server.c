@@ -32,6 +32,7 @@ struct Peer
 	int fd;
 	SSL *ssl;
 	pthread_t thread;
+	bool reset;
 };
 
 struct Server
@@ -177,6 +178,7 @@ peer_reset_on_close(Peer *peer)
 {
 	struct linger linger = {1, 0};
 
+	peer->reset = true;
 	setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
@@ -344,8 +346,9 @@ peer_main(void *arg)
 		server->handler(peer, server->arg);
 	if (peer->ssl != NULL)
 		SSL_free(peer->ssl);
-	/* with unread input, close() would be a reset */
-	shutdown(peer->fd, SHUT_WR);
+	/* with unread input, close() alone would be a reset */
+	if (!peer->reset)
+		shutdown(peer->fd, SHUT_WR);
 	close(peer->fd);
 	server->closed++;
 	return NULL;

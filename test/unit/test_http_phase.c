@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -171,12 +172,16 @@ close_in_body(Peer *peer, void *arg)
 	peer_read(peer, some, sizeof(some));
 }
 
+static atomic_bool asked_for_leave;
+
 static void
 answer_in_body(Peer *peer, void *arg)
 {
 	Request request;
 
 	peer_read_head(peer, &request);
+	if (strcasestr(request.head, "\r\nExpect:") != NULL)
+		asked_for_leave = true;
 	peer_answer(peer, 413, "Connection: close\r\n", "too large");
 	peer_wait_for_close(peer);
 }
@@ -430,6 +435,47 @@ reset_in_second(Peer *peer, void *arg)
 		peer_reset_on_close(peer);
 }
 
+static atomic_int heads_read;
+
+static void
+reset_in_second_head(Peer *peer, void *arg)
+{
+	Request request;
+
+	if (peer_number(peer) == 0 && peer_read_request(peer, &request))
+		peer_answer(peer, 200, "", "{}");
+	while (peer_read_head(peer, &request))
+	{
+		heads_read++;
+		if (peer_number(peer) == 0)
+		{
+			peer_reset_on_close(peer);
+			return;
+		}
+	}
+}
+
+/*
+ * libcurl has taken the body, could not send it, and finds the connection
+ * broken.  It believes that nothing was sent and would begin again, with a
+ * body that has been handed out already.
+ */
+static void
+test_blocked(void)
+{
+	WaHttp *http = client_create();
+	Server *server = server_start(SERVER_PLAIN, reset_in_second_head, NULL);
+
+	is_phase(http, client_post(http, server_url(server), "/1"), WA_HTTP_ANSWERED, "first");
+	client_block_after(1);
+	is_phase(http, client_post(http, server_url(server), "/2"), WA_HTTP_NO_ANSWER,
+			 "taken, not sent, reset");
+	client_block_after(-1);
+	is_int(heads_read, 1, "and not begun again");
+	wa_http_destroy(http);
+	server_stop(server);
+}
+
 static void
 test_reused(ServerKind kind)
 {
@@ -672,8 +718,10 @@ main(void)
 		test_sent(kind);
 		test_reused(kind);
 	}
+	test_blocked();
 	test_http2();
 	test_abort();
+	ok(!asked_for_leave, "a large body is sent without asking for leave");
 	certificate_remove_files();
 	return done_testing();
 }

@@ -106,6 +106,25 @@ test_same_number(void)
 	close(number);
 	close(second[1]);
 
+	/* closed without a word: announcing the next one clears the account */
+	make_pair(second);
+	wa_poller_opened(poller, second[0]);
+	wa_poller_want(poller, second[0], WA_POLL_IN);
+	wa_poller_apply(poller);
+	close(second[0]);
+	close(second[1]);
+	make_pair(second);
+	is_int(second[0], number, "and again");
+	wa_poller_opened(poller, number);
+	wa_poller_want(poller, number, WA_POLL_IN);
+	wa_poller_apply(poller);
+	make_readable(second[1]);
+	is_int(reported(number), WA_POLL_IN, "registered as new");
+	is_int(wa_poller_open_sockets(poller), 1, "and counted once");
+	wa_poller_closing(poller, number);
+	close(number);
+	close(second[1]);
+
 	/* the same with one that is not announced */
 	make_pair(second);
 	is_int(second[0], number, "and again");
