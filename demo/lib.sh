@@ -83,17 +83,34 @@ make_secret() {
 
 # ---- SQL -------------------------------------------------------------------
 
+# psql, as the operator or as the application.
 psql_() { "$bindir/psql" -X -q -h "$work/socket" -p 5432 -d bakery -v ON_ERROR_STOP=1 "$@"; }
 admin() { psql_ -U postgres "$@"; }
 application() { psql_ -U bakery_app "$@"; }
 value() { admin -At -c "$1"; }
 
+print_sql() { sed -e "s/^/  $dim/" -e "s/\$/$off/" <<< "$1"; }
+
 # Runs what it is given as the user named first, and shows both the statement
 # and what the server says to it, an error included.
 show() {
-    local who=$1 sql=$2
-    sed -e "s/^/  $dim/" -e "s/\$/$off/" <<< "$sql"
-    "$who" -v VERBOSITY=default -v SHOW_CONTEXT=never -P footer=off -P format=wrapped -P columns=116 -c "$sql" 2>&1 | sed -e '/^$/d' -e 's/^/  /' -e 's/ *$//'
+    print_sql "$2"
+    "$1" -v SHOW_CONTEXT=never -P footer=off -P format=wrapped -P columns=116 -c "$2" 2>&1 |
+        sed -e '/^$/d' -e 's/^/  /' -e 's/ *$//'
+}
+
+# The same, where the answer says nothing.
+run() {
+    print_sql "$2"
+    "$1" -c "$2" > /dev/null
+}
+
+# What wa_explain() says of an order's message.
+explain() {
+    local query="SELECT explanation FROM wa_explain((SELECT id FROM whatsapp_messages WHERE reference = '$1'))"
+
+    print_sql "$query"
+    value "$query" | fold -s -w 110 | sed 's/^/  » /'
 }
 
 # The same, but it has to fail.

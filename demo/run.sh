@@ -14,9 +14,8 @@ cd "$(dirname "$0")/.."
 . demo/server.sh
 
 step "0. A private PostgreSQL, and a stand-in for Meta"
-test/tools/install-packages.sh build
+[ -n "${WA_DEMO_PREFIX:-}" ] || test/tools/install-packages.sh build
 make_work_directory
-say "Building in ${work}…"
 build_everything
 start_simulator
 start_postgres
@@ -25,16 +24,22 @@ say "PostgreSQL $(value 'SHOW server_version') in $work, without a TCP port"
 say "wa_simulator plays Meta at $graph_url: one WhatsApp Business account, ten numbers, template pedido_compra"
 
 step "1. Ten bakeries, one WhatsApp account"
-say "The platform's operator gives every bakery one of the account's numbers:"
-show admin "SELECT a.* FROM wa_assign_phone('trigal', '100000000000001', '+34 600 00 00 01') a"
-admin -f demo/assign.sql > "$work/assign.out"
-say "(and so on, demo/assign.sql)"
+say "What the account has is read from Meta:"
+admin -c "SELECT wa_sync_phone_numbers(), wa_sync_templates()" > /dev/null
+wait_until "SELECT count(*) = 2 FROM whatsapp_sync WHERE finished_at > requested_at AND error IS NULL"
+show admin "SELECT (SELECT count(*) FROM wa_free_numbers) AS free_numbers, name AS template, language, status
+FROM whatsapp_templates WHERE name = 'pedido_compra'"
+say "The platform's operator gives every bakery a number, here the best free one:"
+show admin "SELECT b.name, a.phone_number_id, a.display_phone_number
+FROM bakeries b, wa_assign_phone(b.bakery_id) a"
 say "A number has one holder. Giving it to a second bakery is refused, by a constraint:"
 show_refused admin "SELECT wa_assign_phone('alba', '100000000000001')"
 say "Horno La Artesa Vieja wants no messages for now:"
 show admin "SELECT tenant_id, enabled FROM wa_configure_tenant('artesa', enabled => false)"
 
 step "2. The morning's purchase orders"
+say "To look at the queue before it empties, sending is paused:"
+run admin "SELECT wa_pause('account', reason => 'the demo looks at the queue first')"
 say "The application places 30 orders; a trigger enqueues the messages (demo/trigger.sql)."
 application -f demo/orders.sql > "$work/orders.out"
 say "One order is placed, and its transaction rolled back:"
@@ -43,17 +48,17 @@ SELECT place_order('trigal', 'TRI-2044', 'Levaduras Burbuja', current_date + 2, 
 ROLLBACK"
 say "One supplier's number was typed without its country code. Nothing is guessed, the order is refused:"
 show_refused application "SELECT place_order('rosca', 'ROS-3303', 'Levaduras Sin Prefijo', current_date + 2, '{\"Levadura fresca\": 2}')"
-say "Sending is still switched off. What waits, and what was skipped for the bakery that wants none:"
+say "What waits, and what was skipped for the bakery that wants none:"
 show admin "SELECT status, status_reason, count(*) FROM whatsapp_messages GROUP BY 1, 2 ORDER BY 1"
+explain TRI-2041
 
-step "3. Sending is switched on"
+step "3. Sending"
 say "Three mishaps are staged (demo/faults.json): Meta is busy for LEV-0911 at first, the connection breaks right after"
 say "MAS-0052 was taken, and the supplier of LUN-0122 turns out not to be on WhatsApp."
-show admin "ALTER SYSTEM SET whatsapp_shared.enabled = on"
-show admin "SELECT pg_reload_conf()"
+run admin "SELECT wa_resume('account')"
 watch_messages "queued accepted uncertain" "queued sending"
 say "LEV-0911 was tried again. Whether Meta has MAS-0052 nobody here can know, so it is not sent again blindly:"
-show admin "SELECT e.status, e.explanation FROM whatsapp_messages m, wa_explain(m.id) e WHERE reference = 'MAS-0052'"
+explain MAS-0052
 
 step "4. Meta reports what became of them"
 say "Signed webhooks now reach wa_webhook_ingest(). The report on MAS-0052 carries our own mark and settles the doubt."

@@ -2,9 +2,16 @@
 # extension, the simulator, the application's database.
 
 # Root builds in a copy, as the user who runs the server, so that nothing in
-# the checkout ends up belonging to root.
+# the checkout ends up belonging to root.  Tests, which have built already, name
+# the directory that has PostgreSQL's bin/ in WA_DEMO_PREFIX.
 build_everything() {
     local pg=$PWD/build/pg as=()
+
+    if [ -n "${WA_DEMO_PREFIX:-}" ]; then
+        bindir=$WA_DEMO_PREFIX/bin
+        return
+    fi
+    say "Building…"
 
     if [ "$(id -u)" -eq 0 ]; then
         mkdir "$work/tree"
@@ -27,7 +34,7 @@ start_simulator() {
     make_secret access_token
     make_secret app_secret
     : > "$work/simulator.log"
-    setsid src/simulator/wa_simulator --numbers 0 --config demo/account.json \
+    setsid "${WA_SIMULATOR:-src/simulator/wa_simulator}" --numbers 0 --config demo/account.json \
         --token "$(cat "$work/secrets/access_token")" --waba-id 300000000000001 \
         --app-secret "$(cat "$work/secrets/app_secret")" --faults demo/faults.json \
         --delay-ms 150 --delay-jitter-ms 1500 --webhook-pull --webhook-sent-ms 700 \
@@ -49,6 +56,7 @@ listen_addresses = ''
 unix_socket_directories = '$work/socket'
 shared_preload_libraries = 'whatsapp_shared'
 whatsapp_shared.databases = 'bakery'
+whatsapp_shared.enabled = on
 whatsapp_shared.graph_url = '$graph_url'
 whatsapp_shared.business_account_id = '300000000000001'
 whatsapp_shared.access_token_file = '$work/secrets/access_token'

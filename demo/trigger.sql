@@ -43,8 +43,8 @@ BEGIN
                 spanish_date(NEW.delivery_date)),
             /* what comes back when a button is pressed, see replies.sql */
             'buttons', jsonb_build_array(
-                'CONFIRM:' || NEW.order_number,
-                'DECLINE:' || NEW.order_number)),
+                jsonb_build_object('payload', 'CONFIRM:' || NEW.order_number),
+                jsonb_build_object('payload', 'DECLINE:' || NEW.order_number))),
         /* no use in asking for bread flour after the day it was needed */
         expires_at      => (NEW.delivery_date + 1)::timestamptz,
         /* the order is announced once, however often its status is set */

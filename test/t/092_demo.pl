@@ -1,0 +1,79 @@
+# make demo, from its first line to its last: it succeeds, its check would
+# notice a message that is lost, doubled or altered, and nothing is left when it
+# is interrupted.
+
+use strict;
+use warnings;
+
+use FindBin;
+use IPC::Run ();
+use HTTP::Tiny;
+use JSON::PP ();
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $root = "$FindBin::RealBin/../..";
+my $tmp = PostgreSQL::Test::Utils::tempdir;
+chomp(my $bindir = `pg_config --bindir`);
+
+local $ENV{WA_DEMO_PREFIX} = $bindir =~ s{/bin$}{}r;
+local $ENV{KEEP} = 1;
+delete local @ENV{qw(PGHOST PGPORT PGUSER PGDATABASE)};
+
+my ($out, $err) = ('', '');
+my $demo = IPC::Run::start([ 'bash', "$root/demo/run.sh" ], '<', \undef, '>', \$out, '2>', \$err);
+my $timer = IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default);
+
+$timer->start;
+until ($out =~ m{/_control/log} || $timer->is_expired || !$demo->pumpable)
+{
+	$demo->pump_nb;
+	select undef, undef, undef, 0.05;
+}
+like($out, qr/every message arrived once\.$/m, 'the demo comes to its end') or diag($out, $err);
+is($err, '', 'without a word on standard error');
+unlike($out, qr/WRONG/, 'all its checks hold');
+like($out, qr/^ +TRI-2041 +\| confirmed +\|/m, "the supplier's answer has confirmed the order");
+
+my ($work) = $out =~ m{-h (\S+)/socket} or BAIL_OUT('the demo does not say where it is');
+my ($control) = $out =~ m{(http://\S+)/_control/log};
+
+# ---- the check, with a log that says something else ------------------------------------
+
+my $json = JSON::PP->new->utf8;
+my $log = HTTP::Tiny->new->get("$control/_control/log?limit=100000")->{content};
+
+sub check_says
+{
+	my ($change) = @_;
+	my $doc = $json->decode($log);
+
+	$change->($doc->{records});
+	open(my $file, '>', "$tmp/log.json") or die "could not write: $!";
+	print $file $json->encode($doc);
+	close $file or die "could not write: $!";
+	return IPC::Run::run(
+		[
+			"$bindir/psql", '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-h', "$work/socket", '-U', 'postgres',
+			'-d', 'bakery', '-v', "file=$tmp/log.json", '-f', "$root/demo/check.sql"
+		],
+		'<', \undef, '>', \my $ignored, '2>&1') ? 'good' : 'bad';
+}
+
+is(check_says(sub { }), 'good', 'the check passes on what was logged');
+is(check_says(sub { pop @{ $_[0] } }), 'bad', 'it notices a message that is not in the log');
+is(check_says(sub { push @{ $_[0] }, $_[0][0] }), 'bad', 'one that is there twice');
+is(check_says(sub { $_[0][0]{to} = '34600000999' }), 'bad', 'one that went to somebody else');
+is(check_says(sub { $_[0][0]{number} = '100000000000099' }), 'bad', 'one from another number');
+is(check_says(sub { $_[0][0]{body} =~ s/(TRI|COR|ALB)-/XYZ-/ }), 'bad', 'and one with another text');
+
+# ---- the end ------------------------------------------------------------------------------
+
+ok(-e "$work/socket/.s.PGSQL.5432", 'the server is there until then');
+$demo->signal('INT');
+$demo->finish;
+is($demo->full_result(0) >> 8, 130, 'interrupted, it ends with the status that says so');
+ok(!-e $work, 'its directory is gone');
+is(HTTP::Tiny->new(timeout => 5)->get("$control/_control/stats")->{status}, 599, 'the simulator, too');
+
+done_testing();
