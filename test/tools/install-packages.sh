@@ -66,6 +66,9 @@ find_missing() {
     fi
     if [ "$2" = test ]; then
         wanted+=(perl libipc-run-perl clang-format openssl)
+        # What the examples of docs/applications.md need.
+        wanted+=(python3-sqlalchemy python3-psycopg2)
+        command -v node > /dev/null || wanted+=(nodejs node-pg)
         if is_debians; then
             wanted+=("postgresql-$version-pgtap")
         fi
