@@ -54,13 +54,16 @@ sim_reply_json(SimReply *reply, int status, json_t *doc)
 	json_decref(doc);
 }
 
-void
-sim_trace_id(char *out)
+const char *
+sim_reply_trace(SimReply *reply)
 {
 	static uint64_t state;
 	uint64_t random[2];
 	char text[28];
+	char *out = reply->trace;
 
+	if (out[0] != '\0')
+		return out;
 	if (state == 0)
 		state = sim_seed_from_system();
 	random[0] = sim_random_next(&state);
@@ -76,6 +79,7 @@ sim_trace_id(char *out)
 		else if (*p == '/')
 			*p = '_';
 	}
+	return out;
 }
 
 void
@@ -84,10 +88,7 @@ sim_reply_error(SimReply *reply, const SimGraphFault *fault)
 	const SimGraphError *known = sim_graph_error_find(fault->code);
 	const char *title = fault->title != NULL ? fault->title : known->title;
 	const char *type = fault->type != NULL ? fault->type : known->type;
-	char trace[SIM_TRACE_SIZE];
 	SimBuf message = {0};
-
-	sim_trace_id(trace);
 
 	/* Authentication errors and service-wide ones carry no "(#code)". */
 	if (known->plain_message || fault->title != NULL)
@@ -114,7 +115,7 @@ sim_reply_error(SimReply *reply, const SimGraphFault *fault)
 		sim_buf_printf(&reply->body, ",\"error_subcode\":%d", fault->subcode);
 	if (fault->transient)
 		sim_buf_puts(&reply->body, ",\"is_transient\":true");
-	sim_buf_printf(&reply->body, ",\"fbtrace_id\":\"%s\"}}", trace);
+	sim_buf_printf(&reply->body, ",\"fbtrace_id\":\"%s\"}}", sim_reply_trace(reply));
 	sim_buf_free(&message);
 }
 

@@ -13,6 +13,9 @@
 
 #define SIM_REPLY_HEADERS 6
 
+/* "A" and 22 characters: how x-fb-trace-id and fbtrace_id look. */
+#define SIM_TRACE_SIZE 24
+
 /* How the body travels. */
 typedef enum SimSending
 {
@@ -27,6 +30,7 @@ typedef struct SimReply
 	int status;
 	const char *content_type;
 	SimBuf body;
+	char trace[SIM_TRACE_SIZE]; /* "": not asked for yet */
 
 	struct
 	{
@@ -73,8 +77,7 @@ extern void sim_reply_error(SimReply *reply, const SimGraphFault *fault);
 /* {"error": text} for the control interface, which is not Meta's. */
 extern void sim_reply_control_error(SimReply *reply, int status, const char *text);
 
-/* "A" and 22 characters, as fbtrace_id and x-fb-trace-id look. */
-#define SIM_TRACE_SIZE 24
-extern void sim_trace_id(char *out);
+/* The id of this exchange: the same in the body of an error and in the header. */
+extern const char *sim_reply_trace(SimReply *reply);
 
 #endif

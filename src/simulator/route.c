@@ -141,13 +141,11 @@ static void
 add_common_headers(SimRequest *request, const SimPath *path)
 {
 	const char *version = sim_settings.served_version;
-	char trace[SIM_TRACE_SIZE];
 
 	if (version[0] == '\0')
 		version = atoi(path->version + 1) < 21 ? "v21.0" : path->version;
-	sim_trace_id(trace);
 	sim_reply_header(&request->reply, "facebook-api-version", version);
-	sim_reply_header(&request->reply, "x-fb-trace-id", trace);
+	sim_reply_header(&request->reply, "x-fb-trace-id", sim_reply_trace(&request->reply));
 }
 
 static int64_t

@@ -142,6 +142,8 @@ is(get('debug_token', status => 400)->{error}{code}, 100, 'no token to look at')
 
 my (undef, $headers) = get(NUMBER);
 is($headers->{'facebook-api-version'}, 'v25.0', 'version header');
+my ($wrong, $wrong_headers) = get('42', status => 400);
+is($wrong->{error}{fbtrace_id}, $wrong_headers->{'x-fb-trace-id'}, 'one trace id in an answer');
 like($headers->{'x-fb-trace-id'}, qr/^A[\w-]{22}$/, 'trace header');
 like($headers->{'content-type'}, qr{^application/json}, 'content type');
 my $http = HTTP::Tiny->new(default_headers => { Authorization => 'Bearer ' . TOKEN });
