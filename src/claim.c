@@ -266,10 +266,9 @@ recipient_free(WaSender *sender, WaRecipient *recipient, const WaClaimRow *row, 
 	int64 turn =
 		recipient->whole_at_us + recipient->n_waiting * pair_interval_us() - pair_tolerance_us();
 
-	if (recipient->blocked_until_us > now)
+	if (recipient->blocked_until > GetCurrentTimestamp())
 	{
-		add_fate(fates, n_fates, row, 'd', "recipient_order",
-				 wall_clock(recipient->blocked_until_us));
+		add_fate(fates, n_fates, row, 'd', "recipient_order", recipient->blocked_until);
 		return false;
 	}
 	if (turn > now)

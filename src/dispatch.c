@@ -229,7 +229,12 @@ wa_dispatch_take_wakes(WaSender *sender)
 		{
 			WaNumber *number = hash_search(sender->numbers, &wakes[i].number_key, HASH_FIND, NULL);
 
-			if (number != NULL)
+			if (wakes[i].kind == WA_WAKE_INBOUND)
+			{
+				if (number != NULL)
+					wa_bucket_take(&number->bucket, (double) wakes[i].value, wa_now_us());
+			}
+			else if (number != NULL)
 				wa_number_lower_cursor(number, wakes[i].value);
 			else
 				sender->next_sweep_us = 0; /* a number never heard of: look for it */

@@ -164,7 +164,7 @@ wa_sender_forget_recipients(WaSender *sender)
 	while ((recipient = hash_seq_search(&scan)) != NULL)
 		if (recipient->in_flight == 0 && dlist_is_empty(&recipient->waiting) &&
 			recipient->whole_at_us <= now && recipient->next_deferral_us <= now &&
-			recipient->blocked_until_us <= now)
+			recipient->blocked_until <= GetCurrentTimestamp())
 			hash_search(sender->recipients, &recipient->key, HASH_REMOVE, NULL);
 }
 
@@ -290,8 +290,8 @@ load_numbers(WaSender *sender)
 		number->registered = true;
 		/* The limit is the portfolio's: every number that knows it says the same. */
 		sender->reach_limit = Max(sender->reach_limit, wa_budget_tier(wa_store_text(i, 4)));
-		rate = number_rate(atof(wa_store_text(i, 2)), wa_store_text(i, 3)) *
-			   atof(wa_store_text(i, 5));
+		rate =
+			number_rate(atof(wa_store_text(i, 2)), wa_store_text(i, 3)) * atof(wa_store_text(i, 5));
 		wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
 							  now);
 	}

@@ -57,9 +57,9 @@ typedef struct WaTenant
 typedef struct WaRecipient
 {
 	uint64 key;
-	int64 whole_at_us;		/* monotonic clock */
-	int64 next_deferral_us; /* last due time given to a deferred message */
-	int64 blocked_until_us; /* an earlier message to it is deferred until then */
+	int64 whole_at_us;		   /* monotonic clock */
+	int64 next_deferral_us;	   /* last due time given to a deferred message */
+	TimestampTz blocked_until; /* an earlier message to it is deferred until then */
 	int in_flight;
 	int n_waiting;
 	int throttles;		/* pair refusals in a row */

@@ -544,9 +544,9 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 	else if (job->outcome.kind == WA_OUTCOME_ACCEPTED)
 		recipient->throttles = 0;
 
+	/* The very same time, so that those behind it get the very same rank. */
 	if (deferred)
-		recipient->blocked_until_us =
-			Max(recipient->blocked_until_us, wa_now_us() + (fate->due_at - GetCurrentTimestamp()));
+		recipient->blocked_until = Max(recipient->blocked_until, fate->due_at);
 	if (fate->state != 'a' && fate->state != 'u')
 		recipient->whole_at_us -= (int64) wa_guc_pair_interval * 1000;
 

@@ -319,7 +319,7 @@ put_notes(WaSenderSlot *slot, const WaWake *notes, int count, bool everything)
 			continue;
 		any = true;
 		if (last && last->kind == notes[i].kind && last->number_key == notes[i].number_key)
-			last->value = Min(last->value, notes[i].value);
+			wa_wake_merge(last, &notes[i]);
 		else if (slot->ring_count < WA_WAKE_RING)
 			slot->ring[slot->ring_count++] = notes[i];
 		else

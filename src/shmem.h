@@ -23,16 +23,27 @@
 
 typedef enum WaWakeKind
 {
-	WA_WAKE_READY, /* a row of this number became ready at this rank */
-	WA_WAKE_DUE	   /* a deferred row becomes due at this time */
+	WA_WAKE_READY,	/* a row of this number became ready at this rank */
+	WA_WAKE_DUE,	/* a deferred row becomes due at this time */
+	WA_WAKE_INBOUND /* so many messages came in at this number */
 } WaWakeKind;
 
 typedef struct WaWake
 {
 	WaWakeKind kind;
 	uint64 number_key; /* wa_number_key(); 0 for WA_WAKE_DUE */
-	int64 value;	   /* rank, or TimestampTz */
+	int64 value;	   /* rank, TimestampTz or count */
 } WaWake;
+
+/* Two notes of one kind and number as one: messages add up, the rest is "from then on". */
+static inline void
+wa_wake_merge(WaWake *into, const WaWake *note)
+{
+	if (note->kind == WA_WAKE_INBOUND)
+		into->value += note->value;
+	else
+		into->value = Min(into->value, note->value);
+}
 
 typedef struct WaSenderCounters
 {

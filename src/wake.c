@@ -111,13 +111,15 @@ prepare(void)
 static void
 note(WakeSet *set, WaWakeKind kind, uint64 key, int64 value)
 {
+	const WaWake new = {.kind = kind, .number_key = key, .value = value};
+
 	for (int i = set->count - 1; i >= 0; i--)
 	{
 		WaWake *n = &set->notes[i];
 
 		if (n->kind == kind && n->number_key == key)
 		{
-			n->value = Min(n->value, value);
+			wa_wake_merge(n, &new);
 			return;
 		}
 	}
@@ -126,7 +128,7 @@ note(WakeSet *set, WaWakeKind kind, uint64 key, int64 value)
 		set->everything = true;
 		return;
 	}
-	set->notes[set->count++] = (WaWake){.kind = kind, .number_key = key, .value = value};
+	set->notes[set->count++] = new;
 }
 
 uint64
@@ -154,6 +156,13 @@ wa_wake_due(TimestampTz due)
 {
 	if (prepare())
 		note(&at_commit, WA_WAKE_DUE, 0, due);
+}
+
+void
+wa_wake_inbound(const char *phone_number_id)
+{
+	if (prepare())
+		note(&at_commit, WA_WAKE_INBOUND, wa_number_key(phone_number_id), 1);
 }
 
 void

@@ -22,6 +22,9 @@ extern void wa_wake_ready_always(const char *phone_number_id, int64 rank);
 /* A deferred or uncertain row becomes due then. */
 extern void wa_wake_due(TimestampTz due);
 
+/* A message came in at this number, which counts against the number's rate. */
+extern void wa_wake_inbound(const char *phone_number_id);
+
 /* Numbers, tenants, assignments, pauses or sync requests have changed. */
 extern void wa_wake_config(void);
 

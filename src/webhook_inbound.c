@@ -14,6 +14,7 @@
 
 #include "plan.h"
 #include "store.h"
+#include "wake.h"
 #include "webhook.h"
 
 #define MAX_WAMID 255
@@ -246,6 +247,7 @@ wa_webhook_store_inbound(WaWebhook *webhook)
 		texts[4][i] = inbound->user_id;
 		texts[5][i] = inbound->message;
 		times[i] = inbound->at;
+		wa_wake_inbound(inbound->phone_number_id);
 	}
 	values[0] = wa_store_text_array(texts[0], list->count);
 	values[1] = wa_store_text_array(texts[1], list->count);

@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Digest::SHA qw(hmac_sha256_hex);
 use Time::HiRes qw(time);
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
   invariants_hold);
@@ -79,6 +80,27 @@ my $id = enqueue($node, 't3', '+34611300003');
 wait_status($node, $id, 'accepted', 'a message refused for speed is sent later');
 is($node->safe_psql('postgres', "SELECT attempts FROM whatsapp_messages WHERE id = $id"),
 	'1', 'and that was no attempt');
+
+# ---- messages that come in -----------------------------------------------------------------
+
+# They count against the number's rate at Meta, and so they do here.
+my @inbound = map {
+	qq({"from":"34611999$_","id":"wamid.IN$_","timestamp":"1764000100","type":"text","text":{"body":"hola"}})
+} 100 .. 339;
+my $body =
+	'{"object":"whatsapp_business_account","entry":[{"id":"300000000000001","changes":[{"field":"messages","value":{'
+  . '"messaging_product":"whatsapp","metadata":{"display_phone_number":"34600000003","phone_number_id":"100000000000003"},'
+  . '"messages":['
+  . join(',', @inbound)
+  . ']}}]}]}';
+my $signature = 'sha256=' . hmac_sha256_hex($body, 'SIMULATOR_APP_SECRET');
+$node->safe_psql('postgres', "SELECT wa_webhook_ingest(convert_to('$body', 'UTF8'), '$signature')");
+$id = enqueue($node, 't3', '+34611300004');
+wait_status($node, $id, 'accepted', 'a message after 240 that came in is sent');
+ok( $node->safe_psql(
+		'postgres',
+		"SELECT accepted_at - created_at > interval '2 seconds' FROM whatsapp_messages WHERE id = $id") eq 't',
+	'but only when the number is within its rate again');
 
 # ---- one tenant's flood ---------------------------------------------------------------------
 
