@@ -17,11 +17,37 @@
 /* Meta refuses values with more spaces than that in a row (132018). */
 #define MAX_SPACES 4
 
-static void misfit(const WaTemplateSpec *spec, const char *fmt, ...) pg_attribute_printf(2, 3)
-	pg_attribute_noreturn();
+/*
+ * What was given, in words; not the values themselves.
+ */
+static char *
+describe_values(const WaTemplateValues *values)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfo(&out, "Given: header: %s; body:",
+					 values->header_kind == WA_HEADER_NONE
+						 ? "nothing"
+						 : wa_header_kind_name(values->header_kind));
+	if (values->nbody == 0)
+		appendStringInfoString(&out, " nothing");
+	else if (!values->body_named)
+		appendStringInfo(&out, " %d by position", values->nbody);
+	for (int i = 0; i < values->nbody && values->body_named; i++)
+		appendStringInfo(&out, "%s %s", i > 0 ? "," : "",
+						 values->body[i].name != NULL ? values->body[i].name : "(without name)");
+	for (int i = 0; i < values->nbuttons; i++)
+		appendStringInfo(&out, "%s %d", i > 0 ? "," : "; buttons:", values->buttons[i].index);
+	appendStringInfoChar(&out, '.');
+	return out.data;
+}
+
+static void misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *fmt, ...)
+	pg_attribute_printf(3, 4) pg_attribute_noreturn();
 
 static void
-misfit(const WaTemplateSpec *spec, const char *fmt, ...)
+misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *fmt, ...)
 {
 	char problem[1024];
 	va_list args;
@@ -32,7 +58,8 @@ misfit(const WaTemplateSpec *spec, const char *fmt, ...)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("parameters do not fit template \"%s\" (%s)", spec->name, spec->language),
-			 errdetail_internal("%s\n%s", problem, wa_template_spec_describe(spec)),
+			 errdetail_internal("%s\n%s\n%s", problem, wa_template_spec_describe(spec),
+								describe_values(values)),
 			 errhint("Give body values as an array (or, if they have names, as an object); for "
 					 "a header or buttons, an object with \"header\", \"body\" and "
 					 "\"buttons\".")));
@@ -180,10 +207,10 @@ check_header(const WaTemplateSpec *spec, WaTemplateValues *values)
 	if (values->header_kind != wanted)
 	{
 		if (wanted == WA_HEADER_NONE)
-			misfit(spec, "A header was given, and the template takes none.");
+			misfit(spec, values, "A header was given, and the template takes none.");
 		if (values->header_kind == WA_HEADER_NONE)
-			misfit(spec, "The header is missing.");
-		misfit(spec, "The header given is of the kind \"%s\".",
+			misfit(spec, values, "The header is missing.");
+		misfit(spec, values, "The header given is of the kind \"%s\".",
 			   wa_header_kind_name(values->header_kind));
 	}
 	if (wanted != WA_HEADER_TEXT)
@@ -193,10 +220,10 @@ check_header(const WaTemplateSpec *spec, WaTemplateValues *values)
 		if (value->name == NULL)
 			values->header.name = spec->header.params[0];
 		else if (strcmp(value->name, spec->header.params[0]) != 0)
-			misfit(spec, "The header has no parameter \"%s\".", value->name);
+			misfit(spec, values, "The header has no parameter \"%s\".", value->name);
 	}
 	else if (value->name != NULL)
-		misfit(spec, "The header's parameter has no name.");
+		misfit(spec, values, "The header's parameter has no name.");
 	wa_check_text("header of the template with its value", substitute(&spec->header, &value),
 				  WA_MAX_HEADER_TEXT);
 }
@@ -205,22 +232,22 @@ static void
 check_body_names(const WaTemplateSpec *spec, const WaTemplateValues *values)
 {
 	if (values->nbody > 0 && !values->body_named)
-		misfit(spec, "%d body values were given without names.", values->nbody);
+		misfit(spec, values, "%d body values were given without names.", values->nbody);
 	for (int i = 0; i < values->nbody; i++)
 	{
 		const char *name = values->body[i].name;
 
 		if (name == NULL)
-			misfit(spec, "A body value was given without a name.");
+			misfit(spec, values, "A body value was given without a name.");
 		if (!has_param(&spec->body, name))
-			misfit(spec, "The body has no parameter \"%s\".", name);
+			misfit(spec, values, "The body has no parameter \"%s\".", name);
 		if (find_value(values->body, i, name) != NULL)
-			misfit(spec, "The body value \"%s\" was given twice.", name);
+			misfit(spec, values, "The body value \"%s\" was given twice.", name);
 	}
 	for (int i = 0; i < spec->body.nparams; i++)
 	{
 		if (body_value(spec, values, i) == NULL)
-			misfit(spec, "The body value \"%s\" is missing.", spec->body.params[i]);
+			misfit(spec, values, "The body value \"%s\" is missing.", spec->body.params[i]);
 	}
 }
 
@@ -232,9 +259,9 @@ check_body(const WaTemplateSpec *spec, const WaTemplateValues *values)
 	if (spec->named)
 		check_body_names(spec, values);
 	else if (values->body_named)
-		misfit(spec, "Body values were given by name, and the template's have none.");
+		misfit(spec, values, "Body values were given by name, and the template's have none.");
 	else if (values->nbody != spec->body.nparams)
-		misfit(spec, "The body takes %d %s, and %d %s given.", spec->body.nparams,
+		misfit(spec, values, "The body takes %d %s, and %d %s given.", spec->body.nparams,
 			   spec->body.nparams == 1 ? "value" : "values", values->nbody,
 			   values->nbody == 1 ? "was" : "were");
 
@@ -248,15 +275,15 @@ check_body(const WaTemplateSpec *spec, const WaTemplateValues *values)
 }
 
 static void
-check_url_suffix(const WaTemplateSpec *spec, const WaTemplateButton *button,
-				 const WaTemplateButtonValue *value)
+check_url_suffix(const WaTemplateSpec *spec, const WaTemplateValues *values,
+				 const WaTemplateButton *button, const WaTemplateButtonValue *value)
 {
 	const char *mark = strstr(button->url, "{{");
 
 	for (const char *p = value->text; *p != '\0'; p++)
 	{
 		if ((unsigned char) *p <= ' ' || *p == 0x7f)
-			misfit(spec, "The value of button %d contains spaces or control characters.",
+			misfit(spec, values, "The value of button %d contains spaces or control characters.",
 				   value->index);
 	}
 	wa_check_text("URL of the button",
@@ -287,31 +314,33 @@ key_of(WaButtonKind kind)
 }
 
 static void
-check_button(const WaTemplateSpec *spec, WaTemplateButtonValue *value)
+check_button(const WaTemplateSpec *spec, const WaTemplateValues *values,
+			 WaTemplateButtonValue *value)
 {
 	const WaTemplateButton *button;
 	const char *key;
 
 	if (value->index >= spec->nbuttons)
-		misfit(spec, "A value was given for button %d, and the template has %d.", value->index,
-			   spec->nbuttons);
+		misfit(spec, values, "A value was given for button %d, and the template has %d.",
+			   value->index, spec->nbuttons);
 	button = &spec->buttons[value->index];
 	key = key_of(button->kind);
 	if (value->sub_type != NULL && strcmp(value->sub_type, button->sub_type) != 0)
-		misfit(spec, "Button %d is of the type %s and not \"%s\".", value->index, button->type,
-			   value->sub_type);
+		misfit(spec, values, "Button %d is of the type %s and not \"%s\".", value->index,
+			   button->type, value->sub_type);
 	value->sub_type = button->sub_type;
 	if (button->kind == WA_BUTTON_PLAIN || (button->kind == WA_BUTTON_URL && !button->wants_value))
-		misfit(spec, "Button %d takes no value.", value->index);
+		misfit(spec, values, "Button %d takes no value.", value->index);
 	if (value->parameters != NULL)
 		return;
 	if (key == NULL)
-		misfit(spec, "Button %d takes \"parameters\" as in Meta's API.", value->index);
+		misfit(spec, values, "Button %d takes \"parameters\" as in Meta's API.", value->index);
 	if (value->key != NULL && strcmp(value->key, key) != 0)
-		misfit(spec, "Button %d takes \"%s\" and not \"%s\".", value->index, key, value->key);
+		misfit(spec, values, "Button %d takes \"%s\" and not \"%s\".", value->index, key,
+			   value->key);
 	value->key = key;
 	if (button->kind == WA_BUTTON_URL)
-		check_url_suffix(spec, button, value);
+		check_url_suffix(spec, values, button, value);
 }
 
 /*
@@ -368,12 +397,12 @@ check_buttons(const WaTemplateSpec *spec, WaTemplateValues *values)
 		if (!button->wants_value || button_given(values, i))
 			continue;
 		if (button->kind != WA_BUTTON_OTP || values->nbody == 0)
-			misfit(spec, "The value of button %d (%s) is missing.", i, button->type);
+			misfit(spec, values, "The value of button %d (%s) is missing.", i, button->type);
 		add_otp_button(values, i);
 	}
 	for (int i = 0; i < values->nbuttons; i++)
 	{
-		check_button(spec, &values->buttons[i]);
+		check_button(spec, values, &values->buttons[i]);
 		check_button_value(&values->buttons[i]);
 	}
 }
@@ -384,8 +413,9 @@ wa_template_check(const WaTemplateSpec *spec, WaTemplateValues *values)
 	if (values->components != NULL)
 		return;
 	if (spec->special)
-		misfit(spec, "It has a carousel or a limited-time offer; give {\"components\": [...]} as "
-					 "in Meta's API.");
+		misfit(spec, values,
+			   "It has a carousel or a limited-time offer; give {\"components\": [...]} as "
+			   "in Meta's API.");
 	check_all_values(values);
 	take_header_from_body(spec, values);
 	check_header(spec, values);
