@@ -71,11 +71,11 @@ CREATE TABLE @extschema@.whatsapp_opt_words (
     word     text NOT NULL
         CONSTRAINT whatsapp_opt_words_word_check CHECK (word <> ''),
     action   text NOT NULL
-        CONSTRAINT whatsapp_opt_words_action_check CHECK (action IN ('out', 'in')),
+        CONSTRAINT whatsapp_opt_words_action_check CHECK (action IN ('out', 'in', 'none')),
     PRIMARY KEY (word, language)
 );
 COMMENT ON TABLE @extschema@.whatsapp_opt_words IS
-'Words by which a customer stops (out) or resumes (in) messages. They count if they are the whole message; case, accents, spaces around and punctuation behind do not matter.';
+'Words by which a customer stops (out) or resumes (in) messages; none switches a word off that is shipped. They count if they are the whole message; case, accents, spaces around and punctuation behind do not matter.';
 
 CREATE TABLE @extschema@.whatsapp_reply_handlers (
     prefix        text COLLATE "C" PRIMARY KEY

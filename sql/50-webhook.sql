@@ -26,6 +26,7 @@ COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
 CREATE FUNCTION @extschema@.wa_internal_draw_consequences(
     actions text[],
     message_ids bigint[],
+    attempts integer[],
     error_codes integer[],
     texts text[],
     pause_seconds integer[],
@@ -82,11 +83,15 @@ BEGIN
             pg_catalog.jsonb_build_object('text', c.text, 'messages', c.n));
     END LOOP;
 
+    /* An attempt that failed, and was followed by wa_retry_message(), is no second message. */
     FOR c IN
         SELECT x.id, m.tenant_id, pg_catalog.array_agg(DISTINCT x.text) AS wamids
-        FROM unnest(actions, message_ids, texts) AS x (action, id, text)
+        FROM unnest(actions, message_ids, attempts, texts) AS x (action, id, attempt, text)
             JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
-        WHERE x.action = 'duplicate_send'
+        WHERE x.action = 'duplicate_delivery'
+            OR x.action = 'duplicate_send' AND NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_attempts AS a
+                WHERE a.message_id = x.id AND a.attempt = x.attempt AND a.outcome = 'failed')
         GROUP BY x.id, m.tenant_id
         ORDER BY x.id
     LOOP

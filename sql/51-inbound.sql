@@ -319,7 +319,7 @@ BEGIN
         FROM @extschema@.whatsapp_inbound_messages AS i
             CROSS JOIN LATERAL (
                 SELECT w.action FROM @extschema@.whatsapp_opt_words AS w
-                WHERE pg_catalog.length(i.text) <= 60 AND w.word = @extschema@.wa_internal_opt_word(i.text)
+                WHERE pg_catalog.length(i.text) <= 60 AND w.action <> 'none' AND w.word = @extschema@.wa_internal_opt_word(i.text)
                 ORDER BY w.action DESC LIMIT 1) AS w
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
         ORDER BY i.sent_at, i.inbound_id

@@ -54,17 +54,6 @@ INSERT INTO @extschema@.whatsapp_prices
     ('Spain', 'service', 'EUR', 0, '2025-07-01', 0, false, 'free before October 2026'),
     ('Spain', 'service', 'EUR', 0.0166, '2026-10-01', 1000, true, 'converted from USD');
 
-CREATE FUNCTION @extschema@.wa_internal_market(phone text, user_id text) RETURNS text
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT COALESCE((
-        SELECT m.market FROM @extschema@.whatsapp_markets AS m
-        WHERE starts_with(phone, '+' || m.calling_code)
-            OR phone IS NULL AND m.country = split_part(user_id, '.', 1)
-        ORDER BY length(m.calling_code) DESC LIMIT 1), 'other')
-$$;
-
 /*
  * Messages are deleted after some time, costs are asked for after years: so
  * what was delivered on a day is summed up once no webhook can change it.
@@ -90,27 +79,28 @@ COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
 'One row: the last day that is summed up in whatsapp_usage_days.';
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
 
-/*
- * What was delivered from one day to another, counted from the messages.  Meta
- * tries to deliver for 30 days, so that is how far back creation can lie.
- */
-CREATE FUNCTION @extschema@.wa_internal_usage(from_day date, to_day date)
-RETURNS TABLE (day date, tenant_id text, phone_number_id text, market text, category text, free boolean, messages bigint)
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT d.day, m.tenant_id, COALESCE(m.phone_number_id, ''),
-        @extschema@.wa_internal_market(m.recipient_phone, m.recipient_user_id),
-        COALESCE(m.pricing_category, 'unknown'),
-        COALESCE(m.billable = false OR m.pricing_type LIKE 'free%', false), count(*)
+/* Delivered messages as the price list sees them. */
+CREATE VIEW @extschema@.wa_delivered_messages AS
+    SELECT m.id, m.created_at,
+        COALESCE(m.delivered_at, m.read_at, m.played_at)::date AS day,
+        m.tenant_id,
+        COALESCE(m.phone_number_id, '') AS phone_number_id,
+        COALESCE((
+            SELECT k.market FROM @extschema@.whatsapp_markets AS k
+            WHERE pg_catalog.starts_with(m.recipient_phone, '+' || k.calling_code)
+                OR m.recipient_phone IS NULL AND k.country = pg_catalog.split_part(m.recipient_user_id, '.', 1)
+            ORDER BY pg_catalog.length(k.calling_code) DESC LIMIT 1), 'other') AS market,
+        COALESCE(m.pricing_category, 'unknown') AS category,
+        COALESCE(m.billable = false OR m.pricing_type LIKE 'free%', false) AS free
     FROM @extschema@.whatsapp_messages AS m
-        CROSS JOIN LATERAL (SELECT COALESCE(m.delivered_at, m.read_at, m.played_at)::date AS day) AS d
-    WHERE m.created_at >= from_day - 31 AND m.created_at < to_day + 1
-        AND d.day BETWEEN from_day AND to_day
-    GROUP BY 1, 2, 3, 4, 5, 6
-$$;
+    WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
+COMMENT ON VIEW @extschema@.wa_delivered_messages IS
+'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a range of created_at: there is no other index.';
 
-/* Closes the next day, if one is old enough: Meta repeats webhooks for seven days. */
+/*
+ * Closes the next day, if one is old enough: Meta repeats webhooks for seven
+ * days.  It tries to deliver for 30, so that is how far back creation can lie.
+ */
 CREATE FUNCTION @extschema@.wa_internal_close_usage_day() RETURNS boolean
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -124,8 +114,10 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO @extschema@.whatsapp_usage_days (day, tenant_id, phone_number_id, market, category, free, messages)
-        SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, u.messages
-        FROM @extschema@.wa_internal_usage(next, next) AS u
+        SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, pg_catalog.count(*)
+        FROM @extschema@.wa_delivered_messages AS d
+        WHERE d.day = next AND d.created_at >= next - 31 AND d.created_at < next + 1
+        GROUP BY 1, 2, 3, 4, 5, 6
         ON CONFLICT DO NOTHING;
     UPDATE @extschema@.whatsapp_usage_closed SET through = next;
     RETURN true;
@@ -141,9 +133,11 @@ CREATE VIEW @extschema@.wa_costs AS
         SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, u.messages
         FROM @extschema@.whatsapp_usage_days AS u
         UNION ALL
-        SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, u.messages
-        FROM @extschema@.whatsapp_usage_closed AS c
-            CROSS JOIN LATERAL @extschema@.wa_internal_usage(c.through + 1, current_date) AS u
+        SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, pg_catalog.count(*)
+        FROM @extschema@.wa_delivered_messages AS d
+        WHERE d.day > (SELECT c.through FROM @extschema@.whatsapp_usage_closed AS c)
+            AND d.created_at >= (SELECT c.through - 31 FROM @extschema@.whatsapp_usage_closed AS c)
+        GROUP BY 1, 2, 3, 4, 5, 6
     ), priced AS (
         SELECT u.*, pg_catalog.date_trunc('month', u.day::timestamp)::date AS month,
             p.currency, p.price, p.estimated, p.free_per_number,
@@ -300,7 +294,6 @@ CREATE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.wa_internal_rematch();
     PERFORM @extschema@.wa_internal_check_confirmations();
     PERFORM @extschema@.wa_internal_check_parked();
     PERFORM @extschema@.wa_internal_close_usage_day();

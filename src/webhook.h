@@ -117,14 +117,6 @@ extern void wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number
 									int messages);
 extern void wa_webhook_write_traffic(WaWebhook *webhook);
 
-/*
- * For the senders' rate limits: called once for each number and webhook with
- * the number of new messages from customers, which count against the number's
- * throughput like ours do.  NULL: nobody wants to know.
- */
-typedef void (*WaInboundTrafficHook)(const char *phone_number_id, int messages);
-extern WaInboundTrafficHook wa_inbound_traffic_hook;
-
 /* webhook_reply.c: functions of the application that wait for replies */
 extern bool wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n);
 

@@ -47,6 +47,14 @@ static WaPlan lock_queue_plan = {
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID}};
 
+static WaPlan over_plan = {
+	.sql = "SELECT b.id"
+		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS b(id, attempt)"
+		   " WHERE b.attempt < 0 OR EXISTS (SELECT FROM @extschema@.whatsapp_attempts AS a"
+		   " WHERE a.message_id = b.id AND a.attempt = b.attempt AND a.outcome = 'failed')",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT2ARRAYOID}};
+
 static WaPlan dequeue_plan = {
 	.sql = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
 	.nargs = 1,
@@ -258,25 +266,26 @@ park_group(WaWebhook *webhook, WaStatusGroup *group, const char *reason)
 }
 
 /*
- * Of groups whose message is in the queue and that do not prove delivery:
- * where the wamid is known already, the message was put back after what they
- * tell, and they change nothing.
+ * Of groups whose message is in the queue and that do not prove delivery: if
+ * they tell of an attempt that had failed when the message was put back, they
+ * change nothing.  Without our data that is so whenever the wamid is known.
  */
 static void
 drop_stale(Round *round, WaStatusGroup **queued, int n)
 {
-	const char **wamids = palloc(sizeof(char *) * Max(n, 1));
-	Datum values[1];
+	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	Datum values[2];
 
 	if (n == 0)
 		return;
 	for (int i = 0; i < n; i++)
-		wamids[i] = queued[i]->merged.wamid;
-	values[0] = wa_store_text_array(wamids, n);
-	wa_plan_execute(&lookup_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
+		attempts[i] = (int16) Min(queued[i]->merged.attempt, PG_INT16_MAX);
+	values[0] = message_ids(queued, n);
+	values[1] = wa_store_int2_array(attempts, n);
+	wa_plan_execute(&over_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		WaStatusGroup *group = queued[wa_store_int((int) i, 1, 0) - 1];
+		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
 
 		if (!group->done)
 			count_group(round->webhook, group, false);
@@ -407,7 +416,9 @@ static void
 account_for_rest(Round *round)
 {
 	WaStatusGroup **rest = palloc(sizeof(WaStatusGroup *) * round->n);
+	WaStatusGroup **known = palloc(sizeof(WaStatusGroup *) * round->n);
 	int n = 0;
+	int nknown = 0;
 	Datum values[1];
 
 	for (int i = 0; i < round->n; i++)
@@ -426,13 +437,17 @@ account_for_rest(Round *round)
 		if (wa_store_int((int) i, 2, false))
 			park_group(round->webhook, group, "message_queued_again");
 		else
+		{
 			count_group(round->webhook, group, false);
+			known[nknown++] = group;
+		}
 	}
 	for (int i = 0; i < n; i++)
 	{
 		if (!rest[i]->done)
 			park_group(round->webhook, rest[i], "unknown_message");
 	}
+	learn_wamids(round, known, nknown);
 }
 
 /*

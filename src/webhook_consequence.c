@@ -26,6 +26,7 @@ typedef struct Consequence
 {
 	const char *action; /* as wa_internal_draw_consequences() knows it */
 	int64 message_id;
+	int attempt;
 	int error_code;
 	const char *text;
 	int pause_seconds; /* 0: until something lifts it */
@@ -39,9 +40,9 @@ struct WaConsequences
 };
 
 static WaPlan draw_plan = {
-	.sql = "SELECT @extschema@.wa_internal_draw_consequences($1, $2, $3, $4, $5, $6)",
-	.nargs = 6,
-	.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+	.sql = "SELECT @extschema@.wa_internal_draw_consequences($1, $2, $3, $4, $5, $6, $7)",
+	.nargs = 7,
+	.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 				 TIMESTAMPTZARRAYOID}};
 
 static void
@@ -106,8 +107,10 @@ wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status)
 void
 wa_webhook_note_duplicate(WaWebhook *webhook, const WaStatus *status)
 {
-	Consequence consequence = {.action = "duplicate_send",
+	bool delivered = wa_status_proves_delivery(status);
+	Consequence consequence = {.action = delivered ? "duplicate_delivery" : "duplicate_send",
 							   .message_id = status->message_id,
+							   .attempt = status->attempt,
 							   .text = status->wamid,
 							   .at = wa_status_first_at(status)};
 
@@ -121,10 +124,11 @@ wa_webhook_draw_consequences(WaWebhook *webhook)
 	const char *actions[MAX_CONSEQUENCES];
 	const char *texts[MAX_CONSEQUENCES];
 	int64 ids[MAX_CONSEQUENCES];
+	int32 attempts[MAX_CONSEQUENCES];
 	int32 codes[MAX_CONSEQUENCES];
 	int32 seconds[MAX_CONSEQUENCES];
 	TimestampTz times[MAX_CONSEQUENCES];
-	Datum values[6];
+	Datum values[7];
 
 	if (list == NULL || list->count == 0)
 		return;
@@ -132,6 +136,7 @@ wa_webhook_draw_consequences(WaWebhook *webhook)
 	{
 		actions[i] = list->items[i].action;
 		ids[i] = list->items[i].message_id;
+		attempts[i] = list->items[i].attempt;
 		codes[i] = list->items[i].error_code;
 		texts[i] = list->items[i].text;
 		seconds[i] = list->items[i].pause_seconds;
@@ -139,10 +144,11 @@ wa_webhook_draw_consequences(WaWebhook *webhook)
 	}
 	values[0] = wa_store_text_array(actions, list->count);
 	values[1] = wa_store_int8_array(ids, list->count);
-	values[2] = wa_store_int4_array(codes, list->count);
-	values[3] = wa_store_text_array(texts, list->count);
-	values[4] = wa_store_int4_array(seconds, list->count);
-	values[5] = wa_store_time_array(times, list->count);
+	values[2] = wa_store_int4_array(attempts, list->count);
+	values[3] = wa_store_int4_array(codes, list->count);
+	values[4] = wa_store_text_array(texts, list->count);
+	values[5] = wa_store_int4_array(seconds, list->count);
+	values[6] = wa_store_time_array(times, list->count);
 	wa_plan_execute(&draw_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
 	list->count = 0;
 }

@@ -187,8 +187,8 @@ compare_text(const char *a, const char *b)
 
 /*
  * Any fixed order would do: Meta sends the same price each time, and should it
- * ever not, the same one is kept whatever came first.  apply_statement in
- * webhook_apply.c has the same order.
+ * ever not, the same one is kept whatever came first.  update_plan in
+ * webhook_update.c has the same order, here and for failures.
  */
 static bool
 prefer_pricing(const WaStatus *a, const WaStatus *b)
@@ -211,7 +211,11 @@ prefer_failure(const WaStatus *a, const WaStatus *b)
 
 	if (a_at == 0 || b_at == 0)
 		return a_at != 0 && b_at == 0;
-	return a_at < b_at || (a_at == b_at && a->error_code < b->error_code);
+	if (a_at != b_at)
+		return a_at < b_at;
+	if (a->error_code != b->error_code)
+		return a->error_code < b->error_code;
+	return compare_text(a->error_message, b->error_message) < 0;
 }
 
 /*

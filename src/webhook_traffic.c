@@ -32,8 +32,6 @@ struct WaTraffic
 	int count;
 };
 
-WaInboundTrafficHook wa_inbound_traffic_hook = NULL;
-
 /*
  * The row is written once a second at most, so that webhooks of one number
  * that arrive side by side do not queue up for it.  In order of the key, so
@@ -103,8 +101,6 @@ wa_webhook_write_traffic(WaWebhook *webhook)
 		numbers[i] = traffic->numbers[i].phone_number_id;
 		statuses[i] = traffic->numbers[i].statuses;
 		messages[i] = traffic->numbers[i].messages;
-		if (messages[i] > 0 && wa_inbound_traffic_hook != NULL)
-			wa_inbound_traffic_hook(numbers[i], messages[i]);
 	}
 	values[0] = wa_store_text_array(numbers, traffic->count);
 	values[1] = wa_store_int4_array(statuses, traffic->count);

@@ -98,7 +98,8 @@ static const struct
 #define BATCH_FAILS                                                                                \
 	"(b.failed_at IS NOT NULL AND (" SUPERSEDES " OR m.whatsapp_message_id = b.wamid"              \
 	" AND (NOT " ROW_FAILED " OR b.failed_at < m.failed_at OR b.failed_at = m.failed_at"           \
-	" AND COALESCE(b.error_code, 2147483647) < COALESCE(m.error_code, 2147483647))))"
+	" AND (COALESCE(b.error_code, 2147483647), COALESCE(b.error_message, '') COLLATE \"C\")"       \
+	" < (COALESCE(m.error_code, 2147483647), COALESCE(m.error_message, '')))))"
 
 #define KEEPS_FAILURE "(" ROW_FAILED " AND NOT " SUPERSEDES ")"
 
@@ -119,10 +120,27 @@ static const struct
 	" AND COALESCE(b.billable::pg_catalog.int4, -1) >"                                             \
 	" COALESCE(m.billable::pg_catalog.int4, -1))))"
 
-#define EARLIER(column)                                                                            \
-	" OR b." column " < m." column " OR b." column " IS NOT NULL AND m." column " IS NULL"
+/*
+ * Of an attempt that had failed when wa_retry_message() put the message back:
+ * what is repeated of it is no news.  Proof of delivery is, though.
+ */
+#define REPEATS_OLD_ATTEMPT                                                                        \
+	"(m.whatsapp_message_id IS DISTINCT FROM b.wamid"                                              \
+	" AND LEAST(b.delivered_at, b.read_at, b.played_at) IS NULL"                                   \
+	" AND (b.attempt < 0 OR (SELECT pg_catalog.count(*) FROM @extschema@.whatsapp_attempts AS a"   \
+	" WHERE a.message_id = b.message_id AND a.attempt = b.attempt AND a.outcome = 'failed') > 0))"
 
-#define TAKE_EARLIER(column) " " column " = LEAST(m." column ", b." column "),"
+/* Something in the batch that the row does not have. */
+#define EARLIER_TIME                                                                               \
+	"(b.sent_at < m.sent_at OR b.sent_at IS NOT NULL AND m.sent_at IS NULL"                        \
+	" OR b.delivered_at < m.delivered_at"                                                          \
+	" OR b.delivered_at IS NOT NULL AND m.delivered_at IS NULL"                                    \
+	" OR b.read_at < m.read_at OR b.read_at IS NOT NULL AND m.read_at IS NULL"                     \
+	" OR b.played_at < m.played_at OR b.played_at IS NOT NULL AND m.played_at IS NULL)"
+
+#define NEWS                                                                                       \
+	"(" EARLIER_TIME " OR " SUPERSEDES " OR b.attempt > m.attempts OR " DATES_ACCEPTANCE           \
+	" OR " BATCH_FAILS " OR " PREFERS_PRICING ")"
 
 static WaPlan update_plan = {
 	.sql = "UPDATE @extschema@.whatsapp_messages AS m SET"
@@ -133,41 +151,35 @@ static WaPlan update_plan = {
 		   " WHEN LEAST(m.sent_at, b.sent_at) IS NOT NULL THEN 'sent'"
 		   " ELSE 'accepted' END,"
 		   " status_reason = CASE WHEN " SUPERSEDES " THEN NULL ELSE m.status_reason END,"
-		   " whatsapp_message_id = CASE WHEN " SUPERSEDES " THEN b.wamid"
-		   " ELSE m.whatsapp_message_id END,"
+		   " whatsapp_message_id ="
+		   " CASE WHEN " SUPERSEDES " THEN b.wamid ELSE m.whatsapp_message_id END,"
 		   " attempts = GREATEST(m.attempts, b.attempt),"
-		   " recipient_wa_id = COALESCE(m.recipient_wa_id, b.wa_id)," TAKE_EARLIER("sent_at")
-			   TAKE_EARLIER("delivered_at") TAKE_EARLIER("read_at") TAKE_EARLIER(
-				   "played_at") " failed_at = CASE WHEN " BATCH_FAILS " THEN b.failed_at"
-								" WHEN " KEEPS_FAILURE " THEN m.failed_at END,"
-								" error_code = CASE WHEN " BATCH_FAILS " THEN b.error_code"
-								" WHEN " KEEPS_FAILURE " THEN m.error_code END,"
-								" error_message = CASE WHEN " BATCH_FAILS " THEN b.error_message"
-								" WHEN " KEEPS_FAILURE " THEN m.error_message END,"
-								" pricing_category = CASE WHEN " PREFERS_PRICING " THEN b.category"
-								" ELSE m.pricing_category END,"
-								" pricing_type = CASE WHEN " PREFERS_PRICING " THEN b.pricing_type"
-								" ELSE m.pricing_type END,"
-								" billable = CASE WHEN " PREFERS_PRICING
-								" THEN b.billable ELSE m.billable END,"
-								" accepted_at = CASE WHEN " DATES_ACCEPTANCE
-								" THEN b.first_at ELSE m.accepted_at END,"
-								" finished_at = CASE WHEN m.finished_at IS NULL"
-								" OR m.finished_at = m.accepted_at AND " DATES_ACCEPTANCE
-								" THEN b.first_at"
-								" ELSE m.finished_at END"
-								" FROM " BATCH_NAME " AS b"
-								" WHERE m.id = b.message_id"
-								" AND (b.settles OR m.status NOT IN ('queued', 'sending', "
-								"'uncertain'))"
-								" AND (" SUPERSEDES
-								" OR b.attempt > m.attempts OR " DATES_ACCEPTANCE EARLIER("sent_at")
-									EARLIER("delivered_at") EARLIER("read_at") EARLIER(
-										"played_at") " OR " BATCH_FAILS " OR " PREFERS_PRICING ")"
-													 " RETURNING m.id, m.whatsapp_message_id = "
-													 "b.wamid, m.accepted_at = b.first_at,"
-													 " m.failed_at = b.failed_at AND "
-													 "m.whatsapp_message_id = b.wamid"};
+		   " recipient_wa_id = COALESCE(m.recipient_wa_id, b.wa_id),"
+		   " sent_at = LEAST(m.sent_at, b.sent_at),"
+		   " delivered_at = LEAST(m.delivered_at, b.delivered_at),"
+		   " read_at = LEAST(m.read_at, b.read_at),"
+		   " played_at = LEAST(m.played_at, b.played_at),"
+		   " failed_at = CASE WHEN " BATCH_FAILS " THEN b.failed_at"
+		   " WHEN " KEEPS_FAILURE " THEN m.failed_at END,"
+		   " error_code = CASE WHEN " BATCH_FAILS " THEN b.error_code"
+		   " WHEN " KEEPS_FAILURE " THEN m.error_code END,"
+		   " error_message = CASE WHEN " BATCH_FAILS " THEN b.error_message"
+		   " WHEN " KEEPS_FAILURE " THEN m.error_message END,"
+		   " pricing_category ="
+		   " CASE WHEN " PREFERS_PRICING " THEN b.category ELSE m.pricing_category END,"
+		   " pricing_type ="
+		   " CASE WHEN " PREFERS_PRICING " THEN b.pricing_type ELSE m.pricing_type END,"
+		   " billable = CASE WHEN " PREFERS_PRICING " THEN b.billable ELSE m.billable END,"
+		   " accepted_at = CASE WHEN " DATES_ACCEPTANCE " THEN b.first_at ELSE m.accepted_at END,"
+		   " finished_at = CASE WHEN m.finished_at IS NULL"
+		   " OR m.finished_at = m.accepted_at AND " DATES_ACCEPTANCE " THEN b.first_at"
+		   " ELSE m.finished_at END"
+		   " FROM " BATCH_NAME " AS b"
+		   " WHERE m.id = b.message_id"
+		   " AND (b.settles OR m.status NOT IN ('queued', 'sending', 'uncertain'))"
+		   " AND " NEWS " AND NOT " REPEATS_OLD_ATTEMPT
+		   " RETURNING m.id, m.whatsapp_message_id = b.wamid, m.accepted_at = b.first_at,"
+		   " m.failed_at = b.failed_at AND m.whatsapp_message_id = b.wamid"};
 
 /*
  * The part of the round that is left for the UPDATE, as a relation.

@@ -1,0 +1,187 @@
+/*
+ * Delivery statuses: what each does to its message, to the queue, and beyond.
+ */
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/webhook.sql
+SELECT plan(63);
+
+/* Times of the tests are seconds after this. */
+\set t 1764000000
+CREATE FUNCTION pg_temp.show(id bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', m.status, 'attempts=' || m.attempts, m.whatsapp_message_id,
+        'sent=' || EXTRACT(epoch FROM m.sent_at)::bigint - 1764000000,
+        'delivered=' || EXTRACT(epoch FROM m.delivered_at)::bigint - 1764000000,
+        'read=' || EXTRACT(epoch FROM m.read_at)::bigint - 1764000000,
+        'played=' || EXTRACT(epoch FROM m.played_at)::bigint - 1764000000,
+        'failed=' || EXTRACT(epoch FROM m.failed_at)::bigint - 1764000000,
+        'error=' || m.error_code)
+    FROM whatsapp_messages AS m WHERE m.id = $1
+$$;
+CREATE FUNCTION pg_temp.in_queue(id bigint) RETURNS boolean LANGUAGE sql AS $$
+    SELECT EXISTS (SELECT FROM whatsapp_queue AS q WHERE q.message_id = $1)
+$$;
+
+/* ---- the ordinary course ---- */
+
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m), '{"pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"}}')), '1/0/0/0', 'sent');
+SELECT is(pg_temp.show(:m), format('sent attempts=1 wamid.%s sent=1', :m), 'is sent, at Meta''s time');
+SELECT is((pricing_category, pricing_type, billable)::text, '(utility,regular,t)', 'with its price') FROM whatsapp_messages WHERE id = :m;
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'delivered', :t + 3, pg_temp.data(:m))), '1/0/0/0', 'delivered');
+SELECT is(pg_temp.show(:m), format('delivered attempts=1 wamid.%s sent=1 delivered=3', :m), 'is delivered');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'read', :t + 9, pg_temp.data(:m))), '1/0/0/0', 'read');
+SELECT is(pg_temp.show(:m), format('read attempts=1 wamid.%s sent=1 delivered=3 read=9', :m), 'is read');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'played', :t + 12, pg_temp.data(:m))), '1/0/0/0', 'played');
+SELECT is(pg_temp.show(:m), format('read attempts=1 wamid.%s sent=1 delivered=3 read=9 played=12', :m), 'has been played');
+SELECT is(accepted_at, '2026-01-01 00:00:00.123456Z', 'the sender''s time of acceptance stays') FROM whatsapp_messages WHERE id = :m;
+SELECT is(pg_temp.post_statuses(
+    pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m)), pg_temp.status('wamid.' || :m, 'read', :t + 10, pg_temp.data(:m))),
+    '0/2/0/0', 'repeated, and read again later: nothing new');
+SELECT is(pg_temp.show(:m), format('read attempts=1 wamid.%s sent=1 delivered=3 read=9 played=12', :m), 'and nothing changes');
+
+/* ---- skipped and swapped ---- */
+
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'read', :t + 9)), '1/0/0/0', 'read first, found by wamid alone');
+SELECT is(pg_temp.show(:m), format('read attempts=1 wamid.%s read=9', :m), 'missing steps have no time');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m))), '1/0/0/0', 'then sent');
+SELECT is(pg_temp.show(:m), format('read attempts=1 wamid.%s sent=1 read=9', :m), 'adds its time and takes nothing back');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t, pg_temp.data(:m))), '1/0/0/0', 'an earlier time for the same');
+SELECT is(pg_temp.show(:m), format('read attempts=1 wamid.%s sent=0 read=9', :m), 'wins');
+
+/* ---- failures ---- */
+
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', :t + 2, pg_temp.data(:m), pg_temp.error(131026, 'Message undeliverable', 'Not on WhatsApp'))) \g /dev/null
+SELECT is(pg_temp.show(:m), format('failed attempts=1 wamid.%s failed=2 error=131026', :m), 'failed');
+SELECT is(error_message, 'Message undeliverable: Not on WhatsApp', 'with the error in words') FROM whatsapp_messages WHERE id = :m;
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.show(:m), format('failed attempts=1 wamid.%s sent=1 failed=2 error=131026', :m), 'sent is no proof against it');
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'delivered', :t + 1, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.show(:m), format('delivered attempts=1 wamid.%s sent=1 delivered=1 failed=2 error=131026', :m), 'delivered is; the error stays to be seen');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'delivered', :t + 1, pg_temp.data(:m)), pg_temp.status('wamid.' || :m, 'failed', :t + 5, pg_temp.data(:m), pg_temp.error(131000))) \g /dev/null
+SELECT is(pg_temp.show(:m), format('delivered attempts=1 wamid.%s delivered=1 failed=5 error=131000', :m), 'failed after delivered: the same');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', :t + 5, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.show(:m), format('failed attempts=1 wamid.%s failed=5', :m), 'failed without saying why');
+
+/* ---- messages that we think have not been sent ---- */
+
+SELECT pg_temp.new_message('uncertain') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.U', 'sent', :t + 1, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.show(:m), 'sent attempts=1 wamid.U sent=1', 'an uncertain message is settled');
+SELECT ok(NOT pg_temp.in_queue(:m), 'and leaves the queue');
+SELECT is(accepted_at, to_timestamp(:t + 1), 'its acceptance is dated by the status') FROM whatsapp_messages WHERE id = :m;
+SELECT is(finished_at, accepted_at, 'retention counts from there') FROM whatsapp_messages WHERE id = :m;
+SELECT is((SELECT message_id FROM whatsapp_wamids WHERE whatsapp_message_id = 'wamid.U'), :m::bigint, 'and its wamid is known');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.U', 'delivered', :t + 2)), '1/0/0/0', 'so that a status without our data finds it');
+SELECT pg_temp.new_message('queued') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.Q', 'delivered', :t + 4, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.show(:m), 'delivered attempts=1 wamid.Q delivered=4', 'a queued message, as after a failover, has been sent');
+SELECT ok(NOT pg_temp.in_queue(:m), 'and is not sent again');
+SELECT pg_temp.new_message('sending') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.S', 'failed', :t + 4, pg_temp.data(:m, 1), pg_temp.error(131049))) \g /dev/null
+SELECT is(pg_temp.show(:m), 'failed attempts=1 wamid.S failed=4 error=131049', 'failed settles it, too, whatever the class of the error');
+SELECT ok(NOT pg_temp.in_queue(:m), 'for Meta has had it');
+UPDATE whatsapp_messages SET status = 'failed', failed_at = now(), error_code = -28, whatsapp_message_id = NULL, attempts = 1 WHERE id = :m;
+SELECT pg_temp.new_message('failed') AS m \gset
+UPDATE whatsapp_messages SET failed_at = now(), error_code = -28, error_message = 'timeout' WHERE id = :m;
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.F', 'sent', :t + 1, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.show(:m), 'sent attempts=1 wamid.F sent=1', 'a failure of our own making yields to what Meta knows');
+SELECT pg_temp.new_message('expired') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.E', 'read', :t + 1, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.show(:m), 'read attempts=1 wamid.E read=1', 'so does expiry');
+
+/* ---- several attempts ---- */
+
+SELECT pg_temp.new_message('uncertain') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.B', 'sent', :t + 5, pg_temp.data(:m, 2))) \g /dev/null
+SELECT is(pg_temp.show(:m), 'sent attempts=2 wamid.B sent=5', 'the second attempt');
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.A', 'failed', :t + 2, pg_temp.data(:m, 1), pg_temp.error(131026))) \g /dev/null
+SELECT is(pg_temp.show(:m), 'sent attempts=2 wamid.B sent=5', 'does not fail with the first');
+SELECT is((SELECT count(*) FROM whatsapp_alerts WHERE kind = 'duplicate_send'), 0::bigint, 'which reached nobody');
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.A', 'delivered', :t + 3, pg_temp.data(:m, 1))) \g /dev/null
+SELECT is(pg_temp.show(:m), 'delivered attempts=2 wamid.B sent=5 delivered=3', 'if it reached somebody the message has arrived');
+SELECT is((SELECT format('%s %s %s', kind, scope, key) FROM whatsapp_alerts WHERE resolved_at IS NULL), format('duplicate_send message %s', :m), 'twice, which is reported');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.D', 'sent', :t + 5, pg_temp.data(:m, 2))) \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_alerts WHERE kind = 'duplicate_send' AND key = :'m'), 1::bigint, 'also when the later attempt is heard of last');
+SELECT is((SELECT count(*) FROM whatsapp_wamids WHERE message_id = :m), 2::bigint, 'both wamids lead to the message');
+
+/* ---- put back by hand ---- */
+
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', :t + 2, pg_temp.data(:m), pg_temp.error(131026))) \g /dev/null
+UPDATE whatsapp_messages SET status = 'queued', whatsapp_message_id = NULL, failed_at = NULL, error_code = NULL, accepted_at = NULL, finished_at = NULL WHERE id = :m;
+INSERT INTO whatsapp_queue (message_id, phone_number_id, rank, due_at, attempts, state) VALUES (:m, '100000000000001', 1, now(), 1, 'r');
+INSERT INTO whatsapp_attempts (message_id, attempt, outcome) VALUES (:m, 1, 'failed');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', :t + 2, pg_temp.data(:m), pg_temp.error(131026)),
+    pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m))), '0/2/0/0', 'what is repeated of the old attempt');
+SELECT is(pg_temp.show(:m), 'queued attempts=1', 'does not touch the new one');
+SELECT ok(pg_temp.in_queue(:m), 'which is still to be sent');
+DELETE FROM whatsapp_queue WHERE message_id = :m;
+UPDATE whatsapp_messages SET status = 'failed', attempts = 2, failed_at = now(), error_code = 100 WHERE id = :m;
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m))), '0/1/0/0', 'nor when that was refused');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'delivered', :t + 1, pg_temp.data(:m))), '1/0/0/0', 'but a proof of delivery counts');
+
+/* ---- whose it is ---- */
+
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.X', 'sent', :t, 'wa1:00000000:' || :m || ':1')), '0/0/0/1', 'another installation''s message');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t, 'wa1:00000000:77:1')), '1/0/0/0', 'unless its wamid is one of ours: our own, before we were adopted');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.Y', 'sent', :t, 'q1:whatever')), '0/0/1/0', 'another program''s message is parked');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.Z', 'sent', :t, pg_temp.data(999999))), '0/0/1/0', 'so is one of ours that is not there');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.Z', 'sent', :t, pg_temp.data(999999))), '0/1/0/0', 'once');
+
+/* ---- malformed ones spoil nothing ---- */
+
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT is(pg_temp.post_statuses('{"id": "wamid.1"}', '7', '{"status": "sent"}', 'null', pg_temp.status('wamid.' || :m, 'warp', :t), pg_temp.status('wamid.' || :m, 'sent', :t),
+    pg_temp.status('wamid.' || :m, 'sent', 5), pg_temp.status(repeat('w', 256), 'sent', :t), '{"id": "wamid.2", "status": "sent", "timestamp": "soon"}'), '1/0/8/0', 'one good among eight bad');
+SELECT is((SELECT string_agg(reason, ' ' ORDER BY parked_id) FROM whatsapp_parked_events WHERE reason NOT IN ('unknown_message')),
+    'unknown_status not_an_object id_missing not_an_object unknown_status timestamp_invalid id_missing timestamp_invalid', 'each with its reason');
+SELECT is(pg_temp.show(:m), format('sent attempts=1 wamid.%s sent=0', :m), 'the good one counts');
+
+/* ---- beyond the message ---- */
+
+CREATE FUNCTION pg_temp.fail_now(code integer, template text DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    m bigint := pg_temp.new_message('accepted', 'panaderia', template);
+BEGIN
+    PERFORM pg_temp.post_statuses(pg_temp.status('wamid.' || m, 'failed', EXTRACT(epoch FROM clock_timestamp())::bigint, pg_temp.data(m), pg_temp.error(code)));
+END
+$$;
+SELECT pg_temp.fail_now(131050) \g /dev/null
+SELECT is((SELECT format('%s %s %s', recipient, category, source) FROM whatsapp_opt_outs), '+34600000001 marketing error', '131050 is an opt-out');
+SELECT pg_temp.fail_now(132015, 'pedido_listo') \g /dev/null
+SELECT pg_temp.fail_now(131042) \g /dev/null
+SELECT pg_temp.fail_now(133010) \g /dev/null
+SELECT is((SELECT string_agg(concat_ws(' ', scope, key, error_code, until > now()), ', ' ORDER BY scope) FROM whatsapp_pauses),
+    'account  131042, number 100000000000001 133010, template pedido_listo/es 132015 t', 'errors of a template, a number, the account pause it');
+SELECT pg_temp.fail_now(999) \g /dev/null
+SELECT is((SELECT key FROM whatsapp_alerts WHERE kind = 'unknown_error_code'), '999', 'an error that nobody knows raises an alert');
+DELETE FROM whatsapp_pauses;
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', EXTRACT(epoch FROM now())::bigint - 7200, pg_temp.data(:m), pg_temp.error(131042))) \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_pauses), 0::bigint, 'what happened two hours ago pauses nothing now');
+
+/* ---- found later ---- */
+
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.LATE', 'delivered', :t + 8), pg_temp.status('wamid.LATE', 'sent', :t + 7)) \g /dev/null
+SELECT pg_temp.new_message('accepted') AS m \gset
+UPDATE whatsapp_messages SET whatsapp_message_id = 'wamid.LATE' WHERE id = :m;
+INSERT INTO whatsapp_wamids VALUES ('wamid.LATE', :m);
+SELECT is(wa_internal_rematch(), 2, 'parked statuses whose message is known by now');
+SELECT is(pg_temp.show(:m), 'delivered attempts=1 wamid.LATE sent=7 delivered=8', 'are applied');
+SELECT is(wa_internal_rematch(), 0, 'once');
+
+SELECT finish();
+ROLLBACK;
