@@ -1,0 +1,46 @@
+# Histories: hundreds of messages under seeded faults of every kind.  Nothing is
+# lost, nothing is sent twice, nothing that was rolled back is sent.
+#
+# HISTORY_SEEDS="1 2 3"   these seeds instead of the usual ones
+# HISTORY_SECONDS=3600    new seeds until the time is over
+# HISTORY_MESSAGES, HISTORY_STEPS    the size of each
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../checker", "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
+
+use Test::More;
+use WaHistory;
+
+my %size = (
+	messages => $ENV{HISTORY_MESSAGES} // 600,
+	steps => $ENV{HISTORY_STEPS} // 8);
+my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '1 2 3');
+my $seconds = $ENV{HISTORY_SECONDS} // 0;
+my $deadline = time + $seconds;
+
+# Not the clock alone: two runs started together should not do the same.
+@seeds = (time % 1_000_000 * 1000 + $$ % 1000) if $seconds && !defined $ENV{HISTORY_SEEDS};
+
+while (defined(my $seed = shift @seeds))
+{
+	my $history = eval { WaHistory::run(seed => $seed, %size) };
+
+	if ($history)
+	{
+		note($history->{summary});
+		is(scalar @{ $history->{problems} }, 0, "history of seed $seed");
+		diag($_) foreach @{ $history->{problems} };
+	}
+	else
+	{
+		fail("history of seed $seed: $@");
+	}
+	diag(
+		"repeat with HISTORY_SEEDS=$seed HISTORY_MESSAGES=$size{messages} HISTORY_STEPS=$size{steps}"
+	) if !$history || @{ $history->{problems} };
+	push @seeds, $seed + 1 if $seconds && !@seeds && time < $deadline;
+}
+done_testing();
