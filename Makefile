@@ -7,6 +7,7 @@ OBJS = \
 	src/args.o \
 	src/budget.o \
 	src/bulk.o \
+	src/checks.o \
 	src/claim.o \
 	src/content.o \
 	src/dbguard.o \

@@ -120,8 +120,7 @@ CREATE TABLE @extschema@.whatsapp_messages (
     context_message_id  text,
     status              text NOT NULL DEFAULT 'queued'
         CONSTRAINT whatsapp_messages_status_check
-        CHECK (status IN ('queued', 'sending', 'accepted', 'sent', 'delivered', 'read',
-                          'failed', 'uncertain', 'cancelled', 'expired', 'skipped')),
+        CHECK (@extschema@.wa_internal_is_status(status)),
     status_reason       text,
     attempts            smallint NOT NULL DEFAULT 0,
     priority            smallint NOT NULL DEFAULT 0,
@@ -129,7 +128,7 @@ CREATE TABLE @extschema@.whatsapp_messages (
     reference           text,
     on_uncertain        text
         CONSTRAINT whatsapp_messages_on_uncertain_check
-        CHECK (on_uncertain IN ('auto', 'resend', 'park', 'fail')),
+        CHECK (@extschema@.wa_internal_is_uncertain_policy(on_uncertain)),
     whatsapp_message_id text COLLATE "C",
     error_code          integer,
     error_message       text,
@@ -194,10 +193,10 @@ CREATE TABLE @extschema@.whatsapp_queue (
     due_at          timestamptz NOT NULL,
     expires_at      timestamptz,
     attempts        smallint NOT NULL DEFAULT 0,
-    state           "char" NOT NULL
-        CONSTRAINT whatsapp_queue_state_check CHECK (state IN ('r', 'd', 'h', 'u')),
+    state           "char" NOT NULL,
     hold_reason     text,
-    CONSTRAINT whatsapp_queue_number_check CHECK (state <> 'r' OR phone_number_id IS NOT NULL)
+    CONSTRAINT whatsapp_queue_state_check
+        CHECK (@extschema@.wa_internal_is_queue_state(state, phone_number_id IS NOT NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0,
         autovacuum_analyze_threshold = 50000);

@@ -60,20 +60,28 @@ read_limited(FunctionCallInfo fcinfo, int argno, size_t limit, const char *name)
 	return value;
 }
 
-static void
-check_on_uncertain(const text *policy)
+bool
+wa_options_is_uncertain_policy(const text *word)
 {
 	static const char *const policies[] = {"auto", "resend", "park", "fail"};
-	char *given = text_to_cstring(policy);
 
 	for (int i = 0; i < lengthof(policies); i++)
 	{
-		if (strcmp(given, policies[i]) == 0)
-			return;
+		if (VARSIZE_ANY_EXHDR(word) == strlen(policies[i]) &&
+			memcmp(VARDATA_ANY(word), policies[i], strlen(policies[i])) == 0)
+			return true;
 	}
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid value for argument \"on_uncertain\": \"%s\"", given),
-					errhint("Use \"auto\", \"resend\", \"park\" or \"fail\".")));
+	return false;
+}
+
+static void
+check_on_uncertain(const text *policy)
+{
+	if (!wa_options_is_uncertain_policy(policy))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid value for argument \"on_uncertain\": \"%s\"",
+							   text_to_cstring(policy)),
+						errhint("Use \"auto\", \"resend\", \"park\" or \"fail\".")));
 }
 
 static void

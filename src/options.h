@@ -31,6 +31,9 @@ typedef struct WaMessageOptions
  */
 extern void wa_options_read(WaMessageOptions *options, FunctionCallInfo fcinfo, int first);
 
+/* Whether a message may have it as on_uncertain. */
+extern bool wa_options_is_uncertain_policy(const text *word);
+
 /* For wa_enqueue_bulk, where each recipient may have its own. */
 extern void wa_options_check_key(const text *idempotency_key);
 extern void wa_options_check_reference(const text *reference);
