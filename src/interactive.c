@@ -33,11 +33,11 @@ static void fail(const char *fmt, ...) pg_attribute_printf(1, 2) pg_attribute_no
 static void
 fail(const char *fmt, ...)
 {
-	char detail[512];
+	char *detail;
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(detail, sizeof(detail), fmt, args);
+	detail = wa_format(fmt, args);
 	va_end(args);
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid interactive message"),
 					errdetail_internal("%s", detail)));

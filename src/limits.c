@@ -4,12 +4,33 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 
 #include "jsonbutil.h"
 #include "limits.h"
+
+char *
+wa_format(const char *fmt, va_list args)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (;;)
+	{
+		va_list again;
+		int needed;
+
+		va_copy(again, args);
+		needed = appendStringInfoVA(&out, fmt, again);
+		va_end(again);
+		if (needed == 0)
+			return out.data;
+		enlargeStringInfo(&out, needed);
+	}
+}
 
 /*
  * Meta counts characters, not bytes.

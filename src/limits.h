@@ -13,6 +13,9 @@
 /* Longest link that is accepted anywhere. */
 #define WA_MAX_LINK 2000
 
+/* Like vsnprintf, into palloc'd memory of the right size. */
+extern char *wa_format(const char *fmt, va_list args) pg_attribute_printf(1, 0);
+
 extern int wa_count_chars(const char *text);
 
 /* Not empty, and at most "max" characters. */

@@ -49,11 +49,11 @@ static void misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, c
 static void
 misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *fmt, ...)
 {
-	char problem[1024];
+	char *problem;
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(problem, sizeof(problem), fmt, args);
+	problem = wa_format(fmt, args);
 	va_end(args);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

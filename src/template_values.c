@@ -26,11 +26,11 @@ static void invalid(const char *fmt, ...) pg_attribute_printf(1, 2) pg_attribute
 static void
 invalid(const char *fmt, ...)
 {
-	char detail[1024];
+	char *detail;
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(detail, sizeof(detail), fmt, args);
+	detail = wa_format(fmt, args);
 	va_end(args);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid template parameters"),
