@@ -45,11 +45,14 @@ pair_interval_us(void)
 	return (int64) wa_guc_pair_interval * 1000;
 }
 
-/* How far ahead of the sustained rate a burst may run. */
+/*
+ * How far ahead of the sustained rate a burst may run: one message less than is
+ * allowed, so that a request that arrives a little early is not refused.
+ */
 static int64
 pair_tolerance_us(void)
 {
-	return pair_interval_us() * Max(0, wa_guc_pair_burst - 1);
+	return pair_interval_us() * Max(0, wa_guc_pair_burst - 2);
 }
 
 /* The time of the wall clock that is this far from now on the steady one. */
@@ -82,7 +85,7 @@ static bool
 number_claimable(WaNumber *number, int64 now)
 {
 	return number->mine && number->may_have_ready && number->paused_until == 0 &&
-		   wa_bucket_available(&number->bucket, now) >= 1;
+		   wa_number_available(number, now) >= 1;
 }
 
 bool
@@ -128,7 +131,7 @@ wa_claim_wait_ms(WaSender *sender)
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)
 		if (number->mine && number->may_have_ready && number->paused_until == 0)
-			earliest = Min(earliest, wa_bucket_ready_at(&number->bucket, 1, now));
+			earliest = Min(earliest, wa_number_ready_at(number, now));
 	if (sender->n_again > 0)
 		earliest = now;
 	if (earliest == PG_INT64_MAX)
@@ -178,14 +181,14 @@ share_slots(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chos
 		limit->phone_number_id = number->id;
 		limit->rank = number->cursor_rank;
 		limit->message_id = number->cursor_id;
-		limit->limit = Min(Min(share, wa_bucket_available(&number->bucket, now)), slots);
+		limit->limit = Min(Min(share, wa_number_available(number, now)), slots);
 		slots -= limit->limit;
 		(*chosen)[n_limits++] = number;
 	}
 	for (int i = 0; i < n_limits && slots > 0; i++)
 	{
 		WaClaimLimit *limit = &(*limits)[i];
-		int more = Min(slots, wa_bucket_available(&(*chosen)[i]->bucket, now) - limit->limit);
+		int more = Min(slots, wa_number_available((*chosen)[i], now) - limit->limit);
 
 		limit->limit += more;
 		slots -= more;
@@ -326,7 +329,7 @@ make_job(WaSender *sender, WaNumber *number, WaTenant *tenant, WaRecipient *reci
 			memcpy(job->strings + name_len + 1, row->template_language, language_len);
 	}
 
-	wa_bucket_take(&number->bucket, 1, now);
+	wa_number_take(number, 1, now);
 	if (tenant->has_rate)
 		wa_bucket_take(&tenant->bucket, 1, now);
 	recipient->whole_at_us = Max(recipient->whole_at_us, now) + pair_interval_us();

@@ -232,7 +232,7 @@ wa_dispatch_take_wakes(WaSender *sender)
 			if (wakes[i].kind == WA_WAKE_INBOUND)
 			{
 				if (number != NULL)
-					wa_bucket_take(&number->bucket, (double) wakes[i].value, wa_now_us());
+					wa_number_take(number, (int) wakes[i].value, wa_now_us());
 			}
 			else if (number != NULL)
 				wa_number_lower_cursor(number, wakes[i].value);

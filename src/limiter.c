@@ -187,3 +187,57 @@ wa_bucket_usage(WaBucket *b, double percent, int64_t now_us)
 	}
 	no_growth_before(b, now_us + USAGE_QUIET_US);
 }
+
+bool
+wa_window_init(WaWindow *w, int limit, int64_t length_us)
+{
+	int64_t *times = NULL;
+
+	if (limit == w->limit && length_us == w->length_us)
+		return true;
+	if (limit > 0)
+	{
+		times = malloc(sizeof(int64_t) * limit);
+		if (times == NULL)
+			return false;
+		for (int i = 0; i < limit; i++)
+			times[i] = INT64_MIN / 2;
+	}
+	free(w->times);
+	w->times = times;
+	w->limit = limit;
+	w->length_us = length_us;
+	w->oldest = 0;
+	return true;
+}
+
+int
+wa_window_available(const WaWindow *w, int64_t now_us)
+{
+	int n = 0;
+
+	while (n < w->limit && w->times[(w->oldest + n) % w->limit] <= now_us - w->length_us)
+		n++;
+	return w->limit > 0 ? n : INT_MAX;
+}
+
+void
+wa_window_take(WaWindow *w, int n, int64_t now_us)
+{
+	for (int i = 0; i < n && w->limit > 0; i++)
+	{
+		w->times[w->oldest] = now_us;
+		w->oldest = (w->oldest + 1) % w->limit;
+	}
+}
+
+int64_t
+wa_window_ready_at(const WaWindow *w, int64_t now_us)
+{
+	int64_t at;
+
+	if (w->limit == 0)
+		return now_us;
+	at = w->times[w->oldest] + w->length_us;
+	return at > now_us ? at : now_us;
+}

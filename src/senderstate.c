@@ -36,11 +36,17 @@
 #define SEED_MESSAGES 20000
 
 /*
- * Meta counts what arrives in any second.  A bucket that fills at r and holds b
- * lets r + b through in its fullest second, so both together make the limit.
+ * Meta counts what arrives in any second.  The window keeps to that, one or two
+ * below the limit and over a little more than a second, for what the network
+ * compresses; the bucket spreads the messages over it, and may catch up on what
+ * a busy machine has missed.
  */
-#define RATE_SHARE 0.965
-#define BURST_SHARE 0.035
+#define RATE_SHARE 0.985
+#define BURST_SHARE 0.25
+#define WINDOW_US INT64_C(1010000)
+
+/* No level of the platform is higher: above it the operator knows better. */
+#define MAX_WINDOW 1000
 
 #define HIGH_THROUGHPUT 1000.0
 
@@ -121,8 +127,7 @@ wa_sender_number(WaSender *sender, const char *phone_number_id, bool create)
 		number->mine = key % sender->nsenders == sender->index;
 		number->cursor_rank = PG_INT64_MIN;
 		number->may_have_ready = true;
-		wa_bucket_init(&number->bucket, wa_guc_messages_per_second * RATE_SHARE,
-					   Max(1.0, wa_guc_messages_per_second * BURST_SHARE), wa_now_us());
+		wa_bucket_init(&number->bucket, wa_guc_messages_per_second, 1.0, wa_now_us());
 	}
 	return number;
 }
@@ -223,6 +228,27 @@ wa_sender_claim_again(WaSender *sender, int64 message_id)
 	wa_sender_track(sender, message_id, WA_TRACKED_AGAIN);
 }
 
+int
+wa_number_available(WaNumber *number, int64 now)
+{
+	return Min(wa_bucket_available(&number->bucket, now),
+			   wa_window_available(&number->window, now));
+}
+
+int64
+wa_number_ready_at(WaNumber *number, int64 now)
+{
+	return Max(wa_bucket_ready_at(&number->bucket, 1, now),
+			   wa_window_ready_at(&number->window, now));
+}
+
+void
+wa_number_take(WaNumber *number, int n, int64 now)
+{
+	wa_bucket_take(&number->bucket, n, now);
+	wa_window_take(&number->window, n, now);
+}
+
 /* A row at this rank, with whatever id, has become ready. */
 void
 wa_number_lower_cursor(WaNumber *number, int64 rank)
@@ -234,6 +260,16 @@ wa_number_lower_cursor(WaNumber *number, int64 rank)
 		number->cursor_rank = rank;
 		number->cursor_id = PG_INT64_MIN;
 	}
+}
+
+static void
+set_rate(WaNumber *number, double rate)
+{
+	wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
+						  wa_now_us());
+	if (!wa_window_init(&number->window, rate <= MAX_WINDOW ? Max(1, (int) (rate * RATE_SHARE)) : 0,
+						WINDOW_US))
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
 static double
@@ -292,8 +328,7 @@ load_numbers(WaSender *sender)
 		sender->reach_limit = Max(sender->reach_limit, wa_budget_tier(wa_store_text(i, 4)));
 		rate =
 			number_rate(atof(wa_store_text(i, 2)), wa_store_text(i, 3)) * atof(wa_store_text(i, 5));
-		wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
-							  now);
+		set_rate(number, rate);
 	}
 	if (wa_guc_phone_number_id[0] != '\0')
 	{
@@ -301,8 +336,7 @@ load_numbers(WaSender *sender)
 		if (!number->registered)
 		{
 			rate = number_rate(0, NULL);
-			wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
-								  now);
+			set_rate(number, rate);
 			number->registered = true;
 		}
 	}

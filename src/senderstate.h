@@ -31,6 +31,7 @@ typedef struct WaNumber
 	int64 cursor_rank;	 /* everything up to (rank, id) has been looked at */
 	int64 cursor_id;
 	WaBucket bucket;
+	WaWindow window;		  /* what the platform counts */
 	TimestampTz paused_until; /* 0: not paused */
 	int claim_seen;			  /* rows the claim being made has found */
 	int in_flight;
@@ -218,6 +219,11 @@ extern void wa_sender_untrack(WaSender *sender, int64 message_id);
 
 /* The message will be claimed again by its id. */
 extern void wa_sender_claim_again(WaSender *sender, int64 message_id);
+
+/* Messages that may leave this number now; when the next one may; and one that does. */
+extern int wa_number_available(WaNumber *number, int64 now);
+extern int64 wa_number_ready_at(WaNumber *number, int64 now);
+extern void wa_number_take(WaNumber *number, int n, int64 now);
 
 extern void wa_number_lower_cursor(WaNumber *number, int64 rank);
 
