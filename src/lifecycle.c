@@ -12,6 +12,9 @@
  * cursor again: hence the wake-up for every row we have locked, also if this
  * transaction aborts.
  *
+ * All statements use such snapshots, so that a REPEATABLE READ transaction acts
+ * on the rows as they are, as it must: the sender does not wait for its view.
+ *
  * What cannot be done any more is no error: the message has simply been faster.
  * The functions then return false, and a NOTICE says how it stands.
  */
@@ -155,7 +158,7 @@ run(WaPlan *plan, Oid schema, int64 id, int expected)
 {
 	Datum key = Int64GetDatum(id);
 
-	wa_plan_execute(plan, schema, &key, NULL, expected);
+	wa_plan_execute_latest(plan, schema, &key, NULL, expected);
 }
 
 static Datum
@@ -344,7 +347,7 @@ retry(Oid schema, int64 id)
 	nulls[1] = e.phone_number_id == NULL ? 'n' : ' ';
 	values[2] = TimestampTzGetDatum(e.options.expires_at);
 	nulls[2] = TIMESTAMP_IS_NOEND(e.options.expires_at) ? 'n' : ' ';
-	wa_plan_execute(&requeue_plan, schema, values, nulls, SPI_OK_UPDATE);
+	wa_plan_execute_latest(&requeue_plan, schema, values, nulls, SPI_OK_UPDATE);
 
 	/* Attempts go on counting: an old lease must not be taken for a new one. */
 	wa_enqueue_queue_row(&e, id, attempts);
@@ -384,7 +387,7 @@ arrived(Oid schema, int64 id, const char *outcome)
 	values[0] = Int64GetDatum(id);
 	values[1] = CStringGetTextDatum(outcome);
 	run(&dequeue_plan, schema, id, SPI_OK_DELETE);
-	wa_plan_execute(&resolve_arrived_plan, schema, values, NULL, SPI_OK_UPDATE);
+	wa_plan_execute_latest(&resolve_arrived_plan, schema, values, NULL, SPI_OK_UPDATE);
 }
 
 static bool
