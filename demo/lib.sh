@@ -72,6 +72,10 @@ fi
 make_work_directory() {
     work=$(mktemp -d /tmp/whatsapp_shared-demo.XXXXXX)
     mkdir "$work/socket" "$work/secrets"
+}
+
+# Once the package that makes the server's user is there.
+give_work_directory() {
     [ "$(id -u)" -ne 0 ] || chown -R "$server_user" "$work"
 }
 

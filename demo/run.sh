@@ -14,8 +14,9 @@ cd "$(dirname "$0")/.."
 . demo/server.sh
 
 step "0. A private PostgreSQL, and a stand-in for Meta"
-[ -n "${WA_DEMO_PREFIX:-}" ] || test/tools/install-packages.sh build
 make_work_directory
+install_packages
+give_work_directory
 build_everything
 start_simulator
 start_postgres

@@ -1,6 +1,14 @@
 # Gets everything running: packages, build, a private PostgreSQL with the
 # extension, the simulator, the application's database.
 
+# Of what apt-get says only the names of the packages are worth reading.
+install_packages() {
+    [ -z "${WA_DEMO_PREFIX:-}" ] || return 0
+    test/tools/install-packages.sh build 2>&1 | tee "$work/packages.log" |
+        sed -u -n 's/^installing: /Installing from Debian: /p' ||
+        die "packages could not be installed: $(tail -n 20 "$work/packages.log")"
+}
+
 # Root builds in a copy, as the user who runs the server, so that nothing in
 # the checkout ends up belonging to root.  Tests, which have built already, name
 # the directory that has PostgreSQL's bin/ in WA_DEMO_PREFIX.
@@ -12,7 +20,6 @@ build_everything() {
         return
     fi
     say "Building…"
-
     if [ "$(id -u)" -eq 0 ]; then
         mkdir "$work/tree"
         tar -cf - --exclude=./.git --exclude=./build --exclude=node_modules \
