@@ -135,15 +135,15 @@ CREATE FUNCTION @extschema@.wa_internal_event_template_quality(value jsonb, at t
 AS $$
 DECLARE
     key CONSTANT text := pg_catalog.concat_ws('/', value ->> 'message_template_name', value ->> 'message_template_language');
-    quality CONSTANT text := pg_catalog.upper(value ->> 'new_quality_score');
+    score CONSTANT text := pg_catalog.upper(value ->> 'new_quality_score');
 BEGIN
     UPDATE @extschema@.whatsapp_templates AS t
-        SET quality = wa_internal_event_template_quality.quality, updated_at = pg_catalog.clock_timestamp()
+        SET quality = score, updated_at = pg_catalog.clock_timestamp()
         WHERE t.name = value ->> 'message_template_name' AND t.language = value ->> 'message_template_language';
-    IF quality IN ('YELLOW', 'RED') THEN
-        PERFORM @extschema@.wa_internal_alert(CASE quality WHEN 'RED' THEN 'error' ELSE 'warning' END,
+    IF score IN ('YELLOW', 'RED') THEN
+        PERFORM @extschema@.wa_internal_alert(CASE score WHEN 'RED' THEN 'error' ELSE 'warning' END,
             'template_quality', 'template', key,
-            pg_catalog.format('The quality of the template %s is %s: if it falls further, Meta pauses it.', key, quality), value);
+            pg_catalog.format('The quality of the template %s is %s: if it falls further, Meta pauses it.', key, score), value);
     ELSE
         PERFORM @extschema@.wa_internal_resolve_alert('template_quality', 'template', key);
     END IF;

@@ -319,8 +319,10 @@ wa_webhook_write(WaWebhook *webhook)
 void
 wa_webhook_end(WaWebhook *webhook)
 {
+	int failed;
+
 	AtEOXact_GUC(true, webhook->guc_level);
-	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies);
+	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies, &failed);
 	/* Last, because other webhooks of the number wait for these rows. */
 	wa_webhook_write_traffic(webhook);
 	if (SPI_finish() != SPI_OK_FINISH)

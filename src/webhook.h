@@ -118,7 +118,7 @@ extern void wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number
 extern void wa_webhook_write_traffic(WaWebhook *webhook);
 
 /* webhook_reply.c: functions of the application that wait for replies */
-extern bool wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n);
+extern int wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed);
 
 /* Strings of the document as palloc'd C strings; NULL if absent, empty or longer than max. */
 extern char *wa_webhook_string(const WaWebhook *webhook, uint32 object, const char *name,

@@ -224,19 +224,20 @@ record_outcome(Oid schema, const Call *call, const char *problem)
 
 /*
  * The handlers for these inbound messages, of those that have one.  Needs an
- * SPI connection.  False if any of them failed.
+ * SPI connection.  Returns how many were called; *failed, how many of them
+ * went wrong.
  */
-bool
-wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n)
+int
+wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed)
 {
 	Datum values[1];
 	Call *calls;
 	int ncalls;
 	TimestampTz start = GetCurrentTimestamp();
-	bool all_well = true;
 
+	*failed = 0;
 	if (n == 0)
-		return true;
+		return 0;
 	values[0] = wa_store_int8_array(inbound_ids, n);
 	wa_plan_execute(&calls_plan, schema, values, NULL, SPI_OK_SELECT);
 	ncalls = (int) SPI_processed;
@@ -263,9 +264,9 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n)
 		else
 			problem = "57014: not called, because those before it took too long";
 		record_outcome(schema, &calls[i], problem);
-		all_well &= problem == NULL;
+		*failed += problem != NULL;
 	}
-	return all_well;
+	return ncalls;
 }
 
 /*
@@ -275,11 +276,15 @@ Datum
 wa_retry_reply(PG_FUNCTION_ARGS)
 {
 	int64 inbound_id = PG_GETARG_INT64(0);
-	bool well;
+	int called;
+	int failed;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	well = wa_webhook_run_handlers(wa_schema_of_call(fcinfo), &inbound_id, 1);
+	called = wa_webhook_run_handlers(wa_schema_of_call(fcinfo), &inbound_id, 1, &failed);
 	SPI_finish();
-	PG_RETURN_BOOL(well);
+	if (called == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("there is no reply " INT64_FORMAT " with a handler", inbound_id)));
+	PG_RETURN_BOOL(failed == 0);
 }
