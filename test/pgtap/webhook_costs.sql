@@ -1,0 +1,138 @@
+/*
+ * What messages cost, and whether webhooks tell of what was sent.
+ */
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/webhook.sql
+SELECT plan(32);
+
+/* Delivered messages of a day; the price list of these tests is their own. */
+DELETE FROM whatsapp_prices;
+DELETE FROM whatsapp_markets;
+INSERT INTO whatsapp_markets VALUES ('34', 'ES', 'Spain'), ('351', 'PT', 'Portugal'), ('3', NULL, 'Rest');
+INSERT INTO whatsapp_prices (market, category, currency, price, valid_from, free_per_number, estimated) VALUES
+    ('Spain', 'utility', 'EUR', 0.01, '2020-01-01', 0, false), ('Spain', 'utility', 'EUR', 0.02, date_trunc('month', now()), 0, true),
+    ('Spain', 'utility', 'USD', 0.03, '2020-01-01', 0, false), ('Portugal', 'utility', 'EUR', 0.5, '2020-01-01', 0, false),
+    ('Spain', 'service', 'EUR', 1, '2020-01-01', 10, false);
+CREATE FUNCTION pg_temp.deliver(n integer, day date, category text, phone text DEFAULT '+34600000001', tenant text DEFAULT 'panaderia', free boolean DEFAULT false,
+    number text DEFAULT '100000000000001', usr text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, recipient_user_id, message_type, payload, status, created_at, delivered_at, pricing_category, pricing_type, billable)
+    SELECT tenant, number, phone, usr, 'text', '{}', 'delivered', day, day + time '12:00', category, CASE WHEN free THEN 'free_customer_service' ELSE 'regular' END, NOT free FROM generate_series(1, n)
+$$;
+CREATE FUNCTION pg_temp.costs(currency text DEFAULT 'EUR', tenant text DEFAULT 'panaderia') RETURNS text LANGUAGE sql AS $$
+    SELECT COALESCE(string_agg(concat_ws(' ', CASE WHEN month = date_trunc('month', now()) THEN 'now' ELSE 'before' END, category, delivered, trim_scale(charged), trim_scale(cost), CASE WHEN price_estimated THEN '~' END), ', ' ORDER BY month, category), 'none')
+    FROM wa_costs AS c WHERE (c.currency = $1 OR c.currency IS NULL) AND tenant_id = $2
+$$;
+SELECT date_trunc('month', now())::date AS month \gset
+SELECT is(pg_temp.costs(), 'none', 'nothing was delivered');
+UPDATE whatsapp_usage_closed SET through = (:'month'::date - interval '1 month')::date - 1;
+
+/* ---- prices ---- */
+
+SELECT pg_temp.deliver(5, :'month', 'utility') \g /dev/null
+SELECT is(pg_temp.costs(), 'now utility 5 5 0.1 ~', 'five at the price of today, which is an estimate');
+SELECT is(pg_temp.costs('USD'), 'now utility 5 5 0.15', 'the same in dollars');
+SELECT pg_temp.deliver(2, :'month'::date - 3, 'utility') \g /dev/null
+SELECT is(pg_temp.costs(), 'before utility 2 2 0.02, now utility 5 5 0.1 ~', 'two at the price of last month');
+SELECT pg_temp.deliver(3, :'month', 'utility', free => true) \g /dev/null
+SELECT is(pg_temp.costs(), 'before utility 2 2 0.02, now utility 8 5 0.1 ~', 'what Meta says is free is free');
+SELECT pg_temp.deliver(1, :'month', 'utility', '+351900000001', 'pasteleria') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'pasteleria'), 'now utility 1 1 0.5', 'the longest calling code decides on the market');
+SELECT pg_temp.deliver(1, :'month', 'utility', NULL, 'obrador', usr => 'ES.7001234567890123') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'obrador'), 'now utility 1 1 0.02 ~', 'or the country of the user id');
+SELECT pg_temp.deliver(4, :'month', 'marketing', tenant => 'cafe') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'cafe'), 'now marketing 4 4', 'no price, no cost, but counted');
+SELECT pg_temp.deliver(1, :'month', NULL, tenant => 'bar') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'bar'), 'now unknown 1 1', 'delivered without a word about the price');
+INSERT INTO whatsapp_messages (tenant_id, recipient_phone, message_type, payload, status, pricing_category) VALUES ('fonda', '+34600000001', 'text', '{}', 'sent', 'utility');
+SELECT is(pg_temp.costs('EUR', 'fonda'), 'none', 'what is not delivered costs nothing');
+
+/* ---- the free part of a month ---- */
+
+SELECT pg_temp.deliver(8, :'month', 'service', tenant => 'a', number => '9') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'a'), 'now service 8 0 0', 'eight of ten free ones');
+SELECT pg_temp.deliver(8, :'month', 'service', tenant => 'a', number => '8') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'a'), 'now service 16 0 0', 'eight more from another number');
+SELECT pg_temp.deliver(7, :'month', 'service', tenant => 'a', number => '9') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'a'), 'now service 23 5 5', 'fifteen are five too many');
+SELECT pg_temp.deliver(5, :'month', 'service', tenant => 'b', number => '9') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'a') || '; ' || pg_temp.costs('EUR', 'b'), 'now service 23 7.5 7.5; now service 5 2.5 2.5', 'tenants of one number share the free ones');
+SELECT pg_temp.deliver(9, :'month', 'service', tenant => 'c', number => '7', free => true) \g /dev/null
+SELECT pg_temp.deliver(3, :'month', 'service', tenant => 'c', number => '7') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'c'), 'now service 12 2 2', 'those that Meta says are free use it up');
+SELECT is((SELECT month_estimate FROM wa_costs WHERE tenant_id = 'a'),
+    round(7.5 * EXTRACT(day FROM :'month'::date + interval '1 month' - interval '1 day') / EXTRACT(day FROM current_date), 2), 'the running month is projected by its days');
+
+/* ---- days that are closed ---- */
+
+SELECT pg_temp.costs() AS before \gset
+CREATE FUNCTION pg_temp.close_days() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    n integer := 0;
+BEGIN
+    WHILE wa_internal_close_usage_day() LOOP
+        n := n + 1;
+    END LOOP;
+    RETURN n;
+END
+$$;
+UPDATE whatsapp_usage_closed SET through = current_date - 40;
+SELECT pg_temp.deliver(6, current_date - 20, 'utility', tenant => 'old') \g /dev/null
+SELECT pg_temp.costs('EUR', 'old') AS old \gset
+SELECT is(pg_temp.close_days(), 31, 'days older than a webhook can be are closed');
+SELECT is((SELECT messages FROM whatsapp_usage_days WHERE tenant_id = 'old'), 6::bigint, 'and summed up');
+SELECT is(pg_temp.costs('EUR', 'old'), :'old', 'costs are the same as before');
+DELETE FROM whatsapp_messages WHERE tenant_id = 'old';
+SELECT is(pg_temp.costs('EUR', 'old'), :'old', 'even without the messages');
+SELECT is(pg_temp.close_days(), 0, 'nothing is closed twice');
+
+SELECT is((SELECT through FROM whatsapp_usage_closed), current_date - 9, 'the last closed day');
+
+/* ---- reconciliation ---- */
+
+DELETE FROM whatsapp_messages;
+CREATE FUNCTION pg_temp.accepted(n integer, minutes integer, confirmed boolean, number text DEFAULT '100000000000001') RETURNS void LANGUAGE sql AS $$
+    INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, created_at, accepted_at, sent_at)
+    SELECT 'panaderia', number, '+34600000001', 'text', '{}', CASE WHEN confirmed THEN 'sent' ELSE 'accepted' END,
+        now() - make_interval(mins => minutes), now() - make_interval(mins => minutes), CASE WHEN confirmed THEN now() END FROM generate_series(1, n)
+$$;
+CREATE FUNCTION pg_temp.alerts() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM wa_internal_reconcile();
+    RETURN COALESCE((SELECT string_agg(concat_ws(' ', severity, kind, key), ', ' ORDER BY kind, key) FROM whatsapp_alerts WHERE resolved_at IS NULL), 'none');
+END
+$$;
+SELECT is(pg_temp.alerts(), 'none', 'nothing was sent');
+SELECT pg_temp.accepted(3, 5, false) \g /dev/null
+SELECT is(pg_temp.alerts(), 'none', 'messages of five minutes ago may still be silent');
+SELECT pg_temp.accepted(1, 35, false) \g /dev/null
+SELECT is(pg_temp.alerts(), 'error webhook_silence 100000000000001', 'one of half an hour ago, and no webhook since');
+INSERT INTO whatsapp_webhook_traffic VALUES ('100000000000001', now(), now());
+SELECT is(pg_temp.alerts(), 'none', 'with webhooks for others it is just a message');
+SELECT pg_temp.accepted(50, 35, true) \g /dev/null
+SELECT pg_temp.accepted(4, 35, false) \g /dev/null
+SELECT is(pg_temp.alerts(), 'none', 'a few may be lost');
+SELECT pg_temp.accepted(4, 35, false) \g /dev/null
+SELECT is(pg_temp.alerts(), 'warning statuses_missing 100000000000001', 'but not many');
+UPDATE whatsapp_messages SET sent_at = now(), status = 'sent';
+SELECT is(pg_temp.alerts(), 'none', 'when they are told of after all, it is well');
+INSERT INTO whatsapp_parked_events (fingerprint, kind, reason) SELECT convert_to(n::text, 'UTF8'), 'status', 'unknown_message' FROM generate_series(1, 100) n;
+SELECT is(pg_temp.alerts(), 'warning parked_events ', 'many parked events are reported');
+
+/* ---- retention of what webhooks brought ---- */
+
+UPDATE whatsapp_parked_events SET received_at = now() - interval '91 days';
+INSERT INTO whatsapp_inbound_messages (whatsapp_message_id, phone_number_id, message_type, payload, sent_at, received_at) VALUES
+    ('old', '1', 'text', '{}', now(), now() - interval '91 days'), ('new', '1', 'text', '{}', now(), now() - interval '89 days');
+INSERT INTO whatsapp_windows VALUES ('1', '+34600000001', now() - interval '91 days');
+SELECT is(wa_internal_retain_inbound(1000), 102::bigint, 'what is older than whatsapp_shared.retention goes');
+SELECT is((SELECT string_agg(whatsapp_message_id, ' ') FROM whatsapp_inbound_messages), 'new', 'the rest stays');
+
+SELECT finish();
+ROLLBACK;
