@@ -94,17 +94,17 @@ start_cache(void)
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-static CacheKey
-key_of(Oid schema, const WaLookupRow *row)
+/*
+ * The key is hashed as bytes: its padding must be clean, too.
+ */
+static void
+set_key(CacheKey *key, Oid schema, const WaLookupRow *row)
 {
-	CacheKey key;
-
-	memset(&key, 0, sizeof(key));
-	key.schema = schema;
-	key.xmin = row->xmin;
-	key.cmin = row->cmin;
-	key.tid = row->tid;
-	return key;
+	memset(key, 0, sizeof(*key));
+	key->schema = schema;
+	key->xmin = row->xmin;
+	key->cmin = row->cmin;
+	key->tid = row->tid;
 }
 
 static char *
@@ -162,7 +162,7 @@ load(Oid schema, const Datum *keys, const char *name, const char *language, Snap
 	read_spec(&spec, name, language, row);
 	MemoryContextSwitchTo(save);
 
-	key = key_of(schema, row);
+	set_key(&key, schema, row);
 	entry = hash_search(cache, &key, HASH_ENTER, NULL);
 	entry->spec = spec;
 	return &entry->spec;
@@ -248,7 +248,7 @@ wa_template_find(Oid schema, const char *name, const char *language, Snapshot sn
 						 "one by hand.")));
 		return NULL;
 	}
-	key = key_of(schema, row);
+	set_key(&key, schema, row);
 	cached = find_cached(&key, name, language);
 	spec = cached != NULL ? &cached->spec : load(schema, keys, name, language, snapshot);
 	check_usable(spec, tell);

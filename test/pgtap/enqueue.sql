@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(68);
+SELECT plan(69);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_configure_tenant('sin-numero') \g /dev/null
@@ -132,6 +132,18 @@ SELECT is((SELECT count(*) FROM whatsapp_queue), queued, 'to either table') FROM
 SELECT isnt(wa_enqueue_message('sin-numero', '+34600112233', 'aviso', idempotency_key => 'PO-18'), id, 'another tenant''s key is another') FROM once;
 SELECT throws_ok($$SELECT wa_enqueue_message('panaderia', '600112233', 'aviso', idempotency_key => 'PO-18')$$, '22023', NULL,
     'bad arguments are an error also under a known key');
+
+/* ---- at what cost ---- */
+
+/* A plan made while the tables are small would read the whole of them, and be kept. */
+ANALYZE whatsapp_messages, whatsapp_tenants, whatsapp_phone_assignments, whatsapp_queue;
+CREATE FUNCTION pg_temp.scans() RETURNS bigint LANGUAGE sql AS $$
+    SELECT sum(seq_scan)::bigint FROM pg_stat_xact_user_tables
+    WHERE relname IN ('whatsapp_messages', 'whatsapp_queue', 'whatsapp_tenants', 'whatsapp_phone_assignments', 'whatsapp_opt_outs')
+$$;
+CREATE TEMP TABLE scanned AS SELECT pg_temp.scans() AS before;
+SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', idempotency_key => 'k' || i % 20) FROM generate_series(1, 40) AS i \g /dev/null
+SELECT is(pg_temp.scans(), before, 'no table is read as a whole, however small') FROM scanned;
 
 /* ---- tenant ids of other types ---- */
 
