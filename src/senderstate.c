@@ -308,7 +308,6 @@ load_numbers(WaSender *sender)
 		.expected = SPI_OK_SELECT};
 	HASH_SEQ_STATUS scan;
 	WaNumber *number;
-	int64 now = wa_now_us();
 	double rate;
 
 	hash_seq_init(&scan, sender->numbers);
