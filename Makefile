@@ -115,7 +115,7 @@ simulator:
 
 # ---- tests: all of them, or one suite; see test/tools/run-tests.sh ----
 
-SUITES = lists conventions format symbols strict sql unit simulator regress isolation pgtap tap
+SUITES = lists conventions format symbols strict sql unit simulator regress isolation pgtap contract tap
 
 test:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh

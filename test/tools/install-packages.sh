@@ -69,6 +69,8 @@ find_missing() {
         # What the examples of docs/applications.md need.
         wanted+=(python3-sqlalchemy python3-psycopg2)
         command -v node > /dev/null || wanted+=(nodejs node-pg)
+        # What fetches the validator of test/contract.
+        [ -z "${WA_OPENAPI:-}" ] || command -v npm > /dev/null || wanted+=(npm)
         if is_debians; then
             wanted+=("postgresql-$version-pgtap")
         fi

@@ -16,7 +16,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 
-all_suites=(lists conventions format symbols strict sql unit simulator regress isolation pgtap tap)
+all_suites=(lists conventions format symbols strict sql unit simulator regress isolation pgtap contract tap)
 
 if [ "${WA_TESTS_PREPARED:-}" != yes ]; then
     test/tools/install-packages.sh test
@@ -135,6 +135,9 @@ suite_pgtap() {
     test/tools/with-server.sh test/tools/server.conf \
         test/tools/pgtap-suite.sh perl test/tools/harness.pl --suite pgtap --results "$results"
 }
+
+# Half of it needs Meta's description of its API, which WA_OPENAPI names.
+suite_contract() { harness test/contract/*.t; }
 
 # WA_TESTS chooses some of them.
 suite_tap() { harness --jobs 2 ${WA_TESTS:-test/t/*.pl}; }
