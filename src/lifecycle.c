@@ -194,12 +194,10 @@ static bool
 is_on_wire(Oid schema, int64 id, int attempts)
 {
 	Datum values[2];
-	bool isnull;
 
 	values[0] = Int64GetDatum(id);
 	values[1] = Int16GetDatum((int16) attempts);
-	wa_plan_execute_latest(&on_wire_plan, schema, values, NULL, SPI_OK_SELECT);
-	return DatumGetBool(column(1, &isnull));
+	return wa_plan_select_bool(&on_wire_plan, schema, values);
 }
 
 /*

@@ -5,6 +5,7 @@
 #ifndef WA_LOOKUP_H
 #define WA_LOOKUP_H
 
+#include "access/attnum.h"
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 #include "utils/snapshot.h"

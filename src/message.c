@@ -140,27 +140,30 @@ wa_enqueue_message(PG_FUNCTION_ARGS)
 
 /*
  * Outside the window only templates may be sent.  A tenant without a number has
- * no window yet; its message waits for the number like any other.
+ * no window yet; its message waits for the number like any other, unless there
+ * is a template that is sure to be possible then.
  */
 void
 wa_message_check_window(WaEnqueue *e, bool lenient)
 {
-	Snapshot snapshot;
-	bool is_open;
+	if (e->phone_number_id != NULL)
+	{
+		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+		bool is_open =
+			wa_window_is_open(e->schema, e->phone_number_id, e->recipient, e->due_at, snapshot);
 
-	if (e->phone_number_id == NULL)
-		return;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	is_open = wa_window_is_open(e->schema, e->phone_number_id, e->recipient, e->due_at, snapshot);
-	UnregisterSnapshot(snapshot);
-	if (is_open)
-		return;
+		UnregisterSnapshot(snapshot);
+		if (is_open)
+			return;
+	}
 	if (e->options.fallback_template != NULL)
 	{
 		e->template_name = e->options.fallback_template;
 		wa_message_use_template(e, e->options.fallback_parameters);
 		return;
 	}
+	if (e->phone_number_id == NULL)
+		return;
 	if (lenient && !wa_window_is_known(e->schema))
 		return;
 	ereport(ERROR,
@@ -216,6 +219,9 @@ enqueue_raw_template(WaEnqueue *e, FunctionCallInfo fcinfo, Jsonb *payload, int 
 	e->template_name = cstring_to_text(wa_jsonb_get_string(root, "name"));
 	e->template_language = cstring_to_text(wa_jsonb_get_string(language, "code"));
 	wa_options_read(&e->options, fcinfo, first);
+	if (e->options.fallback_template != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a template needs no fallback_template")));
 
 	wa_owner_begin(&owner, fcinfo);
 	e->schema = owner.schema;

@@ -127,3 +127,15 @@ wa_plan_execute_latest(WaPlan *plan, Oid schema, Datum *values, const char *null
 									  false, true, 0),
 				 expected);
 }
+
+bool
+wa_plan_select_bool(WaPlan *plan, Oid schema, Datum *values)
+{
+	bool isnull;
+	bool result;
+
+	wa_plan_execute_latest(plan, schema, values, NULL, SPI_OK_SELECT);
+	result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}

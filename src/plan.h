@@ -41,4 +41,7 @@ extern void wa_plan_execute(WaPlan *plan, Oid schema, Datum *values, const char 
 extern void wa_plan_execute_latest(WaPlan *plan, Oid schema, Datum *values, const char *nulls,
 								   int expected);
 
+/* The same for a SELECT of one boolean, which it returns. */
+extern bool wa_plan_select_bool(WaPlan *plan, Oid schema, Datum *values);
+
 #endif

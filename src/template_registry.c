@@ -168,15 +168,6 @@ load(Oid schema, const Datum *keys, const char *name, const char *language, Snap
 	return &entry->spec;
 }
 
-static bool
-registry_is_filled(Oid schema)
-{
-	bool isnull;
-
-	wa_plan_execute_latest(&filled_plan, schema, NULL, NULL, SPI_OK_SELECT);
-	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-}
-
 static void
 raise_unknown(Oid schema, const char *name, const char *language)
 {
@@ -223,6 +214,23 @@ check_usable(const WaTemplateSpec *spec, bool tell)
 					errdetail("Its status is %s.", spec->status)));
 }
 
+/*
+ * A name that Meta would not allow is a mistake also while no template is known.
+ */
+static void
+check_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len == 0 || len > WA_MAX_TEMPLATE_NAME ||
+		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != len)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid template name \"%s\"", name),
+						errdetail("A name has up to %d lower-case letters, digits and "
+								  "underscores.",
+								  WA_MAX_TEMPLATE_NAME)));
+}
+
 const WaTemplateSpec *
 wa_template_find(Oid schema, const char *name, const char *language, Snapshot snapshot, bool tell)
 {
@@ -232,12 +240,13 @@ wa_template_find(Oid schema, const char *name, const char *language, Snapshot sn
 	CachedTemplate *cached;
 	const WaTemplateSpec *spec;
 
+	check_name(name);
 	keys[0] = CStringGetTextDatum(name);
 	keys[1] = CStringGetTextDatum(language);
 	row = wa_lookup_one(&version_lookup, schema, keys, snapshot);
 	if (row == NULL)
 	{
-		if (registry_is_filled(schema))
+		if (wa_plan_select_bool(&filled_plan, schema, NULL))
 			raise_unknown(schema, name, language);
 		if (tell)
 			ereport(

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -41,8 +40,5 @@ wa_window_is_open(Oid schema, const text *phone_number_id, const char *recipient
 bool
 wa_window_is_known(Oid schema)
 {
-	bool isnull;
-
-	wa_plan_execute_latest(&known_plan, schema, NULL, NULL, SPI_OK_SELECT);
-	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return wa_plan_select_bool(&known_plan, schema, NULL);
 }

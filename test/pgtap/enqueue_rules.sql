@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(57);
+SELECT plan(59);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -81,6 +81,10 @@ SELECT is(m.message_type, 'text', 'which is only used if needed') FROM pg_temp.m
 SELECT throws_ok($$SELECT wa_enqueue_text('panaderia', '+34600112234', 'Hola', fallback_template => 'pedido', fallback_parameters => '["x"]')$$, '22023', NULL, 'and is checked then');
 SELECT throws_ok($$SELECT wa_enqueue_text('panaderia', '+34600112233', 'Hola', fallback_parameters => '["x"]')$$, '22023',
     'fallback_parameters is given without fallback_template', 'parameters of nothing');
+SELECT throws_ok($$SELECT wa_enqueue_payload('panaderia', '+34600112234', 'template', '{"name": "pedido", "language": {"code": "es"}}', fallback_template => 'pedido')$$,
+    '22023', 'a template needs no fallback_template', 'for a template there is nothing to fall back to');
+SELECT is(m.message_type, 'template', 'without a number the fall-back is what can surely be sent')
+    FROM pg_temp.message(wa_enqueue_text('sin-numero', '+34600112233', 'Hola', fallback_template => 'pedido')) m;
 SELECT is((q.state, q.hold_reason)::text, '(h,no_number)', 'without a number there is no window yet: the message waits')
     FROM pg_temp.queued(wa_enqueue_text('sin-numero', '+34600112233', 'Hola')) q;
 

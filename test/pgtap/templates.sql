@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(107);
+SELECT plan(112);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 
@@ -51,6 +51,9 @@ SELECT is(pg_temp.sent('cualquiera', '{"buttons": [null, {"text": "x"}, {"payloa
       {"type": "button", "sub_type": "copy_code", "index": "3", "parameters": [{"type": "coupon_code", "coupon_code": "C"}]}]',
     'buttons tell their kind by the name of the value');
 SELECT throws_ok($$SELECT wa_enqueue_message('panaderia', '+34600112233', 'x', '{"buttons": ["x"]}')$$, '22023', 'type of button 0 is unknown', 'a bare value does not');
+
+SELECT throws_ok(format('SELECT wa_enqueue_message(%L, %L, %L)', 'panaderia', '+34600112233', bad), '22023', format('invalid template name "%s"', bad), 'a name that Meta does not allow')
+    FROM unnest(ARRAY['Pedido', 'pedido listo', 'pedido-listo', 'año', repeat('x', 513)]) AS bad;
 
 /* ---- by hand ---- */
 
