@@ -336,12 +336,15 @@ sub _event_pause
 	return;
 }
 
-# True is a promise that the message will not be sent.
+# True is a promise that the message will not be sent.  Those on the wire are
+# asked for, too, where it must not be given.
 sub _event_cancel
 {
 	my ($self) = @_;
 	my @ids = split(/\n/, $self->_sql(<<'SQL'));
-SELECT message_id FROM whatsapp_queue WHERE state <> 'u' ORDER BY message_id DESC LIMIT 20
+(SELECT unnest(message_ids) FROM whatsapp_leases LIMIT 20)
+UNION (SELECT message_id FROM whatsapp_queue WHERE state <> 'u' ORDER BY message_id DESC LIMIT 20)
+ORDER BY 1
 SQL
 
 	foreach my $id ($self->{random}->shuffle(@ids))

@@ -32,7 +32,9 @@ while (defined(my $seed = shift @seeds))
 	{
 		note($history->{summary});
 		is(scalar @{ $history->{problems} }, 0, "history of seed $seed");
-		diag($_) foreach @{ $history->{problems} };
+		my @problems = @{ $history->{problems} };
+		diag($_) foreach splice(@problems, 0, 20);
+		diag('and ' . @problems . ' more') if @problems;
 	}
 	else
 	{
