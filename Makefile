@@ -125,6 +125,11 @@ $(addprefix check-,$(SUITES)): check-%:
 
 # ---- what else there is to run ----
 
+# Histories of faults with new seeds, for an hour or HISTORY_SECONDS.
+check-history-long:
+	@PG_CONFIG=$(PG_CONFIG) WA_TESTS=test/t/050_history.pl \
+		HISTORY_SECONDS=$${HISTORY_SECONDS:-3600} test/tools/run-tests.sh tap
+
 bench:
 	@PG_CONFIG=$(PG_CONFIG) test/bench/run.sh
 
@@ -136,4 +141,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE simulator test bench demo format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE simulator test check-history-long bench demo format format-check $(addprefix check-,$(SUITES))
