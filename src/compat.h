@@ -69,6 +69,15 @@
 #define wa_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, (n))
 #endif
 
+/* Since 18 an index scan can be told where to count its work. */
+#if PG_VERSION_NUM >= 180000
+#define wa_index_beginscan(table, index, snapshot, nkeys)                                          \
+	index_beginscan((table), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define wa_index_beginscan(table, index, snapshot, nkeys)                                          \
+	index_beginscan((table), (index), (snapshot), (nkeys), 0)
+#endif
+
 #endif /* PG_VERSION_NUM */
 
 #endif

@@ -27,6 +27,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "lookup.h"
 
 /*
@@ -133,7 +134,7 @@ scan(WaLookup *lookup, Oid schema, const Datum *keys, Snapshot snapshot, bool on
 		ScanKeyInit(&scankeys[i], i + 1, BTEqualStrategyNumber, F_TEXTEQ, keys[i]);
 
 	slot = table_slot_create(table, NULL);
-	desc = index_beginscan(table, index, snapshot, lookup->nkeys, 0);
+	desc = wa_index_beginscan(table, index, snapshot, lookup->nkeys);
 	index_rescan(desc, scankeys, lookup->nkeys, NULL, 0);
 	while (index_getnext_slot(desc, ForwardScanDirection, slot))
 	{
