@@ -51,7 +51,10 @@ typedef struct WaJson
 /* No value: what the functions below return, and accept, for "not there". */
 #define WA_JSON_NONE UINT32_MAX
 
-/* How many nodes scanning a text of this length needs at most. */
+/*
+ * How many nodes a JSON text of this length can have.  What would need more is
+ * none, and is refused.
+ */
 extern size_t wa_json_max_nodes(size_t len);
 
 /*
