@@ -13,6 +13,7 @@
  *   PGHOST ...    as for libpq               GRAPH_URL    https://host:port
  *   CA_FILE       extra CA                   CONNECTIONS  open at most (default 64)
  *   BATCH         rows a claim (default 200) EXPECTED     messages to send before it ends
+ *   WARM_UP       messages before those, which do not count
  *
  * HTTP/1.1 only, over TLS too.  undici's HTTP/2 is experimental: version 6
  * stops with a failed assertion under this load, version 7 is several times
@@ -25,10 +26,11 @@ import { Pool } from 'undici';
 const graphUrl = process.env.GRAPH_URL;
 const connections = Number(process.env.CONNECTIONS ?? 64);
 const batch = Number(process.env.BATCH ?? 200);
-const expected = Number(process.env.EXPECTED ?? 0);
+const warmUp = Number(process.env.WARM_UP ?? 0);
+const expected = warmUp + Number(process.env.EXPECTED ?? 0);
 const settleAfterMs = 10;
 
-if (!graphUrl || !(expected > 0)) {
+if (!graphUrl || !(expected > warmUp)) {
   console.error('external-worker: GRAPH_URL and EXPECTED are needed');
   process.exit(2);
 }
@@ -55,6 +57,9 @@ let failed = 0;
 let claiming = false;
 let claimed = 0;
 let settleTimer = null;
+let measured = 0; // settled when the measurement began
+let start;
+let cpuStart;
 let finish;
 const finished = new Promise((resolve) => { finish = resolve; });
 
@@ -91,6 +96,7 @@ async function settle() {
     values: [ids, wamids, errors],
   });
   settled += ids.length;
+  if (start === undefined && settled >= warmUp) startMeasuring();
   if (settled >= expected) finish();
 }
 
@@ -146,14 +152,20 @@ function fail(error) {
   process.exit(1);
 }
 
-const start = process.hrtime.bigint();
-const cpuStart = process.cpuUsage();
+function startMeasuring() {
+  measured = settled;
+  start = process.hrtime.bigint();
+  cpuStart = process.cpuUsage();
+}
+
+if (warmUp === 0) startMeasuring();
 claim().catch(fail);
 await finished;
 const seconds = Number(process.hrtime.bigint() - start) / 1e9;
 const cpu = process.cpuUsage(cpuStart);
-console.log(`requests=${settled} seconds=${seconds.toFixed(3)} rate=${(settled / seconds).toFixed(0)} `
-  + `cpu_us=${((cpu.user + cpu.system) / settled).toFixed(2)} failed=${failed} `
+const requests = settled - measured;
+console.log(`requests=${requests} seconds=${seconds.toFixed(3)} rate=${(requests / seconds).toFixed(0)} `
+  + `cpu_us=${((cpu.user + cpu.system) / requests).toFixed(2)} failed=${failed} `
   + `rss_mb=${(process.memoryUsage().rss / 1048576).toFixed(0)}`);
 await http.close();
 await db.end();

@@ -31,6 +31,8 @@ sub measure
 			push @bare_cpu, $bare->{cpu_us};
 
 			clear($cluster);
+			enqueue($cluster, warm_up($protocol));
+			drain($cluster, warm_up($protocol), 60);
 			enqueue($cluster, $count);
 			$cluster->query('CHECKPOINT');
 			my $ours = drain($cluster, $count, 300);
@@ -38,7 +40,7 @@ sub measure
 			push @our_cpu, $ours->{cpu_us};
 
 			clear($cluster);
-			fill_plain($cluster, $count, $payload);
+			fill_plain($cluster, warm_up($protocol) + $count, $payload);
 			my $node = external_worker($bench, $protocol, $count);
 			push @node, $node->{rate};
 			push @node_cpu, $node->{cpu_us};
@@ -75,6 +77,14 @@ sub measure
 	return @rows;
 }
 
+# Requests before the measured ones: connections and statements are then set up,
+# as they are in a program that has been running since yesterday.
+sub warm_up
+{
+	my ($protocol) = @_;
+	return 2 * $protocol->{in_flight};
+}
+
 sub bare_loop
 {
 	my ($bench, $protocol, $payload, $count) = @_;
@@ -83,6 +93,7 @@ sub bare_loop
 	return run_line(
 		300, {}, "$bench->{build}/bare_loop",
 		'--url', $server->url($protocol), '--requests', $count,
+		'--warm-up', warm_up($protocol),
 		'--in-flight', $protocol->{in_flight}, '--max-connections', $protocol->{connections},
 		'--numbers', $numbers, '--payload', $payload, '--time-limit', 280,
 		($protocol->{tls} ? ('--ca-file', $server->{ca_file}) : ()),
@@ -104,6 +115,7 @@ sub external_worker
 			PGUSER => 'postgres',
 			PGDATABASE => $cluster->database,
 			GRAPH_URL => $server->url($http1),
+			WARM_UP => warm_up($protocol),
 			EXPECTED => $count,
 			CONNECTIONS => $protocol->{in_flight},
 			BATCH => $protocol->{slow} ? 500 : 200,

@@ -1,4 +1,5 @@
-# How many delivery statuses a second wa_webhook_ingest() takes in.
+# How many delivery statuses a second wa_webhook_ingest() takes in, from as many
+# sessions as a gateway keeps open.
 package Bench::Status;
 
 use strict;
@@ -8,9 +9,11 @@ use Bench::Load qw(clear drain enqueue);
 use Bench::Server;
 use Bench::Stat qw(median spread thousands);
 use Digest::SHA qw(hmac_sha256_hex);
+use POSIX       qw(ceil);
 
 my $app_secret = 'benchmark-secret';
 my $first_time = 1_790_000_000;
+my $sessions = 4;
 
 sub measure
 {
@@ -37,7 +40,7 @@ sub measure
 			check($cluster, $count);
 			$bench->say("statuses in batches of $batch, round $round: %s/s", thousands($rates[-1]));
 		}
-		my $name = "status ingestion in batches of $batch, one session";
+		my $name = "status ingestion in batches of $batch, $sessions sessions";
 		if (defined $drain_rate)
 		{
 			push @rows,
@@ -127,7 +130,7 @@ sub body
 	  . ']}}]}]}';
 }
 
-# One session, a transaction for each body.
+# A transaction for each body.
 sub ingest_seconds
 {
 	my ($bench, $bodies) = @_;
@@ -138,9 +141,12 @@ sub ingest_seconds
 	print $file "SELECT wa_webhook_ingest(body, signature) FROM bench_bodies\n",
 	  "WHERE id = (SELECT nextval('bench_next')::integer);\n";
 	close($file);
-	my $text = $bench->{cluster}->pgbench('-M', 'prepared', '-c', 1, '-t', $bodies, '-f', $script);
+	my $text
+	  = $bench->{cluster}
+	  ->pgbench('-M', 'prepared', '-c', $sessions, '-j', 2, '-t', ceil($bodies / $sessions),
+		'-f', $script);
 	$text =~ /^tps = ([0-9.]+)/m or die "pgbench printed no rate: $text\n";
-	return $bodies / $1;
+	return ceil($bodies / $sessions) * $sessions / $1;
 }
 
 # A rate of statuses that were not applied would be no rate.
