@@ -98,15 +98,18 @@ include $(PGXS)
 
 # PGXS knows no header dependencies, nor that objects made for another version
 # of PostgreSQL or with other flags must be made again; a stale object is a crash.
-BUILD_STAMP = build/flags
-$(OBJS): $(wildcard src/*.h) $(BUILD_STAMP)
-$(BUILD_STAMP): FORCE
+FLAGS = $(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)
+$(OBJS): $(wildcard src/*.h) build/flags
+build/flags: FORCE
 	@mkdir -p build
-	@echo '$(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)' | cmp -s - $@ || \
-		echo '$(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)' > $@
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 
-$(DATA_built): $(SQL_FRAGMENTS) whatsapp_shared.control
+# The list is a prerequisite, too: a fragment that has gone must leave the script.
+$(DATA_built): $(SQL_FRAGMENTS) whatsapp_shared.control build/fragments
 	cat $(SQL_FRAGMENTS) > $@
+build/fragments: FORCE
+	@mkdir -p build
+	@echo '$(SQL_FRAGMENTS)' | cmp -s - $@ || echo '$(SQL_FRAGMENTS)' > $@
 
 # ---- programs beside the extension ----
 
