@@ -27,8 +27,8 @@
 #include "store.h"
 #include "wake.h"
 
-/* With fewer free slots than this share of the window a claim can wait a moment. */
-#define CLAIM_SHARE 4
+/* With fewer free slots than a half of the window, or this, a claim can wait a moment. */
+#define CLAIM_BATCH 128
 
 /* ... but not longer than this, while anything is on the wire. */
 #define CLAIM_INTERVAL_US 10000
@@ -98,7 +98,7 @@ wa_claim_due(WaSender *sender)
 
 	if (!sending_possible(sender) || slots <= 0 || now < sender->probe_at_us)
 		return false;
-	if (sender->n_in_flight > 0 && slots < sender->window / CLAIM_SHARE &&
+	if (sender->n_in_flight > 0 && slots < Min(sender->window / 2, CLAIM_BATCH) &&
 		now - sender->last_claim_us < CLAIM_INTERVAL_US)
 		return false;
 	if (sender->n_again > 0)

@@ -6,10 +6,11 @@
  * commits of a busy sender.  Nothing of it waits for the network; requests are
  * submitted after the commit and collected in a later cycle.
  *
- * How many requests are allowed on the wire (the window) follows the
- * bandwidth-delay product: twice the rate of answers times the shortest answer
- * time seen lately.  A fast peer gets few connections, a slow one as many as
- * it takes, up to whatsapp_shared.max_in_flight.
+ * How many requests are allowed on the wire (the window) depends on what limits
+ * us.  If the sender sits waiting for answers with the window full, the peer is
+ * slow and the window grows; if it is busy all the time, more requests out would
+ * only be more connections to look after, and the window shrinks.  Answer times
+ * would be the wrong measure: a busy sender's own delays are part of them.
  */
 #include "postgres.h"
 
@@ -28,11 +29,12 @@
 #include "sync.h"
 #include "usage.h"
 
-#define MIN_WINDOW 256
+#define MIN_WINDOW 128
 #define WINDOW_INTERVAL_US 50000
 
-/* The shortest answer time is believed for this many intervals. */
-#define FASTEST_AGE 200
+/* Shares of an interval spent waiting with a full window. */
+#define IDLE_TO_GROW 0.10
+#define IDLE_TO_SHRINK 0.02
 
 /* A Graph answer is a few hundred bytes; one page of a listing some ten kB. */
 #define MAX_RESPONSE (4 * 1024 * 1024)
@@ -109,24 +111,26 @@ adapt_window(WaSender *sender)
 {
 	int64 now = wa_now_us();
 	int64 elapsed = now - sender->window_at_us;
-	double rate;
+	double idle;
 
 	if (elapsed < WINDOW_INTERVAL_US)
 		return;
-	rate = sender->settled_in_window * 1e6 / elapsed;
-	sender->rate_seen = Max(rate, sender->rate_seen * 0.8);
-	if (++sender->fastest_age > FASTEST_AGE)
-	{
-		sender->fastest_age = 0;
-		sender->fastest_us = sender->fastest_next_us;
-		sender->fastest_next_us = 0;
-	}
-	if (sender->fastest_us > 0)
-		sender->window = (int) Min(MIN_WINDOW + 2 * sender->rate_seen * sender->fastest_us / 1e6,
-								   wa_guc_max_in_flight);
-	sender->window = Max(1, Min(sender->window, wa_guc_max_in_flight));
-	sender->settled_in_window = 0;
+	idle = (double) sender->window_wait_us / elapsed;
+	if (idle > IDLE_TO_GROW)
+		sender->window += sender->window / 2;
+	else if (idle < IDLE_TO_SHRINK)
+		sender->window -= sender->window / 16;
+	sender->window = Min(Max(sender->window, MIN_WINDOW), wa_guc_max_in_flight);
+	sender->window_wait_us = 0;
 	sender->window_at_us = now;
+}
+
+/* The sender has slept so long; it counts if only an answer could have woken it. */
+void
+wa_dispatch_slept(WaSender *sender, int64 us)
+{
+	if (sender->n_in_flight + sender->n_finished >= sender->window - sender->window / 8)
+		sender->window_wait_us += us;
 }
 
 /* The answer of one request; the job waits for its settlement from here on. */
@@ -134,18 +138,11 @@ static void
 finish(WaSender *sender, WaHttpResult *result)
 {
 	WaJob *job = result->tag;
-	int64 took = result->finished_us - result->started_us;
 
 	wa_graph_reply_read(result, &job->outcome);
 	job->finished_at = GetCurrentTimestamp();
 	if (result->phase == WA_HTTP_ANSWERED && result->status < 500)
-	{
 		sender->failures_in_row = 0;
-		if (took > 0 && (sender->fastest_us == 0 || took < sender->fastest_us))
-			sender->fastest_us = took;
-		if (took > 0 && (sender->fastest_next_us == 0 || took < sender->fastest_next_us))
-			sender->fastest_next_us = took;
-	}
 	else if (job->outcome.kind != WA_OUTCOME_REFUSED)
 		sender->failures_in_row++;
 	if (result->usage[0] != '\0')

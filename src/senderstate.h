@@ -167,11 +167,7 @@ typedef struct WaSender
 	/* pacing */
 	int window; /* requests in flight allowed now */
 	int64 window_at_us;
-	uint64 settled_in_window;
-	double rate_seen;	   /* answers per second */
-	int64 fastest_us;	   /* shortest answer time lately */
-	int64 fastest_next_us; /* the same, of the current period */
-	int fastest_age;	   /* intervals this period has lasted */
+	int64 window_wait_us; /* time spent waiting for answers with it full */
 	int64 last_claim_us;
 	int rotation; /* which number goes first */
 

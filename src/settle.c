@@ -25,8 +25,8 @@
 #include "store.h"
 #include "wake.h"
 
-/* Settle when this share of the window is finished ... */
-#define SETTLE_SHARE 4
+/* Settle when a half of the window is finished, or this many ... */
+#define SETTLE_BATCH 128
 
 /* ... or the oldest has waited this long. */
 #define SETTLE_DELAY_US 4000
@@ -74,7 +74,7 @@ wa_settle_due(WaSender *sender)
 	if (oldest == NULL)
 		return false;
 	if (sender->n_in_flight == 0 || sender->stopping ||
-		sender->n_finished >= sender->window / SETTLE_SHARE)
+		sender->n_finished >= Min(sender->window / 2, SETTLE_BATCH))
 		return true;
 	return GetCurrentTimestamp() - oldest->finished_at >= SETTLE_DELAY_US;
 }
@@ -602,7 +602,6 @@ wa_settle_committed(WaSender *sender)
 		sender->n_finished--;
 		pfree(job);
 	}
-	sender->settled_in_window += n_settling;
 	n_settling = 0;
 	if (sender->settle_limit > 0 && (sender->settle_limit *= 2) > wa_guc_max_in_flight)
 		sender->settle_limit = 0;

@@ -230,6 +230,7 @@ static void
 wait_for_work(void)
 {
 	WaitEvent event;
+	int64 began = wa_now_us();
 	long ms = wa_dispatch_wait_ms(sender);
 
 	if (wa_now_us() >= upkeep_after_us)
@@ -244,6 +245,7 @@ wait_for_work(void)
 	if (WaitEventSetWait(wait_set, ms, &event, 1, PG_WAIT_EXTENSION) > 0 &&
 		event.events == WL_LATCH_SET)
 		ResetLatch(MyLatch);
+	wa_dispatch_slept(sender, wa_now_us() - began);
 }
 
 static bool
