@@ -46,6 +46,7 @@ sub new_delivery
 		"whatsapp_shared.graph_url = '" . $sim->url . "'",
 		"whatsapp_shared.retry_delay = '100ms'",
 		"whatsapp_shared.sync_interval = 0",
+		"client_min_messages = warning",
 		@{ $options{settings} // [] });
 	create_extension($node, 'postgres');
 	$node->safe_psql('postgres', <<"SQL");
