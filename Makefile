@@ -21,6 +21,7 @@ OBJS = \
 	src/guc.o \
 	src/http.o \
 	src/http_headers.o \
+	src/http_session.o \
 	src/http_transfer.o \
 	src/init.o \
 	src/interactive.o \
@@ -33,6 +34,9 @@ OBJS = \
 	src/limits.o \
 	src/lookup.o \
 	src/mask.o \
+	src/media.o \
+	src/media_enqueue.o \
+	src/media_form.o \
 	src/message.o \
 	src/options.o \
 	src/owner.o \

@@ -2,7 +2,7 @@
  * http.c
  *	  Many requests at once: libcurl's multi interface behind an epoll fd.
  *
- * The http files (http.c, http_transfer.c, http_headers.c) are the only ones
+ * The http files (http.c, http_session.c, http_transfer.c, http_headers.c) are the only ones
  * that know libcurl.  They include nothing of PostgreSQL, so nothing in them
  * can raise an error through libcurl's frames or allocate in a memory context.
  *
@@ -20,11 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "http.h"
 #include "http_headers.h"
+#include "http_session.h"
 #include "http_transfer.h"
 #include "poller.h"
 
@@ -33,7 +33,8 @@
 
 #define EVENTS_AT_ONCE 256
 
-#define NO_DEADLINE INT64_MAX
+/* Until a session is tried again that could not be made. */
+#define OUT_OF_MEMORY_WAIT_MS 1000
 
 typedef struct List
 {
@@ -46,23 +47,14 @@ struct WaHttp
 {
 	WaHttpConfig config;
 	char *ca_file; /* config's copy */
-	CURLM *multi;
 	WaPoller *poller;
 	WaHttpHeaders *headers; /* for new requests */
-	int64_t deadline_us;	/* when libcurl wants to be called */
+	WaHttpSession *session; /* for new requests; NULL if it could not be made */
+	WaHttpSession *retired; /* ends what it has under way; usually NULL */
+	bool stuck;				/* an HTTP/2 request got no answer in time */
 	WaProtocol protocol;	/* of the last answer */
-	int host_connections;	/* what libcurl was told */
 	List lists[WA_TRANSFER_STATES];
 };
-
-static int64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
 
 /*
  * libcurl resolves names on threads of its own, which inherit the signal mask
@@ -153,19 +145,6 @@ active_limit(const WaHttp *http)
 	return limit < http->config.max_in_flight ? limit : http->config.max_in_flight;
 }
 
-/*
- * A refusal of libcurl leaves the old limit in force, which does no harm.
- */
-static void
-adjust_connections(WaHttp *http)
-{
-	int limit = connection_limit(http);
-
-	if (limit != http->host_connections &&
-		curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long) limit) == CURLM_OK)
-		http->host_connections = limit;
-}
-
 /* ---- callbacks of libcurl ----------------------------------------------------- */
 
 /*
@@ -201,66 +180,18 @@ close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-static int
-socket_changed(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-	WaHttp *http = arg;
-	int events = 0;
-
-	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-		events |= WA_POLL_IN;
-	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-		events |= WA_POLL_OUT;
-	return wa_poller_want(http->poller, fd, events) ? 0 : -1;
-}
-
-static int
-timer_changed(CURLM *multi, long timeout_ms, void *arg)
-{
-	WaHttp *http = arg;
-
-	http->deadline_us = timeout_ms < 0 ? NO_DEADLINE : now_us() + (int64_t) timeout_ms * 1000;
-	return 0;
-}
-
 /* ---- life --------------------------------------------------------------------- */
 
-static bool
-multi_create(WaHttp *http)
-{
-	http->deadline_us = NO_DEADLINE;
-	http->host_connections = -1;
-	http->multi = curl_multi_init();
-	if (http->multi == NULL)
-		return false;
-
-	if (curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, socket_changed) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, timer_changed) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http) != CURLM_OK ||
-		curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX) != CURLM_OK ||
-		/* idle connections to keep: all that there can be */
-		curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) http->config.max_in_flight) !=
-			CURLM_OK)
-		return false;
-	adjust_connections(http);
-	return true;
-}
-
 /*
- * All transfers must have been taken out.  Closes every connection.
+ * Idle connections are kept: all that there can be.
  */
-static void
-multi_destroy(WaHttp *http)
+static bool
+renew_session(WaHttp *http)
 {
-	sigset_t saved;
-
-	if (http->multi == NULL)
-		return;
-	block_signals(&saved);
-	curl_multi_cleanup(http->multi);
-	restore_signals(&saved);
-	http->multi = NULL;
+	http->session = wa_http_session_create(http->poller, http->config.max_in_flight);
+	if (http->session != NULL)
+		wa_http_session_limit(http->session, connection_limit(http));
+	return http->session != NULL;
 }
 
 /*
@@ -291,7 +222,7 @@ wa_http_create(const WaHttpConfig *config)
 	http->poller = wa_poller_create();
 	http->headers = wa_http_headers_create(NULL);
 	if ((config->ca_file != NULL && config->ca_file[0] != '\0' && http->ca_file == NULL) ||
-		http->poller == NULL || http->headers == NULL || !multi_create(http))
+		http->poller == NULL || http->headers == NULL || !renew_session(http))
 	{
 		wa_http_destroy(http);
 		return NULL;
@@ -302,10 +233,11 @@ wa_http_create(const WaHttpConfig *config)
 void
 wa_http_destroy(WaHttp *http)
 {
+	sigset_t saved;
+
 	if (http == NULL)
 		return;
-	if (http->multi != NULL)
-		wa_http_abort_all(http);
+	wa_http_abort_all(http);
 	for (int state = 0; state < WA_TRANSFER_STATES; state++)
 	{
 		WaTransfer *t;
@@ -316,7 +248,10 @@ wa_http_destroy(WaHttp *http)
 			wa_transfer_destroy(t);
 		}
 	}
-	multi_destroy(http);
+	block_signals(&saved);
+	wa_http_session_destroy(http->session);
+	wa_http_session_destroy(http->retired);
+	restore_signals(&saved);
 	wa_poller_destroy(http->poller);
 	wa_http_headers_release(http->headers);
 	free(http->ca_file);
@@ -373,7 +308,7 @@ wa_http_submit(WaHttp *http, const char *url, const char *body, size_t body_len,
 		return false;
 	}
 	t->result.tag = tag;
-	t->result.started_us = now_us();
+	t->result.started_us = wa_http_now_us();
 	set_state(http, t, WA_TRANSFER_WAITING);
 	return true;
 }
@@ -384,10 +319,15 @@ wa_http_submit(WaHttp *http, const char *url, const char *body, size_t body_len,
 static void
 finish(WaHttp *http, WaTransfer *t, CURLcode code, const char *reason)
 {
-	if (t->state == WA_TRANSFER_ACTIVE)
-		(void) curl_multi_remove_handle(http->multi, t->easy);
+	if (t->session != NULL)
+	{
+		if (code == CURLE_OPERATION_TIMEDOUT && t->session == http->session && t->begun &&
+			!t->is_plain && http->protocol == WA_PROTOCOL_HTTP2)
+			http->stuck = true;
+		wa_http_session_remove(t->session, t);
+	}
 	wa_transfer_finish(t, code, reason);
-	t->result.finished_us = now_us();
+	t->result.finished_us = wa_http_now_us();
 	if (t->protocol != WA_PROTOCOL_UNKNOWN)
 		http->protocol = t->protocol;
 	set_state(http, t, WA_TRANSFER_DONE);
@@ -399,11 +339,9 @@ finish(WaHttp *http, WaTransfer *t, CURLcode code, const char *reason)
 static void
 start_waiting(WaHttp *http)
 {
-	int limit = active_limit(http);
 	WaTransfer *t;
 
-	while ((t = http->lists[WA_TRANSFER_WAITING].head) != NULL &&
-		   http->lists[WA_TRANSFER_ACTIVE].count < limit)
+	while ((t = http->lists[WA_TRANSFER_WAITING].head) != NULL)
 	{
 		CURLMcode code;
 
@@ -411,10 +349,11 @@ start_waiting(WaHttp *http)
 		if (t->is_plain && http->protocol == WA_PROTOCOL_UNKNOWN)
 		{
 			http->protocol = WA_PROTOCOL_HTTP1;
-			adjust_connections(http);
-			limit = active_limit(http);
+			wa_http_session_limit(http->session, connection_limit(http));
 		}
-		code = curl_multi_add_handle(http->multi, t->easy);
+		if (http->lists[WA_TRANSFER_ACTIVE].count >= active_limit(http))
+			break;
+		code = wa_http_session_add(http->session, t);
 		if (code != CURLM_OK)
 			finish(http, t, CURLE_OUT_OF_MEMORY, curl_multi_strerror(code));
 		else
@@ -423,71 +362,81 @@ start_waiting(WaHttp *http)
 }
 
 /*
- * A multi handle that reports an error is of no further use (it has run out
- * of memory).  What it had under way ends, and a new one takes its place.
+ * A session that reports an error is of no further use: libcurl has run out of
+ * memory.  What it had under way ends here.
  */
 static void
-replace_multi(WaHttp *http, CURLMcode code)
+give_up_session(WaHttp *http, WaHttpSession *session, CURLMcode code)
 {
-	const char *reason = curl_multi_strerror(code);
+	WaTransfer *next;
 
-	while (http->lists[WA_TRANSFER_ACTIVE].head != NULL)
-		finish(http, http->lists[WA_TRANSFER_ACTIVE].head, CURLE_OUT_OF_MEMORY, reason);
-	multi_destroy(http);
-	if (!multi_create(http))
-		multi_destroy(http);
+	for (WaTransfer *t = http->lists[WA_TRANSFER_ACTIVE].head; t != NULL; t = next)
+	{
+		next = t->next;
+		if (t->session == session)
+			finish(http, t, CURLE_OUT_OF_MEMORY, curl_multi_strerror(code));
+	}
+	wa_http_session_destroy(session);
+	if (session == http->session)
+		http->session = NULL;
+	else
+		http->retired = NULL;
 }
 
 /*
  * Lets libcurl read and write what it can without waiting.
  */
-static CURLMcode
-run_sockets(WaHttp *http)
+static void
+run(WaHttp *http)
 {
+	WaHttpSession *sessions[2] = {http->session, http->retired};
+	CURLMcode codes[2] = {CURLM_OK, CURLM_OK};
 	WaPollEvent events[EVENTS_AT_ONCE];
 	int count = wa_poller_ready(http->poller, events, EVENTS_AT_ONCE);
-	int running;
-	CURLMcode code = CURLM_OK;
+	int64_t now = wa_http_now_us();
 
-	for (int i = 0; i < count && code == CURLM_OK; i++)
+	for (int i = 0; i < 2; i++)
 	{
-		int mask = 0;
+		WaTransfer *t;
+		CURLcode ended;
 
-		if (events[i].events & WA_POLL_IN)
-			mask |= CURL_CSELECT_IN;
-		if (events[i].events & WA_POLL_OUT)
-			mask |= CURL_CSELECT_OUT;
-		if (events[i].events & WA_POLL_ERROR)
-			mask |= CURL_CSELECT_ERR;
-		code = curl_multi_socket_action(http->multi, events[i].fd, mask, &running);
+		if (sessions[i] == NULL)
+			continue;
+		for (int j = 0; j < count && codes[i] == CURLM_OK; j++)
+		{
+			if (events[j].owner == sessions[i])
+				codes[i] = wa_http_session_socket(sessions[i], &events[j]);
+		}
+		if (codes[i] == CURLM_OK)
+			codes[i] = wa_http_session_timer(sessions[i], now);
+		while ((t = wa_http_session_ended(sessions[i], &ended)) != NULL)
+			finish(http, t, ended, NULL);
+		if (codes[i] != CURLM_OK)
+			give_up_session(http, sessions[i], codes[i]);
 	}
-
-	/* cleared first: libcurl sets it again only if it wants another call */
-	if (code == CURLM_OK && http->deadline_us <= now_us())
-	{
-		http->deadline_us = NO_DEADLINE;
-		code = curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	}
-	return code;
 }
 
+/*
+ * A connection of HTTP/1.1 is closed when an answer does not come in time.
+ * One of HTTP/2 is not, for other requests share it; and if the machine at
+ * its other end hangs, all new requests would hang with it, one after the
+ * other, for ever.  So they get a new connection, and the old one is closed
+ * when it has no request left.
+ */
 static void
-collect_finished(WaHttp *http)
+retire_stuck_session(WaHttp *http)
 {
-	CURLMsg *message;
-	int left;
-
-	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
+	if (http->retired != NULL && wa_http_session_active(http->retired) == 0)
 	{
-		/* the message is gone once its handle is removed */
-		CURLcode code = message->data.result;
-		char *transfer = NULL;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-		finish(http, (WaTransfer *) transfer, code, NULL);
+		wa_http_session_destroy(http->retired);
+		http->retired = NULL;
 	}
+	if (http->stuck && http->retired == NULL && http->session != NULL)
+	{
+		http->retired = http->session;
+		(void) renew_session(http);
+	}
+	http->stuck = false;
 }
 
 /*
@@ -497,23 +446,15 @@ void
 wa_http_step(WaHttp *http)
 {
 	sigset_t saved;
-	CURLMcode code;
 
-	if (http->multi == NULL && !multi_create(http))
-	{
-		multi_destroy(http);
-		return;
-	}
 	block_signals(&saved);
-	start_waiting(http);
-	code = run_sockets(http);
-	collect_finished(http);
+	if (http->session != NULL || renew_session(http))
+		start_waiting(http);
+	run(http);
+	retire_stuck_session(http);
+	if (http->session != NULL)
+		wa_http_session_limit(http->session, connection_limit(http));
 	restore_signals(&saved);
-
-	if (code != CURLM_OK)
-		replace_multi(http, code);
-	if (http->multi != NULL)
-		adjust_connections(http);
 }
 
 int
@@ -529,15 +470,20 @@ wa_http_epoll_fd(const WaHttp *http)
 long
 wa_http_timeout_ms(WaHttp *http)
 {
+	int64_t deadline = WA_NO_DEADLINE;
 	int64_t left;
 
 	wa_poller_apply(http->poller);
 	if (http->lists[WA_TRANSFER_WAITING].count > 0 &&
 		http->lists[WA_TRANSFER_ACTIVE].count < active_limit(http))
-		return 0;
-	if (http->deadline_us == NO_DEADLINE)
+		return http->session != NULL ? 0 : OUT_OF_MEMORY_WAIT_MS;
+	if (http->session != NULL)
+		deadline = wa_http_session_deadline(http->session);
+	if (http->retired != NULL && wa_http_session_deadline(http->retired) < deadline)
+		deadline = wa_http_session_deadline(http->retired);
+	if (deadline == WA_NO_DEADLINE)
 		return -1;
-	left = http->deadline_us - now_us();
+	left = deadline - wa_http_now_us();
 	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
 }
 

@@ -46,6 +46,7 @@ typedef struct WaTransfer
 	struct WaTransfer *next;
 	struct WaTransfer *prev;
 	WaTransferState state;
+	struct WaHttpSession *session; /* while active */
 
 	/* the request */
 	CURL *easy;

@@ -29,6 +29,7 @@
 
 typedef struct Socket
 {
+	void *owner;
 	unsigned char wanted;
 	unsigned char registered;
 	bool announced; /* we hear of its closing */
@@ -182,7 +183,7 @@ wa_poller_closing(WaPoller *poller, int fd)
 }
 
 bool
-wa_poller_want(WaPoller *poller, int fd, int events)
+wa_poller_want(WaPoller *poller, int fd, int events, void *owner)
 {
 	Socket *s;
 
@@ -190,6 +191,7 @@ wa_poller_want(WaPoller *poller, int fd, int events)
 		return false;
 	s = &poller->sockets[fd];
 	s->wanted = (unsigned char) (events & (WA_POLL_IN | WA_POLL_OUT));
+	s->owner = owner;
 
 	if (!s->announced)
 		apply_one(poller, fd);
@@ -226,6 +228,7 @@ wa_poller_ready(WaPoller *poller, WaPollEvent *out, int max)
 	for (int i = 0; i < n; i++)
 	{
 		out[i].fd = events[i].data.fd;
+		out[i].owner = poller->sockets[out[i].fd].owner;
 		out[i].events = 0;
 		if (events[i].events & EPOLLIN)
 			out[i].events |= WA_POLL_IN;

@@ -19,6 +19,7 @@ typedef struct WaPollEvent
 {
 	int fd;
 	int events;
+	void *owner; /* as given to wa_poller_want */
 } WaPollEvent;
 
 extern WaPoller *wa_poller_create(void);
@@ -34,7 +35,7 @@ extern void wa_poller_closing(WaPoller *poller, int fd);
 extern int wa_poller_open_sockets(const WaPoller *poller);
 
 /* What to wait for on fd; 0 nothing more.  False if out of memory. */
-extern bool wa_poller_want(WaPoller *poller, int fd, int events);
+extern bool wa_poller_want(WaPoller *poller, int fd, int events, void *owner);
 
 /* Tells the kernel what has changed.  To be called before each wait. */
 extern void wa_poller_apply(WaPoller *poller);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -65,12 +66,21 @@ client_lookups_masked(void)
 
 static __thread int sends_left = -1;
 static __thread int blocked_fd = -1;
+static sem_t blocked;
 
 void
 client_block_after(int sends)
 {
 	sends_left = sends;
 	blocked_fd = -1;
+	if (sends > 0)
+		sem_init(&blocked, 0, 0);
+}
+
+void
+client_wait_until_blocked(void)
+{
+	sem_wait(&blocked);
 }
 
 /*
@@ -86,6 +96,7 @@ send(int fd, const void *data, size_t len, int flags)
 		*(void **) &next = dlsym(RTLD_NEXT, "send");
 	if (fd == blocked_fd)
 	{
+		sem_post(&blocked);
 		errno = EAGAIN;
 		return -1;
 	}

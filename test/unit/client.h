@@ -37,6 +37,9 @@ extern bool client_lookups_masked(void);
  */
 extern void client_block_after(int sends);
 
+/* For the server's side: returns when a send has been blocked so. */
+extern void client_wait_until_blocked(void);
+
 /* Sends a small body and waits.  The result is to be released. */
 extern WaHttpResult *client_post(WaHttp *http, const char *base, const char *path);
 extern bool client_submit(WaHttp *http, const char *base, const char *path, void *tag);

@@ -449,6 +449,7 @@ reset_in_second_head(Peer *peer, void *arg)
 		heads_read++;
 		if (peer_number(peer) == 0)
 		{
+			client_wait_until_blocked();
 			peer_reset_on_close(peer);
 			return;
 		}
@@ -615,6 +616,56 @@ h2_close_after_eleven(Peer *peer, void *arg)
 	}
 }
 
+/*
+ * The first connection answers once and hangs from then on; others are well.
+ */
+static void
+h2_hang_after_first(Peer *peer, void *arg)
+{
+	uint32_t stream;
+	int count = 0;
+
+	if (!peer_h2_begin(peer))
+		return;
+	while ((stream = peer_h2_read_request(peer)) != 0)
+	{
+		if (peer_number(peer) > 0 || count++ == 0)
+			peer_h2_answer(peer, stream, "{}", true);
+	}
+}
+
+/*
+ * Requests follow each other closely, so the connection is never without one.
+ */
+static void
+test_stuck(void)
+{
+	WaHttpConfig config = client_config();
+	Server *server = server_start(SERVER_TLS_H2, h2_hang_after_first, NULL);
+	WaHttp *http;
+	WaHttpResult *result;
+
+	config.request_timeout_ms = 400;
+	http = client_create_with(&config);
+	is_phase(http, client_post(http, server_url(server), "/"), WA_HTTP_ANSWERED, "the first");
+	client_submit(http, server_url(server), "/", NULL);
+	ok(client_wait_ms(http, 200) == NULL, "the second hangs");
+	client_submit(http, server_url(server), "/", NULL);
+	is_phase(http, client_wait(http), WA_HTTP_NO_ANSWER, "and times out");
+	is_int(wa_http_in_flight(http), 1, "the third is on the same connection");
+	client_submit(http, server_url(server), "/", NULL);
+	is_phase(http, client_wait(http), WA_HTTP_ANSWERED, "the fourth gets a new one");
+	is_int(server_connections(server), 2, "two connections");
+	is_phase(http, client_wait(http), WA_HTTP_NO_ANSWER, "the third is left to its own timeout");
+	result = client_post(http, server_url(server), "/");
+	is_phase(http, result, WA_HTTP_ANSWERED, "all is well again");
+	is_int(server_connections(server), 2, "on the new connection");
+	is_int(wa_http_connections(http), 1, "the old one is closed");
+	wa_http_destroy(http);
+	is_int(server_requests(server), 5, "each was sent once");
+	server_stop(server);
+}
+
 static void
 test_http2(void)
 {
@@ -720,6 +771,7 @@ main(void)
 	}
 	test_blocked();
 	test_http2();
+	test_stuck();
 	test_abort();
 	ok(!asked_for_leave, "a large body is sent without asking for leave");
 	certificate_remove_files();

@@ -25,8 +25,8 @@ refuses(const char *input, const char *problem, size_t at)
 	bool accepted = scan(input);
 
 	ok(!accepted && strcmp(json.problem, problem) == 0 && json.problem_at == at,
-	   "refuses %s: %s at %zu (%s at %zu)", input, problem, at, accepted ? "accepted" : json.problem,
-	   json.problem_at);
+	   "refuses %s: %s at %zu (%s at %zu)", input, problem, at,
+	   accepted ? "accepted" : json.problem, json.problem_at);
 }
 
 /* The decoded content of a text that is one string. */
@@ -77,13 +77,17 @@ test_strings(void)
 	is_str(decode("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""), "\"\\/\b\f\n\r\t", "every short escape");
 	is_str(decode("\"\\u00e1\\u20AC\""), "\xC3\xA1\xE2\x82\xAC", "escapes of two and three bytes");
 	is_str(decode("\"\\ud83c\\udf5e\""), "\xF0\x9F\x8D\x9E", "a surrogate pair");
-	is_str(decode("\"a\\u0000b\""), "a\xEF\xBF\xBD" "b", "NUL is replaced");
+	is_str(decode("\"a\\u0000b\""),
+		   "a\xEF\xBF\xBD"
+		   "b",
+		   "NUL is replaced");
 	is_str(decode("\"\\ud83c\""), "\xEF\xBF\xBD", "half a pair is replaced");
 	is_str(decode("\"\\ud83cx\""), "\xEF\xBF\xBDx", "with what follows");
 	is_str(decode("\"\\udf5e\\ud83c\""), "\xEF\xBF\xBD\xEF\xBF\xBD", "so are swapped halves");
 	ok(scan("\"abcd\"") && wa_json_string(&json, 0, small, sizeof(small)) == -1,
 	   "a string that does not fit");
-	ok(scan("\"abc\"") && wa_json_string(&json, 0, small, sizeof(small)) == 3, "one that just fits");
+	ok(scan("\"abc\"") && wa_json_string(&json, 0, small, sizeof(small)) == 3,
+	   "one that just fits");
 	ok(scan("\"ab\\u00e1\"") && wa_json_string(&json, 0, small, sizeof(small)) == -1,
 	   "decoded, it must fit, too");
 	ok(scan("5") && wa_json_string(&json, 0, small, sizeof(small)) == -1, "a number is no string");

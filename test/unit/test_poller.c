@@ -51,27 +51,27 @@ test_changes(void)
 	make_readable(pair[1]);
 	ok(wa_poller_opened(poller, pair[0]), "announced");
 	is_int(wa_poller_open_sockets(poller), 1, "and counted");
-	ok(wa_poller_want(poller, pair[0], WA_POLL_IN), "wanted");
+	ok(wa_poller_want(poller, pair[0], WA_POLL_IN, &poller), "wanted");
 	is_int(reported(pair[0]), -1, "not before it is applied");
 	wa_poller_apply(poller);
 	is_int(reported(pair[0]), WA_POLL_IN, "readable");
 	is_int(reported(pair[0]), WA_POLL_IN, "as long as it is");
 
-	wa_poller_want(poller, pair[0], 0);
+	wa_poller_want(poller, pair[0], 0, &poller);
 	is_int(reported(pair[0]), WA_POLL_IN, "still registered");
-	wa_poller_want(poller, pair[0], WA_POLL_OUT);
-	wa_poller_want(poller, pair[0], WA_POLL_IN | WA_POLL_OUT);
+	wa_poller_want(poller, pair[0], WA_POLL_OUT, &poller);
+	wa_poller_want(poller, pair[0], WA_POLL_IN | WA_POLL_OUT, &poller);
 	wa_poller_apply(poller);
 	is_int(reported(pair[0]), WA_POLL_IN | WA_POLL_OUT, "the last of several changes counts");
-	wa_poller_want(poller, pair[0], 0);
-	wa_poller_want(poller, pair[0], WA_POLL_OUT);
+	wa_poller_want(poller, pair[0], 0, &poller);
+	wa_poller_want(poller, pair[0], WA_POLL_OUT, &poller);
 	wa_poller_apply(poller);
 	is_int(reported(pair[0]), WA_POLL_OUT, "also when it takes something away");
-	wa_poller_want(poller, pair[0], 0);
+	wa_poller_want(poller, pair[0], 0, &poller);
 	wa_poller_apply(poller);
 	is_int(reported(pair[0]), -1, "nothing wanted, nothing reported");
 
-	wa_poller_want(poller, pair[0], WA_POLL_IN);
+	wa_poller_want(poller, pair[0], WA_POLL_IN, &poller);
 	wa_poller_apply(poller);
 	close(pair[1]);
 	ok((reported(pair[0]) & (WA_POLL_IN | WA_POLL_ERROR)) != 0, "the other end is gone");
@@ -91,14 +91,14 @@ test_same_number(void)
 	make_pair(first);
 	number = first[0];
 	wa_poller_opened(poller, number);
-	wa_poller_want(poller, number, WA_POLL_IN);
+	wa_poller_want(poller, number, WA_POLL_IN, &poller);
 	wa_poller_apply(poller);
 	wa_poller_closing(poller, number);
 	close(number);
 	make_pair(second);
 	is_int(second[0], number, "the number is used again");
 	wa_poller_opened(poller, number);
-	wa_poller_want(poller, number, WA_POLL_IN);
+	wa_poller_want(poller, number, WA_POLL_IN, &poller);
 	wa_poller_apply(poller);
 	make_readable(second[1]);
 	is_int(reported(number), WA_POLL_IN, "the new socket is registered");
@@ -109,14 +109,14 @@ test_same_number(void)
 	/* closed without a word: announcing the next one clears the account */
 	make_pair(second);
 	wa_poller_opened(poller, second[0]);
-	wa_poller_want(poller, second[0], WA_POLL_IN);
+	wa_poller_want(poller, second[0], WA_POLL_IN, &poller);
 	wa_poller_apply(poller);
 	close(second[0]);
 	close(second[1]);
 	make_pair(second);
 	is_int(second[0], number, "and again");
 	wa_poller_opened(poller, number);
-	wa_poller_want(poller, number, WA_POLL_IN);
+	wa_poller_want(poller, number, WA_POLL_IN, &poller);
 	wa_poller_apply(poller);
 	make_readable(second[1]);
 	is_int(reported(number), WA_POLL_IN, "registered as new");
@@ -128,10 +128,10 @@ test_same_number(void)
 	/* the same with one that is not announced */
 	make_pair(second);
 	is_int(second[0], number, "and again");
-	wa_poller_want(poller, number, WA_POLL_IN);
+	wa_poller_want(poller, number, WA_POLL_IN, &poller);
 	make_readable(second[1]);
 	is_int(reported(number), WA_POLL_IN, "one not announced is registered at once");
-	wa_poller_want(poller, number, 0);
+	wa_poller_want(poller, number, 0, &poller);
 	is_int(reported(number), -1, "and taken out at once");
 	is_int(wa_poller_open_sockets(poller), 0, "but not counted");
 	close(number);
@@ -140,7 +140,7 @@ test_same_number(void)
 	/* wanted, never applied, closed: nothing is left over */
 	make_pair(second);
 	wa_poller_opened(poller, second[0]);
-	wa_poller_want(poller, second[0], WA_POLL_IN);
+	wa_poller_want(poller, second[0], WA_POLL_IN, &poller);
 	wa_poller_closing(poller, second[0]);
 	wa_poller_apply(poller);
 	make_readable(second[1]);
@@ -161,7 +161,7 @@ test_shared(void)
 
 	make_pair(pair);
 	wa_poller_opened(poller, pair[0]);
-	wa_poller_want(poller, pair[0], WA_POLL_IN);
+	wa_poller_want(poller, pair[0], WA_POLL_IN, &poller);
 	wa_poller_apply(poller);
 	copy = dup(pair[0]);
 	wa_poller_closing(poller, pair[0]);
@@ -181,14 +181,14 @@ test_many(void)
 	make_pair(pair);
 	high = dup2(pair[0], 900);
 	ok(wa_poller_opened(poller, high), "a high number");
-	wa_poller_want(poller, high, WA_POLL_OUT);
+	wa_poller_want(poller, high, WA_POLL_OUT, &poller);
 	wa_poller_apply(poller);
 	is_int(reported(high), WA_POLL_OUT, "works");
 	wa_poller_closing(poller, high);
 	close(high);
 	close(pair[0]);
 	close(pair[1]);
-	ok(!wa_poller_want(poller, -1, WA_POLL_IN), "no descriptor at all");
+	ok(!wa_poller_want(poller, -1, WA_POLL_IN, &poller), "no descriptor at all");
 	wa_poller_closing(poller, -1);
 	wa_poller_closing(poller, 5000);
 	is_int(wa_poller_open_sockets(poller), 0, "closing what was never opened");
