@@ -1,0 +1,63 @@
+# The account's messaging limit is shared out: a tenant's campaign cannot use up
+# what is guaranteed to the others.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of accepted_for invariants_hold);
+
+my ($node, $sim) = new_delivery('budget', tenants => 2,
+	simulator => [ '--enforce-limits', '--recipient-limit' => 100 ]);
+
+# A hundred people a day for both: 40 are t1's in any case, 20 are t2's.
+$node->safe_psql('postgres', <<'SQL');
+SELECT wa_configure_tenant('t1', daily_share => 0.4), wa_configure_tenant('t2', daily_share => 0.2);
+UPDATE whatsapp_phone_numbers SET messaging_limit = '100';
+SQL
+
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t1', '+346130' || lpad(i::text, 5, '0'), 'aviso', '["hola"]'))
+FROM generate_series(1, 200) AS i
+SQL
+wait_for($node, <<'SQL', 'a campaign stops when it has used its share and the pool');
+SELECT count(*) FILTER (WHERE q.message_id IS NULL) + count(*) FILTER (WHERE q.hold_reason = 'budget') = 200
+FROM whatsapp_messages AS m LEFT JOIN whatsapp_queue AS q ON q.message_id = m.id
+SQL
+my $sent = $node->safe_psql('postgres',
+	"SELECT count(*) FROM whatsapp_messages WHERE status = 'accepted'");
+cmp_ok($sent, '>=', 70, "it has reached its 40 and most of the 40 that are nobody's ($sent)");
+cmp_ok($sent, '<=', 80, 'and not one of those kept for the other');
+
+my $held = $node->safe_psql('postgres',
+	"SELECT min(message_id) FROM whatsapp_queue WHERE hold_reason = 'budget'");
+is($node->safe_psql('postgres', "SELECT reason FROM wa_explain($held)"),
+	'budget', 'wa_explain names the limit');
+
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t2', '+346131' || lpad(i::text, 5, '0'), 'aviso', '["hola"]'))
+FROM generate_series(1, 19) AS i
+SQL
+wait_for($node, <<'SQL', 'the other tenant still reaches the people of its share');
+SELECT count(*) = 19 FROM whatsapp_messages WHERE tenant_id = 't2' AND status = 'accepted'
+SQL
+
+# Somebody who was reached already costs nothing, nor does one who has written.
+my $again = enqueue($node, 't1', '+34613000001');
+wait_status($node, $again, 'accepted', 'a second message to the same person costs nothing');
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO whatsapp_windows (phone_number_id, recipient, last_inbound_at)
+VALUES ('100000000000001', '+34613900001', now())
+SQL
+my $answer = enqueue($node, 't1', '+34613900001');
+wait_status($node, $answer, 'accepted', 'nor does one to somebody who has just written');
+
+is($sim->stats->{refused_by_code}{131048} // 0, 0, 'Meta never had to refuse for the limit');
+invariants_hold($node);
+$node->stop;
+done_testing();
