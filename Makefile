@@ -28,6 +28,7 @@ OBJS = \
 	src/job.o \
 	src/jsonbutil.o \
 	src/jsonscan.o \
+	src/language.o \
 	src/launcher.o \
 	src/lifecycle.o \
 	src/limiter.o \
@@ -38,6 +39,13 @@ OBJS = \
 	src/media_enqueue.o \
 	src/media_form.o \
 	src/message.o \
+	src/notify.o \
+	src/notify_create.o \
+	src/notify_format.o \
+	src/notify_parameters.o \
+	src/notify_plan.o \
+	src/notify_role.o \
+	src/notify_scope.o \
 	src/options.o \
 	src/owner.o \
 	src/plan.o \

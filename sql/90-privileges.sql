@@ -37,7 +37,8 @@ CREATE FUNCTION @extschema@.wa_internal_privilege_names(privilege text) RETURNS 
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE privilege
-        WHEN 'sender' THEN '{wa_cancel_message,wa_explain,wa_notification_settings,wa_opt_out,wa_opt_in,
+        WHEN 'sender' THEN '{wa_create_notification,wa_drop_notification,wa_notifications,
+            wa_cancel_message,wa_explain,wa_notification_settings,wa_opt_out,wa_opt_in,
             wa_reason_codes,wa_error_codes,wa_error_codes_rows}'::text[]
         WHEN 'monitor' THEN '{wa_health,wa_diagnose,wa_explain,wa_stats,wa_costs,
             wa_tenant_status,wa_number_status,wa_queue_status,wa_free_numbers,
@@ -60,11 +61,14 @@ AS $$
     FROM @extschema@.wa_internal_grantable() AS g
     WHERE g.kind <> 'SEQUENCE'
         AND CASE privilege
-            /* All that people call and read; webhooks are the gateway's, grants the superuser's. */
+            /*
+             * All that people call and read; webhooks are the gateway's, grants the
+             * superuser's, and triggers with wa_notify() wa_create_notification()'s.
+             */
             WHEN 'admin' THEN g.is_table
                 OR g.object_name NOT LIKE 'wa\_internal\_%'
                     AND g.object_name NOT LIKE 'wa\_webhook\_%'
-                    AND g.object_name NOT IN ('wa_grant', 'wa_revoke', 'wa_tenant_role')
+                    AND g.object_name NOT IN ('wa_grant', 'wa_revoke', 'wa_tenant_role', 'wa_notify')
                 OR g.object_name = ANY (@extschema@.wa_internal_privilege_names('monitor'))
             ELSE privilege = 'sender' AND g.object_name LIKE 'wa\_enqueue\_%'
                 OR g.object_name = ANY (@extschema@.wa_internal_privilege_names(privilege)) END

@@ -74,8 +74,8 @@ wa_options_is_uncertain_policy(const text *word)
 	return false;
 }
 
-static void
-check_on_uncertain(const text *policy)
+void
+wa_options_check_on_uncertain(const text *policy)
 {
 	if (!wa_options_is_uncertain_policy(policy))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -84,8 +84,8 @@ check_on_uncertain(const text *policy)
 						errhint("Use \"auto\", \"resend\", \"park\" or \"fail\".")));
 }
 
-static void
-check_priority(int priority)
+void
+wa_options_check_priority(int priority)
 {
 	if (priority < WA_PRIORITY_MIN || priority > WA_PRIORITY_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -127,14 +127,14 @@ wa_options_read(WaMessageOptions *options, FunctionCallInfo fcinfo, int first)
 
 	options->priority =
 		PG_ARGISNULL(first + OPT_PRIORITY) ? 0 : PG_GETARG_INT32(first + OPT_PRIORITY);
-	check_priority(options->priority);
+	wa_options_check_priority(options->priority);
 
 	options->idempotency_key =
 		read_limited(fcinfo, first + OPT_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY, "idempotency_key");
 	options->reference = read_limited(fcinfo, first + OPT_REFERENCE, MAX_REFERENCE, "reference");
 	options->on_uncertain = wa_arg_text_or_null(fcinfo, first + OPT_ON_UNCERTAIN);
 	if (options->on_uncertain != NULL)
-		check_on_uncertain(options->on_uncertain);
+		wa_options_check_on_uncertain(options->on_uncertain);
 
 	if (n < OPT_FREE_FORM_COUNT)
 		return;

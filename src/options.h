@@ -38,4 +38,8 @@ extern bool wa_options_is_uncertain_policy(const text *word);
 extern void wa_options_check_key(const text *idempotency_key);
 extern void wa_options_check_reference(const text *reference);
 
+/* For notifications, which are checked when they are made. */
+extern void wa_options_check_priority(int priority);
+extern void wa_options_check_on_uncertain(const text *policy);
+
 #endif

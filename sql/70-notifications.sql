@@ -1,0 +1,127 @@
+/*
+ * Notifications on the application's tables; see src/notify.c.
+ */
+
+CREATE FUNCTION @extschema@.wa_notify() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_notify';
+COMMENT ON FUNCTION @extschema@.wa_notify() IS
+'What the triggers of notifications call. It does not break the statement that fires it: what goes wrong becomes a WARNING and a row of whatsapp_notification_failures, unless the notification is strict.';
+
+CREATE FUNCTION @extschema@.wa_create_notification(
+    relation         regclass,
+    template         text,
+    tenant_column    text,
+    recipient_column text,
+    parameters       jsonb DEFAULT '[]',
+    events           text DEFAULT 'INSERT',
+    condition        text DEFAULT NULL,
+    language         text DEFAULT NULL,
+    name             text DEFAULT NULL,
+    reference        text DEFAULT NULL,
+    idempotency_key  text DEFAULT NULL,
+    scheduled_at     text DEFAULT NULL,
+    expires_at       text DEFAULT NULL,
+    priority         integer DEFAULT 0,
+    on_uncertain     text DEFAULT NULL,
+    strict           boolean DEFAULT false)
+RETURNS text
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_create_notification';
+COMMENT ON FUNCTION @extschema@.wa_create_notification(regclass, text, text, text, jsonb, text, text, text, text, text, text, text, text, integer, text, boolean) IS
+'Has a template message sent for each row that is inserted into the table, or whose columns change (events: ''INSERT'', ''UPDATE OF status'', ''INSERT OR UPDATE OF status, total''). Returns the name of the notification, by default the template''s. tenant_column, recipient_column, reference, idempotency_key, scheduled_at, expires_at and condition are columns or SQL expressions over NEW and OLD; so are the strings in parameters, which has the forms known from wa_enqueue_message(). A value can also be an object: {"column" or "expression": …, "format": number, money, date, short_date, time or datetime, "currency": …, "digits": …, "default": …}, or {"value": …} for a constant. For members of the role that owns the table who may call wa_enqueue_message(). Errors: 42501 not allowed; 22023, 42703, 42804 and others for whatever is wrong with an expression, named in the message; 42710 the table has a notification of this name.';
+
+CREATE FUNCTION @extschema@.wa_drop_notification(relation regclass, name text) RETURNS boolean
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_drop_notification';
+COMMENT ON FUNCTION @extschema@.wa_drop_notification(regclass, text) IS
+'Ends what wa_create_notification() began. False: the table has no notification of this name.';
+
+/* ---- what is attached where ------------------------------------------------ */
+
+/* The arguments of a trigger as pg_trigger stores them. */
+CREATE FUNCTION @extschema@.wa_internal_trigger_arguments(name text, id text) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT convert_to(name, getdatabaseencoding()) || '\x00'::bytea
+        || convert_to(id, getdatabaseencoding()) || '\x00'::bytea
+$$;
+
+/*
+ * Owned by whoever owns the tables; the function of the trigger is what tells
+ * a trigger of ours from others that happen to have such arguments.
+ */
+CREATE VIEW @extschema@.wa_notifications AS
+SELECT n.name,
+       COALESCE(t.tgrelid::regclass::text, n.relation) AS relation,
+       t.tgname AS trigger_name,
+       CASE WHEN t.oid IS NULL AND pg_catalog.to_regclass(n.relation) IS NULL THEN 'table gone'
+            WHEN t.oid IS NULL THEN 'trigger gone'
+            WHEN t.tgenabled = 'D' THEN 'disabled'
+            WHEN r.oid IS NULL THEN 'role gone'
+            WHEN NOT pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE') THEN 'role does not own the table'
+            WHEN NOT pg_catalog.has_function_privilege(r.oid,
+                '@extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, integer, text, text, text)'::regprocedure,
+                'EXECUTE') THEN 'role may not send'
+            ELSE 'active' END AS state,
+       n.events, n.template_name, n.tenant, n.recipient, n.parameters, n.condition, n.language,
+       n.reference, n.idempotency_key, n.scheduled_at, n.expires_at, n.priority, n.on_uncertain,
+       n.strict, n.registered_by,
+       CASE WHEN r.rolsuper THEN pg_catalog.pg_get_userbyid(c.relowner) ELSE n.registered_by END AS runs_as,
+       n.created_at, f.failures, f.last_failure_at, f.last_failure_sqlstate, f.last_failure
+FROM @extschema@.whatsapp_notifications AS n
+    LEFT JOIN pg_catalog.pg_trigger AS t
+        ON t.tgfoid = '@extschema@.wa_notify()'::regprocedure AND t.tgparentid = 0
+            AND t.tgargs = @extschema@.wa_internal_trigger_arguments(n.name, n.notification_id)
+    LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+    LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname = n.registered_by
+    LEFT JOIN LATERAL (
+        SELECT pg_catalog.count(*) AS failures,
+               pg_catalog.max(f.failed_at) AS last_failure_at,
+               (pg_catalog.array_agg(f.sqlstate ORDER BY f.failed_at DESC))[1] AS last_failure_sqlstate,
+               (pg_catalog.array_agg(pg_catalog.concat_ws(': ', f.message, f.detail) ORDER BY f.failed_at DESC))[1] AS last_failure
+        FROM @extschema@.whatsapp_notification_failures AS f
+        WHERE f.notification_id = n.notification_id) AS f ON true
+/* All of them for administrators; for others those on tables of their own. */
+WHERE pg_catalog.has_table_privilege('@extschema@.whatsapp_notifications'::regclass, 'SELECT')
+    OR pg_catalog.pg_has_role(c.relowner, 'USAGE');
+COMMENT ON VIEW @extschema@.wa_notifications IS
+'The notifications on the application''s tables: what each sends, its trigger, state and role, and how often and why it has failed. Those who are no administrators see the notifications of tables that they own.';
+
+/* ---- upkeep ------------------------------------------------------------------ */
+
+/*
+ * For a new notification: rows whose trigger has gone with its table, or was
+ * dropped by hand from this one.
+ */
+CREATE FUNCTION @extschema@.wa_internal_forget_notifications(relation text) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM @extschema@.whatsapp_notifications AS n
+    WHERE (n.relation = $1 OR to_regclass(n.relation) IS NULL)
+        AND NOT EXISTS (
+            SELECT FROM pg_trigger AS t
+            WHERE t.tgfoid = '@extschema@.wa_notify()'::regprocedure
+                AND t.tgargs = @extschema@.wa_internal_trigger_arguments(n.name, n.notification_id))
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_retain_notification_failures(batch integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keep CONSTANT interval := pg_catalog.current_setting('whatsapp_shared.retention')::interval;
+    deleted bigint;
+BEGIN
+    IF keep = interval '0' THEN
+        RETURN 0;
+    END IF;
+    /* The oldest come first, so no more than a batch is looked at. */
+    DELETE FROM @extschema@.whatsapp_notification_failures AS d WHERE d.failure_id IN (
+        SELECT o.failure_id FROM (
+            SELECT f.failure_id, f.failed_at FROM @extschema@.whatsapp_notification_failures AS f
+            ORDER BY f.failure_id LIMIT batch) AS o
+        WHERE o.failed_at < pg_catalog.now() - keep);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$$;

@@ -1,0 +1,547 @@
+/*
+ * notify.c
+ *	  wa_notify, the trigger that sends a message for a row.
+ *
+ * It runs inside the application's statement and must not break it: an order
+ * is worth more than the message about it.  So everything is done in a
+ * subtransaction, and what goes wrong becomes a row of
+ * whatsapp_notification_failures and a WARNING.  A notification that is strict
+ * has no subtransaction; there an error is the statement's.
+ *
+ * Some errors are the statement's in any case, because they are not about the
+ * message: a cancellation, and those after which the whole transaction must be
+ * repeated.
+ *
+ * One change sends one message.  An update that changes none of the watched
+ * columns sends none; and the idempotency key is made of the notification, the
+ * primary key and, for an update, the old and new values of these columns.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "guc.h"
+#include "lookup.h"
+#include "notify.h"
+#include "owner.h"
+#include "plan.h"
+
+/* In bytes: what wa_enqueue_message() takes. */
+#define MAX_KEY 512
+
+PG_FUNCTION_INFO_V1(wa_notify);
+extern Datum wa_enqueue_message(PG_FUNCTION_ARGS);
+
+/* One call of the trigger. */
+typedef struct Firing
+{
+	FunctionCallInfo fcinfo;
+	TriggerData *trigger;
+	WaNotifyPlan *plan;
+	bool is_update;
+	WaNotifyRows rows; /* in the shape of the table, also if it is a partition's */
+} Firing;
+
+/* What the expressions have given. */
+typedef struct Message
+{
+	Datum parts[WA_NOTIFY_PARTS]; /* text, or timestamptz */
+	bool nulls[WA_NOTIFY_PARTS];
+	Jsonb *parameters;
+} Message;
+
+enum
+{
+	TENANT_LANGUAGE,
+	TENANT_TIME_ZONE,
+	TENANT_COLUMNS
+};
+
+static WaLookup tenant_lookup = {.table = "whatsapp_tenants",
+								 .index = "whatsapp_tenants_pkey",
+								 .nkeys = 1,
+								 .ncolumns = TENANT_COLUMNS,
+								 .columns = {"language", "time_zone"}};
+
+static WaPlan failure_plan = {
+	.sql = "INSERT INTO @extschema@.whatsapp_notification_failures (notification_id, notification,"
+		   " relation, event, row_key, sqlstate, message, detail) VALUES ($1, $2, $3, $4, $5, $6, "
+		   "$7, $8)",
+	.nargs = 8,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+
+/* ---- what happened to which row ---- */
+
+static bool
+column_changed(TupleDesc desc, int attnum, HeapTuple old_row, HeapTuple new_row)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
+	bool old_null;
+	bool new_null;
+	Datum old_value = heap_getattr(old_row, attnum, desc, &old_null);
+	Datum new_value = heap_getattr(new_row, attnum, desc, &new_null);
+
+	if (old_null || new_null)
+		return old_null != new_null;
+	return !datum_image_eq(old_value, new_value, att->attbyval, att->attlen);
+}
+
+/*
+ * The columns named by UPDATE OF, or all, that this update has changed.
+ */
+static Bitmapset *
+changed_columns(const TriggerData *trigger)
+{
+	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
+	const Trigger *t = trigger->tg_trigger;
+	int n = t->tgnattr > 0 ? t->tgnattr : desc->natts;
+	Bitmapset *changed = NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		int attnum = t->tgnattr > 0 ? t->tgattr[i] : i + 1;
+
+		if (!TupleDescAttr(desc, attnum - 1)->attisdropped &&
+			column_changed(desc, attnum, trigger->tg_trigtuple, trigger->tg_newtuple))
+			changed = bms_add_member(changed, attnum);
+	}
+	return changed;
+}
+
+static void
+append_value(StringInfo buf, TupleDesc desc, int attnum, HeapTuple row)
+{
+	bool isnull;
+	Datum value = heap_getattr(row, attnum, desc, &isnull);
+
+	/* Neither mark occurs in what a type writes. */
+	if (isnull)
+		appendStringInfoChar(buf, '\x01');
+	else
+		appendStringInfoString(
+			buf, wa_format_canonical(value, TupleDescAttr(desc, attnum - 1)->atttypid));
+	appendStringInfoChar(buf, '\x02');
+}
+
+/* The primary key as text, or NULL if there is none. */
+static char *
+row_key(const Firing *f)
+{
+	StringInfoData buf;
+	int i = -1;
+
+	if (f->plan->key_columns == NULL)
+		return NULL;
+	initStringInfo(&buf);
+	while ((i = bms_next_member(f->plan->key_columns, i)) >= 0)
+	{
+		AttrNumber attnum = i + FirstLowInvalidHeapAttributeNumber;
+		bool isnull;
+		Datum value = heap_getattr(f->rows.new_row, attnum, f->rows.desc, &isnull);
+
+		appendStringInfo(
+			&buf, "%s%s", buf.len > 0 ? "," : "",
+			wa_format_canonical(value, TupleDescAttr(f->rows.desc, attnum - 1)->atttypid));
+	}
+	return buf.data;
+}
+
+static uint64
+hash_text(const StringInfoData *text, uint64 seed)
+{
+	return hash_bytes_extended((const unsigned char *) text->data, text->len, seed);
+}
+
+/* A digest of which columns have changed from what to what. */
+static char *
+change_key(const TriggerData *trigger)
+{
+	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
+	Bitmapset *changed = changed_columns(trigger);
+	StringInfoData buf;
+	int attnum = -1;
+
+	initStringInfo(&buf);
+	while ((attnum = bms_next_member(changed, attnum)) >= 0)
+	{
+		appendStringInfo(&buf, "%s\x02", NameStr(TupleDescAttr(desc, attnum - 1)->attname));
+		append_value(&buf, desc, attnum, trigger->tg_trigtuple);
+		append_value(&buf, desc, attnum, trigger->tg_newtuple);
+	}
+	return psprintf("%016" INT64_MODIFIER "x", hash_text(&buf, 0));
+}
+
+static text *
+default_key(const Firing *f)
+{
+	const WaNotification *n = f->plan->registered;
+	char *row = row_key(f);
+	StringInfoData key;
+
+	if (row == NULL)
+		return NULL;
+	initStringInfo(&key);
+	appendStringInfo(&key, "%s/%s:%s", n->relation, n->name, row);
+	if (f->is_update)
+		appendStringInfo(&key, ":%s", change_key(f->trigger));
+	if (key.len > MAX_KEY)
+		return cstring_to_text(psprintf("%s:%016" INT64_MODIFIER "x%016" INT64_MODIFIER "x",
+										n->name, hash_text(&key, 0), hash_text(&key, 1)));
+	return cstring_to_text_with_len(key.data, key.len);
+}
+
+/* ---- what to send ---- */
+
+/*
+ * Sets the language and time zone of the tenant; whether there is one is for
+ * wa_enqueue_message() to say.
+ */
+static void
+find_tenant(const Firing *f, Datum tenant_id, WaFormatOptions *options)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	WaLookupRow *row = wa_lookup_one(&tenant_lookup, get_func_namespace(f->plan->enqueue_function),
+									 &tenant_id, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	options->language = wa_guc_default_language;
+	if (row != NULL && !row->nulls[TENANT_TIME_ZONE])
+		options->time_zone = DatumGetTextPP(row->values[TENANT_TIME_ZONE]);
+	if (f->plan->registered->language != NULL)
+		options->language = f->plan->registered->language;
+	else if (row != NULL && !row->nulls[TENANT_LANGUAGE])
+		options->language = TextDatumGetCString(row->values[TENANT_LANGUAGE]);
+}
+
+static char *
+value_text(const WaNotifyValue *value, WaFormatOptions *options, int column)
+{
+	TupleDesc desc = SPI_tuptable->tupdesc;
+	Oid type = SPI_gettypeid(desc, column);
+	Oid base = getBaseType(type);
+	bool isnull;
+	Datum datum = SPI_getbinval(SPI_tuptable->vals[0], desc, column, &isnull);
+
+	if (isnull)
+	{
+		if (value->fallback == NULL)
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("the value for %s is null", value->place),
+							errhint("Give it a \"default\", or a condition to the notification.")));
+		return pstrdup(value->fallback);
+	}
+	options->format = value->format == WA_FORMAT_NONE ? wa_format_default(base) : value->format;
+	options->currency = value->currency;
+	options->digits = value->digits;
+	return wa_format_value(options, datum, options->format == WA_FORMAT_NONE ? type : base);
+}
+
+/*
+ * From the SPI result, in the current memory context.
+ */
+static void
+read_message(const Firing *f, Message *message)
+{
+	const WaNotifyPlan *plan = f->plan;
+	TupleDesc desc = SPI_tuptable->tupdesc;
+	char **texts = palloc(sizeof(char *) * (list_length(plan->values) + 1));
+	WaFormatOptions options = {0};
+	ListCell *lc;
+
+	for (int i = 0; i < WA_NOTIFY_PARTS; i++)
+	{
+		Datum value = SPI_getbinval(SPI_tuptable->vals[0], desc, i + 1, &message->nulls[i]);
+
+		if (message->nulls[i])
+			continue;
+		if (i == WA_NOTIFY_SCHEDULED_AT || i == WA_NOTIFY_EXPIRES_AT)
+			message->parts[i] = wa_format_instant(value, getBaseType(SPI_gettypeid(desc, i + 1)),
+												  options.time_zone);
+		else
+			message->parts[i] = PointerGetDatum(DatumGetTextPCopy(value));
+		if (i == WA_NOTIFY_TENANT)
+			find_tenant(f, message->parts[i], &options);
+	}
+	if (message->nulls[WA_NOTIFY_TENANT])
+		options.language = wa_guc_default_language;
+	foreach (lc, plan->values)
+	{
+		int i = foreach_current_index(lc);
+
+		texts[i] = value_text(lfirst(lc), &options, WA_NOTIFY_PARTS + i + 1);
+	}
+	message->parameters = wa_notify_parameters_fill(plan->registered->parameters, texts);
+}
+
+/*
+ * False if the condition is not met.
+ */
+static bool
+compute(Firing *f, Message *message)
+{
+	const WaNotification *n = f->plan->registered;
+	MemoryContext context = CurrentMemoryContext;
+	Oid role = wa_notify_check_role(n->role, f->plan->owner, f->plan->scope.relation_name,
+									f->plan->enqueue_function);
+	WaNotifySection section;
+	uint64 count;
+
+	wa_notify_begin_as(&section, role, n->search_path);
+	wa_notify_compile(f->plan);
+	count = wa_notify_execute(&f->plan->scope, f->plan->plan, &f->rows);
+	if (count > 1)
+		ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION),
+						errmsg("an expression of notification \"%s\" gives more than one value",
+							   n->name)));
+	if (count == 1)
+	{
+		MemoryContext save = MemoryContextSwitchTo(context);
+
+		read_message(f, message);
+		MemoryContextSwitchTo(save);
+	}
+	wa_notify_end_as(&section);
+	return count == 1;
+}
+
+static void
+set_argument(FunctionCallInfo call, int argno, Datum value, bool isnull)
+{
+	call->args[argno].value = value;
+	call->args[argno].isnull = isnull;
+}
+
+static void
+set_text(FunctionCallInfo call, int argno, const char *value)
+{
+	set_argument(call, argno, value == NULL ? (Datum) 0 : CStringGetTextDatum(value),
+				 value == NULL);
+}
+
+/*
+ * Calls wa_enqueue_message() with its arguments in their order.  It finds its
+ * schema by the function called: ours is the same.
+ */
+static void
+enqueue(const Firing *f, const Message *m)
+{
+	const WaNotification *n = f->plan->registered;
+	LOCAL_FCINFO(call, 11);
+
+	InitFunctionCallInfoData(*call, f->fcinfo->flinfo, 11, InvalidOid, NULL, NULL);
+	set_argument(call, 0, m->parts[WA_NOTIFY_TENANT], m->nulls[WA_NOTIFY_TENANT]);
+	set_argument(call, 1, m->parts[WA_NOTIFY_RECIPIENT], m->nulls[WA_NOTIFY_RECIPIENT]);
+	set_text(call, 2, n->template_name);
+	set_argument(call, 3, JsonbPGetDatum(m->parameters), false);
+	set_text(call, 4, n->language);
+	set_argument(call, 5, m->parts[WA_NOTIFY_SCHEDULED_AT], m->nulls[WA_NOTIFY_SCHEDULED_AT]);
+	set_argument(call, 6, m->parts[WA_NOTIFY_EXPIRES_AT], m->nulls[WA_NOTIFY_EXPIRES_AT]);
+	set_argument(call, 7, Int32GetDatum(n->priority), false);
+	if (n->parts[WA_NOTIFY_KEY] != NULL)
+		set_argument(call, 8, m->parts[WA_NOTIFY_KEY], m->nulls[WA_NOTIFY_KEY]);
+	else
+	{
+		text *key = default_key(f);
+
+		set_argument(call, 8, PointerGetDatum(key), key == NULL);
+	}
+	set_argument(call, 9, m->parts[WA_NOTIFY_REFERENCE], m->nulls[WA_NOTIFY_REFERENCE]);
+	set_text(call, 10, n->on_uncertain);
+	(void) wa_enqueue_message(call);
+}
+
+static void
+notify(Firing *f)
+{
+	Message message = {0};
+
+	if (f->plan->registered == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("the notification of trigger \"%s\" is not registered",
+							   f->trigger->tg_trigger->tgname),
+						errhint("Drop the trigger, and make the notification again with "
+								"wa_create_notification().")));
+	if (f->is_update && bms_is_empty(changed_columns(f->trigger)))
+		return;
+	if (compute(f, &message))
+		enqueue(f, &message);
+}
+
+/* ---- what goes wrong ---- */
+
+static bool
+must_pass_on(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK ||
+		   error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		   error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN;
+}
+
+/*
+ * Runs one step of the work.  Returns what went wrong, or NULL.
+ */
+static ErrorData *
+run_guarded(void (*step)(Firing *f, ErrorData *error), Firing *f, ErrorData *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		step(f, argument);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (must_pass_on(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+static void
+notify_step(Firing *f, ErrorData *unused)
+{
+	notify(f);
+}
+
+static Datum
+text_or_null(const char *value, char *null)
+{
+	*null = value == NULL ? 'n' : ' ';
+	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+static void
+record_failure(Firing *f, ErrorData *error)
+{
+	const Trigger *t = f->trigger->tg_trigger;
+	Relation rel = f->trigger->tg_relation;
+	char *relation = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												RelationGetRelationName(rel));
+	char *key = row_key(f);
+	Datum values[8];
+	char nulls[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
+	WaOwner owner;
+
+	values[0] = CStringGetTextDatum(t->tgargs[WA_NOTIFY_ARG_ID]);
+	values[1] = CStringGetTextDatum(t->tgargs[WA_NOTIFY_ARG_NAME]);
+	values[2] = CStringGetTextDatum(relation);
+	values[3] = CStringGetTextDatum(f->is_update ? "UPDATE" : "INSERT");
+	values[4] = text_or_null(key, &nulls[4]);
+	values[5] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+	values[6] = CStringGetTextDatum(error->message != NULL ? error->message : "");
+	values[7] = text_or_null(error->detail, &nulls[7]);
+	wa_owner_begin(&owner, f->fcinfo);
+	wa_plan_execute(&failure_plan, owner.schema, values, nulls, SPI_OK_INSERT);
+	wa_owner_end(&owner);
+}
+
+/*
+ * The text of an error may show what the expressions have read.  Whoever fires
+ * the trigger sees it only if they could have read it themselves.
+ */
+static bool
+may_see_reason(const Firing *f)
+{
+	const WaNotification *n = f->plan->registered;
+	Oid role = n == NULL ? InvalidOid : get_role_oid(n->role, true);
+
+	return superuser() || (OidIsValid(role) && has_privs_of_role(GetUserId(), role));
+}
+
+static void
+warn(const Firing *f, const ErrorData *error)
+{
+	ereport(WARNING, (errcode(error->sqlerrcode),
+					  errmsg("notification \"%s\" of table \"%s\" has failed",
+							 f->trigger->tg_trigger->tgargs[WA_NOTIFY_ARG_NAME],
+							 RelationGetRelationName(f->trigger->tg_relation)),
+					  may_see_reason(f)
+						  ? errdetail_internal("%s", error->message != NULL ? error->message : "")
+						  : errdetail("The reason is in whatsapp_notification_failures.")));
+}
+
+static void
+notify_without_breaking(Firing *f)
+{
+	ErrorData *error = run_guarded(notify_step, f, NULL);
+	ErrorData *another;
+
+	if (error == NULL)
+		return;
+	warn(f, error);
+	another = run_guarded(record_failure, f, error);
+	if (another != NULL)
+		warn(f, another);
+}
+
+/* ---- the trigger ---- */
+
+static void
+check_call(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		  TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) ||
+		trigger->tg_trigger->tgnargs != WA_NOTIFY_ARGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("wa_notify is called by triggers of wa_create_notification() only")));
+}
+
+Datum
+wa_notify(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger;
+	Firing f = {.fcinfo = fcinfo};
+
+	check_call(fcinfo);
+	trigger = (TriggerData *) fcinfo->context;
+	f.trigger = trigger;
+	f.is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	f.plan = wa_notify_find(fcinfo, trigger);
+	PG_TRY();
+	{
+		HeapTuple new_row = f.is_update ? trigger->tg_newtuple : trigger->tg_trigtuple;
+		HeapTuple old_row = f.is_update ? trigger->tg_trigtuple : NULL;
+
+		f.rows.desc = f.plan->scope.desc;
+		f.rows.new_row = wa_notify_convert_row(f.plan, trigger->tg_relation, new_row);
+		f.rows.old_row = wa_notify_convert_row(f.plan, trigger->tg_relation, old_row);
+		if (f.plan->registered != NULL && f.plan->registered->strict)
+			notify(&f);
+		else
+			notify_without_breaking(&f);
+	}
+	PG_FINALLY();
+	{
+		wa_notify_release(f.plan);
+	}
+	PG_END_TRY();
+	return PointerGetDatum(NULL);
+}
