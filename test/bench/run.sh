@@ -59,7 +59,8 @@ mkdir "$run/data"
 as=()
 if [ "$(id -u)" = 0 ]; then
 	chown -R postgres: "$run"
-	as=(runuser -u postgres --)
+	# Not runuser: it would stand between bench.pl and the signals meant for it.
+	as=(setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$run")
 fi
 status=0
 only=$(IFS=,; echo "$*")

@@ -72,16 +72,17 @@ SQL
 }
 
 # Enqueues $count messages, each to a recipient of its own, spread over all
-# numbers, through the function that applications call.
+# numbers or the first $spread, through the function that applications call.
 sub enqueue
 {
-	my ($cluster, $count) = @_;
+	my ($cluster, $count, $spread) = @_;
+	$spread //= $numbers;
 
 	for (my $from = 1; $from <= $count; $from += 100_000)
 	{
 		my $to = $from + 99_999 < $count ? $from + 99_999 : $count;
 		$cluster->query(<<SQL);
-SELECT count(wa_enqueue_message('bench-' || 1 + n % $numbers, '+346' || lpad(n::text, 8, '0'),
+SELECT count(wa_enqueue_message('bench-' || 1 + n % $spread, '+346' || lpad(n::text, 8, '0'),
     'pedido_proveedor', '$parameters'))
 FROM generate_series($from, $to) AS n
 SQL

@@ -178,5 +178,6 @@ END
 
 # Not die: where something is being destroyed, that would only be a warning.
 $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit(130); };
+$SIG{PIPE} = 'IGNORE';
 
 1;

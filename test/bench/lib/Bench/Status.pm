@@ -32,7 +32,7 @@ sub measure
 		foreach my $round (1 .. $bench->count('rounds'))
 		{
 			clear($cluster);
-			enqueue($cluster, $count);
+			enqueue($cluster, $count, 10);    # numbers with enough for whole batches
 			drain($cluster, $count, 300);
 			my $bodies = write_bodies($cluster, $batch);
 			$cluster->query('CHECKPOINT');
