@@ -186,23 +186,9 @@ compare_text(const char *a, const char *b)
 }
 
 /*
- * Any fixed order would do: Meta sends the same price each time, and should it
- * ever not, the same one is kept whatever came first.  update_plan in
- * webhook_update.c has the same order, here and for failures.
+ * Of two failures the earlier one counts; the order is total, and the one of
+ * update_plan in webhook_update.c.
  */
-static bool
-prefer_pricing(const WaStatus *a, const WaStatus *b)
-{
-	int order;
-
-	if (a->category == NULL || b->category == NULL)
-		return a->category != NULL && b->category == NULL;
-	order = strcmp(a->category, b->category);
-	if (order == 0)
-		order = compare_text(a->pricing_type, b->pricing_type);
-	return order < 0 || (order == 0 && a->billable > b->billable);
-}
-
 static bool
 prefer_failure(const WaStatus *a, const WaStatus *b)
 {
@@ -216,6 +202,15 @@ prefer_failure(const WaStatus *a, const WaStatus *b)
 	if (a->error_code != b->error_code)
 		return a->error_code < b->error_code;
 	return compare_text(a->error_message, b->error_message) < 0;
+}
+
+static bool
+take_lesser(const char **into, const char *from)
+{
+	if (from == NULL || (*into != NULL && strcmp(*into, from) <= 0))
+		return false;
+	*into = from;
+	return true;
 }
 
 /*
@@ -243,10 +238,10 @@ wa_status_merge(WaStatus *into, const WaStatus *from)
 			changed = true;
 		}
 	}
-	if (prefer_pricing(from, into))
+	changed |= take_lesser(&into->category, from->category);
+	changed |= take_lesser(&into->pricing_type, from->pricing_type);
+	if (from->billable >= 0 && (into->billable < 0 || from->billable < into->billable))
 	{
-		into->category = from->category;
-		into->pricing_type = from->pricing_type;
 		into->billable = from->billable;
 		changed = true;
 	}

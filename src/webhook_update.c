@@ -23,6 +23,7 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -98,7 +99,7 @@ static const struct
 #define BATCH_FAILS                                                                                \
 	"(b.failed_at IS NOT NULL AND (" SUPERSEDES " OR m.whatsapp_message_id = b.wamid"              \
 	" AND (NOT " ROW_FAILED " OR b.failed_at < m.failed_at OR b.failed_at = m.failed_at"           \
-	" AND (COALESCE(b.error_code, 2147483647), COALESCE(b.error_message, '') COLLATE \"C\")"       \
+	" AND (COALESCE(b.error_code, 2147483647), COALESCE(b.error_message, ''))"                     \
 	" < (COALESCE(m.error_code, 2147483647), COALESCE(m.error_message, '')))))"
 
 #define KEEPS_FAILURE "(" ROW_FAILED " AND NOT " SUPERSEDES ")"
@@ -111,14 +112,15 @@ static const struct
 	"(m.accepted_at IS NULL OR b.first_at < m.accepted_at"                                         \
 	" AND m.accepted_at = pg_catalog.date_trunc('second', m.accepted_at))"
 
-#define PREFERS_PRICING                                                                            \
-	"(b.category IS NOT NULL AND (m.pricing_category IS NULL"                                      \
-	" OR b.category COLLATE \"C\" < m.pricing_category"                                            \
-	" OR b.category = m.pricing_category"                                                          \
-	" AND (COALESCE(b.pricing_type, '') COLLATE \"C\" < COALESCE(m.pricing_type, '')"              \
-	" OR COALESCE(b.pricing_type, '') = COALESCE(m.pricing_type, '')"                              \
-	" AND COALESCE(b.billable::pg_catalog.int4, -1) >"                                             \
-	" COALESCE(m.billable::pg_catalog.int4, -1))))"
+/*
+ * Meta sends the same price each time.  Should it ever not, the least of each
+ * column is kept, whatever came first.
+ */
+#define LOWER_PRICING                                                                              \
+	"(b.category < m.pricing_category OR b.category IS NOT NULL AND m.pricing_category IS NULL"    \
+	" OR b.pricing_type < m.pricing_type"                                                          \
+	" OR b.pricing_type IS NOT NULL AND m.pricing_type IS NULL"                                    \
+	" OR b.billable < m.billable OR b.billable IS NOT NULL AND m.billable IS NULL)"
 
 /*
  * Of an attempt that had failed when wa_retry_message() put the message back:
@@ -140,7 +142,7 @@ static const struct
 
 #define NEWS                                                                                       \
 	"(" EARLIER_TIME " OR " SUPERSEDES " OR b.attempt > m.attempts OR " DATES_ACCEPTANCE           \
-	" OR " BATCH_FAILS " OR " PREFERS_PRICING ")"
+	" OR " BATCH_FAILS " OR " LOWER_PRICING ")"
 
 static WaPlan update_plan = {
 	.sql = "UPDATE @extschema@.whatsapp_messages AS m SET"
@@ -165,11 +167,9 @@ static WaPlan update_plan = {
 		   " WHEN " KEEPS_FAILURE " THEN m.error_code END,"
 		   " error_message = CASE WHEN " BATCH_FAILS " THEN b.error_message"
 		   " WHEN " KEEPS_FAILURE " THEN m.error_message END,"
-		   " pricing_category ="
-		   " CASE WHEN " PREFERS_PRICING " THEN b.category ELSE m.pricing_category END,"
-		   " pricing_type ="
-		   " CASE WHEN " PREFERS_PRICING " THEN b.pricing_type ELSE m.pricing_type END,"
-		   " billable = CASE WHEN " PREFERS_PRICING " THEN b.billable ELSE m.billable END,"
+		   " pricing_category = LEAST(m.pricing_category, b.category),"
+		   " pricing_type = LEAST(m.pricing_type, b.pricing_type),"
+		   " billable = LEAST(m.billable, b.billable),"
 		   " accepted_at = CASE WHEN " DATES_ACCEPTANCE " THEN b.first_at ELSE m.accepted_at END,"
 		   " finished_at = CASE WHEN m.finished_at IS NULL"
 		   " OR m.finished_at = m.accepted_at AND " DATES_ACCEPTANCE " THEN b.first_at"
@@ -190,8 +190,13 @@ batch_descriptor(void)
 	TupleDesc desc = CreateTemplateTupleDesc(BATCH_COLUMNS);
 
 	for (int i = 0; i < BATCH_COLUMNS; i++)
+	{
 		TupleDescInitEntry(desc, (AttrNumber) (i + 1), batch_columns[i].name, batch_columns[i].type,
 						   -1, 0);
+		/* Texts are compared as strcmp() in webhook_status.c does. */
+		if (batch_columns[i].type == TEXTOID)
+			TupleDescInitEntryCollation(desc, (AttrNumber) (i + 1), C_COLLATION_OID);
+	}
 	return desc;
 }
 
