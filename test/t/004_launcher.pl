@@ -72,9 +72,24 @@ is( $node->safe_psql('one', 'SELECT string_agg(sender || \'/\' || senders, \' \'
 	'every sender knows which one of how many it is');
 wait_for_senders($node, 'two', 3);
 set_and_reload($node, senders => 1);
-wait_for_senders($node, 'one', 1);
-wait_for_senders($node, 'two', 1);
+($one) = wait_for_senders($node, 'one', 1);
+($two) = wait_for_senders($node, 'two', 1);
 is($node->safe_psql('one', 'SELECT sender, senders FROM wa_stats()'), '0|1', 'and back again');
+
+# One that does not leave holds up the others of its database, and nobody else.
+kill 'STOP', $one;
+set_and_reload($node, senders => 2);
+wait_for_senders($node, 'two', 2);
+is( $node->safe_psql('one', 'SELECT sender, senders, pid FROM wa_stats()'),
+	"0|1|$one",
+	'no new sender starts while an old one is there');
+kill 'CONT', $one;
+wait_for_senders($node, 'one', 2);
+is( $node->safe_psql('one', 'SELECT DISTINCT senders FROM wa_stats()'),
+	'2', 'when it has gone, they do');
+set_and_reload($node, senders => 1);
+($one) = wait_for_senders($node, 'one', 1);
+($two) = wait_for_senders($node, 'two', 1);
 
 # ---- whoever dies --------------------------------------------------------------------
 
@@ -96,6 +111,8 @@ ok( $node->poll_query_until(
 ($one) = wait_for_senders($node, 'one', 1);
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($launcher)");
 my $second = wait_for_launcher($node, $launcher);
+set_and_reload($node, databases => 'one, two, absent');
+wait_for_senders($node, 'absent', 1);
 is_deeply([ sender_pids($node, 'one'), sender_pids($node, 'two') ],
 	[ $one, $two ], 'a new launcher adopts the senders');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($one)");
