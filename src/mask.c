@@ -48,14 +48,14 @@ is_separator(char c)
 static void
 clean_utf8(char *text)
 {
-	unsigned char *p = (unsigned char *) text;
-	unsigned char *end = p + strlen(text);
+	char *p = text;
+	char *end = p + strlen(text);
 
 	while (p < end)
 	{
-		int len = pg_utf_mblen(p);
+		int len = pg_encoding_verifymbchar(PG_UTF8, p, end - p);
 
-		if (len <= end - p && pg_utf8_islegal(p, len))
+		if (len > 0)
 			p += len;
 		else
 			*p++ = '?';
