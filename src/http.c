@@ -33,6 +33,12 @@
 
 #define EVENTS_AT_ONCE 256
 
+/*
+ * Beginning a request costs up to a third of a millisecond (a TLS handshake),
+ * and the caller wants to look at its signals now and then.
+ */
+#define STARTS_AT_ONCE 128
+
 /* Until a session is tried again that could not be made. */
 #define OUT_OF_MEMORY_WAIT_MS 1000
 
@@ -339,11 +345,13 @@ finish(WaHttp *http, WaTransfer *t, CURLcode code, const char *reason)
 static void
 start_waiting(WaHttp *http)
 {
-	WaTransfer *t;
-
-	while ((t = http->lists[WA_TRANSFER_WAITING].head) != NULL)
+	for (int i = 0; i < STARTS_AT_ONCE; i++)
 	{
+		WaTransfer *t = http->lists[WA_TRANSFER_WAITING].head;
 		CURLMcode code;
+
+		if (t == NULL)
+			break;
 
 		/* http needs no negotiation to be known as 1.1 */
 		if (t->is_plain && http->protocol == WA_PROTOCOL_UNKNOWN)
@@ -498,11 +506,21 @@ wa_http_next_result(WaHttp *http)
 	return &t->result;
 }
 
+/*
+ * A handle that has failed is not used again: some versions of libcurl would
+ * go on rewinding the body of the failed request, and fail for ever.
+ */
 void
 wa_http_release(WaHttp *http, WaHttpResult *result)
 {
 	WaTransfer *t = (WaTransfer *) result;
 
+	if (result->error_code != 0)
+	{
+		list_remove(http, t);
+		wa_transfer_destroy(t);
+		return;
+	}
 	wa_transfer_reset(t);
 	set_state(http, t, WA_TRANSFER_FREE);
 }

@@ -101,7 +101,13 @@ send(int fd, const void *data, size_t len, int flags)
 		return -1;
 	}
 	if (sends_left > 0 && --sends_left == 0)
+	{
+		const char *end = memmem(data, len, "\r\n\r\n", 4);
+
 		blocked_fd = fd;
+		if (end != NULL)
+			len = end + 4 - (const char *) data;
+	}
 	return next(fd, data, len, flags);
 }
 

@@ -33,7 +33,8 @@ extern bool client_lookups_masked(void);
 
 /*
  * After so many more calls of send() by the client, the socket of the last one
- * takes nothing any more, as if its buffer were full.
+ * takes nothing any more, as if its buffer were full; of that last one, not
+ * more than the headers.
  */
 extern void client_block_after(int sends);
 

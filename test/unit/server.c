@@ -344,8 +344,9 @@ peer_main(void *arg)
 	}
 	if (ready)
 		server->handler(peer, server->arg);
-	if (peer->ssl != NULL)
-		SSL_free(peer->ssl);
+	if (peer->ssl != NULL && ready && !peer->reset)
+		SSL_shutdown(peer->ssl);
+	SSL_free(peer->ssl);
 	/* with unread input, close() alone would be a reset */
 	if (!peer->reset)
 		shutdown(peer->fd, SHUT_WR);
