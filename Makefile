@@ -42,6 +42,7 @@ OBJS = \
 	src/notify.o \
 	src/notify_create.o \
 	src/notify_format.o \
+	src/notify_key.o \
 	src/notify_parameters.o \
 	src/notify_plan.o \
 	src/notify_role.o \

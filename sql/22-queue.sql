@@ -53,12 +53,16 @@ BEGIN
               FROM @extschema@.whatsapp_queue AS q
               WHERE q.message_id = ANY (ids) AND q.state = 'd') AS w
         WHERE w.due_at IS NOT NULL;
+    /* Whether the file is still on its way is for sender 0 to see. */
+    PERFORM @extschema@.wa_internal_wake_due(pg_catalog.clock_timestamp())
+        WHERE EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q
+                      WHERE q.message_id = ANY (ids) AND q.state = 'h' AND q.hold_reason = 'media_upload');
 END
 $$;
 
 /*
  * Ends the wait of these rows, which the caller has locked: ready, or deferred
- * if they are not due yet, or held for want of a number if they have none.
+ * if they are not due yet, or held for want of a number or of the file they send.
  * The due time of quiet hours is theirs, not the message's, and goes with them.
  */
 CREATE FUNCTION @extschema@.wa_internal_release_rows(ids bigint[]) RETURNS void
@@ -67,16 +71,18 @@ CREATE FUNCTION @extschema@.wa_internal_release_rows(ids bigint[]) RETURNS void
 AS $$
 BEGIN
     UPDATE @extschema@.whatsapp_queue AS q
-        SET state = CASE WHEN q.phone_number_id IS NULL THEN 'h'
+        SET state = CASE WHEN q.phone_number_id IS NULL OR d.awaits_media THEN 'h'
                          WHEN d.due_at > pg_catalog.clock_timestamp() THEN 'd'
                          ELSE 'r' END,
             hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number'
+                               WHEN d.awaits_media THEN 'media_upload'
                                WHEN d.due_at > pg_catalog.clock_timestamp()
                                THEN CASE q.attempts WHEN 0 THEN 'scheduled' ELSE 'retry' END
                           END,
             due_at = d.due_at
         FROM (SELECT o.message_id,
-                     CASE o.hold_reason WHEN 'quiet_hours' THEN m.scheduled_at ELSE o.due_at END AS due_at
+                     CASE o.hold_reason WHEN 'quiet_hours' THEN m.scheduled_at ELSE o.due_at END AS due_at,
+                     @extschema@.wa_internal_awaits_media(o.message_id, o.phone_number_id) AS awaits_media
               FROM @extschema@.whatsapp_queue AS o
                   JOIN @extschema@.whatsapp_messages AS m ON m.id = o.message_id
               WHERE o.message_id = ANY (ids)) AS d
@@ -161,7 +167,10 @@ BEGIN
     PERFORM @extschema@.wa_internal_set_number(ids, number);
     SELECT COALESCE(pg_catalog.array_agg(q.message_id), '{}') INTO held
         FROM @extschema@.whatsapp_queue AS q
-        WHERE q.message_id = ANY (ids) AND q.state = 'h' AND q.hold_reason = 'no_number';
+        WHERE q.message_id = ANY (ids)
+            AND (q.state = 'h' AND q.hold_reason = 'no_number'
+                 /* Meta's id of a file belongs to the number before. */
+                 OR q.state IN ('r', 'd') AND @extschema@.wa_internal_awaits_media(q.message_id, number));
     PERFORM @extschema@.wa_internal_release_rows(held);
     PERFORM @extschema@.wa_internal_wake_rows(@extschema@.wa_internal_subtract(ids, held));
 END

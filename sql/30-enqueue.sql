@@ -125,6 +125,7 @@ CREATE FUNCTION @extschema@.wa_enqueue_media(
     caption             text DEFAULT NULL,
     filename            text DEFAULT NULL,
     voice               boolean DEFAULT NULL,
+    media               bigint DEFAULT NULL,
     scheduled_at        timestamptz DEFAULT pg_catalog.now(),
     expires_at          timestamptz DEFAULT NULL,
     priority            integer DEFAULT 0,
@@ -146,6 +147,7 @@ CREATE FUNCTION @extschema@.wa_enqueue_media(
     caption             text DEFAULT NULL,
     filename            text DEFAULT NULL,
     voice               boolean DEFAULT NULL,
+    media               bigint DEFAULT NULL,
     scheduled_at        timestamptz DEFAULT pg_catalog.now(),
     expires_at          timestamptz DEFAULT NULL,
     priority            integer DEFAULT 0,
@@ -157,9 +159,9 @@ CREATE FUNCTION @extschema@.wa_enqueue_media(
     fallback_parameters jsonb DEFAULT NULL)
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_media';
-COMMENT ON FUNCTION @extschema@.wa_enqueue_media(text, text, text, text, text, text, text, boolean, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
-'Queues an image, video, audio, document or sticker, by link or by media id. caption (up to 1024 characters): not for audio and stickers; filename: documents only; voice: audio only, makes it a voice note. Otherwise as wa_enqueue_text().';
-COMMENT ON FUNCTION @extschema@.wa_enqueue_media(anyelement, text, text, text, text, text, text, boolean, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
+COMMENT ON FUNCTION @extschema@.wa_enqueue_media(text, text, text, text, text, text, text, boolean, bigint, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
+'Queues an image, video, audio, document or sticker, by link, by Meta''s media id, or by the id that wa_upload_media() gave it (media); then the message waits until the file is uploaded, for the reason media_upload, and fails if that fails. caption (up to 1024 characters): not for audio and stickers; filename: documents only; voice: audio only, makes it a voice note. Otherwise as wa_enqueue_text().';
+COMMENT ON FUNCTION @extschema@.wa_enqueue_media(anyelement, text, text, text, text, text, text, boolean, bigint, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
 'The same for a tenant id of another type than text.';
 
 CREATE FUNCTION @extschema@.wa_enqueue_interactive(

@@ -52,6 +52,8 @@ VALUES
     ('account_paused', 'Sending is paused for the whole account.', 'wa_resume(''account'') when the cause has gone.'),
     ('tenant_disabled', 'WhatsApp is switched off for the tenant.', 'wa_configure_tenant(…, enabled => true)'),
     ('no_number', 'The tenant has no phone number.', 'wa_assign_phone()'),
+    ('media_upload', 'The message waits until its file is uploaded.',
+     'See the file''s row in whatsapp_media; wa_upload_media() with the same bytes starts over.'),
     ('tenant_paused', 'Sending is paused for the tenant.', 'wa_resume(''tenant'', …) when the cause has gone.'),
     ('number_paused', 'Sending is paused for the number.', 'wa_resume(''number'', …) when the cause has gone.'),
     ('template_paused', 'Sending is paused for the template.', 'wa_resume(''template'', …) when the cause has gone.'),
@@ -320,6 +322,14 @@ BEGIN
         reason := 'expiring';
     ELSIF q.state = 'r' THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
+    ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN
+        reason := q.hold_reason;
+        SELECT pg_catalog.concat_ws(', ', pg_catalog.format('file %s', f.id), 'last attempt: ' || f.error),
+               CASE f.status WHEN 'waiting' THEN GREATEST(q.due_at, f.next_attempt_at) END
+            INTO detail, earliest
+            FROM @extschema@.whatsapp_media_uses AS u
+                JOIN @extschema@.whatsapp_media AS f ON f.id = u.medium
+            WHERE u.message_id = m.id;
     ELSIF q.state = 'h' THEN
         reason := q.hold_reason;
         detail := 'this has just changed, and the sender will see it within a minute';

@@ -50,6 +50,8 @@ typedef struct WaEnqueue
 	text *template_language;
 	Jsonb *payload;
 	bool is_marketing; /* falls under an opt-out of marketing */
+	int64 media;	   /* file of whatsapp_media that it sends; 0 if none */
+	bool awaits_media; /* ... which Meta does not have yet */
 } WaEnqueue;
 
 extern void wa_enqueue_recipient(WaEnqueue *e, text *recipient);

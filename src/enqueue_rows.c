@@ -16,6 +16,7 @@
 #include "enqueue.h"
 #include "job.h"
 #include "lookup.h"
+#include "media_enqueue.h"
 #include "plan.h"
 #include "wake.h"
 
@@ -205,6 +206,11 @@ wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 		state = STATE_HELD;
 		hold_reason = "no_number";
 	}
+	else if (e->awaits_media)
+	{
+		state = STATE_HELD;
+		hold_reason = "media_upload";
+	}
 	else if (e->deferred != NULL)
 	{
 		state = STATE_DEFERRED;
@@ -226,6 +232,8 @@ wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 		wa_wake_ready(text_to_cstring(e->phone_number_id), rank);
 	else if (state == STATE_DEFERRED)
 		wa_wake_due(e->due_at);
+	else if (e->awaits_media)
+		wa_wake_due(GetCurrentTimestamp());
 }
 
 /*
@@ -244,6 +252,8 @@ wa_enqueue_write(WaEnqueue *e)
 
 		if (id != 0)
 		{
+			if (e->media != 0)
+				wa_media_note_use(e, id);
 			if (skip == NULL)
 				wa_enqueue_queue_row(e, id, 0);
 			return id;

@@ -30,6 +30,7 @@
 #include "args.h"
 #include "enqueue.h"
 #include "job.h"
+#include "media_enqueue.h"
 #include "message.h"
 #include "owner.h"
 #include "plan.h"
@@ -335,6 +336,8 @@ retry(Oid schema, int64 id)
 	}
 	if (strcmp(text_to_cstring(e.message_type), "template") != 0)
 		wa_message_check_window(&e, true);
+
+	wa_media_use_again(&e, id);
 
 	/* A term that has passed cannot be meant for a message sent now. */
 	if (e.options.expires_at <= e.due_at)

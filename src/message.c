@@ -15,6 +15,7 @@
 #include "content.h"
 #include "guc.h"
 #include "jsonbutil.h"
+#include "media_enqueue.h"
 #include "message.h"
 #include "owner.h"
 #include "template.h"
@@ -176,6 +177,18 @@ wa_message_check_window(WaEnqueue *e, bool lenient)
 }
 
 /*
+ * The file of a medium, unless a fallback template is sent in its place.
+ */
+static void
+use_file(WaEnqueue *e, const char *type)
+{
+	if (strcmp(text_to_cstring(e->message_type), type) == 0)
+		wa_media_use(e);
+	else
+		e->media = 0;
+}
+
+/*
  * What all kinds but templates have in common.  "first" is the position of
  * scheduled_at.
  */
@@ -198,6 +211,8 @@ enqueue_free_form(WaEnqueue *e, FunctionCallInfo fcinfo, const char *type, Jsonb
 	if (id == 0)
 	{
 		wa_message_check_window(e, lenient);
+		if (e->media != 0)
+			use_file(e, type);
 		id = wa_enqueue_write(e);
 	}
 	wa_owner_end(&owner);
@@ -295,8 +310,31 @@ wa_enqueue_text(PG_FUNCTION_ARGS)
 }
 
 /*
+ * The file given by its row of whatsapp_media.
+ */
+static void
+put_file(WaJsonbWriter *w, WaEnqueue *e, FunctionCallInfo fcinfo, int argno, const char *type)
+{
+	if (PG_ARGISNULL(argno))
+		return;
+	if (!PG_ARGISNULL(ARG_OWN + 1) || !PG_ARGISNULL(ARG_OWN + 2))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a message of type \"%s\" needs a link, a media id or a file, and "
+							   "only one of them",
+							   type)));
+	e->media = PG_GETARG_INT64(argno);
+	if (e->media <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"media\" must be what wa_upload_media() returned")));
+	wa_jsonb_put_string(w, "id", "0");
+}
+
+/*
  * wa_enqueue_media(tenant_id, recipient_phone, media_type, link, media_id,
- * caption, filename, voice, …)
+ * caption, filename, voice, media, …)
+ *
+ * Of a file of ours (media) it is not known before the look-up whether there is
+ * an id; the content is checked with one that stands for it.
  */
 Datum
 wa_enqueue_media(PG_FUNCTION_ARGS)
@@ -320,12 +358,13 @@ wa_enqueue_media(PG_FUNCTION_ARGS)
 	wa_jsonb_begin_object(&w, NULL);
 	put_argument(&w, "link", fcinfo, ARG_OWN + 1);
 	put_argument(&w, "id", fcinfo, ARG_OWN + 2);
+	put_file(&w, &e, fcinfo, ARG_OWN + 6, type);
 	put_argument(&w, "caption", fcinfo, ARG_OWN + 3);
 	put_argument(&w, "filename", fcinfo, ARG_OWN + 4);
 	if (!PG_ARGISNULL(ARG_OWN + 5))
 		wa_jsonb_put_bool(&w, "voice", PG_GETARG_BOOL(ARG_OWN + 5));
 	wa_jsonb_end_object(&w);
-	PG_RETURN_INT64(enqueue_free_form(&e, fcinfo, type, wa_jsonb_finish(&w), ARG_OWN + 6, false));
+	PG_RETURN_INT64(enqueue_free_form(&e, fcinfo, type, wa_jsonb_finish(&w), ARG_OWN + 7, false));
 }
 
 /*

@@ -12,7 +12,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(55);
+SELECT plan(58);
 
 CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::text';
@@ -55,6 +55,17 @@ INSERT INTO whatsapp_leases (sender, pid, generation, message_ids, attempts)
     SELECT 0, 1, 1, ARRAY[other], '{1}' FROM wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "antes"}') AS other;
 SELECT is(pg_temp.reason(), 'recipient_order', 'an earlier message to the recipient is on the wire');
 DELETE FROM whatsapp_leases;
+
+INSERT INTO whatsapp_media_uses
+    SELECT note.id, wa_upload_media('panaderia', '%PDF-1.7', 'application/pdf') FROM note;
+UPDATE whatsapp_media SET error = 'HTTP status 502', next_attempt_at = now() + interval '1 minute';
+SELECT pg_temp.queue('h', 'media_upload');
+SELECT is(pg_temp.reason(), 'media_upload', 'its file is not uploaded yet');
+SELECT matches(explanation, 'file [0-9]+, last attempt: HTTP status 502', 'and why not') FROM pg_temp.explain();
+SELECT is(earliest, now() + interval '1 minute', 'it waits for the next attempt') FROM pg_temp.explain();
+DELETE FROM whatsapp_media_uses;
+SELECT pg_temp.queue('r');
+
 INSERT INTO whatsapp_leases (sender, pid, generation, message_ids, attempts)
     SELECT 0, 1, 1, ARRAY[id], '{1}' FROM note;
 SELECT is(pg_temp.reason(), 'on_the_wire', 'it is on the wire itself');

@@ -1,0 +1,25 @@
+/*
+ * media_enqueue.h
+ *	  Messages whose file is a row of whatsapp_media.
+ */
+#ifndef WA_MEDIA_ENQUEUE_H
+#define WA_MEDIA_ENQUEUE_H
+
+#include "enqueue.h"
+
+/*
+ * Puts Meta's id of the file e->media into the payload, or notes that the
+ * message has to wait for it.  Raises if it cannot be sent as e->message_type.
+ */
+extern void wa_media_use(WaEnqueue *e);
+
+/* Notes, beside the message's rows, which file it sends. */
+extern void wa_media_note_use(const WaEnqueue *e, int64 id);
+
+/*
+ * For a message that is queued again: if it sends a file of ours, it waits
+ * until the sender has seen to it.
+ */
+extern void wa_media_use_again(WaEnqueue *e, int64 id);
+
+#endif
