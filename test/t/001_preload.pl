@@ -43,6 +43,18 @@ is( $node->safe_psql('postgres', 'SELECT database, sender, senders FROM wa_stats
 
 $node->stop;
 logged_nothing_bad($node, 'start and stop were quiet');
+
+# pg_upgrade starts servers in this mode, with the library preloaded.
+$node->command_ok(
+	[ 'pg_ctl', '-w', '-D', $node->data_dir, '-l', $node->logfile, '-o', '-b', 'start' ],
+	'a server starts for pg_upgrade');
+is( $node->safe_psql(
+		'postgres', "SELECT wa_internal_preloaded(), count(*) FROM pg_stat_activity
+		 WHERE backend_type LIKE 'whatsapp_shared%'"),
+	't|0',
+	'and runs none of our processes');
+$node->command_ok([ 'pg_ctl', '-w', '-D', $node->data_dir, '-m', 'fast', 'stop' ], 'it stops');
+
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
 $node->start;
 

@@ -80,7 +80,10 @@ fi
 suites=("$@")
 [ ${#suites[@]} -gt 0 ] || suites=("${all_suites[@]}")
 
-prefix=$(test/tools/private-postgres.sh build/pg)
+if ! prefix=$(test/tools/private-postgres.sh build/pg); then
+    printf '\nThe build failed, so nothing was tested.\n\n0 passed, 1 failed\n'
+    exit 1
+fi
 export PG_CONFIG=$prefix/bin/pg_config
 PATH=$prefix/bin:$PATH
 pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
@@ -151,12 +154,18 @@ for suite in "${suites[@]}"; do
     fi
 done
 
-make -s -j2 -C src/simulator
+# Without it the suites that need it fail, each by itself.
+make -s -j2 -C src/simulator || true
 
 for suite in "${suites[@]}"; do
     printf '\n== %s\n' "$suite"
     started=$SECONDS
-    (set -e; "suite_$suite") || true
+    set +e
+    (
+        set -e
+        "suite_$suite"
+    )
+    set -e
     grep -q "^$suite " "$results" 2> /dev/null ||
         echo "$suite 0 1 $((SECONDS - started))" >> "$results"
 done
