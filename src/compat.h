@@ -62,6 +62,11 @@
 #define wa_is_database_owner(dboid, role) pg_database_ownercheck((dboid), (role))
 #endif
 
+/* Since 18 the mark of a function that does not return stands before it. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* A set that lives as long as the process: its owner is an argument since 17. */
 #if PG_VERSION_NUM >= 170000
 #define wa_create_wait_event_set(n) CreateWaitEventSet(NULL, (n))

@@ -10,6 +10,7 @@
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "content.h"
 #include "jsonbutil.h"
 #include "limits.h"
@@ -28,7 +29,7 @@
 #define MAX_ROW_DESCRIPTION 72
 #define MAX_ROW_ID 200
 
-static void fail(const char *fmt, ...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
+pg_noreturn static void fail(const char *fmt, ...) pg_attribute_printf(1, 2);
 
 static void
 fail(const char *fmt, ...)

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "jsonbutil.h"
 #include "limits.h"
 #include "notify.h"
@@ -39,8 +40,7 @@ typedef struct Walk
 
 static void walk(Walk *state, const char *key, JsonbValue *node, const char *path, bool is_list);
 
-static void invalid(const char *path, const char *fmt, ...) pg_attribute_printf(2, 3)
-	pg_attribute_noreturn();
+pg_noreturn static void invalid(const char *path, const char *fmt, ...) pg_attribute_printf(2, 3);
 
 static void
 invalid(const char *path, const char *fmt, ...)

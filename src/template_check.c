@@ -11,6 +11,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "limits.h"
 #include "template.h"
 
@@ -43,8 +44,8 @@ describe_values(const WaTemplateValues *values)
 	return out.data;
 }
 
-static void misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *fmt, ...)
-	pg_attribute_printf(3, 4) pg_attribute_noreturn();
+pg_noreturn static void misfit(const WaTemplateSpec *spec, const WaTemplateValues *values,
+							   const char *fmt, ...) pg_attribute_printf(3, 4);
 
 static void
 misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *fmt, ...)

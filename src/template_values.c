@@ -15,13 +15,14 @@
 
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "limits.h"
 #include "template.h"
 
 /* Far more than any template has. */
 #define MAX_BODY_VALUES 100
 
-static void invalid(const char *fmt, ...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
+pg_noreturn static void invalid(const char *fmt, ...) pg_attribute_printf(1, 2);
 
 static void
 invalid(const char *fmt, ...)
