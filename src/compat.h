@@ -83,6 +83,16 @@
 	index_beginscan((table), (index), (snapshot), (nkeys), 0)
 #endif
 
+/*
+ * What pg_stat_activity says a process of ours waits for.  Since 17 an extension
+ * can name it; cached is a static uint32 of the caller.
+ */
+#if PG_VERSION_NUM >= 170000
+#define wa_wait_event(cached, name) ((cached) ? (cached) : ((cached) = WaitEventExtensionNew(name)))
+#else
+#define wa_wait_event(cached, name) ((cached) = PG_WAIT_EXTENSION)
+#endif
+
 #endif /* PG_VERSION_NUM */
 
 #endif

@@ -165,6 +165,7 @@ static void
 make_senders_leave(Oid dboid)
 {
 	static bool registered = false;
+	static uint32 wait_event = 0;
 	pid_t pids[WA_MAX_SENDERS];
 	TimestampTz deadline;
 	int count;
@@ -181,7 +182,8 @@ make_senders_leave(Oid dboid)
 	deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MAX_WAIT_MS);
 	ConditionVariablePrepareToSleep(&wa_shared->left);
 	while (still_there(dboid, pids, count) && GetCurrentTimestamp() < deadline)
-		(void) ConditionVariableTimedSleep(&wa_shared->left, LOOK_AGAIN_MS, PG_WAIT_EXTENSION);
+		(void) ConditionVariableTimedSleep(&wa_shared->left, LOOK_AGAIN_MS,
+										   wa_wait_event(wait_event, "WhatsappSendersLeave"));
 	ConditionVariableCancelSleep();
 }
 

@@ -213,9 +213,10 @@ adopt(void)
 }
 
 /*
- * Starts the sender of a slot.  False if the server has no room for it.
+ * Starts the sender of a slot, or notes when to try again if the server has no
+ * room for it.
  */
-static bool
+static void
 start_sender(int i)
 {
 	WaSenderSlot *slot = slot_of(i);
@@ -226,7 +227,7 @@ start_sender(int i)
 	bool registered;
 
 	if (generation == 0)
-		return true; /* guarded since we looked; its end wakes us */
+		return; /* guarded since we looked; its end wakes us */
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -236,7 +237,7 @@ start_sender(int i)
 	memcpy(worker.bgw_extra, &generation, sizeof(generation));
 	strlcpy(worker.bgw_library_name, "whatsapp_shared", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "wa_sender_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %d for %s", WA_SENDER_TYPE, slot->index + 1,
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %d for %s", WA_SENDER_TYPE, slot->index,
 			 slot->dbname);
 	strlcpy(worker.bgw_type, WA_SENDER_TYPE, BGW_MAXLEN);
 
@@ -251,7 +252,7 @@ start_sender(int i)
 	if (registered)
 	{
 		complained_of_workers = false;
-		return true;
+		return;
 	}
 
 	sender->handle = NULL;
@@ -263,7 +264,6 @@ start_sender(int i)
 				 errhint("Increase max_worker_processes: one for the launcher and one "
 						 "for each sender are needed.")));
 	complained_of_workers = true;
-	return false;
 }
 
 /*
@@ -372,7 +372,7 @@ reconcile(void)
 			if (slot_of(i)->no_extension && sender->wakes != wakes)
 				sender->not_before = now;
 			if (sender->not_before <= now)
-				(void) start_sender(i);
+				start_sender(i);
 			if (!is_running(i) && sender->not_before > now)
 				next = Min(next, sender->not_before);
 		}
@@ -422,6 +422,7 @@ attach(void)
 void
 wa_launcher_main(Datum main_arg)
 {
+	static uint32 wait_event = 0;
 	MemoryContext cycle;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -464,7 +465,8 @@ wa_launcher_main(Datum main_arg)
 			events |= WL_TIMEOUT;
 			timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next);
 		}
-		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, events, timeout,
+						 wa_wait_event(wait_event, "WhatsappLauncherMain"));
 		ResetLatch(MyLatch);
 	}
 }

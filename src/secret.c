@@ -274,6 +274,14 @@ check_file(SecretName name, const char *setting, char **newval, void **extra)
 	if (*newval == NULL || **newval == '\0')
 		return true;
 
+	/* What is no path may be a secret in the wrong place: do not quote it. */
+	if (!is_absolute_path(*newval))
+	{
+		GUC_check_errmsg("invalid value for parameter \"whatsapp_shared.%s_file\"", setting);
+		GUC_check_errdetail("It must be the absolute path of a file.");
+		return false;
+	}
+
 	len = read_secret_file(*newval, buffer, sizeof(buffer), &problem);
 	if (len < 0)
 	{

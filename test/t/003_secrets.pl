@@ -184,6 +184,14 @@ $node->reload;
 $node->wait_for_log(qr/Could not open file "\Q$token_file\E": No such file/, $log);
 is(present('access_token'), 't', 'so does it when the file is missing');
 
+# Somebody has taken the one setting for the other.
+$log = -s $node->logfile;
+$node->append_conf('postgresql.conf', "whatsapp_shared.app_secret_file = '$needle-not-a-path'\n");
+$node->reload;
+$node->wait_for_log(qr/parameter "whatsapp_shared.app_secret_file".*\n.*absolute path/, $log);
+pass('a secret in the place of a path is refused');
+$node->append_conf('postgresql.conf', "whatsapp_shared.app_secret_file = ''\n");
+
 mkdir $token_file;
 $log = -s $node->logfile;
 $node->reload;
