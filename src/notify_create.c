@@ -13,7 +13,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
+#include "access/relation.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -321,7 +321,7 @@ random_id(void)
 	if (!pg_strong_random(&bits, sizeof(bits)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random value")));
-	return psprintf("%016" INT64_MODIFIER "x", bits);
+	return psprintf("%016llx", (unsigned long long) bits);
 }
 
 static void
@@ -436,7 +436,7 @@ wa_create_notification(PG_FUNCTION_ARGS)
 		wa_raise_null_argument("relation");
 	read_arguments(&n, fcinfo);
 	check_owner(PG_GETARG_OID(ARG_RELATION));
-	rel = table_open(PG_GETARG_OID(ARG_RELATION), ShareRowExclusiveLock);
+	rel = relation_open(PG_GETARG_OID(ARG_RELATION), ShareRowExclusiveLock);
 	check_table(rel);
 	role = wa_notify_check_role(n.role, rel->rd_rel->relowner, RelationGetRelationName(rel),
 								enqueue_function);
@@ -456,7 +456,7 @@ wa_create_notification(PG_FUNCTION_ARGS)
 	wa_notify_end_as(&section);
 
 	/* The lock is kept to the end of the transaction, but not the reference. */
-	table_close(rel, NoLock);
+	relation_close(rel, NoLock);
 	attach(fcinfo, &n);
 	PG_RETURN_TEXT_P(cstring_to_text(n.name));
 }
@@ -477,17 +477,17 @@ wa_drop_notification(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		wa_raise_null_argument("relation");
 	check_owner(PG_GETARG_OID(0));
-	rel = table_open(PG_GETARG_OID(0), AccessExclusiveLock);
+	rel = relation_open(PG_GETARG_OID(0), AccessExclusiveLock);
 	trigger = find_trigger(rel, schema, name);
 	if (trigger == NULL)
 	{
-		table_close(rel, NoLock);
+		relation_close(rel, NoLock);
 		PG_RETURN_BOOL(false);
 	}
 	command =
 		psprintf("DROP TRIGGER %s ON %s", quote_identifier(trigger->tgname), qualified_name(rel));
 	values[0] = CStringGetTextDatum(trigger->tgargs[WA_NOTIFY_ARG_ID]);
-	table_close(rel, NoLock);
+	relation_close(rel, NoLock);
 
 	wa_owner_begin(&owner, fcinfo);
 	execute(command);
