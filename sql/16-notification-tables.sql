@@ -56,4 +56,4 @@ CREATE INDEX whatsapp_notification_failures_idx
 COMMENT ON TABLE @extschema@.whatsapp_notification_failures IS
 'Messages that notifications should have sent and could not, each with the reason. Kept for whatsapp_shared.retention.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_key IS
-'The primary key of the row, its columns separated by commas; NULL if the table has none.';
+'The primary key of the row, its columns in the order of the table and separated by commas; NULL if the table has none.';

@@ -36,25 +36,12 @@ COMMENT ON FUNCTION @extschema@.wa_drop_notification(regclass, text) IS
 
 /* ---- what is attached where ------------------------------------------------ */
 
-/* The arguments of a trigger as pg_trigger stores them. */
-CREATE FUNCTION @extschema@.wa_internal_trigger_arguments(name text, id text) RETURNS bytea
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT convert_to(name, getdatabaseencoding()) || '\x00'::bytea
-        || convert_to(id, getdatabaseencoding()) || '\x00'::bytea
-$$;
-
-/*
- * Owned by whoever owns the tables; the function of the trigger is what tells
- * a trigger of ours from others that happen to have such arguments.
- */
+/* In pg_trigger each argument of a trigger ends in a zero byte. */
 CREATE VIEW @extschema@.wa_notifications AS
 SELECT n.name,
        COALESCE(t.tgrelid::regclass::text, n.relation) AS relation,
        t.tgname AS trigger_name,
-       CASE WHEN t.oid IS NULL AND pg_catalog.to_regclass(n.relation) IS NULL THEN 'table gone'
-            WHEN t.oid IS NULL THEN 'trigger gone'
+       CASE WHEN t.oid IS NULL THEN 'detached'
             WHEN t.tgenabled = 'D' THEN 'disabled'
             WHEN r.oid IS NULL THEN 'role gone'
             WHEN NOT pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE') THEN 'role does not own the table'
@@ -70,7 +57,8 @@ SELECT n.name,
 FROM @extschema@.whatsapp_notifications AS n
     LEFT JOIN pg_catalog.pg_trigger AS t
         ON t.tgfoid = '@extschema@.wa_notify()'::regprocedure AND t.tgparentid = 0
-            AND t.tgargs = @extschema@.wa_internal_trigger_arguments(n.name, n.notification_id)
+            AND t.tgargs = pg_catalog.convert_to(n.name, pg_catalog.getdatabaseencoding()) || '\x00'::bytea
+                || pg_catalog.convert_to(n.notification_id, pg_catalog.getdatabaseencoding()) || '\x00'::bytea
     LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
     LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname = n.registered_by
     LEFT JOIN LATERAL (
@@ -101,7 +89,8 @@ AS $$
         AND NOT EXISTS (
             SELECT FROM pg_trigger AS t
             WHERE t.tgfoid = '@extschema@.wa_notify()'::regprocedure
-                AND t.tgargs = @extschema@.wa_internal_trigger_arguments(n.name, n.notification_id))
+                AND t.tgargs = pg_catalog.convert_to(n.name, pg_catalog.getdatabaseencoding()) || '\x00'::bytea
+                || pg_catalog.convert_to(n.notification_id, pg_catalog.getdatabaseencoding()) || '\x00'::bytea)
 $$;
 
 CREATE FUNCTION @extschema@.wa_internal_retain_notification_failures(batch integer) RETURNS bigint

@@ -18,15 +18,11 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/sysattr.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -37,21 +33,8 @@
 #include "owner.h"
 #include "plan.h"
 
-/* In bytes: what wa_enqueue_message() takes. */
-#define MAX_KEY 512
-
 PG_FUNCTION_INFO_V1(wa_notify);
 extern Datum wa_enqueue_message(PG_FUNCTION_ARGS);
-
-/* One call of the trigger. */
-typedef struct Firing
-{
-	FunctionCallInfo fcinfo;
-	TriggerData *trigger;
-	WaNotifyPlan *plan;
-	bool is_update;
-	WaNotifyRows rows; /* in the shape of the table, also if it is a partition's */
-} Firing;
 
 /* What the expressions have given. */
 typedef struct Message
@@ -81,126 +64,6 @@ static WaPlan failure_plan = {
 	.nargs = 8,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
 
-/* ---- what happened to which row ---- */
-
-static bool
-column_changed(TupleDesc desc, int attnum, HeapTuple old_row, HeapTuple new_row)
-{
-	Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
-	bool old_null;
-	bool new_null;
-	Datum old_value = heap_getattr(old_row, attnum, desc, &old_null);
-	Datum new_value = heap_getattr(new_row, attnum, desc, &new_null);
-
-	if (old_null || new_null)
-		return old_null != new_null;
-	return !datum_image_eq(old_value, new_value, att->attbyval, att->attlen);
-}
-
-/*
- * The columns named by UPDATE OF, or all, that this update has changed.
- */
-static Bitmapset *
-changed_columns(const TriggerData *trigger)
-{
-	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
-	const Trigger *t = trigger->tg_trigger;
-	int n = t->tgnattr > 0 ? t->tgnattr : desc->natts;
-	Bitmapset *changed = NULL;
-
-	for (int i = 0; i < n; i++)
-	{
-		int attnum = t->tgnattr > 0 ? t->tgattr[i] : i + 1;
-
-		if (!TupleDescAttr(desc, attnum - 1)->attisdropped &&
-			column_changed(desc, attnum, trigger->tg_trigtuple, trigger->tg_newtuple))
-			changed = bms_add_member(changed, attnum);
-	}
-	return changed;
-}
-
-static void
-append_value(StringInfo buf, TupleDesc desc, int attnum, HeapTuple row)
-{
-	bool isnull;
-	Datum value = heap_getattr(row, attnum, desc, &isnull);
-
-	/* Neither mark occurs in what a type writes. */
-	if (isnull)
-		appendStringInfoChar(buf, '\x01');
-	else
-		appendStringInfoString(
-			buf, wa_format_canonical(value, TupleDescAttr(desc, attnum - 1)->atttypid));
-	appendStringInfoChar(buf, '\x02');
-}
-
-/* The primary key as text, or NULL if there is none. */
-static char *
-row_key(const Firing *f)
-{
-	StringInfoData buf;
-	int i = -1;
-
-	if (f->plan->key_columns == NULL)
-		return NULL;
-	initStringInfo(&buf);
-	while ((i = bms_next_member(f->plan->key_columns, i)) >= 0)
-	{
-		AttrNumber attnum = i + FirstLowInvalidHeapAttributeNumber;
-		bool isnull;
-		Datum value = heap_getattr(f->rows.new_row, attnum, f->rows.desc, &isnull);
-
-		appendStringInfo(
-			&buf, "%s%s", buf.len > 0 ? "," : "",
-			wa_format_canonical(value, TupleDescAttr(f->rows.desc, attnum - 1)->atttypid));
-	}
-	return buf.data;
-}
-
-static uint64
-hash_text(const StringInfoData *text, uint64 seed)
-{
-	return hash_bytes_extended((const unsigned char *) text->data, text->len, seed);
-}
-
-/* A digest of which columns have changed from what to what. */
-static char *
-change_key(const TriggerData *trigger)
-{
-	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
-	Bitmapset *changed = changed_columns(trigger);
-	StringInfoData buf;
-	int attnum = -1;
-
-	initStringInfo(&buf);
-	while ((attnum = bms_next_member(changed, attnum)) >= 0)
-	{
-		appendStringInfo(&buf, "%s\x02", NameStr(TupleDescAttr(desc, attnum - 1)->attname));
-		append_value(&buf, desc, attnum, trigger->tg_trigtuple);
-		append_value(&buf, desc, attnum, trigger->tg_newtuple);
-	}
-	return psprintf("%016" INT64_MODIFIER "x", hash_text(&buf, 0));
-}
-
-static text *
-default_key(const Firing *f)
-{
-	const WaNotification *n = f->plan->registered;
-	char *row = row_key(f);
-	StringInfoData key;
-
-	if (row == NULL)
-		return NULL;
-	initStringInfo(&key);
-	appendStringInfo(&key, "%s/%s:%s", n->relation, n->name, row);
-	if (f->is_update)
-		appendStringInfo(&key, ":%s", change_key(f->trigger));
-	if (key.len > MAX_KEY)
-		return cstring_to_text(psprintf("%s:%016" INT64_MODIFIER "x%016" INT64_MODIFIER "x",
-										n->name, hash_text(&key, 0), hash_text(&key, 1)));
-	return cstring_to_text_with_len(key.data, key.len);
-}
-
 /* ---- what to send ---- */
 
 /*
@@ -208,7 +71,7 @@ default_key(const Firing *f)
  * wa_enqueue_message() to say.
  */
 static void
-find_tenant(const Firing *f, Datum tenant_id, WaFormatOptions *options)
+find_tenant(const WaNotifyFiring *f, Datum tenant_id, WaFormatOptions *options)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	WaLookupRow *row = wa_lookup_one(&tenant_lookup, get_func_namespace(f->plan->enqueue_function),
@@ -251,7 +114,7 @@ value_text(const WaNotifyValue *value, WaFormatOptions *options, int column)
  * From the SPI result, in the current memory context.
  */
 static void
-read_message(const Firing *f, Message *message)
+read_message(const WaNotifyFiring *f, Message *message)
 {
 	const WaNotifyPlan *plan = f->plan;
 	TupleDesc desc = SPI_tuptable->tupdesc;
@@ -288,7 +151,7 @@ read_message(const Firing *f, Message *message)
  * False if the condition is not met.
  */
 static bool
-compute(Firing *f, Message *message)
+compute(WaNotifyFiring *f, Message *message)
 {
 	const WaNotification *n = f->plan->registered;
 	MemoryContext context = CurrentMemoryContext;
@@ -334,7 +197,7 @@ set_text(FunctionCallInfo call, int argno, const char *value)
  * schema by the function called: ours is the same.
  */
 static void
-enqueue(const Firing *f, const Message *m)
+enqueue(const WaNotifyFiring *f, const Message *m)
 {
 	const WaNotification *n = f->plan->registered;
 	LOCAL_FCINFO(call, 11);
@@ -352,7 +215,7 @@ enqueue(const Firing *f, const Message *m)
 		set_argument(call, 8, m->parts[WA_NOTIFY_KEY], m->nulls[WA_NOTIFY_KEY]);
 	else
 	{
-		text *key = default_key(f);
+		text *key = wa_notify_key(f);
 
 		set_argument(call, 8, PointerGetDatum(key), key == NULL);
 	}
@@ -362,7 +225,7 @@ enqueue(const Firing *f, const Message *m)
 }
 
 static void
-notify(Firing *f)
+notify(WaNotifyFiring *f)
 {
 	Message message = {0};
 
@@ -372,7 +235,7 @@ notify(Firing *f)
 							   f->trigger->tg_trigger->tgname),
 						errhint("Drop the trigger, and make the notification again with "
 								"wa_create_notification().")));
-	if (f->is_update && bms_is_empty(changed_columns(f->trigger)))
+	if (f->is_update && !wa_notify_has_changed(f->trigger))
 		return;
 	if (compute(f, &message))
 		enqueue(f, &message);
@@ -392,7 +255,8 @@ must_pass_on(const ErrorData *error)
  * Runs one step of the work.  Returns what went wrong, or NULL.
  */
 static ErrorData *
-run_guarded(void (*step)(Firing *f, ErrorData *error), Firing *f, ErrorData *argument)
+run_guarded(void (*step)(WaNotifyFiring *f, ErrorData *error), WaNotifyFiring *f,
+			ErrorData *argument)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -409,19 +273,21 @@ run_guarded(void (*step)(Firing *f, ErrorData *error), Firing *f, ErrorData *arg
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (must_pass_on(error))
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+
+	/* Not before our subtransaction is closed: the one who catches it closes his. */
+	if (error != NULL && must_pass_on(error))
+		ReThrowError(error);
 	return error;
 }
 
 static void
-notify_step(Firing *f, ErrorData *unused)
+notify_step(WaNotifyFiring *f, ErrorData *unused)
 {
 	notify(f);
 }
@@ -434,13 +300,13 @@ text_or_null(const char *value, char *null)
 }
 
 static void
-record_failure(Firing *f, ErrorData *error)
+record_failure(WaNotifyFiring *f, ErrorData *error)
 {
 	const Trigger *t = f->trigger->tg_trigger;
 	Relation rel = f->trigger->tg_relation;
 	char *relation = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 												RelationGetRelationName(rel));
-	char *key = row_key(f);
+	char *key = wa_notify_row_key(f);
 	Datum values[8];
 	char nulls[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
 	WaOwner owner;
@@ -463,7 +329,7 @@ record_failure(Firing *f, ErrorData *error)
  * the trigger sees it only if they could have read it themselves.
  */
 static bool
-may_see_reason(const Firing *f)
+may_see_reason(const WaNotifyFiring *f)
 {
 	const WaNotification *n = f->plan->registered;
 	Oid role = n == NULL ? InvalidOid : get_role_oid(n->role, true);
@@ -472,19 +338,22 @@ may_see_reason(const Firing *f)
 }
 
 static void
-warn(const Firing *f, const ErrorData *error)
+warn(const WaNotifyFiring *f, const ErrorData *error)
 {
-	ereport(WARNING, (errcode(error->sqlerrcode),
-					  errmsg("notification \"%s\" of table \"%s\" has failed",
-							 f->trigger->tg_trigger->tgargs[WA_NOTIFY_ARG_NAME],
-							 RelationGetRelationName(f->trigger->tg_relation)),
-					  may_see_reason(f)
-						  ? errdetail_internal("%s", error->message != NULL ? error->message : "")
-						  : errdetail("The reason is in whatsapp_notification_failures.")));
+	const char *message = error->message != NULL ? error->message : "";
+
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("notification \"%s\" of table \"%s\" has failed",
+					f->trigger->tg_trigger->tgargs[WA_NOTIFY_ARG_NAME],
+					RelationGetRelationName(f->trigger->tg_relation)),
+			 !may_see_reason(f)		 ? errdetail("The reason is in whatsapp_notification_failures.")
+			 : error->detail == NULL ? errdetail_internal("%s", message)
+									 : errdetail_internal("%s: %s", message, error->detail)));
 }
 
 static void
-notify_without_breaking(Firing *f)
+notify_without_breaking(WaNotifyFiring *f)
 {
 	ErrorData *error = run_guarded(notify_step, f, NULL);
 	ErrorData *another;
@@ -518,7 +387,7 @@ Datum
 wa_notify(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger;
-	Firing f = {.fcinfo = fcinfo};
+	WaNotifyFiring f = {.fcinfo = fcinfo};
 
 	check_call(fcinfo);
 	trigger = (TriggerData *) fcinfo->context;

@@ -4,8 +4,9 @@
  *
  * notify_create.c makes them, notify.c is the trigger, notify_plan.c keeps what
  * a session knows of them, notify_scope.c gives expressions their NEW and OLD,
- * notify_parameters.c handles the template's parameters, notify_format.c writes
- * values in the tenant's language.
+ * notify_parameters.c handles the template's parameters, notify_key.c makes
+ * idempotency keys, notify_role.c decides as whom expressions run, and
+ * notify_format.c writes values in the tenant's language.
  */
 #ifndef WA_NOTIFY_H
 #define WA_NOTIFY_H
@@ -164,6 +165,26 @@ extern void wa_notify_compile(WaNotifyPlan *plan);
 
 /* A row of the table or a partition, in the shape of the table's rows. */
 extern HeapTuple wa_notify_convert_row(WaNotifyPlan *plan, Relation rel, HeapTuple row);
+
+/* ---- one call of the trigger (notify_key.c) ---- */
+
+typedef struct WaNotifyFiring
+{
+	FunctionCallInfo fcinfo;
+	TriggerData *trigger;
+	WaNotifyPlan *plan;
+	bool is_update;
+	WaNotifyRows rows; /* in the shape of the table, also if it is a partition's */
+} WaNotifyFiring;
+
+/* Whether this update has changed any of the columns that it is about. */
+extern bool wa_notify_has_changed(const TriggerData *trigger);
+
+/* The primary key as text, or NULL if there is none. */
+extern char *wa_notify_row_key(const WaNotifyFiring *f);
+
+/* The idempotency key if none is given; NULL without a primary key. */
+extern text *wa_notify_key(const WaNotifyFiring *f);
 
 /* ---- roles (notify_role.c) ---- */
 
