@@ -22,6 +22,7 @@
 #include "dispatch.h"
 #include "guc.h"
 #include "http.h"
+#include "media.h"
 #include "secret.h"
 #include "settle.h"
 #include "shmem.h"
@@ -166,10 +167,12 @@ wa_dispatch_network(WaSender *sender)
 	wa_http_step(sender->http);
 	while ((result = wa_http_next_result(sender->http)) != NULL)
 	{
-		if (result->tag != NULL)
-			finish(sender, result);
-		else
+		if (result->tag == NULL)
 			wa_sync_answered(sender, result);
+		else if (wa_media_is_tag(result->tag))
+			wa_media_answered(sender, result);
+		else
+			finish(sender, result);
 		wa_http_release(sender->http, result);
 	}
 	pg_atomic_write_u32(&sender->slot->counters.in_flight, sender->n_in_flight);
@@ -221,7 +224,11 @@ wa_dispatch_take_wakes(WaSender *sender)
 	for (int i = 0; i < n; i++)
 	{
 		if (wakes[i].kind == WA_WAKE_DUE)
+		{
 			sender->next_due = Min(sender->next_due, wakes[i].value);
+			if (wakes[i].value <= GetCurrentTimestamp())
+				wa_media_requested();
+		}
 		else
 		{
 			WaNumber *number = hash_search(sender->numbers, &wakes[i].number_key, HASH_FIND, NULL);

@@ -43,6 +43,7 @@
 #include "dispatch.h"
 #include "guc.h"
 #include "http.h"
+#include "media.h"
 #include "launcher.h"
 #include "recovery.h"
 #include "schema.h"
@@ -187,6 +188,7 @@ load_config(bool reconfigured)
 	wa_store_commit();
 	sender->config_generation = current;
 	wa_sync_requested(reconfigured);
+	wa_media_requested();
 
 	if (!sender->at_home && sender->index == 0)
 		ereport(WARNING, (errmsg("the messages of database \"%s\" belong to another installation",
@@ -237,6 +239,7 @@ wait_for_work(void)
 	{
 		ms = sooner(ms, wa_upkeep_wait_ms(sender));
 		ms = sooner(ms, wa_sync_wait_ms(sender));
+		ms = sooner(ms, wa_media_wait_ms(sender));
 	}
 	else
 		ms = sooner(ms, (long) (upkeep_after_us - wa_now_us()) / 1000 + 1);
@@ -310,7 +313,8 @@ turn(void)
 	MemoryContextSwitchTo(sender->cycle_context);
 	Assert(CurrentMemoryContext == sender->cycle_context);
 
-	if (sender->reopen && sender->n_in_flight + sender->n_finished == 0 && !wa_sync_running())
+	if (sender->reopen && sender->n_in_flight + sender->n_finished == 0 && !wa_sync_running() &&
+		!wa_media_running())
 	{
 		wa_dispatch_close(sender);
 		wa_dispatch_open(sender);
@@ -340,6 +344,7 @@ turn(void)
 		in_upkeep = true;
 		wa_upkeep_run(sender);
 		wa_sync_run(sender);
+		wa_media_run(sender);
 		in_upkeep = false;
 		upkeep_errors = 0;
 	}
@@ -364,6 +369,7 @@ recover_from_error(volatile int *errors)
 	{
 		in_upkeep = false;
 		wa_sync_aborted(sender);
+		wa_media_aborted(sender);
 		upkeep_errors++;
 		delay = Min((long) ERROR_DELAY_MS << Min(upkeep_errors, 10), MAX_ERROR_DELAY_MS);
 		upkeep_after_us = wa_now_us() + delay * 1000;
