@@ -124,7 +124,7 @@ change_key(const TriggerData *trigger)
 		append_value(&buf, desc, attnum, trigger->tg_trigtuple);
 		append_value(&buf, desc, attnum, trigger->tg_newtuple);
 	}
-	return psprintf("%016" INT64_MODIFIER "x", hash_text(&buf, 0));
+	return psprintf("%016llx", (unsigned long long) hash_text(&buf, 0));
 }
 
 text *
@@ -141,7 +141,8 @@ wa_notify_key(const WaNotifyFiring *f)
 	if (f->is_update)
 		appendStringInfo(&key, ":%s", change_key(f->trigger));
 	if (key.len > MAX_KEY)
-		return cstring_to_text(psprintf("%s:%016" INT64_MODIFIER "x%016" INT64_MODIFIER "x",
-										n->name, hash_text(&key, 0), hash_text(&key, 1)));
+		return cstring_to_text(psprintf("%s:%016llx%016llx", n->name,
+										(unsigned long long) hash_text(&key, 0),
+										(unsigned long long) hash_text(&key, 1)));
 	return cstring_to_text_with_len(key.data, key.len);
 }
