@@ -92,15 +92,15 @@ DATA_built = sql/whatsapp_shared--$(EXTVERSION).sql
 SQL_FRAGMENTS = $(sort $(wildcard sql/[0-9][0-9]-*.sql))
 
 SHLIB_LINK = -lcurl
-EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql build results output_iso tmp_check
+EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql build results output_iso tmp_check tmp_check_iso
 
 # make installcheck: against an installed build, as a user that may run servers.
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=test --encoding=UTF8 --no-locale \
-	--temp-instance=./build/installcheck/regress --temp-config=test/tools/server.conf
+	--temp-instance=./tmp_check --temp-config=test/tools/server.conf
 ISOLATION = $(sort $(basename $(notdir $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --encoding=UTF8 --no-locale \
-	--temp-instance=./build/installcheck/isolation --temp-config=test/tools/server.conf
+	--temp-instance=./tmp_check_iso --temp-config=test/tools/server.conf
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 PG_PROVE_FLAGS = -I test/lib
