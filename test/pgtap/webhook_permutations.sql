@@ -64,7 +64,7 @@ BEGIN
         k := (ARRAY['sent', 'delivered', 'read', 'played', 'failed'])[1 + floor(random() * 5)];
         INSERT INTO history VALUES (n, state, k,
             CASE WHEN two AND random() < 0.5 OR state = 'put back' AND k IN ('delivered', 'read', 'played') THEN 2 ELSE 1 END,
-            1764000000 + floor(random() * 6),
+            1764000000 + floor(random() * 3),
             two OR i = 1 OR state = 'put back' OR random() < 0.7,
             CASE WHEN k = 'failed' AND random() < 0.8 THEN pg_temp.error(131026 + floor(random() * 3)::integer, 'error ' || floor(random() * 3))
                  WHEN k IN ('sent', 'delivered') AND random() < 0.7 THEN
@@ -75,7 +75,10 @@ BEGIN
 END
 $$;
 
-/* Tells all histories once: shuffled, some twice, in portions of random size. */
+/*
+ * Tells all histories once: shuffled, some twice, in portions of random size.
+ * Every other time what concerns one message stays closer together.
+ */
 CREATE FUNCTION pg_temp.tell(telling integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     items jsonb[];
@@ -83,7 +86,8 @@ DECLARE
 BEGIN
     INSERT INTO told SELECT n, telling, pg_temp.start(state) FROM (SELECT DISTINCT n, state FROM history ORDER BY n) AS h;
     SELECT array_agg(pg_temp.status(format('wamid.%s.%s', t.id, h.attempt), h.kind, h.at,
-            CASE WHEN h.own_data THEN pg_temp.data(t.id, h.attempt) END, h.more) ORDER BY random())
+            CASE WHEN h.own_data THEN pg_temp.data(t.id, h.attempt) END, h.more)
+            ORDER BY CASE tell.telling % 2 WHEN 0 THEN h.n / 8 END, random())
         INTO items
         FROM history AS h JOIN told AS t ON t.n = h.n AND t.telling = tell.telling
             CROSS JOIN LATERAL generate_series(1, 1 + floor(random() * 2)::integer);
