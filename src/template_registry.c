@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -231,6 +232,22 @@ check_name(const char *name)
 								  WA_MAX_TEMPLATE_NAME)));
 }
 
+/* Once for each statement of the client: it may be enqueueing thousands. */
+static void
+tell_unchecked(const char *name, const char *language)
+{
+	static TimestampTz told_at;
+
+	if (told_at == GetCurrentStatementStartTimestamp())
+		return;
+	told_at = GetCurrentStatementStartTimestamp();
+	ereport(NOTICE,
+			(errmsg("template \"%s\" (%s) was not checked", name, language),
+			 errdetail("The templates have not been read from Meta yet."),
+			 errhint("wa_sync_templates() asks the worker to; wa_register_template() enters "
+					 "one by hand.")));
+}
+
 const WaTemplateSpec *
 wa_template_find(Oid schema, const char *name, const char *language, Snapshot snapshot, bool tell)
 {
@@ -249,12 +266,7 @@ wa_template_find(Oid schema, const char *name, const char *language, Snapshot sn
 		if (wa_plan_select_bool(&filled_plan, schema, NULL))
 			raise_unknown(schema, name, language);
 		if (tell)
-			ereport(
-				NOTICE,
-				(errmsg("template \"%s\" (%s) was not checked", name, language),
-				 errdetail("The templates have not been read from Meta yet."),
-				 errhint("wa_sync_templates() asks the worker to; wa_register_template() enters "
-						 "one by hand.")));
+			tell_unchecked(name, language);
 		return NULL;
 	}
 	set_key(&key, schema, row);
