@@ -380,10 +380,6 @@ wa_notify_convert_row(WaNotifyPlan *plan, Relation rel, HeapTuple row)
 
 	if (row == NULL || relid == plan->relid)
 		return row;
-
-	/* What a row older than a column has in it is known to its own table only. */
-	if (HeapTupleHeaderGetNatts(row->t_data) < RelationGetDescr(rel)->natts)
-		row = heap_expand_tuple(row, RelationGetDescr(rel));
 	if (plan->partition != relid)
 	{
 		MemoryContext save = MemoryContextSwitchTo(plan->context);
