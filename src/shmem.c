@@ -11,6 +11,9 @@
  * pointers valid: a sender clears its pointer under the exclusive lock before
  * its process ends.  Ring contents have a spinlock each, so that committing
  * backends do not wait for each other across databases.
+ *
+ * The slots are far apart in memory, and every COMMIT that enqueued something
+ * looks for its senders: so it must not touch those that nobody uses.
  */
 #include "postgres.h"
 
@@ -111,6 +114,7 @@ wa_shmem_slot_allocate(Oid dboid, const char *dbname, int index, int nsenders)
 		slot->pid = 0;
 		slot->latch = NULL;
 		init_counters(&slot->counters);
+		wa_shared->slots_end = Max(wa_shared->slots_end, i + 1);
 		break;
 	}
 	LWLockRelease(wa_shared->lock);
@@ -195,6 +199,8 @@ wa_shmem_slot_free(WaSenderSlot *slot)
 	slot->dboid = InvalidOid;
 	slot->pid = 0;
 	slot->latch = NULL;
+	while (wa_shared->slots_end > 0 && !wa_shared->slots[wa_shared->slots_end - 1].in_use)
+		wa_shared->slots_end--;
 	LWLockRelease(wa_shared->lock);
 }
 
@@ -333,7 +339,7 @@ void
 wa_shmem_wake_senders(Oid dboid, const WaWake *notes, int count, bool everything, bool config)
 {
 	LWLockAcquire(wa_shared->lock, LW_SHARED);
-	for (int i = 0; i < WA_MAX_SENDERS; i++)
+	for (int i = 0; i < wa_shared->slots_end; i++)
 	{
 		WaSenderSlot *slot = &wa_shared->slots[i];
 		bool wake = config;
@@ -366,7 +372,7 @@ wa_shmem_ask_to_leave(Oid dboid, pid_t *pids)
 	int asked = 0;
 
 	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < WA_MAX_SENDERS; i++)
+	for (int i = 0; i < wa_shared->slots_end; i++)
 	{
 		WaSenderSlot *slot = &wa_shared->slots[i];
 

@@ -103,6 +103,7 @@ typedef struct WaShared
 	Latch *launcher_latch;	/* NULL while there is none */
 	uint64 launcher_wakes;	/* counts the calls of wa_shmem_wake_launcher */
 	ConditionVariable left; /* a sender has detached */
+	int slots_end;			/* no slot from this number on is in use */
 	WaGuard guards[WA_MAX_GUARDS];
 	WaSenderSlot slots[WA_MAX_SENDERS];
 } WaShared;
