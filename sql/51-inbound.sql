@@ -369,6 +369,7 @@ AS $$
             'sender_user_id', i.sender_user_id,
             'payload', i.reply_id,
             'title', i.reply_title,
+            'reference', m.reference,
             'sent_at', i.sent_at,
             'message', CASE WHEN m.id IS NOT NULL THEN jsonb_build_object(
                 'id', m.id,
