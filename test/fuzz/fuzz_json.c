@@ -14,6 +14,16 @@
 
 #include "jsonscan.h"
 
+/* The parser's callbacks return a result since 16, and its context is freed by a function since 17.
+ */
+#if PG_VERSION_NUM >= 160000
+#define CALLBACK JsonParseErrorType
+#define CALLBACK_DONE return JSON_SUCCESS
+#else
+#define CALLBACK void
+#define CALLBACK_DONE return
+#endif
+
 /* PostgreSQL's parser recurses, here without a limit of depth. */
 #define MAX_SIZE 4096
 
@@ -51,14 +61,15 @@ expect_string(Walk *walk, const char *content)
 	expect(wa_json_equals(walk->json, node, content) == (len < 128));
 }
 
-static void
+static CALLBACK
 see_name(void *state, char *name, bool isnull)
 {
 	expect_string(state, name);
 	pfree(name);
+	CALLBACK_DONE;
 }
 
-static void
+static CALLBACK
 see_scalar(void *state, char *token, JsonTokenType type)
 {
 	Walk *walk = state;
@@ -68,7 +79,7 @@ see_scalar(void *state, char *token, JsonTokenType type)
 	{
 		expect_string(walk, token);
 		pfree(token);
-		return;
+		CALLBACK_DONE;
 	}
 	node = &walk->json->nodes[next_leaf(walk)];
 	expect(node->end - node->start == strlen(token) &&
@@ -78,11 +89,18 @@ see_scalar(void *state, char *token, JsonTokenType type)
 						  : type == JSON_TOKEN_FALSE ? WA_JSON_FALSE
 													 : WA_JSON_NULL));
 	pfree(token);
+	CALLBACK_DONE;
 }
 
 static JsonParseErrorType
 parse(char *text, size_t len, bool need_escapes, JsonSemAction *actions)
 {
+#if PG_VERSION_NUM >= 170000
+	JsonLexContext *lex = makeJsonLexContextCstringLen(NULL, text, len, PG_UTF8, need_escapes);
+	JsonParseErrorType result = pg_parse_json(lex, actions);
+
+	freeJsonLexContext(lex);
+#else
 	JsonLexContext *lex = makeJsonLexContextCstringLen(text, (int) len, PG_UTF8, need_escapes);
 	JsonParseErrorType result = pg_parse_json(lex, actions);
 
@@ -92,6 +110,7 @@ parse(char *text, size_t len, bool need_escapes, JsonSemAction *actions)
 		pfree(lex->strval);
 	}
 	pfree(lex);
+#endif
 	return result;
 }
 
