@@ -57,7 +57,7 @@ struct WaHttp
 	WaHttpHeaders *headers; /* for new requests */
 	WaHttpSession *session; /* for new requests; NULL if it could not be made */
 	WaHttpSession *retired; /* ends what it has under way; usually NULL */
-	bool stuck;				/* an HTTP/2 request got no answer in time */
+	bool stuck;				/* an HTTP/2 connection is of no further use */
 	WaProtocol protocol;	/* of the last answer */
 	List lists[WA_TRANSFER_STATES];
 };
@@ -282,7 +282,7 @@ wa_http_set_token(WaHttp *http, const char *token)
 static WaTransfer *
 free_transfer(WaHttp *http)
 {
-	WaTransferOptions options = {&http->config, open_socket, close_socket, http};
+	WaTransferOptions options = {&http->config, http->poller, open_socket, close_socket, http};
 	WaTransfer *t = http->lists[WA_TRANSFER_FREE].head;
 
 	if (t == NULL)
@@ -392,6 +392,26 @@ give_up_session(WaHttp *http, WaHttpSession *session, CURLMcode code)
 }
 
 /*
+ * A request that was about to be sent into a connection that the peer has
+ * closed.  Over HTTP/1.1 it gets a fresh one.  Over HTTP/2 many requests want
+ * that connection, which libcurl would not give up at once: all go to a new
+ * session, where they share a new one.
+ */
+static bool
+begin_again(WaHttp *http, WaTransfer *t)
+{
+	bool shared = !t->is_plain && http->protocol == WA_PROTOCOL_HTTP2 &&
+				  t->session == http->session && http->retired == NULL;
+
+	if (!wa_transfer_again(t, !shared))
+		return false;
+	wa_http_session_remove(t->session, t);
+	set_state(http, t, WA_TRANSFER_WAITING);
+	http->stuck |= shared;
+	return true;
+}
+
+/*
  * Lets libcurl read and write what it can without waiting.
  */
 static void
@@ -418,7 +438,10 @@ run(WaHttp *http)
 		if (codes[i] == CURLM_OK)
 			codes[i] = wa_http_session_timer(sessions[i], now);
 		while ((t = wa_http_session_ended(sessions[i], &ended)) != NULL)
-			finish(http, t, ended, NULL);
+		{
+			if (!begin_again(http, t))
+				finish(http, t, ended, NULL);
+		}
 		if (codes[i] != CURLM_OK)
 			give_up_session(http, sessions[i], codes[i]);
 	}

@@ -28,6 +28,7 @@
 #include <time.h>
 
 #include "http_transfer.h"
+#include "poller.h"
 
 #include "compat.h"
 
@@ -128,7 +129,8 @@ read_body(char *out, size_t size, size_t n, void *arg)
 #ifdef WA_CURL_HAS_PREREQ
 /*
  * Called each time a connection is ready for this request: once, and again if
- * libcurl starts over.  A POST of which anything was taken must not.
+ * libcurl starts over.  A POST of which anything was taken must not.  Nor must
+ * any request go into a connection that is known to be closed.
  */
 static int
 about_to_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
@@ -137,6 +139,11 @@ about_to_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int l
 
 	if (t->body_taken > 0)
 		return CURL_PREREQFUNC_ABORT;
+	if (wa_poller_is_closed_port(t->poller, local_port))
+	{
+		t->stale = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	t->begun = true;
 	return CURL_PREREQFUNC_OK;
 }
@@ -333,6 +340,15 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
  * only, no proxy of the environment has any business with it.
  */
 static bool
+set_fresh(WaTransfer *t, bool fresh)
+{
+	if (fresh != t->fresh)
+		CHECK_SETOPT(t->easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L, return false);
+	t->fresh = fresh;
+	return true;
+}
+
+static bool
 set_scheme(WaTransfer *t, bool is_plain)
 {
 	CHECK_SETOPT(t->easy, CURLOPT_HTTP_VERSION,
@@ -353,6 +369,7 @@ wa_transfer_create(const WaTransferOptions *options)
 		return NULL;
 	t->state = WA_TRANSFER_FREE;
 	t->max_response = options->config->max_response;
+	t->poller = options->poller;
 	t->easy = curl_easy_init();
 	if (t->easy == NULL || !set_common_options(t, options) || !set_scheme(t, false))
 	{
@@ -375,6 +392,8 @@ wa_transfer_reset(WaTransfer *t)
 	t->protocol = WA_PROTOCOL_UNKNOWN;
 	t->response_too_large = false;
 	t->begun = false;
+	t->stale = false;
+	t->restarted = false;
 	t->body_taken = 0;
 	t->error[0] = '\0';
 	memset(&t->result, 0, sizeof(t->result));
@@ -417,7 +436,7 @@ wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t bod
 			return false;
 	}
 
-	if (is_plain != t->is_plain && !set_scheme(t, is_plain))
+	if (!set_fresh(t, false) || (is_plain != t->is_plain && !set_scheme(t, is_plain)))
 		return false;
 	CHECK_SETOPT(t->easy, CURLOPT_URL, url, return false);
 	CHECK_SETOPT(t->easy, CURLOPT_HTTPHEADER, list, return false);
@@ -434,6 +453,22 @@ wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t bod
 	/* unknown for a GET, then; a POST begins when its body is read */
 	t->begun = body == NULL || body_len == 0;
 #endif
+	return true;
+}
+
+/*
+ * Nothing of it was taken.  Once is enough: whoever closes even a fresh
+ * connection at once will not be won over by a third one.
+ */
+bool
+wa_transfer_again(WaTransfer *t, bool fresh)
+{
+	if (!t->stale || t->restarted || !set_fresh(t, fresh))
+		return false;
+	t->stale = false;
+	t->begun = false;
+	t->restarted = true;
+	t->error[0] = '\0';
 	return true;
 }
 
@@ -454,6 +489,8 @@ error_words(const WaTransfer *t, CURLcode code)
 		return "";
 	if (t->response_too_large)
 		return "the response is too large";
+	if (t->stale)
+		return "the connection was closed before the request";
 	if (code == CURLE_SEND_FAIL_REWIND || code == CURLE_ABORTED_BY_CALLBACK)
 		return "the connection was closed before the response";
 	return t->error[0] != '\0' ? t->error : curl_easy_strerror(code);

@@ -50,11 +50,15 @@ typedef struct WaTransfer
 
 	/* the request */
 	CURL *easy;
+	const struct WaPoller *poller; /* knows connections that the peer has closed */
 	WaHttpHeaders *headers;
 	struct curl_slist *own_list; /* for an unusual content type */
 	bool is_post;
-	bool is_plain; /* http, not https */
-	bool begun;	   /* libcurl may have sent something */
+	bool is_plain;	/* http, not https */
+	bool begun;		/* libcurl may have sent something */
+	bool stale;		/* it was about to, but the peer had closed the connection */
+	bool restarted; /* because of that */
+	bool fresh;		/* wants a connection of its own */
 	WaBuffer body;
 	size_t body_taken;
 
@@ -74,6 +78,7 @@ typedef struct WaTransfer
 typedef struct WaTransferOptions
 {
 	const WaHttpConfig *config;
+	const struct WaPoller *poller;
 	curl_opensocket_callback open_socket;
 	curl_closesocket_callback close_socket;
 	void *socket_arg;
@@ -88,6 +93,9 @@ extern void wa_transfer_destroy(WaTransfer *t);
 /* False if out of memory or if url or content_type cannot be sent. */
 extern bool wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t body_len,
 								const char *content_type, WaHttpHeaders *headers);
+
+/* Makes a stale request ready to be begun again; false if that is no use. */
+extern bool wa_transfer_again(WaTransfer *t, bool fresh);
 
 /* Fills in the result.  reason, if not NULL, replaces libcurl's words. */
 extern void wa_transfer_finish(WaTransfer *t, CURLcode code, const char *reason);

@@ -15,17 +15,28 @@
  * wa_poller_closing() are safe.  For others (libcurl's resolver has some of
  * its own) every change is passed on at once.
  *
+ * An announced socket from which nothing is wanted is an idle connection.  It
+ * stays registered for one thing, its end, so that nobody sends a request into
+ * a connection that the peer has closed: libcurl looks for that, too, but not
+ * in all versions, and not each time.
+ *
  * Level-triggered: whatever is not read now is reported again.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "poller.h"
 
 #define READY_AT_ONCE 256
+
+/* Of what is registered: the end of an idle connection. */
+#define WATCH_END 8
 
 typedef struct Socket
 {
@@ -33,6 +44,7 @@ typedef struct Socket
 	unsigned char wanted;
 	unsigned char registered;
 	bool announced; /* we hear of its closing */
+	bool ended;		/* idle, and closed by the peer */
 	bool queued;	/* is in the list of changes */
 } Socket;
 
@@ -40,6 +52,7 @@ struct WaPoller
 {
 	int epoll_fd;
 	int open_sockets;
+	int ended_sockets;
 	Socket *sockets; /* by descriptor */
 	int nsockets;
 	int *changes; /* descriptors that may differ; nsockets places */
@@ -126,18 +139,23 @@ apply_one(WaPoller *poller, int fd)
 {
 	Socket *s = &poller->sockets[fd];
 	struct epoll_event event = {0};
+	int target = s->wanted;
 	int result;
 
-	if (s->wanted == s->registered)
+	if (target == 0 && s->announced && !s->ended)
+		target = WATCH_END;
+	if (target == s->registered)
 		return;
 
 	event.data.fd = fd;
-	if (s->wanted & WA_POLL_IN)
+	if (target & WA_POLL_IN)
 		event.events |= EPOLLIN;
-	if (s->wanted & WA_POLL_OUT)
+	if (target & WA_POLL_OUT)
 		event.events |= EPOLLOUT;
+	if (target & (WA_POLL_IN | WATCH_END))
+		event.events |= EPOLLRDHUP;
 
-	if (s->wanted == 0)
+	if (target == 0)
 		result = epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, fd, &event);
 	else if (s->registered == 0)
 	{
@@ -151,7 +169,15 @@ apply_one(WaPoller *poller, int fd)
 		if (result < 0 && errno == ENOENT)
 			result = epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 	}
-	s->registered = result == 0 ? s->wanted : 0;
+	s->registered = (unsigned char) (result == 0 ? target : 0);
+}
+
+static void
+set_ended(WaPoller *poller, Socket *s, bool ended)
+{
+	if (s->ended != ended)
+		poller->ended_sockets += ended ? 1 : -1;
+	s->ended = ended;
 }
 
 bool
@@ -161,6 +187,7 @@ wa_poller_opened(WaPoller *poller, int fd)
 		return false;
 	poller->sockets[fd].wanted = 0;
 	poller->sockets[fd].registered = 0;
+	set_ended(poller, &poller->sockets[fd], false);
 	if (!poller->sockets[fd].announced)
 		poller->open_sockets++;
 	poller->sockets[fd].announced = true;
@@ -177,8 +204,9 @@ wa_poller_closing(WaPoller *poller, int fd)
 	if (fd < 0 || fd >= poller->nsockets || !poller->sockets[fd].announced)
 		return;
 	poller->sockets[fd].wanted = 0;
-	apply_one(poller, fd);
 	poller->sockets[fd].announced = false;
+	apply_one(poller, fd);
+	set_ended(poller, &poller->sockets[fd], false);
 	poller->open_sockets--;
 }
 
@@ -195,7 +223,7 @@ wa_poller_want(WaPoller *poller, int fd, int events, void *owner)
 
 	if (!s->announced)
 		apply_one(poller, fd);
-	else if (!s->queued && s->wanted != s->registered)
+	else if (!s->queued)
 	{
 		s->queued = true;
 		poller->changes[poller->nchanges++] = fd;
@@ -216,10 +244,44 @@ wa_poller_apply(WaPoller *poller)
 	poller->nchanges = 0;
 }
 
+bool
+wa_poller_is_closed_port(const WaPoller *poller, int port)
+{
+	int left = poller->ended_sockets;
+
+	for (int fd = 0; fd < poller->nsockets && left > 0; fd++)
+	{
+		struct sockaddr_storage address;
+		socklen_t len = sizeof(address);
+
+		if (!poller->sockets[fd].ended)
+			continue;
+		left--;
+		if (getsockname(fd, (struct sockaddr *) &address, &len) < 0)
+			continue;
+		/* both families have the port at the same place */
+		if ((address.ss_family == AF_INET || address.ss_family == AF_INET6) &&
+			ntohs(((struct sockaddr_in *) &address)->sin_port) == port)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Notes the end of an idle connection, and asks for no more news of it.
+ */
+static void
+note_end(WaPoller *poller, int fd)
+{
+	set_ended(poller, &poller->sockets[fd], true);
+	apply_one(poller, fd);
+}
+
 int
 wa_poller_ready(WaPoller *poller, WaPollEvent *out, int max)
 {
 	struct epoll_event events[READY_AT_ONCE];
+	int count = 0;
 	int n;
 
 	if (max > READY_AT_ONCE)
@@ -227,15 +289,25 @@ wa_poller_ready(WaPoller *poller, WaPollEvent *out, int max)
 	n = epoll_wait(poller->epoll_fd, events, max, 0);
 	for (int i = 0; i < n; i++)
 	{
-		out[i].fd = events[i].data.fd;
-		out[i].owner = poller->sockets[out[i].fd].owner;
-		out[i].events = 0;
+		int fd = events[i].data.fd;
+		WaPollEvent *event = &out[count];
+
+		if (poller->sockets[fd].announced && poller->sockets[fd].wanted == 0)
+		{
+			if (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+				note_end(poller, fd);
+			continue;
+		}
+		event->fd = fd;
+		event->owner = poller->sockets[fd].owner;
+		event->events = 0;
 		if (events[i].events & EPOLLIN)
-			out[i].events |= WA_POLL_IN;
+			event->events |= WA_POLL_IN;
 		if (events[i].events & EPOLLOUT)
-			out[i].events |= WA_POLL_OUT;
+			event->events |= WA_POLL_OUT;
 		if (events[i].events & (EPOLLERR | EPOLLHUP))
-			out[i].events |= WA_POLL_ERROR;
+			event->events |= WA_POLL_ERROR;
+		count++;
 	}
-	return n > 0 ? n : 0;
+	return count;
 }

@@ -37,6 +37,12 @@ extern int wa_poller_open_sockets(const WaPoller *poller);
 /* What to wait for on fd; 0 nothing more.  False if out of memory. */
 extern bool wa_poller_want(WaPoller *poller, int fd, int events, void *owner);
 
+/*
+ * Whether the peer is known to have closed an announced socket from which
+ * nothing is wanted, named by its local port.
+ */
+extern bool wa_poller_is_closed_port(const WaPoller *poller, int port);
+
 /* Tells the kernel what has changed.  To be called before each wait. */
 extern void wa_poller_apply(WaPoller *poller);
 

@@ -2,6 +2,8 @@
  * The set of sockets: changes that are put off must not be lost, and a
  * descriptor that comes back as another socket must not be taken for the old.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -58,7 +60,7 @@ test_changes(void)
 	is_int(reported(pair[0]), WA_POLL_IN, "as long as it is");
 
 	wa_poller_want(poller, pair[0], 0, &poller);
-	is_int(reported(pair[0]), WA_POLL_IN, "still registered");
+	is_int(reported(pair[0]), -1, "nothing is reported that is not wanted");
 	wa_poller_want(poller, pair[0], WA_POLL_OUT, &poller);
 	wa_poller_want(poller, pair[0], WA_POLL_IN | WA_POLL_OUT, &poller);
 	wa_poller_apply(poller);
@@ -172,6 +174,65 @@ test_shared(void)
 	close(pair[1]);
 }
 
+/*
+ * Two ends of a TCP connection; the local port of the first is returned.
+ */
+static int
+make_connection(int pair[2])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	pair[0] = socket(AF_INET, SOCK_STREAM, 0);
+	if (listener < 0 || pair[0] < 0 ||
+		bind(listener, (struct sockaddr *) &address, sizeof(address)) < 0 ||
+		listen(listener, 1) < 0 || getsockname(listener, (struct sockaddr *) &address, &len) < 0 ||
+		connect(pair[0], (struct sockaddr *) &address, len) < 0 ||
+		(pair[1] = accept(listener, NULL, NULL)) < 0 ||
+		getsockname(pair[0], (struct sockaddr *) &address, &len) < 0)
+		abort();
+	close(listener);
+	return ntohs(address.sin_port);
+}
+
+/*
+ * Idle connections: wanted is the state before, applied whether the kernel
+ * has heard that they are idle.
+ */
+static void
+test_end(int wanted, bool applied, const char *what)
+{
+	int pair[2];
+	int other[2];
+	int port = make_connection(pair);
+	int other_port = make_connection(other);
+
+	wa_poller_opened(poller, pair[0]);
+	wa_poller_opened(poller, other[0]);
+	wa_poller_want(poller, pair[0], wanted, &poller);
+	wa_poller_want(poller, other[0], wanted, &poller);
+	wa_poller_apply(poller);
+	wa_poller_want(poller, pair[0], 0, &poller);
+	wa_poller_want(poller, other[0], 0, &poller);
+	if (applied)
+		wa_poller_apply(poller);
+	is_int(reported(pair[0]), -1, "%s: an idle connection", what);
+	ok(!wa_poller_is_closed_port(poller, port), "is not closed");
+	make_readable(other[1]);
+	close(pair[1]);
+	is_int(reported(pair[0]), -1, "its end is no event");
+	ok(wa_poller_is_closed_port(poller, port), "but is known");
+	ok(!wa_poller_is_closed_port(poller, other_port), "what can be read from another is no end");
+	is_int(wa_poller_ready(poller, (WaPollEvent[1]){{0}}, 1), 0, "and nobody is woken again");
+	wa_poller_closing(poller, pair[0]);
+	close(pair[0]);
+	ok(!wa_poller_is_closed_port(poller, port), "forgotten when it is closed here");
+	wa_poller_closing(poller, other[0]);
+	close(other[0]);
+	close(other[1]);
+}
+
 static void
 test_many(void)
 {
@@ -202,6 +263,9 @@ main(void)
 	test_changes();
 	test_same_number();
 	test_shared();
+	test_end(WA_POLL_IN, true, "after reading");
+	test_end(WA_POLL_IN, false, "not yet applied");
+	test_end(WA_POLL_OUT, true, "after writing");
 	test_many();
 	wa_poller_destroy(poller);
 	wa_poller_destroy(NULL);
