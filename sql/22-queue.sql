@@ -82,7 +82,9 @@ BEGIN
             due_at = d.due_at
         FROM (SELECT o.message_id,
                      CASE o.hold_reason WHEN 'quiet_hours' THEN m.scheduled_at ELSE o.due_at END AS due_at,
-                     @extschema@.wa_internal_awaits_media(o.message_id, o.phone_number_id) AS awaits_media
+                     /* Few messages have files: the function is called for those only. */
+                     EXISTS (SELECT FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = o.message_id)
+                         AND @extschema@.wa_internal_awaits_media(o.message_id, o.phone_number_id) AS awaits_media
               FROM @extschema@.whatsapp_queue AS o
                   JOIN @extschema@.whatsapp_messages AS m ON m.id = o.message_id
               WHERE o.message_id = ANY (ids)) AS d
@@ -170,7 +172,9 @@ BEGIN
         WHERE q.message_id = ANY (ids)
             AND (q.state = 'h' AND q.hold_reason = 'no_number'
                  /* Meta's id of a file belongs to the number before. */
-                 OR q.state IN ('r', 'd') AND @extschema@.wa_internal_awaits_media(q.message_id, number));
+                 OR q.state IN ('r', 'd')
+                    AND EXISTS (SELECT FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = q.message_id)
+                    AND @extschema@.wa_internal_awaits_media(q.message_id, number));
     PERFORM @extschema@.wa_internal_release_rows(held);
     PERFORM @extschema@.wa_internal_wake_rows(@extschema@.wa_internal_subtract(ids, held));
 END
