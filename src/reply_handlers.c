@@ -139,7 +139,14 @@ wa_on_reply(PG_FUNCTION_ARGS)
 	values[0] = PointerGetDatum(prefix);
 	values[1] = CStringGetTextDatum(format_procedure_qualified(handler));
 	values[2] = CStringGetTextDatum(GetUserNameFromId(caller, false));
-	values[3] = CStringGetTextDatum(namespace_search_path);
+	/*
+	 * Temporary tables last: a session that hands webhooks in must not be able
+	 * to slip one of its own to the handler.
+	 */
+	if (namespace_search_path[0] != '\0')
+		values[3] = CStringGetTextDatum(psprintf("%s, pg_temp", namespace_search_path));
+	else
+		values[3] = CStringGetTextDatum("pg_temp");
 	wa_owner_begin(&owner, fcinfo);
 	(void) check_holder(owner.schema, prefix, caller);
 	wa_plan_execute(&register_plan, owner.schema, values, NULL, SPI_OK_INSERT);

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(45);
+SELECT plan(46);
 
 /* An application with a role and a schema of its own, and another role. */
 CREATE ROLE reply_app;
@@ -71,7 +71,7 @@ SELECT throws_ok($$SELECT wa_off_reply('CONFIRM:')$$, '42501', NULL, 'nor ends i
 RESET ROLE;
 RESET search_path;
 SELECT is((SELECT string_agg(concat_ws(' ', prefix, handler, registered_by, search_path), ', ' ORDER BY prefix) FROM whatsapp_reply_handlers),
-    'CONFIRM: reply_app.confirm_order(pg_catalog.jsonb) reply_app reply_app, public, CONFIRM:bad: reply_app.misbehave(pg_catalog.jsonb) reply_app reply_app, public', 'what is known of them');
+    'CONFIRM: reply_app.confirm_order(pg_catalog.jsonb) reply_app reply_app, public, pg_temp, CONFIRM:bad: reply_app.misbehave(pg_catalog.jsonb) reply_app reply_app, public, pg_temp', 'what is known of them');
 
 /* ---- being called ---- */
 
@@ -88,7 +88,7 @@ CREATE FUNCTION pg_temp.outcome(wamid text) RETURNS text LANGUAGE sql AS $$
 $$;
 SELECT is(pg_temp.press('wamid.P1', 'CONFIRM:7', 'Confirmar pedido', 'wamid.' || :m), '1/0/0/0', 'a supplier presses "Confirmar pedido"');
 SELECT is((SELECT status FROM reply_app.purchase_orders), 'confirmed', 'and the purchase order is confirmed');
-SELECT is((SELECT concat_ws(' ', who, path) FROM reply_app.calls), 'reply_app reply_app, public', 'by the role, and with the path, of whoever registered the handler');
+SELECT is((SELECT concat_ws(' ', who, path) FROM reply_app.calls), 'reply_app reply_app, public, pg_temp', 'by the role, and with the path, of whoever registered the handler');
 SELECT is((SELECT argument - 'inbound_id' - 'sent_at' #- '{message,created_at}' FROM reply_app.calls), jsonb_build_object('tenant_id', 'panaderia', 'phone_number_id', '100000000000001',
     'sender', '+34600000001', 'sender_user_id', 'ES.1', 'payload', 'CONFIRM:7', 'title', 'Confirmar pedido', 'reference', 'PO-7', 'message', jsonb_build_object('id', :m, 'reference', 'PO-7',
     'message_type', 'template', 'template_name', 'pedido', 'template_language', 'es', 'recipient_phone', '+34600000001', 'recipient_user_id', NULL)), 'it is told everything');
@@ -100,6 +100,14 @@ SELECT pg_temp.press('wamid.P2', 'DENY:7', 'No') \g /dev/null
 SELECT is(pg_temp.outcome('wamid.P2'), 'not called', 'a payload without a handler');
 SELECT pg_temp.press('wamid.P3', 'CONFIRM:8', 'Confirmar') \g /dev/null
 SELECT is((SELECT argument -> 'message' FROM reply_app.calls ORDER BY n DESC LIMIT 1), 'null', 'a reply to nothing of ours has no message');
+
+/* A table of the session that hands the webhook in is not taken for the application's. */
+CREATE TEMP TABLE purchase_orders (number text, status text);
+INSERT INTO pg_temp.purchase_orders VALUES ('PO-7', 'sent');
+GRANT ALL ON pg_temp.purchase_orders TO PUBLIC;
+SELECT pg_temp.press('wamid.P4', 'CONFIRM:7', 'Confirmar pedido', 'wamid.' || :m) \g /dev/null
+SELECT is((SELECT status FROM pg_temp.purchase_orders), 'sent', 'temporary tables do not stand in for others');
+DROP TABLE pg_temp.purchase_orders;
 
 /* ---- misbehaving ---- */
 
