@@ -421,7 +421,6 @@ run(WaHttp *http)
 	CURLMcode codes[2] = {CURLM_OK, CURLM_OK};
 	WaPollEvent events[EVENTS_AT_ONCE];
 	int count = wa_poller_ready(http->poller, events, EVENTS_AT_ONCE);
-	int64_t now = wa_http_now_us();
 
 	for (int i = 0; i < 2; i++)
 	{
@@ -435,8 +434,9 @@ run(WaHttp *http)
 			if (events[j].owner == sessions[i])
 				codes[i] = wa_http_session_socket(sessions[i], &events[j]);
 		}
+		/* libcurl may just have asked for it: other HTTP/2 streams have data, too */
 		if (codes[i] == CURLM_OK)
-			codes[i] = wa_http_session_timer(sessions[i], now);
+			codes[i] = wa_http_session_timer(sessions[i], wa_http_now_us());
 		while ((t = wa_http_session_ended(sessions[i], &ended)) != NULL)
 		{
 			if (!begin_again(http, t))
