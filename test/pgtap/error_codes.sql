@@ -1,0 +1,39 @@
+/*
+ * The error codes of the Cloud API, as an operator looks them up.
+ */
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+SELECT plan(12);
+
+SELECT results_eq($$SELECT class, pause, max_retries, opts_out FROM wa_error_codes WHERE code = 131026$$,
+    $$VALUES ('permanent', NULL::interval, NULL::integer, false)$$, 'a message that cannot be delivered fails');
+SELECT results_eq($$SELECT class, pause, max_retries, opts_out FROM wa_error_codes WHERE code = 131049$$,
+    $$VALUES ('retry', interval '24 hours', 2, false)$$, 'one that Meta withholds waits a day, twice at most');
+SELECT results_eq($$SELECT class, pause FROM wa_error_codes WHERE code = 130429$$,
+    $$VALUES ('throttle_number', interval '2 seconds')$$, 'a number that is too fast is slowed down');
+SELECT results_eq($$SELECT class, pause FROM wa_error_codes WHERE code = 190$$,
+    $$VALUES ('pause_account', NULL::interval)$$, 'a bad token stops the account until somebody acts');
+SELECT results_eq($$SELECT class FROM wa_error_codes WHERE code = 132016$$,
+    $$VALUES ('pause_template')$$, 'a disabled template stops nothing else');
+SELECT results_eq($$SELECT code FROM wa_error_codes WHERE opts_out$$,
+    $$VALUES (131050)$$, 'one code says that the recipient wants no more');
+SELECT is((SELECT count(*) FROM wa_error_codes WHERE code BETWEEN 200 AND 299), 100::bigint,
+    'a range of codes has a row for each');
+SELECT is((SELECT count(*) FROM wa_error_codes WHERE code = 130430), 0::bigint, 'unknown codes have none');
+SELECT is((SELECT count(*) - count(DISTINCT code) FROM wa_error_codes), 0::bigint, 'no code has two rows');
+SELECT is((SELECT count(*) FROM wa_error_codes
+    WHERE title = '' OR remedy !~ '^[A-Z].*[.]$'), 0::bigint, 'each has a title and a remedy that is a sentence');
+SELECT bag_eq($$SELECT DISTINCT class FROM wa_error_codes$$,
+    $$VALUES ('permanent'), ('retry'), ('throttle_number'), ('throttle_pair'), ('pause_account_short'),
+        ('pause_account'), ('pause_number'), ('pause_template'), ('not_applicable')$$, 'the classes that the manual names');
+SELECT throws_ok($$UPDATE wa_error_codes SET class = 'retry' WHERE code = 190$$, '55000', NULL,
+    'what a code means is not for SQL to change');
+
+SELECT * FROM finish();
+ROLLBACK;
