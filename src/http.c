@@ -14,13 +14,9 @@
  * would already run: a timeout counts from when a request can be sent.
  */
 #include <curl/curl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "http.h"
 #include "http_headers.h"
@@ -54,6 +50,7 @@ struct WaHttp
 	WaHttpConfig config;
 	char *ca_file; /* config's copy */
 	WaPoller *poller;
+	WaHttpSockets sockets;	/* the poller, and how sockets are opened */
 	WaHttpHeaders *headers; /* for new requests */
 	WaHttpSession *session; /* for new requests; NULL if it could not be made */
 	WaHttpSession *retired; /* ends what it has under way; usually NULL */
@@ -151,41 +148,6 @@ active_limit(const WaHttp *http)
 	return limit < http->config.max_in_flight ? limit : http->config.max_in_flight;
 }
 
-/* ---- callbacks of libcurl ----------------------------------------------------- */
-
-/*
- * A network that swallows packets would otherwise keep a connection "open"
- * for a quarter of an hour, with all new HTTP/2 requests sent into it.
- */
-static curl_socket_t
-open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	WaHttp *http = arg;
-	unsigned int unacknowledged_ms = (unsigned int) http->config.request_timeout_ms;
-	int fd;
-
-	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd < 0)
-		return CURL_SOCKET_BAD;
-	if (!wa_poller_opened(http->poller, fd))
-	{
-		close(fd);
-		return CURL_SOCKET_BAD;
-	}
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
-					  sizeof(unacknowledged_ms));
-	return fd;
-}
-
-static int
-close_socket(void *arg, curl_socket_t fd)
-{
-	WaHttp *http = arg;
-
-	wa_poller_closing(http->poller, fd);
-	return close(fd);
-}
-
 /* ---- life --------------------------------------------------------------------- */
 
 /*
@@ -226,6 +188,8 @@ wa_http_create(const WaHttpConfig *config)
 		http->config.ca_file = http->ca_file;
 	}
 	http->poller = wa_poller_create();
+	http->sockets.poller = http->poller;
+	http->sockets.unacknowledged_ms = (unsigned int) config->request_timeout_ms;
 	http->headers = wa_http_headers_create(NULL);
 	if ((config->ca_file != NULL && config->ca_file[0] != '\0' && http->ca_file == NULL) ||
 		http->poller == NULL || http->headers == NULL || !renew_session(http))
@@ -282,7 +246,8 @@ wa_http_set_token(WaHttp *http, const char *token)
 static WaTransfer *
 free_transfer(WaHttp *http)
 {
-	WaTransferOptions options = {&http->config, http->poller, open_socket, close_socket, http};
+	WaTransferOptions options = {&http->config, http->poller, wa_http_open_socket,
+								 wa_http_close_socket, &http->sockets};
 	WaTransfer *t = http->lists[WA_TRANSFER_FREE].head;
 
 	if (t == NULL)

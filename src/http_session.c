@@ -5,8 +5,12 @@
  * One of the http files: libcurl is known here, PostgreSQL is not.  The caller
  * blocks signals around everything here that lets libcurl run.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "http_session.h"
 
@@ -28,9 +32,40 @@ wa_http_now_us(void)
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+/* ---- callbacks of libcurl ----------------------------------------------------- */
+
 /*
- * Callbacks of libcurl.
+ * A network that swallows packets would otherwise keep a connection "open"
+ * for a quarter of an hour, with all new HTTP/2 requests sent into it.
  */
+curl_socket_t
+wa_http_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	const WaHttpSockets *sockets = arg;
+	int fd;
+
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	if (!wa_poller_opened(sockets->poller, fd))
+	{
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &sockets->unacknowledged_ms,
+					  sizeof(sockets->unacknowledged_ms));
+	return fd;
+}
+
+int
+wa_http_close_socket(void *arg, curl_socket_t fd)
+{
+	const WaHttpSockets *sockets = arg;
+
+	wa_poller_closing(sockets->poller, fd);
+	return close(fd);
+}
+
 static int
 socket_changed(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
@@ -53,6 +88,8 @@ timer_changed(CURLM *multi, long timeout_ms, void *arg)
 		timeout_ms < 0 ? WA_NO_DEADLINE : wa_http_now_us() + (int64_t) timeout_ms * 1000;
 	return 0;
 }
+
+/* ---- sessions ------------------------------------------------------------------- */
 
 WaHttpSession *
 wa_http_session_create(WaPoller *poller, int keep)

@@ -14,6 +14,17 @@ typedef struct WaHttpSession WaHttpSession;
 
 #define WA_NO_DEADLINE INT64_MAX
 
+/* How sockets are opened and closed; outlives every session. */
+typedef struct WaHttpSockets
+{
+	WaPoller *poller;
+	unsigned int unacknowledged_ms; /* a connection that gets no ACK for so long is dead */
+} WaHttpSockets;
+
+extern curl_socket_t wa_http_open_socket(void *sockets, curlsocktype purpose,
+										 struct curl_sockaddr *address);
+extern int wa_http_close_socket(void *sockets, curl_socket_t fd);
+
 /* NULL if out of memory.  keep is the number of idle connections to keep. */
 extern WaHttpSession *wa_http_session_create(WaPoller *poller, int keep);
 

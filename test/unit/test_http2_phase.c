@@ -1,0 +1,236 @@
+/*
+ * What is certain about a request that got no answer, over HTTP/2.
+ */
+#include "certificate.h"
+#include "phase.h"
+
+static void
+h2_close_in_body(Peer *peer, void *arg)
+{
+	Frame frame;
+
+	if (peer_h2_begin(peer))
+	{
+		peer_h2_read(peer, &frame);
+		peer_h2_read(peer, &frame);
+	}
+}
+
+static void
+h2_reset_in_body(Peer *peer, void *arg)
+{
+	Frame frame;
+
+	if (peer_h2_begin(peer) && peer_h2_read(peer, &frame))
+		peer_h2_reset(peer, frame.stream, H2_INTERNAL_ERROR);
+	peer_wait_for_close(peer);
+}
+
+static void
+h2_close_after_request(Peer *peer, void *arg)
+{
+	if (peer_h2_begin(peer))
+		peer_h2_read_request(peer);
+}
+
+static void
+h2_reset_stream(Peer *peer, void *arg)
+{
+	if (peer_h2_begin(peer))
+		peer_h2_reset(peer, peer_h2_read_request(peer), H2_INTERNAL_ERROR);
+	peer_wait_for_close(peer);
+}
+
+static void
+h2_refuse_stream(Peer *peer, void *arg)
+{
+	if (peer_h2_begin(peer))
+		peer_h2_reset(peer, peer_h2_read_request(peer), H2_REFUSED_STREAM);
+	peer_wait_for_close(peer);
+}
+
+static void
+h2_goaway(Peer *peer, void *arg)
+{
+	if (peer_h2_begin(peer))
+	{
+		peer_h2_read_request(peer);
+		peer_h2_goaway(peer, 0, H2_NO_ERROR);
+	}
+	peer_wait_for_close(peer);
+}
+
+/*
+ * The whole answer, without the flag that says so, and then a reset.
+ */
+static void
+h2_answer_and_reset(Peer *peer, void *arg)
+{
+	if (peer_h2_begin(peer))
+	{
+		uint32_t stream = peer_h2_read_request(peer);
+
+		peer_h2_answer(peer, stream, "{\"messages\":[{\"id\":\"wamid.1\"}]}", false);
+		peer_h2_reset(peer, stream, H2_INTERNAL_ERROR);
+	}
+	peer_wait_for_close(peer);
+}
+
+static void
+h2_never_answer(Peer *peer, void *arg)
+{
+	if (peer_h2_begin(peer))
+		peer_h2_read_request(peer);
+	peer_wait_for_close(peer);
+}
+
+/*
+ * Answers the first request and leaves after the second; others are answered.
+ */
+static void
+h2_close_in_second(Peer *peer, void *arg)
+{
+	uint32_t stream;
+
+	if (!peer_h2_begin(peer))
+		return;
+	stream = peer_h2_read_request(peer);
+	peer_h2_answer(peer, stream, "{}", true);
+	while ((stream = peer_h2_read_request(peer)) != 0 && peer_number(peer) > 0)
+		peer_h2_answer(peer, stream, "{}", true);
+}
+
+/*
+ * Reads eleven requests, answers the first one only, and leaves.
+ */
+static void
+h2_close_after_eleven(Peer *peer, void *arg)
+{
+	uint32_t stream = 0;
+
+	if (!peer_h2_begin(peer))
+		return;
+	for (int i = 0; i < 11; i++)
+	{
+		stream = peer_h2_read_request(peer);
+		if (i == 0)
+			peer_h2_answer(peer, stream, "{}", true);
+	}
+}
+
+/*
+ * The first connection answers once and hangs from then on; others are well.
+ */
+static void
+h2_hang_after_first(Peer *peer, void *arg)
+{
+	uint32_t stream;
+	int count = 0;
+
+	if (!peer_h2_begin(peer))
+		return;
+	while ((stream = peer_h2_read_request(peer)) != 0)
+	{
+		if (peer_number(peer) > 0 || count++ == 0)
+			peer_h2_answer(peer, stream, "{}", true);
+	}
+}
+
+/*
+ * Requests follow each other closely, so the connection is never without one.
+ */
+static void
+test_stuck(void)
+{
+	WaHttpConfig config = client_config();
+	Server *server = server_start(SERVER_TLS_H2, h2_hang_after_first, NULL);
+	WaHttp *http;
+	WaHttpResult *result;
+
+	config.request_timeout_ms = 400;
+	http = client_create_with(&config);
+	is_phase(http, client_post(http, server_url(server), "/"), WA_HTTP_ANSWERED, "the first");
+	client_submit(http, server_url(server), "/", NULL);
+	ok(client_wait_ms(http, 200) == NULL, "the second hangs");
+	client_submit(http, server_url(server), "/", NULL);
+	is_phase(http, client_wait(http), WA_HTTP_NO_ANSWER, "and times out");
+	is_int(wa_http_in_flight(http), 1, "the third is on the same connection");
+	client_submit(http, server_url(server), "/", NULL);
+	is_phase(http, client_wait(http), WA_HTTP_ANSWERED, "the fourth gets a new one");
+	is_int(server_connections(server), 2, "two connections");
+	is_phase(http, client_wait(http), WA_HTTP_NO_ANSWER, "the third is left to its own timeout");
+	result = client_post(http, server_url(server), "/");
+	is_phase(http, result, WA_HTTP_ANSWERED, "all is well again");
+	is_int(server_connections(server), 2, "on the new connection");
+	is_int(wa_http_connections(http), 1, "the old one is closed");
+	wa_http_destroy(http);
+	is_int(server_requests(server), 5, "each was sent once");
+	server_stop(server);
+}
+
+static void
+test_http2(void)
+{
+	WaHttpConfig config = client_config();
+	WaHttp *http;
+	Server *server;
+	WaHttpResult *result;
+
+	one_request(SERVER_TLS_H2, h2_close_after_request, WA_HTTP_NO_ANSWER, "closed");
+	one_request(SERVER_TLS_H2, h2_reset_stream, WA_HTTP_NO_ANSWER, "stream reset");
+	one_request(SERVER_TLS_H2, h2_refuse_stream, WA_HTTP_NO_ANSWER, "stream refused");
+	one_request(SERVER_TLS_H2, h2_goaway, WA_HTTP_NO_ANSWER, "told to go away");
+
+	http = client_create();
+	server = server_start(SERVER_TLS_H2, h2_answer_and_reset, NULL);
+	result = client_post(http, server_url(server), "/");
+	is_int(result->status, 200, "answered, then reset: the status is kept");
+	is_str(result->body, "{\"messages\":[{\"id\":\"wamid.1\"}]}", "and the body");
+	is_phase(http, result, WA_HTTP_NO_ANSWER, "but the answer had no end");
+	wa_http_destroy(http);
+	is_int(server_requests(server), 1, "sent once");
+	server_stop(server);
+
+	config.request_timeout_ms = 300;
+	http = client_create_with(&config);
+	server = server_start(SERVER_TLS_H2, h2_never_answer, NULL);
+	is_phase(http, client_post(http, server_url(server), "/"), WA_HTTP_NO_ANSWER,
+			 "no answer in time");
+	wa_http_destroy(http);
+	server_stop(server);
+
+	http = client_create();
+	server = server_start(SERVER_TLS_H2, h2_close_in_second, NULL);
+	is_phase(http, client_post(http, server_url(server), "/1"), WA_HTTP_ANSWERED, "https, 2");
+	is_phase(http, client_post(http, server_url(server), "/2"), WA_HTTP_NO_ANSWER,
+			 "closed after the second request");
+	is_int(server_requests(server), 2, "the second was sent once");
+	is_phase(http, client_post(http, server_url(server), "/3"), WA_HTTP_ANSWERED, "the next");
+	is_int(server_requests(server), 3, "is a request of its own");
+	wa_http_destroy(http);
+	server_stop(server);
+
+	/* ten requests share the connection that dies */
+	http = client_create();
+	server = server_start(SERVER_TLS_H2, h2_close_after_eleven, NULL);
+	is_phase(http, client_post(http, server_url(server), "/"), WA_HTTP_ANSWERED, "first of eleven");
+	for (int i = 0; i < 10; i++)
+		client_submit(http, server_url(server), "/", NULL);
+	for (int i = 0; i < 10; i++)
+		is_phase(http, client_wait(http), WA_HTTP_NO_ANSWER, "one of ten");
+	is_int(server_requests(server), 11, "each was sent once");
+	wa_http_destroy(http);
+	server_stop(server);
+
+	large_request(SERVER_TLS_H2, h2_close_in_body, WA_HTTP_NOT_WRITTEN, "closed in the body");
+	large_request(SERVER_TLS_H2, h2_reset_in_body, WA_HTTP_NOT_WRITTEN, "reset in the body");
+}
+
+int
+main(void)
+{
+	test_http2();
+	test_stuck();
+	certificate_remove_files();
+	return done_testing();
+}
