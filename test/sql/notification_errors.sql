@@ -114,3 +114,5 @@ CREATE TRIGGER own AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION wa_notif
 DELETE FROM orders;
 DROP TABLE orders CASCADE;
 SELECT name, state FROM wa_notifications;
+SET client_min_messages = warning;
+DROP EXTENSION whatsapp_shared CASCADE;
