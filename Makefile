@@ -129,6 +129,11 @@ build/fragments: FORCE
 simulator:
 	$(MAKE) -C src/simulator
 
+clean: clean-programs
+clean-programs:
+	$(MAKE) -C src/simulator clean
+	$(MAKE) -C test/unit clean
+
 # ---- tests: all of them, or one suite; see test/tools/run-tests.sh ----
 
 SUITES = lists conventions format symbols strict sql unit simulator regress isolation pgtap contract tap
@@ -157,4 +162,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE simulator test check-history-long bench demo format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE simulator clean-programs test check-history-long bench demo format format-check $(addprefix check-,$(SUITES))
