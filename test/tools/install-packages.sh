@@ -65,7 +65,7 @@ find_missing() {
         wanted+=("postgresql-$version" "postgresql-server-dev-$version")
     fi
     if [ "$2" = test ]; then
-        wanted+=(perl libipc-run-perl clang-format openssl curl)
+        wanted+=(perl libipc-run-perl clang-format openssl curl ca-certificates)
         # What the examples of docs/applications.md need.
         wanted+=(python3-sqlalchemy python3-psycopg2)
         command -v node > /dev/null || wanted+=(nodejs node-pg)
