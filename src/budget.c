@@ -66,8 +66,8 @@ static void
 prune(void)
 {
 	static WaStatement statement = {
-		.text = "DELETE FROM @extschema@.whatsapp_reach"
-				" WHERE reached_at < pg_catalog.clock_timestamp() - interval '24 hours'",
+		.plan.sql = "DELETE FROM @extschema@.whatsapp_reach"
+					" WHERE reached_at < pg_catalog.clock_timestamp() - interval '24 hours'",
 		.expected = SPI_OK_DELETE};
 
 	wa_store_run(&statement, NULL, NULL);
@@ -79,13 +79,13 @@ static void
 refresh(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT t.tenant_id, COALESCE(t.daily_share, -1)::text, COALESCE(r.used, 0),"
-				" r.oldest"
-				" FROM @extschema@.whatsapp_tenants t LEFT JOIN ("
-				"SELECT tenant_id, count(*) AS used, min(reached_at) AS oldest"
-				" FROM @extschema@.whatsapp_reach"
-				" WHERE reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
-				" GROUP BY tenant_id) r ON r.tenant_id = t.tenant_id",
+		.plan.sql = "SELECT t.tenant_id, COALESCE(t.daily_share, -1)::text, COALESCE(r.used, 0),"
+					" r.oldest"
+					" FROM @extschema@.whatsapp_tenants t LEFT JOIN ("
+					"SELECT tenant_id, count(*) AS used, min(reached_at) AS oldest"
+					" FROM @extschema@.whatsapp_reach"
+					" WHERE reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
+					" GROUP BY tenant_id) r ON r.tenant_id = t.tenant_id",
 		.expected = SPI_OK_SELECT};
 	double shared = 0;
 	int without = 0;
@@ -131,15 +131,15 @@ void
 wa_budget_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free)
 {
 	static WaStatement statement = {
-		.text = "SELECT v.ord, r.recipient IS NOT NULL OR w.recipient IS NOT NULL"
-				" FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)"
-				" LEFT JOIN @extschema@.whatsapp_reach r ON r.recipient = v.recipient"
-				" AND r.reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
-				" LEFT JOIN @extschema@.whatsapp_windows w ON w.phone_number_id = v.number"
-				" AND w.recipient = v.recipient"
-				" AND w.last_inbound_at >= pg_catalog.clock_timestamp() - interval '24 hours'",
-		.nargs = 2,
-		.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
+		.plan.sql = "SELECT v.ord, r.recipient IS NOT NULL OR w.recipient IS NOT NULL"
+					" FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)"
+					" LEFT JOIN @extschema@.whatsapp_reach r ON r.recipient = v.recipient"
+					" AND r.reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
+					" LEFT JOIN @extschema@.whatsapp_windows w ON w.phone_number_id = v.number"
+					" AND w.recipient = v.recipient"
+					" AND w.last_inbound_at >= pg_catalog.clock_timestamp() - interval '24 hours'",
+		.plan.nargs = 2,
+		.plan.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
 		.expected = SPI_OK_SELECT};
 	const char **recipients;
 	const char **numbers;
@@ -196,14 +196,14 @@ void
 wa_budget_write(void)
 {
 	static WaStatement statement = {
-		.text = "INSERT INTO @extschema@.whatsapp_reach (recipient, tenant_id, reached_at)"
-				" SELECT DISTINCT ON (v.recipient) v.recipient, v.tenant,"
-				" pg_catalog.clock_timestamp()"
-				" FROM unnest($1, $2) AS v(recipient, tenant)"
-				" ON CONFLICT (recipient) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,"
-				" reached_at = EXCLUDED.reached_at",
-		.nargs = 2,
-		.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
+		.plan.sql = "INSERT INTO @extschema@.whatsapp_reach (recipient, tenant_id, reached_at)"
+					" SELECT DISTINCT ON (v.recipient) v.recipient, v.tenant,"
+					" pg_catalog.clock_timestamp()"
+					" FROM unnest($1, $2) AS v(recipient, tenant)"
+					" ON CONFLICT (recipient) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,"
+					" reached_at = EXCLUDED.reached_at",
+		.plan.nargs = 2,
+		.plan.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
 		.expected = SPI_OK_INSERT};
 	Datum values[2];
 

@@ -39,12 +39,6 @@
 /* How long a row is deferred for want of room among those. */
 #define CROWDED_DELAY_US 1000000
 
-static int64
-pair_interval_us(void)
-{
-	return (int64) wa_guc_pair_interval * 1000;
-}
-
 /*
  * How far ahead of the sustained rate a burst may run: one message less than is
  * allowed, so that a request that arrives a little early is not refused.
@@ -52,7 +46,7 @@ pair_interval_us(void)
 static int64
 pair_tolerance_us(void)
 {
-	return pair_interval_us() * Max(0, wa_guc_pair_burst - 2);
+	return wa_pair_interval_us() * Max(0, wa_guc_pair_burst - 2);
 }
 
 /* The time of the wall clock that is this far from now on the steady one. */
@@ -267,7 +261,7 @@ recipient_free(WaSender *sender, WaRecipient *recipient, const WaClaimRow *row, 
 {
 	int64 now = wa_now_us();
 	int64 turn =
-		recipient->whole_at_us + recipient->n_waiting * pair_interval_us() - pair_tolerance_us();
+		recipient->whole_at_us + recipient->n_waiting * wa_pair_interval_us() - pair_tolerance_us();
 
 	if (recipient->blocked_until > GetCurrentTimestamp())
 	{
@@ -277,7 +271,7 @@ recipient_free(WaSender *sender, WaRecipient *recipient, const WaClaimRow *row, 
 	if (turn > now)
 	{
 		/* One interval after the last one deferred, so that they come in order. */
-		turn = Max(turn, recipient->next_deferral_us + pair_interval_us());
+		turn = Max(turn, recipient->next_deferral_us + wa_pair_interval_us());
 		recipient->next_deferral_us = turn;
 		add_fate(fates, n_fates, row, 'd', "pair_rate", wall_clock(turn));
 		return false;
@@ -332,7 +326,7 @@ make_job(WaSender *sender, WaNumber *number, WaTenant *tenant, WaRecipient *reci
 	wa_number_take(number, 1, now);
 	if (tenant->has_rate)
 		wa_bucket_take(&tenant->bucket, 1, now);
-	recipient->whole_at_us = Max(recipient->whole_at_us, now) + pair_interval_us();
+	recipient->whole_at_us = Max(recipient->whole_at_us, now) + wa_pair_interval_us();
 	recipient->in_flight++;
 	number->in_flight++;
 	wa_sender_track(sender, job->message_id, WA_TRACKED_IN_FLIGHT);
@@ -535,7 +529,7 @@ wa_claim_aborted(WaSender *sender)
 		WaRecipient *recipient = wa_sender_recipient(sender, job->recipient_key);
 
 		recipient->in_flight--;
-		recipient->whole_at_us -= pair_interval_us();
+		recipient->whole_at_us -= wa_pair_interval_us();
 		job->number->in_flight--;
 		wa_sender_untrack(sender, job->message_id);
 		dlist_delete(&job->node);

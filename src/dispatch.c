@@ -255,21 +255,11 @@ wa_dispatch_abandon(WaSender *sender)
 	wa_dispatch_network(sender);
 }
 
-static long
-sooner(long a, long b)
-{
-	if (a < 0)
-		return b;
-	if (b < 0)
-		return a;
-	return Min(a, b);
-}
-
 long
 wa_dispatch_wait_ms(WaSender *sender)
 {
 	long wait = wa_http_timeout_ms(sender->http);
 
-	wait = sooner(wait, wa_settle_wait_ms(sender));
-	return sooner(wait, wa_claim_wait_ms(sender));
+	wait = wa_sooner_ms(wait, wa_settle_wait_ms(sender));
+	return wa_sooner_ms(wait, wa_claim_wait_ms(sender));
 }

@@ -137,10 +137,10 @@ wa_media_answered(WaSender *sender, const WaHttpResult *result)
 static void
 record_uploaded(Upload *upload)
 {
-	static WaStatement statement = {.text =
+	static WaStatement statement = {.plan.sql =
 										"SELECT @extschema@.wa_internal_media_uploaded($1, $2, $3)",
-									.nargs = 3,
-									.argtypes = {INT8OID, TEXTOID, TEXTOID},
+									.plan.nargs = 3,
+									.plan.argtypes = {INT8OID, TEXTOID, TEXTOID},
 									.expected = SPI_OK_SELECT};
 	Datum values[3];
 
@@ -154,9 +154,9 @@ static void
 record_failure(Upload *upload)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_media_failed($1, $2, $3, $4, $5, $6)",
-		.nargs = 6,
-		.argtypes = {INT8OID, INT4OID, TEXTOID, BOOLOID, BOOLOID, INT8OID},
+		.plan.sql = "SELECT @extschema@.wa_internal_media_failed($1, $2, $3, $4, $5, $6)",
+		.plan.nargs = 6,
+		.plan.argtypes = {INT8OID, INT4OID, TEXTOID, BOOLOID, BOOLOID, INT8OID},
 		.expected = SPI_OK_SELECT};
 	const WaOutcome *outcome = &upload->outcome;
 	int64 delay =
@@ -302,15 +302,15 @@ submit(WaSender *sender, Upload *upload, StringInfo body, StringInfo content_typ
 static bool
 start_one(WaSender *sender, bool settle)
 {
-	static WaStatement settle_statement = {.text = "SELECT @extschema@.wa_internal_settle_media()",
-										   .expected = SPI_OK_SELECT};
+	static WaStatement settle_statement = {
+		.plan.sql = "SELECT @extschema@.wa_internal_settle_media()", .expected = SPI_OK_SELECT};
 	static WaStatement statement = {
-		.text = "SELECT * FROM @extschema@.wa_internal_next_media($1, $2, $3)",
-		.nargs = 3,
-		.argtypes = {TEXTARRAYOID, INT8OID, INT8OID},
+		.plan.sql = "SELECT * FROM @extschema@.wa_internal_next_media($1, $2, $3)",
+		.plan.nargs = 3,
+		.plan.argtypes = {TEXTARRAYOID, INT8OID, INT8OID},
 		.expected = SPI_OK_SELECT};
-	static WaStatement time_statement = {.text = "SELECT @extschema@.wa_internal_next_media_time()",
-										 .expected = SPI_OK_SELECT};
+	static WaStatement time_statement = {
+		.plan.sql = "SELECT @extschema@.wa_internal_next_media_time()", .expected = SPI_OK_SELECT};
 	Upload *upload = free_slot();
 	StringInfoData body;
 	StringInfoData content_type;
@@ -355,9 +355,10 @@ static void
 clean(void)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_clean_media(pg_catalog.make_interval(mins => $1))",
-		.nargs = 1,
-		.argtypes = {INT4OID},
+		.plan.sql =
+			"SELECT @extschema@.wa_internal_clean_media(pg_catalog.make_interval(mins => $1))",
+		.plan.nargs = 1,
+		.plan.argtypes = {INT4OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[1] = {Int32GetDatum(wa_guc_retention)};
 

@@ -28,7 +28,7 @@ void
 wa_recovery_run(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text =
+		.plan.sql =
 			"WITH lease AS (DELETE FROM @extschema@.whatsapp_leases"
 			" WHERE sender = $1 OR ($1 = 0 AND sender >= $2)"
 			" RETURNING message_ids, attempts, claimed_at),"
@@ -50,8 +50,8 @@ wa_recovery_run(WaSender *sender)
 			"started_at)"
 			" SELECT d.message_id, d.attempt, d.phone_number_id, 'uncertain', -1, $4, d.claimed_at"
 			" FROM doubtful d",
-		.nargs = 4,
-		.argtypes = {INT2OID, INT4OID, FLOAT8OID, TEXTOID},
+		.plan.nargs = 4,
+		.plan.argtypes = {INT2OID, INT4OID, FLOAT8OID, TEXTOID},
 		.expected = SPI_OK_INSERT};
 	Datum values[4];
 

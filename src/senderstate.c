@@ -59,6 +59,12 @@ wa_now_us(void)
 	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+int64
+wa_pair_interval_us(void)
+{
+	return (int64) wa_guc_pair_interval * 1000;
+}
+
 uint64
 wa_hash_text(const char *text, uint64 seed)
 {
@@ -286,8 +292,8 @@ static void
 load_installation(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT installation_id, system_identifier, database_oid::bigint"
-				" FROM @extschema@.whatsapp_installation",
+		.plan.sql = "SELECT installation_id, system_identifier, database_oid::bigint"
+					" FROM @extschema@.whatsapp_installation",
 		.expected = SPI_OK_SELECT};
 
 	wa_store_run(&statement, NULL, NULL);
@@ -302,9 +308,10 @@ static void
 load_numbers(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT phone_number_id, COALESCE(messages_per_second, 0)::text, throughput_level,"
-				" messaging_limit, rate_factor::text"
-				" FROM @extschema@.whatsapp_phone_numbers",
+		.plan.sql =
+			"SELECT phone_number_id, COALESCE(messages_per_second, 0)::text, throughput_level,"
+			" messaging_limit, rate_factor::text"
+			" FROM @extschema@.whatsapp_phone_numbers",
 		.expected = SPI_OK_SELECT};
 	HASH_SEQ_STATUS scan;
 	WaNumber *number;
@@ -345,10 +352,10 @@ static void
 load_tenants(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT t.tenant_id, t.enabled, t.messages_per_second::text, a.phone_number_id"
-				" FROM @extschema@.whatsapp_tenants t"
-				" LEFT JOIN @extschema@.whatsapp_phone_assignments a"
-				" ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL",
+		.plan.sql = "SELECT t.tenant_id, t.enabled, t.messages_per_second::text, a.phone_number_id"
+					" FROM @extschema@.whatsapp_tenants t"
+					" LEFT JOIN @extschema@.whatsapp_phone_assignments a"
+					" ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL",
 		.expected = SPI_OK_SELECT};
 	HASH_SEQ_STATUS scan;
 	WaTenant *tenant;
@@ -394,9 +401,9 @@ static void
 load_pauses(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT scope, key, COALESCE(until, 'infinity')"
-				" FROM @extschema@.whatsapp_pauses"
-				" WHERE until IS NULL OR until > pg_catalog.clock_timestamp()",
+		.plan.sql = "SELECT scope, key, COALESCE(until, 'infinity')"
+					" FROM @extschema@.whatsapp_pauses"
+					" WHERE until IS NULL OR until > pg_catalog.clock_timestamp()",
 		.expected = SPI_OK_SELECT};
 	HASH_SEQ_STATUS scan;
 	WaPausedTemplate *template;
@@ -464,15 +471,15 @@ void
 wa_sender_discover(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "WITH RECURSIVE n(number) AS ("
-				"(SELECT phone_number_id FROM @extschema@.whatsapp_queue WHERE state = 'r'"
-				" ORDER BY phone_number_id LIMIT 1)"
-				" UNION ALL"
-				" SELECT (SELECT q.phone_number_id FROM @extschema@.whatsapp_queue q"
-				" WHERE q.state = 'r' AND q.phone_number_id > n.number"
-				" ORDER BY q.phone_number_id LIMIT 1)"
-				" FROM n WHERE n.number IS NOT NULL"
-				") SELECT number FROM n WHERE number IS NOT NULL",
+		.plan.sql = "WITH RECURSIVE n(number) AS ("
+					"(SELECT phone_number_id FROM @extschema@.whatsapp_queue WHERE state = 'r'"
+					" ORDER BY phone_number_id LIMIT 1)"
+					" UNION ALL"
+					" SELECT (SELECT q.phone_number_id FROM @extschema@.whatsapp_queue q"
+					" WHERE q.state = 'r' AND q.phone_number_id > n.number"
+					" ORDER BY q.phone_number_id LIMIT 1)"
+					" FROM n WHERE n.number IS NOT NULL"
+					") SELECT number FROM n WHERE number IS NOT NULL",
 		.expected = SPI_OK_SELECT};
 
 	wa_store_run(&statement, NULL, NULL);
@@ -489,18 +496,18 @@ void
 wa_sender_seed_limits(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text =
+		.plan.sql =
 			"SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
 			" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - m.accepted_at) * 1000000)::bigint"
 			" FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
 			" WHERE m.accepted_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)"
 			" ORDER BY m.accepted_at",
-		.nargs = 2,
-		.argtypes = {INT4OID, FLOAT8OID},
+		.plan.nargs = 2,
+		.plan.argtypes = {INT4OID, FLOAT8OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[2];
 	int64 now = wa_now_us();
-	int64 interval = (int64) wa_guc_pair_interval * 1000;
+	int64 interval = wa_pair_interval_us();
 
 	values[0] = Int32GetDatum(SEED_MESSAGES);
 	values[1] = Float8GetDatum(wa_guc_pair_interval / 1000.0 * wa_guc_pair_burst);

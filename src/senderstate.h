@@ -35,7 +35,6 @@ typedef struct WaNumber
 	TimestampTz paused_until; /* 0: not paused */
 	int claim_seen;			  /* rows the claim being made has found */
 	int in_flight;
-	int throttles; /* in a row */
 } WaNumber;
 
 typedef struct WaTenant
@@ -125,7 +124,6 @@ typedef struct WaSender
 	int nsenders;
 	uint64 generation;
 	Oid schema;
-	char *schema_name; /* quoted */
 
 	/* memory: state lives as long as the process, cycle is reset each cycle */
 	MemoryContext state_context;
@@ -222,6 +220,16 @@ extern int64 wa_number_ready_at(WaNumber *number, int64 now);
 extern void wa_number_take(WaNumber *number, int n, int64 now);
 
 extern void wa_number_lower_cursor(WaNumber *number, int64 rank);
+
+/* The shorter of two waits in milliseconds, of which -1 never ends. */
+static inline long
+wa_sooner_ms(long a, long b)
+{
+	return a < 0 ? b : (b < 0 ? a : Min(a, b));
+}
+
+/* The sustained gap between messages to one recipient. */
+extern int64 wa_pair_interval_us(void);
 
 extern int64 wa_now_us(void); /* monotonic clock */
 extern uint64 wa_hash_text(const char *text, uint64 seed);

@@ -66,6 +66,22 @@ oldest_finished(WaSender *sender)
 	return NULL;
 }
 
+/* The oldest job on the wire that does not show as sending yet, or NULL. */
+static WaJob *
+oldest_unmarked(WaSender *sender)
+{
+	dlist_iter iter;
+
+	dlist_foreach (iter, &sender->in_flight)
+	{
+		WaJob *job = dlist_container(WaJob, node, iter.cur);
+
+		if (!job->marked_sending)
+			return job;
+	}
+	return NULL;
+}
+
 bool
 wa_settle_due(WaSender *sender)
 {
@@ -92,21 +108,12 @@ wa_settle_wait_ms(WaSender *sender)
 					  ? SET_ASIDE_US / 10
 					  : Max(0, SETTLE_DELAY_US - (GetCurrentTimestamp() - oldest->finished_at));
 	}
-	else if (!dlist_is_empty(&sender->in_flight))
+	else
 	{
-		/* The oldest that does not show as sending yet; later ones are younger. */
-		dlist_iter iter;
+		WaJob *job = oldest_unmarked(sender);
 
-		dlist_foreach (iter, &sender->in_flight)
-		{
-			WaJob *job = dlist_container(WaJob, node, iter.cur);
-
-			if (!job->marked_sending)
-			{
-				wait_us = Max(0, SLOW_US - (wa_now_us() - job->started_us));
-				break;
-			}
-		}
+		if (job != NULL)
+			wait_us = Max(0, SLOW_US - (wa_now_us() - job->started_us));
 	}
 	return wait_us < 0 ? -1 : (long) ((wait_us + 999) / 1000);
 }
@@ -114,16 +121,9 @@ wa_settle_wait_ms(WaSender *sender)
 bool
 wa_settle_slow_due(WaSender *sender)
 {
-	dlist_iter iter;
+	WaJob *job = oldest_unmarked(sender);
 
-	dlist_foreach (iter, &sender->in_flight)
-	{
-		WaJob *job = dlist_container(WaJob, node, iter.cur);
-
-		if (!job->marked_sending)
-			return wa_now_us() - job->started_us >= SLOW_US;
-	}
-	return false;
+	return job != NULL && wa_now_us() - job->started_us >= SLOW_US;
 }
 
 /* A hint for people only: if the transaction fails, nobody is told again. */
@@ -157,11 +157,11 @@ static void
 pause_scope(const char *scope, const char *key, const WaOutcome *outcome, int seconds)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_pause($1, $2, $3, $4, $5,"
-				" CASE WHEN $6 > 0 THEN pg_catalog.clock_timestamp()"
-				" + pg_catalog.make_interval(secs => $6) END)",
-		.nargs = 6,
-		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID},
+		.plan.sql = "SELECT @extschema@.wa_internal_pause($1, $2, $3, $4, $5,"
+					" CASE WHEN $6 > 0 THEN pg_catalog.clock_timestamp()"
+					" + pg_catalog.make_interval(secs => $6) END)",
+		.plan.nargs = 6,
+		.plan.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[6];
 
@@ -178,11 +178,11 @@ static void
 opt_out(int64 message_id)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_opt_out(m.tenant_id,"
-				" COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing')"
-				" FROM @extschema@.whatsapp_messages m WHERE m.id = $1",
-		.nargs = 1,
-		.argtypes = {INT8OID},
+		.plan.sql = "SELECT @extschema@.wa_opt_out(m.tenant_id,"
+					" COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing')"
+					" FROM @extschema@.whatsapp_messages m WHERE m.id = $1",
+		.plan.nargs = 1,
+		.plan.argtypes = {INT8OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[1] = {Int64GetDatum(message_id)};
 
@@ -193,9 +193,10 @@ static void
 outage_alert(const char *message)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_alert('error', 'network', 'account', '', $1, NULL)",
-		.nargs = 1,
-		.argtypes = {TEXTOID},
+		.plan.sql =
+			"SELECT @extschema@.wa_internal_alert('error', 'network', 'account', '', $1, NULL)",
+		.plan.nargs = 1,
+		.plan.argtypes = {TEXTOID},
 		.expected = SPI_OK_SELECT};
 	Datum values[1] = {CStringGetTextDatum(message)};
 
@@ -206,7 +207,7 @@ static void
 outage_over(void)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_resolve_alert('network', 'account', '')",
+		.plan.sql = "SELECT @extschema@.wa_internal_resolve_alert('network', 'account', '')",
 		.expected = SPI_OK_SELECT};
 
 	wa_store_run(&statement, NULL, NULL);
@@ -221,11 +222,11 @@ static void
 version_alert(const char *seen)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_alert('warning', 'api_version', 'account', '',"
-				" pg_catalog.format('Meta answers with version %s of the API, not with %s:"
-				" set whatsapp_shared.api_version', $1, $2), NULL)",
-		.nargs = 2,
-		.argtypes = {TEXTOID, TEXTOID},
+		.plan.sql = "SELECT @extschema@.wa_internal_alert('warning', 'api_version', 'account', '',"
+					" pg_catalog.format('Meta answers with version %s of the API, not with %s:"
+					" set whatsapp_shared.api_version', $1, $2), NULL)",
+		.plan.nargs = 2,
+		.plan.argtypes = {TEXTOID, TEXTOID},
 		.expected = SPI_OK_SELECT};
 	Datum values[2];
 
@@ -548,7 +549,7 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 	if (deferred)
 		recipient->blocked_until = Max(recipient->blocked_until, fate->due_at);
 	if (fate->state != 'a' && fate->state != 'u')
-		recipient->whole_at_us -= (int64) wa_guc_pair_interval * 1000;
+		recipient->whole_at_us -= wa_pair_interval_us();
 
 	while (recipient->n_waiting > 0 && (deferred || recipient->in_flight == 0))
 	{

@@ -26,7 +26,7 @@
 
 #include "store.h"
 
-static char *store_schema;
+static Oid store_schema;
 
 /* The context that was current before wa_store_begin. */
 static MemoryContext caller_context;
@@ -40,55 +40,56 @@ static MemoryContext caller_context;
  * cancellation sees either no claim or the lease.
  */
 static WaStatement claim_statement = {
-	.text = "WITH picked AS MATERIALIZED ("
-			"SELECT q.message_id, q.rank, q.due_at, q.expires_at, q.attempts, q.phone_number_id"
-			" FROM unnest($1, $2, $3, $4) AS n(number, rank, id, lim)"
-			" CROSS JOIN LATERAL ("
-			"SELECT c.message_id, c.rank, c.due_at, c.expires_at, c.attempts, c.phone_number_id"
-			" FROM @extschema@.whatsapp_queue c"
-			" WHERE c.phone_number_id = n.number AND c.state = 'r'"
-			" AND (c.rank, c.message_id) > (n.rank, n.id)"
-			" ORDER BY c.rank, c.message_id LIMIT n.lim FOR UPDATE SKIP LOCKED) q"
-			"), again AS MATERIALIZED ("
-			"SELECT c.message_id, c.rank, c.due_at, c.expires_at, c.attempts, c.phone_number_id"
-			" FROM unnest($5) AS a(id)"
-			" CROSS JOIN LATERAL (SELECT * FROM @extschema@.whatsapp_queue x"
-			" WHERE x.message_id = a.id AND x.state NOT IN ('d', 'h', 'u')"
-			" FOR UPDATE SKIP LOCKED) c"
-			"), p AS (SELECT * FROM again UNION ALL SELECT * FROM picked)"
-			" SELECT p.message_id, p.rank, p.due_at, p.expires_at, p.attempts, p.phone_number_id,"
-			" m.tenant_id, m.recipient_phone, m.recipient_user_id, m.message_type, m.template_name,"
-			" m.template_language, m.payload::text, m.context_message_id, m.on_uncertain"
-			" FROM p JOIN @extschema@.whatsapp_messages m ON m.id = p.message_id",
-	.nargs = 5,
-	.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID},
+	.plan.sql =
+		"WITH picked AS MATERIALIZED ("
+		"SELECT q.message_id, q.rank, q.due_at, q.expires_at, q.attempts, q.phone_number_id"
+		" FROM unnest($1, $2, $3, $4) AS n(number, rank, id, lim)"
+		" CROSS JOIN LATERAL ("
+		"SELECT c.message_id, c.rank, c.due_at, c.expires_at, c.attempts, c.phone_number_id"
+		" FROM @extschema@.whatsapp_queue c"
+		" WHERE c.phone_number_id = n.number AND c.state = 'r'"
+		" AND (c.rank, c.message_id) > (n.rank, n.id)"
+		" ORDER BY c.rank, c.message_id LIMIT n.lim FOR UPDATE SKIP LOCKED) q"
+		"), again AS MATERIALIZED ("
+		"SELECT c.message_id, c.rank, c.due_at, c.expires_at, c.attempts, c.phone_number_id"
+		" FROM unnest($5) AS a(id)"
+		" CROSS JOIN LATERAL (SELECT * FROM @extschema@.whatsapp_queue x"
+		" WHERE x.message_id = a.id AND x.state NOT IN ('d', 'h', 'u')"
+		" FOR UPDATE SKIP LOCKED) c"
+		"), p AS (SELECT * FROM again UNION ALL SELECT * FROM picked)"
+		" SELECT p.message_id, p.rank, p.due_at, p.expires_at, p.attempts, p.phone_number_id,"
+		" m.tenant_id, m.recipient_phone, m.recipient_user_id, m.message_type, m.template_name,"
+		" m.template_language, m.payload::text, m.context_message_id, m.on_uncertain"
+		" FROM p JOIN @extschema@.whatsapp_messages m ON m.id = p.message_id",
+	.plan.nargs = 5,
+	.plan.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID},
 	.expected = SPI_OK_SELECT};
 
 static WaStatement lease_statement = {
-	.text = "INSERT INTO @extschema@.whatsapp_leases"
-			" (sender, pid, generation, message_ids, attempts)"
-			" VALUES ($1, $2, $3, $4, $5) RETURNING lease_id",
-	.nargs = 5,
-	.argtypes = {INT2OID, INT4OID, INT8OID, INT8ARRAYOID, INT2ARRAYOID},
+	.plan.sql = "INSERT INTO @extschema@.whatsapp_leases"
+				" (sender, pid, generation, message_ids, attempts)"
+				" VALUES ($1, $2, $3, $4, $5) RETURNING lease_id",
+	.plan.nargs = 5,
+	.plan.argtypes = {INT2OID, INT4OID, INT8OID, INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_INSERT_RETURNING};
 
-static WaStatement lock_leases_statement = {.text =
+static WaStatement lock_leases_statement = {.plan.sql =
 												"SELECT lease_id FROM @extschema@.whatsapp_leases"
 												" WHERE lease_id = ANY ($1) FOR UPDATE",
-											.nargs = 1,
-											.argtypes = {INT8ARRAYOID},
+											.plan.nargs = 1,
+											.plan.argtypes = {INT8ARRAYOID},
 											.expected = SPI_OK_SELECT};
 
 static WaStatement drop_leases_statement = {
-	.text = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
+	.plan.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
+	.plan.nargs = 1,
+	.plan.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_DELETE};
 
 static WaStatement dequeue_statement = {
-	.text = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
+	.plan.sql = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
+	.plan.nargs = 1,
+	.plan.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_DELETE};
 
 /*
@@ -96,32 +97,32 @@ static WaStatement dequeue_statement = {
  * back, only completed.
  */
 static WaStatement accept_statement = {
-	.text = "UPDATE @extschema@.whatsapp_messages m SET"
-			" status = CASE WHEN m.status IN ('queued', 'sending', 'uncertain') THEN 'accepted'"
-			" ELSE m.status END,"
-			" status_reason = NULLIF(NULLIF(v.message_status, 'accepted'), ''),"
-			" whatsapp_message_id = COALESCE(m.whatsapp_message_id, v.wamid),"
-			" accepted_at = COALESCE(m.accepted_at, v.at),"
-			" attempts = GREATEST(m.attempts, v.attempt),"
-			" phone_number_id = v.number,"
-			" recipient_wa_id = COALESCE(m.recipient_wa_id, NULLIF(v.wa_id, '')),"
-			" recipient_user_id = COALESCE(m.recipient_user_id, NULLIF(v.user_id, '')),"
-			" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"
-			" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"
-			" finished_at = COALESCE(m.finished_at, v.at)"
-			" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-			" AS v(id, attempt, number, wamid, wa_id, user_id, message_status, at)"
-			" WHERE m.id = v.id",
-	.nargs = 8,
-	.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-				 TEXTARRAYOID, TIMESTAMPTZARRAYOID},
+	.plan.sql = "UPDATE @extschema@.whatsapp_messages m SET"
+				" status = CASE WHEN m.status IN ('queued', 'sending', 'uncertain') THEN 'accepted'"
+				" ELSE m.status END,"
+				" status_reason = NULLIF(NULLIF(v.message_status, 'accepted'), ''),"
+				" whatsapp_message_id = COALESCE(m.whatsapp_message_id, v.wamid),"
+				" accepted_at = COALESCE(m.accepted_at, v.at),"
+				" attempts = GREATEST(m.attempts, v.attempt),"
+				" phone_number_id = v.number,"
+				" recipient_wa_id = COALESCE(m.recipient_wa_id, NULLIF(v.wa_id, '')),"
+				" recipient_user_id = COALESCE(m.recipient_user_id, NULLIF(v.user_id, '')),"
+				" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"
+				" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"
+				" finished_at = COALESCE(m.finished_at, v.at)"
+				" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+				" AS v(id, attempt, number, wamid, wa_id, user_id, message_status, at)"
+				" WHERE m.id = v.id",
+	.plan.nargs = 8,
+	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+					  TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
 	.expected = SPI_OK_UPDATE};
 
 static WaStatement wamids_statement = {
-	.text = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
-			" SELECT v.wamid, v.id FROM unnest($1, $2) AS v(wamid, id)",
-	.nargs = 2,
-	.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
+	.plan.sql = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
+				" SELECT v.wamid, v.id FROM unnest($1, $2) AS v(wamid, id)",
+	.plan.nargs = 2,
+	.plan.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
 	.expected = SPI_OK_INSERT};
 
 /*
@@ -129,7 +130,7 @@ static WaStatement wamids_statement = {
  * deferred to the same moment keep their order among themselves.
  */
 static WaStatement requeue_statement = {
-	.text =
+	.plan.sql =
 		"UPDATE @extschema@.whatsapp_queue q SET"
 		" state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
 		" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at),"
@@ -138,9 +139,9 @@ static WaStatement requeue_statement = {
 		" FROM unnest($1, $2, $3, $4, $5, $6)"
 		" AS v(id, state, reason, attempts, number, due)"
 		" WHERE q.message_id = v.id",
-	.nargs = 6,
-	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
-				 TIMESTAMPTZARRAYOID},
+	.plan.nargs = 6,
+	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
+					  TIMESTAMPTZARRAYOID},
 	.expected = SPI_OK_UPDATE};
 
 /*
@@ -148,49 +149,51 @@ static WaStatement requeue_statement = {
  * decided meanwhile.
  */
 static WaStatement fate_statement = {
-	.text = "UPDATE @extschema@.whatsapp_messages m SET"
-			" status = v.status, attempts = GREATEST(m.attempts, v.attempts),"
-			" status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
-			" phone_number_id = v.number,"
-			" error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"
-			" error_message = CASE WHEN v.code <> 0 THEN v.message ELSE m.error_message END,"
-			" failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
-			" ELSE m.failed_at END,"
-			" finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
-			" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-			" AS v(id, status, attempts, reason, number, code, message, finished)"
-			" WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
-	.nargs = 8,
-	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-				 TEXTARRAYOID, BOOLARRAYOID},
+	.plan.sql = "UPDATE @extschema@.whatsapp_messages m SET"
+				" status = v.status, attempts = GREATEST(m.attempts, v.attempts),"
+				" status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
+				" phone_number_id = v.number,"
+				" error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"
+				" error_message = CASE WHEN v.code <> 0 THEN v.message ELSE m.error_message END,"
+				" failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
+				" ELSE m.failed_at END,"
+				" finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
+				" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+				" AS v(id, status, attempts, reason, number, code, message, finished)"
+				" WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
+	.plan.nargs = 8,
+	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+					  INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
 	.expected = SPI_OK_UPDATE};
 
 static WaStatement attempts_statement = {
-	.text = "INSERT INTO @extschema@.whatsapp_attempts"
-			" (message_id, attempt, phone_number_id, outcome, http_status, error_code,"
-			" error_message, fbtrace_id, started_at)"
-			" SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
-			" v.message, NULLIF(v.trace, ''), v.started"
-			" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-			" AS v(id, attempt, number, outcome, http, code, message, trace, started)",
-	.nargs = 9,
-	.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-				 TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
+	.plan.sql =
+		"INSERT INTO @extschema@.whatsapp_attempts"
+		" (message_id, attempt, phone_number_id, outcome, http_status, error_code,"
+		" error_message, fbtrace_id, started_at)"
+		" SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
+		" v.message, NULLIF(v.trace, ''), v.started"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+		" AS v(id, attempt, number, outcome, http, code, message, trace, started)",
+	.plan.nargs = 9,
+	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+					  INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
 	.expected = SPI_OK_INSERT};
 
 static WaStatement sending_statement = {
-	.text = "UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = v.attempt"
-			" FROM unnest($1, $2) AS v(id, attempt)"
-			" WHERE m.id = v.id AND m.status = 'queued'",
-	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
+	.plan.sql =
+		"UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = v.attempt"
+		" FROM unnest($1, $2) AS v(id, attempt)"
+		" WHERE m.id = v.id AND m.status = 'queued'",
+	.plan.nargs = 2,
+	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_UPDATE};
 
-/* schema: the extension's, quoted; statements are prepared when first used. */
+/* schema: the extension's; statements are prepared when first used. */
 void
-wa_store_init(const char *schema)
+wa_store_init(Oid schema)
 {
-	store_schema = MemoryContextStrdup(TopMemoryContext, schema);
+	store_schema = schema;
 }
 
 /* Starts a short transaction; activity is fixed text for pg_stat_activity. */
@@ -218,45 +221,11 @@ wa_store_commit(void)
 	MemoryContextSwitchTo(caller_context);
 }
 
-/* The statement's text with the schema put in; palloc'd. */
-static char *
-qualified(const char *text)
-{
-	static const char mark[] = "@extschema@";
-	StringInfoData out;
-	const char *at;
-
-	initStringInfo(&out);
-	while ((at = strstr(text, mark)) != NULL)
-	{
-		appendBinaryStringInfo(&out, text, at - text);
-		appendStringInfoString(&out, store_schema);
-		text = at + sizeof(mark) - 1;
-	}
-	appendStringInfoString(&out, text);
-	return out.data;
-}
-
 void
 wa_store_run(WaStatement *statement, Datum *values, const char *nulls)
 {
-	int result;
-
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr plan =
-			SPI_prepare(qualified(statement->text), statement->nargs, statement->argtypes);
-
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		statement->plan = plan;
-	}
-
 	/* SPI takes a new snapshot for each statement, as READ COMMITTED wants. */
-	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
-	if (result != statement->expected)
-		elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(result));
+	wa_plan_execute(&statement->plan, store_schema, values, nulls, statement->expected);
 }
 
 char *

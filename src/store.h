@@ -12,6 +12,8 @@
 
 #include "datatype/timestamp.h"
 
+#include "plan.h"
+
 /* Where to go on in one number's ready rows, and how far. */
 typedef struct WaClaimLimit
 {
@@ -76,7 +78,7 @@ typedef struct WaFate
 	const char *fbtrace_id;
 } WaFate;
 
-extern void wa_store_init(const char *schema);
+extern void wa_store_init(Oid schema);
 
 extern void wa_store_begin(const char *activity);
 extern void wa_store_commit(void);
@@ -92,16 +94,13 @@ extern void wa_store_fates(const WaFate *fates, int n);
 extern void wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n);
 
 /*
- * For the other files that run statements in a sender: prepares text once
- * (with @extschema@ replaced) and runs it, checking for the expected result.
+ * For the other files that run statements in a sender: a kept plan with the
+ * result it must have (SPI_OK_...).
  */
 typedef struct WaStatement
 {
-	const char *text;
-	int nargs;
-	Oid argtypes[16];
-	int expected; /* SPI_OK_… */
-	void *plan;	  /* SPIPlanPtr, NULL until first used */
+	WaPlan plan;
+	int expected;
 } WaStatement;
 
 extern void wa_store_run(WaStatement *statement, Datum *values, const char *nulls);

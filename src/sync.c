@@ -145,14 +145,14 @@ static void
 note_run(const char *kind, bool finished, const char *error)
 {
 	static WaStatement statement = {
-		.text = "UPDATE @extschema@.whatsapp_sync SET"
-				" started_at = CASE WHEN $2 THEN started_at ELSE $4 END,"
-				" finished_at = CASE WHEN $2 AND $3 IS NULL THEN pg_catalog.clock_timestamp()"
-				" ELSE finished_at END,"
-				" items = CASE WHEN $2 AND $3 IS NULL THEN $5 ELSE items END,"
-				" error = $3 WHERE kind = $1",
-		.nargs = 5,
-		.argtypes = {TEXTOID, BOOLOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
+		.plan.sql = "UPDATE @extschema@.whatsapp_sync SET"
+					" started_at = CASE WHEN $2 THEN started_at ELSE $4 END,"
+					" finished_at = CASE WHEN $2 AND $3 IS NULL THEN pg_catalog.clock_timestamp()"
+					" ELSE finished_at END,"
+					" items = CASE WHEN $2 AND $3 IS NULL THEN $5 ELSE items END,"
+					" error = $3 WHERE kind = $1",
+		.plan.nargs = 5,
+		.plan.argtypes = {TEXTOID, BOOLOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
 		.expected = SPI_OK_UPDATE};
 	Datum values[5];
 	char nulls[5] = {' ', ' ', error == NULL ? 'n' : ' ', ' ', ' '};
@@ -170,7 +170,7 @@ static int
 next_kind(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text =
+		.plan.sql =
 			"SELECT kind FROM @extschema@.whatsapp_sync"
 			" WHERE requested_at > COALESCE(started_at, '-infinity')"
 			" OR (error IS NOT NULL AND started_at < $2)"
@@ -180,8 +180,8 @@ next_kind(WaSender *sender)
 			" < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => LEAST($1, 300)))"
 			" ORDER BY requested_at > COALESCE(started_at, '-infinity') DESC NULLS LAST, kind"
 			" LIMIT 1",
-		.nargs = 2,
-		.argtypes = {INT4OID, TIMESTAMPTZOID},
+		.plan.nargs = 2,
+		.plan.argtypes = {INT4OID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
 	Datum values[2] = {Int32GetDatum(wa_guc_sync_interval), TimestampTzGetDatum(reconfigured_at)};
 	char *name;
@@ -200,12 +200,12 @@ static void
 alert(const char *kind, const char *error)
 {
 	static WaStatement statement = {
-		.text =
+		.plan.sql =
 			"SELECT CASE WHEN $2 IS NULL"
 			" THEN @extschema@.wa_internal_resolve_alert('sync', 'account', $1)::text"
 			" ELSE @extschema@.wa_internal_alert('warning', 'sync', 'account', $1, $2)::text END",
-		.nargs = 2,
-		.argtypes = {TEXTOID, TEXTOID},
+		.plan.nargs = 2,
+		.plan.argtypes = {TEXTOID, TEXTOID},
 		.expected = SPI_OK_SELECT};
 	Datum values[2];
 	char nulls[2] = {' ', error == NULL ? 'n' : ' '};
@@ -221,13 +221,13 @@ take_page(WaSender *sender)
 {
 	static WaStatement apply[lengthof(kinds)];
 	static WaStatement finish[lengthof(kinds)];
-	static WaStatement cursor = {.text =
+	static WaStatement cursor = {.plan.sql =
 									 "SELECT CASE WHEN $1 #>> '{paging,next}' IS NOT NULL"
 									 " THEN $1 #>> '{paging,cursors,after}' END,"
 									 " CASE WHEN pg_catalog.jsonb_typeof($1 -> 'data') = 'array'"
 									 " THEN pg_catalog.jsonb_array_length($1 -> 'data') ELSE 1 END",
-								 .nargs = 1,
-								 .argtypes = {JSONBOID},
+								 .plan.nargs = 1,
+								 .plan.argtypes = {JSONBOID},
 								 .expected = SPI_OK_SELECT};
 	const SyncKind *kind = &kinds[running];
 	char *after = NULL;
@@ -237,9 +237,9 @@ take_page(WaSender *sender)
 	{
 		Datum page = DirectFunctionCall1(jsonb_in, CStringGetDatum(answer));
 
-		apply[running].text = kind->apply;
-		apply[running].nargs = 1;
-		apply[running].argtypes[0] = JSONBOID;
+		apply[running].plan.sql = kind->apply;
+		apply[running].plan.nargs = 1;
+		apply[running].plan.argtypes[0] = JSONBOID;
 		apply[running].expected = SPI_OK_SELECT;
 		wa_store_run(&apply[running], &page, NULL);
 		wa_store_run(&cursor, &page, NULL);
@@ -254,9 +254,9 @@ take_page(WaSender *sender)
 		{
 			Datum started = TimestampTzGetDatum(run_started);
 
-			finish[running].text = kind->finish;
-			finish[running].nargs = 1;
-			finish[running].argtypes[0] = TIMESTAMPTZOID;
+			finish[running].plan.sql = kind->finish;
+			finish[running].plan.nargs = 1;
+			finish[running].plan.argtypes[0] = TIMESTAMPTZOID;
 			finish[running].expected = SPI_OK_SELECT;
 			wa_store_run(&finish[running], &started, NULL);
 		}

@@ -51,17 +51,17 @@ static bool
 promote_due(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "WITH due AS (SELECT message_id FROM @extschema@.whatsapp_queue"
-				" WHERE state IN ('d', 'u') AND state = 'd'"
-				" AND due_at <= pg_catalog.clock_timestamp()"
-				" ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)"
-				" UPDATE @extschema@.whatsapp_queue q SET"
-				" state = CASE WHEN q.phone_number_id IS NULL THEN 'h'::\"char\" ELSE 'r' END,"
-				" hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number' END"
-				" FROM due WHERE q.message_id = due.message_id"
-				" RETURNING q.phone_number_id, q.rank",
-		.nargs = 1,
-		.argtypes = {INT4OID},
+		.plan.sql = "WITH due AS (SELECT message_id FROM @extschema@.whatsapp_queue"
+					" WHERE state IN ('d', 'u') AND state = 'd'"
+					" AND due_at <= pg_catalog.clock_timestamp()"
+					" ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)"
+					" UPDATE @extschema@.whatsapp_queue q SET"
+					" state = CASE WHEN q.phone_number_id IS NULL THEN 'h'::\"char\" ELSE 'r' END,"
+					" hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number' END"
+					" FROM due WHERE q.message_id = due.message_id"
+					" RETURNING q.phone_number_id, q.rank",
+		.plan.nargs = 1,
+		.plan.argtypes = {INT4OID},
 		.expected = SPI_OK_UPDATE_RETURNING};
 	Datum values[1] = {Int32GetDatum(BATCH)};
 
@@ -96,10 +96,10 @@ static void
 alert_parked(const char *number, int64 message_id)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_alert('warning', 'uncertain', 'number', $1, $2,"
-				" pg_catalog.jsonb_build_object('message_id', $3))",
-		.nargs = 3,
-		.argtypes = {TEXTOID, TEXTOID, INT8OID},
+		.plan.sql = "SELECT @extschema@.wa_internal_alert('warning', 'uncertain', 'number', $1, $2,"
+					" pg_catalog.jsonb_build_object('message_id', $3))",
+		.plan.nargs = 3,
+		.plan.argtypes = {TEXTOID, TEXTOID, INT8OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[3];
 
@@ -119,7 +119,7 @@ static bool
 decide_uncertain(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text =
+		.plan.sql =
 			"SELECT q.message_id, q.phone_number_id, q.attempts, q.rank,"
 			" COALESCE(m.on_uncertain, t.on_uncertain),"
 			" EXISTS (SELECT FROM @extschema@.whatsapp_messages o"
@@ -135,8 +135,8 @@ decide_uncertain(WaSender *sender)
 			" WHERE q.state IN ('d', 'u') AND q.state = 'u'"
 			" AND q.due_at <= pg_catalog.clock_timestamp()"
 			" ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q SKIP LOCKED",
-		.nargs = 1,
-		.argtypes = {INT4OID},
+		.plan.nargs = 1,
+		.plan.argtypes = {INT4OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[1] = {Int32GetDatum(BATCH)};
 	WaFate *fates;
@@ -207,25 +207,25 @@ static bool
 expire(WaSender *sender)
 {
 	static WaStatement lock_statement = {
-		.text = "SELECT message_id FROM @extschema@.whatsapp_queue"
-				" WHERE expires_at <= pg_catalog.clock_timestamp() AND state <> 'u'"
-				" ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED",
-		.nargs = 1,
-		.argtypes = {INT4OID},
+		.plan.sql = "SELECT message_id FROM @extschema@.whatsapp_queue"
+					" WHERE expires_at <= pg_catalog.clock_timestamp() AND state <> 'u'"
+					" ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED",
+		.plan.nargs = 1,
+		.plan.argtypes = {INT4OID},
 		.expected = SPI_OK_SELECT};
 	static WaStatement statement = {
-		.text = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
-				" WHERE q.message_id = ANY ($1) AND NOT EXISTS ("
-				"SELECT FROM @extschema@.whatsapp_leases l"
-				" CROSS JOIN LATERAL unnest(l.message_ids, l.attempts) AS x(id, attempt)"
-				" WHERE x.id = q.message_id AND x.attempt > q.attempts)"
-				" RETURNING q.message_id)"
-				" UPDATE @extschema@.whatsapp_messages m SET status = 'expired',"
-				" status_reason = 'expired_before_sending',"
-				" finished_at = pg_catalog.clock_timestamp()"
-				" FROM gone WHERE m.id = gone.message_id AND m.status IN ('queued', 'sending')",
-		.nargs = 1,
-		.argtypes = {INT8ARRAYOID},
+		.plan.sql = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
+					" WHERE q.message_id = ANY ($1) AND NOT EXISTS ("
+					"SELECT FROM @extschema@.whatsapp_leases l"
+					" CROSS JOIN LATERAL unnest(l.message_ids, l.attempts) AS x(id, attempt)"
+					" WHERE x.id = q.message_id AND x.attempt > q.attempts)"
+					" RETURNING q.message_id)"
+					" UPDATE @extschema@.whatsapp_messages m SET status = 'expired',"
+					" status_reason = 'expired_before_sending',"
+					" finished_at = pg_catalog.clock_timestamp()"
+					" FROM gone WHERE m.id = gone.message_id AND m.status IN ('queued', 'sending')",
+		.plan.nargs = 1,
+		.plan.argtypes = {INT8ARRAYOID},
 		.expected = SPI_OK_UPDATE};
 	Datum values[1] = {Int32GetDatum(BATCH)};
 	int64 *ids;
@@ -254,7 +254,7 @@ static bool
 retain(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text =
+		.plan.sql =
 			"WITH rule AS (SELECT pg_catalog.make_interval(mins => $2) AS std),"
 			" span AS MATERIALIZED (SELECT m.id, m.tenant_id, m.created_at, m.finished_at"
 			" FROM @extschema@.whatsapp_messages m WHERE m.id > $1 ORDER BY m.id LIMIT $3),"
@@ -274,8 +274,8 @@ retain(WaSender *sender)
 			" max(created_at) < pg_catalog.now() - LEAST((SELECT std FROM rule WHERE std > '0'),"
 			" (SELECT min(retention) FROM @extschema@.whatsapp_tenants WHERE retention > '0'))"
 			" FROM span",
-		.nargs = 3,
-		.argtypes = {INT8OID, INT4OID, INT4OID},
+		.plan.nargs = 3,
+		.plan.argtypes = {INT8OID, INT4OID, INT4OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[3] = {Int64GetDatum(retention_id), Int32GetDatum(wa_guc_retention),
 					   Int32GetDatum(BATCH)};
@@ -300,10 +300,10 @@ static void
 read_next_times(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT (SELECT due_at FROM @extschema@.whatsapp_queue"
-				" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT 1),"
-				" (SELECT expires_at FROM @extschema@.whatsapp_queue"
-				" WHERE expires_at IS NOT NULL ORDER BY expires_at LIMIT 1)",
+		.plan.sql = "SELECT (SELECT due_at FROM @extschema@.whatsapp_queue"
+					" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT 1),"
+					" (SELECT expires_at FROM @extschema@.whatsapp_queue"
+					" WHERE expires_at IS NOT NULL ORDER BY expires_at LIMIT 1)",
 		.expected = SPI_OK_SELECT};
 
 	call(&statement);
@@ -319,9 +319,9 @@ static void
 release_stale_holds(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2)",
-		.nargs = 2,
-		.argtypes = {INT8OID, INT4OID},
+		.plan.sql = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2)",
+		.plan.nargs = 2,
+		.plan.argtypes = {INT8OID, INT4OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[2] = {Int64GetDatum(held_after_id), Int32GetDatum(HELD_PAGE)};
 
@@ -329,15 +329,24 @@ release_stale_holds(WaSender *sender)
 	held_after_id = wa_store_int(0, 1, PG_INT64_MIN);
 }
 
+/* Lifts the pauses whose time has come, and learns when the next one ends. */
+static void
+end_pauses(WaSender *sender)
+{
+	static WaStatement statement = {.plan.sql = "SELECT @extschema@.wa_internal_resume_due()",
+									.expected = SPI_OK_SELECT};
+
+	call(&statement);
+	sender->next_pause_end = wa_store_time(0, 1, DT_NOEND);
+}
+
 static void
 sweep_database(WaSender *sender)
 {
-	static WaStatement pauses = {.text = "SELECT @extschema@.wa_internal_resume_due()",
-								 .expected = SPI_OK_SELECT};
-	static WaStatement parked = {.text = "SELECT @extschema@.wa_internal_rematch()",
+	static WaStatement parked = {.plan.sql = "SELECT @extschema@.wa_internal_rematch()",
 								 .expected = SPI_OK_SELECT};
 
-	call(&pauses);
+	end_pauses(sender);
 	release_stale_holds(sender);
 	call(&parked);
 	read_next_times(sender);
@@ -363,7 +372,7 @@ sweep(WaSender *sender)
 static void
 reconcile(WaSender *sender)
 {
-	static WaStatement statement = {.text = "SELECT @extschema@.wa_internal_reconcile()",
+	static WaStatement statement = {.plan.sql = "SELECT @extschema@.wa_internal_reconcile()",
 									.expected = SPI_OK_SELECT};
 
 	wa_store_begin("reconciling WhatsApp messages");
@@ -402,7 +411,7 @@ static void
 try_new_token(WaSender *sender)
 {
 	static WaStatement statement = {
-		.text = "SELECT @extschema@.wa_internal_lift_pause('account', '', true)",
+		.plan.sql = "SELECT @extschema@.wa_internal_lift_pause('account', '', true)",
 		.expected = SPI_OK_SELECT};
 
 	wa_store_begin("trying the new access token");
@@ -430,12 +439,8 @@ wa_upkeep_run(WaSender *sender)
 		run_due(sender);
 	if (sender->next_pause_end <= clock)
 	{
-		static WaStatement statement = {.text = "SELECT @extschema@.wa_internal_resume_due()",
-										.expected = SPI_OK_SELECT};
-
 		wa_store_begin("ending WhatsApp pauses");
-		call(&statement);
-		sender->next_pause_end = wa_store_time(0, 1, DT_NOEND);
+		end_pauses(sender);
 		wa_store_commit();
 	}
 	if (now >= next_reconcile_us)

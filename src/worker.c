@@ -90,6 +90,14 @@ detach(int code, Datum arg)
 	wa_shmem_sender_detach(slot, generation);
 }
 
+/* There is nothing to serve until somebody creates the extension. */
+static void
+leave_without_extension(void)
+{
+	wa_shmem_sender_no_extension(slot);
+	proc_exit(0);
+}
+
 /* Names the worker in the context of every message it logs. */
 static void
 error_context(void *arg)
@@ -144,7 +152,6 @@ static void
 start(void)
 {
 	Oid schema;
-	char *schema_name = NULL;
 	bool locked = false;
 
 	SetCurrentStatementStartTimestamp();
@@ -152,18 +159,12 @@ start(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	schema = wa_schema_of_extension();
 	if (OidIsValid(schema))
-	{
-		schema_name = MemoryContextStrdup(TopMemoryContext, wa_schema_quoted(schema));
 		locked = lock_index();
-	}
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 
 	if (!OidIsValid(schema))
-	{
-		wa_shmem_sender_no_extension(slot);
-		proc_exit(0);
-	}
+		leave_without_extension();
 	if (!locked)
 	{
 		/* Its predecessor is still on its way out; the launcher tries again. */
@@ -173,8 +174,7 @@ start(void)
 	}
 
 	sender = wa_sender_create(slot, generation, schema);
-	sender->schema_name = schema_name;
-	wa_store_init(schema_name);
+	wa_store_init(schema);
 	wa_dispatch_open(sender);
 }
 
@@ -222,12 +222,6 @@ make_wait_set(void)
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, wa_http_epoll_fd(sender->http), NULL, NULL);
 }
 
-static long
-sooner(long a, long b)
-{
-	return a < 0 ? b : (b < 0 ? a : Min(a, b));
-}
-
 static void
 wait_for_work(void)
 {
@@ -237,14 +231,14 @@ wait_for_work(void)
 
 	if (wa_now_us() >= upkeep_after_us)
 	{
-		ms = sooner(ms, wa_upkeep_wait_ms(sender));
-		ms = sooner(ms, wa_sync_wait_ms(sender));
-		ms = sooner(ms, wa_media_wait_ms(sender));
+		ms = wa_sooner_ms(ms, wa_upkeep_wait_ms(sender));
+		ms = wa_sooner_ms(ms, wa_sync_wait_ms(sender));
+		ms = wa_sooner_ms(ms, wa_media_wait_ms(sender));
 	}
 	else
-		ms = sooner(ms, (long) (upkeep_after_us - wa_now_us()) / 1000 + 1);
+		ms = wa_sooner_ms(ms, (long) (upkeep_after_us - wa_now_us()) / 1000 + 1);
 	if (sender->n_in_flight > 0 || sender->stopping)
-		ms = sooner(ms, WA_MAX_WAIT_MS);
+		ms = wa_sooner_ms(ms, WA_MAX_WAIT_MS);
 	if (WaitEventSetWait(wait_set, ms, &event, 1, PG_WAIT_EXTENSION) > 0 &&
 		event.events == WL_LATCH_SET)
 		ResetLatch(MyLatch);
@@ -332,10 +326,7 @@ turn(void)
 		pg_atomic_read_u64(&slot->config_generation) != sender->config_generation)
 	{
 		if (extension_gone())
-		{
-			wa_shmem_sender_no_extension(slot);
-			proc_exit(0);
-		}
+			leave_without_extension();
 		load_config(!sender->config_loaded);
 	}
 	wa_dispatch_cycle(sender);
@@ -391,10 +382,7 @@ recover_from_error(volatile int *errors)
 		proc_exit(1);
 	}
 	if (extension_gone())
-	{
-		wa_shmem_sender_no_extension(slot);
-		proc_exit(0);
-	}
+		leave_without_extension();
 	if (delay > 0)
 		(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, delay, PG_WAIT_EXTENSION);
 }
