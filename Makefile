@@ -5,6 +5,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" whatsapp_shared
 MODULE_big = whatsapp_shared
 OBJS = \
 	src/args.o \
+	src/attempt.o \
 	src/budget.o \
 	src/bulk.o \
 	src/checks.o \

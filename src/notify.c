@@ -18,15 +18,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "attempt.h"
 #include "guc.h"
 #include "lookup.h"
 #include "notify.h"
@@ -225,8 +224,9 @@ enqueue(const WaNotifyFiring *f, const Message *m)
 }
 
 static void
-notify(WaNotifyFiring *f)
+notify(void *firing)
 {
+	WaNotifyFiring *f = firing;
 	Message message = {0};
 
 	if (f->plan->registered == NULL)
@@ -251,47 +251,6 @@ must_pass_on(const ErrorData *error)
 		   error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN;
 }
 
-/*
- * Runs one step of the work.  Returns what went wrong, or NULL.
- */
-static ErrorData *
-run_guarded(void (*step)(WaNotifyFiring *f, ErrorData *error), WaNotifyFiring *f,
-			ErrorData *argument)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		step(f, argument);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	/* Not before our subtransaction is closed: the one who catches it closes his. */
-	if (error != NULL && must_pass_on(error))
-		ReThrowError(error);
-	return error;
-}
-
-static void
-notify_step(WaNotifyFiring *f, ErrorData *unused)
-{
-	notify(f);
-}
-
 static Datum
 text_or_null(const char *value, char *null)
 {
@@ -299,9 +258,18 @@ text_or_null(const char *value, char *null)
 	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
 }
 
-static void
-record_failure(WaNotifyFiring *f, ErrorData *error)
+/* A firing, and what went wrong with it. */
+typedef struct Failure
 {
+	WaNotifyFiring *firing;
+	ErrorData *error;
+} Failure;
+
+static void
+record_failure(void *argument)
+{
+	WaNotifyFiring *f = ((Failure *) argument)->firing;
+	const ErrorData *error = ((Failure *) argument)->error;
 	const Trigger *t = f->trigger->tg_trigger;
 	Relation rel = f->trigger->tg_relation;
 	char *relation = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
@@ -352,16 +320,27 @@ warn(const WaNotifyFiring *f, const ErrorData *error)
 									 : errdetail_internal("%s: %s", message, error->detail)));
 }
 
+/* Returns what went wrong with one step of the work, or NULL. */
+static ErrorData *
+attempt(void (*step)(void *argument), void *argument)
+{
+	ErrorData *error = wa_attempt(step, argument);
+
+	if (error != NULL && must_pass_on(error))
+		ReThrowError(error);
+	return error;
+}
+
 static void
 notify_without_breaking(WaNotifyFiring *f)
 {
-	ErrorData *error = run_guarded(notify_step, f, NULL);
+	Failure failure = {.firing = f, .error = attempt(notify, f)};
 	ErrorData *another;
 
-	if (error == NULL)
+	if (failure.error == NULL)
 		return;
-	warn(f, error);
-	another = run_guarded(record_failure, f, error);
+	warn(f, failure.error);
+	another = attempt(record_failure, &failure);
 	if (another != NULL)
 		warn(f, another);
 }

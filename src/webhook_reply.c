@@ -16,7 +16,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -33,6 +32,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "attempt.h"
 #include "plan.h"
 #include "schema.h"
 #include "store.h"
@@ -55,6 +55,7 @@ typedef struct Call
 	char *role;
 	char *search_path;
 	Datum argument; /* jsonb */
+	int allowed_ms;
 } Call;
 
 static WaPlan calls_plan = {
@@ -156,56 +157,56 @@ describe_error(const ErrorData *error)
 }
 
 /*
- * Returns NULL, or what went wrong.
+ * As whoever registered it, for as long as it may take.
  */
-static char *
-run_handler(const Call *call, int ms)
+static void
+run_as_registered(void *argument)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char *volatile problem = NULL;
+	const Call *call = argument;
+	int level = NewGUCNestLevel();
 	Oid userid;
 	int sec_context;
 
 	GetUserIdAndSecContext(&userid, &sec_context);
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	SetUserIdAndSecContext(get_role_oid(call->role, false), sec_context |
+																SECURITY_LOCAL_USERID_CHANGE |
+																SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("search_path", call->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	PG_TRY();
 	{
-		int level = NewGUCNestLevel();
-
-		SetUserIdAndSecContext(get_role_oid(call->role, false), sec_context |
-																	SECURITY_LOCAL_USERID_CHANGE |
-																	SECURITY_RESTRICTED_OPERATION);
-		(void) set_config_option("search_path", call->search_path, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		start_clock(ms);
+		start_clock(call->allowed_ms);
 		execute_handler(call);
 		stop_clock();
-
-		/* Whatever it has set is undone, too. */
-		AtEOXact_GUC(false, level);
-		SetUserIdAndSecContext(userid, sec_context);
-		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
-		ErrorData *error;
-
 		disable_timeout(handler_timeout, false);
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (must_pass_on(error))
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		QueryCancelPending = QueryCancelPending && !timed_out;
-		problem = describe_error(error);
-		FreeErrorData(error);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+
+	/* Whatever it has set is undone, too. */
+	AtEOXact_GUC(false, level);
+	SetUserIdAndSecContext(userid, sec_context);
+}
+
+/*
+ * Returns NULL, or what went wrong.
+ */
+static char *
+run_handler(Call *call)
+{
+	ErrorData *error = wa_attempt(run_as_registered, call);
+	char *problem;
+
+	if (error == NULL)
+		return NULL;
+	if (must_pass_on(error))
+		ReThrowError(error);
+	QueryCancelPending = QueryCancelPending && !timed_out;
+	problem = describe_error(error);
+	FreeErrorData(error);
 	return problem;
 }
 
@@ -259,8 +260,9 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed
 			ALL_HANDLERS_TIMEOUT_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
 		char *problem;
 
+		calls[i].allowed_ms = (int) Min(left, HANDLER_TIMEOUT_MS);
 		if (left > 0)
-			problem = run_handler(&calls[i], (int) Min(left, HANDLER_TIMEOUT_MS));
+			problem = run_handler(&calls[i]);
 		else
 			problem = "57014: not called, because those before it took too long";
 		record_outcome(schema, &calls[i], problem);

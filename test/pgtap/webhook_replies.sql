@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(46);
+SELECT plan(48);
 
 /* An application with a role and a schema of its own, and another role. */
 CREATE ROLE reply_app;
@@ -34,6 +34,7 @@ BEGIN
     UPDATE purchase_orders SET status = 'half done';
     CASE reply ->> 'title'
         WHEN 'raise' THEN RAISE EXCEPTION 'no such order' USING ERRCODE = 'P0002';
+        WHEN 'conflict' THEN RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001';
         WHEN 'sleep' THEN PERFORM pg_sleep(60);
         WHEN 'reset role' THEN RESET ROLE;
         WHEN 'set role' THEN SET ROLE postgres;
@@ -135,6 +136,9 @@ SELECT is(pg_temp.misbehave('sleep'), '1/0/0/0 57014: the handler took too long 
 
 /* ---- again ---- */
 
+UPDATE whatsapp_inbound_messages SET reply_title = 'conflict' WHERE whatsapp_message_id = 'wamid.raise';
+SELECT throws_ok($$SELECT wa_retry_reply(inbound_id) FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.raise'$$, '40001', 'could not serialize', 'what concerns the whole transaction is passed on');
+SELECT is(pg_temp.outcome('wamid.raise'), 'P0002: no such order', 'and whoever catches it goes on where he was');
 UPDATE whatsapp_inbound_messages SET reply_title = 'set' WHERE whatsapp_message_id = 'wamid.raise';
 SELECT is(wa_retry_reply((SELECT inbound_id FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.temp')), false, 'a second call may fail again');
 SELECT is(wa_retry_reply((SELECT inbound_id FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.raise')), true, 'or not');
