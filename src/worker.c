@@ -58,8 +58,9 @@
 /* The longest sleep while requests are on the wire. */
 #define WA_MAX_WAIT_MS 100
 
-/* How long requests may go on after a request to stop. */
+/* How long requests may go on after a request to stop, and how long settling may take then. */
 #define STOP_GRACE_US 1000000
+#define SETTLE_GRACE_US 1000000
 
 /* Delays after failed cycles, and after how many the process gives up. */
 #define ERROR_DELAY_MS 100
@@ -267,7 +268,9 @@ extension_gone(void)
 
 /*
  * Ends the process in good order.  Until the grace is over answers still come
- * in; then every transfer is cut, and what had been written is uncertain.
+ * in; then every transfer is cut, and what had been written is uncertain.  What
+ * cannot be settled in time, because somebody keeps its row locked, is left to
+ * the successor: its lease stands, so it is found, and is uncertain too.
  */
 static void
 stop(void)
@@ -283,8 +286,9 @@ stop(void)
 		return;
 	if (sender->n_in_flight > 0)
 		wa_dispatch_abandon(sender);
-	while (sender->n_finished > 0)
-		wa_dispatch_cycle(sender);
+	wa_dispatch_cycle(sender);
+	if (sender->n_finished > 0 && wa_now_us() < deadline + SETTLE_GRACE_US)
+		return;
 
 	if (ShutdownRequestPending && !wa_shmem_sender_must_leave(slot))
 		proc_exit(1); /* the launcher starts another, unless it is going too */

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
   invariants_hold);
-use WaTest qw(set_and_reload);
+use WaTest qw(set_and_reload sender_pids);
 
 my ($node, $sim) = new_delivery('isolation');
 
@@ -30,6 +30,21 @@ is(status_of($node, $locked), 'sending', 'it is not settled yet');
 $holder->query_safe('COMMIT');
 $holder->quit;
 wait_status($node, $locked, 'accepted', 'and is settled when the lock is gone');
+
+# Nor does it keep the sender from ending when it is told to.
+$sim->faults({ match => { recipient => '+34611600006' }, delay_ms => 500 });
+$locked = enqueue($node, 't1', '+34611600006');
+wait_status($node, $locked, 'sending');
+$holder = $node->background_psql('postgres');
+$holder->query_safe("BEGIN; SELECT status FROM whatsapp_messages WHERE id = $locked FOR UPDATE");
+my ($pid) = sender_pids($node, 'postgres');
+kill 'TERM', $pid;
+wait_for($node, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)",
+	'a sender that is told to end does not wait for the lock');
+$holder->query_safe('COMMIT');
+$holder->quit;
+wait_status($node, $locked, 'uncertain', 'its successor finds what it could not settle');
+$sim->faults();
 
 # A cancellation in an open transaction: the row is passed over, and comes back.
 set_and_reload($node, enabled => 'off');
