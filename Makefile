@@ -24,6 +24,7 @@ OBJS = \
 	src/http_headers.o \
 	src/http_session.o \
 	src/http_transfer.o \
+	src/http_url.o \
 	src/init.o \
 	src/interactive.o \
 	src/job.o \

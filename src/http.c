@@ -22,6 +22,7 @@
 #include "http_headers.h"
 #include "http_session.h"
 #include "http_transfer.h"
+#include "http_url.h"
 #include "poller.h"
 
 /* The usual limit of servers, and libcurl's own. */
@@ -50,7 +51,8 @@ struct WaHttp
 	WaHttpConfig config;
 	char *ca_file; /* config's copy */
 	WaPoller *poller;
-	WaHttpSockets sockets;	/* the poller, and how sockets are opened */
+	WaHttpSockets sockets; /* the poller, and how sockets are opened */
+	WaHttpUrls *urls;
 	WaHttpHeaders *headers; /* for new requests */
 	WaHttpSession *session; /* for new requests; NULL if it could not be made */
 	WaHttpSession *retired; /* ends what it has under way; usually NULL */
@@ -190,9 +192,10 @@ wa_http_create(const WaHttpConfig *config)
 	http->poller = wa_poller_create();
 	http->sockets.poller = http->poller;
 	http->sockets.unacknowledged_ms = (unsigned int) config->request_timeout_ms;
+	http->urls = wa_http_urls_create();
 	http->headers = wa_http_headers_create(NULL);
 	if ((config->ca_file != NULL && config->ca_file[0] != '\0' && http->ca_file == NULL) ||
-		http->poller == NULL || http->headers == NULL || !renew_session(http))
+		http->poller == NULL || http->urls == NULL || http->headers == NULL || !renew_session(http))
 	{
 		wa_http_destroy(http);
 		return NULL;
@@ -223,6 +226,7 @@ wa_http_destroy(WaHttp *http)
 	wa_http_session_destroy(http->retired);
 	restore_signals(&saved);
 	wa_poller_destroy(http->poller);
+	wa_http_urls_destroy(http->urls);
 	wa_http_headers_release(http->headers);
 	free(http->ca_file);
 	free(http);
@@ -246,8 +250,12 @@ wa_http_set_token(WaHttp *http, const char *token)
 static WaTransfer *
 free_transfer(WaHttp *http)
 {
-	WaTransferOptions options = {&http->config, http->poller, wa_http_open_socket,
-								 wa_http_close_socket, &http->sockets};
+	WaTransferOptions options = {.config = &http->config,
+								 .poller = http->poller,
+								 .urls = http->urls,
+								 .open_socket = wa_http_open_socket,
+								 .close_socket = wa_http_close_socket,
+								 .socket_arg = &http->sockets};
 	WaTransfer *t = http->lists[WA_TRANSFER_FREE].head;
 
 	if (t == NULL)

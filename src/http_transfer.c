@@ -9,14 +9,18 @@
  * its last byte a request is void.  libcurl's own counters would not do: over
  * HTTP/2 they may lag behind what is already on the wire.
  *
+ * Over plain HTTP/1.1 they do not, since a connection carries one request and
+ * what is counted is what the kernel took.  There libcurl is given the body as
+ * a whole, and passes it on in one call together with the headers: a third
+ * less work than two calls.
+ *
  * libcurl repeats a request by itself when a connection that was used before
- * dies without an answer, which is exactly when we must not.  It needs the
- * body again for that, and there is deliberately no way to rewind it (no
- * CURLOPT_SEEKFUNCTION): the repetition fails with CURLE_SEND_FAIL_REWIND if
- * anything had been sent; if bytes were taken but their sending failed at
- * once, about_to_send() stops it.  A request that HTTP/2 calls refused
- * (REFUSED_STREAM, GOAWAY) ends in the same way and counts as in doubt,
- * because libcurl does not tell the two apart.
+ * dies without an answer, which is exactly when we must not.  about_to_send()
+ * stops that; and where a callback hands out the body there is deliberately no
+ * way to rewind it (no CURLOPT_SEEKFUNCTION), so that the repetition fails with
+ * CURLE_SEND_FAIL_REWIND if anything had been sent.  A request that HTTP/2 calls
+ * refused (REFUSED_STREAM, GOAWAY) ends in the same way and counts as in
+ * doubt, because libcurl does not tell the two apart.
  *
  * The callbacks are called from within libcurl.  They copy bytes and set
  * fields; they allocate with malloc only, and nothing in them can raise.
@@ -129,15 +133,17 @@ read_body(char *out, size_t size, size_t n, void *arg)
 #ifdef WA_CURL_HAS_PREREQ
 /*
  * Called each time a connection is ready for this request: once, and again if
- * libcurl starts over.  A POST of which anything was taken must not.  Nor must
- * any request go into a connection that is known to be closed.
+ * libcurl starts over.  A POST of which anything was taken must not; of one that
+ * goes out at once, that is all that is known.  Nor must any request go into a
+ * connection that is known to be closed.
  */
 static int
 about_to_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
 	WaTransfer *t = arg;
 
-	if (t->body_taken > 0)
+	t->repeated = t->at_once && t->begun;
+	if (t->repeated || t->body_taken > 0)
 		return CURL_PREREQFUNC_ABORT;
 	if (wa_poller_is_closed_port(t->poller, local_port))
 	{
@@ -370,6 +376,7 @@ wa_transfer_create(const WaTransferOptions *options)
 	t->state = WA_TRANSFER_FREE;
 	t->max_response = options->config->max_response;
 	t->poller = options->poller;
+	t->urls = options->urls;
 	t->easy = curl_easy_init();
 	if (t->easy == NULL || !set_common_options(t, options) || !set_scheme(t, false))
 	{
@@ -384,6 +391,8 @@ wa_transfer_reset(WaTransfer *t)
 {
 	wa_http_headers_release(t->headers);
 	t->headers = NULL;
+	wa_http_url_release(t->url);
+	t->url = NULL;
 	wa_http_headers_free_list(t->own_list);
 	t->own_list = NULL;
 	buffer_reset(&t->body);
@@ -394,6 +403,7 @@ wa_transfer_reset(WaTransfer *t)
 	t->begun = false;
 	t->stale = false;
 	t->restarted = false;
+	t->repeated = false;
 	t->body_taken = 0;
 	t->error[0] = '\0';
 	memset(&t->result, 0, sizeof(t->result));
@@ -413,6 +423,35 @@ wa_transfer_destroy(WaTransfer *t)
 	free(t);
 }
 
+/*
+ * The address of a message is used again and again; of others, each once.
+ */
+static bool
+set_url(WaTransfer *t, const char *url, bool often)
+{
+	t->url = often ? wa_http_urls_get(t->urls, url) : NULL;
+	CHECK_SETOPT(t->easy, CURLOPT_CURLU, t->url != NULL ? t->url->parsed : NULL, return false);
+	if (t->url == NULL)
+		CHECK_SETOPT(t->easy, CURLOPT_URL, url, return false);
+	return true;
+}
+
+static bool
+set_body(WaTransfer *t, const char *body, size_t body_len)
+{
+	if (body == NULL)
+	{
+		CHECK_SETOPT(t->easy, CURLOPT_HTTPGET, 1L, return false);
+		return true;
+	}
+	if (!buffer_append(&t->body, body, body_len))
+		return false;
+	CHECK_SETOPT(t->easy, CURLOPT_POST, 1L, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_POSTFIELDS, t->at_once ? t->body.data : NULL, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body_len, return false);
+	return true;
+}
+
 bool
 wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t body_len,
 					const char *content_type, WaHttpHeaders *headers)
@@ -423,7 +462,9 @@ wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t bod
 	wa_transfer_reset(t);
 	t->headers = headers;
 	headers->refcount++;
-	t->is_post = body != NULL;
+#ifdef WA_CURL_HAS_PREREQ
+	t->at_once = is_plain;
+#endif
 
 	if (body == NULL)
 		list = headers->get;
@@ -438,17 +479,9 @@ wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t bod
 
 	if (!set_fresh(t, false) || (is_plain != t->is_plain && !set_scheme(t, is_plain)))
 		return false;
-	CHECK_SETOPT(t->easy, CURLOPT_URL, url, return false);
 	CHECK_SETOPT(t->easy, CURLOPT_HTTPHEADER, list, return false);
-	if (body == NULL)
-		CHECK_SETOPT(t->easy, CURLOPT_HTTPGET, 1L, return false);
-	else
-	{
-		if (!buffer_append(&t->body, body, body_len))
-			return false;
-		CHECK_SETOPT(t->easy, CURLOPT_POST, 1L, return false);
-		CHECK_SETOPT(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body_len, return false);
-	}
+	if (!set_url(t, url, list == headers->json) || !set_body(t, body, body_len))
+		return false;
 #ifndef WA_CURL_HAS_PREREQ
 	/* unknown for a GET, then; a POST begins when its body is read */
 	t->begun = body == NULL || body_len == 0;
@@ -477,9 +510,18 @@ phase_of(const WaTransfer *t, CURLcode code)
 {
 	if (code == CURLE_OK)
 		return WA_HTTP_ANSWERED;
-	if (!t->begun || t->body_taken < t->body.len)
+	if (!t->begun)
 		return WA_HTTP_NOT_WRITTEN;
-	return WA_HTTP_NO_ANSWER;
+	if (t->at_once)
+	{
+		curl_off_t sent = 0;
+
+		/* a repetition begins with new counters */
+		if (t->repeated || curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent) != CURLE_OK)
+			return WA_HTTP_NO_ANSWER;
+		return sent < (curl_off_t) t->body.len ? WA_HTTP_NOT_WRITTEN : WA_HTTP_NO_ANSWER;
+	}
+	return t->body_taken < t->body.len ? WA_HTTP_NOT_WRITTEN : WA_HTTP_NO_ANSWER;
 }
 
 static const char *

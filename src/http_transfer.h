@@ -11,6 +11,7 @@
 
 #include "http.h"
 #include "http_headers.h"
+#include "http_url.h"
 
 typedef enum WaTransferState
 {
@@ -51,16 +52,19 @@ typedef struct WaTransfer
 	/* the request */
 	CURL *easy;
 	const struct WaPoller *poller; /* knows connections that the peer has closed */
+	WaHttpUrls *urls;
 	WaHttpHeaders *headers;
+	WaHttpUrl *url;				 /* or NULL: libcurl has a copy of its own */
 	struct curl_slist *own_list; /* for an unusual content type */
-	bool is_post;
-	bool is_plain;	/* http, not https */
-	bool begun;		/* libcurl may have sent something */
-	bool stale;		/* it was about to, but the peer had closed the connection */
-	bool restarted; /* because of that */
-	bool fresh;		/* wants a connection of its own */
+	bool is_plain;				 /* http, not https */
+	bool begun;					 /* libcurl may have sent something */
+	bool stale;					 /* it was about to, but the peer had closed the connection */
+	bool restarted;				 /* because of that */
+	bool fresh;					 /* wants a connection of its own */
+	bool at_once;				 /* the body goes out together with the headers */
+	bool repeated;				 /* libcurl wanted to begin it a second time */
 	WaBuffer body;
-	size_t body_taken;
+	size_t body_taken; /* if not at_once: by read_body */
 
 	/* the answer */
 	size_t max_response;
@@ -79,6 +83,7 @@ typedef struct WaTransferOptions
 {
 	const WaHttpConfig *config;
 	const struct WaPoller *poller;
+	WaHttpUrls *urls;
 	curl_opensocket_callback open_socket;
 	curl_closesocket_callback close_socket;
 	void *socket_arg;
