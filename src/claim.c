@@ -21,17 +21,19 @@
 #include "claim.h"
 #include "graph.h"
 #include "guc.h"
-#include "http.h"
 #include "job.h"
 #include "shmem.h"
 #include "store.h"
 #include "wake.h"
 
-/* With fewer free slots than a half of the window, or this, a claim can wait a moment. */
-#define CLAIM_BATCH 128
+/* With fewer free slots than this, or a half of all, a claim can wait a moment. */
+#define CLAIM_BATCH 256
 
 /* ... but not longer than this, while anything is on the wire. */
 #define CLAIM_INTERVAL_US 10000
+
+/* What a number may have at a time even if many others want something, too. */
+#define CLAIM_PIECE 8
 
 /* Rows set aside for busy recipients before further ones are deferred. */
 #define MAX_WAITING 10000
@@ -64,15 +66,18 @@ sending_possible(WaSender *sender)
 		   sender->account_paused_until == 0 && !sender->stopping && !sender->reopen;
 }
 
-/* While the network fails, one request at a time finds out whether it is back. */
+/*
+ * While the network fails, one request at a time finds out whether it is back.
+ * Answers that wait for their settlement take no slots, unless it lags behind.
+ */
 static int
 free_slots(WaSender *sender)
 {
-	int used = sender->n_in_flight + sender->n_finished;
+	int all = sender->window + sender->ahead;
 
 	if (sender->probe_at_us != 0)
-		return used == 0 ? 1 : 0;
-	return sender->window - used;
+		return sender->n_leased + sender->n_in_flight + sender->n_finished == 0 ? 1 : 0;
+	return sender->n_finished > all ? 0 : all - sender->n_leased - sender->n_in_flight;
 }
 
 static bool
@@ -92,7 +97,7 @@ wa_claim_due(WaSender *sender)
 
 	if (!sending_possible(sender) || slots <= 0 || now < sender->probe_at_us)
 		return false;
-	if (sender->n_in_flight > 0 && slots < Min(sender->window / 2, CLAIM_BATCH) &&
+	if (sender->n_in_flight > 0 && slots < Min((sender->window + sender->ahead) / 2, CLAIM_BATCH) &&
 		now - sender->last_claim_us < CLAIM_INTERVAL_US)
 		return false;
 	if (sender->n_again > 0)
@@ -139,10 +144,51 @@ wa_claim_wait_ms(WaSender *sender)
 	return (long) Max(0, (earliest - now + 999) / 1000);
 }
 
+/* Numbers that were not known to have more than they got come first, then by turn. */
+static int
+compare_turns(const void *a, const void *b)
+{
+	const WaNumber *x = *(WaNumber *const *) a;
+	const WaNumber *y = *(WaNumber *const *) b;
+
+	if (x->backlogged != y->backlogged)
+		return x->backlogged ? 1 : -1;
+	return (x->last_turn > y->last_turn) - (x->last_turn < y->last_turn);
+}
+
 /*
- * Shares the free slots among the numbers that have something to send.  Each
- * gets an equal part first, and what is left over goes to whoever can use it,
- * starting with a different number each time.
+ * Gives the next of these numbers an equal part each of the slots, in pieces
+ * worth an index descent.  Returns what is left.
+ */
+static int
+share_among(WaNumber **numbers, int n, int64 now, int slots, WaClaimLimit *limits,
+			WaNumber **chosen, int *n_limits)
+{
+	int share = n > 0 ? Max(slots / n, CLAIM_PIECE) : 0;
+
+	for (int i = 0; i < n && slots > 0; i++)
+	{
+		WaNumber *number = numbers[i];
+		WaClaimLimit *limit = &limits[*n_limits];
+
+		number->claim_seen = 0;
+		limit->phone_number_id = number->id;
+		limit->rank = number->cursor_rank;
+		limit->message_id = number->cursor_id;
+		limit->limit = Min(Min(share, wa_number_available(number, now)), slots);
+		slots -= limit->limit;
+		chosen[(*n_limits)++] = number;
+	}
+	return slots;
+}
+
+/*
+ * Shares the free slots among the numbers that have something to send.
+ *
+ * A number with a backlog takes turns with others of its kind.  One of which
+ * nothing was known to wait, and now something does, need not wait for such a
+ * turn: half of the slots are for those, as far as they want them.  What is
+ * left over goes to whoever can use it.
  */
 static int
 share_slots(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chosen)
@@ -153,41 +199,35 @@ share_slots(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chos
 	long n_numbers = hash_get_num_entries(sender->numbers);
 	WaNumber **ready = palloc(sizeof(WaNumber *) * Max(n_numbers, 1));
 	int n = 0;
+	int n_new = 0;
 	int n_limits = 0;
-	int share;
+	int reserved;
 
 	*limits = palloc0(sizeof(WaClaimLimit) * Max(n_numbers, 1));
 	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)
 		if (number_claimable(number, now))
+		{
 			ready[n++] = number;
-	if (n == 0)
-		return 0;
+			n_new += number->backlogged ? 0 : 1;
+		}
+	qsort(ready, n, sizeof(WaNumber *), compare_turns);
 
-	share = Max(1, slots / n);
-	for (int i = 0; i < n && slots > 0; i++)
-	{
-		WaClaimLimit *limit = &(*limits)[n_limits];
-
-		number = ready[(i + sender->rotation) % n];
-		number->claim_seen = 0;
-		limit->phone_number_id = number->id;
-		limit->rank = number->cursor_rank;
-		limit->message_id = number->cursor_id;
-		limit->limit = Min(Min(share, wa_number_available(number, now)), slots);
-		slots -= limit->limit;
-		(*chosen)[n_limits++] = number;
-	}
-	for (int i = 0; i < n_limits && slots > 0; i++)
+	reserved = n_new < n ? slots / 2 : 0;
+	slots = share_among(ready, n_new, now, slots - reserved, *limits, *chosen, &n_limits);
+	slots =
+		share_among(ready + n_new, n - n_new, now, slots + reserved, *limits, *chosen, &n_limits);
+	for (int i = 0; i < n_limits; i++)
 	{
 		WaClaimLimit *limit = &(*limits)[i];
 		int more = Min(slots, wa_number_available((*chosen)[i], now) - limit->limit);
 
 		limit->limit += more;
 		slots -= more;
+		(*chosen)[i]->last_turn = sender->turn;
 	}
-	sender->rotation++;
+	sender->turn++;
 	return n_limits;
 }
 
@@ -328,18 +368,18 @@ make_job(WaSender *sender, WaNumber *number, WaTenant *tenant, WaRecipient *reci
 		wa_bucket_take(&tenant->bucket, 1, now);
 	recipient->whole_at_us = Max(recipient->whole_at_us, now) + wa_pair_interval_us();
 	recipient->in_flight++;
-	number->in_flight++;
 	wa_sender_track(sender, job->message_id, WA_TRACKED_IN_FLIGHT);
 	dlist_push_tail(&sender->claiming, &job->node);
 	return job;
 }
 
-/* The request of a job, built while its row is at hand. */
+/* The body of a job's request, built while its row is at hand. */
 static void
-build_request(WaSender *sender, WaJob *job, const WaClaimRow *row, StringInfo url, StringInfo body)
+build_body(WaSender *sender, WaJob *job, const WaClaimRow *row)
 {
 	char opaque[WA_OPAQUE_SIZE];
 	WaGraphMessage message = {0};
+	StringInfoData body;
 	MemoryContext old;
 
 	wa_job_opaque_write(opaque, sizeof(opaque), sender->installation_id, job->message_id,
@@ -350,12 +390,12 @@ build_request(WaSender *sender, WaJob *job, const WaClaimRow *row, StringInfo ur
 	message.payload = row->payload;
 	message.context_message_id = row->context_message_id;
 	message.opaque = opaque;
-	old = MemoryContextSwitchTo(sender->cycle_context);
-	initStringInfo(url);
-	initStringInfo(body);
-	wa_graph_messages_url(url, wa_guc_graph_url, wa_guc_api_version, job->number->id);
-	wa_graph_message_body(body, &message);
+	old = MemoryContextSwitchTo(sender->state_context);
+	initStringInfo(&body);
+	wa_graph_message_body(&body, &message);
 	MemoryContextSwitchTo(old);
+	job->body = body.data;
+	job->body_len = body.len;
 }
 
 static int
@@ -369,17 +409,31 @@ compare_rows(const void *a, const void *b)
 	return (x->message_id > y->message_id) - (x->message_id < y->message_id);
 }
 
-/* What a claim has decided, until its transaction is committed; in the cycle's context. */
-typedef struct Request
-{
-	WaJob *job;
-	StringInfoData url;
-	StringInfoData body;
-} Request;
-
-static Request *requests;
-static int n_requests;
+/* The lease that a claim has written, until its transaction is committed. */
 static WaLease *new_lease;
+
+/* Writes down the intent to send what the claim has made jobs of. */
+static void
+lease_jobs(WaSender *sender, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	dlist_iter iter;
+	int i = 0;
+
+	new_lease = MemoryContextAllocZero(sender->state_context, sizeof(WaLease));
+	new_lease->outstanding = n;
+	dlist_foreach (iter, &sender->claiming)
+	{
+		WaJob *job = dlist_container(WaJob, node, iter.cur);
+
+		job->lease = new_lease;
+		ids[i] = job->message_id;
+		attempts[i++] = (int16) job->attempt;
+	}
+	new_lease->lease_id =
+		wa_store_lease(sender->index, (int64) sender->generation, ids, attempts, n);
+}
 
 /*
  * One claim: reads, decides, writes the fates of what cannot go and the lease
@@ -397,6 +451,7 @@ wa_claim_run(WaSender *sender)
 	int n_again = sender->n_again;
 	int n_limits;
 	int n_fates = 0;
+	int n_jobs = 0;
 	int slots = free_slots(sender);
 	int n;
 
@@ -413,8 +468,6 @@ wa_claim_run(WaSender *sender)
 
 	qsort(rows, n, sizeof(WaClaimRow), compare_rows);
 	fates = palloc(sizeof(WaFate) * Max(n, 1));
-	requests = MemoryContextAlloc(sender->cycle_context, sizeof(Request) * Max(n, 1));
-	n_requests = 0;
 	free_of_budget = palloc(sizeof(bool) * Max(n, 1));
 	wa_budget_prepare(sender, rows, n, free_of_budget);
 	for (int i = 0; i < n; i++)
@@ -452,66 +505,28 @@ wa_claim_run(WaSender *sender)
 			}
 			wa_budget_reserve(sender, tenant, row);
 		}
-		requests[n_requests].job = make_job(sender, number, tenant, recipient, row);
-		build_request(sender, requests[n_requests].job, row, &requests[n_requests].url,
-					  &requests[n_requests].body);
-		n_requests++;
+		build_body(sender, make_job(sender, number, tenant, recipient, row), row);
+		n_jobs++;
 	}
 	for (int i = 0; i < n_limits; i++)
-		chosen[i]->may_have_ready = chosen[i]->claim_seen >= limits[i].limit;
+		chosen[i]->may_have_ready = chosen[i]->backlogged =
+			chosen[i]->claim_seen >= limits[i].limit;
 	wa_store_fates(fates, n_fates);
 	wa_budget_write();
 
-	new_lease = NULL;
-	if (n_requests > 0)
-	{
-		int64 *ids = palloc(sizeof(int64) * n_requests);
-		int16 *attempts = palloc(sizeof(int16) * n_requests);
-
-		for (int i = 0; i < n_requests; i++)
-		{
-			ids[i] = requests[i].job->message_id;
-			attempts[i] = (int16) requests[i].job->attempt;
-		}
-		new_lease = MemoryContextAllocZero(sender->state_context, sizeof(WaLease));
-		new_lease->lease_id =
-			wa_store_lease(sender->index, (int64) sender->generation, ids, attempts, n_requests);
-		new_lease->outstanding = n_requests;
-	}
+	if (n_jobs > 0)
+		lease_jobs(sender, n_jobs);
 }
 
 /* The lease is durable: the first byte may leave. */
 void
 wa_claim_committed(WaSender *sender)
 {
-	for (int i = 0; i < n_requests; i++)
+	while (!dlist_is_empty(&sender->claiming))
 	{
-		Request *request = &requests[i];
-		WaJob *job = request->job;
-
-		dlist_delete(&job->node);
-		job->lease = new_lease;
-		job->started_us = wa_now_us();
-		job->started_at = GetCurrentTimestamp();
-		sender->n_in_flight++;
-		pg_atomic_fetch_add_u64(&sender->slot->counters.requests, 1);
-		dlist_push_tail(&sender->in_flight, &job->node);
-		if (!wa_http_submit(sender->http, request->url.data, request->body.data, request->body.len,
-							NULL, job))
-		{
-			/* Nothing was started: as certain as it gets. */
-			job->outcome.kind = WA_OUTCOME_NOT_WRITTEN;
-			job->outcome.retry_after_s = -1;
-			strlcpy(job->outcome.message, "the request could not be started",
-					sizeof(job->outcome.message));
-			job->finished_at = job->started_at;
-			dlist_delete(&job->node);
-			sender->n_in_flight--;
-			dlist_push_tail(&sender->finished, &job->node);
-			sender->n_finished++;
-		}
+		dlist_push_tail(&sender->leased, dlist_pop_head_node(&sender->claiming));
+		sender->n_leased++;
 	}
-	n_requests = 0;
 	new_lease = NULL;
 }
 
@@ -530,15 +545,15 @@ wa_claim_aborted(WaSender *sender)
 
 		recipient->in_flight--;
 		recipient->whole_at_us -= wa_pair_interval_us();
-		job->number->in_flight--;
 		wa_sender_untrack(sender, job->message_id);
 		dlist_delete(&job->node);
+		if (job->body != NULL)
+			pfree(job->body);
 		pfree(job);
 	}
 	if (new_lease != NULL)
 		pfree(new_lease);
 	new_lease = NULL;
-	n_requests = 0;
 
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)

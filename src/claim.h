@@ -10,8 +10,8 @@
 extern bool wa_claim_due(WaSender *sender);
 
 /*
- * Needs a transaction.  Jobs are submitted by wa_claim_committed, once their
- * lease is durable; wa_claim_aborted forgets them.
+ * Needs a transaction.  wa_claim_committed lets the jobs go, once their lease is
+ * durable; wa_claim_aborted forgets them.
  */
 extern void wa_claim_run(WaSender *sender);
 extern void wa_claim_committed(WaSender *sender);

@@ -11,6 +11,11 @@
  * slow and the window grows; if it is busy all the time, more requests out would
  * only be more connections to look after, and the window shrinks.  Answer times
  * would be the wrong measure: a busy sender's own delays are part of them.
+ *
+ * What leaves within the next moment is claimed ahead, so that requests follow
+ * each other while a transaction is being written, and one transaction serves
+ * many.  It is a moment only, because whatever is leased when the process dies
+ * has to be taken for sent.
  */
 #include "postgres.h"
 
@@ -20,6 +25,7 @@
 
 #include "claim.h"
 #include "dispatch.h"
+#include "graph.h"
 #include "guc.h"
 #include "http.h"
 #include "media.h"
@@ -32,6 +38,10 @@
 
 #define MIN_WINDOW 128
 #define WINDOW_INTERVAL_US 50000
+
+/* What is claimed ahead: what leaves in this time, and never more than this. */
+#define AHEAD_US 20000
+#define MAX_AHEAD 512
 
 /* Shares of an interval spent waiting with a full window. */
 #define IDLE_TO_GROW 0.10
@@ -81,6 +91,8 @@ wa_dispatch_open(WaSender *sender)
 	strlcpy(opened_ca_file, wa_guc_ca_file, sizeof(opened_ca_file));
 	sender->reopen = false;
 	sender->window = Min(MIN_WINDOW, wa_guc_max_in_flight);
+	sender->ahead = 0;
+	sender->window_answers = 0;
 	sender->window_at_us = wa_now_us();
 	sender->secret_generation = wa_secret_generation() + 1;
 }
@@ -122,6 +134,8 @@ adapt_window(WaSender *sender)
 	else if (idle < IDLE_TO_SHRINK)
 		sender->window -= sender->window / 16;
 	sender->window = Min(Max(sender->window, MIN_WINDOW), wa_guc_max_in_flight);
+	sender->ahead = (int) Min(sender->window_answers * (int64) AHEAD_US / elapsed, MAX_AHEAD);
+	sender->window_answers = 0;
 	sender->window_wait_us = 0;
 	sender->window_at_us = now;
 }
@@ -134,14 +148,69 @@ wa_dispatch_slept(WaSender *sender, int64 us)
 		sender->window_wait_us += us;
 }
 
-/* The answer of one request; the job waits for its settlement from here on. */
+/* A job off the wire waits for its settlement from here on. */
 static void
-finish(WaSender *sender, WaHttpResult *result)
+finished(WaSender *sender, WaJob *job)
+{
+	job->finished_at = GetCurrentTimestamp();
+	dlist_push_tail(&sender->finished, &job->node);
+	sender->n_finished++;
+}
+
+/* Nothing of this request has left: as certain as it gets. */
+static void
+not_started(WaSender *sender, WaJob *job, const char *why)
+{
+	job->outcome.kind = WA_OUTCOME_NOT_WRITTEN;
+	job->outcome.retry_after_s = -1;
+	strlcpy(job->outcome.message, why, sizeof(job->outcome.message));
+	finished(sender, job);
+}
+
+/*
+ * Submits what is leased, as far as the window allows.  Nothing more is begun
+ * when the sender is to stop.
+ */
+static void
+submit(WaSender *sender)
+{
+	StringInfoData url;
+
+	while (sender->n_leased > 0 && (sender->n_in_flight < sender->window || sender->stopping))
+	{
+		WaJob *job = dlist_container(WaJob, node, dlist_pop_head_node(&sender->leased));
+
+		sender->n_leased--;
+		job->started_us = wa_now_us();
+		job->started_at = GetCurrentTimestamp();
+		if (sender->stopping)
+		{
+			not_started(sender, job, "the sender was stopped before it began this request");
+			continue;
+		}
+		initStringInfo(&url);
+		wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, job->number->id);
+		if (wa_http_submit(sender->http, url.data, job->body, job->body_len, NULL, job))
+		{
+			dlist_push_tail(&sender->in_flight, &job->node);
+			sender->n_in_flight++;
+			pg_atomic_fetch_add_u64(&sender->slot->counters.requests, 1);
+		}
+		else
+			not_started(sender, job, "the request could not be started");
+		pfree(url.data);
+		pfree(job->body);
+		job->body = NULL;
+	}
+}
+
+/* The answer of one request. */
+static void
+answered(WaSender *sender, WaHttpResult *result)
 {
 	WaJob *job = result->tag;
 
 	wa_graph_reply_read(result, &job->outcome);
-	job->finished_at = GetCurrentTimestamp();
 	if (result->phase == WA_HTTP_ANSWERED && result->status < 500)
 		sender->failures_in_row = 0;
 	else if (job->outcome.kind != WA_OUTCOME_REFUSED)
@@ -153,9 +222,8 @@ finish(WaSender *sender, WaHttpResult *result)
 
 	dlist_delete(&job->node);
 	sender->n_in_flight--;
-	job->number->in_flight--;
-	dlist_push_tail(&sender->finished, &job->node);
-	sender->n_finished++;
+	sender->window_answers++;
+	finished(sender, job);
 }
 
 void
@@ -172,9 +240,10 @@ wa_dispatch_network(WaSender *sender)
 		else if (wa_media_is_tag(result->tag))
 			wa_media_answered(sender, result);
 		else
-			finish(sender, result);
+			answered(sender, result);
 		wa_http_release(sender->http, result);
 	}
+	submit(sender);
 	pg_atomic_write_u32(&sender->slot->counters.in_flight, sender->n_in_flight);
 	pg_atomic_write_u32(&sender->slot->counters.connections, wa_http_connections(sender->http));
 }
@@ -200,6 +269,7 @@ wa_dispatch_cycle(WaSender *sender)
 
 	wa_settle_committed(sender);
 	wa_claim_committed(sender);
+	submit(sender);
 	adapt_window(sender);
 	pg_atomic_fetch_add_u64(&sender->slot->counters.cycles, 1);
 	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) GetCurrentTimestamp());
@@ -246,6 +316,13 @@ wa_dispatch_take_wakes(WaSender *sender)
 	}
 	if (overflow)
 		sender->next_sweep_us = 0;
+}
+
+void
+wa_dispatch_stop(WaSender *sender)
+{
+	sender->stopping = true;
+	submit(sender);
 }
 
 void

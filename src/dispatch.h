@@ -22,6 +22,9 @@ extern void wa_dispatch_aborted(WaSender *sender);
 /* Takes in what commit hooks have noted. */
 extern void wa_dispatch_take_wakes(WaSender *sender);
 
+/* Claims and begins nothing more; what was leased only, is to be settled as never begun. */
+extern void wa_dispatch_stop(WaSender *sender);
+
 /* Gives up on what is on the wire; the outcomes are then to be settled. */
 extern void wa_dispatch_abandon(WaSender *sender);
 

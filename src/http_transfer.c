@@ -40,7 +40,7 @@
  * Answers are a few hundred bytes and bodies a few hundred more: small
  * buffers save 60 kB for each request under way.
  */
-#define RECEIVE_BUFFER 4096L
+#define RECEIVE_BUFFER 1024L
 #define SEND_BUFFER 16384L
 
 #define KEEPALIVE_IDLE_S 60L

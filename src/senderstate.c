@@ -108,6 +108,7 @@ wa_sender_create(WaSenderSlot *slot, uint64 generation, Oid schema)
 	sender->again_size = 64;
 	sender->again = palloc(sizeof(int64) * sender->again_size);
 	dlist_init(&sender->claiming);
+	dlist_init(&sender->leased);
 	dlist_init(&sender->in_flight);
 	dlist_init(&sender->finished);
 	sender->next_due = DT_NOEND;

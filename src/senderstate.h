@@ -27,14 +27,15 @@ typedef struct WaNumber
 	char id[WA_NUMBER_SIZE];
 	bool mine;			 /* this sender owns it */
 	bool registered;	 /* seen in the last reload */
-	bool may_have_ready; /* the last claim did not exhaust it */
+	bool may_have_ready; /* there may be rows after the cursor */
+	bool backlogged;	 /* the last claim did not exhaust it */
+	uint64 last_turn;	 /* which claim that was */
 	int64 cursor_rank;	 /* everything up to (rank, id) has been looked at */
 	int64 cursor_id;
 	WaBucket bucket;
 	WaWindow window;		  /* what the platform counts */
 	TimestampTz paused_until; /* 0: not paused */
 	int claim_seen;			  /* rows the claim being made has found */
-	int in_flight;
 } WaNumber;
 
 typedef struct WaTenant
@@ -98,13 +99,15 @@ typedef struct WaTracked
 /* A request, from its lease to its settlement. */
 typedef struct WaJob
 {
-	dlist_node node; /* claiming, in flight by start, or finished */
+	dlist_node node; /* claiming, leased, in flight by start, or finished */
 	int64 message_id;
 	int64 rank;
 	int attempt;
 	int attempts_before;
 	WaNumber *number;
 	WaLease *lease;
+	char *body; /* of the request, until it is submitted */
+	size_t body_len;
 	uint64 recipient_key;
 	int64 started_us;
 	TimestampTz started_at;
@@ -150,8 +153,10 @@ typedef struct WaSender
 	bool token_rotated;	  /* since the last upkeep */
 	bool reopen;		  /* the HTTP client's settings have changed */
 	dlist_head claiming;  /* WaJob whose lease is not committed yet */
+	dlist_head leased;	  /* WaJob to be submitted next */
 	dlist_head in_flight; /* WaJob by started_us */
 	dlist_head finished;  /* WaJob waiting for settlement */
+	int n_leased;
 	int n_in_flight;
 	int n_finished;
 	int settle_limit; /* jobs settled at a time after a failure; 0: all */
@@ -164,10 +169,12 @@ typedef struct WaSender
 
 	/* pacing */
 	int window; /* requests in flight allowed now */
+	int ahead;	/* and further ones leased already, to follow at once */
 	int64 window_at_us;
 	int64 window_wait_us; /* time spent waiting for answers with it full */
+	int window_answers;	  /* requests finished since window_at_us */
 	int64 last_claim_us;
-	int rotation; /* which number goes first */
+	uint64 turn; /* claims made */
 
 	/* trouble with the network: see dispatch.c */
 	int failures_in_row; /* requests without an HTTP answer */

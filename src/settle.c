@@ -25,11 +25,11 @@
 #include "store.h"
 #include "wake.h"
 
-/* Settle when a half of the window is finished, or this many ... */
-#define SETTLE_BATCH 128
+/* Settle when half of what may be out is finished, or this many ... */
+#define SETTLE_BATCH 256
 
 /* ... or the oldest has waited this long. */
-#define SETTLE_DELAY_US 4000
+#define SETTLE_DELAY_US 8000
 
 /* A request out for longer than this shows as "sending". */
 #define SLOW_US 250000
@@ -90,7 +90,7 @@ wa_settle_due(WaSender *sender)
 	if (oldest == NULL)
 		return false;
 	if (sender->n_in_flight == 0 || sender->stopping ||
-		sender->n_finished >= Min(sender->window / 2, SETTLE_BATCH))
+		sender->n_finished >= Min((sender->window + sender->ahead) / 2, SETTLE_BATCH))
 		return true;
 	return GetCurrentTimestamp() - oldest->finished_at >= SETTLE_DELAY_US;
 }

@@ -279,7 +279,7 @@ stop(void)
 
 	if (!sender->stopping)
 	{
-		sender->stopping = true;
+		wa_dispatch_stop(sender);
 		deadline = wa_now_us() + STOP_GRACE_US;
 	}
 	if (sender->n_in_flight > 0 && wa_now_us() < deadline)
@@ -311,8 +311,8 @@ turn(void)
 	MemoryContextSwitchTo(sender->cycle_context);
 	Assert(CurrentMemoryContext == sender->cycle_context);
 
-	if (sender->reopen && sender->n_in_flight + sender->n_finished == 0 && !wa_sync_running() &&
-		!wa_media_running())
+	if (sender->reopen && sender->n_leased + sender->n_in_flight + sender->n_finished == 0 &&
+		!wa_sync_running() && !wa_media_running())
 	{
 		wa_dispatch_close(sender);
 		wa_dispatch_open(sender);

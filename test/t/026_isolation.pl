@@ -32,7 +32,7 @@ $holder->quit;
 wait_status($node, $locked, 'accepted', 'and is settled when the lock is gone');
 
 # Nor does it keep the sender from ending when it is told to.
-$sim->faults({ match => { recipient => '+34611600006' }, delay_ms => 500 });
+$sim->faults({ match => { recipient => '+34611600006' }, delay_ms => 1200 });
 $locked = enqueue($node, 't1', '+34611600006');
 wait_status($node, $locked, 'sending');
 $holder = $node->background_psql('postgres');
