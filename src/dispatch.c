@@ -148,23 +148,29 @@ wa_dispatch_slept(WaSender *sender, int64 us)
 		sender->window_wait_us += us;
 }
 
-/* A job off the wire waits for its settlement from here on. */
-static void
+/*
+ * A job that is not on the wire any more, or never was: it waits for its
+ * settlement from here on.  Returns its outcome, to be filled in.
+ */
+static WaOutcome *
 finished(WaSender *sender, WaJob *job)
 {
+	job->outcome = MemoryContextAllocZero(sender->state_context, sizeof(WaOutcome));
 	job->finished_at = GetCurrentTimestamp();
 	dlist_push_tail(&sender->finished, &job->node);
 	sender->n_finished++;
+	return job->outcome;
 }
 
 /* Nothing of this request has left: as certain as it gets. */
 static void
 not_started(WaSender *sender, WaJob *job, const char *why)
 {
-	job->outcome.kind = WA_OUTCOME_NOT_WRITTEN;
-	job->outcome.retry_after_s = -1;
-	strlcpy(job->outcome.message, why, sizeof(job->outcome.message));
-	finished(sender, job);
+	WaOutcome *outcome = finished(sender, job);
+
+	outcome->kind = WA_OUTCOME_NOT_WRITTEN;
+	outcome->retry_after_s = -1;
+	strlcpy(outcome->message, why, sizeof(outcome->message));
 }
 
 /*
@@ -210,20 +216,18 @@ answered(WaSender *sender, WaHttpResult *result)
 {
 	WaJob *job = result->tag;
 
-	wa_graph_reply_read(result, &job->outcome);
+	dlist_delete(&job->node);
+	sender->n_in_flight--;
+	sender->window_answers++;
+	wa_graph_reply_read(result, finished(sender, job));
 	if (result->phase == WA_HTTP_ANSWERED && result->status < 500)
 		sender->failures_in_row = 0;
-	else if (job->outcome.kind != WA_OUTCOME_REFUSED)
+	else if (job->outcome->kind != WA_OUTCOME_REFUSED)
 		sender->failures_in_row++;
 	if (result->usage[0] != '\0')
 		wa_bucket_usage(&job->number->bucket, wa_usage_percent(result->usage), result->finished_us);
 	if (result->api_version[0] != '\0' && strcmp(result->api_version, wa_guc_api_version) != 0)
 		strlcpy(sender->api_version_seen, result->api_version, sizeof(sender->api_version_seen));
-
-	dlist_delete(&job->node);
-	sender->n_in_flight--;
-	sender->window_answers++;
-	finished(sender, job);
 }
 
 void
@@ -270,6 +274,7 @@ wa_dispatch_cycle(WaSender *sender)
 	wa_settle_committed(sender);
 	wa_claim_committed(sender);
 	submit(sender);
+	wa_http_step(sender->http); /* before the rest of this turn: somebody may be waiting */
 	adapt_window(sender);
 	pg_atomic_fetch_add_u64(&sender->slot->counters.cycles, 1);
 	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) GetCurrentTimestamp());

@@ -29,6 +29,9 @@
 #include "store.h"
 #include "wake.h"
 
+/* Blocks that grow no further: jobs come and go, and half of a large block would stay empty. */
+#define STATE_BLOCKS 0, 8 * 1024, 64 * 1024
+
 /* Below this many recipients, looking for ones to forget is not worth it. */
 #define MIN_RECIPIENTS_TO_SWEEP 1024
 
@@ -86,7 +89,7 @@ WaSender *
 wa_sender_create(WaSenderSlot *slot, uint64 generation, Oid schema)
 {
 	MemoryContext context =
-		AllocSetContextCreate(TopMemoryContext, "whatsapp_shared sender", ALLOCSET_DEFAULT_SIZES);
+		AllocSetContextCreate(TopMemoryContext, "whatsapp_shared sender", STATE_BLOCKS);
 	WaSender *sender = MemoryContextAllocZero(context, sizeof(WaSender));
 	MemoryContext old = MemoryContextSwitchTo(context);
 

@@ -281,14 +281,14 @@ static void
 pause_number(WaJob *job, TimestampTz until)
 {
 	if (job->number->paused_until == 0)
-		pause_scope("number", job->number->id, &job->outcome, job->outcome.error->pause_seconds);
+		pause_scope("number", job->number->id, job->outcome, job->outcome->error->pause_seconds);
 	job->number->paused_until = until;
 }
 
 static void
 refused(WaSender *sender, WaJob *job, WaFate *fate)
 {
-	const WaOutcome *outcome = &job->outcome;
+	const WaOutcome *outcome = job->outcome;
 	const WaErrorCode *error = outcome->error;
 	int max = error->max_retries > 0 ? error->max_retries + 1 : wa_guc_max_attempts;
 	int64 wait_ms = (int64) Max(Max(error->pause_seconds, outcome->retry_after_s), 1) * 1000;
@@ -370,7 +370,7 @@ refused(WaSender *sender, WaJob *job, WaFate *fate)
 static void
 decide(WaSender *sender, WaJob *job, WaFate *fate)
 {
-	const WaOutcome *outcome = &job->outcome;
+	const WaOutcome *outcome = job->outcome;
 
 	memset(fate, 0, sizeof(WaFate));
 	fate->message_id = job->message_id;
@@ -483,17 +483,17 @@ wa_settle_run(WaSender *sender)
 	{
 		WaJob *job = settling[i];
 
-		if (job->outcome.kind == WA_OUTCOME_ACCEPTED)
+		if (job->outcome->kind == WA_OUTCOME_ACCEPTED)
 		{
 			WaAccepted *a = &accepted[n_accepted++];
 
 			a->message_id = job->message_id;
 			a->attempt = job->attempt;
 			a->phone_number_id = job->number->id;
-			a->wamid = job->outcome.wamid;
-			a->wa_id = job->outcome.wa_id;
-			a->user_id = job->outcome.user_id;
-			a->message_status = job->outcome.message_status;
+			a->wamid = job->outcome->wamid;
+			a->wa_id = job->outcome->wa_id;
+			a->user_id = job->outcome->user_id;
+			a->message_status = job->outcome->message_status;
 			a->at = job->finished_at;
 			settling_fates[i].state = 'a';
 		}
@@ -539,10 +539,10 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 	bool deferred = fate->state == 'd';
 
 	recipient->in_flight--;
-	if (job->outcome.kind == WA_OUTCOME_REFUSED &&
-		job->outcome.error->error_class == WA_CLASS_THROTTLE_PAIR)
+	if (job->outcome->kind == WA_OUTCOME_REFUSED &&
+		job->outcome->error->error_class == WA_CLASS_THROTTLE_PAIR)
 		recipient->throttles++;
-	else if (job->outcome.kind == WA_OUTCOME_ACCEPTED)
+	else if (job->outcome->kind == WA_OUTCOME_ACCEPTED)
 		recipient->throttles = 0;
 
 	/* The very same time, so that those behind it get the very same rank. */
@@ -601,6 +601,7 @@ wa_settle_committed(WaSender *sender)
 			pfree(lease);
 		dlist_delete(&job->node);
 		sender->n_finished--;
+		pfree(job->outcome);
 		pfree(job);
 	}
 	n_settling = 0;
