@@ -478,6 +478,8 @@ wa_http_timeout_ms(WaHttp *http)
 	int64_t left;
 
 	wa_poller_apply(http->poller);
+	if (http->lists[WA_TRANSFER_DONE].count > 0)
+		return 0;
 	if (http->lists[WA_TRANSFER_WAITING].count > 0 &&
 		http->lists[WA_TRANSFER_ACTIVE].count < active_limit(http))
 		return http->session != NULL ? 0 : OUT_OF_MEMORY_WAIT_MS;

@@ -114,7 +114,7 @@ typedef struct WaJob
 	TimestampTz finished_at;
 	bool marked_sending;
 	int64 settle_after_us; /* its settlement failed: not again before */
-	WaOutcome *outcome; /* once it is finished */
+	WaOutcome *outcome;	   /* once it is finished */
 	WaTenant *tenant;
 	char *template_key; /* "name/language", or NULL; points into strings */
 	char strings[FLEXIBLE_ARRAY_MEMBER];

@@ -103,34 +103,44 @@ sub set
 	return;
 }
 
-# The pid of the sender of the benchmark's database, once it runs.
+# The pids of the senders of the benchmark's database, once all of them run.
+sub senders
+{
+	my ($self) = @_;
+	my @pids;
+
+	wait_for(
+		'the senders start',
+		60,
+		sub {
+			@pids = split(/\n/, $self->query(<<SQL));
+SELECT pid FROM pg_stat_activity
+WHERE backend_type = 'whatsapp_shared sender' AND datname = '$database'
+SQL
+			@pids == $self->query("SELECT current_setting('whatsapp_shared.senders')");
+		});
+	return @pids;
+}
+
+# The pid of the only one.
 sub sender
 {
 	my ($self) = @_;
-	my $pid;
+	my @pids = $self->senders;
 
-	wait_for(
-		'the sender starts',
-		60,
-		sub {
-			$pid = $self->query(<<SQL);
-SELECT pid FROM pg_stat_activity
-WHERE backend_type = 'whatsapp_shared sender' AND datname = '$database' LIMIT 1
-SQL
-			$pid;
-		});
-	return $pid;
+	die "there are several senders\n" if @pids > 1;
+	return $pids[0];
 }
 
-# A new sender: with the HTTP settings that were changed, and with nothing in its
+# New senders: with the HTTP settings that were changed, and with nothing in their
 # memory of what was measured before.
 sub restart_sender
 {
 	my ($self) = @_;
-	my $old = $self->sender;
+	my %old = map { $_ => 1 } $self->senders;
 
 	$self->query('SELECT wa_worker_restart()');
-	wait_for('the sender is restarted', 60, sub { $self->sender != $old });
+	wait_for('the senders are restarted', 60, sub { !grep { $old{$_} } $self->senders });
 	return;
 }
 

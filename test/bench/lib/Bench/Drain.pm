@@ -1,5 +1,5 @@
 # Drain rate and CPU per message: against the bare loop and against the plain
-# external worker, the three in turn, round by round.
+# external worker.
 package Bench::Drain;
 
 use strict;
@@ -13,68 +13,80 @@ use Bench::Stat qw(median ratios spread thousands);
 sub measure
 {
 	my ($bench) = @_;
-	my ($cluster, $server) = @$bench{qw(cluster server)};
-	my $payload = payload($cluster);
-	my @rows;
+	my $payload = payload($bench->{cluster});
 
-	foreach my $protocol (@Bench::Server::protocols)
+	my @rows = map { protocol($bench, $_, $payload) } @Bench::Server::protocols;
+	clear($bench->{cluster});
+	return @rows;
+}
+
+# One protocol, round by round: the bare loop, one sender, two senders that have
+# as many requests in flight between them, the external worker.
+sub protocol
+{
+	my ($bench, $protocol, $payload) = @_;
+	my $name = $protocol->{name};
+	my $count = $bench->count($protocol->{slow} ? 'drain_slow' : 'drain');
+	my (%rate, %cpu);
+
+	foreach my $round (1 .. $bench->count('rounds'))
 	{
-		my (@ours, @bare, @node, @our_cpu, @bare_cpu, @node_cpu);
-		my $count = $bench->count($protocol->{slow} ? 'drain_slow' : 'drain');
+		my %result = (
+			bare => bare_loop($bench, $protocol, $payload, $count),
+			one => senders($bench, $protocol, 1, $count),
+			two => senders($bench, $protocol, 2, $count),
+			worker => external_worker($bench, $protocol, $payload, $count));
 
-		$cluster->set($server->settings($protocol));
-		$cluster->restart_sender;
-		foreach my $round (1 .. $bench->count('rounds'))
+		foreach my $who (keys %result)
 		{
-			my $bare = bare_loop($bench, $protocol, $payload, $count);
-			push @bare, $bare->{rate};
-			push @bare_cpu, $bare->{cpu_us};
-
-			clear($cluster);
-			enqueue($cluster, warm_up($protocol));
-			drain($cluster, warm_up($protocol), 60);
-			enqueue($cluster, $count);
-			$cluster->query('CHECKPOINT');
-			my $ours = drain($cluster, $count, 300);
-			push @ours, $ours->{rate};
-			push @our_cpu, $ours->{cpu_us};
-
-			clear($cluster);
-			fill_plain($cluster, warm_up($protocol) + $count, $payload);
-			my $node = external_worker($bench, $protocol, $count);
-			push @node, $node->{rate};
-			push @node_cpu, $node->{cpu_us};
-
-			$bench->say(
-				"$protocol->{name}, round $round: bare loop %s/s, sender %s/s, worker %s/s",
-				map { thousands($_) } $bare->{rate},
-				$ours->{rate}, $node->{rate});
+			push @{ $rate{$who} }, $result{$who}{rate};
+			push @{ $cpu{$who} }, $result{$who}{cpu_us};
 		}
-		my $goal = $protocol->{slow} ? 0.7 : 0.5;
-		push @rows,
-		  $bench->row(
-			"drain rate against the bare loop, $protocol->{name}",
-			'least',
-			$goal,
-			[ ratios(\@ours, \@bare) ],
-			thousands(median(@ours)) . '/s against ' . thousands(median(@bare)) . '/s'),
-		  $bench->row(
-			"drain rate against the external worker, $protocol->{name}",
-			'least',
-			1.2,
-			[ ratios(\@ours, \@node) ],
-			thousands(median(@ours)) . '/s against ' . thousands(median(@node)) . '/s'),
-		  $bench->row(
-			"sender CPU per message against the bare loop, $protocol->{name}",
+		$bench->say(
+			"$name, round $round: bare loop %s/s, sender %s/s, two senders %s/s, worker %s/s",
+			map { thousands($result{$_}{rate}) } qw(bare one two worker));
+	}
+	$bench->note(drain_rate => median(@{ $rate{one} })) if $protocol->{slow};
+
+	my $against = sub {
+		my ($what, $ours, $theirs, $goal) = @_;
+		return $bench->row(
+			"drain rate$what, $name",
+			'least', $goal,
+			[ ratios($rate{$ours}, $rate{$theirs}) ],
+			thousands(median(@{ $rate{$ours} })) . '/s against '
+			  . thousands(median(@{ $rate{$theirs} })) . '/s');
+	};
+	my $bare_goal = $protocol->{slow} ? 0.7 : 0.5;
+	return (
+		$against->(' against the bare loop', 'one', 'bare', $bare_goal),
+		$against->(' of two senders against the bare loop', 'two', 'bare', $bare_goal),
+		$against->(' against the external worker', 'one', 'worker', 1.2),
+		$against->(' of two senders against the external worker', 'two', 'worker', 1.2),
+		$bench->row(
+			"sender CPU per message against the bare loop, $name",
 			'most', 2,
-			[ ratios(\@our_cpu, \@bare_cpu) ],
+			[ ratios($cpu{one}, $cpu{bare}) ],
 			sprintf(
 				'%.0f µs against %.0f µs (external worker: %.0f µs)',
-				median(@our_cpu), median(@bare_cpu), median(@node_cpu)));
-		$bench->note(drain_rate => median(@ours)) if $protocol->{slow};
-	}
+				map { median(@{ $cpu{$_} }) } qw(one bare worker))));
+}
+
+sub senders
+{
+	my ($bench, $protocol, $number, $count) = @_;
+	my ($cluster, $server) = @$bench{qw(cluster server)};
+
+	$cluster->set($server->settings($protocol, $number), 'whatsapp_shared.senders' => $number);
+	$cluster->restart_sender;
 	clear($cluster);
-	return @rows;
+	enqueue($cluster, warm_up($protocol));
+	drain($cluster, warm_up($protocol), 60);
+	enqueue($cluster, $count);
+	$cluster->query('CHECKPOINT');
+	my $result = drain($cluster, $count, 300);
+	$cluster->set('whatsapp_shared.senders' => undef);
+	return $result;
 }
 
 # Requests before the measured ones: connections and statements are then set up,
@@ -103,10 +115,12 @@ sub bare_loop
 # HTTP/1.1 where the others speak HTTP/2: the faster of the two for undici.
 sub external_worker
 {
-	my ($bench, $protocol, $count) = @_;
+	my ($bench, $protocol, $payload, $count) = @_;
 	my ($cluster, $server) = @$bench{qw(cluster server)};
 	my $http1 = { %$protocol, offset => $protocol->{offset} - ($protocol->{h2} ? 1 : 0) };
 
+	clear($cluster);
+	fill_plain($cluster, warm_up($protocol) + $count, $payload);
 	return run_line(
 		300,
 		{

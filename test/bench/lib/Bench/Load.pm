@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use List::Util     qw(max sum);
 use Bench::Process qw(cpu_us private_kb wait_for);
 use Time::HiRes    qw(time);
 
@@ -118,16 +119,16 @@ SQL
 
 # Sends what is queued, all of it, and says how fast.  The time runs from the
 # moment before sending is switched on until the last acceptance is recorded.
-# $limit: seconds; $sample: also look at the memory of the sender meanwhile.
+# $limit: seconds; $sample: also look at the memory of the largest sender meanwhile.
 sub drain
 {
 	my ($cluster, $count, $limit, $sample) = @_;
-	my $sender = $cluster->sender;
+	my @senders = $cluster->senders;
 	my ($peak_kb, $next_sample) = (0, 0);
 
 	my $last = $cluster->query('SELECT max(id) FROM whatsapp_messages');
 	my $start = $cluster->query('SELECT extract(epoch FROM clock_timestamp())');
-	my $cpu = cpu_us($sender);
+	my $cpu = sum(map { cpu_us($_) } @senders);
 	$cluster->set('whatsapp_shared.enabled' => 'on');
 
 	# The last row by its key first: looking for any row of the queue would
@@ -139,8 +140,7 @@ sub drain
 		sub {
 			if ($sample && time() >= $next_sample)
 			{
-				my $kb = private_kb($sender);
-				$peak_kb = $kb if $kb > $peak_kb;
+				$peak_kb = max($peak_kb, map { private_kb($_) } @senders);
 				$next_sample = time() + 1;
 			}
 			$reached ||= $cluster->query(<<SQL) eq 't';
@@ -150,7 +150,7 @@ SQL
 			  && $cluster->query('SELECT NOT EXISTS (SELECT FROM whatsapp_queue)') eq 't';
 		},
 		0.05);
-	$cpu = cpu_us($sender) - $cpu;
+	$cpu = sum(map { cpu_us($_) } @senders) - $cpu;
 	$cluster->set('whatsapp_shared.enabled' => 'off');
 
 	my ($accepted, $seconds) = split(/\|/, $cluster->query(<<SQL));

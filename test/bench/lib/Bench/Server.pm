@@ -6,6 +6,7 @@ use warnings;
 
 use Bench::Process qw(free_ports start wait_for);
 use IO::Socket::INET;
+use POSIX qw(ceil);
 
 # What is measured against it: how to reach it, and how many requests are in
 # flight, for every program the same.  Instant answers need few; at 80 ms a
@@ -57,15 +58,16 @@ sub url
 	  . ($self->{port} + $protocol->{offset});
 }
 
-# The settings with which a sender uses it.
+# The settings with which so many senders use it.
 sub settings
 {
-	my ($self, $protocol) = @_;
+	my ($self, $protocol, $senders) = @_;
+	my $share = sub { ceil($_[0] / ($senders // 1)) };
 	return (
 		'whatsapp_shared.graph_url' => $self->url($protocol),
 		'whatsapp_shared.ca_file' => $protocol->{tls} ? $self->{ca_file} : undef,
-		'whatsapp_shared.max_in_flight' => $protocol->{in_flight},
-		'whatsapp_shared.max_connections' => $protocol->{connections});
+		'whatsapp_shared.max_in_flight' => $share->($protocol->{in_flight}),
+		'whatsapp_shared.max_connections' => $share->($protocol->{connections}));
 }
 
 1;
