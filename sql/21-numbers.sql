@@ -69,48 +69,48 @@ END
 $$;
 
 /*
- * Inserts the assignment.  True: done; false: tenant and number already belong
- * together.  Raises unique_violation and names the holder if either is taken.
+ * The tenant's number, which then stays its until this transaction ends; NULL
+ * if it has none.  Not FOR SHARE: two who have both looked and then both want
+ * to release it would wait for each other.
+ *
+ * An assignment that was released while this waited for it has been locked,
+ * too.  Leaving the subtransaction lets go of it: whoever goes on to wait for
+ * something else must not keep the others from seeing that it has ended.
  */
-CREATE FUNCTION @extschema@.wa_internal_assign(tenant text, number text) RETURNS boolean
+CREATE FUNCTION @extschema@.wa_internal_keep_number(tenant text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    number text;
+BEGIN
+    SELECT a.phone_number_id INTO number FROM @extschema@.whatsapp_phone_assignments AS a
+        WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'WA001', MESSAGE = 'no number';
+    END IF;
+    RETURN number;
+EXCEPTION
+    WHEN SQLSTATE 'WA001' THEN
+        RETURN NULL;
+END
+$$;
+
+/* Inserts the assignment; false if the tenant or the number has one already. */
+CREATE FUNCTION @extschema@.wa_internal_try_assign(tenant text, number text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     id bigint;
-    holder text;
-    held text;
 BEGIN
-    LOOP
-        INSERT INTO @extschema@.whatsapp_phone_assignments AS a (tenant_id, phone_number_id, assigned_at)
-            VALUES (tenant, number, pg_catalog.clock_timestamp())
-            ON CONFLICT DO NOTHING
-            RETURNING a.assignment_id INTO id;
-        EXIT WHEN FOUND;
-
-        SELECT a.tenant_id INTO holder FROM @extschema@.whatsapp_phone_assignments AS a
-            WHERE a.phone_number_id = number AND a.unassigned_at IS NULL;
-        IF holder = tenant THEN
-            RETURN false;
-        ELSIF holder IS NOT NULL THEN
-            RAISE EXCEPTION 'phone number "%" is already assigned', number
-                USING ERRCODE = 'unique_violation',
-                      DETAIL = pg_catalog.format('It is assigned to tenant "%s".', holder),
-                      HINT = pg_catalog.format('Release it first: SELECT wa_unassign_phone(%L);', holder),
-                      CONSTRAINT = 'whatsapp_phone_assignments_number_key';
-        END IF;
-
-        SELECT a.phone_number_id INTO held FROM @extschema@.whatsapp_phone_assignments AS a
-            WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL;
-        IF held IS NOT NULL AND held <> number THEN
-            RAISE EXCEPTION 'tenant "%" already has a phone number', tenant
-                USING ERRCODE = 'unique_violation',
-                      DETAIL = pg_catalog.format('It has number "%s".', held),
-                      HINT = pg_catalog.format('Release it first: SELECT wa_unassign_phone(%L);', tenant),
-                      CONSTRAINT = 'whatsapp_phone_assignments_tenant_key';
-        END IF;
-        /* Whoever was in the way let go meanwhile: try again. */
-    END LOOP;
+    INSERT INTO @extschema@.whatsapp_phone_assignments AS a (tenant_id, phone_number_id, assigned_at)
+        VALUES (tenant, number, pg_catalog.clock_timestamp())
+        ON CONFLICT DO NOTHING
+        RETURNING a.assignment_id INTO id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
 
     /* The clock was read before the wait for a predecessor; periods never overlap. */
     UPDATE @extschema@.whatsapp_phone_assignments AS a
@@ -121,6 +121,43 @@ BEGIN
         WHERE a.assignment_id = id AND a.assigned_at < before.ended;
     PERFORM @extschema@.wa_internal_queue_to_number(tenant, number);
     RETURN true;
+END
+$$;
+
+/*
+ * Makes tenant and number belong together, or finds that they do and keeps it
+ * so until this transaction ends.  Raises unique_violation and names the holder
+ * if either is taken.
+ */
+CREATE FUNCTION @extschema@.wa_internal_assign(tenant text, number text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    holder text;
+    held text;
+BEGIN
+    WHILE NOT @extschema@.wa_internal_try_assign(tenant, number) LOOP
+        held := @extschema@.wa_internal_keep_number(tenant);
+        EXIT WHEN held = number;
+
+        SELECT a.tenant_id INTO holder FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.phone_number_id = number AND a.unassigned_at IS NULL;
+        IF holder <> tenant THEN
+            RAISE EXCEPTION 'phone number "%" is already assigned', number
+                USING ERRCODE = 'unique_violation',
+                      DETAIL = pg_catalog.format('It is assigned to tenant "%s".', holder),
+                      HINT = pg_catalog.format('Release it first: SELECT wa_unassign_phone(%L);', holder),
+                      CONSTRAINT = 'whatsapp_phone_assignments_number_key';
+        ELSIF held IS NOT NULL THEN
+            RAISE EXCEPTION 'tenant "%" already has a phone number', tenant
+                USING ERRCODE = 'unique_violation',
+                      DETAIL = pg_catalog.format('It has number "%s".', held),
+                      HINT = pg_catalog.format('Release it first: SELECT wa_unassign_phone(%L);', tenant),
+                      CONSTRAINT = 'whatsapp_phone_assignments_tenant_key';
+        END IF;
+        /* Whoever was in the way let go meanwhile: try again. */
+    END LOOP;
 END
 $$;
 
@@ -140,7 +177,8 @@ BEGIN
     SELECT p.display_phone_number, a.assigned_at INTO STRICT display_phone_number, assigned_at
         FROM @extschema@.whatsapp_phone_assignments AS a
             JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
-        WHERE a.tenant_id = wa_assign_phone.tenant_id AND a.unassigned_at IS NULL;
+        WHERE a.tenant_id = wa_assign_phone.tenant_id
+            AND a.phone_number_id = wa_assign_phone.phone_number_id AND a.unassigned_at IS NULL;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_phone(text, text, text) IS
@@ -185,27 +223,50 @@ COMMENT ON VIEW @extschema@.wa_free_numbers IS
  * takes, so nobody can be half-way through assigning the same number by name:
  * without that the two could wait for each other.
  */
-CREATE FUNCTION @extschema@.wa_internal_free_number() RETURNS text
+CREATE FUNCTION @extschema@.wa_internal_free_number(wait boolean) RETURNS text
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     number text;
 BEGIN
-    LOOP
+    SELECT f.phone_number_id INTO number
+        FROM @extschema@.wa_free_numbers AS f LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND wait THEN
+        /* What is locked may come free: an assignment can fail, a synchronisation ends. */
         SELECT f.phone_number_id INTO number
-            FROM @extschema@.wa_free_numbers AS f LIMIT 1 FOR UPDATE SKIP LOCKED;
-        IF NOT FOUND THEN
-            /* What is locked may come free: an assignment can fail, a synchronisation ends. */
-            SELECT f.phone_number_id INTO number
-                FROM @extschema@.wa_free_numbers AS f LIMIT 1 FOR UPDATE;
-        END IF;
-        /* It may have been assigned between the look and the lock: look again. */
-        EXIT WHEN number IS NULL OR NOT EXISTS (
-            SELECT FROM @extschema@.whatsapp_phone_assignments AS a
-            WHERE a.phone_number_id = number AND a.unassigned_at IS NULL);
-    END LOOP;
+            FROM @extschema@.wa_free_numbers AS f LIMIT 1 FOR UPDATE;
+    END IF;
     RETURN number;
+END
+$$;
+
+/*
+ * Gives a tenant without a number the best free one, and returns it.  NULL: no
+ * number is free; false in assigned: somebody else has given it one meanwhile,
+ * and that is returned.
+ *
+ * A number that turns out to be taken is let go, by leaving a subtransaction,
+ * before another one is locked: whoever waits for a number holds none.  A caller
+ * that assigns several in one transaction does hold some, and must not wait.
+ */
+CREATE FUNCTION @extschema@.wa_internal_assign_free(tenant text, wait boolean, OUT number text, OUT assigned boolean)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    LOOP
+        number := @extschema@.wa_internal_keep_number(tenant);
+        assigned := number IS NULL;
+        EXIT WHEN NOT assigned;
+        BEGIN
+            number := @extschema@.wa_internal_free_number(wait);
+            EXIT WHEN number IS NULL OR @extschema@.wa_internal_try_assign(tenant, number);
+            RAISE EXCEPTION USING ERRCODE = 'WA001', MESSAGE = 'the number or the tenant is taken';
+        EXCEPTION WHEN SQLSTATE 'WA001' THEN
+            NULL;
+        END;
+    END LOOP;
 END
 $$;
 
@@ -220,22 +281,19 @@ AS $$
 #variable_conflict use_variable
 BEGIN
     PERFORM @extschema@.wa_internal_create_tenant(tenant_id);
+    /* Calls for the same tenant take turns, or each would lock a number of its own. */
     PERFORM FROM @extschema@.whatsapp_tenants AS t
         WHERE t.tenant_id = wa_assign_phone.tenant_id FOR NO KEY UPDATE;
-    SELECT a.phone_number_id INTO phone_number_id
-        FROM @extschema@.whatsapp_phone_assignments AS a
-        WHERE a.tenant_id = wa_assign_phone.tenant_id AND a.unassigned_at IS NULL;
-    IF NOT FOUND THEN
-        phone_number_id := @extschema@.wa_internal_free_number();
-        IF phone_number_id IS NULL THEN
-            RAISE EXCEPTION 'no free phone number for tenant "%"', tenant_id
-                USING ERRCODE = 'configuration_limit_exceeded',
-                      HINT = 'Add a number to the WhatsApp Business account and run wa_sync_phone_numbers(), or name a number to wa_assign_phone().';
-        END IF;
+    SELECT f.number INTO phone_number_id FROM @extschema@.wa_internal_assign_free(tenant_id, wait => true) AS f;
+    IF phone_number_id IS NULL THEN
+        RAISE EXCEPTION 'no free phone number for tenant "%"', tenant_id
+            USING ERRCODE = 'configuration_limit_exceeded',
+                  HINT = 'Add a number to the WhatsApp Business account and run wa_sync_phone_numbers(), or name a number to wa_assign_phone().';
     END IF;
-    SELECT r.phone_number_id, r.display_phone_number, r.assigned_at
-        INTO phone_number_id, display_phone_number, assigned_at
-        FROM @extschema@.wa_assign_phone(tenant_id, phone_number_id) AS r;
+    SELECT p.display_phone_number, a.assigned_at INTO STRICT display_phone_number, assigned_at
+        FROM @extschema@.whatsapp_phone_assignments AS a
+            JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+        WHERE a.tenant_id = wa_assign_phone.tenant_id AND a.unassigned_at IS NULL;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_phone(text) IS
@@ -263,6 +321,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     without integer := 0;
+    mine boolean;
 BEGIN
     FOR tenant_id IN
         SELECT t.tenant_id FROM @extschema@.whatsapp_tenants AS t
@@ -271,13 +330,15 @@ BEGIN
             WHERE a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL)
         ORDER BY t.created_at, t.tenant_id
     LOOP
-        phone_number_id := @extschema@.wa_internal_free_number();
+        SELECT f.number, f.assigned INTO phone_number_id, mine
+            FROM @extschema@.wa_internal_assign_free(tenant_id, wait => false) AS f;
+        CONTINUE WHEN NOT mine;
         IF phone_number_id IS NULL THEN
             display_phone_number := NULL;
             without := without + 1;
         ELSE
-            SELECT r.phone_number_id, r.display_phone_number INTO phone_number_id, display_phone_number
-                FROM @extschema@.wa_assign_phone(tenant_id, phone_number_id) AS r;
+            SELECT p.display_phone_number INTO STRICT display_phone_number
+                FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.phone_number_id = wa_assign_all.phone_number_id;
         END IF;
         RETURN NEXT;
     END LOOP;
