@@ -34,13 +34,13 @@ OBJS = \
 	src/launcher.o \
 	src/lifecycle.o \
 	src/limiter.o \
-	src/limits.o \
 	src/lookup.o \
 	src/mask.o \
 	src/media.o \
 	src/media_enqueue.o \
 	src/media_form.o \
 	src/message.o \
+	src/message_limits.o \
 	src/notify.o \
 	src/notify_create.o \
 	src/notify_format.o \

@@ -12,7 +12,7 @@
 
 #include "content.h"
 #include "jsonbutil.h"
-#include "limits.h"
+#include "message_limits.h"
 
 #define MAX_TEXT_BODY 4096
 #define MAX_CAPTION 1024

@@ -13,7 +13,7 @@
 #include "compat.h"
 #include "content.h"
 #include "jsonbutil.h"
-#include "limits.h"
+#include "message_limits.h"
 
 #define MAX_BODY 1024
 #define MAX_LIST_BODY 4096

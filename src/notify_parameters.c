@@ -20,7 +20,7 @@
 
 #include "compat.h"
 #include "jsonbutil.h"
-#include "limits.h"
+#include "message_limits.h"
 #include "notify.h"
 
 #define MAX_VALUES 100

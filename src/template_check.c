@@ -12,7 +12,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "limits.h"
+#include "message_limits.h"
 #include "template.h"
 
 /* Meta refuses values with more spaces than that in a row (132018). */

@@ -16,7 +16,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "limits.h"
+#include "message_limits.h"
 #include "template.h"
 
 /* Far more than any template has. */

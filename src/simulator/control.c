@@ -9,7 +9,7 @@
 
 #include "fault.h"
 #include "journal.h"
-#include "limits.h"
+#include "send_limits.h"
 #include "media.h"
 #include "registry.h"
 #include "settings.h"

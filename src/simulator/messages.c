@@ -15,7 +15,7 @@
 #include "auth.h"
 #include "fault_reply.h"
 #include "journal.h"
-#include "limits.h"
+#include "send_limits.h"
 #include "message.h"
 #include "nodes.h"
 #include "registry.h"

@@ -17,7 +17,7 @@ typedef struct SimNumber
 	bool listed;  /* false: only met because any number is accepted */
 	bool removed; /* taken away; kept because others may still point to it */
 
-	/* the last sends, a ring as long as the rate (limits.c) */
+	/* the last sends, a ring as long as the rate (send_limits.c) */
 	int64_t *sends;
 	int64_t ring_size;
 	int64_t ring_next;

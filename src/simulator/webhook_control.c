@@ -8,7 +8,7 @@
 
 #include "control.h"
 #include "journal.h"
-#include "limits.h"
+#include "send_limits.h"
 #include "message.h"
 #include "settings.h"
 #include "template_form.h"

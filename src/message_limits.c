@@ -1,5 +1,5 @@
 /*
- * limits.c
+ * message_limits.c
  *	  Rules that several kinds of content share, each with its message.
  */
 #include "postgres.h"
@@ -10,7 +10,7 @@
 #include "utils/float.h"
 
 #include "jsonbutil.h"
-#include "limits.h"
+#include "message_limits.h"
 
 char *
 wa_format(const char *fmt, va_list args)

@@ -1,12 +1,12 @@
 /*
- * limits.h
+ * message_limits.h
  *	  Rules that several kinds of content share, each with its message.
  *
  * "what" names the part in the message, such as "caption".  The content itself
  * stays out of messages: they end up in logs.
  */
-#ifndef WA_LIMITS_H
-#define WA_LIMITS_H
+#ifndef WA_MESSAGE_LIMITS_H
+#define WA_MESSAGE_LIMITS_H
 
 #include "utils/jsonb.h"
 

@@ -1,5 +1,5 @@
 /*
- * limits.c
+ * send_limits.c
  *	  Meta's limits on sending.
  *
  * Per number: so many messages in any second, inbound ones included.  No
@@ -9,7 +9,7 @@
  * Per portfolio: recipients written to outside their service window in the
  * last 24 hours.
  */
-#include "limits.h"
+#include "send_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>

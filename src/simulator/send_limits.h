@@ -1,9 +1,9 @@
 /*
- * limits.h
+ * send_limits.h
  *	  Meta's limits on sending: per number, per pair, and on new recipients.
  */
-#ifndef SIM_LIMITS_H
-#define SIM_LIMITS_H
+#ifndef SIM_SEND_LIMITS_H
+#define SIM_SEND_LIMITS_H
 
 #include <stdbool.h>
 #include <stddef.h>
