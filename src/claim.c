@@ -270,7 +270,8 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 		add_fate(fates, n_fates, row, 'r', NULL, 0)->phone_number_id = tenant->phone_number_id;
 		wa_wake_ready(tenant->phone_number_id, row->rank);
 	}
-	else if (tenant->phone_number_id[0] == '\0' && strcmp(wa_guc_phone_number_id, number->id) != 0)
+	else if (tenant->phone_number_id[0] == '\0' &&
+			 (sender->default_number_taken || strcmp(wa_guc_phone_number_id, number->id) != 0))
 		add_fate(fates, n_fates, row, 'h', "no_number", 0)->phone_number_id = NULL;
 	else if (tenant->paused_until != 0)
 		add_fate(fates, n_fates, row, 'h', "tenant_paused", 0);

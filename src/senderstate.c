@@ -373,6 +373,7 @@ load_tenants(WaSender *sender)
 		tenant->paused_until = 0;
 	}
 
+	sender->default_number_taken = false;
 	wa_store_run(&statement, NULL, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -389,6 +390,8 @@ load_tenants(WaSender *sender)
 		}
 		tenant->enabled = wa_store_int(i, 2, 1) != 0;
 		strlcpy(tenant->phone_number_id, number ? number : "", sizeof(tenant->phone_number_id));
+		if (number != NULL && strcmp(number, wa_guc_phone_number_id) == 0)
+			sender->default_number_taken = true;
 		if (rate == NULL)
 			tenant->has_rate = false;
 		else if (tenant->has_rate)

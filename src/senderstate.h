@@ -144,6 +144,7 @@ typedef struct WaSender
 	HTAB *paused_templates;			  /* WaPausedTemplate */
 	TimestampTz account_paused_until; /* 0: not paused */
 	TimestampTz next_pause_end;		  /* 0: none */
+	bool default_number_taken;		  /* a tenant has it: it sends for nobody else */
 	int reach_limit;				  /* recipients per 24 hours for all tenants; 0: no limit */
 
 	/* the wire */
