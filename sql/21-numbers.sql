@@ -9,6 +9,30 @@
  * above READ COMMITTED it raises a serialization failure instead.
  */
 
+/*
+ * The number from which tenants without one send; NULL: they wait.  A number
+ * that a tenant has is that tenant's alone, whatever the setting says.
+ */
+CREATE FUNCTION @extschema@.wa_internal_default_number() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT s.number FROM current_setting('whatsapp_shared.phone_number_id', true) AS s (number)
+    WHERE s.number <> '' AND NOT EXISTS (
+        SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+        WHERE a.phone_number_id = s.number AND a.unassigned_at IS NULL)
+$$;
+
+/* Why there is none although the setting names one; NULL if that is not so. */
+CREATE FUNCTION @extschema@.wa_internal_default_number_taken() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('the default number %s belongs to tenant "%s"', a.phone_number_id, a.tenant_id)
+    FROM @extschema@.whatsapp_phone_assignments AS a
+    WHERE a.phone_number_id = current_setting('whatsapp_shared.phone_number_id', true) AND a.unassigned_at IS NULL
+$$;
+
 /* ---- assigning ------------------------------------------------------------ */
 
 /* Creates the number if it is new, and refuses one that cannot send. */
@@ -33,7 +57,8 @@ BEGIN
 
     IF number = pg_catalog.current_setting('whatsapp_shared.phone_number_id', true) THEN
         RAISE WARNING 'phone number "%" is the default number', number
-            USING DETAIL = 'Tenants without a number of their own send from it, too.';
+            USING DETAIL = 'Tenants without a number of their own send from it now; from here on their messages wait.',
+                  HINT = 'Name a number that no tenant has in whatsapp_shared.phone_number_id, or give each of them its own: SELECT * FROM wa_assign_all();';
     END IF;
 
     /* The lock that the foreign key will take, taken early: see wa_internal_free_number. */

@@ -12,6 +12,7 @@ DECLARE
     stale bigint[];
     last_id bigint;
     seen integer;
+    fallback CONSTANT text := @extschema@.wa_internal_default_number();
 BEGIN
     WITH held AS MATERIALIZED (
         SELECT q.message_id, q.hold_reason, q.phone_number_id
@@ -21,8 +22,7 @@ BEGIN
         LIMIT page)
     SELECT pg_catalog.count(*), pg_catalog.max(h.message_id),
         pg_catalog.array_agg(h.message_id) FILTER (WHERE CASE h.hold_reason
-            WHEN 'no_number' THEN a.phone_number_id IS NOT NULL
-                OR pg_catalog.current_setting('whatsapp_shared.phone_number_id') <> ''
+            WHEN 'no_number' THEN a.phone_number_id IS NOT NULL OR fallback IS NOT NULL
             WHEN 'tenant_disabled' THEN COALESCE(t.enabled, false)
             WHEN 'tenant_paused' THEN NOT EXISTS (
                 SELECT FROM @extschema@.whatsapp_pauses AS p
@@ -46,8 +46,7 @@ BEGIN
             ORDER BY q.message_id
             FOR UPDATE SKIP LOCKED) AS locked;
         UPDATE @extschema@.whatsapp_queue AS q
-            SET phone_number_id = COALESCE(a.phone_number_id,
-                NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id'), ''))
+            SET phone_number_id = COALESCE(a.phone_number_id, fallback)
             FROM @extschema@.whatsapp_messages AS m
                 LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
                     ON a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL

@@ -95,7 +95,11 @@ FROM @extschema@.whatsapp_tenants AS t
         SELECT m.created_at AS last_message_at FROM @extschema@.whatsapp_messages AS m
         WHERE m.tenant_id = t.tenant_id ORDER BY m.created_at DESC LIMIT 1) AS m ON true
     CROSS JOIN LATERAL (
-        SELECT NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id', true), '') AS default_number) AS d;
+        SELECT pg_catalog.max(s.number) AS default_number
+        FROM pg_catalog.current_setting('whatsapp_shared.phone_number_id', true) AS s (number)
+        WHERE s.number <> '' AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.phone_number_id = s.number AND a.unassigned_at IS NULL)) AS d;
 COMMENT ON VIEW @extschema@.wa_tenant_status IS
 'Every tenant with its number. status: ready, disabled, paused, no_number, or number_ and the health of a number that cannot send.';
 

@@ -187,6 +187,21 @@ AS $$
     LIMIT 1
 $$;
 
+/*
+ * A message of a tenant without a number, written for the default number, which
+ * another tenant has got since: the sender will hold it, and may not have come
+ * to it yet.
+ */
+CREATE FUNCTION @extschema@.wa_internal_loses_number(tenant text, number text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                   WHERE a.phone_number_id = number AND a.tenant_id <> tenant AND a.unassigned_at IS NULL)
+        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                        WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL)
+$$;
+
 /* What only a person or an event can remove; no row if nothing of the kind is in the way. */
 CREATE FUNCTION @extschema@.wa_internal_explain_obstacle(
     m @extschema@.whatsapp_messages,
@@ -207,9 +222,11 @@ BEGIN
         RETURN;
     ELSIF pause.scope IS DISTINCT FROM 'account' AND NOT enabled THEN
         reason := 'tenant_disabled';
-    ELSIF pause.scope IS DISTINCT FROM 'account' AND q.phone_number_id IS NULL THEN
+    ELSIF pause.scope IS DISTINCT FROM 'account'
+        AND (q.phone_number_id IS NULL OR @extschema@.wa_internal_loses_number(m.tenant_id, q.phone_number_id)) THEN
         reason := 'no_number';
-        detail := pg_catalog.format('the messages of tenant "%s" wait until it has one', m.tenant_id);
+        detail := pg_catalog.concat_ws('; ', pg_catalog.format('the messages of tenant "%s" wait until it has one', m.tenant_id),
+                                       @extschema@.wa_internal_default_number_taken());
     ELSIF pause.scope IS NOT NULL THEN
         reason := pause.scope || '_paused';
         detail := pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', pause.reason, pause.detail),

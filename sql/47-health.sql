@@ -37,6 +37,7 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
 AS $$
 DECLARE
     account CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.business_account_id', true), '');
+    taken CONSTANT text := @extschema@.wa_internal_default_number_taken();
 BEGIN
     RETURN QUERY
         SELECT c.item,
@@ -53,6 +54,11 @@ BEGIN
         SELECT 'business_account_id', CASE WHEN account IS NULL THEN 'warning' ELSE 'ok' END,
                COALESCE(account, 'Not set: numbers and templates cannot be read from Meta.'),
                CASE WHEN account IS NULL THEN 'Set whatsapp_shared.business_account_id and reload.' END;
+    RETURN QUERY
+        SELECT 'phone_number_id', 'warning',
+               pg_catalog.format('Of no use: %s, and sends for that one only; the messages of tenants without a number wait.', taken),
+               'Set whatsapp_shared.phone_number_id to a number that no tenant has, and reload; or SELECT * FROM wa_assign_all();'
+        WHERE taken IS NOT NULL;
 END
 $$;
 
@@ -183,7 +189,8 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    fallback CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id', true), '');
+    fallback CONSTANT text := @extschema@.wa_internal_default_number();
+    taken CONSTANT text := @extschema@.wa_internal_default_number_taken();
     pause record;
 BEGIN
     item := 'enabled';
@@ -197,7 +204,7 @@ BEGIN
     detail := CASE WHEN t.phone_number_id IS NOT NULL
                    THEN pg_catalog.format('%s since %s.', pg_catalog.concat_ws(', ', t.phone_number_id, t.display_phone_number), t.assigned_at)
                    WHEN fallback IS NOT NULL THEN pg_catalog.format('None of its own; the default number %s is used.', fallback)
-                   ELSE 'None: messages wait.' END;
+                   ELSE pg_catalog.concat_ws('; ', 'None: messages wait', taken) || '.' END;
     remedy := CASE WHEN t.phone_number_id IS NULL THEN pg_catalog.format('SELECT wa_assign_phone(%L);', t.tenant_id) END;
     RETURN NEXT;
 

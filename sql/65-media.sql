@@ -93,7 +93,7 @@ AS $$
     SELECT COALESCE(
         (SELECT a.phone_number_id FROM @extschema@.whatsapp_phone_assignments AS a
          WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL),
-        NULLIF(current_setting('whatsapp_shared.phone_number_id', true), ''))
+        @extschema@.wa_internal_default_number())
 $$;
 
 /*

@@ -49,6 +49,12 @@ static WaLookup number_lookup = {.table = "whatsapp_phone_assignments",
 								 .ncolumns = 1,
 								 .columns = {"phone_number_id"}};
 
+static WaLookup holder_lookup = {.table = "whatsapp_phone_assignments",
+								 .index = "whatsapp_phone_assignments_number_key",
+								 .nkeys = 1,
+								 .ncolumns = 1,
+								 .columns = {"tenant_id"}};
+
 static WaLookup opt_out_lookup = {.table = "whatsapp_opt_outs",
 								  .index = "whatsapp_opt_outs_pkey",
 								  .nkeys = 2,
@@ -123,6 +129,10 @@ decide_due(WaEnqueue *e, const WaLookupRow *tenant)
 		e->deferred = "quiet_hours";
 }
 
+/*
+ * The tenant's own number, else the default number unless another tenant has
+ * that; NULL: the message waits.
+ */
 static text *
 find_number(const WaEnqueue *e, Snapshot snapshot)
 {
@@ -131,9 +141,12 @@ find_number(const WaEnqueue *e, Snapshot snapshot)
 
 	if (row != NULL)
 		return column_text(row, 0);
-	if (wa_guc_phone_number_id[0] != '\0')
-		return cstring_to_text(wa_guc_phone_number_id);
-	return NULL;
+	if (wa_guc_phone_number_id[0] == '\0')
+		return NULL;
+	key = CStringGetTextDatum(wa_guc_phone_number_id);
+	if (wa_lookup_one(&holder_lookup, e->schema, &key, snapshot) != NULL)
+		return NULL;
+	return DatumGetTextPP(key);
 }
 
 static void

@@ -333,8 +333,8 @@ define_limits(void)
 							WA_MAX_PAIR_INTERVAL, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("whatsapp_shared.phone_number_id",
 							   "Id of the phone number that sends for tenants without their own.",
-							   "Empty: their messages wait.", &wa_guc_phone_number_id, "",
-							   PGC_SIGHUP, 0, check_id, NULL, NULL);
+							   "Empty, or a number that a tenant has: their messages wait.",
+							   &wa_guc_phone_number_id, "", PGC_SIGHUP, 0, check_id, NULL, NULL);
 	DefineCustomIntVariable(
 		"whatsapp_shared.request_timeout", "Longest time to wait for the answer to a request.",
 		"A request that was written and not answered is uncertain.", &wa_guc_request_timeout, 30000,

@@ -1,0 +1,71 @@
+# The default number, and what becomes of it when a tenant gets it: a number
+# sends for its tenant only, so those without one wait and everybody is told why.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WaDelivery qw(new_delivery enqueue wait_for wait_status invariants_hold);
+use WaTest qw(set_and_reload);
+
+my ($node, $sim) = new_delivery('fallback', settings => ["whatsapp_shared.phone_number_id = '100000000000009'"]);
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+sub from
+{
+	my ($id) = @_;
+	return sql("SELECT phone_number_id FROM whatsapp_messages WHERE id = $id");
+}
+
+sql(q{SELECT FROM wa_configure_tenant('sola')});
+my $first = enqueue($node, 'sola', '+34613600001');
+wait_status($node, $first, 'accepted', 'a tenant without a number sends');
+is(from($first), '100000000000009', 'from the default number');
+
+# ---- a tenant gets it ---------------------------------------------------------------------
+
+# Ready, scheduled and, afterwards, new.
+set_and_reload($node, enabled => 'off');
+my $ready = enqueue($node, 'sola', '+34613600002');
+my $later = sql(q{SELECT wa_enqueue_payload('sola', '+34613600003', 'text', '{"body": "hola"}', scheduled_at => now() + interval '1 hour')});
+my (undef, undef, $warning) = $node->psql('postgres', q{SELECT FROM wa_assign_phone('duena', '100000000000009')});
+like($warning, qr/WARNING:  phone number "100000000000009" is the default number\nDETAIL:  .* their messages wait\.\nHINT:  .*wa_assign_all/,
+	'giving it away is worth a warning');
+my $new = enqueue($node, 'sola', '+34613600004');
+is(from($new), '', 'a message written now has no number');
+my $own = enqueue($node, 'duena', '+34613600005');
+set_and_reload($node, enabled => 'on');
+wait_status($node, $own, 'accepted', 'its tenant sends from it');
+wait_for($node, "SELECT (state, hold_reason) = ('h', 'no_number') FROM whatsapp_queue WHERE message_id = $ready",
+	'a message that waited for it is held');
+
+foreach my $id ($ready, $later, $new)
+{
+	is(sql("SELECT reason FROM wa_explain($id)"), 'no_number', 'wa_explain() gives the reason');
+	like(sql("SELECT explanation FROM wa_explain($id)"), qr/the default number 100000000000009 belongs to tenant "duena"/, 'and why there is no number');
+}
+is(sql(q{SELECT status FROM wa_tenant_status WHERE tenant_id = 'sola'}), 'no_number', 'so does wa_tenant_status');
+is(sql(q{SELECT state || ': ' || detail || ' ' || remedy FROM wa_diagnose('sola') WHERE item = 'number'}),
+	q{error: None: messages wait; the default number 100000000000009 belongs to tenant "duena". SELECT wa_assign_phone('sola');}, 'and wa_diagnose()');
+like(sql(q{SELECT state || ': ' || detail || ' ' || remedy FROM wa_health() WHERE item = 'phone_number_id'}),
+	qr/^warning: Of no use: the default number 100000000000009 belongs to tenant "duena", .* wa_assign_all\(\);$/, 'and wa_health()');
+is(scalar(grep { $_->{message}{to} =~ /3461360000[24]$/ } $sim->accepted), 0, 'nothing of theirs left from it');
+
+# ---- and gives it back ------------------------------------------------------------------------
+
+sql(q{SELECT wa_unassign_phone('duena')});
+is(sql(q{SELECT count(*) FROM wa_health() WHERE item = 'phone_number_id'}), 0, 'without a tenant it is the default number again');
+my $again = enqueue($node, 'sola', '+34613600006');
+wait_status($node, $again, 'accepted', 'and sends');
+wait_status($node, $_, 'accepted', 'also what was held meanwhile') foreach $ready, $new;
+
+invariants_hold($node);
+$node->stop;
+$sim->stop;
+done_testing();
