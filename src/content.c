@@ -198,9 +198,29 @@ static const struct
 	{"location", check_location}, {"reaction", check_reaction}, {"interactive", check_interactive},
 	{"template", check_template}};
 
+/*
+ * The content stands under its type beside these members of the message, which
+ * are ours to write (graph.c); a name twice in an object means one of the two.
+ */
+static const char *const reserved_names[] = {"biz_opaque_callback_data",
+											 "context",
+											 "messaging_product",
+											 "recipient",
+											 "recipient_type",
+											 "to",
+											 "type"};
+
 static void
 check_type_name(const char *type)
 {
+	for (int i = 0; i < lengthof(reserved_names); i++)
+	{
+		if (strcmp(type, reserved_names[i]) == 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("invalid message type \"%s\"", type),
+							errdetail("This is another member of every message."),
+							errhint("Use the words of Meta's API: text, image, interactive …")));
+	}
 	if (type[0] == '\0' || strlen(type) > NAMEDATALEN ||
 		strspn(type, "abcdefghijklmnopqrstuvwxyz_") != strlen(type))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

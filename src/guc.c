@@ -18,6 +18,7 @@
 #include "utils/varlena.h"
 
 #include "guc.h"
+#include "language.h"
 #include "secret.h"
 #include "shmem.h"
 
@@ -128,18 +129,10 @@ check_ca_file(char **newval, void **extra, GucSource source)
 	return false;
 }
 
-/* es, es_ES, fil, zh_HK */
 static bool
 check_language(char **newval, void **extra, GucSource source)
 {
-	const char *v = *newval;
-	size_t language = strspn(v, "abcdefghijklmnopqrstuvwxyz");
-	size_t region = 0;
-
-	if (v[language] == '_')
-		region = strspn(v + language + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
-	if ((language == 2 || language == 3) &&
-		(v[language] == '\0' || ((region == 2 || region == 3) && v[language + 1 + region] == '\0')))
+	if (wa_language_is_code(*newval))
 		return true;
 
 	GUC_check_errdetail("A language is written as Meta does: \"es\" or \"es_ES\".");

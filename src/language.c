@@ -60,6 +60,22 @@ static const WaCurrency currencies[] = {
 	{"JPY", "¥", 0},  {"KRW", "₩", 0},	{"MXN", "$", 2}, {"NOK", "kr", 2}, {"PEN", "S/", 2},
 	{"PLN", "zł", 2}, {"SEK", "kr", 2}, {"USD", "$", 2}, {"UYU", "$", 2}};
 
+bool
+wa_language_is_code(const char *text)
+{
+	size_t language = strspn(text, "abcdefghijklmnopqrstuvwxyz");
+	size_t region;
+
+	if (language < 2 || language > 3)
+		return false;
+	if (text[language] == '\0')
+		return true;
+	if (text[language] != '_')
+		return false;
+	region = strspn(text + language + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+	return (region == 2 || region == 3) && text[language + 1 + region] == '\0';
+}
+
 const WaLanguage *
 wa_language_find(const char *code)
 {

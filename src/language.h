@@ -32,6 +32,9 @@ typedef struct WaCurrency
 	int digits;
 } WaCurrency;
 
+/* Whether it is written as Meta writes the codes of languages: es, es_ES, fil, zh_HK. */
+extern bool wa_language_is_code(const char *text);
+
 /* By a code such as es_MX; that of es will do.  NULL if it is not known. */
 extern const WaLanguage *wa_language_find(const char *code);
 

@@ -15,6 +15,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+#include "language.h"
 #include "lookup.h"
 #include "plan.h"
 #include "template.h"
@@ -216,7 +217,8 @@ check_usable(const WaTemplateSpec *spec, bool tell)
 }
 
 /*
- * A name that Meta would not allow is a mistake also while no template is known.
+ * A name or a language that Meta would not allow is a mistake also while no
+ * template is known.
  */
 static void
 check_name(const char *name)
@@ -230,6 +232,16 @@ check_name(const char *name)
 						errdetail("A name has up to %d lower-case letters, digits and "
 								  "underscores.",
 								  WA_MAX_TEMPLATE_NAME)));
+}
+
+static void
+check_language(const char *language)
+{
+	if (!wa_language_is_code(language))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid language code \"%s\"", language),
+						errhint("Use the codes of WhatsApp templates, such as \"es\", \"es_ES\" or "
+								"\"en_US\".")));
 }
 
 /* Once for each statement of the client: it may be enqueueing thousands. */
@@ -258,6 +270,7 @@ wa_template_find(Oid schema, const char *name, const char *language, Snapshot sn
 	const WaTemplateSpec *spec;
 
 	check_name(name);
+	check_language(language);
 	keys[0] = CStringGetTextDatum(name);
 	keys[1] = CStringGetTextDatum(language);
 	row = wa_lookup_one(&version_lookup, schema, keys, snapshot);

@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(79);
+SELECT plan(80);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 INSERT INTO whatsapp_windows VALUES ('100000000000001', '+34600112233', now());
@@ -150,7 +150,8 @@ SELECT pg_temp.refused($$wa_enqueue_payload('text', '{"body": 1}')$$, 'body of t
 SELECT pg_temp.refused($$wa_enqueue_payload('text', '{}')$$, 'body of the text is missing', 'for what it needs');
 SELECT pg_temp.refused($$wa_enqueue_payload('image', '{"link": "https://x.es", "voice": true}')$$, 'a message of type "image" cannot have a voice', 'and for what it cannot have');
 SELECT pg_temp.refused($$wa_enqueue_payload('Text', '{"body": "x"}')$$, 'invalid message type "Text"', 'a type in capitals');
-SELECT pg_temp.refused($$wa_enqueue_payload('to', '[1]')$$, 'content of the message is an array; it must be an object', 'no object');
+SELECT pg_temp.refused($$wa_enqueue_payload('to', '{"body": "x"}')$$, 'invalid message type "to"', 'another member of a message');
+SELECT pg_temp.refused($$wa_enqueue_payload('other', '[1]')$$, 'content of the message is an array; it must be an object', 'no object');
 SELECT pg_temp.refused($$wa_enqueue_payload('other', jsonb_build_object('x', repeat('x', 131073)))$$, 'content of the message is larger than 131072 bytes', 'far too large', '54000');
 SELECT pg_temp.refused($$wa_enqueue_payload('text', NULL)$$, 'argument "payload" must not be null', 'nothing', '22004');
 SELECT pg_temp.refused($$wa_enqueue_payload('template', '{"name": "x"}')$$, 'language.code of the template is missing', 'a template without its language');

@@ -13,6 +13,10 @@ RESET client_min_messages;
 SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso');
 SELECT count(*) FROM wa_enqueue_bulk('panaderia', 'aviso', '["+34600112233", "+34600112234"]');
 SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', '{"buttons": ["x"]}');
+SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', language => '');
+SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', language => 'ES');
+SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', language => 'es_');
+SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', language => 'es_ES_x');
 
 -- recipients
 SELECT wa_enqueue_message('panaderia', '', 'aviso');
@@ -66,6 +70,8 @@ SELECT wa_enqueue_location('panaderia', '+34600112233', 100, 0);
 SELECT wa_enqueue_contacts('panaderia', '+34600112233', '[{"name": {"formatted_name": "Ana"}}]');
 SELECT wa_enqueue_interactive('panaderia', '+34600112233', '{"type": "button", "body": {"text": "¿?"}, "action": {"buttons": []}}');
 SELECT wa_enqueue_payload('panaderia', '+34600112233', 'Foto', '{}');
+SELECT wa_enqueue_payload('panaderia', '+34600112233', 'to', '{"body": "x"}');
+SELECT wa_enqueue_payload('panaderia', '+34600112233', 'biz_opaque_callback_data', '{"body": "x"}');
 SELECT wa_enqueue_payload('panaderia', '+34600112233', 'text', '"Hola"');
 
 -- many
