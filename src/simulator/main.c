@@ -20,6 +20,8 @@ read_json_file(const char *path)
 	json_error_t error;
 	json_t *doc = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
 
+	if (doc == NULL && error.line < 1)
+		sim_die("%s", error.text); /* not opened; the text names it */
 	if (doc == NULL)
 		sim_die("%s, line %d: %s", path, error.line, error.text);
 	return doc;

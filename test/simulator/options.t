@@ -66,7 +66,7 @@ for my $case (
 	[ qr/--cert and --key belong together/,           '--tls', '--cert' => '/dev/null' ],
 	[ qr/could not open "\/no\/file"/,                '--tls', '--cert' => '/no/file', '--key' => '/no/file' ],
 	[ qr/are certificate and key right/,              '--tls', '--cert' => '/dev/null', '--key' => '/dev/null' ],
-	[ qr/\/no\/file/,                                 '--config' => '/no/file' ],
+	[ qr/^wa_simulator: unable to open \/no\/file/,     '--config' => '/no/file' ],
 	[ qr/line 2: /,                                   '--config' => file('syntax', "{\n x }") ],
 	[ qr/not an object/,                              '--config' => file('array', '[]') ],
 	[ qr/"delay_ms" must be an integer between 0/,    '--config' => file('range', '{"delay_ms":-1}') ],
