@@ -74,7 +74,8 @@ my ($sqlalchemy, $node_postgres, $shell, $receiver) = map {
 # Debian's modules belong to Debian's interpreter.
 my $python = '/usr/bin/python3';
 
-sub can_run { return IPC::Run::run([@_], '<', \undef, '>', \my $out, '2>', \my $err) }
+# A program that does not exist makes IPC::Run die.
+sub can_run { return eval { IPC::Run::run([@_], '<', \undef, '>', \my $out, '2>', \my $err) } }
 
 sub run_example
 {
