@@ -135,10 +135,11 @@ clean: clean-programs
 clean-programs:
 	$(MAKE) -C src/simulator clean
 	$(MAKE) -C test/unit clean
+	$(MAKE) -C test/fuzz clean
 
 # ---- tests: all of them, or one suite; see test/tools/run-tests.sh ----
 
-SUITES = lists conventions format symbols strict sql unit simulator regress isolation pgtap contract tap
+SUITES = lists conventions format symbols strict sql unit fuzz simulator regress isolation pgtap contract tap
 
 test:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh
@@ -153,6 +154,10 @@ check-history-long:
 	@PG_CONFIG=$(PG_CONFIG) WA_TESTS=test/t/050_history.pl \
 		HISTORY_SECONDS=$${HISTORY_SECONDS:-3600} test/tools/run-tests.sh tap
 
+# The fuzz targets for an hour each, two at a time, or FUZZ_SECONDS.
+check-fuzz-long:
+	@PG_CONFIG=$(PG_CONFIG) FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} test/tools/run-tests.sh fuzz
+
 bench:
 	@PG_CONFIG=$(PG_CONFIG) test/bench/run.sh
 
@@ -164,4 +169,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE simulator clean-programs test check-history-long bench demo format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE simulator clean-programs test check-history-long check-fuzz-long bench demo format format-check $(addprefix check-,$(SUITES))

@@ -45,20 +45,27 @@ static void
 check_signature(const char *header, size_t header_len, const uint8_t *body, size_t len)
 {
 	char right[80];
+	size_t right_len;
+	size_t at;
 	bool same;
 
 	sign(body, len, right);
-	expect(wa_signature_matches(right, strlen(right), body, len, secret));
+	right_len = strlen(right);
+	expect(wa_signature_matches(right, right_len, body, len, secret));
 
-	/* Hexadecimal digits may be of either case. */
-	same = header_len == strlen(right);
+	/* Hexadecimal digits may be of either case; nothing else may differ. */
+	same = header_len == right_len;
 	for (size_t i = 0; same && i < header_len; i++)
 		same = i < 7 ? header[i] == right[i]
 					 : pg_tolower((unsigned char) header[i]) == (unsigned char) right[i];
-	expect(wa_signature_matches(header, header_len, body, len, secret) == same ||
-		   header_len == strlen(right));
-	if (!same && header_len != strlen(right))
-		expect(!wa_signature_matches(header, header_len, body, len, secret));
+	expect(wa_signature_matches(header, header_len, body, len, secret) == same);
+
+	/* Nor may a bit be wrong, or the last digit be missing. */
+	at = header_len % right_len;
+	right[at] ^= 0x01;
+	expect(!wa_signature_matches(right, right_len, body, len, secret));
+	right[at] ^= 0x01;
+	expect(!wa_signature_matches(right, right_len - 1, body, len, secret));
 }
 
 /* Reads every value in every way that the webhook's code does. */
@@ -136,7 +143,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	nodes = malloc(sizeof(WaJsonNode) * (max_nodes > 0 ? max_nodes : 1));
 	expect(nodes != NULL);
 	if (wa_json_scan(&json, text, len, nodes, max_nodes))
+	{
+		uint32_t count = json.count;
+
 		walk(&json);
+		/* What it has replaced in the text, it must accept from then on. */
+		expect(wa_json_scan(&json, text, len, nodes, max_nodes) && json.count == count);
+	}
 	else
 		expect(json.problem != NULL && json.problem_at <= len);
 	free(nodes);

@@ -66,6 +66,8 @@ find_missing() {
     fi
     if [ "$2" = test ]; then
         wanted+=(perl libipc-run-perl clang-format openssl curl ca-certificates)
+        # libFuzzer and the sanitizers are parts of the latter.
+        wanted+=(clang libclang-rt-dev)
         # What the examples of docs/applications.md need.
         wanted+=(python3-sqlalchemy python3-psycopg2)
         command -v node > /dev/null || wanted+=(nodejs node-pg)

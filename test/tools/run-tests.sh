@@ -16,7 +16,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 
-all_suites=(lists conventions format symbols strict sql unit simulator regress isolation pgtap contract tap)
+all_suites=(lists conventions format symbols strict sql unit fuzz simulator regress isolation pgtap contract tap)
 
 if [ "${WA_TESTS_PREPARED:-}" != yes ]; then
     test/tools/install-packages.sh test
@@ -61,7 +61,8 @@ if [ "$(id -u)" -eq 0 ]; then
     if [ -n "${PG_CONFIG:-}" ]; then
         settings+=(PG_CONFIG="$(command -v "$PG_CONFIG")")
     fi
-    for name in WA_TESTS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS}; do
+    for name in WA_TESTS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS} \
+        FUZZ_{SECONDS,SEED,TARGETS}; do
         if [ -n "${!name:-}" ]; then
             settings+=("$name=${!name}")
         fi
@@ -128,6 +129,16 @@ suite_unit() {
     programs=("${programs[@]##*/}")
     programs=("${programs[@]%.c}")
     harness --exec '' "${programs[@]/#/test/unit/build/}"
+}
+
+# FUZZ_TARGETS chooses some of them.
+suite_fuzz() {
+    local programs=(test/fuzz/fuzz_*.c) targets
+
+    programs=("${programs[@]##*/fuzz_}")
+    read -ra targets <<< "${FUZZ_TARGETS:-${programs[*]%.c}}"
+    make -s -j2 -C test/fuzz
+    harness --jobs 2 --exec 'perl test/fuzz/run-target.pl' "${targets[@]/#/test/fuzz/build/fuzz_}"
 }
 
 suite_simulator() { harness test/simulator/*.t; }
