@@ -81,6 +81,7 @@ OBJS = \
 	src/webhook_event.o \
 	src/webhook_inbound.o \
 	src/webhook_park.o \
+	src/webhook_preference.o \
 	src/webhook_rematch.o \
 	src/webhook_reply.o \
 	src/webhook_status.o \

@@ -44,8 +44,10 @@ BEGIN
             pg_catalog.min(x.at)
         FROM unnest(actions, message_ids, happened_at) AS x (action, id, at)
             JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
-        WHERE x.action = 'opt_out'
+        WHERE x.action = 'opt_out' AND NOT @extschema@.wa_internal_resumed_later(
+            m.phone_number_id, ARRAY[m.recipient_phone, m.recipient_user_id], x.at)
         GROUP BY m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id)
+        ORDER BY 1, 2
         ON CONFLICT DO NOTHING;
 
     FOR c IN

@@ -66,9 +66,46 @@ AS $$
                         WHERE a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL)
 $$;
 
+/* Whether the customer has switched marketing on again after that time. */
+CREATE FUNCTION @extschema@.wa_internal_resumed_later(number text, recipients text[], since timestamptz) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM unnest(recipients) AS r (recipient)
+            JOIN @extschema@.whatsapp_account_events AS e
+                ON e.field = 'user_preferences' AND e.key = number || ' ' || r.recipient AND e.happened_at > since
+        WHERE e.value ->> 'value' IN ('resume', 'signup'))
+$$;
+
 /*
- * A customer's own decision.  What WhatsApp's switch has stopped, a word does
- * not resume: Meta would go on refusing.
+ * The same by a word.  Nearly always the message at hand is the latest of its
+ * sender, which the window tells at once.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opted_in_later(
+    tenant text, number text, recipients text[], since timestamptz) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+            SELECT FROM @extschema@.whatsapp_windows AS w
+            WHERE w.phone_number_id = number AND w.recipient = ANY (recipients) AND w.last_inbound_at > since)
+        AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_inbound_messages AS i
+                JOIN @extschema@.whatsapp_opt_words AS w ON w.word = @extschema@.wa_internal_opt_word(i.text)
+            WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
+                AND i.received_at > since - interval '1 day' AND i.sent_at > since
+                AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
+                AND i.message_type IN ('text', 'button', 'interactive') AND pg_catalog.length(i.text) <= 60
+                AND w.action = 'in');
+END
+$$;
+
+/*
+ * A customer's own decision; one that comes late yields to a later one.  What
+ * WhatsApp's switch has stopped, a word does not resume: Meta would go on
+ * refusing.
  */
 CREATE FUNCTION @extschema@.wa_internal_set_opt(
     tenant text,
@@ -85,6 +122,10 @@ AS $$
 #variable_conflict use_variable
 BEGIN
     IF action = 'out' THEN
+        IF source = 'preferences' AND @extschema@.wa_internal_resumed_later(number, recipients, decided_at)
+           OR source = 'inbound' AND @extschema@.wa_internal_opted_in_later(tenant, number, recipients, decided_at) THEN
+            RETURN;
+        END IF;
         INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at)
             SELECT t.tenant_id, r.recipient, category, source, decided_at
             FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
@@ -237,6 +278,10 @@ $$;
  * reply belongs to the tenant whose message it replies to, whoever has the
  * number by now.  Meta's times are whole seconds, hence the second of grace for
  * a number that has just been assigned.
+ *
+ * Rows are inserted in order of wamid, so that two webhooks with the same
+ * messages wait for each other in one direction only; their ids follow the
+ * order in which the webhook has them.
  */
 CREATE FUNCTION @extschema@.wa_internal_store_inbound(
     numbers text[],
@@ -252,17 +297,21 @@ RETURNS TABLE (inbound_id bigint, reply boolean)
 AS $$
 #variable_conflict use_column
 DECLARE
+    sequence CONSTANT regclass := pg_catalog.pg_get_serial_sequence(
+        '@extschema@.whatsapp_inbound_messages', 'inbound_id');
     ids bigint[];
 BEGIN
     WITH v AS MATERIALIZED (
-        SELECT x.number, x.wamid, x.type, x.at, x.phone, x.user_id, x.message::jsonb AS message
+        SELECT pg_catalog.nextval(sequence) AS id, x.number, x.wamid, x.type, x.at, x.phone, x.user_id,
+            x.message::jsonb AS message
         FROM unnest(numbers, wamids, types, sent_at, phones, user_ids, messages)
             AS x (number, wamid, type, at, phone, user_id, message)
     ), stored AS (
-        INSERT INTO @extschema@.whatsapp_inbound_messages (whatsapp_message_id, tenant_id,
+        INSERT INTO @extschema@.whatsapp_inbound_messages (inbound_id, whatsapp_message_id, tenant_id,
                 phone_number_id, sender_phone, sender_user_id, message_type, text, payload,
                 context_whatsapp_message_id, message_id, reply_id, reply_title, sent_at)
-            SELECT v.wamid, COALESCE(m.tenant_id, a.tenant_id), v.number, v.phone, v.user_id, v.type,
+            OVERRIDING SYSTEM VALUE
+            SELECT v.id, v.wamid, COALESCE(m.tenant_id, a.tenant_id), v.number, v.phone, v.user_id, v.type,
                 NULLIF(@extschema@.wa_internal_inbound_text(v.type, v.message), ''), v.message,
                 v.message #>> '{context,id}', m.id,
                 COALESCE(v.message #>> '{button,payload}',
@@ -280,6 +329,7 @@ BEGIN
                     WHERE a.phone_number_id = v.number AND a.assigned_at < v.at + interval '1 second'
                         AND (a.unassigned_at IS NULL OR a.unassigned_at > v.at)
                     ORDER BY a.assigned_at DESC LIMIT 1) AS a ON true
+            ORDER BY v.wamid, v.id
             ON CONFLICT ON CONSTRAINT whatsapp_inbound_messages_wamid_key DO NOTHING
             RETURNING inbound_id)
     SELECT COALESCE(pg_catalog.array_agg(s.inbound_id ORDER BY s.inbound_id), '{}') INTO ids FROM stored AS s;
@@ -295,6 +345,10 @@ BEGIN
 END
 $$;
 
+/*
+ * What follows from them.  Customer by customer, for the order of locks again;
+ * what one customer writes stays in its own order.
+ */
 CREATE FUNCTION @extschema@.wa_internal_after_inbound(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -322,7 +376,7 @@ BEGIN
                 WHERE pg_catalog.length(i.text) <= 60 AND w.action <> 'none' AND w.word = @extschema@.wa_internal_opt_word(i.text)
                 ORDER BY w.action DESC LIMIT 1) AS w
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
-        ORDER BY i.sent_at, i.inbound_id
+        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
             ARRAY[item.sender_phone, item.sender_user_id], 'all', item.action, 'inbound', item.sent_at);
@@ -331,7 +385,7 @@ BEGIN
     FOR item IN
         SELECT i.* FROM @extschema@.whatsapp_inbound_messages AS i
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('edit', 'revoke', 'system')
-        ORDER BY i.sent_at, i.inbound_id
+        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         IF item.message_type = 'system' THEN
             IF item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
@@ -349,6 +403,57 @@ BEGIN
                     AND o.phone_number_id = item.phone_number_id;
         END IF;
     END LOOP;
+END
+$$;
+
+/* ---- switches of WhatsApp itself ------------------------------------------------- */
+
+/*
+ * "stop" is a customer's right, and the tenant's who had the number when it was
+ * pressed.  Returns how many of these choices were new.
+ */
+CREATE FUNCTION @extschema@.wa_internal_store_preferences(
+    numbers text[],
+    phones text[],
+    user_ids text[],
+    choices text[],
+    chosen_at timestamptz[],
+    items text[])
+RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+    fresh integer := 0;
+BEGIN
+    FOR p IN
+        WITH v AS MATERIALIZED (
+            SELECT x.*, COALESCE(x.user_id, x.phone) AS key, x.text::jsonb AS item,
+                substr(sha256(convert_to(concat_ws(E'\n', 'user_preferences', x.number, x.text::jsonb), 'UTF8')), 1, 16) AS mark
+            FROM unnest(numbers, phones, user_ids, choices, chosen_at, items) WITH ORDINALITY
+                AS x (number, phone, user_id, choice, at, text, n)
+        ), stored AS (
+            INSERT INTO @extschema@.whatsapp_account_events (fingerprint, field, key, value, happened_at)
+                SELECT DISTINCT ON (v.mark) v.mark, 'user_preferences', v.number || ' ' || v.key, v.item, v.at
+                FROM v ORDER BY v.mark, v.n
+                ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO NOTHING
+                RETURNING fingerprint)
+        SELECT v.*, a.tenant_id
+        FROM stored AS s
+            CROSS JOIN LATERAL (SELECT v.* FROM v WHERE v.mark = s.fingerprint ORDER BY v.n LIMIT 1) AS v
+            LEFT JOIN LATERAL (
+                SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
+                WHERE a.phone_number_id = v.number AND a.assigned_at < v.at + interval '1 second'
+                    AND (a.unassigned_at IS NULL OR a.unassigned_at > v.at)
+                ORDER BY a.assigned_at DESC LIMIT 1) AS a ON true
+        ORDER BY v.user_id, v.phone, v.at, v.n
+    LOOP
+        fresh := fresh + 1;
+        PERFORM @extschema@.wa_internal_set_opt(p.tenant_id, p.number, ARRAY[p.phone, p.user_id],
+            'marketing', CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences', p.at);
+    END LOOP;
+    RETURN fresh;
 END
 $$;
 
@@ -390,21 +495,37 @@ AS $$
     ORDER BY i.sent_at, i.inbound_id
 $$;
 
-CREATE FUNCTION @extschema@.wa_internal_record_reply(inbound_id bigint, prefix text, handler text, error text)
+/*
+ * What became of them; "errors" has NULL where all went well.  Alerts are
+ * raised when all handlers have been called, because whoever raises the same
+ * one waits until this transaction has ended.
+ */
+CREATE FUNCTION @extschema@.wa_internal_record_replies(
+    inbound_ids bigint[], prefixes text[], handlers text[], errors text[])
 RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
+DECLARE
+    failed record;
 BEGIN
     UPDATE @extschema@.whatsapp_inbound_messages AS i
-        SET handler = handler, handled_at = pg_catalog.clock_timestamp(), handler_error = error
-        WHERE i.inbound_id = inbound_id;
-    IF error IS NOT NULL THEN
-        PERFORM @extschema@.wa_internal_alert('warning', 'reply_handler', '', prefix,
-            pg_catalog.format('The handler %s failed for a reply', handler),
-            pg_catalog.jsonb_build_object('inbound_id', inbound_id, 'error', error));
-    END IF;
+        SET handler = c.handler, handled_at = pg_catalog.clock_timestamp(), handler_error = c.error
+        FROM unnest(inbound_ids, handlers, errors) AS c (inbound_id, handler, error)
+        WHERE i.inbound_id = c.inbound_id;
+    FOR failed IN
+        SELECT c.prefix, pg_catalog.max(c.handler) AS handler, pg_catalog.count(*) AS n,
+            pg_catalog.max(c.inbound_id) AS inbound_id,
+            (pg_catalog.array_agg(c.error ORDER BY c.inbound_id DESC))[1] AS error
+        FROM unnest(inbound_ids, prefixes, handlers, errors) AS c (inbound_id, prefix, handler, error)
+        WHERE c.error IS NOT NULL
+        GROUP BY c.prefix
+        ORDER BY c.prefix
+    LOOP
+        PERFORM @extschema@.wa_internal_alert('warning', 'reply_handler', '', failed.prefix,
+            pg_catalog.format('The handler %s failed for a reply', failed.handler),
+            pg_catalog.jsonb_build_object('inbound_id', failed.inbound_id, 'error', failed.error, 'replies', failed.n));
+    END LOOP;
 END
 $$;
 

@@ -419,43 +419,15 @@ BEGIN
 END
 $$;
 
-/*
- * WhatsApp's own switch for marketing.  "stop" is a customer's right, and the
- * tenant's who had the number when it was pressed.
- */
-CREATE FUNCTION @extschema@.wa_internal_event_preferences(value jsonb, at timestamptz) RETURNS void
+/* A template is known by name and language; without both, the event is about nothing. */
+CREATE FUNCTION @extschema@.wa_internal_check_template_event(value jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    number CONSTANT text := value #>> '{metadata,phone_number_id}';
-    p record;
 BEGIN
-    PERFORM @extschema@.wa_internal_merge_contact(c.contact ->> 'wa_id', c.contact ->> 'user_id',
-            c.contact ->> 'parent_user_id', c.contact #>> '{profile,name}', c.contact #>> '{profile,username}', at)
-        FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(value -> 'contacts')
-            WHEN 'array' THEN value -> 'contacts' ELSE '[]' END) AS c (contact)
-        WHERE COALESCE(c.contact ->> 'wa_id', c.contact ->> 'user_id') IS NOT NULL;
-
-    FOR p IN
-        SELECT x.item, x.item ->> 'value' AS choice, pg_catalog.to_timestamp((x.item ->> 'timestamp')::bigint) AS chosen_at,
-            (SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
-             WHERE a.phone_number_id = number
-                 AND a.assigned_at < pg_catalog.to_timestamp((x.item ->> 'timestamp')::bigint) + interval '1 second'
-                 AND (a.unassigned_at IS NULL OR a.unassigned_at > pg_catalog.to_timestamp((x.item ->> 'timestamp')::bigint))
-             ORDER BY a.assigned_at DESC LIMIT 1) AS tenant_id
-        FROM pg_catalog.jsonb_array_elements(value -> 'user_preferences') WITH ORDINALITY AS x (item, n)
-        WHERE COALESCE(x.item ->> 'category', 'marketing_messages') = 'marketing_messages'
-        ORDER BY (x.item ->> 'timestamp')::bigint, x.n
-    LOOP
-        IF p.choice IN ('stop', 'resume', 'signup') THEN
-            PERFORM @extschema@.wa_internal_set_opt(p.tenant_id, number,
-                ARRAY['+' || (p.item ->> 'wa_id'), COALESCE(p.item ->> 'user_id', p.item ->> 'from_user_id')],
-                'marketing', CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences', p.chosen_at);
-        ELSE
-            RAISE EXCEPTION 'unknown preference "%"', p.choice USING ERRCODE = 'invalid_parameter_value';
-        END IF;
-    END LOOP;
+    IF value ->> 'message_template_name' IS NULL OR value ->> 'message_template_language' IS NULL THEN
+        RAISE EXCEPTION 'template not named' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
 END
 $$;
 
@@ -466,6 +438,9 @@ CREATE FUNCTION @extschema@.wa_internal_dispatch_event(field text, value jsonb, 
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF field IN ('message_template_status_update', 'message_template_quality_update', 'template_category_update') THEN
+        PERFORM @extschema@.wa_internal_check_template_event(value);
+    END IF;
     CASE field
         WHEN 'message_template_status_update' THEN
             PERFORM @extschema@.wa_internal_event_template_status(value, at);
@@ -490,8 +465,6 @@ BEGIN
                 @extschema@.wa_internal_limit_name(value ->> 'max_daily_conversations_per_business'));
         WHEN 'security' THEN
             PERFORM @extschema@.wa_internal_event_security(value, at);
-        WHEN 'user_preferences' THEN
-            PERFORM @extschema@.wa_internal_event_preferences(value, at);
         WHEN 'business_username_update' THEN
             PERFORM @extschema@.wa_internal_event_username(value, at);
         WHEN 'messages' THEN

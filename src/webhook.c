@@ -213,6 +213,24 @@ read_messages(WaWebhook *webhook, uint32 change, uint32 value)
 		wa_webhook_note_traffic(webhook, phone_number_id, Max(statuses, 0), Max(messages, 0));
 }
 
+/* The field "user_preferences". */
+static void
+read_preferences(WaWebhook *webhook, uint32 change, uint32 value)
+{
+	const char *phone_number_id =
+		wa_webhook_string(webhook, wa_json_member(webhook->json, value, "metadata"),
+						  "phone_number_id", MAX_PHONE_NUMBER_ID);
+	int count =
+		read_items(webhook, value, "user_preferences", phone_number_id, wa_webhook_read_preference);
+
+	if (count > 0)
+		wa_webhook_read_contacts(webhook, value);
+	else
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id,
+							 count < 0 ? "preferences_not_an_array" : "nothing_known");
+	wa_webhook_note_traffic(webhook, "", 0, 0);
+}
+
 static void
 read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 {
@@ -225,6 +243,11 @@ read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 	{
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL,
 							 "field_or_value_missing");
+		return;
+	}
+	if (wa_json_equals(json, field, "user_preferences"))
+	{
+		read_preferences(webhook, change, value);
 		return;
 	}
 	if (is_messages)
@@ -310,7 +333,9 @@ wa_webhook_write(WaWebhook *webhook)
 	wa_webhook_apply_statuses(webhook);
 	wa_webhook_draw_consequences(webhook);
 	wa_webhook_store_inbound(webhook);
+	wa_webhook_store_preferences(webhook);
 	wa_webhook_write_parked(webhook);
+	wa_webhook_forget_matched(webhook);
 }
 
 /*
@@ -330,17 +355,17 @@ wa_webhook_end(WaWebhook *webhook)
 }
 
 /*
- * Parked statuses, a few, and not more often than once a second.
+ * Takes parked statuses along, a few, and not more often than once a second.
  */
 static void
-rematch_sometimes(WaWebhook *webhook)
+read_parked_sometimes(WaWebhook *webhook)
 {
 	static TimestampTz last = 0;
 
 	if (webhook->now >= last && webhook->now < last + USECS_PER_SEC)
 		return;
 	last = webhook->now;
-	(void) wa_webhook_rematch(webhook, REMATCH_BATCH);
+	wa_webhook_read_parked(webhook, REMATCH_BATCH);
 }
 
 static void
@@ -366,8 +391,8 @@ ingest(WaWebhook *webhook, char *body, size_t len)
 	}
 	webhook->json = &json;
 	read_envelope(webhook);
+	read_parked_sometimes(webhook);
 	wa_webhook_write(webhook);
-	rematch_sometimes(webhook);
 	webhook->json = NULL;
 }
 

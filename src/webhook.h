@@ -47,6 +47,7 @@ typedef struct WaStatusList WaStatusList;
 typedef struct WaConsequences WaConsequences;
 typedef struct WaInboundList WaInboundList;
 typedef struct WaEventList WaEventList;
+typedef struct WaPreferenceList WaPreferenceList;
 typedef struct WaTraffic WaTraffic;
 
 /*
@@ -69,9 +70,12 @@ typedef struct WaWebhook
 	WaConsequences *consequences;
 	WaInboundList *inbound;
 	WaEventList *events;
+	WaPreferenceList *preferences;
 	WaTraffic *traffic;
 	int64 *replies; /* inbound_id of new ones */
 	int nreplies;
+	int64 *matched; /* parked_id of statuses that have been used after all */
+	int nmatched;
 } WaWebhook;
 
 /*
@@ -96,7 +100,8 @@ extern void wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *
 extern void wa_webhook_apply_statuses(WaWebhook *webhook);
 
 /* webhook_rematch.c */
-extern int wa_webhook_rematch(WaWebhook *webhook, int limit);
+extern void wa_webhook_read_parked(WaWebhook *webhook, int limit);
+extern void wa_webhook_forget_matched(WaWebhook *webhook);
 
 /* webhook_consequence.c: what follows from statuses beyond their message */
 extern void wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status);
@@ -107,6 +112,11 @@ extern void wa_webhook_draw_consequences(WaWebhook *webhook);
 extern void wa_webhook_read_contacts(WaWebhook *webhook, uint32 value);
 extern void wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_number_id);
 extern void wa_webhook_store_inbound(WaWebhook *webhook);
+
+/* webhook_preference.c: the field "user_preferences" */
+extern void wa_webhook_read_preference(WaWebhook *webhook, uint32 item,
+									   const char *phone_number_id);
+extern void wa_webhook_store_preferences(WaWebhook *webhook);
 
 /* webhook_event.c: all other fields */
 extern void wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change);
@@ -126,7 +136,12 @@ extern char *wa_webhook_string(const WaWebhook *webhook, uint32 object, const ch
 /* The same, cut off at max bytes. */
 extern char *wa_webhook_clipped(const WaWebhook *webhook, uint32 object, const char *name,
 								size_t max);
+/* A customer's number in digits alone, or NULL. */
+extern char *wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name);
 extern bool wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name,
 							TimestampTz *at);
+
+/* An array of elements of this size with room for one more. */
+extern void *wa_webhook_make_room(void *items, int count, int *room, size_t size);
 
 #endif

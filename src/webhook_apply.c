@@ -55,6 +55,13 @@ static WaPlan over_plan = {
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT2ARRAYOID}};
 
+/* In order of message id, for the same reason. */
+static WaPlan lock_messages_plan = {
+	.sql = "SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY ($1)"
+		   " FOR NO KEY UPDATE",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
+
 static WaPlan dequeue_plan = {
 	.sql = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
 	.nargs = 1,
@@ -104,6 +111,17 @@ compare_statuses(const void *a, const void *b)
 	return strcmp(x->wamid, y->wamid);
 }
 
+/* The webhook's own before those that were parked: they are the ones that count. */
+static int
+compare_items(const void *a, const void *b)
+{
+	int64 x = ((const WaStatus *) a)->parked_id;
+	int64 y = ((const WaStatus *) b)->parked_id;
+	int result = compare_statuses(a, b);
+
+	return result != 0 ? result : (x > y) - (x < y);
+}
+
 static void
 read_installation(WaWebhook *webhook)
 {
@@ -123,6 +141,7 @@ wa_webhook_begin_statuses(WaWebhook *webhook)
 	read_installation(webhook);
 }
 
+/* One that is parked already stays as it is. */
 static void
 park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
 {
@@ -134,7 +153,8 @@ park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
 					   .event = status->event,
 					   .len = status->event_len};
 
-	wa_webhook_park(webhook, WA_WEBHOOK_STATUS, &parked);
+	if (status->parked_id == 0)
+		wa_webhook_park(webhook, WA_WEBHOOK_STATUS, &parked);
 }
 
 /*
@@ -178,7 +198,7 @@ look_up_messages(WaWebhook *webhook)
 
 		if (status->message_id != 0)
 			list->items[kept++] = *status;
-		else if (status->foreign)
+		else if (status->foreign && status->parked_id == 0)
 			webhook->counts[WA_WEBHOOK_STATUS].foreign++;
 		else
 			park_status(webhook, status, "unknown_message");
@@ -195,7 +215,7 @@ group_statuses(WaStatusList *list, int *ngroups)
 	WaStatusGroup *groups = palloc_extended(sizeof(WaStatusGroup) * list->count, MCXT_ALLOC_HUGE);
 	WaStatusGroup *group = NULL;
 
-	qsort(list->items, list->count, sizeof(WaStatus), compare_statuses);
+	qsort(list->items, list->count, sizeof(WaStatus), compare_items);
 	*ngroups = 0;
 	for (int i = 0; i < list->count; i++)
 	{
@@ -209,8 +229,9 @@ group_statuses(WaStatusList *list, int *ngroups)
 			group->first = i;
 		}
 		else if (!wa_status_merge(&group->merged, status))
-			group->repeated++;
-		group->count++;
+			group->repeated += status->parked_id == 0;
+		group->count += status->parked_id == 0;
+		group->items++;
 	}
 	return groups;
 }
@@ -254,13 +275,20 @@ count_group(WaWebhook *webhook, WaStatusGroup *group, bool applied)
 
 	counts->applied += applied ? group->count - group->repeated : 0;
 	counts->duplicate += applied ? group->repeated : group->count;
+	for (int i = 0; i < group->items; i++)
+	{
+		int64 parked_id = webhook->statuses->items[group->first + i].parked_id;
+
+		if (parked_id != 0)
+			webhook->matched[webhook->nmatched++] = parked_id;
+	}
 	group->done = true;
 }
 
 static void
 park_group(WaWebhook *webhook, WaStatusGroup *group, const char *reason)
 {
-	for (int i = 0; i < group->count; i++)
+	for (int i = 0; i < group->items; i++)
 		park_status(webhook, &webhook->statuses->items[group->first + i], reason);
 	group->done = true;
 }
@@ -451,6 +479,29 @@ account_for_rest(Round *round)
 }
 
 /*
+ * Several rounds would come back to rows that an earlier one has passed: so
+ * they lock all they need beforehand, queue rows first.
+ */
+static void
+lock_ahead(WaWebhook *webhook, WaStatusGroup *groups, int ngroups)
+{
+	int64 *ids = palloc(sizeof(int64) * ngroups);
+	int n = 0;
+	Datum values[1];
+
+	for (int i = 0; i < ngroups; i++)
+	{
+		if (n == 0 || ids[n - 1] != groups[i].merged.message_id)
+			ids[n++] = groups[i].merged.message_id;
+	}
+	if (n == ngroups)
+		return;
+	values[0] = wa_store_int8_array(ids, n);
+	wa_plan_execute(&lock_queue_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	wa_plan_execute(&lock_messages_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+}
+
+/*
  * Everything in the list.  One round does for messages that were sent once;
  * the statuses of several attempts of one message go one after the other.
  */
@@ -467,6 +518,7 @@ wa_webhook_apply_statuses(WaWebhook *webhook)
 	if (list->count == 0)
 		return;
 	groups = group_statuses(list, &ngroups);
+	lock_ahead(webhook, groups, ngroups);
 	do
 	{
 		Round round = {.webhook = webhook};

@@ -39,6 +39,15 @@ static WaPlan event_plan = {
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID}};
 
 /*
+ * Events touch the same few rows in whatever order they come, and there are few
+ * of them: one webhook at a time.
+ */
+#define LOCK_CLASS 0x57414556 /* "WAEV" */
+
+static WaPlan lock_plan = {
+	.sql = "SELECT pg_catalog.pg_advisory_xact_lock($1, 0)", .nargs = 1, .argtypes = {INT4OID}};
+
+/*
  * Takes a change of any field into the list.  Of the field "messages" only the
  * errors count, which are no item's.
  */
@@ -61,12 +70,7 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 	event.value = pnstrdup(json->text + value->start, value->end - value->start);
 	if (!wa_webhook_time(webhook, entry, "time", &event.at))
 		event.at = 0;
-	if (list->count == list->room)
-	{
-		list->room = list->room == 0 ? 16 : list->room * 2;
-		list->items = list->items == NULL ? palloc(sizeof(Event) * list->room)
-										  : repalloc_huge(list->items, sizeof(Event) * list->room);
-	}
+	list->items = wa_webhook_make_room(list->items, list->count, &list->room, sizeof(Event));
 	list->items[list->count++] = event;
 	wa_webhook_note_traffic(webhook, "", 0, 0);
 }
@@ -76,9 +80,12 @@ wa_webhook_apply_events(WaWebhook *webhook)
 {
 	WaEventList *list = webhook->events;
 	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
+	Datum lock[1];
 
-	if (list == NULL)
+	if (list == NULL || list->count == 0)
 		return;
+	lock[0] = Int32GetDatum(LOCK_CLASS);
+	wa_plan_execute(&lock_plan, webhook->schema, lock, NULL, SPI_OK_SELECT);
 	for (int i = 0; i < list->count; i++)
 	{
 		const Event *event = &list->items[i];

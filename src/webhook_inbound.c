@@ -63,19 +63,20 @@ static WaPlan store_plan = {
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
 				 TEXTARRAYOID, TEXTARRAYOID}};
 
+/* By user id, which today every contact has, so that webhooks meet in one order. */
 static WaPlan contacts_plan = {
 	.sql = "SELECT @extschema@.wa_internal_merge_contact(c.wa_id, c.user_id, c.parent, c.name,"
 		   " c.username, $6)"
 		   " FROM (SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
 		   " pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))"
-		   " AS u(wa_id, user_id, parent, name, username) ORDER BY 1, 2) AS c",
+		   " AS u(wa_id, user_id, parent, name, username) ORDER BY 2, 1) AS c",
 	.nargs = 6,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 				 TIMESTAMPTZOID}};
 
-/* An array of Inbound or Contact with room for one more. */
-static void *
-make_room(void *items, int count, int *room, size_t size)
+/* An array with room for one more. */
+void *
+wa_webhook_make_room(void *items, int count, int *room, size_t size)
 {
 	if (count < *room)
 		return items;
@@ -92,8 +93,8 @@ get_list(WaWebhook *webhook)
 }
 
 /* A wa_id is a telephone number in digits alone; NULL for anything else. */
-static char *
-read_wa_id(const WaWebhook *webhook, uint32 object, const char *name)
+char *
+wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name)
 {
 	char *wa_id = wa_webhook_string(webhook, object, name, MAX_WA_ID);
 
@@ -126,7 +127,7 @@ wa_webhook_read_contacts(WaWebhook *webhook, uint32 value)
 		Contact contact;
 		bool known = false;
 
-		contact.wa_id = read_wa_id(webhook, item, "wa_id");
+		contact.wa_id = wa_webhook_wa_id(webhook, item, "wa_id");
 		contact.user_id = wa_webhook_string(webhook, item, "user_id", MAX_ID);
 		if (contact.wa_id == NULL && contact.user_id == NULL)
 			continue;
@@ -139,8 +140,8 @@ wa_webhook_read_contacts(WaWebhook *webhook, uint32 value)
 					same_text(list->contacts[i].name, contact.name);
 		if (known)
 			continue;
-		list->contacts =
-			make_room(list->contacts, list->ncontacts, &list->contacts_room, sizeof(Contact));
+		list->contacts = wa_webhook_make_room(list->contacts, list->ncontacts, &list->contacts_room,
+											  sizeof(Contact));
 		list->contacts[list->ncontacts++] = contact;
 	}
 }
@@ -160,7 +161,7 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 	inbound.wamid = wa_webhook_string(webhook, item, "id", MAX_WAMID);
 	inbound.type = wa_webhook_string(webhook, item, "type", MAX_TYPE);
 	inbound.user_id = wa_webhook_string(webhook, item, "from_user_id", MAX_ID);
-	wa_id = read_wa_id(webhook, item, "from");
+	wa_id = wa_webhook_wa_id(webhook, item, "from");
 	if (wa_id != NULL)
 		inbound.phone = psprintf("+%s", wa_id);
 
@@ -184,7 +185,7 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 	}
 	inbound.message = pnstrdup(json->text + json->nodes[item].start,
 							   json->nodes[item].end - json->nodes[item].start);
-	list->items = make_room(list->items, list->count, &list->room, sizeof(Inbound));
+	list->items = wa_webhook_make_room(list->items, list->count, &list->room, sizeof(Inbound));
 	list->items[list->count++] = inbound;
 }
 

@@ -25,6 +25,8 @@
 #define MAX_BODY (256 * 1024)
 #define FINGERPRINT_LENGTH 16
 
+/* In order of the unique key: webhooks with the same items must not wait for each other in a
+ * circle. */
 static WaPlan park_plan = {
 	.sql = "INSERT INTO @extschema@.whatsapp_parked_events"
 		   " (fingerprint, kind, reason, phone_number_id, whatsapp_message_id, message_id, event)"
@@ -33,7 +35,7 @@ static WaPlan park_plan = {
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
 		   " pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 		   " pg_catalog.unnest($7))"
-		   " AS v(fingerprint, kind, reason, number, wamid, id, event)"
+		   " AS v(fingerprint, kind, reason, number, wamid, id, event) ORDER BY v.fingerprint"
 		   " ON CONFLICT (fingerprint) DO NOTHING RETURNING kind",
 	.nargs = 7,
 	.argtypes = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,

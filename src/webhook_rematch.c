@@ -5,7 +5,8 @@
  * A status without our own data is found by its wamid, which the sender writes
  * when it has read Meta's answer.  The status can be faster: then it waits in
  * whatsapp_parked_events until some other webhook, or the upkeep of a sender,
- * looks again.
+ * looks again.  They join the statuses of the webhook that is being taken in,
+ * because messages must be locked in one order, and leave the table last.
  */
 #include "postgres.h"
 
@@ -17,44 +18,51 @@
 #include "schema.h"
 #include "store.h"
 #include "webhook.h"
+#include "webhook_status.h"
 
-/* Those of other programs on the same account never match: they get a day. */
+/*
+ * Those of other programs on the same account never match: they get a day.
+ * Rows are locked and not deleted here: whoever has the same status to park
+ * would wait for a deletion, with locks on messages that we are about to want.
+ */
 static WaPlan pick_plan = {
-	.sql = "DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN ("
-		   "SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p"
+	.sql = "SELECT p.parked_id, p.phone_number_id, p.event::pg_catalog.text"
+		   " FROM @extschema@.whatsapp_parked_events AS p"
 		   " WHERE p.kind = 'status' AND p.reason IN ('unknown_message', 'message_queued_again')"
 		   " AND p.received_at > pg_catalog.now() - interval '1 day'"
 		   " AND (EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w"
 		   " WHERE w.whatsapp_message_id = p.whatsapp_message_id)"
 		   " OR EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = p.message_id))"
-		   " ORDER BY p.received_at LIMIT $1 FOR UPDATE SKIP LOCKED)"
-		   " RETURNING d.phone_number_id, d.event::pg_catalog.text",
+		   " ORDER BY p.received_at LIMIT $1 FOR UPDATE OF p SKIP LOCKED",
 	.nargs = 1,
 	.argtypes = {INT4OID}};
+
+static WaPlan forget_plan = {
+	.sql = "DELETE FROM @extschema@.whatsapp_parked_events WHERE parked_id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
 
 PG_FUNCTION_INFO_V1(wa_internal_rematch);
 
 /*
- * Tries up to "limit" of them.  Returns how many were used; they are not part
- * of the webhook's counts.
+ * Reads up to "limit" of them into the list of statuses.  They are not part of
+ * the webhook's counts.
  */
-int
-wa_webhook_rematch(WaWebhook *webhook, int limit)
+void
+wa_webhook_read_parked(WaWebhook *webhook, int limit)
 {
-	WaWebhookCounts counts[WA_WEBHOOK_KINDS];
 	const WaJson *outer = webhook->json;
 	Datum values[1] = {Int32GetDatum(limit)};
 	int n;
 
-	wa_plan_execute(&pick_plan, webhook->schema, values, NULL, SPI_OK_DELETE_RETURNING);
+	wa_plan_execute(&pick_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
 	n = (int) SPI_processed;
 	if (n == 0)
-		return 0;
-
-	memcpy(counts, webhook->counts, sizeof(counts));
+		return;
+	webhook->matched = palloc(sizeof(int64) * n);
 	for (int i = 0; i < n; i++)
 	{
-		char *event = wa_store_text(i, 2);
+		char *event = wa_store_text(i, 3);
 		size_t len = strlen(event);
 		WaJsonNode *nodes = palloc(sizeof(WaJsonNode) * wa_json_max_nodes(len));
 		WaJson json;
@@ -62,24 +70,35 @@ wa_webhook_rematch(WaWebhook *webhook, int limit)
 		if (!wa_json_scan(&json, event, len, nodes, wa_json_max_nodes(len)))
 			elog(ERROR, "could not read a parked status: %s", json.problem);
 		webhook->json = &json;
-		wa_webhook_read_status(webhook, 0, wa_store_text(i, 1));
+		webhook->statuses->parked_id = wa_store_int(i, 1, 0);
+		wa_webhook_read_status(webhook, 0, wa_store_text(i, 2));
 	}
 	webhook->json = outer;
-	wa_webhook_apply_statuses(webhook);
-	wa_webhook_draw_consequences(webhook);
-	wa_webhook_write_parked(webhook);
-	memcpy(webhook->counts, counts, sizeof(counts));
-	return n;
+	webhook->statuses->parked_id = 0;
+}
+
+/*
+ * Deletes those that have been used.
+ */
+void
+wa_webhook_forget_matched(WaWebhook *webhook)
+{
+	Datum values[1];
+
+	if (webhook->nmatched == 0)
+		return;
+	values[0] = wa_store_int8_array(webhook->matched, webhook->nmatched);
+	wa_plan_execute(&forget_plan, webhook->schema, values, NULL, SPI_OK_DELETE);
 }
 
 Datum
 wa_internal_rematch(PG_FUNCTION_ARGS)
 {
 	WaWebhook webhook;
-	int n;
 
 	wa_webhook_begin(&webhook, wa_schema_of_call(fcinfo));
-	n = wa_webhook_rematch(&webhook, PG_GETARG_INT32(0));
+	wa_webhook_read_parked(&webhook, PG_GETARG_INT32(0));
+	wa_webhook_write(&webhook);
 	wa_webhook_end(&webhook);
-	PG_RETURN_INT32(n);
+	PG_RETURN_INT32(webhook.nmatched);
 }

@@ -10,9 +10,10 @@
  * same reason.  It runs in a subtransaction and for a limited time; what goes
  * wrong is recorded with the reply and does not touch the webhook.
  *
- * Three kinds of error are passed on all the same, because they end if Meta
- * sends the webhook again: deadlocks and their like, exhausted resources, and
- * a cancellation that is not our own.
+ * Two kinds of error are passed on all the same, because they end if Meta
+ * sends the webhook again, and only then: a cancellation that is not our own,
+ * and a deadlock or its like, which must let go of every lock of the
+ * transaction.  A handler that raises the code of one is not believed.
  */
 #include "postgres.h"
 
@@ -56,6 +57,7 @@ typedef struct Call
 	char *search_path;
 	Datum argument; /* jsonb */
 	int allowed_ms;
+	const char *problem; /* NULL: none */
 } Call;
 
 static WaPlan calls_plan = {
@@ -64,9 +66,9 @@ static WaPlan calls_plan = {
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID}};
 
-static WaPlan record_plan = {.sql = "SELECT @extschema@.wa_internal_record_reply($1, $2, $3, $4)",
+static WaPlan record_plan = {.sql = "SELECT @extschema@.wa_internal_record_replies($1, $2, $3, $4)",
 							 .nargs = 4,
-							 .argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID}};
+							 .argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
 static TimeoutId handler_timeout = MAX_TIMEOUTS;
 static volatile sig_atomic_t timed_out;
@@ -127,17 +129,16 @@ execute_handler(const Call *call)
 	SPI_finish();
 }
 
+/*
+ * Procedural languages have message domains of their own: what they RAISE does
+ * not come from the server.
+ */
 static bool
 must_pass_on(const ErrorData *error)
 {
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-			return true;
-		default:
-			return error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out;
-	}
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK)
+		return error->domain != NULL && strcmp(error->domain, PG_TEXTDOMAIN("postgres")) == 0;
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out;
 }
 
 /* For the row: what an operator needs to find the mistake. */
@@ -211,16 +212,47 @@ run_handler(Call *call)
 }
 
 static void
-record_outcome(Oid schema, const Call *call, const char *problem)
+run_all(Call *calls, int n)
 {
-	Datum values[4];
-	char nulls[4] = {' ', ' ', ' ', problem == NULL ? 'n' : ' '};
+	TimestampTz start = GetCurrentTimestamp();
 
-	values[0] = Int64GetDatum(call->inbound_id);
-	values[1] = CStringGetTextDatum(call->prefix);
-	values[2] = CStringGetTextDatum(call->handler);
-	values[3] = problem == NULL ? (Datum) 0 : CStringGetTextDatum(problem);
-	wa_plan_execute(&record_plan, schema, values, nulls, SPI_OK_SELECT);
+	for (int i = 0; i < n; i++)
+	{
+		long left =
+			ALL_HANDLERS_TIMEOUT_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+
+		calls[i].allowed_ms = (int) Min(left, HANDLER_TIMEOUT_MS);
+		if (left > 0)
+			calls[i].problem = run_handler(&calls[i]);
+		else
+			calls[i].problem = "57014: not called, because those before it took too long";
+	}
+}
+
+/* Returns how many went wrong. */
+static int
+record_outcomes(Oid schema, const Call *calls, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	const char **texts[3];
+	int failed = 0;
+	Datum values[4];
+
+	for (int i = 0; i < lengthof(texts); i++)
+		texts[i] = palloc(sizeof(char *) * n);
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = calls[i].inbound_id;
+		texts[0][i] = calls[i].prefix;
+		texts[1][i] = calls[i].handler;
+		texts[2][i] = calls[i].problem;
+		failed += calls[i].problem != NULL;
+	}
+	values[0] = wa_store_int8_array(ids, n);
+	for (int i = 0; i < lengthof(texts); i++)
+		values[i + 1] = wa_store_text_array(texts[i], n);
+	wa_plan_execute(&record_plan, schema, values, NULL, SPI_OK_SELECT);
+	return failed;
 }
 
 /*
@@ -234,7 +266,6 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed
 	Datum values[1];
 	Call *calls;
 	int ncalls;
-	TimestampTz start = GetCurrentTimestamp();
 
 	*failed = 0;
 	if (n == 0)
@@ -242,7 +273,9 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed
 	values[0] = wa_store_int8_array(inbound_ids, n);
 	wa_plan_execute(&calls_plan, schema, values, NULL, SPI_OK_SELECT);
 	ncalls = (int) SPI_processed;
-	calls = palloc(sizeof(Call) * Max(ncalls, 1));
+	if (ncalls == 0)
+		return 0;
+	calls = palloc0(sizeof(Call) * ncalls);
 	for (int i = 0; i < ncalls; i++)
 	{
 		bool isnull;
@@ -254,20 +287,8 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed
 		calls[i].search_path = wa_store_text(i, 5);
 		calls[i].argument = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6, &isnull);
 	}
-	for (int i = 0; i < ncalls; i++)
-	{
-		long left =
-			ALL_HANDLERS_TIMEOUT_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
-		char *problem;
-
-		calls[i].allowed_ms = (int) Min(left, HANDLER_TIMEOUT_MS);
-		if (left > 0)
-			problem = run_handler(&calls[i]);
-		else
-			problem = "57014: not called, because those before it took too long";
-		record_outcome(schema, &calls[i], problem);
-		*failed += problem != NULL;
-	}
+	run_all(calls, ncalls);
+	*failed = record_outcomes(schema, calls, ncalls);
 	return ncalls;
 }
 

@@ -172,6 +172,7 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 	read_opaque(webhook, item, &status);
 	if (!wa_json_equals(json, wa_json_member(json, item, "recipient_type"), "group"))
 		status.recipient_wa_id = wa_webhook_string(webhook, item, "recipient_id", MAX_WORD);
+	status.parked_id = webhook->statuses->parked_id;
 	status.event = json->text + json->nodes[item].start;
 	status.event_len = json->nodes[item].end - json->nodes[item].start;
 	*add_status(webhook->statuses) = status;

@@ -29,6 +29,7 @@ typedef enum WaStatusKind
 struct WaStatus
 {
 	int64 message_id; /* from our own data, or looked up; 0: unknown */
+	int64 parked_id;  /* of whatsapp_parked_events, if it comes from there, or 0 */
 	int attempt;	  /* WA_STATUS_NO_ATTEMPT: unknown */
 	bool foreign;	  /* another installation's message, by its data */
 	const char *wamid;
@@ -50,6 +51,7 @@ struct WaStatusList
 	int count;
 	int room;
 	char installation[16];
+	int64 parked_id; /* given to what is read now */
 };
 
 /*
@@ -59,8 +61,9 @@ typedef struct WaStatusGroup
 {
 	WaStatus merged;
 	int first; /* its items in the sorted list */
-	int count;
-	int repeated; /* items that said nothing new among themselves */
+	int items;
+	int count;	  /* those of them that the webhook has */
+	int repeated; /* and that said nothing new among themselves */
 	bool settles; /* the message was in the queue, and is taken out for it */
 	bool done;	  /* counted */
 } WaStatusGroup;

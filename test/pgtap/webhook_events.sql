@@ -168,9 +168,9 @@ SELECT is(pg_temp.alerts(), 'warning webhook_error 100000000000001', 'are report
 
 /* ---- what cannot be used ---- */
 
-SELECT is(pg_temp.send('user_preferences', '{"metadata":{"phone_number_id":"1"},"user_preferences":"none"}', :t), '0/0/1/0', 'an event that makes its function fail');
-SELECT is((SELECT count(*) FROM whatsapp_account_events WHERE field = 'user_preferences'), 0::bigint, 'leaves nothing of it');
-SELECT alike((SELECT reason FROM whatsapp_parked_events WHERE event ->> 'field' = 'user_preferences'), 'failed: cannot extract elements%', 'but its text and the reason');
+SELECT is(pg_temp.send('message_template_status_update', '{"event":"PAUSED"}', :t + 20), '0/0/1/0', 'an event that makes its function fail');
+SELECT is((SELECT count(*) FROM whatsapp_account_events WHERE value = '{"event":"PAUSED"}'), 0::bigint, 'leaves nothing of it');
+SELECT is((SELECT reason FROM whatsapp_parked_events WHERE event #>> '{value,event}' = 'PAUSED'), 'failed: template not named', 'but its text and the reason');
 SELECT is(pg_temp.counts(pg_temp.post(jsonb_build_object('object', 'whatsapp_business_account', 'entry', jsonb_build_array(jsonb_build_object('time', :t + 9, 'changes', jsonb_build_array(
     pg_temp.change('security', '{"event":"PIN_RESET_REQUEST"}'), pg_temp.change('user_preferences', '{"user_preferences":[{"value":"stop","timestamp":"x"}]}'), pg_temp.change('account_review_update', '{"decision":"APPROVED"}')))))::text)), '2/0/1/0',
     'and does not spoil its neighbours');

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(51);
+SELECT plan(63);
 
 CREATE FUNCTION pg_temp.post_messages(VARIADIC messages jsonb[]) RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change(jsonb_build_object('messages', to_jsonb(messages))))), 'messages')
@@ -70,8 +70,8 @@ SELECT is(pg_temp.post_messages('{"id":"wamid.1","timestamp":"1764000000","type"
     '{"from":"34600000001","id":"wamid.2","type":"text"}', '{"from":"34600000001","id":"wamid.3","timestamp":"1764000000"}', '[]',
     '{"from":"not a number","id":"wamid.4","timestamp":"1764000000","type":"text"}', pg_temp.inbound('wamid.5', 1764000120, 'text', '{"text": 5}')),
     '1/0/6/0', 'six that cannot be used, and one that can');
-SELECT is((SELECT string_agg(reason, ' ' ORDER BY parked_id) FROM whatsapp_parked_events WHERE kind = 'message'),
-    'sender_missing id_missing timestamp_invalid type_missing not_an_object sender_missing', 'each with its reason');
+SELECT is((SELECT string_agg(reason, ' ' ORDER BY reason) FROM whatsapp_parked_events WHERE kind = 'message'),
+    'id_missing not_an_object sender_missing sender_missing timestamp_invalid type_missing', 'each with its reason');
 
 /* ---- whose it is ---- */
 
@@ -138,6 +138,15 @@ SELECT is(pg_temp.after('ni una mas', 1764001008), 'panaderia +34600000001 all i
 DELETE FROM whatsapp_opt_outs;
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.optb', 1764001009, 'button', '{"button":{"payload":"STOP","text":"Baja"}}')) \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_opt_outs), 1::bigint, 'a button can say it, too');
+DELETE FROM whatsapp_opt_outs;
+SELECT pg_temp.after('alta', 1764001020) \g /dev/null
+SELECT is(pg_temp.after('baja', 1764001019), 'none', 'an older wish that comes late does not count');
+SELECT is(pg_temp.after('baja', 1764001021), 'panaderia +34600000001 all inbound', 'a later one does');
+SELECT is(pg_temp.after('alta', 1764001018), 'panaderia +34600000001 all inbound', 'nor does an older change of mind');
+SELECT pg_temp.post_messages(pg_temp.inbound('wamid.opt2', 1764001031, 'text', '{"text":{"body":"alta"}}'), pg_temp.inbound('wamid.opt1', 1764001030, 'text', '{"text":{"body":"baja"}}')) \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_opt_outs), 0::bigint, 'nor does the order within a webhook matter');
+SELECT pg_temp.post_messages(pg_temp.inbound('wamid.z', 1764001040, 'text', '{"text":{"body":"alta"}}'), pg_temp.inbound('wamid.a', 1764001040, 'text', '{"text":{"body":"baja"}}')) \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_opt_outs), 1::bigint, 'but in one second, for Meta tells no more');
 
 /* ---- switches of WhatsApp itself ---- */
 
@@ -154,7 +163,19 @@ $$;
 SELECT is(pg_temp.prefer('stop', 1764002000), '1/0/0/0 panaderia +34600000009 marketing preferences, panaderia ES.2 marketing preferences', 'stop ends marketing');
 SELECT is(pg_temp.prefer('stop', 1764002000), '0/1/0/0 panaderia +34600000009 marketing preferences, panaderia ES.2 marketing preferences', 'once');
 SELECT is(pg_temp.prefer('resume', 1764002001), '1/0/0/0 none', 'resume brings it back');
+SELECT is(pg_temp.prefer('stop', 1764001999), '1/0/0/0 none', 'an older stop that comes late does not count');
 SELECT is(pg_temp.prefer('perhaps', 1764002002), '0/0/1/0 none', 'anything else is parked');
+SELECT is(pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.change('user_preferences', jsonb_build_object('metadata', '{"phone_number_id":"100000000000001"}'::jsonb, 'user_preferences', '[
+    {"wa_id":"34600000021","category":"marketing_messages","value":"stop","timestamp":1764002100}, 7, {"category":"marketing_messages","value":"stop","timestamp":1764002100},
+    {"wa_id":"no number","category":"marketing_messages","value":"stop","timestamp":1764002100}, {"wa_id":"34600000022","category":"calls","value":"stop","timestamp":1764002100},
+    {"wa_id":"34600000023","category":"marketing_messages","value":"stop","timestamp":"soon"}, {"user_id":"ES.21","value":"stop","timestamp":"1764002100"}]'::jsonb))))),
+    '2/0/5/0', 'two good ones among five bad');
+SELECT is((SELECT string_agg(recipient, ' ' ORDER BY recipient) FROM whatsapp_opt_outs), '+34600000021 ES.21', 'the good ones count');
+SELECT is((SELECT string_agg(reason, ' ' ORDER BY reason) FROM whatsapp_parked_events WHERE kind = 'event'),
+    'not_an_object sender_missing sender_missing timestamp_invalid unknown_category unknown_preference', 'the others are parked, each with its reason');
+SELECT is(pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.change('user_preferences', '{"metadata":{"phone_number_id":"100000000000001"}}')))), '0/0/1/0', 'a change without any is parked whole');
+SELECT is(pg_temp.prefer('stop', 1764002200), '1/0/0/0 panaderia +34600000009 marketing preferences, panaderia +34600000021 marketing preferences, panaderia ES.2 marketing preferences, panaderia ES.21 marketing preferences', 'stop once more');
+SELECT is(pg_temp.after('alta', 1764002300), 'panaderia +34600000009 marketing preferences, panaderia +34600000021 marketing preferences, panaderia ES.2 marketing preferences, panaderia ES.21 marketing preferences', 'which a word does not undo');
 
 /* ---- edited and withdrawn ---- */
 

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(48);
+SELECT plan(51);
 
 /* An application with a role and a schema of its own, and another role. */
 CREATE ROLE reply_app;
@@ -34,7 +34,15 @@ BEGIN
     UPDATE purchase_orders SET status = 'half done';
     CASE reply ->> 'title'
         WHEN 'raise' THEN RAISE EXCEPTION 'no such order' USING ERRCODE = 'P0002';
-        WHEN 'conflict' THEN RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001';
+        WHEN 'conflict' THEN
+            RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001';
+        WHEN 'memory' THEN RAISE EXCEPTION 'out of memory' USING ERRCODE = '53200';
+        WHEN 'catch' THEN
+            BEGIN
+                RAISE EXCEPTION 'a' USING ERRCODE = '40P01';
+            EXCEPTION WHEN deadlock_detected THEN
+                INSERT INTO calls (who) VALUES ('caught');
+            END;
         WHEN 'sleep' THEN PERFORM pg_sleep(60);
         WHEN 'reset role' THEN RESET ROLE;
         WHEN 'set role' THEN SET ROLE postgres;
@@ -132,13 +140,16 @@ SELECT alike(pg_temp.misbehave('temp'), '%42501: cannot create temporary table w
 SELECT is(pg_temp.misbehave('set'), '1/0/0/0 ok', 'a setting');
 SELECT isnt(current_setting('work_mem'), '77MB', 'is not left behind');
 SELECT is(current_user::text, session_user::text, 'nor is the role');
+SELECT is(pg_temp.misbehave('memory'), '1/0/0/0 53200: out of memory', 'not even that loses the webhook');
+SELECT is(pg_temp.misbehave('catch'), '1/0/0/0 ok', 'it may have errors of its own');
+SELECT is((SELECT count(*) FROM reply_app.calls WHERE who = 'caught'), 1::bigint, 'and handle them');
 SELECT is(pg_temp.misbehave('sleep'), '1/0/0/0 57014: the handler took too long and was cancelled', 'and it does not take for ever');
 
 /* ---- again ---- */
 
 UPDATE whatsapp_inbound_messages SET reply_title = 'conflict' WHERE whatsapp_message_id = 'wamid.raise';
-SELECT throws_ok($$SELECT wa_retry_reply(inbound_id) FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.raise'$$, '40001', 'could not serialize', 'what concerns the whole transaction is passed on');
-SELECT is(pg_temp.outcome('wamid.raise'), 'P0002: no such order', 'and whoever catches it goes on where he was');
+SELECT is((SELECT wa_retry_reply(inbound_id) FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.raise'), false, 'a handler that calls its error a conflict');
+SELECT is(pg_temp.outcome('wamid.raise'), '40001: could not serialize', 'is not believed');
 UPDATE whatsapp_inbound_messages SET reply_title = 'set' WHERE whatsapp_message_id = 'wamid.raise';
 SELECT is(wa_retry_reply((SELECT inbound_id FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.temp')), false, 'a second call may fail again');
 SELECT is(wa_retry_reply((SELECT inbound_id FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.raise')), true, 'or not');
