@@ -140,7 +140,7 @@ CREATE INDEX whatsapp_account_events_received_idx
 COMMENT ON TABLE @extschema@.whatsapp_account_events IS
 'Webhooks about the account itself: templates, numbers, restrictions, limits. Kept for whatsapp_shared.retention.';
 COMMENT ON COLUMN @extschema@.whatsapp_account_events.key IS
-'What it is about, where that can be told: template name/language, or a phone number.';
+'What it is about, where that can be told: a template, a phone number, a customer, a part of the account.';
 
 /* When webhooks last came: what tells silence from an outage. */
 CREATE TABLE @extschema@.whatsapp_webhook_traffic (

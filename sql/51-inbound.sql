@@ -392,7 +392,10 @@ BEGIN
                 PERFORM @extschema@.wa_internal_change_identity(
                     pg_catalog.ltrim(item.sender_phone, '+'),
                     COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
-                    item.payload #>> '{system,wa_id}', item.payload #>> '{system,user_id}', item.sent_at);
+                    item.payload #>> '{system,wa_id}',
+                    COALESCE(item.payload #>> '{system,user_id}',
+                        CASE WHEN item.payload #>> '{system,previous_user_id}' <> item.sender_user_id
+                             THEN item.sender_user_id END), item.sent_at);
             END IF;
         ELSE
             UPDATE @extschema@.whatsapp_inbound_messages AS o

@@ -476,14 +476,32 @@ BEGIN
 END
 $$;
 
-/* What an event is about: later ones of the same key supersede earlier ones. */
-CREATE FUNCTION @extschema@.wa_internal_event_key(value jsonb) RETURNS text
+/*
+ * What an event is about: later ones of the same field and key supersede earlier
+ * ones.  Empty where each stands for itself.
+ */
+CREATE FUNCTION @extschema@.wa_internal_event_key(field text, value jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT COALESCE(
-        (value ->> 'message_template_name') || '/' || (value ->> 'message_template_language'),
-        value ->> 'display_phone_number', '')
+    SELECT CASE field
+        WHEN 'account_update' THEN CASE
+            WHEN upper(value ->> 'event') IN ('ACCOUNT_DELETED', 'PARTNER_REMOVED', 'PARTNER_APP_UNINSTALLED',
+                'ACCOUNT_OFFBOARDED', 'ACCOUNT_RECONNECTED') THEN 'connection'
+            WHEN upper(value ->> 'event') IN ('DISABLED_UPDATE', 'VOLUME_BASED_PRICING_TIER_UPDATE')
+                THEN lower(value ->> 'event')
+            ELSE '' END
+        WHEN 'account_alerts' THEN concat_ws(' ', value ->> 'entity_type', value ->> 'entity_id',
+            value #>> '{alert_info,alert_type}')
+        WHEN 'account_review_update' THEN 'account'
+        WHEN 'business_capability_update' THEN 'account'
+        WHEN 'security' THEN ''
+        WHEN 'phone_number_quality_update' THEN concat_ws(' ', value ->> 'display_phone_number',
+            CASE WHEN upper(value ->> 'event') IN ('FLAGGED', 'UNFLAGGED') THEN 'flag' ELSE 'limit' END)
+        ELSE COALESCE(
+            (value ->> 'message_template_name') || '/' || (value ->> 'message_template_language'),
+            value ->> 'display_phone_number', '')
+        END
 $$;
 
 /*
@@ -500,7 +518,7 @@ DECLARE
     mark CONSTANT bytea := pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(
         pg_catalog.concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
     at CONSTANT timestamptz := COALESCE(happened_at, pg_catalog.clock_timestamp());
-    about CONSTANT text := @extschema@.wa_internal_event_key(value);
+    about CONSTANT text := @extschema@.wa_internal_event_key(field, value);
     superseded boolean;
     problem text;
 BEGIN

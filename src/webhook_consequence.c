@@ -19,9 +19,6 @@
 #include "webhook.h"
 #include "webhook_status.h"
 
-/* A webhook with a thousand failures of one kind needs to say so once. */
-#define MAX_CONSEQUENCES 1000
-
 typedef struct Consequence
 {
 	const char *action; /* as wa_internal_draw_consequences() knows it */
@@ -35,8 +32,9 @@ typedef struct Consequence
 
 struct WaConsequences
 {
-	Consequence items[MAX_CONSEQUENCES];
+	Consequence *items;
 	int count;
+	int room;
 };
 
 static WaPlan draw_plan = {
@@ -52,8 +50,8 @@ note(WaWebhook *webhook, const Consequence *consequence)
 
 	if (list == NULL)
 		list = webhook->consequences = palloc0(sizeof(WaConsequences));
-	if (list->count < MAX_CONSEQUENCES)
-		list->items[list->count++] = *consequence;
+	list->items = wa_webhook_make_room(list->items, list->count, &list->room, sizeof(Consequence));
+	list->items[list->count++] = *consequence;
 }
 
 /*
@@ -121,17 +119,24 @@ void
 wa_webhook_draw_consequences(WaWebhook *webhook)
 {
 	WaConsequences *list = webhook->consequences;
-	const char *actions[MAX_CONSEQUENCES];
-	const char *texts[MAX_CONSEQUENCES];
-	int64 ids[MAX_CONSEQUENCES];
-	int32 attempts[MAX_CONSEQUENCES];
-	int32 codes[MAX_CONSEQUENCES];
-	int32 seconds[MAX_CONSEQUENCES];
-	TimestampTz times[MAX_CONSEQUENCES];
+	const char **actions;
+	const char **texts;
+	int64 *ids;
+	int32 *attempts;
+	int32 *codes;
+	int32 *seconds;
+	TimestampTz *times;
 	Datum values[7];
 
 	if (list == NULL || list->count == 0)
 		return;
+	actions = palloc(sizeof(char *) * list->count);
+	texts = palloc(sizeof(char *) * list->count);
+	ids = palloc(sizeof(int64) * list->count);
+	attempts = palloc(sizeof(int32) * list->count);
+	codes = palloc(sizeof(int32) * list->count);
+	seconds = palloc(sizeof(int32) * list->count);
+	times = palloc(sizeof(TimestampTz) * list->count);
 	for (int i = 0; i < list->count; i++)
 	{
 		actions[i] = list->items[i].action;

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(61);
+SELECT plan(67);
 
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number, quality_rating, messaging_limit, throughput_level)
     VALUES ('100000000000001', '+34 600 00 00 00', 'GREEN', 'TIER_2K', 'STANDARD'), ('100000000000002', '+34 600 00 00 02', 'GREEN', 'TIER_2K', 'STANDARD');
@@ -105,6 +105,10 @@ SELECT pg_temp.send('phone_number_quality_update', '{"display_phone_number":"346
 SELECT is(pg_temp.pauses() || '; ' || pg_temp.number(), 'none; TIER_10K HIGH 0.25', 'by policy it is slowed down instead');
 SELECT pg_temp.send('phone_number_quality_update', '{"display_phone_number":"34600000000","event":"UNFLAGGED"}', :t + 4) \g /dev/null
 SELECT is(pg_temp.number(), 'TIER_10K HIGH 1', 'and fast again');
+SELECT pg_temp.send('phone_number_quality_update', '{"display_phone_number":"34600000000","event":"THROUGHPUT_UPGRADE"}', :t + 7) \g /dev/null
+SELECT pg_temp.send('phone_number_quality_update', '{"display_phone_number":"34600000000","event":"FLAGGED"}', :t + 6) \g /dev/null
+SELECT is(pg_temp.number(), 'TIER_10K HIGH 0.25', 'news of another kind does not make it old');
+SELECT pg_temp.send('phone_number_quality_update', '{"display_phone_number":"34600000000","event":"UNFLAGGED"}', :t + 8) \g /dev/null
 SELECT is(pg_temp.send('phone_number_quality_update', '{"display_phone_number":"99","event":"FLAGGED"}', :t), '1/0/0/0', 'a number that is not known changes nothing');
 SELECT is(pg_temp.send('phone_number_name_update', '{"display_phone_number":"34600000000","decision":"REJECTED","requested_verified_name":"Clínica Ejemplo","rejection_reason":"…"}', :t), '1/0/0/0', 'a name is refused');
 SELECT is(pg_temp.number() || '; ' || pg_temp.alerts(), 'TIER_10K HIGH 1 REJECTED; warning number_name 100000000000001', 'which is reported');
@@ -132,6 +136,8 @@ SELECT pg_temp.send('business_capability_update', '{"max_daily_conversations_per
 SELECT is(pg_temp.number() || '; ' || pg_temp.alerts(), 'TIER_100K HIGH 1 Clínica Ejemplo APPROVED; none', 'a higher one, as a word');
 SELECT pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":-1}', :t + 2) \g /dev/null
 SELECT is(pg_temp.number(), 'TIER_UNLIMITED HIGH 1 Clínica Ejemplo APPROVED', 'none at all');
+SELECT is(pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":250}', :t + 1), '0/1/0/0', 'an older limit that comes late');
+SELECT is(pg_temp.number(), 'TIER_UNLIMITED HIGH 1 Clínica Ejemplo APPROVED', 'changes nothing');
 SELECT is((SELECT string_agg(COALESCE(wa_internal_limit_name(x), 'null'), ' ' ORDER BY n) FROM unnest('{250,1000,100000,1234,0,x,TIER_2K}'::text[]) WITH ORDINALITY AS u (x, n)),
     'TIER_250 TIER_1K TIER_100K TIER_1234 null null TIER_2K', 'limits as they come');
 
@@ -150,6 +156,12 @@ SELECT pg_temp.send('account_update', '{"event":"DISABLED_UPDATE","ban_info":{"w
 SELECT is(pg_temp.pauses(), 'account account_disabled', 'the ban does');
 SELECT pg_temp.send('account_update', '{"event":"DISABLED_UPDATE","ban_info":{"waba_ban_state":"REINSTATE"}}', :t + 3) \g /dev/null
 SELECT is(pg_temp.pauses() || '; ' || pg_temp.alerts(), 'none; none', 'until its end');
+SELECT is(pg_temp.send('account_update', '{"event":"DISABLED_UPDATE","ban_info":{"waba_ban_state":"DISABLE"}}', :t + 1), '0/1/0/0', 'a ban that comes after its end');
+SELECT is(pg_temp.pauses() || '; ' || pg_temp.alerts(), 'none; none', 'is over');
+SELECT pg_temp.send('account_update', '{"event":"PARTNER_REMOVED"}', :t + 5) \g /dev/null
+SELECT pg_temp.send('account_update', '{"event":"DISABLED_UPDATE","ban_info":{"waba_ban_state":"REINSTATE"}}', :t + 2) \g /dev/null
+SELECT is(pg_temp.pauses(), 'account account_disabled', 'and ends nothing else');
+SELECT pg_temp.send('account_update', '{"event":"ACCOUNT_RECONNECTED"}', :t + 6) \g /dev/null
 SELECT pg_temp.send('account_update', '{"event":"ACCOUNT_VIOLATION","violation_info":{"violation_type":"SCAM"}}', :t + 4) \g /dev/null
 SELECT pg_temp.send('account_update', '{"event":"VOLUME_BASED_PRICING_TIER_UPDATE","volume_tier_info":{"tier":"0:250000"}}', :t + 5) \g /dev/null
 SELECT is(pg_temp.alerts(), 'info account_update VOLUME_BASED_PRICING_TIER_UPDATE, error account_violation', 'other news of the account');

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(63);
+SELECT plan(64);
 
 CREATE FUNCTION pg_temp.post_messages(VARIADIC messages jsonb[]) RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change(jsonb_build_object('messages', to_jsonb(messages))))), 'messages')
@@ -112,6 +112,9 @@ SELECT is(pg_temp.contacts(), '34600000009|ES.1|ES.ENT.1|Ana P.|ana.p', 'a custo
 SELECT ok(EXISTS (SELECT FROM whatsapp_opt_outs WHERE recipient = '+34600000009' AND category = 'all'), 'and still wants no messages');
 SELECT pg_temp.post_messages('{"from":"34600000009","from_user_id":"ES.2","id":"wamid.C5","timestamp":"1764000305","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.1","user_id":"ES.2"}}') \g /dev/null
 SELECT is(pg_temp.contacts(), '34600000009|ES.2|ES.ENT.1|Ana P.|ana.p', 'the same with a new user id');
+SELECT pg_temp.post_messages('{"from_user_id":"ES.3","id":"wamid.C7","timestamp":"1764000305","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.2"}}') \g /dev/null
+SELECT is(pg_temp.contacts(), '34600000009|ES.3|ES.ENT.1|Ana P.|ana.p', 'which may stand at the sender alone');
+SELECT pg_temp.post_messages('{"from_user_id":"ES.2","id":"wamid.C8","timestamp":"1764000305","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.3","user_id":"ES.2"}}') \g /dev/null
 SELECT pg_temp.contact('{"profile":{},"wa_id":"0"}', pg_temp.inbound('wamid.C6', 1764000306, 'text', '{}')) \g /dev/null
 SELECT is(pg_temp.contacts(), '34600000009|ES.2|ES.ENT.1|Ana P.|ana.p', 'what is no number makes no contact');
 

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(63);
+SELECT plan(65);
 
 /* Times of the tests are seconds after this. */
 \set t 1764000000
@@ -172,6 +172,14 @@ DELETE FROM whatsapp_pauses;
 SELECT pg_temp.new_message('accepted') AS m \gset
 SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', EXTRACT(epoch FROM now())::bigint - 7200, pg_temp.data(:m), pg_temp.error(131042))) \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_pauses), 0::bigint, 'what happened two hours ago pauses nothing now');
+
+/* ---- as many as a body has room for ---- */
+
+CREATE TEMP TABLE refused AS SELECT pg_temp.new_message('accepted', 'obrador') AS id, n FROM generate_series(1, 1500) AS n;
+UPDATE whatsapp_messages AS m SET recipient_phone = '+3461' || lpad(r.n::text, 7, '0') FROM refused AS r WHERE m.id = r.id;
+SELECT is(pg_temp.post_statuses(VARIADIC (SELECT array_agg(pg_temp.status('wamid.' || id, 'failed', EXTRACT(epoch FROM now())::bigint, pg_temp.data(id), pg_temp.error(131050))) FROM refused)),
+    '1500/0/0/0', 'fifteen hundred who want no marketing');
+SELECT is((SELECT count(*) FROM whatsapp_opt_outs WHERE tenant_id = 'obrador'), 1500::bigint, 'get none');
 
 /* ---- found later ---- */
 
