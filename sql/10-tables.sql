@@ -153,6 +153,9 @@ CREATE TABLE @extschema@.whatsapp_messages (
 CREATE UNIQUE INDEX whatsapp_messages_idempotency_key
     ON @extschema@.whatsapp_messages (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX whatsapp_messages_tenant_idx ON @extschema@.whatsapp_messages (tenant_id, created_at);
+/* What was scheduled ahead leaves long after it was created. */
+CREATE INDEX whatsapp_messages_scheduled_idx ON @extschema@.whatsapp_messages (scheduled_at)
+    WHERE scheduled_at > created_at;
 CREATE INDEX whatsapp_messages_created_idx ON @extschema@.whatsapp_messages USING brin (created_at)
     WITH (pages_per_range = 32);
 COMMENT ON TABLE @extschema@.whatsapp_messages IS

@@ -73,16 +73,29 @@ COMMENT ON TABLE @extschema@.whatsapp_usage_days IS
 
 CREATE TABLE @extschema@.whatsapp_usage_closed (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    through   date NOT NULL
+    through   date NOT NULL,
+    time_zone text NOT NULL DEFAULT pg_catalog.current_setting('TimeZone')
+        CONSTRAINT whatsapp_usage_closed_time_zone_check
+        CHECK (('2000-01-01 00:00:00Z'::timestamptz AT TIME ZONE time_zone) IS NOT NULL)
 );
 COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
-'One row: the last day that is summed up in whatsapp_usage_days.';
+'One row: the last day that is summed up in whatsapp_usage_days, and where days begin.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
+'The account''s time zone at Meta: days and months of wa_costs are its days and months, whoever looks. At first the one that CREATE EXTENSION was run with.';
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
+
+CREATE FUNCTION @extschema@.wa_internal_billing_day(at timestamptz) RETURNS date
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (at AT TIME ZONE c.time_zone)::date FROM @extschema@.whatsapp_usage_closed AS c
+$$;
 
 /* Delivered messages as the price list sees them. */
 CREATE VIEW @extschema@.wa_delivered_messages AS
-    SELECT m.id, m.created_at,
-        COALESCE(m.delivered_at, m.read_at, m.played_at)::date AS day,
+    SELECT m.id, m.created_at, m.scheduled_at,
+        (COALESCE(m.delivered_at, m.read_at, m.played_at)
+            AT TIME ZONE (SELECT c.time_zone FROM @extschema@.whatsapp_usage_closed AS c))::date AS day,
         m.tenant_id,
         COALESCE(m.phone_number_id, '') AS phone_number_id,
         COALESCE((
@@ -95,11 +108,12 @@ CREATE VIEW @extschema@.wa_delivered_messages AS
     FROM @extschema@.whatsapp_messages AS m
     WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
 COMMENT ON VIEW @extschema@.wa_delivered_messages IS
-'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a range of created_at: there is no other index.';
+'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a range of created_at, and the same of scheduled_at: there are no other indexes.';
 
 /*
  * Closes the next day, if one is old enough: Meta repeats webhooks for seven
- * days.  It tries to deliver for 30, so that is how far back creation can lie.
+ * days.  It tries to deliver for 30, so that is how far back the time can lie for
+ * which a message was meant; a day more, because days do not begin alike.
  */
 CREATE FUNCTION @extschema@.wa_internal_close_usage_day() RETURNS boolean
     LANGUAGE plpgsql
@@ -109,14 +123,15 @@ DECLARE
     next date;
 BEGIN
     SELECT c.through + 1 INTO next FROM @extschema@.whatsapp_usage_closed AS c
-        WHERE c.through + 1 < current_date - 8 FOR UPDATE SKIP LOCKED;
+        WHERE c.through + 1 < @extschema@.wa_internal_billing_day(pg_catalog.now()) - 8 FOR UPDATE SKIP LOCKED;
     IF next IS NULL THEN
         RETURN false;
     END IF;
     INSERT INTO @extschema@.whatsapp_usage_days (day, tenant_id, phone_number_id, market, category, free, messages)
         SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, pg_catalog.count(*)
         FROM @extschema@.wa_delivered_messages AS d
-        WHERE d.day = next AND d.created_at >= next - 31 AND d.created_at < next + 1
+        WHERE d.day = next AND (d.created_at BETWEEN next - 32 AND next + 2
+            OR d.scheduled_at BETWEEN next - 32 AND next + 2 AND d.scheduled_at > d.created_at)
         GROUP BY 1, 2, 3, 4, 5, 6
         ON CONFLICT DO NOTHING;
     UPDATE @extschema@.whatsapp_usage_closed SET through = next;
@@ -136,7 +151,9 @@ CREATE VIEW @extschema@.wa_costs AS
         SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, pg_catalog.count(*)
         FROM @extschema@.wa_delivered_messages AS d
         WHERE d.day > (SELECT c.through FROM @extschema@.whatsapp_usage_closed AS c)
-            AND d.created_at >= (SELECT c.through - 31 FROM @extschema@.whatsapp_usage_closed AS c)
+            AND (d.created_at >= (SELECT c.through - 32 FROM @extschema@.whatsapp_usage_closed AS c)
+                OR d.scheduled_at >= (SELECT c.through - 32 FROM @extschema@.whatsapp_usage_closed AS c)
+                    AND d.scheduled_at > d.created_at)
         GROUP BY 1, 2, 3, 4, 5, 6
     ), priced AS (
         SELECT u.*, pg_catalog.date_trunc('month', u.day::timestamp)::date AS month,
@@ -163,12 +180,13 @@ CREATE VIEW @extschema@.wa_costs AS
         pg_catalog.round(pg_catalog.sum(LEAST(c.raw_charged, c.regular) * c.price), 4) AS cost,
         COALESCE(pg_catalog.bool_or(c.estimated), false) AS price_estimated,
         pg_catalog.round(pg_catalog.sum(LEAST(c.raw_charged, c.regular) * c.price)
-            * CASE WHEN c.month = pg_catalog.date_trunc('month', current_date::timestamp)::date
+            * CASE WHEN c.month = pg_catalog.date_trunc('month', t.today::timestamp)::date
                    THEN EXTRACT(day FROM c.month + interval '1 month' - interval '1 day')
-                       / EXTRACT(day FROM current_date)
+                       / EXTRACT(day FROM t.today)
                    ELSE 1 END, 2) AS month_estimate
     FROM charged AS c
-    GROUP BY c.tenant_id, c.month, c.category, c.currency;
+        CROSS JOIN (SELECT @extschema@.wa_internal_billing_day(pg_catalog.now()) AS today) AS t
+    GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
 COMMENT ON VIEW @extschema@.wa_costs IS
 'Delivered messages and what they cost, by tenant, month, category and currency: one row for each currency of the price list, so choose one. cost is NULL where whatsapp_prices has no price; month_estimate projects the running month by its days. An account of our own, not Meta''s invoice.';
 
@@ -196,7 +214,9 @@ BEGIN
             SELECT m.phone_number_id AS number, m.accepted_at,
                 m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
             FROM @extschema@.whatsapp_messages AS m
-            WHERE m.created_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
+            WHERE (m.created_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
+                    OR m.scheduled_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
+                        AND m.scheduled_at > m.created_at)
                 AND m.accepted_at < pg_catalog.now() - interval '25 minutes'
                 AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
             LIMIT 20000) AS s
@@ -222,6 +242,13 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
+
+    /* Numbers that have sent nothing since: webhooks that came in the meantime tell. */
+    PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', a.key)
+        FROM @extschema@.whatsapp_alerts AS a
+            JOIN @extschema@.whatsapp_webhook_traffic AS t ON t.phone_number_id = a.key
+        WHERE a.kind = 'webhook_silence' AND a.scope = 'number' AND a.resolved_at IS NULL
+            AND t.last_status_at > a.last_seen_at;
 END
 $$;
 

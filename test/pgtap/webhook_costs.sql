@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(32);
+SELECT plan(38);
 
 /* Delivered messages of a day; the price list of these tests is their own. */
 DELETE FROM whatsapp_prices;
@@ -94,6 +94,27 @@ SELECT is(pg_temp.close_days(), 0, 'nothing is closed twice');
 
 SELECT is((SELECT through FROM whatsapp_usage_closed), current_date - 9, 'the last closed day');
 
+/* ---- where days begin ---- */
+
+INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, created_at, delivered_at, pricing_category)
+    SELECT 'midnight', '6', '+34600000001', 'text', '{}', 'delivered', at, at, 'utility'
+    FROM (VALUES ((current_date - 9 + time '23:30') AT TIME ZONE 'UTC'), ((current_date - 8 + time '00:30') AT TIME ZONE 'UTC')) AS v (at);
+UPDATE whatsapp_usage_closed SET through = current_date - 10;
+SELECT pg_temp.close_days() \g /dev/null
+CREATE FUNCTION pg_temp.seen_from(zone text) RETURNS numeric LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('timezone', zone, true);
+    RETURN (SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'midnight' AND (currency = 'EUR' OR currency IS NULL));
+END
+$$;
+SELECT is(pg_temp.seen_from('Europe/Madrid'), 2::numeric, 'messages of a closed day are not counted again from further east');
+SELECT is(pg_temp.seen_from('America/Lima'), 2::numeric, 'nor lost from further west');
+SET timezone = 'UTC';
+SELECT throws_ok($$UPDATE whatsapp_usage_closed SET time_zone = 'Europe/Nowhere'$$, '22023', 'time zone "Europe/Nowhere" not recognized', 'days begin in a time zone that there is');
+INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, created_at, scheduled_at, delivered_at, pricing_category)
+    VALUES ('ahead', '6', '+34600000001', 'text', '{}', 'delivered', now() - interval '70 days', now() - interval '1 day', now() - interval '1 day', 'utility');
+SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'ahead' AND (currency = 'EUR' OR currency IS NULL)), 1::numeric, 'what was scheduled months ahead is counted, too');
+
 /* ---- reconciliation ---- */
 
 DELETE FROM whatsapp_messages;
@@ -113,7 +134,13 @@ SELECT pg_temp.accepted(3, 5, false) \g /dev/null
 SELECT is(pg_temp.alerts(), 'none', 'messages of five minutes ago may still be silent');
 SELECT pg_temp.accepted(1, 35, false) \g /dev/null
 SELECT is(pg_temp.alerts(), 'error webhook_silence 100000000000001', 'one of half an hour ago, and no webhook since');
-INSERT INTO whatsapp_webhook_traffic VALUES ('100000000000001', now(), now());
+UPDATE whatsapp_messages SET created_at = now() - interval '2 days', scheduled_at = now() - interval '35 minutes' WHERE created_at = now() - interval '35 minutes';
+UPDATE whatsapp_alerts SET resolved_at = now();
+SELECT is(pg_temp.alerts(), 'error webhook_silence 100000000000001', 'the same if it was scheduled long before');
+UPDATE whatsapp_messages SET scheduled_at = created_at WHERE created_at = now() - interval '2 days';
+INSERT INTO whatsapp_webhook_traffic VALUES ('100000000000001', clock_timestamp(), clock_timestamp());
+SELECT is(pg_temp.alerts(), 'none', 'a webhook ends it, even if nothing more is sent');
+UPDATE whatsapp_messages SET scheduled_at = now() - interval '35 minutes' WHERE created_at = now() - interval '2 days';
 SELECT is(pg_temp.alerts(), 'none', 'with webhooks for others it is just a message');
 SELECT pg_temp.accepted(50, 35, true) \g /dev/null
 SELECT pg_temp.accepted(4, 35, false) \g /dev/null
