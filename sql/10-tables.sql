@@ -67,6 +67,9 @@ CREATE TABLE @extschema@.whatsapp_phone_numbers (
         CONSTRAINT whatsapp_phone_numbers_rate_check CHECK (messages_per_second > 0),
     rate_factor          real NOT NULL DEFAULT 1
         CONSTRAINT whatsapp_phone_numbers_rate_factor_check CHECK (rate_factor > 0 AND rate_factor <= 1),
+    rate_reason          text,
+    flagged_at           timestamptz,
+    limit_lowered_from   text,
     source               text NOT NULL DEFAULT 'manual'
         CONSTRAINT whatsapp_phone_numbers_source_check CHECK (source IN ('manual', 'sync')),
     synced_at            timestamptz,
@@ -78,7 +81,11 @@ COMMENT ON TABLE @extschema@.whatsapp_phone_numbers IS
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messages_per_second IS
 'The operator''s own rate for this number; NULL follows throughput_level, else the setting whatsapp_shared.messages_per_second.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_factor IS
-'What the rate is multiplied with, below 1 while the number''s quality is bad; see whatsapp_damage_policies.';
+'What the rate is multiplied with, below 1 while rate_reason holds; see whatsapp_damage_policies.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_reason IS
+'Why the rate is lowered: quality_yellow, quality_red, number_flagged or limit_lowered; NULL if it is not.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.limit_lowered_from IS
+'The messaging limit from which Meta has lowered it, until it is reached again.';
 
 CREATE TABLE @extschema@.whatsapp_phone_assignments (
     assignment_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

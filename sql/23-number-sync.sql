@@ -58,15 +58,22 @@ AS $$
         * CASE substring(messaging_limit FROM '^TIER_[0-9]+(K|M)$') WHEN 'K' THEN 1000 WHEN 'M' THEN 1000000 ELSE 1 END
 $$;
 
+/* The same for comparing: unlimited is more than anything. */
+CREATE FUNCTION @extschema@.wa_internal_limit_rank(messaging_limit text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE messaging_limit WHEN 'TIER_UNLIMITED' THEN 9223372036854775807
+                                ELSE @extschema@.wa_internal_limit_size(messaging_limit) END
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_limit_alert(number text, before text, now text) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    was CONSTANT bigint := CASE before WHEN 'TIER_UNLIMITED' THEN 9223372036854775807
-                                       ELSE @extschema@.wa_internal_limit_size(before) END;
-    is_now CONSTANT bigint := CASE now WHEN 'TIER_UNLIMITED' THEN 9223372036854775807
-                                       ELSE @extschema@.wa_internal_limit_size(now) END;
+    was CONSTANT bigint := @extschema@.wa_internal_limit_rank(before);
+    is_now CONSTANT bigint := @extschema@.wa_internal_limit_rank(now);
 BEGIN
     IF is_now < was THEN
         PERFORM @extschema@.wa_internal_alert('warning', 'messaging_limit', 'account', '',
@@ -114,6 +121,11 @@ BEGIN
             source = 'sync', synced_at = EXCLUDED.synced_at, missing_since = NULL
         RETURNING p.* INTO new;
 
+    IF old.phone_number_id IS NULL AND new.quality_rating IN ('YELLOW', 'RED') THEN
+        /* Damage control follows updates: a restore, too, makes rows that are new. */
+        UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = NULL WHERE p.phone_number_id = number;
+        UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = new.quality_rating WHERE p.phone_number_id = number;
+    END IF;
     PERFORM @extschema@.wa_internal_quality_alert(number, old.quality_rating, new.quality_rating);
     PERFORM @extschema@.wa_internal_status_alert(number, old.status, new.status);
     PERFORM @extschema@.wa_internal_limit_alert(number, old.messaging_limit, new.messaging_limit);

@@ -291,6 +291,7 @@ DECLARE
     enough CONSTANT integer := 100000;
     ahead integer;
     rate real;
+    lowered text;
 BEGIN
     IF EXISTS (
         SELECT FROM @extschema@.whatsapp_leases AS l
@@ -310,7 +311,10 @@ BEGIN
         WHERE o.phone_number_id = q.phone_number_id AND o.state = 'r'
             AND (o.rank, o.message_id) < (q.rank, q.message_id)
         LIMIT enough) AS o;
-    SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor) INTO rate
+    SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor),
+            CASE WHEN p.rate_factor < 1 THEN pg_catalog.format(', lowered to %s because of %s',
+                pg_catalog.trim_scale(p.rate_factor::numeric * 100) || '%', p.rate_reason) ELSE '' END
+        INTO rate, lowered
         FROM (VALUES (q.phone_number_id)) AS n (id)
             LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = n.id;
     earliest := pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => ahead / rate);
@@ -318,8 +322,8 @@ BEGIN
         reason := 'next';
     ELSE
         reason := 'number_rate';
-        detail := pg_catalog.format('%s%s before it, at %s a second',
-            CASE WHEN ahead = enough THEN 'at least ' END, ahead, rate);
+        detail := pg_catalog.format('%s%s before it, at %s a second%s',
+            CASE WHEN ahead = enough THEN 'at least ' END, ahead, rate, lowered);
     END IF;
 END
 $$;

@@ -96,14 +96,15 @@ BEGIN
     RETURN QUERY
         SELECT 'number ' || n.phone_number_id,
                CASE WHEN n.health IN ('missing', 'blocked') AND n.tenant_id IS NOT NULL THEN 'error' ELSE 'warning' END,
-               pg_catalog.format('Its health is %s%s.', n.health,
-                   CASE WHEN n.tenant_id IS NULL THEN '' ELSE pg_catalog.format(' (tenant %s)', n.tenant_id) END),
+               pg_catalog.format('Its health is %s%s%s.', n.health,
+                   CASE WHEN n.tenant_id IS NULL THEN '' ELSE pg_catalog.format(' (tenant %s)', n.tenant_id) END,
+                   '; its rate is lowered to ' || n.messages_per_second || ' a second because of ' || n.rate_reason),
                CASE n.health
                    WHEN 'missing' THEN 'It is not part of the account any more; assign the tenant another number.'
                    WHEN 'blocked' THEN 'See the WhatsApp Manager; assign the tenant another number meanwhile.'
-                   ELSE 'Recipients block or report its messages: send less, and what was asked for.' END
+                   ELSE 'Recipients block or report its messages: send less, and what was asked for. The rate is restored when Meta''s rating or limit is; policy in whatsapp_damage_policies.' END
         FROM @extschema@.wa_number_status AS n
-        WHERE n.health NOT IN ('ok', 'unknown', 'paused')
+        WHERE n.health NOT IN ('ok', 'unknown', 'paused') OR n.rate_reason IS NOT NULL
         ORDER BY n.phone_number_id;
 END
 $$;

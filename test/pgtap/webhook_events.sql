@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(67);
+SELECT plan(72);
 
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number, quality_rating, messaging_limit, throughput_level)
     VALUES ('100000000000001', '+34 600 00 00 00', 'GREEN', 'TIER_2K', 'STANDARD'), ('100000000000002', '+34 600 00 00 02', 'GREEN', 'TIER_2K', 'STANDARD');
@@ -131,11 +131,29 @@ SELECT is(pg_temp.number() || '; ' || pg_temp.pauses(), 'TIER_10K HIGH 1 Clínic
 /* ---- limits ---- */
 
 SELECT is(pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":2000,"max_phone_numbers_per_business":20}', :t), '1/0/0/0', 'a lower limit, as a number');
-SELECT is(pg_temp.number() || '; ' || pg_temp.alerts(), 'TIER_2K HIGH 1 Clínica Ejemplo APPROVED; warning messaging_limit', 'is taken over and reported');
+SELECT is(pg_temp.number() || '; ' || pg_temp.alerts(), 'TIER_2K HIGH 0.5 Clínica Ejemplo APPROVED; warning messaging_limit', 'is taken over and reported, and the rate goes with it');
+SELECT is((SELECT concat_ws(': ', state, detail) FROM wa_health() WHERE item = 'number 100000000000002'),
+    'warning: Its health is unknown; its rate is lowered to 40 a second because of limit_lowered.', 'wa_health() says why');
+SELECT pg_temp.new_message('queued') AS m \gset
+INSERT INTO whatsapp_messages (id, tenant_id, phone_number_id, recipient_phone, message_type, payload) OVERRIDING SYSTEM VALUE
+    SELECT -n, 'panaderia', '100000000000001', '+34600000002', 'text', '{}' FROM generate_series(1, 600) AS n;
+INSERT INTO whatsapp_queue (message_id, phone_number_id, rank, due_at, attempts, state) SELECT -n, '100000000000001', -n, now(), 0, 'r' FROM generate_series(1, 600) AS n;
+SELECT is((SELECT detail FROM whatsapp_queue AS q, whatsapp_messages AS w, wa_internal_explain_ready(w, q) WHERE q.message_id = :m AND w.id = :m),
+    '600 before it, at 500 a second, lowered to 50% because of limit_lowered', 'so does wa_explain()');
 SELECT pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":"TIER_100K","max_phone_numbers_per_waba":25}', :t + 1) \g /dev/null
 SELECT is(pg_temp.number() || '; ' || pg_temp.alerts(), 'TIER_100K HIGH 1 Clínica Ejemplo APPROVED; none', 'a higher one, as a word');
 SELECT pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":-1}', :t + 2) \g /dev/null
 SELECT is(pg_temp.number(), 'TIER_UNLIMITED HIGH 1 Clínica Ejemplo APPROVED', 'none at all');
+UPDATE whatsapp_damage_policies SET action = 'pause' WHERE event = 'limit_lowered';
+SELECT pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":"TIER_2K"}', :t + 3) \g /dev/null
+SELECT pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":"TIER_10K"}', :t + 4) \g /dev/null
+SELECT is(pg_temp.pauses(), 'number 100000000000001 limit_lowered, number 100000000000002 limit_lowered', 'by policy a lower limit pauses, and half the way back is not enough');
+UPDATE whatsapp_damage_policies SET action = 'pause' WHERE event = 'number_flagged';
+SELECT pg_temp.send('phone_number_quality_update', '{"display_phone_number":"34600000000","event":"FLAGGED"}', :t + 9) \g /dev/null
+SELECT pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":-1}', :t + 5) \g /dev/null
+SELECT is(pg_temp.pauses(), 'number 100000000000001 number_flagged', 'it ends when the limit is back, but for what has another cause');
+SELECT pg_temp.send('phone_number_quality_update', '{"display_phone_number":"34600000000","event":"UNFLAGGED"}', :t + 10) \g /dev/null
+SELECT is(pg_temp.pauses(), 'none', 'until that is over, too');
 SELECT is(pg_temp.send('business_capability_update', '{"max_daily_conversations_per_business":250}', :t + 1), '0/1/0/0', 'an older limit that comes late');
 SELECT is(pg_temp.number(), 'TIER_UNLIMITED HIGH 1 Clínica Ejemplo APPROVED', 'changes nothing');
 SELECT is((SELECT string_agg(COALESCE(wa_internal_limit_name(x), 'null'), ' ' ORDER BY n) FROM unnest('{250,1000,100000,1234,0,x,TIER_2K}'::text[]) WITH ORDINALITY AS u (x, n)),
