@@ -10,13 +10,14 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(51);
+SELECT plan(53);
 
 /* An application with a role and a schema of its own, and another role. */
 CREATE ROLE reply_app;
 CREATE ROLE reply_other;
 CREATE SCHEMA reply_app AUTHORIZATION reply_app;
 GRANT EXECUTE ON FUNCTION wa_on_reply, wa_off_reply TO reply_app, reply_other;
+SELECT wa_grant('reply_app', 'sender') \g /dev/null
 SET ROLE reply_app;
 SET search_path = reply_app, public;
 CREATE TABLE purchase_orders (number text PRIMARY KEY, status text NOT NULL);
@@ -36,6 +37,7 @@ BEGIN
         WHEN 'raise' THEN RAISE EXCEPTION 'no such order' USING ERRCODE = 'P0002';
         WHEN 'conflict' THEN
             RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001';
+        WHEN 'answer' THEN PERFORM public.wa_enqueue_text('panaderia', reply ->> 'sender', 'Gracias', reference => 'answer');
         WHEN 'memory' THEN RAISE EXCEPTION 'out of memory' USING ERRCODE = '53200';
         WHEN 'catch' THEN
             BEGIN
@@ -140,6 +142,8 @@ SELECT alike(pg_temp.misbehave('temp'), '%42501: cannot create temporary table w
 SELECT is(pg_temp.misbehave('set'), '1/0/0/0 ok', 'a setting');
 SELECT isnt(current_setting('work_mem'), '77MB', 'is not left behind');
 SELECT is(current_user::text, session_user::text, 'nor is the role');
+SELECT is(pg_temp.misbehave('answer'), '1/0/0/0 ok', 'it may write back');
+SELECT is((SELECT concat_ws(' ', status, recipient_phone, payload ->> 'body') FROM whatsapp_messages WHERE reference = 'answer'), 'queued +34600000001 Gracias', 'within the window that the reply has opened');
 SELECT is(pg_temp.misbehave('memory'), '1/0/0/0 53200: out of memory', 'not even that loses the webhook');
 SELECT is(pg_temp.misbehave('catch'), '1/0/0/0 ok', 'it may have errors of its own');
 SELECT is((SELECT count(*) FROM reply_app.calls WHERE who = 'caught'), 1::bigint, 'and handle them');

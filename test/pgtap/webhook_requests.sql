@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(34);
+SELECT plan(40);
 
 /* ---- the handshake ---- */
 
@@ -34,6 +34,12 @@ SELECT is(pg_temp.counts(pg_temp.post(pg_temp.envelope(), 'previous-secret')), '
 SELECT throws_ok($$SELECT pg_temp.post(pg_temp.envelope(), 'another-secret')$$, '28000', 'invalid webhook signature', 'with another one');
 SELECT throws_ok($$SELECT pg_temp.ingest('{}', NULL)$$, '28000', NULL, 'without a signature');
 SELECT throws_ok($$SELECT pg_temp.ingest('{}', substr(pg_temp.sign('{}'), 8))$$, '28000', NULL, 'without the name of the algorithm');
+SELECT throws_ok($$SELECT pg_temp.ingest('{}', 'sha1=' || substr(pg_temp.sign('{}'), 8, 40))$$, '28000', NULL, 'with the older algorithm');
+SELECT throws_ok($$SELECT pg_temp.ingest('{}', 'SHA256=' || substr(pg_temp.sign('{}'), 8))$$, '28000', NULL, 'with its name in capitals');
+SELECT throws_ok($$SELECT pg_temp.ingest('{}', left(pg_temp.sign('{}'), -1))$$, '28000', NULL, 'with a digit too few');
+SELECT throws_ok($$SELECT pg_temp.ingest('{}', pg_temp.sign('{}') || '0')$$, '28000', NULL, 'with a digit too many');
+SELECT throws_ok($$SELECT pg_temp.ingest('{}', left(pg_temp.sign('{}'), -1) || 'g')$$, '28000', NULL, 'with what is no digit');
+SELECT throws_ok($$SELECT pg_temp.ingest('{}', ' ' || pg_temp.sign('{}'))$$, '28000', NULL, 'with a space before it');
 SELECT throws_ok($$SELECT pg_temp.ingest('{} ', pg_temp.sign('{}'))$$, '28000', NULL, 'one byte more');
 SELECT lives_ok($$SELECT pg_temp.ingest('{}', 'sha256=' || upper(substr(pg_temp.sign('{}'), 8)))$$, 'digits may be capitals');
 SELECT throws_ok($$SELECT wa_webhook_ingest(NULL, 'x')$$, '22004', NULL, 'no body');
