@@ -114,7 +114,7 @@ explain() {
     local query="SELECT explanation FROM wa_explain((SELECT id FROM whatsapp_messages WHERE reference = '$1'))"
 
     print_sql "$query"
-    value "$query" | fold -s -w 110 | sed 's/^/  » /'
+    value "$query" | fold -s -w 110 | sed -e 's/^/  » /' -e 's/ *$//'
 }
 
 # The same, but it has to fail.
@@ -125,6 +125,22 @@ show_refused() {
         die "this should have been refused"
     fi
     printf '%s\n' "$output"
+}
+
+# A message as it stands on the telephone: the template with its values in it
+# and its buttons, or the text.
+telephone() {
+    value "SELECT '  ┃ ' || line
+           FROM whatsapp_messages m LEFT JOIN whatsapp_templates t ON (t.name, t.language) = (m.template_name, m.template_language),
+               LATERAL (SELECT string_agg(part || coalesce(jsonb_path_query_array(m.payload,
+                                '\$.components[*] ? (@.type == \"body\").parameters[*].text') ->> n::int - 1, ''), '' ORDER BY n)
+                        FROM regexp_split_to_table(t.components #>> '{0,text}', '\{\{\d+\}\}') WITH ORDINALITY p (part, n)
+                        UNION ALL
+                        SELECT string_agg(format('[%s]', b ->> 'text'), ' ')
+                        FROM jsonb_array_elements(t.components #> '{1,buttons}') b
+                        UNION ALL
+                        SELECT m.payload ->> 'body') lines (line)
+           WHERE line IS NOT NULL AND $1"
 }
 
 # ---- watching --------------------------------------------------------------
@@ -182,5 +198,5 @@ simulator() {
 
 check_against_simulator() {
     simulator GET 'log?limit=100000' > "$work/log.json"
-    admin -v "file=$work/log.json" -P footer=off -f demo/check.sql 2>&1 | sed -e '/^$/d' -e 's/^/  /' -e 's/ *$//'
+    admin -v "file=$work/log.json" -f demo/check.sql 2>&1 | sed 's/^/  /'
 }

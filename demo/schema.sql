@@ -2,7 +2,8 @@
  * The application of the demo: a purchasing program used by ten bakeries.
  *
  * Nothing here knows of WhatsApp.  These are the tables such a program has
- * anyway; what it takes to tell the suppliers is in trigger.sql.
+ * anyway; what it takes to tell the suppliers is in trigger.sql and
+ * notification.sql, and what it takes to hear them in replies.sql.
  */
 
 /* A bakery is a tenant: it sees its own suppliers and orders and nobody else's. */

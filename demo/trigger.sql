@@ -1,5 +1,7 @@
 /*
- * All that the application needs in order to tell its suppliers: one trigger.
+ * All that the application needs in order to tell its suppliers of an order:
+ * one trigger.  (Where no sum over the lines is needed, notification.sql shows
+ * that a single call does.)
  *
  * It runs inside the transaction that places the order.  If that transaction
  * commits, the message is in the queue and will be sent; if it rolls back, no

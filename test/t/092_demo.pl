@@ -30,9 +30,13 @@ until ($out =~ m{/_control/log} || $timer->is_expired || !$demo->pumpable)
 	$demo->pump_nb;
 	select undef, undef, undef, 0.05;
 }
-like($out, qr/every message arrived once\.$/m, 'the demo comes to its end') or diag($out, $err);
+like($out, qr/Every message arrived once\.$/m, 'the demo comes to its end') or diag($out, $err);
 is($err, '', 'without a word on standard error');
 unlike($out, qr/WRONG/, 'all its checks hold');
+is(() = $out =~ /^  ok +\d+ /mg, 12, 'each of them is shown');
+like($out, qr/ERROR:  the 24-hour window of this recipient is closed/, 'free text is refused before the supplier has written');
+like($out, qr/┃ Hola: la entrega del pedido COR-0388 pasa del \d+ de \w+ de \d+ al \d+ de \w+ de \d+\./,
+	'a change of the order was told by a notification');
 like($out, qr/^ +TRI-2041 +\| confirmed +\|/m, "the supplier's answer has confirmed the order");
 
 my ($work) = $out =~ m{-h (\S+)/socket} or BAIL_OUT('the demo does not say where it is');
@@ -65,7 +69,9 @@ is(check_says(sub { pop @{ $_[0] } }), 'bad', 'it notices a message that is not 
 is(check_says(sub { push @{ $_[0] }, $_[0][0] }), 'bad', 'one that is there twice');
 is(check_says(sub { $_[0][0]{to} = '34600000999' }), 'bad', 'one that went to somebody else');
 is(check_says(sub { $_[0][0]{number} = '100000000000099' }), 'bad', 'one from another number');
-is(check_says(sub { $_[0][0]{body} =~ s/(TRI|COR|ALB)-/XYZ-/ }), 'bad', 'and one with another text');
+is(check_says(sub { $_[0][0]{body} =~ s/(TRI|COR|ALB)-/XYZ-/ }), 'bad', 'one with another value');
+is(check_says(sub { (grep { $_->{type} eq 'text' } @{ $_[0] })[0]{body} =~ s/sin problema/con mucho gusto/ }),
+	'bad', 'and one with another text');
 
 # ---- the end ------------------------------------------------------------------------------
 
