@@ -230,7 +230,7 @@ BEGIN
     ELSIF pause.scope IS NOT NULL THEN
         reason := pause.scope || '_paused';
         detail := pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', pause.reason, pause.detail),
-                                       'until ' || pause.until::text);
+                                       'until ' || pg_catalog.date_trunc('second', pause.until)::text);
         earliest := CASE WHEN pause.until IS NOT NULL THEN GREATEST(pause.until, q.due_at) END;
     END IF;
 END
@@ -257,7 +257,7 @@ BEGIN
     END IF;
     reason := 'uncertain';
     earliest := q.due_at;
-    detail := pg_catalog.format('without a webhook until %s %s', q.due_at, CASE policy
+    detail := pg_catalog.format('without a webhook until %s %s', pg_catalog.date_trunc('second', q.due_at), CASE policy
         WHEN 'resend' THEN 'it is sent again'
         WHEN 'park' THEN 'it waits for a person'
         WHEN 'fail' THEN 'it is given up'
