@@ -43,10 +43,12 @@ OBJS = \
 	src/message_limits.o \
 	src/notify.o \
 	src/notify_create.o \
+	src/notify_failure.o \
 	src/notify_format.o \
 	src/notify_key.o \
 	src/notify_parameters.o \
 	src/notify_plan.o \
+	src/notify_retry.o \
 	src/notify_role.o \
 	src/notify_scope.o \
 	src/options.o \

@@ -46,6 +46,8 @@ CREATE TABLE @extschema@.whatsapp_notification_failures (
     relation        text NOT NULL,
     event           text NOT NULL,
     row_key         text,
+    row_id          jsonb,
+    old_row         jsonb,
     sqlstate        text NOT NULL,
     message         text NOT NULL,
     detail          text,
@@ -54,6 +56,10 @@ CREATE TABLE @extschema@.whatsapp_notification_failures (
 CREATE INDEX whatsapp_notification_failures_idx
     ON @extschema@.whatsapp_notification_failures (notification_id, failed_at);
 COMMENT ON TABLE @extschema@.whatsapp_notification_failures IS
-'Messages that notifications should have sent and could not, each with the reason. Kept for whatsapp_shared.retention.';
+'Messages that notifications should have sent and could not, each with the reason. wa_retry_notification() tries one again. Kept for whatsapp_shared.retention.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_key IS
 'The primary key of the row, its columns in the order of the table and separated by commas; NULL if the table has none.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_id IS
+'The same by column, for wa_retry_notification().';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.old_row IS
+'What the row was before the update, for expressions over OLD; long values that are stored out of line are left out.';

@@ -34,6 +34,33 @@ CREATE FUNCTION @extschema@.wa_drop_notification(relation regclass, name text) R
 COMMENT ON FUNCTION @extschema@.wa_drop_notification(regclass, text) IS
 'Ends what wa_create_notification() began. False: the table has no notification of this name.';
 
+/*
+ * The trigger of a failed notification: on the same table the one of that name,
+ * for it may have been dropped and made again; else, if the table was renamed,
+ * the one with the same id.
+ */
+CREATE FUNCTION @extschema@.wa_internal_notification_trigger(
+    relation text, name text, notification_id text, OUT relid oid, OUT trigger_id oid)
+RETURNS SETOF record
+    LANGUAGE sql STABLE ROWS 1
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.tgrelid, t.oid
+    FROM @extschema@.whatsapp_notifications AS n
+        CROSS JOIN LATERAL (SELECT
+            convert_to(n.name, getdatabaseencoding()) || '\x00'::bytea
+                || convert_to(n.notification_id, getdatabaseencoding()) || '\x00'::bytea) AS a (args)
+        JOIN pg_trigger AS t ON t.tgfoid = '@extschema@.wa_notify()'::regprocedure AND t.tgargs = a.args
+    WHERE n.name = $2 AND (t.tgrelid = to_regclass($1) OR n.notification_id = $3 AND t.tgparentid = 0)
+    ORDER BY t.tgrelid = to_regclass($1) DESC NULLS LAST
+    LIMIT 1
+$$;
+
+CREATE FUNCTION @extschema@.wa_retry_notification(failure_id bigint) RETURNS boolean
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_notification';
+COMMENT ON FUNCTION @extschema@.wa_retry_notification(bigint) IS
+'Tries again what a notification could not send (whatsapp_notification_failures), for the row as it is now; what was sent, or is not wanted any longer, is no failure any more and its row is removed. False: it failed again, and the row has the new reason. Errors: 42704 unknown failure; 55000 the notification is gone, or its table had no primary key.';
+
 /* ---- what is attached where ------------------------------------------------ */
 
 /* In pg_trigger each argument of a trigger ends in a zero byte. */

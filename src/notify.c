@@ -18,19 +18,13 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-#include "attempt.h"
 #include "guc.h"
 #include "lookup.h"
 #include "notify.h"
-#include "owner.h"
-#include "plan.h"
 
 PG_FUNCTION_INFO_V1(wa_notify);
 extern Datum wa_enqueue_message(PG_FUNCTION_ARGS);
@@ -55,13 +49,6 @@ static WaLookup tenant_lookup = {.table = "whatsapp_tenants",
 								 .nkeys = 1,
 								 .ncolumns = TENANT_COLUMNS,
 								 .columns = {"language", "time_zone"}};
-
-static WaPlan failure_plan = {
-	.sql = "INSERT INTO @extschema@.whatsapp_notification_failures (notification_id, notification,"
-		   " relation, event, row_key, sqlstate, message, detail) VALUES ($1, $2, $3, $4, $5, $6, "
-		   "$7, $8)",
-	.nargs = 8,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
 
 /* ---- what to send ---- */
 
@@ -196,7 +183,7 @@ set_text(FunctionCallInfo call, int argno, const char *value)
  * schema by the function called: ours is the same.
  */
 static void
-enqueue(const WaNotifyFiring *f, const Message *m)
+enqueue(WaNotifyFiring *f, const Message *m)
 {
 	const WaNotification *n = f->plan->registered;
 	LOCAL_FCINFO(call, 11);
@@ -220,11 +207,11 @@ enqueue(const WaNotifyFiring *f, const Message *m)
 	}
 	set_argument(call, 9, m->parts[WA_NOTIFY_REFERENCE], m->nulls[WA_NOTIFY_REFERENCE]);
 	set_text(call, 10, n->on_uncertain);
-	(void) wa_enqueue_message(call);
+	f->message_id = DatumGetInt64(wa_enqueue_message(call));
 }
 
-static void
-notify(void *firing)
+void
+wa_notify_send(void *firing)
 {
 	WaNotifyFiring *f = firing;
 	Message message = {0};
@@ -241,108 +228,13 @@ notify(void *firing)
 		enqueue(f, &message);
 }
 
-/* ---- what goes wrong ---- */
-
-static bool
-must_pass_on(const ErrorData *error)
-{
-	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK ||
-		   error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		   error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN;
-}
-
-static Datum
-text_or_null(const char *value, char *null)
-{
-	*null = value == NULL ? 'n' : ' ';
-	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
-/* A firing, and what went wrong with it. */
-typedef struct Failure
-{
-	WaNotifyFiring *firing;
-	ErrorData *error;
-} Failure;
-
-static void
-record_failure(void *argument)
-{
-	WaNotifyFiring *f = ((Failure *) argument)->firing;
-	const ErrorData *error = ((Failure *) argument)->error;
-	const Trigger *t = f->trigger->tg_trigger;
-	Relation rel = f->trigger->tg_relation;
-	char *relation = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												RelationGetRelationName(rel));
-	char *key = wa_notify_row_key(f);
-	Datum values[8];
-	char nulls[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
-	WaOwner owner;
-
-	values[0] = CStringGetTextDatum(t->tgargs[WA_NOTIFY_ARG_ID]);
-	values[1] = CStringGetTextDatum(t->tgargs[WA_NOTIFY_ARG_NAME]);
-	values[2] = CStringGetTextDatum(relation);
-	values[3] = CStringGetTextDatum(f->is_update ? "UPDATE" : "INSERT");
-	values[4] = text_or_null(key, &nulls[4]);
-	values[5] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
-	values[6] = CStringGetTextDatum(error->message != NULL ? error->message : "");
-	values[7] = text_or_null(error->detail, &nulls[7]);
-	wa_owner_begin(&owner, f->fcinfo);
-	wa_plan_execute(&failure_plan, owner.schema, values, nulls, SPI_OK_INSERT);
-	wa_owner_end(&owner);
-}
-
-/*
- * The text of an error may show what the expressions have read.  Whoever fires
- * the trigger sees it only if they could have read it themselves.
- */
-static bool
-may_see_reason(const WaNotifyFiring *f)
-{
-	const WaNotification *n = f->plan->registered;
-	Oid role = n == NULL ? InvalidOid : get_role_oid(n->role, true);
-
-	return superuser() || (OidIsValid(role) && has_privs_of_role(GetUserId(), role));
-}
-
-static void
-warn(const WaNotifyFiring *f, const ErrorData *error)
-{
-	const char *message = error->message != NULL ? error->message : "";
-
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("notification \"%s\" of table \"%s\" has failed",
-					f->trigger->tg_trigger->tgargs[WA_NOTIFY_ARG_NAME],
-					RelationGetRelationName(f->trigger->tg_relation)),
-			 !may_see_reason(f)		 ? errdetail("The reason is in whatsapp_notification_failures.")
-			 : error->detail == NULL ? errdetail_internal("%s", message)
-									 : errdetail_internal("%s: %s", message, error->detail)));
-}
-
-/* Returns what went wrong with one step of the work, or NULL. */
-static ErrorData *
-attempt(void (*step)(void *argument), void *argument)
-{
-	ErrorData *error = wa_attempt(step, argument);
-
-	if (error != NULL && must_pass_on(error))
-		ReThrowError(error);
-	return error;
-}
-
 static void
 notify_without_breaking(WaNotifyFiring *f)
 {
-	Failure failure = {.firing = f, .error = attempt(notify, f)};
-	ErrorData *another;
+	ErrorData *error = wa_notify_attempt(wa_notify_send, f);
 
-	if (failure.error == NULL)
-		return;
-	warn(f, failure.error);
-	another = attempt(record_failure, &failure);
-	if (another != NULL)
-		warn(f, another);
+	if (error != NULL)
+		wa_notify_failed(f, error);
 }
 
 /* ---- the trigger ---- */
@@ -382,7 +274,7 @@ wa_notify(PG_FUNCTION_ARGS)
 		f.rows.new_row = wa_notify_convert_row(f.plan, trigger->tg_relation, new_row);
 		f.rows.old_row = wa_notify_convert_row(f.plan, trigger->tg_relation, old_row);
 		if (f.plan->registered != NULL && f.plan->registered->strict)
-			notify(&f);
+			wa_notify_send(&f);
 		else
 			notify_without_breaking(&f);
 	}

@@ -5,8 +5,9 @@
  * notify_create.c makes them, notify.c is the trigger, notify_plan.c keeps what
  * a session knows of them, notify_scope.c gives expressions their NEW and OLD,
  * notify_parameters.c handles the template's parameters, notify_key.c makes
- * idempotency keys, notify_role.c decides as whom expressions run, and
- * notify_format.c writes values in the tenant's language.
+ * idempotency keys, notify_role.c decides as whom expressions run,
+ * notify_format.c writes values in the tenant's language, notify_failure.c
+ * records what goes wrong, and notify_retry.c tries that again.
  */
 #ifndef WA_NOTIFY_H
 #define WA_NOTIFY_H
@@ -175,7 +176,11 @@ typedef struct WaNotifyFiring
 	WaNotifyPlan *plan;
 	bool is_update;
 	WaNotifyRows rows; /* in the shape of the table, also if it is a partition's */
+	int64 message_id;  /* what was sent; 0 if nothing was to be sent */
 } WaNotifyFiring;
+
+/* Sends the message, if one is to be sent (notify.c); takes a WaNotifyFiring. */
+extern void wa_notify_send(void *firing);
 
 /* Whether this update has changed any of the columns that it is about. */
 extern bool wa_notify_has_changed(const TriggerData *trigger);
@@ -185,6 +190,15 @@ extern char *wa_notify_row_key(const WaNotifyFiring *f);
 
 /* The idempotency key if none is given; NULL without a primary key. */
 extern text *wa_notify_key(const WaNotifyFiring *f);
+
+/* ---- what goes wrong (notify_failure.c) ---- */
+
+/* As wa_attempt(), but what concerns the whole transaction is thrown. */
+extern ErrorData *wa_notify_attempt(void (*step)(void *argument), void *argument);
+
+/* Tells of it, and keeps it as a row. */
+extern void wa_notify_failed(WaNotifyFiring *f, const ErrorData *error);
+extern void wa_notify_warn(const WaNotifyFiring *f, const ErrorData *error);
 
 /* ---- roles (notify_role.c) ---- */
 
