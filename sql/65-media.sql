@@ -161,7 +161,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_upload_media(text, bytea, text, text) IS
-'Has the worker upload a file for the tenant''s number after COMMIT, and returns its id for wa_enqueue_media(…, media => id); what becomes of it is in whatsapp_media. The same bytes are uploaded once in the 30 days for which Meta keeps them. Images up to 5 MB, audio and video 16 MB, documents 100 MB, stickers 100 kB or, if they move, 500 kB. Errors: 22004, 22023 type that cannot be sent, 42704 unknown tenant, 54000 too large.';
+'Has the worker upload a file for the tenant''s number after COMMIT, and returns its id for wa_enqueue_media(…, media => id) or the header of a template ({"header": {"document": {"media": id}}}); what becomes of it is in whatsapp_media. The same bytes are uploaded once in the 30 days for which Meta keeps them. Images up to 5 MB, audio and video 16 MB, documents 100 MB, stickers 100 kB or, if they move, 500 kB. Errors: 22004, 22023 type that cannot be sent, 42704 unknown tenant, 54000 too large.';
 
 CREATE FUNCTION @extschema@.wa_upload_media(
     tenant_id anyelement,
@@ -282,6 +282,16 @@ $$;
 
 /* ---- messages that wait ---------------------------------------------------------- */
 
+/* Where in a message's payload Meta's id stands: in a template's header, or at the top. */
+CREATE FUNCTION @extschema@.wa_internal_media_path(payload jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN payload ? 'components'
+        THEN ARRAY['components', '0', 'parameters', '0', payload #>> '{components,0,parameters,0,type}', 'id']
+        ELSE '{id}' END
+$$;
+
 /* Puts Meta's id into the messages that are still to be sent, and releases those held for it. */
 CREATE FUNCTION @extschema@.wa_internal_apply_media(medium bigint) RETURNS void
     LANGUAGE plpgsql
@@ -307,8 +317,9 @@ BEGIN
             FOR UPDATE OF q SKIP LOCKED) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
     UPDATE @extschema@.whatsapp_messages AS o
-        SET payload = o.payload || pg_catalog.jsonb_build_object('id', m.media_id)
-        WHERE o.id = ANY (ids) AND o.payload ->> 'id' IS DISTINCT FROM m.media_id;
+        SET payload = pg_catalog.jsonb_set(o.payload, @extschema@.wa_internal_media_path(o.payload), pg_catalog.to_jsonb(m.media_id))
+        WHERE o.id = ANY (ids)
+            AND o.payload #>> @extschema@.wa_internal_media_path(o.payload) IS DISTINCT FROM m.media_id;
     PERFORM @extschema@.wa_internal_release_rows(held);
 END
 $$;
@@ -327,7 +338,8 @@ AS $$
             LEFT JOIN @extschema@.whatsapp_media AS m ON m.id = u.medium
         WHERE u.message_id = message
             AND NOT COALESCE(m.status = 'uploaded' AND m.phone_number_id = number
-                             AND m.expires_at > clock_timestamp() AND o.payload ->> 'id' = m.media_id, false))
+                             AND m.expires_at > clock_timestamp()
+                             AND o.payload #>> @extschema@.wa_internal_media_path(o.payload) = m.media_id, false))
 $$;
 
 /* Messages whose file will never arrive fail; their queue rows are locked. */

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -19,7 +20,7 @@
 #include "plan.h"
 
 #define FILE_COLUMNS                                                                               \
-	"m.id, m.kind, m.mime_type, m.status, m.media_id, m.content IS NOT NULL, m.error,"             \
+	"m.id, m.kind, m.mime_type, m.filename, m.status, m.media_id, m.content IS NOT NULL, m.error," \
 	" @extschema@.wa_internal_media_usable(m, $3, $4)"
 
 enum
@@ -27,6 +28,7 @@ enum
 	FILE_ID = 1,
 	FILE_KIND,
 	FILE_MIME_TYPE,
+	FILE_NAME,
 	FILE_STATUS,
 	FILE_MEDIA_ID,
 	FILE_HAS_CONTENT,
@@ -99,46 +101,88 @@ check_obtainable(void)
 				 errhint("Give it to wa_upload_media() again.")));
 }
 
+/* ---- its place in the payload ---- */
+
+/*
+ * The object that names the file: all of the payload, or in a template the
+ * header's, which template_build.c puts first.
+ */
+static Datum
+path_of_header(const char *kind)
+{
+	const char *const path[] = {"components", "0", "parameters", "0", kind};
+	Datum elements[lengthof(path)];
+
+	for (int i = 0; i < lengthof(path); i++)
+		elements[i] = CStringGetTextDatum(path[i]);
+	return PointerGetDatum(
+		construct_array(elements, lengthof(path), TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static bool
+is_template(const WaEnqueue *e)
+{
+	return strcmp(text_to_cstring(e->message_type), "template") == 0;
+}
+
+static Datum
+get_medium(const WaEnqueue *e, const char *kind)
+{
+	if (!is_template(e))
+		return JsonbPGetDatum(e->payload);
+	return DirectFunctionCall2(jsonb_extract_path, JsonbPGetDatum(e->payload),
+							   path_of_header(kind));
+}
+
 static void
-put_id(WaEnqueue *e, const char *id)
+set_medium(WaEnqueue *e, const char *kind, Datum medium)
+{
+	if (is_template(e))
+		medium = DirectFunctionCall4(jsonb_set, JsonbPGetDatum(e->payload), path_of_header(kind),
+									 medium, BoolGetDatum(false));
+	e->payload = DatumGetJsonbP(medium);
+}
+
+/*
+ * Meta's id, or none; and the file's own name, if it has one that nothing else
+ * was given for.
+ */
+static void
+complete_medium(WaEnqueue *e, const char *kind, const char *id)
 {
 	WaJsonbWriter w = {0};
+	Datum medium = DirectFunctionCall2(jsonb_delete, get_medium(e, kind),
+									   PointerGetDatum(cstring_to_text("id")));
+	char *name = column(FILE_NAME);
 
 	wa_jsonb_begin_object(&w, NULL);
-	wa_jsonb_put_string(&w, "id", id);
+	if (id != NULL)
+		wa_jsonb_put_string(&w, "id", id);
+	if (name != NULL && strcmp(kind, "document") == 0)
+		wa_jsonb_put_string(&w, "filename", name);
 	wa_jsonb_end_object(&w);
-	e->payload = DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(e->payload),
-													JsonbPGetDatum(wa_jsonb_finish(&w))));
+	set_medium(e, kind,
+			   DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(wa_jsonb_finish(&w)), medium));
 }
 
-static void
-drop_id(WaEnqueue *e)
-{
-	e->payload = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(e->payload),
-													PointerGetDatum(cstring_to_text("id"))));
-}
+/* ---- enqueueing ---- */
 
 void
-wa_media_use(WaEnqueue *e)
+wa_media_use(WaEnqueue *e, const char *kind)
 {
-	char *type = text_to_cstring(e->message_type);
-
 	if (!find(&find_plan, e, e->media))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("file %lld of tenant \"%s\" does not exist", (long long) e->media,
 							   text_to_cstring(e->tenant_id)),
 						errhint("wa_upload_media() returns the id of a file.")));
-	if (strcmp(column(FILE_KIND), type) != 0)
+	if (strcmp(column(FILE_KIND), kind) != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("file %s cannot be sent as \"%s\"", column(FILE_ID), type),
+						errmsg("file %s cannot be sent as \"%s\"", column(FILE_ID), kind),
 						errdetail("It is of type %s; a file of that type is sent as \"%s\".",
 								  column(FILE_MIME_TYPE), column(FILE_KIND))));
 	check_obtainable();
 	e->awaits_media = !is_true(FILE_USABLE);
-	if (e->awaits_media)
-		drop_id(e);
-	else
-		put_id(e, column(FILE_MEDIA_ID));
+	complete_medium(e, kind, e->awaits_media ? NULL : column(FILE_MEDIA_ID));
 	SPI_freetuptable(SPI_tuptable);
 }
 

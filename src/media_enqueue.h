@@ -9,9 +9,9 @@
 
 /*
  * Puts Meta's id of the file e->media into the payload, or notes that the
- * message has to wait for it.  Raises if it cannot be sent as e->message_type.
+ * message has to wait for it.  Raises if it is not of this kind.
  */
-extern void wa_media_use(WaEnqueue *e);
+extern void wa_media_use(WaEnqueue *e, const char *kind);
 
 /* Notes, beside the message's rows, which file it sends. */
 extern void wa_media_note_use(const WaEnqueue *e, int64 id);

@@ -98,6 +98,10 @@ wa_message_use_template(WaEnqueue *e, Jsonb *parameters)
 		wa_template_check_blind(&values);
 	e->payload = wa_template_build(text_to_cstring(e->template_name),
 								   text_to_cstring(e->template_language), &values);
+	e->media = values.header_file;
+	e->awaits_media = false;
+	if (e->media != 0)
+		wa_media_use(e, wa_header_kind_name(values.header_kind));
 }
 
 static void
@@ -177,18 +181,6 @@ wa_message_check_window(WaEnqueue *e, bool lenient)
 }
 
 /*
- * The file of a medium, unless a fallback template is sent in its place.
- */
-static void
-use_file(WaEnqueue *e, const char *type)
-{
-	if (strcmp(text_to_cstring(e->message_type), type) == 0)
-		wa_media_use(e);
-	else
-		e->media = 0;
-}
-
-/*
  * What all kinds but templates have in common.  "first" is the position of
  * scheduled_at.
  */
@@ -211,8 +203,9 @@ enqueue_free_form(WaEnqueue *e, FunctionCallInfo fcinfo, const char *type, Jsonb
 	if (id == 0)
 	{
 		wa_message_check_window(e, lenient);
-		if (e->media != 0)
-			use_file(e, type);
+		/* A fallback template that is sent in its place has a file of its own. */
+		if (e->media != 0 && e->template_name == NULL)
+			wa_media_use(e, type);
 		id = wa_enqueue_write(e);
 	}
 	wa_owner_end(&owner);

@@ -111,6 +111,7 @@ typedef struct WaTemplateValues
 	WaHeaderKind header_kind;
 	WaTemplateValue header;	  /* of WA_HEADER_TEXT */
 	JsonbValue *header_media; /* of the other kinds: its object */
+	int64 header_file;		  /* row of whatsapp_media that stands for its id, or 0 */
 	bool body_given;
 	bool body_named;
 	int nbody;

@@ -258,7 +258,7 @@ wa_template_spec_describe(const WaTemplateSpec *spec)
 	else if (spec->header_kind == WA_HEADER_NONE || spec->header_kind == WA_HEADER_TEXT)
 		appendStringInfoString(&out, "nothing");
 	else
-		appendStringInfoString(&out, wa_header_kind_name(spec->header_kind));
+		appendStringInfo(&out, "{\"%s\": …}", wa_header_kind_name(spec->header_kind));
 
 	appendStringInfoString(&out, "; body:");
 	if (spec->body.nparams == 0)

@@ -140,22 +140,36 @@ check_media_member(void *arg, char *name, JsonbValue *value)
 {
 	const char *kind = arg;
 
-	if (strcmp(name, "link") == 0 || strcmp(name, "id") == 0 ||
+	if (strcmp(name, "link") == 0 || strcmp(name, "id") == 0 || strcmp(name, "media") == 0 ||
 		(strcmp(name, "filename") == 0 && strcmp(kind, "document") == 0))
 		return;
 	invalid("The header's \"%s\" has the unknown member \"%s\".", kind, name);
 }
 
 /*
- * A medium: an object with "link" or "id", or just one of the two as a string.
+ * The id that wa_upload_media() returned, as a number or a string of digits.
+ */
+static int64
+read_file(const char *kind_name, const char *given)
+{
+	if (given[0] == '\0' || strlen(given) > 18 || strspn(given, "0123456789") != strlen(given))
+		invalid("The \"media\" of the header's \"%s\" must be what wa_upload_media() returned.",
+				kind_name);
+	return strtoll(given, NULL, 10);
+}
+
+/*
+ * A medium: an object with "link", "id" or "media", or just one of the first
+ * two as a string.
  */
 static JsonbValue *
-read_media(WaHeaderKind kind, JsonbValue *given)
+read_media(WaTemplateValues *values, WaHeaderKind kind, JsonbValue *given)
 {
 	const char *kind_name = wa_header_kind_name(kind);
 	WaJsonbWriter w = {0};
 	char *link = NULL;
 	char *id = NULL;
+	char *file = NULL;
 	char *filename = NULL;
 
 	if (wa_jsonb_is_object(given))
@@ -163,6 +177,7 @@ read_media(WaHeaderKind kind, JsonbValue *given)
 		wa_jsonb_each(given, check_media_member, unconstify(char *, kind_name));
 		link = wa_jsonb_get_string(given, "link");
 		id = wa_jsonb_scalar(wa_jsonb_get(given, "id"));
+		file = wa_jsonb_scalar(wa_jsonb_get(given, "media"));
 		filename = wa_jsonb_get_string(given, "filename");
 	}
 	else
@@ -174,15 +189,17 @@ read_media(WaHeaderKind kind, JsonbValue *given)
 		else
 			link = text;
 	}
-	if ((link == NULL) == (id == NULL))
-		invalid("The header's \"%s\" needs either \"link\" or \"id\".", kind_name);
+	if ((link != NULL) + (id != NULL) + (file != NULL) != 1)
+		invalid("The header's \"%s\" needs one of \"link\", \"id\" and \"media\".", kind_name);
 	if (link != NULL)
 		wa_check_link("link of the header", link);
+	if (file != NULL)
+		values->header_file = read_file(kind_name, file);
 
 	wa_jsonb_begin_object(&w, NULL);
 	if (id != NULL)
 		wa_jsonb_put_string(&w, "id", id);
-	else
+	else if (link != NULL)
 		wa_jsonb_put_string(&w, "link", link);
 	if (filename != NULL)
 		wa_jsonb_put_string(&w, "filename", filename);
@@ -213,7 +230,7 @@ read_header_member(void *arg, char *name, JsonbValue *value)
 		values->header_media = value;
 	}
 	else if (kind != WA_HEADER_NONE)
-		values->header_media = read_media(kind, value);
+		values->header_media = read_media(values, kind, value);
 	else
 	{
 		/* {"text": …}, or the name of the header's own parameter */

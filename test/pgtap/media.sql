@@ -11,7 +11,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(66);
+SELECT plan(77);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('otra', '100000000000002') \g /dev/null
@@ -87,7 +87,7 @@ SELECT throws_ok($$SELECT wa_enqueue_media('panaderia', '+34600112233', 'documen
 
 SELECT pg_temp.send(:a) AS now, pg_temp.send(:a, at => now() + interval '40 days') AS later \gset
 SELECT is(pg_temp.place(:now), 'h media_upload', 'a message of a file that waits is held');
-SELECT is(pg_temp.payload(:now), '{"caption": "c"}', 'without an id');
+SELECT is(pg_temp.payload(:now), '{"caption": "c", "filename": "a.pdf"}', 'without an id, under the file''s own name');
 
 SELECT is(array(SELECT id FROM wa_internal_next_media('{100000000000001}', 2000, 60000)), '{}', 'a busy number is passed over');
 SELECT pg_temp.same((id, phone_number_id, mime_type, filename, content, attempts), (:a::bigint, '100000000000001'::text, 'application/pdf'::text, 'a.pdf'::text, pg_temp.file(10, 'a'), 1), 'the sender takes the file')
@@ -97,7 +97,7 @@ SELECT wa_internal_media_failed(:a, 2, 'temporary', false, true, 5000);
 SELECT pg_temp.same((status, error, content IS NOT NULL, next_attempt_at > clock_timestamp()), ('waiting'::text, 'temporary'::text, true, true), 'a failure that may pass') FROM whatsapp_media WHERE id = :a;
 SELECT is(pg_temp.place(:now), 'h media_upload', 'leaves the message waiting');
 SELECT wa_internal_media_uploaded(:a, '100000000000001', '900000000000001');
-SELECT pg_temp.same((pg_temp.place(:now), pg_temp.payload(:now)), ('r', '{"id": "900000000000001", "caption": "c"}'::jsonb), 'the upload releases the message');
+SELECT pg_temp.same((pg_temp.place(:now), pg_temp.payload(:now)), ('r', '{"id": "900000000000001", "caption": "c", "filename": "a.pdf"}'::jsonb), 'the upload releases the message');
 SELECT pg_temp.same((pg_temp.place(:later), pg_temp.payload(:later) ->> 'id'), ('d scheduled', '900000000000001'), 'a later one until it is due');
 SELECT pg_temp.same((status, attempts, error, expires_at - uploaded_at), ('uploaded'::text, 1::smallint, NULL::text, interval '30 days'), 'its id is good for 30 days') FROM whatsapp_media WHERE id = :a;
 SELECT pg_temp.send(:a) AS again \gset
@@ -153,6 +153,38 @@ SELECT is(count(*), 1::bigint, 'retention 0 keeps all') FROM whatsapp_media WHER
 SELECT wa_internal_clean_media('90 days');
 SELECT is(count(*), 0::bigint, 'retention removes what is long out of use') FROM whatsapp_media WHERE id = :a;
 SELECT throws_ok(format('SELECT wa_retry_message(%s)', :later), '55000', format('the file of message %s is not kept any longer', :later), 'whose messages cannot be sent again');
+
+/* ---- in the header of a template ---- */
+
+SELECT wa_register_template('factura', 'es', '[{"type": "HEADER", "format": "DOCUMENT"}, {"type": "BODY", "text": "Su factura {{1}}."}]') \g /dev/null
+SELECT wa_upload_media('panaderia', pg_temp.file(10, 'h'), 'application/pdf', 'F-17.pdf') AS h \gset
+CREATE FUNCTION pg_temp.invoice(medium text, options text DEFAULT '') RETURNS bigint LANGUAGE sql AS $$
+    SELECT wa_enqueue_message('panaderia', '+34600112244', 'factura',
+        format('{"header": {"document": {"media": %s%s}}, "body": ["17"]}', medium, options)::jsonb)
+$$;
+CREATE FUNCTION pg_temp.header(message bigint) RETURNS jsonb LANGUAGE sql AS
+    $$SELECT pg_temp.payload(message) #> '{components,0,parameters,0}'$$;
+SELECT pg_temp.invoice(:'h') AS invoice \gset
+SELECT pg_temp.same((pg_temp.place(:invoice), pg_temp.header(:invoice)), ('h media_upload', '{"type": "document", "document": {"filename": "F-17.pdf"}}'::jsonb),
+    'a template whose document is not uploaded yet waits for it');
+SELECT wa_internal_media_uploaded(:h, wa_internal_number_of('panaderia'), '900000000000007');
+SELECT pg_temp.same((pg_temp.place(:invoice), pg_temp.header(:invoice)), ('r', '{"type": "document", "document": {"id": "900000000000007", "filename": "F-17.pdf"}}'::jsonb),
+    'the upload puts the id into the header, and releases it');
+SELECT is(pg_temp.header(pg_temp.invoice(:'h', ', "filename": "a.pdf"')), '{"type": "document", "document": {"id": "900000000000007", "filename": "a.pdf"}}',
+    'further ones have it at once, and may give it another name');
+SELECT is(pg_temp.payload(:invoice) #> '{components,1}', '{"type": "body", "parameters": [{"type": "text", "text": "17"}]}', 'the rest of the template is untouched');
+SELECT pg_temp.same((wa_cancel_message(:invoice), wa_retry_message(:invoice), pg_temp.place(:invoice)), (true, true, 'h media_upload'), 'put back by hand, it looks for the file again');
+SELECT wa_internal_settle_media();
+SELECT is(pg_temp.place(:invoice), 'r', 'and finds it');
+SELECT is(pg_temp.header(id), '{"type": "document", "document": {"id": "900000000000007", "filename": "F-17.pdf"}}', 'in bulk, too')
+    FROM wa_enqueue_bulk('panaderia', 'factura', '["+34600112245"]', format('{"header": {"document": {"media": %s}}, "body": ["1"]}', :h)::jsonb) AS id;
+SELECT is(pg_temp.header(wa_enqueue_media('panaderia', '+34600112299', 'document', media => other.a0, fallback_template => 'factura',
+    fallback_parameters => format('{"header": {"document": {"media": %s}}, "body": ["1"]}', :h)::jsonb)),
+    '{"type": "document", "document": {"id": "900000000000007", "filename": "F-17.pdf"}}', 'a fallback template has a file of its own')
+    FROM (SELECT wa_upload_media('panaderia', 'other', 'text/plain')) AS other (a0);
+SELECT throws_ok($$SELECT pg_temp.invoice('999999')$$, '42704', 'file 999999 of tenant "panaderia" does not exist', 'an unknown file');
+SELECT throws_ok($$SELECT pg_temp.invoice('"x"')$$, '22023', 'invalid template parameters', 'no file');
+SELECT throws_ok($$SELECT pg_temp.invoice(wa_upload_media('panaderia', 'x', 'image/png')::text)$$, '22023', NULL, 'a picture is no document');
 
 SELECT * FROM finish();
 ROLLBACK;

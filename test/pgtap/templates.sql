@@ -143,8 +143,8 @@ SELECT is(pg_temp.refused('con_nombres', '{"header": {"otro": "Pan"}, "body": {"
 SELECT is(pg_temp.refused('sencilla', '{"header": "x"}'), 'A header was given, and the template takes none.', 'a header for nothing');
 SELECT is(pg_temp.refused('foto', '{"header": {"video": "https://example.es/v.mp4"}}'), 'The header given is of the kind "video".', 'a header of another kind');
 SELECT is(pg_temp.refused('foto', '{"header": "texto"}'), 'The header given is of the kind "text".', 'or a text');
-SELECT is(pg_temp.refused('foto', '{"header": {"image": {"link": "https://x.es/a", "id": "1"}}}'), 'The header''s "image" needs either "link" or "id".', 'a medium with link and id');
-SELECT is(pg_temp.refused('foto', '{"header": {"image": {}}}'), 'The header''s "image" needs either "link" or "id".', 'or neither');
+SELECT is(pg_temp.refused('foto', '{"header": {"image": {"link": "https://x.es/a", "id": "1"}}}'), 'The header''s "image" needs one of "link", "id" and "media".', 'a medium with link and id');
+SELECT is(pg_temp.refused('foto', '{"header": {"image": {}}}'), 'The header''s "image" needs one of "link", "id" and "media".', 'or neither');
 SELECT is(pg_temp.refused('foto', '{"header": {"image": {"link": "https://x.es/a", "filename": "a"}}}'), 'The header''s "image" has the unknown member "filename".', 'a name for an image');
 SELECT throws_ok($$SELECT pg_temp.sent('foto', '{"header": {"image": {"link": "ftp://x.es/a"}}}')$$, '22023', 'link of the header must be an http or https URL', 'a link of another kind');
 SELECT throws_ok($$SELECT pg_temp.sent('mapa', '{"header": {"location": {"latitude": 91, "longitude": 0}}}')$$, '22023',
