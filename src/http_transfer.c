@@ -43,6 +43,9 @@
 #define RECEIVE_BUFFER 1024L
 #define SEND_BUFFER 16384L
 
+/* Bytes in a millisecond: a quarter of what a slow DSL line sends. */
+#define SLOWEST_UPLOAD 32
+
 #define KEEPALIVE_IDLE_S 60L
 #define KEEPALIVE_INTERVAL_S 15L
 
@@ -315,7 +318,7 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 		CHECK_SETOPT(easy, CURLOPT_CAPATH, NULL, return false);
 
 	CHECK_SETOPT(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) config->connect_timeout_ms, return false);
-	CHECK_SETOPT(easy, CURLOPT_TIMEOUT_MS, (long) config->request_timeout_ms, return false);
+	CHECK_SETOPT(easy, CURLOPT_TIMEOUT_MS, t->request_timeout_ms, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_NODELAY, 1L, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPALIVE, 1L, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S, return false);
@@ -354,6 +357,25 @@ set_fresh(WaTransfer *t, bool fresh)
 	return true;
 }
 
+/*
+ * A file may take as long as its size asks for, 100 MB some 50 minutes, as long
+ * as it moves: nothing for the time of a request, and it is given up, too.
+ */
+static bool
+set_time_for_upload(WaTransfer *t, size_t size)
+{
+	long upload_ms = (long) (size / SLOWEST_UPLOAD);
+
+	if (upload_ms == t->upload_ms)
+		return true;
+	CHECK_SETOPT(t->easy, CURLOPT_TIMEOUT_MS, t->request_timeout_ms + upload_ms, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_LOW_SPEED_LIMIT, upload_ms > 0 ? 1L : 0L, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_LOW_SPEED_TIME, (t->request_timeout_ms + 999) / 1000,
+				 return false);
+	t->upload_ms = upload_ms;
+	return true;
+}
+
 static bool
 set_scheme(WaTransfer *t, bool is_plain)
 {
@@ -375,6 +397,7 @@ wa_transfer_create(const WaTransferOptions *options)
 		return NULL;
 	t->state = WA_TRANSFER_FREE;
 	t->max_response = options->config->max_response;
+	t->request_timeout_ms = options->config->request_timeout_ms;
 	t->poller = options->poller;
 	t->urls = options->urls;
 	t->easy = curl_easy_init();
@@ -477,7 +500,8 @@ wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t bod
 			return false;
 	}
 
-	if (!set_fresh(t, false) || (is_plain != t->is_plain && !set_scheme(t, is_plain)))
+	if (!set_fresh(t, false) || (is_plain != t->is_plain && !set_scheme(t, is_plain)) ||
+		!set_time_for_upload(t, content_type == NULL ? 0 : body_len))
 		return false;
 	CHECK_SETOPT(t->easy, CURLOPT_HTTPHEADER, list, return false);
 	if (!set_url(t, url, list == headers->json) || !set_body(t, body, body_len))

@@ -65,6 +65,8 @@ typedef struct WaTransfer
 	bool repeated;				 /* libcurl wanted to begin it a second time */
 	WaBuffer body;
 	size_t body_taken; /* if not at_once: by read_body */
+	long request_timeout_ms;
+	long upload_ms; /* that the body of an upload may take besides */
 
 	/* the answer */
 	size_t max_response;
