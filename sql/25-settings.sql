@@ -33,7 +33,10 @@ CREATE FUNCTION @extschema@.wa_internal_settings_text(document jsonb, key text) 
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF pg_catalog.jsonb_typeof(document -> key) NOT IN ('string', 'null') THEN
+    /* Older programs wrote ids as numbers. */
+    IF key LIKE '%\_id' AND document ->> key ~ '^[0-9]+$' THEN
+        NULL;
+    ELSIF pg_catalog.jsonb_typeof(document -> key) NOT IN ('string', 'null') THEN
         RAISE EXCEPTION '"%" must be a string', key
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(document -> key));
@@ -207,7 +210,8 @@ BEGIN
         SELECT o.key, o.value
             FROM pg_catalog.jsonb_each(CASE pg_catalog.jsonb_typeof(documents) WHEN 'object' THEN documents END) AS o
         UNION ALL
-        SELECT a.value ->> 'tenant_id', a.value
+        SELECT CASE WHEN pg_catalog.jsonb_typeof(a.value -> 'tenant_id') IN ('string', 'number')
+                    THEN a.value ->> 'tenant_id' END, a.value
             FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(documents) WHEN 'array' THEN documents END) AS a
     LOOP
         taken := '{}';
@@ -230,7 +234,7 @@ BEGIN
             WHEN invalid_parameter_value OR null_value_not_allowed OR unique_violation
                  OR object_not_in_prerequisite_state THEN
                 GET STACKED DIAGNOSTICS refused = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
-                refused := pg_catalog.concat_ws('. ', refused, NULLIF(detail, ''));
+                refused := pg_catalog.left(pg_catalog.concat_ws('. ', refused, NULLIF(detail, '')), 500);
         END;
         RETURN NEXT;
     END LOOP;

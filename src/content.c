@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "utils/builtins.h"
 
 #include "content.h"
@@ -106,6 +108,24 @@ check_location(const char *type, const JsonbValue *location)
 	check_optional(location, "address", "address of the location", MAX_PLACE_TEXT);
 }
 
+/* YYYY-MM-DD, as Meta wants it. */
+static void
+check_birthday(const JsonbValue *contact, int i)
+{
+	static const char form[] = "dddd-dd-dd";
+	const JsonbValue *value = wa_jsonb_get(contact, "birthday");
+	char *day = wa_jsonb_string(value);
+	bool good = day != NULL && strlen(day) == strlen(form);
+
+	if (value == NULL)
+		return;
+	for (int c = 0; good && form[c] != '\0'; c++)
+		good = form[c] == 'd' ? isdigit((unsigned char) day[c]) != 0 : day[c] == form[c];
+	if (!good)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("birthday of contact %d must have the form YYYY-MM-DD", i)));
+}
+
 /*
  * Meta wants the whole name and at least one of its parts.
  */
@@ -121,6 +141,7 @@ check_contact(const JsonbValue *contact, int i)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("contact %d has no name.formatted_name", i)));
 	wa_check_text("name of the contact", whole, MAX_CONTACT_NAME);
+	check_birthday(contact, i);
 	for (int p = 0; p < lengthof(parts); p++)
 	{
 		char *part = wa_jsonb_get_string(name, parts[p]);
@@ -150,6 +171,25 @@ check_contacts(const JsonbValue *contacts)
 }
 
 /*
+ * Which of the many characters are emojis is for Meta to say; none of them is
+ * a word.
+ */
+static bool
+may_be_emoji(const char *text)
+{
+	bool exotic = false;
+
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		if (isascii((unsigned char) *p) &&
+			(isalpha((unsigned char) *p) || isspace((unsigned char) *p)))
+			return false;
+		exotic = exotic || IS_HIGHBIT_SET(*p);
+	}
+	return exotic && strlen(text) <= MAX_EMOJI_BYTES;
+}
+
+/*
  * An empty emoji takes the reaction back.
  */
 static void
@@ -161,7 +201,7 @@ check_reaction(const char *type, const JsonbValue *reaction)
 	if (wamid[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("message id of the reaction must not be empty")));
-	if (strlen(emoji) > MAX_EMOJI_BYTES)
+	if (emoji[0] != '\0' && !may_be_emoji(emoji))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("emoji of the reaction must be a single emoji")));
 }
@@ -199,16 +239,21 @@ static const struct
 	{"template", check_template}};
 
 /*
- * The content stands under its type beside these members of the message, which
- * are ours to write (graph.c); a name twice in an object means one of the two.
+ * The content stands under its type beside these members of the request; a name
+ * twice in an object means one of the two.
  */
-static const char *const reserved_names[] = {"biz_opaque_callback_data",
-											 "context",
-											 "messaging_product",
-											 "recipient",
+static const char *const reserved_names[] = {"messaging_product",
 											 "recipient_type",
 											 "to",
-											 "type"};
+											 "recipient",
+											 "type",
+											 "context",
+											 "status",
+											 "category",
+											 "biz_opaque_callback_data",
+											 "recipient_identity_key_hash",
+											 "message_send_ttl_seconds",
+											 "typing_indicator"};
 
 static void
 check_type_name(const char *type)

@@ -342,6 +342,9 @@ check_button(const WaTemplateSpec *spec, const WaTemplateValues *values,
 	value->key = key;
 	if (button->kind == WA_BUTTON_URL)
 		check_url_suffix(spec, values, button, value);
+	if (button->kind == WA_BUTTON_OTP && values->nbody > 0 &&
+		strcmp(value->text, values->body[0].text) != 0)
+		misfit(spec, values, "Button %d has another code than the body.", value->index);
 }
 
 /*

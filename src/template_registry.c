@@ -211,9 +211,12 @@ check_usable(const WaTemplateSpec *spec, bool tell)
 				 errdetail("The message waits until the pause has ended.")));
 		return;
 	}
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("template \"%s\" (%s) is not approved", spec->name, spec->language),
-					errdetail("Its status is %s.", spec->status)));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("template \"%s\" (%s) is not approved", spec->name, spec->language),
+			 errdetail("Its status is %s.", spec->status),
+			 errhint("Only approved templates can be sent. If that has changed just now, read "
+					 "the templates from Meta again: wa_sync_templates().")));
 }
 
 /*

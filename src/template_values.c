@@ -41,6 +41,29 @@ invalid(const char *fmt, ...)
 }
 
 /*
+ * Thousandths of the currency: a whole number.
+ */
+static bool
+is_whole_number(const JsonbValue *value)
+{
+	char *text = wa_jsonb_scalar(value);
+
+	return value != NULL && value->type == jbvNumeric &&
+		   strspn(text, "-0123456789") == strlen(text);
+}
+
+static void
+check_currency(const JsonbValue *typed)
+{
+	char *code = wa_jsonb_get_string(typed, "code");
+
+	if (code == NULL || strlen(code) != 3 || strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3)
+		invalid("A \"currency\" value needs \"code\", three capital letters such as \"EUR\".");
+	if (!is_whole_number(wa_jsonb_get(typed, "amount_1000")))
+		invalid("A \"currency\" value needs \"amount_1000\", a whole number: 25.40 is 25400.");
+}
+
+/*
  * {"currency": {…}} or {"date_time": {…}}, with or without Meta's "type".
  */
 static bool
@@ -56,10 +79,8 @@ read_typed(WaTemplateValue *out, JsonbValue *object, const char *word)
 	if (out->text == NULL)
 		invalid("A \"%s\" value needs the text \"fallback_value\", which is what people see.",
 				word);
-	if (strcmp(word, "currency") == 0 &&
-		(wa_jsonb_get_string(typed, "code") == NULL ||
-		 wa_jsonb_scalar(wa_jsonb_get(typed, "amount_1000")) == NULL))
-		invalid("A \"currency\" value needs \"code\" and \"amount_1000\".");
+	if (strcmp(word, "currency") == 0)
+		check_currency(typed);
 	return true;
 }
 

@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(80);
+SELECT plan(91);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 INSERT INTO whatsapp_windows VALUES ('100000000000001', '+34600112233', now());
@@ -83,7 +83,10 @@ SELECT pg_temp.is_sent(wa_enqueue_reaction('panaderia', '+34600112233', 'wamid.X
 SELECT pg_temp.is_sent(wa_enqueue_reaction('panaderia', '+34600112233', 'wamid.X', ''), 'reaction', '{"message_id": "wamid.X", "emoji": ""}', 'taken back');
 SELECT pg_temp.refused($$wa_enqueue_reaction('', '👍')$$, 'argument "whatsapp_message_id" must not be empty', 'to nothing');
 SELECT pg_temp.refused($$wa_enqueue_reaction('wamid.X', NULL)$$, 'argument "emoji" must not be null', 'with nothing', '22004');
-SELECT pg_temp.refused($$wa_enqueue_reaction('wamid.X', repeat('x', 65))$$, 'emoji of the reaction must be a single emoji', 'with a text');
+SELECT pg_temp.refused($$wa_enqueue_reaction('wamid.X', 'ok')$$, 'emoji of the reaction must be a single emoji', 'with a word');
+SELECT pg_temp.refused($$wa_enqueue_reaction('wamid.X', '1')$$, 'emoji of the reaction must be a single emoji', 'with a digit');
+SELECT pg_temp.taken($$wa_enqueue_reaction('wamid.X', '1️⃣')$$, 'a keycap is an emoji');
+SELECT pg_temp.refused($$wa_enqueue_reaction('wamid.X', repeat('👍', 17))$$, 'emoji of the reaction must be a single emoji', 'with a text');
 
 /* ---- interactive ---- */
 
@@ -151,10 +154,19 @@ SELECT pg_temp.refused($$wa_enqueue_payload('text', '{}')$$, 'body of the text i
 SELECT pg_temp.refused($$wa_enqueue_payload('image', '{"link": "https://x.es", "voice": true}')$$, 'a message of type "image" cannot have a voice', 'and for what it cannot have');
 SELECT pg_temp.refused($$wa_enqueue_payload('Text', '{"body": "x"}')$$, 'invalid message type "Text"', 'a type in capitals');
 SELECT pg_temp.refused($$wa_enqueue_payload('to', '{"body": "x"}')$$, 'invalid message type "to"', 'another member of a message');
-SELECT pg_temp.refused($$wa_enqueue_payload('other', '[1]')$$, 'content of the message is an array; it must be an object', 'no object');
+SELECT pg_temp.refused($$wa_enqueue_payload('order', '[1]')$$, 'content of the message is an array; it must be an object', 'no object');
 SELECT pg_temp.refused($$wa_enqueue_payload('other', jsonb_build_object('x', repeat('x', 131073)))$$, 'content of the message is larger than 131072 bytes', 'far too large', '54000');
 SELECT pg_temp.refused($$wa_enqueue_payload('text', NULL)$$, 'argument "payload" must not be null', 'nothing', '22004');
 SELECT pg_temp.refused($$wa_enqueue_payload('template', '{"name": "x"}')$$, 'language.code of the template is missing', 'a template without its language');
+
+/* What would take the place of another part of the request. */
+SELECT pg_temp.refused(format('wa_enqueue_payload(%L, ''{}'')', t), format('invalid message type "%s"', t), t || ' is no type')
+FROM unnest('{messaging_product,recipient_type,to,type,biz_opaque_callback_data}'::text[]) AS t;
+SELECT pg_temp.refused($$wa_enqueue_contacts('[{"name": {"formatted_name": "Ana", "first_name": "Ana"}, "birthday": "3/4/2000"}]')$$,
+    'birthday of contact 0 must have the form YYYY-MM-DD', 'a birthday as people write it');
+SELECT pg_temp.refused($$wa_enqueue_contacts('[{"name": {"formatted_name": "Ana", "first_name": "Ana"}, "birthday": 2000}]')$$,
+    'birthday of contact 0 must have the form YYYY-MM-DD', 'a year');
+SELECT pg_temp.taken($$wa_enqueue_contacts('[{"name": {"formatted_name": "Ana", "first_name": "Ana"}, "birthday": "2000-04-03"}]')$$, 'a birthday as Meta wants it');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(36);
+SELECT plan(39);
 
 SELECT wa_assign_phone('panaderia', '100000000000001', '+34 600 00 00 01') \g /dev/null
 
@@ -117,6 +117,13 @@ SELECT bag_eq('SELECT tenant_id, refused FROM imported WHERE refused IS NOT NULL
 SELECT ok(NOT EXISTS (SELECT FROM whatsapp_tenants WHERE tenant_id IN ('tahona', 'obrador')), 'a refused document leaves nothing behind');
 SELECT is((SELECT tenant_id FROM wa_import_settings('[{"tenant_id": "molino", "whatsapp_enabled": true}]')), 'molino',
     'documents may also come as an array');
+SELECT is(taken, '{whatsapp_phone_number_id}', 'an id may be a number')
+FROM wa_import_settings('{"molino": {"whatsapp_phone_number_id": 100000000000007}}');
+SELECT bag_eq($$SELECT tenant_id, refused FROM wa_import_settings('[{"tenant_id": {"x": 1}}, {"tenant_id": null}, 3, {"tenant_id": 17}]')$$,
+    $$VALUES (NULL, 'tenant_id must not be null'), (NULL, 'tenant_id must not be null'), (NULL, 'tenant_id must not be null'), ('17', NULL)$$,
+    'an object is no name for a tenant');
+SELECT is(length(refused), 500, 'reasons are no longer than a person reads')
+FROM wa_import_settings(jsonb_build_object('x', jsonb_build_object('whatsapp_default_language', repeat('es', 5000))));
 SELECT throws_ok($$SELECT wa_import_settings('3')$$, '22023', NULL, 'but not as something else');
 
 SELECT * FROM finish();

@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(112);
+SELECT plan(118);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 
@@ -168,6 +168,13 @@ SELECT is(pg_temp.refused('pedido', '["Ana", ["x"]]'),
     'The body value 2 is an array; it must be a string, a number, a boolean, or an object with "currency" or "date_time".', 'an array is none');
 SELECT is(pg_temp.refused('pedido', '["Ana", {"currency": {"code": "EUR", "amount_1000": 1}}]'),
     'A "currency" value needs the text "fallback_value", which is what people see.', 'money without words');
+SELECT is(pg_temp.refused('pedido', format('["Ana", {"currency": {"fallback_value": "1", "code": %s, "amount_1000": %s}}]', code, amount)::jsonb), message, what)
+FROM (VALUES ('"euros"', '1', 'A "currency" value needs "code", three capital letters such as "EUR".', 'a currency that is none'),
+             ('"eur"', '1', 'A "currency" value needs "code", three capital letters such as "EUR".', 'nor this'),
+             ('"EUR"', '"1"', 'A "currency" value needs "amount_1000", a whole number: 25.40 is 25400.', 'an amount that is a text'),
+             ('"EUR"', '25.40', 'A "currency" value needs "amount_1000", a whole number: 25.40 is 25400.', 'one with a fraction'),
+             ('"EUR"', 'null', 'A "currency" value needs "amount_1000", a whole number: 25.40 is 25400.', 'none')) AS t (code, amount, message, what);
+SELECT matches(pg_temp.refused('codigo', '{"body": ["123456"], "buttons": ["654321"]}'), '^Button 0 has another code than the body\.', 'one code in the text and another behind the button');
 SELECT is(pg_temp.refused('pedido', '"Ana"'), 'They are a string.', 'a bare string is no parameters');
 
 /* ---- values that Meta refuses ---- */
