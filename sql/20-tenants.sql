@@ -178,6 +178,7 @@ BEGIN
     END IF;
     IF (new.quiet_from, new.quiet_to, new.time_zone) IS DISTINCT FROM (old.quiet_from, old.quiet_to, old.time_zone) THEN
         PERFORM @extschema@.wa_internal_release_holds('quiet_hours', tenant => new.tenant_id);
+        PERFORM @extschema@.wa_internal_begin_quiet_hours();
     END IF;
     RETURN new;
 END

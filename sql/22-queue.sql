@@ -60,10 +60,58 @@ BEGIN
 END
 $$;
 
+/* Until when the tenant's quiet hours keep a message that is due then; NULL: they do not. */
+CREATE FUNCTION @extschema@.wa_internal_quiet_until(
+    m @extschema@.whatsapp_messages, due_at timestamptz) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_quiet_end(GREATEST(due_at, clock_timestamp()), t.quiet_from, t.quiet_to, t.time_zone)
+    FROM @extschema@.whatsapp_tenants AS t
+    WHERE t.tenant_id = m.tenant_id AND m.priority < 100
+$$;
+
+/*
+ * Quiet hours have begun for some tenants: what is ready and not on the wire,
+ * because it had to wait for something else, waits for the morning.
+ */
+CREATE FUNCTION @extschema@.wa_internal_begin_quiet_hours() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    quiet text[];
+    numbers text[];
+    ids bigint[];
+BEGIN
+    SELECT pg_catalog.array_agg(t.tenant_id), pg_catalog.array_agg(DISTINCT @extschema@.wa_internal_number_of(t.tenant_id))
+        INTO quiet, numbers
+        FROM @extschema@.whatsapp_tenants AS t
+        WHERE t.quiet_from IS NOT NULL AND @extschema@.wa_internal_quiet_end(
+            pg_catalog.clock_timestamp(), t.quiet_from, t.quiet_to, t.time_zone) IS NOT NULL;
+    /* Only such a transaction can see what is on the wire; the next sweep can. */
+    IF quiet IS NULL OR pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RETURN;
+    END IF;
+    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+        SELECT q.message_id
+        FROM @extschema@.whatsapp_queue AS q
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+        WHERE q.state = 'r' AND q.phone_number_id = ANY (numbers)
+            AND m.tenant_id = ANY (quiet) AND m.priority < 100
+        ORDER BY q.message_id
+        LIMIT 10000
+        FOR UPDATE OF q SKIP LOCKED) AS locked;
+    ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
+    PERFORM @extschema@.wa_internal_release_rows(ids);
+END
+$$;
+
 /*
  * Ends the wait of these rows, which the caller has locked: ready, or deferred
- * if they are not due yet, or held for want of a number or of the file they send.
- * The due time of quiet hours is theirs, not the message's, and goes with them.
+ * if they are not due yet or their tenant's quiet hours are, or held for want
+ * of a number or of the file they send.  The due time of quiet hours is theirs,
+ * not the message's, and goes with them.
  */
 CREATE FUNCTION @extschema@.wa_internal_release_rows(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -72,21 +120,23 @@ AS $$
 BEGIN
     UPDATE @extschema@.whatsapp_queue AS q
         SET state = CASE WHEN q.phone_number_id IS NULL OR d.awaits_media THEN 'h'
-                         WHEN d.due_at > pg_catalog.clock_timestamp() THEN 'd'
+                         WHEN d.quiet_until IS NOT NULL OR d.due_at > pg_catalog.clock_timestamp() THEN 'd'
                          ELSE 'r' END,
             hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number'
                                WHEN d.awaits_media THEN 'media_upload'
+                               WHEN d.quiet_until IS NOT NULL THEN 'quiet_hours'
                                WHEN d.due_at > pg_catalog.clock_timestamp()
                                THEN CASE q.attempts WHEN 0 THEN 'scheduled' ELSE 'retry' END
                           END,
-            due_at = d.due_at
-        FROM (SELECT o.message_id,
-                     CASE o.hold_reason WHEN 'quiet_hours' THEN m.scheduled_at ELSE o.due_at END AS due_at,
+            due_at = COALESCE(d.quiet_until, d.due_at)
+        FROM (SELECT o.message_id, x.due_at, @extschema@.wa_internal_quiet_until(m, x.due_at) AS quiet_until,
                      /* Few messages have files: the function is called for those only. */
                      EXISTS (SELECT FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = o.message_id)
                          AND @extschema@.wa_internal_awaits_media(o.message_id, o.phone_number_id) AS awaits_media
               FROM @extschema@.whatsapp_queue AS o
                   JOIN @extschema@.whatsapp_messages AS m ON m.id = o.message_id
+                  CROSS JOIN LATERAL (SELECT CASE WHEN o.attempts = 0 OR o.hold_reason = 'quiet_hours'
+                                             THEN m.scheduled_at ELSE o.due_at END) AS x (due_at)
               WHERE o.message_id = ANY (ids)) AS d
         WHERE q.message_id = d.message_id;
     PERFORM @extschema@.wa_internal_wake_rows(ids);

@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "enqueue.h"
 #include "guc.h"
 #include "shmem.h"
 #include "store.h"
@@ -47,6 +48,10 @@ static int64 held_after_id = PG_INT64_MIN;
 
 /* ---- deferred rows -------------------------------------------------------- */
 
+/*
+ * A retry may come due in quiet hours, and so may a message that was scheduled
+ * before there were any.
+ */
 static bool
 promote_due(WaSender *sender)
 {
@@ -54,16 +59,24 @@ promote_due(WaSender *sender)
 		.plan.sql = "WITH due AS (SELECT message_id FROM @extschema@.whatsapp_queue"
 					" WHERE state IN ('d', 'u') AND state = 'd'"
 					" AND due_at <= pg_catalog.clock_timestamp()"
-					" ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)"
+					" ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED),"
+					" judged AS (SELECT due.message_id, CASE WHEN m.priority < $2 THEN"
+					" @extschema@.wa_internal_quiet_end(pg_catalog.clock_timestamp(),"
+					" t.quiet_from, t.quiet_to, t.time_zone) END AS quiet_until"
+					" FROM due JOIN @extschema@.whatsapp_messages m ON m.id = due.message_id"
+					" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = m.tenant_id)"
 					" UPDATE @extschema@.whatsapp_queue q SET"
-					" state = CASE WHEN q.phone_number_id IS NULL THEN 'h'::\"char\" ELSE 'r' END,"
-					" hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number' END"
-					" FROM due WHERE q.message_id = due.message_id"
-					" RETURNING q.phone_number_id, q.rank",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT4OID},
+					" state = CASE WHEN j.quiet_until IS NOT NULL THEN 'd'::\"char\""
+					" WHEN q.phone_number_id IS NULL THEN 'h' ELSE 'r' END,"
+					" hold_reason = CASE WHEN j.quiet_until IS NOT NULL THEN 'quiet_hours'"
+					" WHEN q.phone_number_id IS NULL THEN 'no_number' END,"
+					" due_at = COALESCE(j.quiet_until, q.due_at)"
+					" FROM judged j WHERE q.message_id = j.message_id"
+					" RETURNING CASE WHEN j.quiet_until IS NULL THEN q.phone_number_id END, q.rank",
+		.plan.nargs = 2,
+		.plan.argtypes = {INT4OID, INT4OID},
 		.expected = SPI_OK_UPDATE_RETURNING};
-	Datum values[1] = {Int32GetDatum(BATCH)};
+	Datum values[2] = {Int32GetDatum(BATCH), Int32GetDatum(WA_PRIORITY_URGENT)};
 
 	wa_store_run(&statement, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -345,8 +358,11 @@ sweep_database(WaSender *sender)
 {
 	static WaStatement parked = {.plan.sql = "SELECT @extschema@.wa_internal_rematch()",
 								 .expected = SPI_OK_SELECT};
+	static WaStatement quiet = {.plan.sql = "SELECT @extschema@.wa_internal_begin_quiet_hours()",
+								.expected = SPI_OK_SELECT};
 
 	end_pauses(sender);
+	call(&quiet);
 	release_stale_holds(sender);
 	call(&parked);
 	read_next_times(sender);

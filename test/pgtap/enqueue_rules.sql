@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(59);
+SELECT plan(69);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -116,6 +116,34 @@ SELECT is(q.state, 'r', 'an urgent one is ready') FROM pg_temp.queued(wa_enqueue
 SET LOCAL TimeZone = 'Asia/Tokyo';
 SELECT is(q.hold_reason, 'quiet_hours', 'the caller''s time zone does not matter') FROM pg_temp.queued(wa_enqueue_message('horno', '+34600112233', 'pedido')) q;
 SELECT is(m.scheduled_at, now(), 'what the caller asked for is kept') FROM pg_temp.message(wa_enqueue_message('horno', '+34600112233', 'pedido')) m;
+
+/* What waits for something else is not let go in them either. */
+CREATE FUNCTION pg_temp.waits(id bigint) RETURNS text LANGUAGE sql AS
+    $$SELECT concat_ws(' ', q.state, q.hold_reason, q.due_at - now()) FROM pg_temp.queued(id) q$$;
+SELECT wa_configure_tenant('sin-numero', quiet_from => (now() AT TIME ZONE 'UTC')::time, quiet_to => (now() AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC') \g /dev/null
+SELECT wa_enqueue_message('sin-numero', '+34600112255', 'pedido') AS waiting, wa_enqueue_message('sin-numero', '+34600112255', 'pedido', priority => 100) AS urgent \gset
+SELECT wa_assign_phone('sin-numero', '100000000000003') \g /dev/null
+SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 01:00:00', 'a number that comes in quiet hours lets nothing go');
+SELECT is(pg_temp.waits(:urgent), 'r 00:00:00', 'but what is urgent');
+SELECT wa_configure_tenant('sin-numero', quiet_to => (now() AT TIME ZONE 'UTC' + interval '2 hours')::time) \g /dev/null
+SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 02:00:00', 'longer quiet hours, a longer wait');
+SELECT wa_configure_tenant('sin-numero', reset => '{quiet_hours}') \g /dev/null
+SELECT is(pg_temp.waits(:waiting), 'r 00:00:00', 'none, none');
+SELECT wa_internal_begin_quiet_hours();
+SELECT is(pg_temp.waits(:waiting), 'r 00:00:00', 'a message is ready');
+SELECT wa_configure_tenant('sin-numero', quiet_from => (now() AT TIME ZONE 'UTC')::time, quiet_to => (now() AT TIME ZONE 'UTC' + interval '1 hour')::time) \g /dev/null
+SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 01:00:00', 'new quiet hours concern what waits already');
+SELECT wa_configure_tenant('sin-numero', reset => '{quiet_hours}') \g /dev/null
+/* The hour has come; nothing tells the queue but the sweep. */
+UPDATE whatsapp_tenants SET quiet_from = (now() AT TIME ZONE 'UTC')::time, quiet_to = (now() AT TIME ZONE 'UTC' + interval '1 hour')::time
+WHERE tenant_id = 'sin-numero';
+SELECT wa_internal_begin_quiet_hours();
+SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 01:00:00', 'quiet hours begin, and it is not any more');
+SELECT is(pg_temp.waits(:urgent), 'r 00:00:00', 'an urgent one stays');
+SELECT is(count(*), 0::bigint, 'and nobody else''s is touched') FROM whatsapp_queue q JOIN whatsapp_messages m ON m.id = q.message_id
+WHERE m.tenant_id NOT IN ('horno', 'sin-numero') AND q.hold_reason = 'quiet_hours';
+SELECT wa_configure_tenant('sin-numero', enabled => false), wa_configure_tenant('sin-numero', enabled => true) \g /dev/null
+SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 01:00:00', 'switching the tenant off and on changes nothing');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -69,7 +69,8 @@ SELECT is(pg_temp.waits(), 'r', 'and released when it is switched on');
 UPDATE whatsapp_queue SET state = 'd', hold_reason = 'quiet_hours', due_at = now() + interval '8 hours';
 SELECT wa_configure_tenant('panaderia', messages_per_second => 3) \g /dev/null
 SELECT is(pg_temp.waits(), 'd quiet_hours', 'a message waits for the end of quiet hours');
-SELECT wa_configure_tenant('panaderia', quiet_from => '03:00', quiet_to => '04:00') \g /dev/null
+SELECT wa_configure_tenant('panaderia', time_zone => 'UTC', quiet_from => (now() AT TIME ZONE 'UTC' + interval '3 hours')::time,
+    quiet_to => (now() AT TIME ZONE 'UTC' + interval '4 hours')::time) \g /dev/null
 SELECT is(pg_temp.waits(), 'r', 'and no longer when they change');
 SELECT ok(due_at <= now(), 'it is due when it was scheduled') FROM whatsapp_queue;
 

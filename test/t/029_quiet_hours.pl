@@ -1,0 +1,51 @@
+# Nothing leaves in a tenant's quiet hours, whatever it had to wait for before
+# they began; what is urgent does.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WaDelivery qw(new_delivery enqueue wait_for wait_status invariants_hold);
+
+my ($node, $sim) = new_delivery('quiet', tenants => 2);
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+# From an hour ago until in an hour.
+my $quiet = <<'SQL';
+quiet_from => (now() AT TIME ZONE 'UTC' - interval '1 hour')::time, quiet_to => (now() AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC'
+SQL
+
+# A retry that comes due in quiet hours.
+$sim->faults({ match => { recipient => '34613000001' }, code => 131016, status => 500 });
+my $retried = enqueue($node, 't1', '+34613000001');
+wait_for($node, "SELECT count(*) > 0 FROM whatsapp_attempts WHERE message_id = $retried", 'attempts fail');
+sql("SELECT wa_configure_tenant('t1', $quiet)");
+wait_for($node, "SELECT hold_reason = 'quiet_hours' FROM whatsapp_queue WHERE message_id = $retried",
+	'the next one falls into the quiet hours, and waits');
+is(sql("SELECT reason || ' ' || (earliest > now() + interval '59 min') FROM wa_explain($retried)"),
+	'quiet_hours true', 'wa_explain says until when');
+
+$sim->faults;
+
+# A backlog.
+sql(q{SELECT wa_pause('tenant', 't2', 'the test')});
+my $waiting = enqueue($node, 't2', '+34613000002');
+my $urgent = sql(q{SELECT wa_enqueue_message('t2', '+34613000003', 'aviso', '["hola"]', priority => 100)});
+sql("SELECT wa_configure_tenant('t2', $quiet)");
+sql(q{SELECT wa_resume('tenant', 't2')});
+wait_status($node, $urgent, 'accepted', 'a pause ends in quiet hours: what is urgent leaves');
+is(sql("SELECT reason FROM wa_explain($waiting)"), 'quiet_hours', 'the rest waits');
+
+is(scalar(grep { $_->{to} =~ /^\+?3461300000[12]$/ } $sim->accepted), 0, 'nothing has reached anybody');
+sql(q{SELECT wa_configure_tenant('t1', reset => '{quiet_hours}'), wa_configure_tenant('t2', reset => '{quiet_hours}')});
+wait_status($node, $_, 'accepted', 'the quiet hours are over, and it leaves') foreach $retried, $waiting;
+
+invariants_hold($node);
+$node->stop;
+done_testing();
