@@ -340,7 +340,7 @@ wa_retry_notification(PG_FUNCTION_ARGS)
 	FmgrInfo function = *fcinfo->flinfo;
 	LOCAL_FCINFO(call, 0);
 	Relation rel;
-	bool done;
+	volatile bool done = false;
 
 	/* As a trigger is called: nothing is known of the types of arguments. */
 	function.fn_expr = NULL;
