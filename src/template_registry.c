@@ -201,7 +201,9 @@ check_usable(const WaTemplateSpec *spec, bool tell)
 	if (spec->missing)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("template \"%s\" (%s) no longer exists at Meta", spec->name,
-							   spec->language)));
+							   spec->language),
+						errhint("Use another one; or, if it is back, read the templates from Meta "
+								"again: wa_sync_templates().")));
 	if (pg_strcasecmp(spec->status, "APPROVED") == 0)
 		return;
 	if (pg_strcasecmp(spec->status, "PAUSED") == 0)
