@@ -84,13 +84,6 @@ COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
 'The account''s time zone at Meta: days and months of wa_costs are its days and months, whoever looks. At first the one that CREATE EXTENSION was run with.';
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
 
-CREATE FUNCTION @extschema@.wa_internal_billing_day(at timestamptz) RETURNS date
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT (at AT TIME ZONE c.time_zone)::date FROM @extschema@.whatsapp_usage_closed AS c
-$$;
-
 /* Delivered messages as the price list sees them. */
 CREATE VIEW @extschema@.wa_delivered_messages AS
     SELECT m.id, m.created_at, m.scheduled_at,
@@ -123,7 +116,7 @@ DECLARE
     next date;
 BEGIN
     SELECT c.through + 1 INTO next FROM @extschema@.whatsapp_usage_closed AS c
-        WHERE c.through + 1 < @extschema@.wa_internal_billing_day(pg_catalog.now()) - 8 FOR UPDATE SKIP LOCKED;
+        WHERE c.through + 1 < (pg_catalog.now() AT TIME ZONE c.time_zone)::date - 8 FOR UPDATE SKIP LOCKED;
     IF next IS NULL THEN
         RETURN false;
     END IF;
@@ -185,7 +178,9 @@ CREATE VIEW @extschema@.wa_costs AS
                        / EXTRACT(day FROM t.today)
                    ELSE 1 END, 2) AS month_estimate
     FROM charged AS c
-        CROSS JOIN (SELECT @extschema@.wa_internal_billing_day(pg_catalog.now()) AS today) AS t
+        CROSS JOIN (
+            SELECT (pg_catalog.now() AT TIME ZONE z.time_zone)::date AS today
+            FROM @extschema@.whatsapp_usage_closed AS z) AS t
     GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
 COMMENT ON VIEW @extschema@.wa_costs IS
 'Delivered messages and what they cost, by tenant, month, category and currency: one row for each currency of the price list, so choose one. cost is NULL where whatsapp_prices has no price; month_estimate projects the running month by its days. An account of our own, not Meta''s invoice.';
