@@ -414,7 +414,11 @@ wa_store_claim(const WaClaimLimit *limits, int nlimits, const int64 *ids, int ni
 	return n;
 }
 
-/* Writes the durable intent to send these attempts; returns the lease's id. */
+/*
+ * Writes the durable intent to send these attempts; returns the lease's id.
+ * Durable also where synchronous_commit is off: a lease that a crash could undo
+ * after the first byte has left would let the message be sent again.
+ */
 int64
 wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts, int n)
 {
@@ -426,6 +430,7 @@ wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *atte
 	values[3] = wa_store_int8_array(ids, n);
 	values[4] = wa_store_int2_array(attempts, n);
 	wa_store_run(&lease_statement, values, NULL);
+	ForceSyncCommit();
 	return wa_store_int(0, 1, 0);
 }
 
