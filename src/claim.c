@@ -7,9 +7,10 @@
  * way of a single message; what passes is leased and becomes a job.
  *
  * Messages to one recipient go one after the other.  A row whose recipient is
- * busy is set aside in memory and claimed again by its id; a row whose
- * recipient has used up the pair limit is deferred in the queue to the time at
- * which its turn will be, so that memory stays bounded however many there are.
+ * busy is set aside in memory and claimed again by its id, at its number's pace
+ * like any other; a row whose recipient has used up the pair limit is deferred
+ * in the queue to the time at which its turn will be, so that memory stays
+ * bounded however many there are.
  */
 #include "postgres.h"
 
@@ -80,11 +81,18 @@ free_slots(WaSender *sender)
 	return sender->n_finished > all ? 0 : all - sender->n_leased - sender->n_in_flight;
 }
 
+/* It has something to send, and nobody has stopped it. */
+static bool
+number_open(const WaNumber *number)
+{
+	return number->mine && number->paused_until == 0 &&
+		   (number->may_have_ready || number->n_again > 0);
+}
+
 static bool
 number_claimable(WaNumber *number, int64 now)
 {
-	return number->mine && number->may_have_ready && number->paused_until == 0 &&
-		   wa_number_available(number, now) >= 1;
+	return number_open(number) && wa_number_available(number, now) >= 1;
 }
 
 bool
@@ -100,8 +108,6 @@ wa_claim_due(WaSender *sender)
 	if (sender->n_in_flight > 0 && slots < Min((sender->window + sender->ahead) / 2, CLAIM_BATCH) &&
 		now - sender->last_claim_us < CLAIM_INTERVAL_US)
 		return false;
-	if (sender->n_again > 0)
-		return true;
 
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)
@@ -129,10 +135,8 @@ wa_claim_wait_ms(WaSender *sender)
 		return -1;
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)
-		if (number->mine && number->may_have_ready && number->paused_until == 0)
+		if (number_open(number))
 			earliest = Min(earliest, wa_number_ready_at(number, now));
-	if (sender->n_again > 0)
-		earliest = now;
 	if (earliest == PG_INT64_MAX)
 		return -1;
 
@@ -231,6 +235,73 @@ share_slots(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chos
 	return n_limits;
 }
 
+/* Messages that the claim being made asks for by id: WaWaiting. */
+static dlist_head asked = DLIST_STATIC_INIT(asked);
+
+/*
+ * Takes from what each number may send now what is to be claimed by id; what is
+ * left of the limits is for new rows.  Returns how many there are.
+ */
+static int
+ask_again(WaSender *sender, WaClaimLimit *limits, WaNumber **chosen, int n_limits, int64 **ids)
+{
+	int n = 0;
+	int max = 0;
+
+	for (int i = 0; i < n_limits; i++)
+		max += Min(limits[i].limit, chosen[i]->n_again);
+	*ids = palloc(sizeof(int64) * Max(max, 1));
+	for (int i = 0; i < n_limits; i++)
+		while (limits[i].limit > 0 && chosen[i]->n_again > 0)
+		{
+			WaWaiting *waiting =
+				dlist_container(WaWaiting, node, dlist_pop_head_node(&chosen[i]->again));
+
+			chosen[i]->n_again--;
+			limits[i].limit--;
+			dlist_push_tail(&asked, &waiting->node);
+			wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED);
+			(*ids)[n++] = waiting->message_id;
+		}
+	return n;
+}
+
+/*
+ * What was asked for has been decided.  Who waits behind a message that did not
+ * leave after all (cancelled, expired, held) must not wait for its answer.
+ */
+static void
+asked_is_decided(WaSender *sender)
+{
+	while (!dlist_is_empty(&asked))
+	{
+		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&asked));
+		WaRecipient *recipient = wa_sender_recipient(sender, waiting->recipient_key);
+		WaTrackedAs as;
+
+		if (wa_sender_is_tracked(sender, waiting->message_id, &as) && as == WA_TRACKED_ASKED)
+			wa_sender_untrack(sender, waiting->message_id);
+		if (recipient->in_flight == 0)
+			wa_sender_release_waiting(sender, recipient);
+		pfree(waiting);
+	}
+}
+
+/* The claim has failed: back to where they were. */
+static void
+asked_in_vain(WaSender *sender)
+{
+	while (!dlist_is_empty(&asked))
+	{
+		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_tail_node(&asked));
+
+		dlist_delete(&waiting->node);
+		dlist_push_head(&waiting->number->again, &waiting->node);
+		waiting->number->n_again++;
+		wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
+	}
+}
+
 /* Puts one fate on the list. */
 static WaFate *
 add_fate(WaFate *fates, int *n, const WaClaimRow *row, char state, const char *reason,
@@ -297,12 +368,12 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
  * otherwise it has been set aside or its fate has been added.
  */
 static bool
-recipient_free(WaSender *sender, WaRecipient *recipient, const WaClaimRow *row, WaFate *fates,
-			   int *n_fates)
+recipient_free(WaSender *sender, WaRecipient *recipient, WaNumber *number, const WaClaimRow *row,
+			   bool by_id, WaFate *fates, int *n_fates)
 {
 	int64 now = wa_now_us();
-	int64 turn =
-		recipient->whole_at_us + recipient->n_waiting * wa_pair_interval_us() - pair_tolerance_us();
+	int ahead = by_id ? 0 : recipient->n_waiting;
+	int64 turn = recipient->whole_at_us + ahead * wa_pair_interval_us() - pair_tolerance_us();
 
 	if (recipient->blocked_until > GetCurrentTimestamp())
 	{
@@ -317,7 +388,7 @@ recipient_free(WaSender *sender, WaRecipient *recipient, const WaClaimRow *row, 
 		add_fate(fates, n_fates, row, 'd', "pair_rate", wall_clock(turn));
 		return false;
 	}
-	if (recipient->in_flight > 0)
+	if (recipient->in_flight > 0 || ahead > 0)
 	{
 		if (sender->n_waiting >= MAX_WAITING)
 			add_fate(fates, n_fates, row, 'd', "recipient_order",
@@ -327,6 +398,8 @@ recipient_free(WaSender *sender, WaRecipient *recipient, const WaClaimRow *row, 
 			WaWaiting *waiting = MemoryContextAlloc(sender->state_context, sizeof(WaWaiting));
 
 			waiting->message_id = row->message_id;
+			waiting->recipient_key = recipient->key;
+			waiting->number = number;
 			dlist_push_tail(&recipient->waiting, &waiting->node);
 			recipient->n_waiting++;
 			sender->n_waiting++;
@@ -448,24 +521,17 @@ wa_claim_run(WaSender *sender)
 	WaClaimRow *rows;
 	WaFate *fates;
 	bool *free_of_budget;
-	int64 *again = sender->again;
-	int n_again = sender->n_again;
+	int64 *again;
+	int n_again;
 	int n_limits;
 	int n_fates = 0;
 	int n_jobs = 0;
-	int slots = free_slots(sender);
 	int n;
 
-	n_again = Min(n_again, slots);
-	n_limits = share_slots(sender, slots - n_again, &limits, &chosen);
+	n_limits = share_slots(sender, free_slots(sender), &limits, &chosen);
+	n_again = ask_again(sender, limits, chosen, n_limits, &again);
 	n = wa_store_claim(limits, n_limits, again, n_again, &rows);
 	sender->last_claim_us = wa_now_us();
-
-	/* Rows asked for by id that were not returned are gone, or somebody else's now. */
-	for (int i = 0; i < n_again; i++)
-		wa_sender_untrack(sender, again[i]);
-	sender->n_again -= n_again;
-	memmove(again, again + n_again, sizeof(int64) * sender->n_again);
 
 	qsort(rows, n, sizeof(WaClaimRow), compare_rows);
 	fates = palloc(sizeof(WaFate) * Max(n, 1));
@@ -478,6 +544,7 @@ wa_claim_run(WaSender *sender)
 		WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
 		WaRecipient *recipient;
 		WaTrackedAs as;
+		bool by_id = false;
 
 		/* Rows asked for by id lie behind the cursor; the others move it. */
 		if (row->rank > number->cursor_rank ||
@@ -488,14 +555,25 @@ wa_claim_run(WaSender *sender)
 			number->claim_seen++;
 		}
 		if (wa_sender_is_tracked(sender, row->message_id, &as))
-			continue;
+		{
+			if (as != WA_TRACKED_ASKED)
+				continue;
+			by_id = true;
+			wa_sender_untrack(sender, row->message_id);
+			if (!number->mine || number->paused_until != 0)
+			{
+				/* It has changed numbers meanwhile: the owner of that one sends it. */
+				wa_wake_ready(row->phone_number_id, row->rank);
+				continue;
+			}
+		}
 		if (!may_leave(sender, number, tenant, row, fates, &n_fates))
 			continue;
 		recipient =
 			wa_sender_recipient(sender, wa_hash_text(row->recipient_phone ? row->recipient_phone
 																		  : row->recipient_user_id,
 													 number->key));
-		if (!recipient_free(sender, recipient, row, fates, &n_fates))
+		if (!recipient_free(sender, recipient, number, row, by_id, fates, &n_fates))
 			continue;
 		if (!free_of_budget[i])
 		{
@@ -510,8 +588,9 @@ wa_claim_run(WaSender *sender)
 		n_jobs++;
 	}
 	for (int i = 0; i < n_limits; i++)
-		chosen[i]->may_have_ready = chosen[i]->backlogged =
-			chosen[i]->claim_seen >= limits[i].limit;
+		if (limits[i].limit > 0)
+			chosen[i]->may_have_ready = chosen[i]->backlogged =
+				chosen[i]->claim_seen >= limits[i].limit;
 	wa_store_fates(fates, n_fates);
 	wa_budget_write();
 
@@ -529,6 +608,7 @@ wa_claim_committed(WaSender *sender)
 		sender->n_leased++;
 	}
 	new_lease = NULL;
+	asked_is_decided(sender);
 }
 
 /* Nothing was leased: forget the jobs, and look at everything again. */
@@ -555,6 +635,7 @@ wa_claim_aborted(WaSender *sender)
 	if (new_lease != NULL)
 		pfree(new_lease);
 	new_lease = NULL;
+	asked_in_vain(sender);
 
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)

@@ -108,8 +108,6 @@ wa_sender_create(WaSenderSlot *slot, uint64 generation, Oid schema)
 	sender->tracked = make_table("whatsapp_shared tracked", context, sizeof(WaTracked), 2048);
 	sender->recipients =
 		make_table("whatsapp_shared recipients", context, sizeof(WaRecipient), 4096);
-	sender->again_size = 64;
-	sender->again = palloc(sizeof(int64) * sender->again_size);
 	dlist_init(&sender->claiming);
 	dlist_init(&sender->leased);
 	dlist_init(&sender->in_flight);
@@ -137,6 +135,7 @@ wa_sender_number(WaSender *sender, const char *phone_number_id, bool create)
 		number->mine = key % sender->nsenders == sender->index;
 		number->cursor_rank = PG_INT64_MIN;
 		number->may_have_ready = true;
+		dlist_init(&number->again);
 		wa_bucket_init(&number->bucket, wa_guc_messages_per_second, 1.0, wa_now_us());
 	}
 	return number;
@@ -226,16 +225,20 @@ wa_sender_untrack(WaSender *sender, int64 message_id)
 	hash_search(sender->tracked, &message_id, HASH_REMOVE, NULL);
 }
 
-void
-wa_sender_claim_again(WaSender *sender, int64 message_id)
+bool
+wa_sender_release_waiting(WaSender *sender, WaRecipient *recipient)
 {
-	if (sender->n_again == sender->again_size)
-	{
-		sender->again_size *= 2;
-		sender->again = repalloc(sender->again, sizeof(int64) * sender->again_size);
-	}
-	sender->again[sender->n_again++] = message_id;
-	wa_sender_track(sender, message_id, WA_TRACKED_AGAIN);
+	WaWaiting *waiting;
+
+	if (recipient->n_waiting == 0)
+		return false;
+	waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&recipient->waiting));
+	recipient->n_waiting--;
+	sender->n_waiting--;
+	dlist_push_tail(&waiting->number->again, &waiting->node);
+	waiting->number->n_again++;
+	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
+	return true;
 }
 
 int

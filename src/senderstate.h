@@ -36,6 +36,8 @@ typedef struct WaNumber
 	WaWindow window;		  /* what the platform counts */
 	TimestampTz paused_until; /* 0: not paused */
 	int claim_seen;			  /* rows the claim being made has found */
+	int n_again;
+	dlist_head again; /* WaWaiting: to be claimed by id */
 } WaNumber;
 
 typedef struct WaTenant
@@ -67,11 +69,16 @@ typedef struct WaRecipient
 	dlist_head waiting; /* WaWaiting: set aside until in_flight is 0 */
 } WaRecipient;
 
-/* A ready row that was read but has to wait for its recipient. */
+/*
+ * A ready row that was read but has to wait for its recipient, and then to be
+ * claimed again by its id.
+ */
 typedef struct WaWaiting
 {
 	dlist_node node;
 	int64 message_id;
+	uint64 recipient_key;
+	WaNumber *number;
 } WaWaiting;
 
 /* A lease of ours, until the last of its requests is settled. */
@@ -86,7 +93,8 @@ typedef enum WaTrackedAs
 {
 	WA_TRACKED_IN_FLIGHT,
 	WA_TRACKED_WAITING, /* in its recipient's list */
-	WA_TRACKED_AGAIN	/* in the list to be claimed again by id */
+	WA_TRACKED_AGAIN,	/* in its number's list of those to be claimed by id */
+	WA_TRACKED_ASKED	/* being claimed by id now */
 } WaTrackedAs;
 
 /* Messages that must not be claimed by the cursor, by id. */
@@ -163,10 +171,7 @@ typedef struct WaSender
 	int settle_limit; /* jobs settled at a time after a failure; 0: all */
 	HTAB *tracked;	  /* WaTracked */
 	HTAB *recipients; /* WaRecipient */
-	int64 *again;	  /* message ids to claim again */
-	int n_again;
-	int again_size;
-	int n_waiting;
+	int n_waiting;	  /* in the lists of all recipients */
 
 	/* pacing */
 	int window; /* requests in flight allowed now */
@@ -219,8 +224,8 @@ extern bool wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs
 extern void wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as);
 extern void wa_sender_untrack(WaSender *sender, int64 message_id);
 
-/* The message will be claimed again by its id. */
-extern void wa_sender_claim_again(WaSender *sender, int64 message_id);
+/* The first message waiting for this recipient, if there is one, will be claimed by its id. */
+extern bool wa_sender_release_waiting(WaSender *sender, WaRecipient *recipient);
 
 /* Messages that may leave this number now; when the next one may; and one that does. */
 extern int wa_number_available(WaNumber *number, int64 now);

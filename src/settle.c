@@ -551,18 +551,11 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 	if (fate->state != 'a' && fate->state != 'u')
 		recipient->whole_at_us -= wa_pair_interval_us();
 
-	while (recipient->n_waiting > 0 && (deferred || recipient->in_flight == 0))
-	{
-		WaWaiting *waiting =
-			dlist_container(WaWaiting, node, dlist_pop_head_node(&recipient->waiting));
-
-		recipient->n_waiting--;
-		sender->n_waiting--;
-		wa_sender_claim_again(sender, waiting->message_id);
-		pfree(waiting);
-		if (!deferred)
-			break;
-	}
+	if (deferred)
+		while (wa_sender_release_waiting(sender, recipient))
+			;
+	else if (recipient->in_flight == 0)
+		wa_sender_release_waiting(sender, recipient);
 }
 
 static void

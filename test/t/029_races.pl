@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
-use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of accepted_for invariants_hold);
+use WaDelivery qw(new_delivery enqueue wait_for wait_status settled accepted_for invariants_hold);
 use WaTest qw(sender_pids);
 
 # Nobody writes WAL in the background while this test runs.
@@ -60,6 +60,63 @@ is(accepted_for($sim)->{$id}, 1, 'and the message is not sent again');
 sql('ALTER SYSTEM RESET synchronous_commit; SELECT pg_reload_conf()');
 sql("SELECT wa_resolve_message($id, 'accepted')");
 $sim->faults();
+
+# ---- waiting behind an earlier message to the same person ------------------------------------
+
+# The first is on the wire, the others are set aside in the sender's memory.
+sub behind_a_slow_one
+{
+	my ($recipient, $n) = @_;
+	$sim->faults({ match => { recipient => $recipient }, times => 1, delay_ms => 1500 });
+	my @ids = map { enqueue($node, 't1', $recipient) } 1 .. $n;
+	wait_status($node, $ids[0], 'sending', 'the first is on the wire');
+	return @ids;
+}
+
+my @ids = behind_a_slow_one('+34611900002', 4);
+is(sql("SELECT wa_cancel_message($ids[1])"), 't', 'the second is cancelled');
+wait_status($node, $_, 'accepted', 'what waits behind the cancelled one goes') foreach @ids[ 0, 2, 3 ];
+
+@ids = behind_a_slow_one('+34611900003', 3);
+sql("SELECT wa_pause('number', '100000000000001')");
+wait_status($node, $ids[0], 'accepted', 'what is on the wire when its number is paused is settled');
+my $other = enqueue($node, 't2', '+34611900004');
+wait_status($node, $other, 'accepted');
+is(accepted_for($sim)->{ $ids[1] }, undef, 'what waits behind it is paused');
+sql("SELECT wa_resume('number', '100000000000001')");
+wait_status($node, $_, 'accepted', 'and goes when the number is resumed') foreach @ids[ 1, 2 ];
+
+@ids = behind_a_slow_one('+34611900005', 2);
+sql(<<'SQL');
+BEGIN;
+SELECT wa_unassign_phone('t1');
+SELECT wa_assign_phone('t1', '100000000000007');
+COMMIT
+SQL
+wait_status($node, $_, 'accepted') foreach @ids;
+my %number = map { $_->{message}{biz_opaque_callback_data} =~ /:(\d+):\d+$/ ? ($1 => $_->{number}) : () } $sim->accepted;
+is_deeply(
+	[ @number{@ids} ],
+	[ '100000000000001', '100000000000007' ],
+	'what waited when the number changed leaves from the new one');
+$sim->faults();
+
+# Several messages each to many people: the next one to a person is not the
+# number's business only, its rate holds all the same.
+my ($last) = map { $_->{seq} } reverse $sim->accepted;
+sql(<<'SQL');
+SELECT count(wa_enqueue_message('t3', '+346119100' || lpad((i / 11)::text, 2, '0'), 'aviso', '["hola"]'))
+FROM generate_series(1, 400) AS i
+SQL
+settled($node, '400 messages to 40 people are sent');
+my @times = map { $_->{time} } $sim->accepted($last);
+my $most = 0;
+for my $i (0 .. $#times)
+{
+	my $n = grep { $_ >= $times[$i] && $_ < $times[$i] + 1 } @times;
+	$most = $n if $n > $most;
+}
+cmp_ok($most, '<=', 80, 'never more in a second than the number may send');
 
 invariants_hold($node);
 $node->stop;
