@@ -217,7 +217,7 @@ CREATE INDEX whatsapp_queue_due_idx
 CREATE INDEX whatsapp_queue_held_idx
     ON @extschema@.whatsapp_queue (hold_reason, message_id) WHERE state = 'h';
 CREATE INDEX whatsapp_queue_expiry_idx
-    ON @extschema@.whatsapp_queue (expires_at) WHERE expires_at IS NOT NULL;
+    ON @extschema@.whatsapp_queue (expires_at) WHERE expires_at IS NOT NULL AND state <> 'u';
 COMMENT ON TABLE @extschema@.whatsapp_queue IS
 'One thin row for each message that may still have to be sent. Internal: read wa_queue_status and wa_explain() instead.';
 

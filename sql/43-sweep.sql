@@ -1,10 +1,12 @@
 /*
- * For the sweep of a sender: held messages whose obstacle is gone although
- * nothing released them, because hold and release crossed in concurrent
- * transactions.  Looks at one page of the held rows after the given id and
- * returns where the next page begins; NULL: from the start again.
+ * For a sender: messages held for this reason although the obstacle is gone,
+ * because a pause has ended by its time, or hold and release crossed in
+ * concurrent transactions.  Looks at one page of them after the given id and
+ * returns where the next page begins; NULL: from the start again.  Rows that
+ * somebody has locked are left for the next round.
  */
-CREATE FUNCTION @extschema@.wa_internal_release_stale_holds(after_id bigint, page integer) RETURNS bigint
+CREATE FUNCTION @extschema@.wa_internal_release_stale_holds(reason text, after_id bigint, page integer)
+RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -17,7 +19,7 @@ BEGIN
     WITH held AS MATERIALIZED (
         SELECT q.message_id, q.hold_reason, q.phone_number_id
         FROM @extschema@.whatsapp_queue AS q
-        WHERE q.state = 'h' AND q.message_id > after_id
+        WHERE q.state = 'h' AND q.hold_reason = reason AND q.message_id > after_id
         ORDER BY q.message_id
         LIMIT page)
     SELECT pg_catalog.count(*), pg_catalog.max(h.message_id),

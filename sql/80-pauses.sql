@@ -164,24 +164,29 @@ COMMENT ON FUNCTION @extschema@.wa_resume(text, text) IS
 'Ends a pause, whoever set it, and sends what waited for it. False: there was none.';
 
 /*
- * For the senders: lifts the pauses whose time has come and returns when the
- * next one ends (NULL: none has an end).
+ * For the senders: removes the pauses whose time has come, and says whether
+ * there were any and when the next one ends (NULL: none has an end).  What they
+ * held may be a hundred thousand messages, some of them locked: the sender lets
+ * go of it page by page (wa_internal_release_stale_holds), while it sends.
  */
-CREATE FUNCTION @extschema@.wa_internal_resume_due() RETURNS timestamptz
+CREATE FUNCTION @extschema@.wa_internal_resume_due(OUT next_end timestamptz, OUT lifted boolean)
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     due record;
 BEGIN
+    lifted := false;
     FOR due IN
         SELECT p.scope, p.key FROM @extschema@.whatsapp_pauses AS p
         WHERE p.until <= pg_catalog.clock_timestamp()
         ORDER BY p.scope, p.key
         FOR UPDATE SKIP LOCKED
     LOOP
-        PERFORM @extschema@.wa_internal_lift_pause(due.scope, due.key, false);
+        DELETE FROM @extschema@.whatsapp_pauses AS p WHERE p.scope = due.scope AND p.key = due.key;
+        PERFORM @extschema@.wa_internal_resolve_alert('paused', due.scope, due.key);
+        lifted := true;
     END LOOP;
-    RETURN (SELECT pg_catalog.min(p.until) FROM @extschema@.whatsapp_pauses AS p);
+    SELECT pg_catalog.min(p.until) INTO next_end FROM @extschema@.whatsapp_pauses AS p;
 END
 $$;

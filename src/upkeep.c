@@ -33,7 +33,9 @@
 #define SWEEP_SHARE 50
 
 #define BATCH 1000
-#define HELD_PAGE 5000
+
+/* What has failed is not tried again at once: else it would keep the rest from running. */
+#define AFTER_FAILURE_US INT64_C(1000000)
 
 /* Retention looks at the oldest messages this often once it has caught up. */
 #define RETENTION_INTERVAL_US INT64_C(3600000000)
@@ -44,7 +46,24 @@
 static int64 next_retention_us;
 static int64 retention_id;
 static int64 next_reconcile_us;
-static int64 held_after_id = PG_INT64_MIN;
+
+/*
+ * Held rows are looked through page by page, each reason by itself: one page at
+ * each sweep, and one after the other where a pause has ended.
+ */
+typedef struct HeldRows
+{
+	const char *reason;
+	int64 after_id;
+	bool pause_ended;
+} HeldRows;
+
+static HeldRows held_rows[] = {
+	{"no_number", PG_INT64_MIN, false},
+	{"tenant_disabled", PG_INT64_MIN, false},
+	{"tenant_paused", PG_INT64_MIN, false},
+	{"template_paused", PG_INT64_MIN, false},
+};
 
 /* ---- deferred rows -------------------------------------------------------- */
 
@@ -147,7 +166,7 @@ decide_uncertain(WaSender *sender)
 			" FROM @extschema@.whatsapp_attempts x WHERE x.message_id = q.message_id) a ON true"
 			" WHERE q.state IN ('d', 'u') AND q.state = 'u'"
 			" AND q.due_at <= pg_catalog.clock_timestamp()"
-			" ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q SKIP LOCKED",
+			" ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
 		.plan.nargs = 1,
 		.plan.argtypes = {INT4OID},
 		.expected = SPI_OK_SELECT};
@@ -220,9 +239,11 @@ static bool
 expire(WaSender *sender)
 {
 	static WaStatement lock_statement = {
-		.plan.sql = "SELECT message_id FROM @extschema@.whatsapp_queue"
-					" WHERE expires_at <= pg_catalog.clock_timestamp() AND state <> 'u'"
-					" ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED",
+		.plan.sql = "SELECT q.message_id FROM @extschema@.whatsapp_queue q"
+					" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+					" WHERE q.expires_at <= pg_catalog.clock_timestamp()"
+					" AND q.expires_at IS NOT NULL AND q.state <> 'u'"
+					" ORDER BY q.expires_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
 		.plan.nargs = 1,
 		.plan.argtypes = {INT4OID},
 		.expected = SPI_OK_SELECT};
@@ -316,7 +337,7 @@ read_next_times(WaSender *sender)
 		.plan.sql = "SELECT (SELECT due_at FROM @extschema@.whatsapp_queue"
 					" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT 1),"
 					" (SELECT expires_at FROM @extschema@.whatsapp_queue"
-					" WHERE expires_at IS NOT NULL ORDER BY expires_at LIMIT 1)",
+					" WHERE expires_at IS NOT NULL AND state <> 'u' ORDER BY expires_at LIMIT 1)",
 		.expected = SPI_OK_SELECT};
 
 	call(&statement);
@@ -324,33 +345,53 @@ read_next_times(WaSender *sender)
 	sender->next_expiry = wa_store_time(0, 2, DT_NOEND);
 }
 
-/*
- * Rows that are still held although what held them is over, because the two
- * crossed in concurrent transactions.  A page of the held rows at each sweep.
- */
+/* Rows that are still held although what held them is over; one page of them. */
 static void
-release_stale_holds(WaSender *sender)
+release_stale_holds(HeldRows *held)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2)",
-		.plan.nargs = 2,
-		.plan.argtypes = {INT8OID, INT4OID},
+		.plan.sql = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2, $3)",
+		.plan.nargs = 3,
+		.plan.argtypes = {TEXTOID, INT8OID, INT4OID},
 		.expected = SPI_OK_SELECT};
-	Datum values[2] = {Int64GetDatum(held_after_id), Int32GetDatum(HELD_PAGE)};
+	Datum values[3] = {CStringGetTextDatum(held->reason), Int64GetDatum(held->after_id),
+					   Int32GetDatum(BATCH)};
 
 	wa_store_run(&statement, values, NULL);
-	held_after_id = wa_store_int(0, 1, PG_INT64_MIN);
+	held->after_id = wa_store_int(0, 1, PG_INT64_MIN);
+	if (held->after_id == PG_INT64_MIN)
+		held->pause_ended = false;
 }
 
-/* Lifts the pauses whose time has come, and learns when the next one ends. */
+/* Where a pause has ended, somebody may be waiting on any page. */
+static HeldRows *
+held_by_ended_pause(void)
+{
+	for (int i = 0; i < lengthof(held_rows); i++)
+		if (held_rows[i].pause_ended)
+			return &held_rows[i];
+	return NULL;
+}
+
+/* Removes the pauses whose time has come, and learns when the next one ends. */
 static void
 end_pauses(WaSender *sender)
 {
-	static WaStatement statement = {.plan.sql = "SELECT @extschema@.wa_internal_resume_due()",
-									.expected = SPI_OK_SELECT};
+	static WaStatement statement = {
+		.plan.sql = "SELECT next_end, lifted FROM @extschema@.wa_internal_resume_due()",
+		.expected = SPI_OK_SELECT};
 
 	call(&statement);
 	sender->next_pause_end = wa_store_time(0, 1, DT_NOEND);
+	if (wa_store_int(0, 2, 0) == 0)
+		return;
+	for (int i = 0; i < lengthof(held_rows); i++)
+		if (strcmp(held_rows[i].reason, "tenant_paused") == 0 ||
+			strcmp(held_rows[i].reason, "template_paused") == 0)
+		{
+			held_rows[i].after_id = PG_INT64_MIN;
+			held_rows[i].pause_ended = true;
+		}
 }
 
 static void
@@ -363,7 +404,8 @@ sweep_database(WaSender *sender)
 
 	end_pauses(sender);
 	call(&quiet);
-	release_stale_holds(sender);
+	for (int i = 0; i < lengthof(held_rows); i++)
+		release_stale_holds(&held_rows[i]);
 	call(&parked);
 	read_next_times(sender);
 }
@@ -374,6 +416,7 @@ sweep(WaSender *sender)
 	int64 started = wa_now_us();
 	int64 cost;
 
+	sender->next_sweep_us = started + AFTER_FAILURE_US;
 	wa_store_begin("sweeping the WhatsApp queue");
 	wa_sender_discover(sender);
 	if (sender->index == 0)
@@ -391,13 +434,17 @@ reconcile(WaSender *sender)
 	static WaStatement statement = {.plan.sql = "SELECT @extschema@.wa_internal_reconcile()",
 									.expected = SPI_OK_SELECT};
 
+	next_reconcile_us = wa_now_us() + AFTER_FAILURE_US;
 	wa_store_begin("reconciling WhatsApp messages");
 	call(&statement);
 	wa_store_commit();
 	next_reconcile_us = wa_now_us() + RECONCILE_INTERVAL_US;
 }
 
-/* Deferred, uncertain and expired rows whose time has come. */
+/*
+ * Deferred, uncertain and expired rows whose time has come.  The deferred ones
+ * are everybody's daily business: nothing about the others must hold them up.
+ */
 static void
 run_due(WaSender *sender)
 {
@@ -405,6 +452,9 @@ run_due(WaSender *sender)
 
 	wa_store_begin("looking after waiting WhatsApp messages");
 	more = promote_due(sender);
+	wa_store_commit();
+
+	wa_store_begin("looking after waiting WhatsApp messages");
 	more |= decide_uncertain(sender);
 	more |= expire(sender);
 	read_next_times(sender);
@@ -441,22 +491,31 @@ wa_upkeep_run(WaSender *sender)
 {
 	int64 now = wa_now_us();
 	TimestampTz clock = GetCurrentTimestamp();
+	bool whole_database = sender->index == 0 && sender->at_home;
+	HeldRows *held;
 
 	if (sender->stopping)
 		return;
+	if (whole_database && (sender->next_due <= clock || sender->next_expiry <= clock))
+		run_due(sender);
 	if (now >= sender->next_sweep_us)
 		sweep(sender);
-	if (sender->index != 0 || !sender->at_home)
+	if (!whole_database)
 		return;
 
 	if (sender->token_rotated && sender->has_token)
 		try_new_token(sender);
-	if (sender->next_due <= clock || sender->next_expiry <= clock)
-		run_due(sender);
 	if (sender->next_pause_end <= clock)
 	{
+		sender->next_pause_end = clock + AFTER_FAILURE_US;
 		wa_store_begin("ending WhatsApp pauses");
 		end_pauses(sender);
+		wa_store_commit();
+	}
+	if ((held = held_by_ended_pause()) != NULL)
+	{
+		wa_store_begin("releasing WhatsApp messages");
+		release_stale_holds(held);
 		wa_store_commit();
 	}
 	if (now >= next_reconcile_us)
@@ -465,6 +524,7 @@ wa_upkeep_run(WaSender *sender)
 	{
 		bool more;
 
+		next_retention_us = now + AFTER_FAILURE_US;
 		wa_store_begin("deleting old WhatsApp messages");
 		more = retain(sender);
 		wa_store_commit();
@@ -483,7 +543,7 @@ wa_upkeep_wait_ms(WaSender *sender)
 	{
 		TimestampTz next = Min(sender->next_due, Min(sender->next_expiry, sender->next_pause_end));
 
-		if (sender->token_rotated && sender->has_token)
+		if ((sender->token_rotated && sender->has_token) || held_by_ended_pause() != NULL)
 			return 0;
 		if (next != DT_NOEND)
 			wait = Min(wait, next - clock);

@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(48);
+SELECT plan(51);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 CREATE TEMP TABLE note (name text PRIMARY KEY, id bigint);
@@ -81,16 +81,24 @@ SELECT wa_resume('account') \g /dev/null
 
 /* ---- pauses that end ---- */
 
-SELECT pg_temp.hold('number', 'number_paused');
-SELECT wa_internal_pause('number', '100000000000001', 'rate', NULL, 131048, clock_timestamp() + interval '1 hour') \g /dev/null
-SELECT wa_pause('tenant', 'panaderia', 'lunch', clock_timestamp() + interval '2 hours') \g /dev/null
-SELECT is(wa_internal_resume_due(), (SELECT min(until) FROM whatsapp_pauses), 'a pause that is not over stays');
-UPDATE whatsapp_pauses SET until = clock_timestamp() - interval '1 second' WHERE scope = 'number';
-SELECT is(wa_internal_resume_due(), (SELECT until FROM whatsapp_pauses WHERE scope = 'tenant'),
-    'what is over is lifted, and the next end returned');
-SELECT is(pg_temp.waits('number'), 'r', 'with what waited for it');
+SELECT pg_temp.hold('lunch', 'tenant_paused');
+SELECT pg_temp.hold('quality', 'template_paused', 'pedido_listo');
+SELECT wa_internal_pause('template', 'pedido_listo', 'quality', NULL, 132015, clock_timestamp() + interval '2 hours') \g /dev/null
+SELECT wa_pause('tenant', 'panaderia', 'lunch', clock_timestamp() + interval '1 hour') \g /dev/null
+SELECT results_eq('SELECT next_end, lifted FROM wa_internal_resume_due()', 'SELECT min(until), false FROM whatsapp_pauses',
+    'a pause that is not over stays');
+UPDATE whatsapp_pauses SET until = clock_timestamp() - interval '1 second' WHERE scope = 'tenant';
+SELECT results_eq('SELECT next_end, lifted FROM wa_internal_resume_due()',
+    $$SELECT until, true FROM whatsapp_pauses WHERE scope = 'template'$$,
+    'a person''s pause ends by time, and the next end is returned');
+SELECT is(wa_internal_release_stale_holds('template_paused', 0, 100), NULL, 'a page of held messages that is not full is the last');
+SELECT is(pg_temp.waits('quality'), 'h template_paused', 'what a pause still holds stays');
+SELECT is(wa_internal_release_stale_holds('tenant_paused', 0, 1), (SELECT id FROM note WHERE name = 'lunch'),
+    'after a full page there may be another');
+SELECT is(pg_temp.waits('lunch'), 'r', 'what waited for the one that is over goes');
 UPDATE whatsapp_pauses SET until = clock_timestamp() - interval '1 second';
-SELECT is(wa_internal_resume_due(), NULL, 'a person''s pause ends by time, too');
+SELECT results_eq('SELECT next_end, lifted FROM wa_internal_resume_due()', 'SELECT NULL::timestamptz, true',
+    'an automatic pause ends by time, too');
 
 /* ---- alerts ---- */
 

@@ -118,6 +118,76 @@ for my $i (0 .. $#times)
 }
 cmp_ok($most, '<=', 80, 'never more in a second than the number may send');
 
+# ---- somebody keeps rows locked ----------------------------------------------------------------
+
+# One row of each kind that the sender looks after by the clock is locked:
+# everybody else's deferred, held, expiring and uncertain messages go on.
+sub keep_locked
+{
+	my ($statement) = @_;
+	my $session = $node->background_psql('postgres');
+	$session->query_safe("BEGIN; $statement");
+	return $session;
+}
+
+sub hold
+{
+	my @ids = map { enqueue($node, 't1', $_) } @_;
+	my $list = join ',', @ids;
+	wait_for($node, "SELECT bool_and(state = 'h') FROM whatsapp_queue WHERE message_id IN ($list)", 'they are held');
+	return @ids;
+}
+
+sql("SELECT wa_pause('tenant', 't1', 'lunch', now() + interval '1 second')");
+@ids = hold(map { "+3461190020$_" } 1 .. 3);
+my $locked = keep_locked("SELECT wa_cancel_message($ids[0])");
+wait_status($node, $_, 'accepted', 'a pause ends by its time although a message that it held is locked')
+  foreach @ids[ 1, 2 ];
+my $later = enqueue($node, 't2', '+34611900204', scheduled_at => "now() + interval '300 ms'");
+wait_status($node, $later, 'accepted', 'and scheduled messages go');
+$locked->query_safe('ROLLBACK');
+$locked->quit;
+wait_status($node, $ids[0], 'accepted', 'the locked one goes when it is free');
+
+sql("SELECT wa_pause('tenant', 't1', 'lunch', now() + interval '1 hour')");
+@ids = hold(map { "+3461190021$_" } 1 .. 2);
+$locked = keep_locked("SELECT status FROM whatsapp_messages WHERE id = $ids[0] FOR UPDATE");
+sql("UPDATE whatsapp_queue SET expires_at = now() WHERE message_id IN ($ids[0], $ids[1]);
+	SELECT wa_internal_wake_due(now())");
+$later = enqueue($node, 't2', '+34611900214', scheduled_at => "now() + interval '300 ms'");
+wait_status($node, $later, 'accepted', 'a locked message that expires does not hold up scheduled ones');
+wait_status($node, $ids[1], 'expired', 'nor others that expire');
+$locked->query_safe('ROLLBACK');
+$locked->quit;
+wait_status($node, $ids[0], 'expired', 'it expires when it is free');
+sql("SELECT wa_resume('tenant', 't1')");
+
+$sim->faults({ match => { recipient => '+34611900220' }, times => 2, cut => 'received' });
+@ids = map { enqueue($node, 't1', '+34611900220', on_uncertain => "'fail'") } 1 .. 2;
+wait_status($node, $_, 'uncertain') foreach @ids;
+$locked = keep_locked("SELECT status FROM whatsapp_messages WHERE id = $ids[0] FOR UPDATE");
+sql("UPDATE whatsapp_queue SET due_at = now() WHERE state = 'u'; SELECT wa_internal_wake_due(now())");
+$later = enqueue($node, 't2', '+34611900224', scheduled_at => "now() + interval '300 ms'");
+wait_status($node, $later, 'accepted', 'a locked message in doubt does not hold up scheduled ones');
+wait_status($node, $ids[1], 'failed', 'nor others in doubt');
+$locked->query_safe('ROLLBACK');
+$locked->quit;
+wait_status($node, $ids[0], 'failed', 'it is decided when it is free');
+
+# ---- idle ------------------------------------------------------------------------------------
+
+# A message in doubt waits for a person, for years if need be, also past its expiry.
+$sim->faults({ match => { recipient => '+34611900230' }, times => 1, cut => 'received' });
+$id = enqueue($node, 't1', '+34611900230', expires_at => "now() + interval '5 seconds'");
+wait_status($node, $id, 'uncertain');
+sql("UPDATE whatsapp_queue SET due_at = 'infinity', expires_at = now() WHERE message_id = $id;
+	SELECT wa_internal_wake_due(now())");
+wait_for($node, <<'SQL', 'a message that waits for a person does not keep the sender busy');
+SELECT state = 'idle' AND clock_timestamp() - state_change > interval '3 seconds'
+FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender'
+SQL
+sql("SELECT wa_resolve_message($id, 'accepted')");
+
 invariants_hold($node);
 $node->stop;
 done_testing();
