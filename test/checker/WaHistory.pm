@@ -25,24 +25,40 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 use Time::HiRes             qw(sleep time);
 use WaHistory::Application;
+use WaHistory::Events;
+use WaHistory::Failover;
 use WaHistory::Faults;
+use WaHistory::Hits;
 use WaHistory::Random;
 use WaHistory::Verdict;
 use WaHistory::Webhooks;
 use WaSimulator;
-use WaTest qw(new_node create_extension sender_pids set_and_reload);
+use WaTest qw(new_node create_extension set_and_reload);
 
-my $tenants = 8;
-my $numbers = 12;
+our $tenants = 8;
+our $numbers = 12;
 
 # What happens to processes and settings.  Faults of the network come on top.
 my @events = qw(
-  sigterm kill9 restart_immediate restart_fast worker_restart senders token_expires
+  sigterm kill9 restart_immediate restart_fast worker_restart failover senders token_expires
   reassign pause pause cancel cancel grace grace_without_webhooks switch retry
 );
 
+# With every request on the wire when it strikes; the others count what they met.
+my %strikes = map { $_ => 1 }
+  qw(sigterm kill9 restart_immediate restart_fast worker_restart failover senders switch);
+
+# The kinds of fault of which each history has some.
+sub kinds
+{
+	my %kinds = map { $_ => 1 } @events;
+	return (
+		WaHistory::Faults::kinds(), sort keys %kinds,
+		'status late', 'status repeated', 'status reordered');
+}
+
 # Runs one history.  Returns a hash: seed, problems (a list of sentences, empty
-# if all is well) and summary (a sentence).
+# if all is well), summary (a sentence), steps (a line for each) and hits (WaHistory::Hits).
 sub run
 {
 	my (%options) = @_;
@@ -53,11 +69,18 @@ sub run
 		cancelled => {},
 		token => 'SIMULATOR_TOKEN',
 		tokens => 0,
-		happened => {}
+		failovers => 0,
+		hits => WaHistory::Hits->new,
+		# Rows that others had locked: what (an id, a tenant or "all"), from, to.
+		locks => [],
+		# Messages that a person has put back into the queue.
+		put_back => {}
 	  },
 	  __PACKAGE__;
-	my $started = time;
+	my $started = $self->{started} = time;
 
+	# The server may not wait for its WAL; whoever checks its promises must.
+	local $ENV{PGOPTIONS} = '-c synchronous_commit=on';
 	$self->_set_up($seed);
 	my $steps = $options{steps};
 	foreach my $step (1 .. $steps)
@@ -66,7 +89,7 @@ sub run
 		$self->_step;
 	}
 	$self->_settle;
-	my @problems = WaHistory::Verdict::problems($self);
+	my @problems = (@{ $self->{problems} // [] }, WaHistory::Verdict::problems($self));
 	my %outcomes = %{ $self->{application}{outcomes} };
 	my $stats = $self->{simulator}->stats;
 	$self->{node}->stop('immediate');
@@ -75,14 +98,16 @@ sub run
 		problems => \@problems,
 		summary => sprintf(
 			'seed %d: %d messages committed, %d rolled back, %d unknown; %d requests, %d accepted, '
-			  . '%d statuses; %s; %.0f s',
+			  . '%d statuses, %d pairs in order; %.0f s',
 			$seed,
 			@outcomes{ 'committed', 'rolled back', 'unknown' },
 			$stats->{send_requests},
 			$stats->{accepted},
 			$self->{webhooks}{ingested},
-			join(', ', map { "$_ $self->{happened}{$_}" } sort keys %{ $self->{happened} }),
-			time - $started)
+			$self->{pairs_in_order},
+			time - $started),
+		steps => $self->{steps},
+		hits => $self->{hits}
 	};
 }
 
@@ -109,6 +134,8 @@ sub _set_up
 	$self->_write_token;
 	my $node = $self->{node} = new_node(
 		"history_$seed",
+		WaHistory::Failover::settings(),
+		'synchronous_commit = ' . $self->{random}->pick('on', 'off'),
 		'restart_after_crash = on',
 		'max_prepared_transactions = 20',
 		'whatsapp_shared.enabled = on',
@@ -123,14 +150,16 @@ sub _set_up
 		"whatsapp_shared.uncertain_grace = '7d'",
 		'whatsapp_shared.messages_per_second = 1000',
 		"whatsapp_shared.pair_interval = '100ms'",
+		'whatsapp_shared.pair_burst = ' . $self->{random}->pick(3, 45),
 		'whatsapp_shared.sync_interval = 0',
 		'whatsapp_shared.max_in_flight = ' . $self->{random}->pick(16, 100, 1000));
+	WaHistory::Failover::prepare($node);
 	create_extension($node, 'postgres');
 	$self->_sql(<<SQL);
 SELECT wa_register_template('aviso', 'es', '[{"type": "BODY", "text": "Aviso: {{1}}."}]');
 SELECT wa_assign_phone('t' || i, (100000000000000 + i)::text) FROM generate_series(1, $tenants) AS i
 SQL
-	my %shared = (node => $node, random => $self->{random});
+	my %shared = (node => $node, random => $self->{random}, hits => $self->{hits});
 	$self->{application}
 	  = WaHistory::Application->new(%shared, seed => $seed, tenants => $tenants, dir => $dir);
 	$self->{webhooks} = WaHistory::Webhooks->new(%shared, simulator => $self->{simulator});
@@ -147,16 +176,20 @@ sub _step
 	  = map { $self->_deal('faults', WaHistory::Faults::kinds()) => 1 } 1 .. $random->between(0, 4);
 	my @kinds = sort keys %kinds;
 
-	$simulator->faults(map { WaHistory::Faults::rule($random, $_) } @kinds);
-	$self->{happened}{$_}++ foreach @kinds;
+	$self->_set_faults(map { WaHistory::Faults::rule($random, $_) } @kinds);
 
+	$self->_resume_all;
 	my $before = $simulator->stats->{send_requests};
 	$self->{application}->start;
 	# Some events want requests on the wire, others want commits under way.
 	$self->_wait_for_requests($before + $random->below(40), 2);
 	my $event = $self->_deal('events', @events);
-	$self->{happened}{$event}++;
-	$self->can("_event_$event")->($self);
+	my $on_wire = $strikes{$event} ? $self->_on_the_wire : 0;
+	my $met = $self->can("_event_$event")->($self);
+	$met = $on_wire if $strikes{$event};
+	$self->{hits}->add($event, $met);
+	push @{ $self->{steps} },
+	  sprintf('%.1f s: %s met %d; faults: %s', time - $self->{started}, $event, $met, join(', ', @kinds));
 
 	while ($self->{application}->finish > 0)
 	{
@@ -176,6 +209,33 @@ sub _deal
 
 	@$deck = $self->{random}->shuffle(@cards) unless @$deck;
 	return shift @$deck;
+}
+
+# New rules for the simulator; those before have met so many requests.
+sub _set_faults
+{
+	my ($self, @rules) = @_;
+
+	$self->{hits}->add($_->{name}, $_->{applied}) foreach $self->{simulator}->fault_counts;
+	return $self->{simulator}->faults(@rules);
+}
+
+sub _on_the_wire
+{
+	my ($self) = @_;
+	return $self->_sql('SELECT COALESCE(sum(cardinality(message_ids)), 0) FROM whatsapp_leases');
+}
+
+# Runs a piece of the test that locks the rows of a message, a tenant or all.
+sub _locking
+{
+	my ($self, $what, $code) = @_;
+	my $lock = { what => $what, from => time, to => 9e15 };
+
+	push @{ $self->{locks} }, $lock;
+	my $result = $code->();
+	$lock->{to} = time;
+	return $result;
 }
 
 # Until so many requests have been made since the start, or the time is over.
@@ -214,206 +274,6 @@ sub _sql
 	die "\"$sql\" does not succeed";
 }
 
-# ---- events ------------------------------------------------------------------
-
-sub _event_sigterm
-{
-	my ($self) = @_;
-	kill('TERM', sender_pids($self->{node}, 'postgres'));
-	return;
-}
-
-# The postmaster then ends every session and recovers.
-sub _event_kill9
-{
-	my ($self) = @_;
-	my @pids = sender_pids($self->{node}, 'postgres');
-
-	kill('KILL', $self->{random}->pick(@pids)) if @pids;
-	return $self->_wait_for_server;
-}
-
-sub _event_restart_immediate
-{
-	my ($self) = @_;
-	$self->{node}->stop('immediate');
-	return $self->{node}->start;
-}
-
-sub _event_restart_fast
-{
-	my ($self) = @_;
-	$self->{node}->stop('fast');
-	return $self->{node}->start;
-}
-
-sub _event_worker_restart
-{
-	my ($self) = @_;
-	return $self->_sql('SELECT wa_worker_restart()');
-}
-
-sub _event_senders
-{
-	my ($self) = @_;
-	return set_and_reload($self->{node}, senders => $self->{random}->between(1, 3));
-}
-
-# Meta refuses the token; later the operator brings a new one.
-sub _event_token_expires
-{
-	my ($self) = @_;
-	my $old = $self->{token};
-
-	$self->{token} = 'ROTATED_' . ++$self->{tokens};
-	$self->{simulator}->config(token => $self->{token}, expired_token => $old);
-	$self->_wait_for_requests($self->{simulator}->stats->{send_requests} + 5, 1);
-	$self->_write_token;
-	$self->{node}->reload;
-	return $self->_sql("SELECT wa_resume('account', '')");
-}
-
-sub _write_token
-{
-	my ($self) = @_;
-	my $new = "$self->{token_file}.new";
-
-	open(my $out, '>', $new) or die "could not write $new: $!";
-	chmod(0600, $new);
-	print $out "$self->{token}\n";
-	close($out);
-	return rename($new, $self->{token_file});
-}
-
-# Two tenants exchange their numbers, or one gets a number that nobody has.
-sub _event_reassign
-{
-	my ($self) = @_;
-	my ($one, $other) = map { "t$_" } $self->{random}->shuffle(1 .. $tenants);
-
-	if ($self->{random}->percent(50))
-	{
-		my $free = $self->_sql(<<SQL);
-SELECT (100000000000000 + i)::text FROM generate_series(1, $numbers) AS i
-WHERE NOT EXISTS (SELECT FROM whatsapp_phone_assignments
-                  WHERE phone_number_id = (100000000000000 + i)::text AND unassigned_at IS NULL)
-ORDER BY random() LIMIT 1
-SQL
-		return $self->_sql(
-			"SELECT wa_unassign_phone('$one'); SELECT wa_assign_phone('$one', '$free')");
-	}
-	my %number = split(/[|\n]/, $self->_sql(<<SQL));
-SELECT tenant_id, phone_number_id FROM whatsapp_phone_assignments
-WHERE tenant_id IN ('$one', '$other') AND unassigned_at IS NULL
-SQL
-	return $self->_sql(<<SQL);
-BEGIN;
-SELECT wa_unassign_phone('$one');
-SELECT wa_unassign_phone('$other');
-SELECT wa_assign_phone('$one', '$number{$other}');
-SELECT wa_assign_phone('$other', '$number{$one}');
-COMMIT
-SQL
-}
-
-# Something is paused until the next step or the end of the history.
-sub _event_pause
-{
-	my ($self) = @_;
-	my $random = $self->{random};
-	my ($scope, $key) = @{
-		$random->pick(
-			[ 'account', '' ],
-			[ 'tenant', 't' . $random->between(1, $tenants) ],
-			[ 'number', 100000000000000 + $random->between(1, $tenants) ],
-			[ 'template', 'aviso' ])
-	};
-
-	$self->_sql('SELECT wa_resume(scope, key) FROM whatsapp_pauses');
-	$self->_sql("SELECT wa_pause('$scope', '$key', 'history')");
-	$self->_wait_for_requests($self->{simulator}->stats->{send_requests} + 20, 0.5);
-	$self->_sql("SELECT wa_resume('$scope', '$key')") if $random->percent(70);
-	return;
-}
-
-# True is a promise that the message will not be sent.  Those on the wire are
-# asked for, too, where it must not be given.
-sub _event_cancel
-{
-	my ($self) = @_;
-	my @ids = split(/\n/, $self->_sql(<<'SQL'));
-(SELECT unnest(message_ids) FROM whatsapp_leases LIMIT 20)
-UNION (SELECT message_id FROM whatsapp_queue WHERE state <> 'u' ORDER BY message_id DESC LIMIT 20)
-ORDER BY 1
-SQL
-
-	foreach my $id ($self->{random}->shuffle(@ids))
-	{
-		my ($status, $out) = $self->{node}->psql('postgres', "SELECT wa_cancel_message($id)");
-		$self->{cancelled}{$id} = 1 if $status == 0 && $out eq 't';
-	}
-	return;
-}
-
-# The grace is over for what is uncertain now, and every webhook has come.
-sub _event_grace
-{
-	my ($self) = @_;
-	my @ids = $self->_uncertain('true');
-
-	$self->{webhooks}->deliver_all;
-	return $self->_end_grace(@ids);
-}
-
-# The same before any webhook, for those whose policy takes that risk.
-sub _event_grace_without_webhooks
-{
-	my ($self) = @_;
-	return $self->_end_grace($self->_uncertain("on_uncertain = 'resend'"));
-}
-
-sub _uncertain
-{
-	my ($self, $condition) = @_;
-	return split(/\n/, $self->_sql(<<SQL));
-SELECT message_id FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
-WHERE state = 'u' AND due_at < 'infinity' AND $condition
-SQL
-}
-
-sub _end_grace
-{
-	my ($self, @ids) = @_;
-	my $list = join(',', @ids) or return;
-
-	return $self->_sql(<<SQL);
-BEGIN;
-UPDATE whatsapp_queue SET due_at = now() WHERE state = 'u' AND message_id IN ($list);
-SELECT wa_internal_wake_due(now());
-COMMIT
-SQL
-}
-
-sub _event_switch
-{
-	my ($self) = @_;
-
-	set_and_reload($self->{node}, enabled => 'off');
-	$self->{webhooks}->deliver_some;
-	return set_and_reload($self->{node}, enabled => undef);
-}
-
-# What Meta refused for good is tried again; what was not known is not.
-sub _event_retry
-{
-	my ($self) = @_;
-	return $self->_sql(<<SQL);
-SELECT wa_retry_message(id) FROM whatsapp_messages
-WHERE status = 'failed' AND error_code = $WaHistory::Faults::permanent_code
-    AND whatsapp_message_id IS NULL
-SQL
-}
-
 # ---- the end -----------------------------------------------------------------
 
 # Everything is mended, and the queue is worked off.
@@ -422,15 +282,18 @@ sub _settle
 	my ($self) = @_;
 	my $simulator = $self->{simulator};
 
-	$simulator->faults;
+	$self->_set_faults;
 	$simulator->release;
 	$self->_write_token;
 	set_and_reload($self->{node}, enabled => undef);
-	$self->_sql('SELECT wa_resume(scope, key) FROM whatsapp_pauses');
+	$self->_resume_all;
 	foreach my $name (split(/\n/, $self->_sql('SELECT gid FROM pg_prepared_xacts')))
 	{
 		$self->_sql(($self->{random}->percent(50) ? 'COMMIT' : 'ROLLBACK') . " PREPARED '$name'");
 	}
+	# What is ready goes by itself; a new sender would find it, and hide that
+	# the old one had forgotten it.
+	$self->_wait_while_ready;
 	# A new sender has no throttle in its memory, which could outlast the test.
 	$self->_sql('SELECT wa_worker_restart()');
 	$self->_work_off;
@@ -443,6 +306,24 @@ SQL
 	return;
 }
 
+# Until nothing is ready any more: the slow sweep at thirty seconds included.
+sub _wait_while_ready
+{
+	my ($self) = @_;
+	my $deadline = time + 60;
+
+	while (my $left = $self->_sql("SELECT string_agg(message_id::text, ', ') FROM whatsapp_queue WHERE state = 'r'"))
+	{
+		if (time > $deadline)
+		{
+			push @{ $self->{problems} }, "ready for a minute, and nobody sends it: $left";
+			last;
+		}
+		sleep(0.1);
+	}
+	return;
+}
+
 # Until nothing is left but what is parked.  Deferred messages become due now.
 sub _work_off
 {
@@ -452,7 +333,7 @@ sub _work_off
 	while (time < $deadline)
 	{
 		$self->_event_grace;
-		$self->_sql(<<'SQL');
+		$self->_locking('all', sub { $self->_sql(<<'SQL') });
 BEGIN;
 UPDATE whatsapp_queue SET due_at = now() WHERE state = 'd' AND due_at > now();
 SELECT wa_internal_wake_due(now());

@@ -20,6 +20,7 @@ my %size = (
 my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '1 2 3');
 my $seconds = $ENV{HISTORY_SECONDS} // 0;
 my $deadline = time + $seconds;
+my @hits;
 
 # Not the clock alone: two runs started together should not do the same.
 @seeds = (time % 1_000_000 * 1000 + $$ % 1000) if $seconds && !defined $ENV{HISTORY_SEEDS};
@@ -30,7 +31,8 @@ while (defined(my $seed = shift @seeds))
 
 	if ($history)
 	{
-		note($history->{summary});
+		note($_) foreach $history->{summary}, @{ $history->{steps} };
+		push @hits, $history->{hits};
 		is(scalar @{ $history->{problems} }, 0, "history of seed $seed");
 		my @problems = @{ $history->{problems} };
 		diag($_) foreach splice(@problems, 0, 20);
@@ -45,4 +47,10 @@ while (defined(my $seed = shift @seeds))
 	) if !$history || @{ $history->{problems} };
 	push @seeds, $seed + 1 if $seconds && !@seeds && time < $deadline;
 }
+
+# How often each kind of fault has met something; the usual seeds meet all kinds.
+my $met = WaHistory::Hits::summary(@hits);
+note('faults met: ' . join(', ', map { "$_ $met->{$_}" } sort keys %$met));
+is_deeply([ grep { !$met->{$_} } WaHistory::kinds() ], [], 'every kind of fault has met something')
+  if @hits > 2 && !defined $ENV{HISTORY_SEEDS};
 done_testing();

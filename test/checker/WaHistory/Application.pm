@@ -20,12 +20,16 @@ use POSIX ();
 
 my $sessions = 3;
 
+# How many people each tenant writes to again and again.
+my $regulars = 5;
+
 # random: WaHistory::Random; node: PostgreSQL::Test::Cluster; dir: for files.
 sub new
 {
 	my ($class, %arguments) = @_;
 	return bless {
 		%arguments,
+		wave => 0,         # how often the sessions have been started
 		serial => 0,       # of messages
 		tx => 0,           # of transactions
 		messages => {},    # marker => what is known
@@ -70,8 +74,7 @@ sub _message
 	my %message = (
 		marker => "h$self->{seed}-$n",
 		tenant => 't' . $random->between(1, $self->{tenants}),
-		# Some recipients get several messages.
-		recipient => sprintf('+347%08d', $random->percent(10) ? $random->below(40) : 1000 + $n),
+		recipient => sprintf('+347%08d', $random->percent(40) ? $random->below($regulars) : 1000 + $n),
 		priority => $random->percent(20) ? $random->between(-3, 3) : 0,
 		delay_ms => $random->percent(15) ? $random->between(1, 1500) : 0,
 		on_uncertain => $random->pick('auto', 'auto', 'resend', 'park', 'fail'),
@@ -139,6 +142,7 @@ sub start
 	my ($self) = @_;
 	my $connstr = $self->{node}->connstr('postgres');
 
+	$self->{wave}++;
 	foreach my $session (1 .. $sessions)
 	{
 		my $script = File::Spec->catfile($self->{dir}, "session$session.sql");
@@ -198,6 +202,9 @@ sub finish
 		my @messages = @{ $transaction->{messages} };
 		foreach my $i (0 .. $#messages)
 		{
+			# When it was written, for the order.
+			@{ $messages[$i] }{qw(wave session tx position how)}
+			  = ($self->{wave}, $tx % $sessions, $tx, $i, $transaction->{how});
 			my $outcome
 			  = $transaction->{how} eq 'savepoint' && $i > 0 ? 'rolled back'
 			  : $promise eq 'rolled back'                    ? 'rolled back'

@@ -7,6 +7,7 @@ use warnings;
 
 use JSON::PP ();
 use WaHistory::Faults;
+use WaHistory::Order;
 
 # After an assignment has ended, requests that were claimed before may still
 # leave: they wait for a connection at most this long.
@@ -34,7 +35,8 @@ sub problems
 		push @problems, "$marker: sent, but nobody wrote it"
 		  unless $history->{application}{messages}{$marker};
 	}
-	push @problems, of_tables($history), of_assignments($history, $seen);
+	push @problems, of_tables($history), of_assignments($history, $seen),
+	  WaHistory::Order::problems($history, $rows, $seen);
 	return @problems;
 }
 
@@ -46,8 +48,10 @@ sub rows
 SELECT COALESCE(json_agg(m), '[]') FROM (
     SELECT id, tenant_id, phone_number_id, status, status_reason, attempts, error_code,
         whatsapp_message_id AS wamid, payload #>> '{components,0,parameters,0,text}' AS marker,
-        accepted_at IS NOT NULL AS accepted
-    FROM whatsapp_messages) AS m
+        accepted_at IS NOT NULL AS accepted,
+        EXISTS (SELECT FROM whatsapp_attempts AS a
+                WHERE a.message_id = m.id AND a.outcome = 'uncertain') AS was_uncertain
+    FROM whatsapp_messages AS m) AS m
 SQL
 	my %rows;
 

@@ -10,7 +10,7 @@ use JSON::PP ();
 sub new
 {
 	my ($class, %arguments) = @_;
-	return bless { %arguments, waiting => [], told => {}, ingested => 0 }, $class;
+	return bless { %arguments, waiting => [], told => {}, last_told => {}, ingested => 0 }, $class;
 }
 
 # Takes what the simulator has to tell by now.
@@ -32,6 +32,7 @@ sub deliver_some
 	my @later = splice(@posts, $random->below(@posts + 1));
 	push @posts, $random->pick(@posts) if @posts && $random->percent(50);
 	$self->{waiting} = \@later;
+	$self->{hits}->add('status late', scalar @later);
 	$self->_ingest(@posts);
 	return;
 }
@@ -82,7 +83,14 @@ sub _remember
 	{
 		foreach my $status (@{ $change->{value}{statuses} // [] })
 		{
-			$self->{told}{ $status->{id} }{ $status->{status} } = 1;
+			my ($wamid, $what) = @$status{qw(id status)};
+			$self->{hits}->met('status repeated') if $self->{told}{$wamid}{$what};
+			$self->{hits}->met('status reordered')
+			  if ($self->{last_told}{$wamid} // 0) > $status->{timestamp}
+			  || ($self->{told}{$wamid}{read} && $what ne 'read')
+			  || ($self->{told}{$wamid}{delivered} && $what eq 'sent');
+			$self->{told}{$wamid}{$what} = 1;
+			$self->{last_told}{$wamid} = $status->{timestamp};
 			$self->{ingested}++;
 		}
 	}
