@@ -42,6 +42,9 @@
 /* How long a row is deferred for want of room among those. */
 #define CROWDED_DELAY_US 1000000
 
+/* ... and behind one whose time has come, but which is not back yet. */
+#define RETURN_DELAY_US 100000
+
 /*
  * How far ahead of the sustained rate a burst may run: one message less than is
  * allowed, so that a request that arrives a little early is not refused.
@@ -363,9 +366,37 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 	return false;
 }
 
+/* Deferred for the recipient's sake: who comes later stays behind it. */
+static void
+defer(WaRecipient *recipient, const WaClaimRow *row, WaFate *fates, int *n_fates,
+	  const char *reason, TimestampTz due)
+{
+	add_fate(fates, n_fates, row, 'd', reason, due);
+	wa_recipient_deferred(recipient, row->message_id, due);
+}
+
+/* Set aside until the recipient is free. */
+static void
+set_aside(WaSender *sender, WaRecipient *recipient, WaNumber *number, const WaClaimRow *row)
+{
+	WaWaiting *waiting = MemoryContextAlloc(sender->state_context, sizeof(WaWaiting));
+
+	waiting->message_id = row->message_id;
+	waiting->recipient_key = recipient->key;
+	waiting->number = number;
+	dlist_push_tail(&recipient->waiting, &waiting->node);
+	recipient->n_waiting++;
+	sender->n_waiting++;
+	wa_sender_track(sender, row->message_id, WA_TRACKED_WAITING);
+}
+
 /*
  * Checks what concerns the recipient.  Returns true if the message may go;
  * otherwise it has been set aside or its fate has been added.
+ *
+ * Messages that have been deferred before, or were set aside, have their place
+ * already.  New ones come after all of those, also in the moment between a due
+ * time and the return of the row that was waiting for it.
  */
 static bool
 recipient_free(WaSender *sender, WaRecipient *recipient, WaNumber *number, const WaClaimRow *row,
@@ -374,36 +405,40 @@ recipient_free(WaSender *sender, WaRecipient *recipient, WaNumber *number, const
 	int64 now = wa_now_us();
 	int ahead = by_id ? 0 : recipient->n_waiting;
 	int64 turn = recipient->whole_at_us + ahead * wa_pair_interval_us() - pair_tolerance_us();
+	bool was_deferred = !by_id && row->message_id <= recipient->deferred_id;
+	bool is_new = !by_id && !was_deferred;
+	bool blocked = recipient->blocked_until > GetCurrentTimestamp();
 
-	if (recipient->blocked_until > GetCurrentTimestamp())
+	if (was_deferred && recipient->n_deferred > 0)
+		recipient->n_deferred--;
+
+	/* One interval after the last one deferred, so that they come in order. */
+	if (is_new && (turn > now || (blocked && recipient->next_deferral_us > now)))
+		turn = Max(turn, recipient->next_deferral_us + wa_pair_interval_us());
+	if (turn > now && wall_clock(turn) > recipient->blocked_until)
 	{
-		add_fate(fates, n_fates, row, 'd', "recipient_order", recipient->blocked_until);
+		recipient->next_deferral_us = Max(recipient->next_deferral_us, turn);
+		defer(recipient, row, fates, n_fates, "pair_rate", wall_clock(turn));
 		return false;
 	}
-	if (turn > now)
+	if (blocked)
 	{
-		/* One interval after the last one deferred, so that they come in order. */
-		turn = Max(turn, recipient->next_deferral_us + wa_pair_interval_us());
-		recipient->next_deferral_us = turn;
-		add_fate(fates, n_fates, row, 'd', "pair_rate", wall_clock(turn));
+		defer(recipient, row, fates, n_fates, "recipient_order", recipient->blocked_until);
+		return false;
+	}
+	if (is_new && wa_recipient_has_deferred(recipient, now))
+	{
+		defer(recipient, row, fates, n_fates, "recipient_order", wall_clock(now + RETURN_DELAY_US));
 		return false;
 	}
 	if (recipient->in_flight > 0 || ahead > 0)
 	{
-		if (sender->n_waiting >= MAX_WAITING)
-			add_fate(fates, n_fates, row, 'd', "recipient_order",
-					 wall_clock(now + CROWDED_DELAY_US));
+		if (sender->n_waiting < MAX_WAITING)
+			set_aside(sender, recipient, number, row);
 		else
 		{
-			WaWaiting *waiting = MemoryContextAlloc(sender->state_context, sizeof(WaWaiting));
-
-			waiting->message_id = row->message_id;
-			waiting->recipient_key = recipient->key;
-			waiting->number = number;
-			dlist_push_tail(&recipient->waiting, &waiting->node);
-			recipient->n_waiting++;
-			sender->n_waiting++;
-			wa_sender_track(sender, row->message_id, WA_TRACKED_WAITING);
+			recipient->blocked_until = wall_clock(now + CROWDED_DELAY_US);
+			defer(recipient, row, fates, n_fates, "recipient_order", recipient->blocked_until);
 		}
 		return false;
 	}

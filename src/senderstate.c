@@ -39,6 +39,12 @@
 #define SEED_MESSAGES 20000
 
 /*
+ * A deferred message that has not come back so long after its time was cancelled,
+ * or has expired, or is locked by somebody: nobody waits for it any longer.
+ */
+#define DEFERRED_GRACE_US INT64_C(1000000)
+
+/*
  * Meta counts what arrives in any second.  The window keeps to that, one or two
  * below the limit and over a little more than a second, for what the network
  * compresses; the bucket spreads the messages over it, and may catch up on what
@@ -164,6 +170,22 @@ wa_sender_recipient(WaSender *sender, uint64 key)
 	return recipient;
 }
 
+void
+wa_recipient_deferred(WaRecipient *recipient, int64 message_id, TimestampTz due)
+{
+	int64 until = wa_now_us() + (due - GetCurrentTimestamp());
+
+	recipient->deferred_id = Max(recipient->deferred_id, message_id);
+	recipient->deferred_until_us = Max(recipient->deferred_until_us, until);
+	recipient->n_deferred++;
+}
+
+bool
+wa_recipient_has_deferred(const WaRecipient *recipient, int64 now)
+{
+	return recipient->n_deferred > 0 && now < recipient->deferred_until_us + DEFERRED_GRACE_US;
+}
+
 /* Drops every recipient that is as good as never seen. */
 void
 wa_sender_forget_recipients(WaSender *sender)
@@ -178,6 +200,7 @@ wa_sender_forget_recipients(WaSender *sender)
 	while ((recipient = hash_seq_search(&scan)) != NULL)
 		if (recipient->in_flight == 0 && dlist_is_empty(&recipient->waiting) &&
 			recipient->whole_at_us <= now && recipient->next_deferral_us <= now &&
+			!wa_recipient_has_deferred(recipient, now) &&
 			recipient->blocked_until <= GetCurrentTimestamp())
 			hash_search(sender->recipients, &recipient->key, HASH_REMOVE, NULL);
 }
@@ -501,6 +524,38 @@ wa_sender_discover(WaSender *sender)
 	}
 }
 
+/* Rebuilds what a predecessor knew of messages deferred for their recipients' sake. */
+static void
+seed_deferred(WaSender *sender)
+{
+	static WaStatement statement = {
+		.plan.sql = "SELECT q.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
+					" q.message_id, q.due_at, q.hold_reason = 'pair_rate'"
+					" FROM (SELECT * FROM @extschema@.whatsapp_queue"
+					" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT $1) q"
+					" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+					" WHERE q.state = 'd' AND q.phone_number_id IS NOT NULL AND q.hold_reason IN"
+					" ('retry', 'network', 'number_rate', 'pair_rate', 'recipient_order')",
+		.plan.nargs = 1,
+		.plan.argtypes = {INT4OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[1] = {Int32GetDatum(SEED_MESSAGES)};
+
+	wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		WaRecipient *recipient = wa_sender_recipient(
+			sender, wa_hash_text(wa_store_text(i, 2), wa_number_key(wa_store_text(i, 1))));
+		TimestampTz due = wa_store_time(i, 4, 0);
+
+		wa_recipient_deferred(recipient, wa_store_int(i, 3, 0), due);
+		if (wa_store_int(i, 5, 0) != 0)
+			recipient->next_deferral_us = recipient->deferred_until_us;
+		else
+			recipient->blocked_until = Max(recipient->blocked_until, due);
+	}
+}
+
 /* Rebuilds the pair limits from what has been accepted lately. */
 void
 wa_sender_seed_limits(WaSender *sender)
@@ -531,4 +586,5 @@ wa_sender_seed_limits(WaSender *sender)
 		recipient->whole_at_us =
 			Max(recipient->whole_at_us, now - wa_store_int(i, 3, 0)) + interval;
 	}
+	seed_deferred(sender);
 }

@@ -63,6 +63,9 @@ typedef struct WaRecipient
 	int64 whole_at_us;		   /* monotonic clock */
 	int64 next_deferral_us;	   /* last due time given to a deferred message */
 	TimestampTz blocked_until; /* an earlier message to it is deferred until then */
+	int64 deferred_id;		   /* the latest message deferred for its sake */
+	int64 deferred_until_us;   /* the latest time to which one was deferred */
+	int n_deferred;			   /* how many have not come back yet */
 	int in_flight;
 	int n_waiting;
 	int throttles;		/* pair refusals in a row */
@@ -211,13 +214,19 @@ extern void wa_sender_load_config(WaSender *sender);
 /* Inside a transaction: which numbers have ready rows; all cursors start again. */
 extern void wa_sender_discover(WaSender *sender);
 
-/* Inside a transaction: pair limits as recent history has used them. */
+/* Inside a transaction: pair limits as recent history has used them, and who waits for them. */
 extern void wa_sender_seed_limits(WaSender *sender);
 
 extern WaNumber *wa_sender_number(WaSender *sender, const char *phone_number_id, bool create);
 extern WaTenant *wa_sender_tenant(WaSender *sender, const char *tenant_id);
 extern WaRecipient *wa_sender_recipient(WaSender *sender, uint64 key);
 extern void wa_sender_forget_recipients(WaSender *sender);
+
+/* A message of this recipient was deferred, and later ones must not pass it. */
+extern void wa_recipient_deferred(WaRecipient *recipient, int64 message_id, TimestampTz due);
+
+/* Whether one of those is still to come back from its deferral. */
+extern bool wa_recipient_has_deferred(const WaRecipient *recipient, int64 now);
 extern bool wa_sender_template_paused(WaSender *sender, const char *name, const char *language);
 
 extern bool wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs *as);

@@ -547,7 +547,10 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 
 	/* The very same time, so that those behind it get the very same rank. */
 	if (deferred)
+	{
 		recipient->blocked_until = Max(recipient->blocked_until, fate->due_at);
+		wa_recipient_deferred(recipient, job->message_id, fate->due_at);
+	}
 	if (fate->state != 'a' && fate->state != 'u')
 		recipient->whole_at_us -= wa_pair_interval_us();
 

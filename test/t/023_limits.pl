@@ -95,6 +95,50 @@ settled($node);
   grep { $_->{message}{to} eq '+34611300002' } $sim->accepted;
 is_deeply(\@order, [ 1 .. 4 ], 'messages wait behind an earlier one to the same person that is retried');
 
+# ---- order whatever else happens -----------------------------------------------------------
+
+# What arrived at this recipient, in this order: the numbers in the messages.
+sub arrived
+{
+	my ($recipient) = @_;
+	return map { $_->{message}{template}{components}[0]{parameters}[0]{text} + 0 }
+	  grep { $_->{message}{to} eq $recipient } $sim->accepted;
+}
+
+sub numbered
+{
+	my ($recipient, $from, $to) = @_;
+	return $node->safe_psql('postgres', <<"SQL");
+SELECT count(wa_enqueue_message('t2', '$recipient', 'aviso', to_jsonb(ARRAY[i::text])))
+FROM generate_series($from, $to) AS i
+SQL
+}
+
+# A new sender knows who was deferred before its time, and for how long.
+numbered('+34611300005', 1, 12);
+wait_for($node, q{SELECT count(*) >= 5 FROM whatsapp_queue WHERE hold_reason = 'pair_rate'},
+	'some messages wait for the pair limit');
+$node->safe_psql('postgres', 'SELECT wa_worker_restart()');
+numbered('+34611300005', 13, 15);
+settled($node);
+is_deeply([ arrived('+34611300005') ], [ 1 .. 15 ], 'a restart does not let later messages pass those');
+
+set_and_reload($node, retry_delay => '2s');
+$sim->faults({ match => { recipient => '+34611300006' }, times => 1, code => 131000, status => 500 });
+numbered('+34611300006', 1, 2);
+wait_for($node, q{SELECT EXISTS (SELECT FROM whatsapp_queue WHERE hold_reason = 'retry')}, 'a message waits to be retried');
+$node->safe_psql('postgres', 'SELECT wa_worker_restart()');
+numbered('+34611300006', 3, 4);
+settled($node);
+is_deeply([ arrived('+34611300006') ], [ 1 .. 4 ], 'nor one that is retried');
+set_and_reload($node, retry_delay => '100ms');
+$sim->faults();
+
+# New messages come at any time, also when the turn of a deferred one has just come.
+numbered('+34611300007', $_, $_) for 1 .. 40;
+settled($node, 'forty messages to one person, one after the other, are sent');
+is_deeply([ arrived('+34611300007') ], [ 1 .. 40 ], 'in the order in which they were written');
+
 # ---- refused for speed all the same ------------------------------------------------------
 
 $sim->faults({ match => { recipient => '+34611300003' }, times => 1, code => 130429, status => 429 });
