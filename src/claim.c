@@ -626,6 +626,8 @@ wa_claim_run(WaSender *sender)
 		if (limits[i].limit > 0)
 			chosen[i]->may_have_ready = chosen[i]->backlogged =
 				chosen[i]->claim_seen >= limits[i].limit;
+	/* What is locked stays as it is; the sweep comes back to it. */
+	n_fates = wa_store_lock_messages(fates, n_fates);
 	wa_store_fates(fates, n_fates);
 	wa_budget_write();
 

@@ -536,6 +536,40 @@ record_attempts(const WaFate *fates, int n)
 	wa_store_run(&attempts_statement, values, NULL);
 }
 
+/*
+ * Locks these messages, and leaves out the fates of those that somebody else
+ * has locked: waiting for them would hold up everybody.  Returns how many are
+ * left.
+ */
+int
+wa_store_lock_messages(WaFate *fates, int n)
+{
+	static WaStatement statement = {.plan.sql = "SELECT v.ord::int FROM unnest($1)"
+												" WITH ORDINALITY AS v(id, ord)"
+												" JOIN @extschema@.whatsapp_messages m"
+												" ON m.id = v.id FOR UPDATE OF m SKIP LOCKED",
+									.plan.nargs = 1,
+									.plan.argtypes = {INT8ARRAYOID},
+									.expected = SPI_OK_SELECT};
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	bool *locked = palloc0(sizeof(bool) * Max(n, 1));
+	Datum values[1];
+	int left = 0;
+
+	if (n == 0)
+		return 0;
+	for (int i = 0; i < n; i++)
+		ids[i] = fates[i].message_id;
+	values[0] = wa_store_int8_array(ids, n);
+	wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		locked[wa_store_int(i, 1, 0) - 1] = true;
+	for (int i = 0; i < n; i++)
+		if (locked[i])
+			fates[left++] = fates[i];
+	return left;
+}
+
 /* Everything that can happen to a queued message except acceptance. */
 void
 wa_store_fates(const WaFate *fates, int n)

@@ -90,6 +90,7 @@ extern int64 wa_store_lease(int sender, int64 generation, const int64 *ids, cons
 extern int wa_store_lock_leases(const int64 *leases, int n);
 extern void wa_store_drop_leases(const int64 *leases, int n);
 extern void wa_store_accept(const WaAccepted *accepted, int n);
+extern int wa_store_lock_messages(WaFate *fates, int n);
 extern void wa_store_fates(const WaFate *fates, int n);
 extern void wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n);
 

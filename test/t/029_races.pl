@@ -175,6 +175,20 @@ $locked->query_safe('ROLLBACK');
 $locked->quit;
 wait_status($node, $ids[0], 'failed', 'it is decided when it is free');
 
+# What the claim decides about a locked message is not written either.
+sql("SELECT wa_pause('account')");
+$id = enqueue($node, 't1', '+34611900226');
+$locked = keep_locked("SELECT status FROM whatsapp_messages WHERE id = $id FOR UPDATE");
+sql("SELECT wa_pause('tenant', 't1')");
+sql("SELECT wa_resume('account')");
+@ids = map { enqueue($node, 't2', "+3461190023$_") } 1 .. 3;
+wait_status($node, $_, 'accepted', 'a locked message that is to be held does not hold up the claim') foreach @ids;
+is(sql('SELECT sum(errors) FROM wa_stats()'), '0', 'without an error');
+$locked->query_safe('ROLLBACK');
+$locked->quit;
+sql("SELECT wa_resume('tenant', 't1')");
+wait_status($node, $id, 'accepted', 'it goes when it is free');
+
 # ---- idle ------------------------------------------------------------------------------------
 
 # A message in doubt waits for a person, for years if need be, also past its expiry.
