@@ -27,10 +27,12 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -89,6 +91,26 @@ detach(int code, Datum arg)
 	if (sender != NULL)
 		wa_dispatch_close(sender);
 	wa_shmem_sender_detach(slot, generation);
+}
+
+/*
+ * SIGTERM is a request that the loop hears.  But a commit that waits for a
+ * synchronous standby may never end, and takes notice of "die" only: what it
+ * has leased is then left to the successor.
+ */
+static void
+request_shutdown(SIGNAL_ARGS)
+{
+	int save_errno = errno;
+
+	ShutdownRequestPending = true;
+	if (MyProc != NULL && MyProc->syncRepState == SYNC_REP_WAITING)
+	{
+		InterruptPending = true;
+		ProcDiePending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
 }
 
 /* There is nothing to serve until somebody creates the extension. */
@@ -279,6 +301,8 @@ stop(void)
 
 	if (!sender->stopping)
 	{
+		/* The last settlements wait for this server's disk, not for a standby. */
+		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
 		wa_dispatch_stop(sender);
 		deadline = wa_now_us() + STOP_GRACE_US;
 	}
@@ -399,7 +423,7 @@ wa_sender_main(Datum main_arg)
 	volatile int errors = 0;
 	volatile bool initialized = false;
 
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGTERM, request_shutdown);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 

@@ -20,6 +20,8 @@ my ($node, $sim) = new_delivery(
 		"whatsapp_shared.uncertain_policy = 'park'",
 		"whatsapp_shared.request_timeout = '1min'",
 		'restart_after_crash = on',
+		'wal_level = replica',
+		'max_wal_senders = 1',
 		'wal_writer_delay = 10s',
 		'autovacuum = off'
 	]);
@@ -202,6 +204,25 @@ SELECT state = 'idle' AND clock_timestamp() - state_change > interval '3 seconds
 FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender'
 SQL
 sql("SELECT wa_resolve_message($id, 'accepted')");
+
+# ---- a synchronous standby that is not there ------------------------------------------------------
+
+sql(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
+$node->reload;
+$node->poll_query_until('postgres', 'SHOW synchronous_standby_names', 'nobody');
+sql(q{SET synchronous_commit = local; SELECT wa_enqueue_message('t1', '+34611900240', 'aviso', '["1"]')});
+wait_for($node,
+	q{SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender'},
+	'the lease waits for the standby');
+ok(!(grep { $_->{message}{to} eq '+34611900240' } $sim->accepted), 'and nothing leaves before it is there');
+($pid) = sender_pids($node, 'postgres');
+kill 'TERM', $pid;
+wait_for($node, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)",
+	'a sender that waits for it ends when it is told to');
+sql('ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
+wait_for($node, q{SELECT status = 'uncertain' FROM whatsapp_messages WHERE recipient_phone = '+34611900240'},
+	'what was leased is in doubt, as after any other death');
 
 invariants_hold($node);
 $node->stop;
