@@ -78,7 +78,8 @@ promote_due(WaSender *sender)
 		.plan.sql = "WITH due AS (SELECT message_id FROM @extschema@.whatsapp_queue"
 					" WHERE state IN ('d', 'u') AND state = 'd'"
 					" AND due_at <= pg_catalog.clock_timestamp()"
-					" ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED),"
+					/* Those deferred to the same moment, in their order, if not all fit. */
+					" ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED),"
 					" judged AS (SELECT due.message_id, CASE WHEN m.priority < $2 THEN"
 					" @extschema@.wa_internal_quiet_end(pg_catalog.clock_timestamp(),"
 					" t.quiet_from, t.quiet_to, t.time_zone) END AS quiet_until"
