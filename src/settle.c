@@ -268,6 +268,9 @@ put_back(WaJob *job, WaFate *fate)
 	fate->state = 'r';
 	fate->reason = NULL;
 	fate->attempts = job->attempts_before;
+
+	/* Its number may be another one by now, and another sender's. */
+	wa_wake_ready(fate->phone_number_id, job->rank);
 }
 
 static TimestampTz

@@ -103,6 +103,21 @@ is_deeply(
 	'what waited when the number changed leaves from the new one');
 $sim->faults();
 
+# The same of one that is refused for its old number's sake.
+$sim->faults({ match => { number => '100000000000002' }, delay_ms => 1500, code => 131045, status => 500 });
+$id = enqueue($node, 't2', '+34611900006');
+wait_status($node, $id, 'sending');
+sql(<<'SQL');
+BEGIN;
+SELECT wa_unassign_phone('t2');
+SELECT wa_assign_phone('t2', '100000000000008');
+COMMIT
+SQL
+wait_status($node, $id, 'accepted');
+is( sql("SELECT phone_number_id, accepted_at < created_at + interval '8 seconds' FROM whatsapp_messages WHERE id = $id"),
+	'100000000000008|t', 'what is put back when the number has changed leaves from the new one at once');
+$sim->faults();
+
 # Several messages each to many people: the next one to a person is not the
 # number's business only, its rate holds all the same.
 my ($last) = map { $_->{seq} } reverse $sim->accepted;
