@@ -408,12 +408,13 @@ recipient_free(WaSender *sender, WaRecipient *recipient, WaNumber *number, const
 	bool was_deferred = !by_id && row->message_id <= recipient->deferred_id;
 	bool is_new = !by_id && !was_deferred;
 	bool blocked = recipient->blocked_until > GetCurrentTimestamp();
+	bool others_first = is_new && wa_recipient_has_deferred(recipient, now);
 
 	if (was_deferred && recipient->n_deferred > 0)
 		recipient->n_deferred--;
 
 	/* One interval after the last one deferred, so that they come in order. */
-	if (is_new && (turn > now || (blocked && recipient->next_deferral_us > now)))
+	if (is_new && (turn > now || (others_first && recipient->next_deferral_us > now)))
 		turn = Max(turn, recipient->next_deferral_us + wa_pair_interval_us());
 	if (turn > now && wall_clock(turn) > recipient->blocked_until)
 	{
@@ -426,7 +427,7 @@ recipient_free(WaSender *sender, WaRecipient *recipient, WaNumber *number, const
 		defer(recipient, row, fates, n_fates, "recipient_order", recipient->blocked_until);
 		return false;
 	}
-	if (is_new && wa_recipient_has_deferred(recipient, now))
+	if (others_first)
 	{
 		defer(recipient, row, fates, n_fates, "recipient_order", wall_clock(now + RETURN_DELAY_US));
 		return false;
