@@ -212,8 +212,9 @@ CREATE TABLE @extschema@.whatsapp_queue (
         autovacuum_analyze_threshold = 50000);
 CREATE INDEX whatsapp_queue_ready_idx
     ON @extschema@.whatsapp_queue (phone_number_id, rank, message_id) WHERE state = 'r';
+/* Many may be deferred to one moment: they come back in the order in which they will be claimed. */
 CREATE INDEX whatsapp_queue_due_idx
-    ON @extschema@.whatsapp_queue (due_at) WHERE state IN ('d', 'u');
+    ON @extschema@.whatsapp_queue (due_at, rank, message_id) WHERE state IN ('d', 'u');
 CREATE INDEX whatsapp_queue_held_idx
     ON @extschema@.whatsapp_queue (hold_reason, message_id) WHERE state = 'h';
 CREATE INDEX whatsapp_queue_expiry_idx

@@ -70,6 +70,9 @@ static HeldRows held_rows[] = {
 /*
  * A retry may come due in quiet hours, and so may a message that was scheduled
  * before there were any.
+ *
+ * The time is an argument here and below: clock_timestamp() is volatile, so no
+ * index could stop at it, and every message that is due some day would be read.
  */
 static bool
 promote_due(WaSender *sender)
@@ -77,10 +80,10 @@ promote_due(WaSender *sender)
 	static WaStatement statement = {
 		.plan.sql = "WITH due AS (SELECT message_id FROM @extschema@.whatsapp_queue"
 					" WHERE state IN ('d', 'u') AND state = 'd'"
-					" AND due_at <= pg_catalog.clock_timestamp()"
+					" AND due_at <= $2"
 					/* Those deferred to the same moment, in their order, if not all fit. */
 					" ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED),"
-					" judged AS (SELECT due.message_id, CASE WHEN m.priority < $2 THEN"
+					" judged AS (SELECT due.message_id, CASE WHEN m.priority < $3 THEN"
 					" @extschema@.wa_internal_quiet_end(pg_catalog.clock_timestamp(),"
 					" t.quiet_from, t.quiet_to, t.time_zone) END AS quiet_until"
 					" FROM due JOIN @extschema@.whatsapp_messages m ON m.id = due.message_id"
@@ -93,10 +96,11 @@ promote_due(WaSender *sender)
 					" due_at = COALESCE(j.quiet_until, q.due_at)"
 					" FROM judged j WHERE q.message_id = j.message_id"
 					" RETURNING CASE WHEN j.quiet_until IS NULL THEN q.phone_number_id END, q.rank",
-		.plan.nargs = 2,
-		.plan.argtypes = {INT4OID, INT4OID},
+		.plan.nargs = 3,
+		.plan.argtypes = {INT4OID, TIMESTAMPTZOID, INT4OID},
 		.expected = SPI_OK_UPDATE_RETURNING};
-	Datum values[2] = {Int32GetDatum(BATCH), Int32GetDatum(WA_PRIORITY_URGENT)};
+	Datum values[3] = {Int32GetDatum(BATCH), TimestampTzGetDatum(GetCurrentTimestamp()),
+					   Int32GetDatum(WA_PRIORITY_URGENT)};
 
 	wa_store_run(&statement, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -166,12 +170,12 @@ decide_uncertain(WaSender *sender)
 			" LEFT JOIN LATERAL (SELECT max(x.started_at) AS started_at"
 			" FROM @extschema@.whatsapp_attempts x WHERE x.message_id = q.message_id) a ON true"
 			" WHERE q.state IN ('d', 'u') AND q.state = 'u'"
-			" AND q.due_at <= pg_catalog.clock_timestamp()"
+			" AND q.due_at <= $2"
 			" ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT4OID},
+		.plan.nargs = 2,
+		.plan.argtypes = {INT4OID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
-	Datum values[1] = {Int32GetDatum(BATCH)};
+	Datum values[2] = {Int32GetDatum(BATCH), TimestampTzGetDatum(GetCurrentTimestamp())};
 	WaFate *fates;
 	bool *park;
 	int64 *ranks;
@@ -242,11 +246,11 @@ expire(WaSender *sender)
 	static WaStatement lock_statement = {
 		.plan.sql = "SELECT q.message_id FROM @extschema@.whatsapp_queue q"
 					" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
-					" WHERE q.expires_at <= pg_catalog.clock_timestamp()"
+					" WHERE q.expires_at <= $2"
 					" AND q.expires_at IS NOT NULL AND q.state <> 'u'"
 					" ORDER BY q.expires_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT4OID},
+		.plan.nargs = 2,
+		.plan.argtypes = {INT4OID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
 	static WaStatement statement = {
 		.plan.sql = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
@@ -262,7 +266,7 @@ expire(WaSender *sender)
 		.plan.nargs = 1,
 		.plan.argtypes = {INT8ARRAYOID},
 		.expected = SPI_OK_UPDATE};
-	Datum values[1] = {Int32GetDatum(BATCH)};
+	Datum values[2] = {Int32GetDatum(BATCH), TimestampTzGetDatum(GetCurrentTimestamp())};
 	int64 *ids;
 	int n;
 

@@ -144,6 +144,7 @@ set_session(void)
 		{"default_transaction_read_only", "off"},
 		{"plan_cache_mode", "force_generic_plan"},
 		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
 		{"enable_hashjoin", "off"},
 		{"enable_mergejoin", "off"},
 		{"enable_material", "off"},

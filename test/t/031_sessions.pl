@@ -84,6 +84,30 @@ $count{ substr($_->{message}{to}, 0, 6) }++ foreach $sim->accepted;
 is_deeply(\%count, { '+34613' => 500, '+34615' => 500 },
 	'exactly what was committed: not what an EXCEPTION block took back, but what it wrote itself');
 
+# ---- a great many messages for tomorrow ----------------------------------------------------------
+
+# Those that are due now are found without reading those that are not.
+sub due_index
+{
+	return split /\|/, sql(q{SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'whatsapp_queue_due_idx'});
+}
+sql(<<'SQL');
+SELECT count(wa_enqueue_message('t1', '+34618' || lpad(i::text, 6, '0'), 'aviso', '["hola"]', scheduled_at => now() + interval '1 day',
+	expires_at => now() + interval '2 days'))
+FROM generate_series(1, 20000) AS i
+SQL
+my ($scans, $read) = due_index();
+foreach my $n (1 .. 5)
+{
+	sql("SELECT wa_enqueue_message('t2', '+3461900000$n', 'aviso', '[\"hola\"]', scheduled_at => now() + interval '200 ms')");
+	wait_for($node, "SELECT status = 'accepted' FROM whatsapp_messages WHERE recipient_phone = '+3461900000$n'",
+		'a message that is due soon goes');
+}
+wait_for($node, "SELECT idx_scan > $scans + 4 FROM pg_stat_user_indexes WHERE indexrelname = 'whatsapp_queue_due_idx'",
+	'which the statistics show');
+cmp_ok((due_index())[1] - $read, '<', 10_000, 'without reading the 20,000 that are due tomorrow');
+sql(q{SELECT count(wa_cancel_message(id)) FROM whatsapp_messages WHERE status = 'queued'});
+
 # ---- where a message must not be written -------------------------------------------------------
 
 is( sql(q{SELECT string_agg(DISTINCT proparallel::text, '') FROM pg_proc WHERE proname ~ '^wa_(enqueue|cancel|retry|resolve)'}),
