@@ -17,7 +17,7 @@ use WaHistory;
 my %size = (
 	messages => $ENV{HISTORY_MESSAGES} // 600,
 	steps => $ENV{HISTORY_STEPS} // 8);
-my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '1 2 3');
+my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '212 213 215 223');
 my $seconds = $ENV{HISTORY_SECONDS} // 0;
 my $deadline = time + $seconds;
 my @hits;
