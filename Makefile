@@ -17,6 +17,7 @@ OBJS = \
 	src/enqueue_rows.o \
 	src/error_class.o \
 	src/error_codes_sql.o \
+	src/gate.o \
 	src/graph.o \
 	src/graph_reply.o \
 	src/guc.o \
@@ -53,6 +54,7 @@ OBJS = \
 	src/notify_scope.o \
 	src/options.o \
 	src/owner.o \
+	src/pair.o \
 	src/plan.o \
 	src/poller.o \
 	src/quiet.o \
@@ -74,6 +76,7 @@ OBJS = \
 	src/template_registry.o \
 	src/template_spec.o \
 	src/template_values.o \
+	src/turns.o \
 	src/upkeep.o \
 	src/usage.o \
 	src/wake.o \

@@ -2,15 +2,9 @@
  * claim.c
  *	  Which messages go out next.
  *
- * Ready numbers take turns; each may have as many as its bucket holds.  What
- * the queue offers is then checked against everything that can stand in the
- * way of a single message; what passes is leased and becomes a job.
- *
- * Messages to one recipient go one after the other.  A row whose recipient is
- * busy is set aside in memory and claimed again by its id, at its number's pace
- * like any other; a row whose recipient has used up the pair limit is deferred
- * in the queue to the time at which its turn will be, so that memory stays
- * bounded however many there are.
+ * Ready numbers take turns (turns.c).  What the queue offers of them is checked
+ * against everything that can stand in the way of a single message (gate.c);
+ * what passes is leased and becomes a job.
  */
 #include "postgres.h"
 
@@ -20,11 +14,13 @@
 
 #include "budget.h"
 #include "claim.h"
+#include "gate.h"
 #include "graph.h"
 #include "guc.h"
 #include "job.h"
 #include "shmem.h"
 #include "store.h"
+#include "turns.h"
 #include "wake.h"
 
 /* With fewer free slots than this, or a half of all, a claim can wait a moment. */
@@ -32,35 +28,6 @@
 
 /* ... but not longer than this, while anything is on the wire. */
 #define CLAIM_INTERVAL_US 10000
-
-/* What a number may have at a time even if many others want something, too. */
-#define CLAIM_PIECE 8
-
-/* Rows set aside for busy recipients before further ones are deferred. */
-#define MAX_WAITING 10000
-
-/* How long a row is deferred for want of room among those. */
-#define CROWDED_DELAY_US 1000000
-
-/* ... and behind one whose time has come, but which is not back yet. */
-#define RETURN_DELAY_US 100000
-
-/*
- * How far ahead of the sustained rate a burst may run: one message less than is
- * allowed, so that a request that arrives a little early is not refused.
- */
-static int64
-pair_tolerance_us(void)
-{
-	return wa_pair_interval_us() * Max(0, wa_guc_pair_burst - 2);
-}
-
-/* The time of the wall clock that is this far from now on the steady one. */
-static TimestampTz
-wall_clock(int64 steady_us)
-{
-	return GetCurrentTimestamp() + (steady_us - wa_now_us());
-}
 
 /* Whether anything may be sent at all. */
 static bool
@@ -84,25 +51,9 @@ free_slots(WaSender *sender)
 	return sender->n_finished > all ? 0 : all - sender->n_leased - sender->n_in_flight;
 }
 
-/* It has something to send, and nobody has stopped it. */
-static bool
-number_open(const WaNumber *number)
-{
-	return number->mine && number->paused_until == 0 &&
-		   (number->may_have_ready || number->n_again > 0);
-}
-
-static bool
-number_claimable(WaNumber *number, int64 now)
-{
-	return number_open(number) && wa_number_available(number, now) >= 1;
-}
-
 bool
 wa_claim_due(WaSender *sender)
 {
-	HASH_SEQ_STATUS scan;
-	WaNumber *number;
 	int64 now = wa_now_us();
 	int slots = free_slots(sender);
 
@@ -111,15 +62,7 @@ wa_claim_due(WaSender *sender)
 	if (sender->n_in_flight > 0 && slots < Min((sender->window + sender->ahead) / 2, CLAIM_BATCH) &&
 		now - sender->last_claim_us < CLAIM_INTERVAL_US)
 		return false;
-
-	hash_seq_init(&scan, sender->numbers);
-	while ((number = hash_seq_search(&scan)) != NULL)
-		if (number_claimable(number, now))
-		{
-			hash_seq_term(&scan);
-			return true;
-		}
-	return false;
+	return wa_turns_due(sender);
 }
 
 /*
@@ -129,113 +72,18 @@ wa_claim_due(WaSender *sender)
 long
 wa_claim_wait_ms(WaSender *sender)
 {
-	HASH_SEQ_STATUS scan;
-	WaNumber *number;
 	int64 now = wa_now_us();
-	int64 earliest = PG_INT64_MAX;
+	int64 earliest;
 
-	if (!sending_possible(sender))
-		return -1;
-	hash_seq_init(&scan, sender->numbers);
-	while ((number = hash_seq_search(&scan)) != NULL)
-		if (number_open(number))
-			earliest = Min(earliest, wa_number_ready_at(number, now));
+	if (!sending_possible(sender) || free_slots(sender) <= 0)
+		return -1; /* an answer will wake us */
+	earliest = wa_turns_next_us(sender);
 	if (earliest == PG_INT64_MAX)
 		return -1;
-
 	earliest = Max(earliest, sender->probe_at_us);
-	if (free_slots(sender) <= 0)
-		return -1; /* an answer will wake us */
 	if (sender->n_in_flight > 0)
 		earliest = Max(earliest, sender->last_claim_us + CLAIM_INTERVAL_US);
 	return (long) Max(0, (earliest - now + 999) / 1000);
-}
-
-/* Numbers that were not known to have more than they got come first, then by turn. */
-static int
-compare_turns(const void *a, const void *b)
-{
-	const WaNumber *x = *(WaNumber *const *) a;
-	const WaNumber *y = *(WaNumber *const *) b;
-
-	if (x->backlogged != y->backlogged)
-		return x->backlogged ? 1 : -1;
-	return (x->last_turn > y->last_turn) - (x->last_turn < y->last_turn);
-}
-
-/*
- * Gives the next of these numbers an equal part each of the slots, in pieces
- * worth an index descent.  Returns what is left.
- */
-static int
-share_among(WaNumber **numbers, int n, int64 now, int slots, WaClaimLimit *limits,
-			WaNumber **chosen, int *n_limits)
-{
-	int share = n > 0 ? Max(slots / n, CLAIM_PIECE) : 0;
-
-	for (int i = 0; i < n && slots > 0; i++)
-	{
-		WaNumber *number = numbers[i];
-		WaClaimLimit *limit = &limits[*n_limits];
-
-		number->claim_seen = 0;
-		limit->phone_number_id = number->id;
-		limit->rank = number->cursor_rank;
-		limit->message_id = number->cursor_id;
-		limit->limit = Min(Min(share, wa_number_available(number, now)), slots);
-		slots -= limit->limit;
-		chosen[(*n_limits)++] = number;
-	}
-	return slots;
-}
-
-/*
- * Shares the free slots among the numbers that have something to send.
- *
- * A number with a backlog takes turns with others of its kind.  One of which
- * nothing was known to wait, and now something does, need not wait for such a
- * turn: half of the slots are for those, as far as they want them.  What is
- * left over goes to whoever can use it.
- */
-static int
-share_slots(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chosen)
-{
-	HASH_SEQ_STATUS scan;
-	WaNumber *number;
-	int64 now = wa_now_us();
-	long n_numbers = hash_get_num_entries(sender->numbers);
-	WaNumber **ready = palloc(sizeof(WaNumber *) * Max(n_numbers, 1));
-	int n = 0;
-	int n_new = 0;
-	int n_limits = 0;
-	int reserved;
-
-	*limits = palloc0(sizeof(WaClaimLimit) * Max(n_numbers, 1));
-	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
-	hash_seq_init(&scan, sender->numbers);
-	while ((number = hash_seq_search(&scan)) != NULL)
-		if (number_claimable(number, now))
-		{
-			ready[n++] = number;
-			n_new += number->backlogged ? 0 : 1;
-		}
-	qsort(ready, n, sizeof(WaNumber *), compare_turns);
-
-	reserved = n_new < n ? slots / 2 : 0;
-	slots = share_among(ready, n_new, now, slots - reserved, *limits, *chosen, &n_limits);
-	slots =
-		share_among(ready + n_new, n - n_new, now, slots + reserved, *limits, *chosen, &n_limits);
-	for (int i = 0; i < n_limits; i++)
-	{
-		WaClaimLimit *limit = &(*limits)[i];
-		int more = Min(slots, wa_number_available((*chosen)[i], now) - limit->limit);
-
-		limit->limit += more;
-		slots -= more;
-		(*chosen)[i]->last_turn = sender->turn;
-	}
-	sender->turn++;
-	return n_limits;
 }
 
 /* Messages that the claim being made asks for by id: WaWaiting. */
@@ -279,13 +127,14 @@ asked_is_decided(WaSender *sender)
 	while (!dlist_is_empty(&asked))
 	{
 		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&asked));
-		WaRecipient *recipient = wa_sender_recipient(sender, waiting->recipient_key);
+		WaPair *pair = wa_pair_get(sender, waiting->pair_key);
 		WaTrackedAs as;
 
 		if (wa_sender_is_tracked(sender, waiting->message_id, &as) && as == WA_TRACKED_ASKED)
 			wa_sender_untrack(sender, waiting->message_id);
-		if (recipient->in_flight == 0)
-			wa_sender_release_waiting(sender, recipient);
+		if (pair->in_flight == 0)
+			wa_pair_release_one(sender, pair);
+		wa_pair_rest(sender, pair);
 		pfree(waiting);
 	}
 }
@@ -305,152 +154,11 @@ asked_in_vain(WaSender *sender)
 	}
 }
 
-/* Puts one fate on the list. */
-static WaFate *
-add_fate(WaFate *fates, int *n, const WaClaimRow *row, char state, const char *reason,
-		 TimestampTz due)
-{
-	WaFate *fate = &fates[(*n)++];
-
-	memset(fate, 0, sizeof(WaFate));
-	fate->message_id = row->message_id;
-	fate->state = state;
-	fate->status = "queued";
-	fate->reason = reason;
-	fate->phone_number_id = row->phone_number_id;
-	fate->due_at = due;
-	fate->attempts = row->attempts;
-	if (state == 'd')
-		wa_wake_due(due);
-	return fate;
-}
-
-/*
- * Checks what concerns the message and its tenant.  Returns true if it may go;
- * otherwise its fate has been added.
- */
-static bool
-may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow *row,
-		  WaFate *fates, int *n_fates)
-{
-	int64 now = wa_now_us();
-
-	if (row->expires_at != 0 && row->expires_at <= GetCurrentTimestamp())
-		add_fate(fates, n_fates, row, 0, "expired_before_sending", 0)->status = "expired";
-	else if (tenant == NULL || !tenant->enabled)
-		add_fate(fates, n_fates, row, 'h', "tenant_disabled", 0);
-	else if (tenant->phone_number_id[0] != '\0' && strcmp(tenant->phone_number_id, number->id) != 0)
-	{
-		add_fate(fates, n_fates, row, 'r', NULL, 0)->phone_number_id = tenant->phone_number_id;
-		wa_wake_ready(tenant->phone_number_id, row->rank);
-	}
-	else if (tenant->phone_number_id[0] == '\0' &&
-			 (sender->default_number_taken || strcmp(wa_guc_phone_number_id, number->id) != 0))
-		add_fate(fates, n_fates, row, 'h', "no_number", 0)->phone_number_id = NULL;
-	else if (tenant->paused_until != 0)
-		add_fate(fates, n_fates, row, 'h', "tenant_paused", 0);
-	else if (row->template_name != NULL &&
-			 wa_sender_template_paused(sender, row->template_name, row->template_language))
-		add_fate(fates, n_fates, row, 'h', "template_paused", 0);
-	else if (tenant->has_rate && wa_bucket_available(&tenant->bucket, now) < 1)
-	{
-		/* One interval after the last one deferred, so that they come in order. */
-		int64 turn = Max(wa_bucket_ready_at(&tenant->bucket, 1, now),
-						 tenant->next_deferral_us + (int64) (1000000 / tenant->bucket.allowed));
-
-		tenant->next_deferral_us = turn;
-		add_fate(fates, n_fates, row, 'd', "tenant_rate", wall_clock(turn));
-	}
-	else
-		return true;
-	return false;
-}
-
-/* Deferred for the recipient's sake: who comes later stays behind it. */
-static void
-defer(WaRecipient *recipient, const WaClaimRow *row, WaFate *fates, int *n_fates,
-	  const char *reason, TimestampTz due)
-{
-	add_fate(fates, n_fates, row, 'd', reason, due);
-	wa_recipient_deferred(recipient, row->message_id, due);
-}
-
-/* Set aside until the recipient is free. */
-static void
-set_aside(WaSender *sender, WaRecipient *recipient, WaNumber *number, const WaClaimRow *row)
-{
-	WaWaiting *waiting = MemoryContextAlloc(sender->state_context, sizeof(WaWaiting));
-
-	waiting->message_id = row->message_id;
-	waiting->recipient_key = recipient->key;
-	waiting->number = number;
-	dlist_push_tail(&recipient->waiting, &waiting->node);
-	recipient->n_waiting++;
-	sender->n_waiting++;
-	wa_sender_track(sender, row->message_id, WA_TRACKED_WAITING);
-}
-
-/*
- * Checks what concerns the recipient.  Returns true if the message may go;
- * otherwise it has been set aside or its fate has been added.
- *
- * Messages that have been deferred before, or were set aside, have their place
- * already.  New ones come after all of those, also in the moment between a due
- * time and the return of the row that was waiting for it.
- */
-static bool
-recipient_free(WaSender *sender, WaRecipient *recipient, WaNumber *number, const WaClaimRow *row,
-			   bool by_id, WaFate *fates, int *n_fates)
-{
-	int64 now = wa_now_us();
-	int ahead = by_id ? 0 : recipient->n_waiting;
-	int64 turn = recipient->whole_at_us + ahead * wa_pair_interval_us() - pair_tolerance_us();
-	bool was_deferred = !by_id && row->message_id <= recipient->deferred_id;
-	bool is_new = !by_id && !was_deferred;
-	bool blocked = recipient->blocked_until > GetCurrentTimestamp();
-	bool others_first = is_new && wa_recipient_has_deferred(recipient, now);
-
-	if (was_deferred && recipient->n_deferred > 0)
-		recipient->n_deferred--;
-
-	/* One interval after the last one deferred, so that they come in order. */
-	if (is_new && (turn > now || (others_first && recipient->next_deferral_us > now)))
-		turn = Max(turn, recipient->next_deferral_us + wa_pair_interval_us());
-	if (turn > now && wall_clock(turn) > recipient->blocked_until)
-	{
-		recipient->next_deferral_us = Max(recipient->next_deferral_us, turn);
-		defer(recipient, row, fates, n_fates, "pair_rate", wall_clock(turn));
-		return false;
-	}
-	if (blocked)
-	{
-		defer(recipient, row, fates, n_fates, "recipient_order", recipient->blocked_until);
-		return false;
-	}
-	if (others_first)
-	{
-		defer(recipient, row, fates, n_fates, "recipient_order", wall_clock(now + RETURN_DELAY_US));
-		return false;
-	}
-	if (recipient->in_flight > 0 || ahead > 0)
-	{
-		if (sender->n_waiting < MAX_WAITING)
-			set_aside(sender, recipient, number, row);
-		else
-		{
-			recipient->blocked_until = wall_clock(now + CROWDED_DELAY_US);
-			defer(recipient, row, fates, n_fates, "recipient_order", recipient->blocked_until);
-		}
-		return false;
-	}
-	return true;
-}
-
 /* Takes the tokens and makes the job; it is submitted when the lease is committed. */
 static WaJob *
-make_job(WaSender *sender, WaNumber *number, WaTenant *tenant, WaRecipient *recipient,
-		 const WaClaimRow *row)
+make_job(WaSender *sender, WaNumber *number, WaPair *pair, const WaClaimRow *row)
 {
+	WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
 	int64 now = wa_now_us();
 	size_t name_len = row->template_name ? strlen(row->template_name) : 0;
 	size_t language_len = row->template_language ? strlen(row->template_language) : 0;
@@ -463,7 +171,7 @@ make_job(WaSender *sender, WaNumber *number, WaTenant *tenant, WaRecipient *reci
 	job->attempt = row->attempts + 1;
 	job->number = number;
 	job->tenant = tenant;
-	job->recipient_key = recipient->key;
+	job->pair_key = pair->key;
 	if (row->template_name != NULL)
 	{
 		job->template_key = job->strings;
@@ -476,8 +184,8 @@ make_job(WaSender *sender, WaNumber *number, WaTenant *tenant, WaRecipient *reci
 	wa_number_take(number, 1, now);
 	if (tenant->has_rate)
 		wa_bucket_take(&tenant->bucket, 1, now);
-	recipient->whole_at_us = Max(recipient->whole_at_us, now) + wa_pair_interval_us();
-	recipient->in_flight++;
+	pair->whole_at_us = Max(pair->whole_at_us, now) + wa_pair_interval_us();
+	pair->in_flight++;
 	wa_sender_track(sender, job->message_id, WA_TRACKED_IN_FLIGHT);
 	dlist_push_tail(&sender->claiming, &job->node);
 	return job;
@@ -555,30 +263,28 @@ wa_claim_run(WaSender *sender)
 	WaClaimLimit *limits;
 	WaNumber **chosen;
 	WaClaimRow *rows;
-	WaFate *fates;
+	WaFates stopped = {0};
 	bool *free_of_budget;
 	int64 *again;
 	int n_again;
 	int n_limits;
-	int n_fates = 0;
 	int n_jobs = 0;
 	int n;
 
-	n_limits = share_slots(sender, free_slots(sender), &limits, &chosen);
+	n_limits = wa_turns_take(sender, free_slots(sender), &limits, &chosen);
 	n_again = ask_again(sender, limits, chosen, n_limits, &again);
 	n = wa_store_claim(limits, n_limits, again, n_again, &rows);
 	sender->last_claim_us = wa_now_us();
 
 	qsort(rows, n, sizeof(WaClaimRow), compare_rows);
-	fates = palloc(sizeof(WaFate) * Max(n, 1));
+	stopped.fates = palloc(sizeof(WaFate) * Max(n, 1));
 	free_of_budget = palloc(sizeof(bool) * Max(n, 1));
 	wa_budget_prepare(sender, rows, n, free_of_budget);
 	for (int i = 0; i < n; i++)
 	{
 		WaClaimRow *row = &rows[i];
 		WaNumber *number = wa_sender_number(sender, row->phone_number_id, true);
-		WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
-		WaRecipient *recipient;
+		WaPair *pair;
 		WaTrackedAs as;
 		bool by_id = false;
 
@@ -603,24 +309,10 @@ wa_claim_run(WaSender *sender)
 				continue;
 			}
 		}
-		if (!may_leave(sender, number, tenant, row, fates, &n_fates))
+		pair = wa_gate_pass(sender, number, row, by_id, free_of_budget[i], &stopped);
+		if (pair == NULL)
 			continue;
-		recipient =
-			wa_sender_recipient(sender, wa_hash_text(row->recipient_phone ? row->recipient_phone
-																		  : row->recipient_user_id,
-													 number->key));
-		if (!recipient_free(sender, recipient, number, row, by_id, fates, &n_fates))
-			continue;
-		if (!free_of_budget[i])
-		{
-			if (!wa_budget_admits(sender, tenant))
-			{
-				add_fate(fates, &n_fates, row, 'd', "budget", wa_budget_next(sender));
-				continue;
-			}
-			wa_budget_reserve(sender, tenant, row);
-		}
-		build_body(sender, make_job(sender, number, tenant, recipient, row), row);
+		build_body(sender, make_job(sender, number, pair, row), row);
 		n_jobs++;
 	}
 	for (int i = 0; i < n_limits; i++)
@@ -628,8 +320,8 @@ wa_claim_run(WaSender *sender)
 			chosen[i]->may_have_ready = chosen[i]->backlogged =
 				chosen[i]->claim_seen >= limits[i].limit;
 	/* What is locked stays as it is; the sweep comes back to it. */
-	n_fates = wa_store_lock_messages(fates, n_fates);
-	wa_store_fates(fates, n_fates);
+	stopped.n = wa_store_lock_messages(stopped.fates, stopped.n);
+	wa_store_fates(stopped.fates, stopped.n);
 	wa_budget_write();
 
 	if (n_jobs > 0)
@@ -660,10 +352,10 @@ wa_claim_aborted(WaSender *sender)
 	dlist_foreach_modify (iter, &sender->claiming)
 	{
 		WaJob *job = dlist_container(WaJob, node, iter.cur);
-		WaRecipient *recipient = wa_sender_recipient(sender, job->recipient_key);
+		WaPair *pair = wa_pair_get(sender, job->pair_key);
 
-		recipient->in_flight--;
-		recipient->whole_at_us -= wa_pair_interval_us();
+		pair->in_flight--;
+		pair->whole_at_us -= wa_pair_interval_us();
 		wa_sender_untrack(sender, job->message_id);
 		dlist_delete(&job->node);
 		if (job->body != NULL)

@@ -4,8 +4,6 @@
  *
  * Numbers and tenants are kept in hash tables that are refreshed in place when
  * the configuration changes, so that cursors and buckets outlive a reload.
- * Recipients come and go: one is forgotten as soon as forgetting it changes
- * nothing, that is when its burst is whole and nothing of it is on the wire.
  */
 #include "postgres.h"
 
@@ -23,6 +21,7 @@
 #include "budget.h"
 #include "guc.h"
 #include "job.h"
+#include "pair.h"
 #include "schema.h"
 #include "senderstate.h"
 #include "shmem.h"
@@ -31,18 +30,6 @@
 
 /* Blocks that grow no further: jobs come and go, and half of a large block would stay empty. */
 #define STATE_BLOCKS 0, 8 * 1024, 64 * 1024
-
-/* Below this many recipients, looking for ones to forget is not worth it. */
-#define MIN_RECIPIENTS_TO_SWEEP 1024
-
-/* How much of the newest history is read to rebuild the pair limits. */
-#define SEED_MESSAGES 20000
-
-/*
- * A deferred message that has not come back so long after its time was cancelled,
- * or has expired, or is locked by somebody: nobody waits for it any longer.
- */
-#define DEFERRED_GRACE_US INT64_C(1000000)
 
 /*
  * Meta counts what arrives in any second.  The window keeps to that, one or two
@@ -66,12 +53,6 @@ wa_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-int64
-wa_pair_interval_us(void)
-{
-	return (int64) wa_guc_pair_interval * 1000;
 }
 
 uint64
@@ -112,8 +93,7 @@ wa_sender_create(WaSenderSlot *slot, uint64 generation, Oid schema)
 	sender->paused_templates =
 		make_table("whatsapp_shared paused templates", context, sizeof(WaPausedTemplate), 16);
 	sender->tracked = make_table("whatsapp_shared tracked", context, sizeof(WaTracked), 2048);
-	sender->recipients =
-		make_table("whatsapp_shared recipients", context, sizeof(WaRecipient), 4096);
+	sender->pairs = wa_pairs_create(context);
 	dlist_init(&sender->claiming);
 	dlist_init(&sender->leased);
 	dlist_init(&sender->in_flight);
@@ -153,56 +133,6 @@ wa_sender_tenant(WaSender *sender, const char *tenant_id)
 	uint64 key = wa_hash_text(tenant_id, 0);
 
 	return hash_search(sender->tenants, &key, HASH_FIND, NULL);
-}
-
-WaRecipient *
-wa_sender_recipient(WaSender *sender, uint64 key)
-{
-	bool found;
-	WaRecipient *recipient = hash_search(sender->recipients, &key, HASH_ENTER, &found);
-
-	if (!found)
-	{
-		memset(recipient, 0, sizeof(WaRecipient));
-		recipient->key = key;
-		dlist_init(&recipient->waiting);
-	}
-	return recipient;
-}
-
-void
-wa_recipient_deferred(WaRecipient *recipient, int64 message_id, TimestampTz due)
-{
-	int64 until = wa_now_us() + (due - GetCurrentTimestamp());
-
-	recipient->deferred_id = Max(recipient->deferred_id, message_id);
-	recipient->deferred_until_us = Max(recipient->deferred_until_us, until);
-	recipient->n_deferred++;
-}
-
-bool
-wa_recipient_has_deferred(const WaRecipient *recipient, int64 now)
-{
-	return recipient->n_deferred > 0 && now < recipient->deferred_until_us + DEFERRED_GRACE_US;
-}
-
-/* Drops every recipient that is as good as never seen. */
-void
-wa_sender_forget_recipients(WaSender *sender)
-{
-	HASH_SEQ_STATUS scan;
-	WaRecipient *recipient;
-	int64 now = wa_now_us();
-
-	if (hash_get_num_entries(sender->recipients) < MIN_RECIPIENTS_TO_SWEEP)
-		return;
-	hash_seq_init(&scan, sender->recipients);
-	while ((recipient = hash_seq_search(&scan)) != NULL)
-		if (recipient->in_flight == 0 && dlist_is_empty(&recipient->waiting) &&
-			recipient->whole_at_us <= now && recipient->next_deferral_us <= now &&
-			!wa_recipient_has_deferred(recipient, now) &&
-			recipient->blocked_until <= GetCurrentTimestamp())
-			hash_search(sender->recipients, &recipient->key, HASH_REMOVE, NULL);
 }
 
 static uint64
@@ -246,22 +176,6 @@ void
 wa_sender_untrack(WaSender *sender, int64 message_id)
 {
 	hash_search(sender->tracked, &message_id, HASH_REMOVE, NULL);
-}
-
-bool
-wa_sender_release_waiting(WaSender *sender, WaRecipient *recipient)
-{
-	WaWaiting *waiting;
-
-	if (recipient->n_waiting == 0)
-		return false;
-	waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&recipient->waiting));
-	recipient->n_waiting--;
-	sender->n_waiting--;
-	dlist_push_tail(&waiting->number->again, &waiting->node);
-	waiting->number->n_again++;
-	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
-	return true;
 }
 
 int
@@ -522,69 +436,4 @@ wa_sender_discover(WaSender *sender)
 
 		wa_number_lower_cursor(number, PG_INT64_MIN);
 	}
-}
-
-/* Rebuilds what a predecessor knew of messages deferred for their recipients' sake. */
-static void
-seed_deferred(WaSender *sender)
-{
-	static WaStatement statement = {
-		.plan.sql = "SELECT q.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
-					" q.message_id, q.due_at, q.hold_reason = 'pair_rate'"
-					" FROM (SELECT * FROM @extschema@.whatsapp_queue"
-					" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT $1) q"
-					" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
-					" WHERE q.state = 'd' AND q.phone_number_id IS NOT NULL AND q.hold_reason IN"
-					" ('retry', 'network', 'number_rate', 'pair_rate', 'recipient_order')",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT4OID},
-		.expected = SPI_OK_SELECT};
-	Datum values[1] = {Int32GetDatum(SEED_MESSAGES)};
-
-	wa_store_run(&statement, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		WaRecipient *recipient = wa_sender_recipient(
-			sender, wa_hash_text(wa_store_text(i, 2), wa_number_key(wa_store_text(i, 1))));
-		TimestampTz due = wa_store_time(i, 4, 0);
-
-		wa_recipient_deferred(recipient, wa_store_int(i, 3, 0), due);
-		if (wa_store_int(i, 5, 0) != 0)
-			recipient->next_deferral_us = recipient->deferred_until_us;
-		else
-			recipient->blocked_until = Max(recipient->blocked_until, due);
-	}
-}
-
-/* Rebuilds the pair limits from what has been accepted lately. */
-void
-wa_sender_seed_limits(WaSender *sender)
-{
-	static WaStatement statement = {
-		.plan.sql =
-			"SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
-			" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - m.accepted_at) * 1000000)::bigint"
-			" FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
-			" WHERE m.accepted_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)"
-			" ORDER BY m.accepted_at",
-		.plan.nargs = 2,
-		.plan.argtypes = {INT4OID, FLOAT8OID},
-		.expected = SPI_OK_SELECT};
-	Datum values[2];
-	int64 now = wa_now_us();
-	int64 interval = wa_pair_interval_us();
-
-	values[0] = Int32GetDatum(SEED_MESSAGES);
-	values[1] = Float8GetDatum(wa_guc_pair_interval / 1000.0 * wa_guc_pair_burst);
-	wa_store_run(&statement, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		WaRecipient *recipient;
-
-		recipient = wa_sender_recipient(
-			sender, wa_hash_text(wa_store_text(i, 2), wa_number_key(wa_store_text(i, 1))));
-		recipient->whole_at_us =
-			Max(recipient->whole_at_us, now - wa_store_int(i, 3, 0)) + interval;
-	}
-	seed_deferred(sender);
 }

@@ -16,6 +16,7 @@
 #include "limiter.h"
 
 struct WaHttp;
+typedef struct WaPairs WaPairs;
 struct WaSenderSlot;
 
 #define WA_NUMBER_SIZE 24
@@ -53,37 +54,6 @@ typedef struct WaTenant
 	char phone_number_id[WA_NUMBER_SIZE]; /* "" if none */
 } WaTenant;
 
-/*
- * One recipient as seen from one number.  The pair limit is kept as the
- * virtual time at which its burst will be whole again (GCRA).
- */
-typedef struct WaRecipient
-{
-	uint64 key;
-	int64 whole_at_us;		   /* monotonic clock */
-	int64 next_deferral_us;	   /* last due time given to a deferred message */
-	TimestampTz blocked_until; /* an earlier message to it is deferred until then */
-	int64 deferred_id;		   /* the latest message deferred for its sake */
-	int64 deferred_until_us;   /* the latest time to which one was deferred */
-	int n_deferred;			   /* how many have not come back yet */
-	int in_flight;
-	int n_waiting;
-	int throttles;		/* pair refusals in a row */
-	dlist_head waiting; /* WaWaiting: set aside until in_flight is 0 */
-} WaRecipient;
-
-/*
- * A ready row that was read but has to wait for its recipient, and then to be
- * claimed again by its id.
- */
-typedef struct WaWaiting
-{
-	dlist_node node;
-	int64 message_id;
-	uint64 recipient_key;
-	WaNumber *number;
-} WaWaiting;
-
 /* A lease of ours, until the last of its requests is settled. */
 typedef struct WaLease
 {
@@ -119,7 +89,7 @@ typedef struct WaJob
 	WaLease *lease;
 	char *body; /* of the request, until it is submitted */
 	size_t body_len;
-	uint64 recipient_key;
+	uint64 pair_key;
 	int64 started_us;
 	TimestampTz started_at;
 	TimestampTz finished_at;
@@ -173,8 +143,8 @@ typedef struct WaSender
 	int n_finished;
 	int settle_limit; /* jobs settled at a time after a failure; 0: all */
 	HTAB *tracked;	  /* WaTracked */
-	HTAB *recipients; /* WaRecipient */
-	int n_waiting;	  /* in the lists of all recipients */
+	WaPairs *pairs;
+	int n_waiting; /* in the lists of all recipients */
 
 	/* pacing */
 	int window; /* requests in flight allowed now */
@@ -214,27 +184,14 @@ extern void wa_sender_load_config(WaSender *sender);
 /* Inside a transaction: which numbers have ready rows; all cursors start again. */
 extern void wa_sender_discover(WaSender *sender);
 
-/* Inside a transaction: pair limits as recent history has used them, and who waits for them. */
-extern void wa_sender_seed_limits(WaSender *sender);
-
 extern WaNumber *wa_sender_number(WaSender *sender, const char *phone_number_id, bool create);
 extern WaTenant *wa_sender_tenant(WaSender *sender, const char *tenant_id);
-extern WaRecipient *wa_sender_recipient(WaSender *sender, uint64 key);
-extern void wa_sender_forget_recipients(WaSender *sender);
 
-/* A message of this recipient was deferred, and later ones must not pass it. */
-extern void wa_recipient_deferred(WaRecipient *recipient, int64 message_id, TimestampTz due);
-
-/* Whether one of those is still to come back from its deferral. */
-extern bool wa_recipient_has_deferred(const WaRecipient *recipient, int64 now);
 extern bool wa_sender_template_paused(WaSender *sender, const char *name, const char *language);
 
 extern bool wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs *as);
 extern void wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as);
 extern void wa_sender_untrack(WaSender *sender, int64 message_id);
-
-/* The first message waiting for this recipient, if there is one, will be claimed by its id. */
-extern bool wa_sender_release_waiting(WaSender *sender, WaRecipient *recipient);
 
 /* Messages that may leave this number now; when the next one may; and one that does. */
 extern int wa_number_available(WaNumber *number, int64 now);
@@ -249,9 +206,6 @@ wa_sooner_ms(long a, long b)
 {
 	return a < 0 ? b : (b < 0 ? a : Min(a, b));
 }
-
-/* The sustained gap between messages to one recipient. */
-extern int64 wa_pair_interval_us(void);
 
 extern int64 wa_now_us(void); /* monotonic clock */
 extern uint64 wa_hash_text(const char *text, uint64 seed);

@@ -20,6 +20,7 @@
 
 #include "guc.h"
 #include "job.h"
+#include "pair.h"
 #include "settle.h"
 #include "shmem.h"
 #include "store.h"
@@ -296,7 +297,7 @@ refused(WaSender *sender, WaJob *job, WaFate *fate)
 	int max = error->max_retries > 0 ? error->max_retries + 1 : wa_guc_max_attempts;
 	int64 wait_ms = (int64) Max(Max(error->pause_seconds, outcome->retry_after_s), 1) * 1000;
 	int64 now = wa_now_us();
-	WaRecipient *recipient;
+	WaPair *pair;
 
 	fate->outcome = wa_error_class_name(error->error_class);
 	switch (error->error_class)
@@ -330,8 +331,8 @@ refused(WaSender *sender, WaJob *job, WaFate *fate)
 			return;
 
 		case WA_CLASS_THROTTLE_PAIR:
-			recipient = wa_sender_recipient(sender, job->recipient_key);
-			defer(job, fate, "pair_rate", Max(wa_job_pair_backoff_ms(recipient->throttles), 1000),
+			pair = wa_pair_get(sender, job->pair_key);
+			defer(job, fate, "pair_rate", Max(wa_job_pair_backoff_ms(pair->throttles), 1000),
 				  false);
 			return;
 
@@ -538,30 +539,31 @@ wa_settle_aborted(WaSender *sender)
 static void
 release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 {
-	WaRecipient *recipient = wa_sender_recipient(sender, job->recipient_key);
+	WaPair *pair = wa_pair_get(sender, job->pair_key);
 	bool deferred = fate->state == 'd';
 
-	recipient->in_flight--;
+	pair->in_flight--;
 	if (job->outcome->kind == WA_OUTCOME_REFUSED &&
 		job->outcome->error->error_class == WA_CLASS_THROTTLE_PAIR)
-		recipient->throttles++;
+		pair->throttles++;
 	else if (job->outcome->kind == WA_OUTCOME_ACCEPTED)
-		recipient->throttles = 0;
+		pair->throttles = 0;
 
 	/* The very same time, so that those behind it get the very same rank. */
 	if (deferred)
 	{
-		recipient->blocked_until = Max(recipient->blocked_until, fate->due_at);
-		wa_recipient_deferred(recipient, job->message_id, fate->due_at);
+		pair->blocked_until = Max(pair->blocked_until, fate->due_at);
+		wa_pair_deferred(pair, job->message_id, fate->due_at);
 	}
 	if (fate->state != 'a' && fate->state != 'u')
-		recipient->whole_at_us -= wa_pair_interval_us();
+		pair->whole_at_us -= wa_pair_interval_us();
 
 	if (deferred)
-		while (wa_sender_release_waiting(sender, recipient))
+		while (wa_pair_release_one(sender, pair))
 			;
-	else if (recipient->in_flight == 0)
-		wa_sender_release_waiting(sender, recipient);
+	else if (pair->in_flight == 0)
+		wa_pair_release_one(sender, pair);
+	wa_pair_rest(sender, pair);
 }
 
 static void

@@ -22,6 +22,7 @@
 
 #include "enqueue.h"
 #include "guc.h"
+#include "pair.h"
 #include "shmem.h"
 #include "store.h"
 #include "upkeep.h"
@@ -427,7 +428,7 @@ sweep(WaSender *sender)
 	if (sender->index == 0)
 		sweep_database(sender);
 	wa_store_commit();
-	wa_sender_forget_recipients(sender);
+	wa_pairs_rest(sender);
 
 	cost = wa_now_us() - started;
 	sender->next_sweep_us = wa_now_us() + Max(SWEEP_INTERVAL_US, cost * SWEEP_SHARE);

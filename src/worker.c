@@ -46,6 +46,7 @@
 #include "guc.h"
 #include "http.h"
 #include "media.h"
+#include "pair.h"
 #include "launcher.h"
 #include "recovery.h"
 #include "schema.h"
@@ -230,7 +231,7 @@ initialize(void)
 	wa_store_commit();
 	load_config(true);
 	wa_store_begin("reading recent WhatsApp history");
-	wa_sender_seed_limits(sender);
+	wa_pairs_seed(sender);
 	wa_store_commit();
 }
 

@@ -1,0 +1,197 @@
+/*
+ * gate.c
+ *	  Whether one message may leave now, and what becomes of it if not.
+ *
+ * Everything that can stand in the way of a single message is looked at here,
+ * in this order: the message and its tenant, its recipient, the account's
+ * budget.  What is stopped gets a fate: it expires, is held until something
+ * happens, or is deferred to a time.
+ *
+ * Messages to one recipient go one after the other.  A row whose recipient is
+ * busy is set aside in memory (pair.c) and claimed again by its id; a row whose
+ * recipient has used up the pair limit is deferred in the queue to the time at
+ * which its turn will be, so that memory stays bounded however many there are.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "budget.h"
+#include "gate.h"
+#include "guc.h"
+#include "wake.h"
+
+/* Rows set aside for busy recipients before further ones are deferred. */
+#define MAX_WAITING 10000
+
+/* How long a row is deferred for want of room among those. */
+#define CROWDED_DELAY_US 1000000
+
+/* ... and behind one whose time has come, but which is not back yet. */
+#define RETURN_DELAY_US 100000
+
+/*
+ * How far ahead of the sustained rate a burst may run: one message less than is
+ * allowed, so that a request that arrives a little early is not refused.
+ */
+static int64
+pair_tolerance_us(void)
+{
+	return wa_pair_interval_us() * Max(0, wa_guc_pair_burst - 2);
+}
+
+/* The time of the wall clock that is this far from now on the steady one. */
+static TimestampTz
+wall_clock(int64 steady_us)
+{
+	return GetCurrentTimestamp() + (steady_us - wa_now_us());
+}
+
+/* Puts one fate on the list. */
+static WaFate *
+add_fate(WaFates *stopped, const WaClaimRow *row, char state, const char *reason, TimestampTz due)
+{
+	WaFate *fate = &stopped->fates[stopped->n++];
+
+	memset(fate, 0, sizeof(WaFate));
+	fate->message_id = row->message_id;
+	fate->state = state;
+	fate->status = "queued";
+	fate->reason = reason;
+	fate->phone_number_id = row->phone_number_id;
+	fate->due_at = due;
+	fate->attempts = row->attempts;
+	if (state == 'd')
+		wa_wake_due(due);
+	return fate;
+}
+
+/*
+ * Checks what concerns the message and its tenant.  Returns true if it may go;
+ * otherwise its fate has been added.
+ */
+static bool
+may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow *row,
+		  WaFates *stopped)
+{
+	int64 now = wa_now_us();
+
+	if (row->expires_at != 0 && row->expires_at <= GetCurrentTimestamp())
+		add_fate(stopped, row, 0, "expired_before_sending", 0)->status = "expired";
+	else if (tenant == NULL || !tenant->enabled)
+		add_fate(stopped, row, 'h', "tenant_disabled", 0);
+	else if (tenant->phone_number_id[0] != '\0' && strcmp(tenant->phone_number_id, number->id) != 0)
+	{
+		add_fate(stopped, row, 'r', NULL, 0)->phone_number_id = tenant->phone_number_id;
+		wa_wake_ready(tenant->phone_number_id, row->rank);
+	}
+	else if (tenant->phone_number_id[0] == '\0' &&
+			 (sender->default_number_taken || strcmp(wa_guc_phone_number_id, number->id) != 0))
+		add_fate(stopped, row, 'h', "no_number", 0)->phone_number_id = NULL;
+	else if (tenant->paused_until != 0)
+		add_fate(stopped, row, 'h', "tenant_paused", 0);
+	else if (row->template_name != NULL &&
+			 wa_sender_template_paused(sender, row->template_name, row->template_language))
+		add_fate(stopped, row, 'h', "template_paused", 0);
+	else if (tenant->has_rate && wa_bucket_available(&tenant->bucket, now) < 1)
+	{
+		/* One interval after the last one deferred, so that they come in order. */
+		int64 turn = Max(wa_bucket_ready_at(&tenant->bucket, 1, now),
+						 tenant->next_deferral_us + (int64) (1000000 / tenant->bucket.allowed));
+
+		tenant->next_deferral_us = turn;
+		add_fate(stopped, row, 'd', "tenant_rate", wall_clock(turn));
+	}
+	else
+		return true;
+	return false;
+}
+
+/* Deferred for the recipient's sake: who comes later stays behind it. */
+static void
+defer(WaPair *pair, const WaClaimRow *row, WaFates *stopped, const char *reason, TimestampTz due)
+{
+	add_fate(stopped, row, 'd', reason, due);
+	wa_pair_deferred(pair, row->message_id, due);
+}
+
+/*
+ * Checks what concerns the recipient.  Returns true if the message may go;
+ * otherwise it has been set aside or its fate has been added.
+ *
+ * Messages that have been deferred before, or were set aside, have their place
+ * already.  New ones come after all of those, also in the moment between a due
+ * time and the return of the row that was waiting for it.
+ */
+static bool
+recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRow *row, bool by_id,
+			   WaFates *stopped)
+{
+	int64 now = wa_now_us();
+	int ahead = by_id ? 0 : pair->n_waiting;
+	int64 turn = pair->whole_at_us + ahead * wa_pair_interval_us() - pair_tolerance_us();
+	bool was_deferred = !by_id && row->message_id <= pair->deferred_id;
+	bool is_new = !by_id && !was_deferred;
+	bool blocked = pair->blocked_until > GetCurrentTimestamp();
+	bool others_first = is_new && wa_pair_has_deferred(pair, now);
+
+	if (was_deferred && pair->n_deferred > 0)
+		pair->n_deferred--;
+
+	/* One interval after the last one deferred, so that they come in order. */
+	if (is_new && (turn > now || (others_first && pair->next_deferral_us > now)))
+		turn = Max(turn, pair->next_deferral_us + wa_pair_interval_us());
+	if (turn > now && wall_clock(turn) > pair->blocked_until)
+	{
+		pair->next_deferral_us = Max(pair->next_deferral_us, turn);
+		defer(pair, row, stopped, "pair_rate", wall_clock(turn));
+		return false;
+	}
+	if (blocked)
+	{
+		defer(pair, row, stopped, "recipient_order", pair->blocked_until);
+		return false;
+	}
+	if (others_first)
+	{
+		defer(pair, row, stopped, "recipient_order", wall_clock(now + RETURN_DELAY_US));
+		return false;
+	}
+	if (pair->in_flight > 0 || ahead > 0)
+	{
+		if (sender->n_waiting < MAX_WAITING)
+			wa_pair_set_aside(sender, pair, number, row->message_id);
+		else
+		{
+			pair->blocked_until = wall_clock(now + CROWDED_DELAY_US);
+			defer(pair, row, stopped, "recipient_order", pair->blocked_until);
+		}
+		return false;
+	}
+	return true;
+}
+
+WaPair *
+wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id,
+			 bool free_of_budget, WaFates *stopped)
+{
+	WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
+	const char *recipient = row->recipient_phone ? row->recipient_phone : row->recipient_user_id;
+	WaPair *pair;
+
+	if (!may_leave(sender, number, tenant, row, stopped))
+		return NULL;
+	pair = wa_pair_get(sender, wa_pair_key(number, recipient));
+	if (!recipient_free(sender, pair, number, row, by_id, stopped))
+		return NULL;
+	if (!free_of_budget)
+	{
+		if (!wa_budget_admits(sender, tenant))
+		{
+			add_fate(stopped, row, 'd', "budget", wa_budget_next(sender));
+			return NULL;
+		}
+		wa_budget_reserve(sender, tenant, row);
+	}
+	return pair;
+}

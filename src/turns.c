@@ -1,0 +1,143 @@
+/*
+ * turns.c
+ *	  Which numbers a claim reads from, and how much each may have.
+ */
+#include "postgres.h"
+
+#include "turns.h"
+
+/* What a number may have at a time even if many others want something, too. */
+#define PIECE 8
+
+/* It has something to send, and nobody has stopped it. */
+static bool
+is_open(const WaNumber *number)
+{
+	return number->mine && number->paused_until == 0 &&
+		   (number->may_have_ready || number->n_again > 0);
+}
+
+static bool
+may_send(WaNumber *number, int64 now)
+{
+	return is_open(number) && wa_number_available(number, now) >= 1;
+}
+
+bool
+wa_turns_due(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		if (may_send(number, now))
+		{
+			hash_seq_term(&scan);
+			return true;
+		}
+	return false;
+}
+
+int64
+wa_turns_next_us(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+	int64 earliest = PG_INT64_MAX;
+
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		if (is_open(number))
+			earliest = Min(earliest, wa_number_ready_at(number, now));
+	return earliest;
+}
+
+/* Numbers that were not known to have more than they got come first, then by turn. */
+static int
+compare_turns(const void *a, const void *b)
+{
+	const WaNumber *x = *(WaNumber *const *) a;
+	const WaNumber *y = *(WaNumber *const *) b;
+
+	if (x->backlogged != y->backlogged)
+		return x->backlogged ? 1 : -1;
+	return (x->last_turn > y->last_turn) - (x->last_turn < y->last_turn);
+}
+
+/*
+ * Gives the next of these numbers an equal part each of the slots, in pieces
+ * worth an index descent.  Returns what is left.
+ */
+static int
+share_among(WaNumber **numbers, int n, int64 now, int slots, WaClaimLimit *limits,
+			WaNumber **chosen, int *n_limits)
+{
+	int share = n > 0 ? Max(slots / n, PIECE) : 0;
+
+	for (int i = 0; i < n && slots > 0; i++)
+	{
+		WaNumber *number = numbers[i];
+		WaClaimLimit *limit = &limits[*n_limits];
+
+		number->claim_seen = 0;
+		limit->phone_number_id = number->id;
+		limit->rank = number->cursor_rank;
+		limit->message_id = number->cursor_id;
+		limit->limit = Min(Min(share, wa_number_available(number, now)), slots);
+		slots -= limit->limit;
+		chosen[(*n_limits)++] = number;
+	}
+	return slots;
+}
+
+/*
+ * Shares the free slots among the numbers that have something to send.
+ *
+ * A number with a backlog takes turns with others of its kind.  One of which
+ * nothing was known to wait, and now something does, need not wait for such a
+ * turn: half of the slots are for those, as far as they want them.  What is
+ * left over goes to whoever can use it.
+ */
+int
+wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chosen)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+	long n_numbers = hash_get_num_entries(sender->numbers);
+	WaNumber **ready = palloc(sizeof(WaNumber *) * Max(n_numbers, 1));
+	int n = 0;
+	int n_new = 0;
+	int n_limits = 0;
+	int reserved;
+
+	*limits = palloc0(sizeof(WaClaimLimit) * Max(n_numbers, 1));
+	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		if (may_send(number, now))
+		{
+			ready[n++] = number;
+			n_new += number->backlogged ? 0 : 1;
+		}
+	qsort(ready, n, sizeof(WaNumber *), compare_turns);
+
+	reserved = n_new < n ? slots / 2 : 0;
+	slots = share_among(ready, n_new, now, slots - reserved, *limits, *chosen, &n_limits);
+	slots =
+		share_among(ready + n_new, n - n_new, now, slots + reserved, *limits, *chosen, &n_limits);
+	for (int i = 0; i < n_limits; i++)
+	{
+		WaClaimLimit *limit = &(*limits)[i];
+		int more = Min(slots, wa_number_available((*chosen)[i], now) - limit->limit);
+
+		limit->limit += more;
+		slots -= more;
+		(*chosen)[i]->last_turn = sender->turn;
+	}
+	sender->turn++;
+	return n_limits;
+}
