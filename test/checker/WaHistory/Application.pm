@@ -29,6 +29,7 @@ sub new
 	my ($class, %arguments) = @_;
 	return bless {
 		%arguments,
+		same => WaHistory::Random->new($arguments{seed} + 1),
 		wave => 0,         # how often the sessions have been started
 		serial => 0,       # of messages
 		tx => 0,           # of transactions
@@ -54,6 +55,12 @@ sub plan
 
 		# Of a savepoint's transaction, the first message stays.
 		push @messages, $self->_message if $how eq 'savepoint' && @messages < 2;
+		# Some are all for one person: the order matters most where they come at once.
+		if ($self->{same}->percent(40))
+		{
+			@$_{qw(tenant recipient priority)} = @{ $messages[0] }{qw(tenant recipient priority)}
+			  foreach @messages;
+		}
 		push @{ $self->{planned} },
 		  {
 			tx => ++$self->{tx},
