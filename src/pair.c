@@ -39,6 +39,9 @@ typedef struct Resting
 	char status;	 /* the table's */
 } Resting;
 
+/* The table must not grow because of a few long probes: remember() sees to its size. */
+#define SH_GROW_MAX_DIB 1000
+#define SH_GROW_MAX_MOVE 10000
 #define SH_PREFIX resting
 #define SH_ELEMENT_TYPE Resting
 #define SH_KEY_TYPE uint64
@@ -120,11 +123,11 @@ remember(WaPairs *pairs, uint64 key, int64 whole_at_us, int64 now)
 {
 	bool found;
 
-	if (pairs->resting->members >= pairs->resting->grow_threshold)
+	if (pairs->resting->members >= pairs->resting->size / 4 * 3)
 	{
 		forget_whole(pairs, now);
 		/* Only just enough room would mean doing this all the time. */
-		if (pairs->resting->members > pairs->resting->grow_threshold / 2)
+		if (pairs->resting->members > pairs->resting->size / 8 * 5)
 			resting_grow(pairs->resting, pairs->resting->size * 2);
 	}
 	resting_insert(pairs->resting, key, &found)->whole_at = to_ticks(pairs, whole_at_us);
