@@ -61,6 +61,9 @@
 /* The longest sleep while requests are on the wire. */
 #define WA_MAX_WAIT_MS 100
 
+/* Before a sleep longer than this, what the statistics collect is passed on. */
+#define REPORT_BEFORE_MS 1000
+
 /* How long requests may go on after a request to stop, and how long settling may take then. */
 #define STOP_GRACE_US 1000000
 #define SETTLE_GRACE_US 1000000
@@ -264,6 +267,8 @@ wait_for_work(void)
 		ms = wa_sooner_ms(ms, (long) (upkeep_after_us - wa_now_us()) / 1000 + 1);
 	if (sender->n_in_flight > 0 || sender->stopping)
 		ms = wa_sooner_ms(ms, WA_MAX_WAIT_MS);
+	if (ms < 0 || ms > REPORT_BEFORE_MS)
+		pgstat_report_stat(true); /* nobody else would for a while */
 	if (WaitEventSetWait(wait_set, ms, &event, 1, PG_WAIT_EXTENSION) > 0 &&
 		event.events == WL_LATCH_SET)
 		ResetLatch(MyLatch);
