@@ -17,6 +17,7 @@ OBJS = \
 	src/enqueue_rows.o \
 	src/error_class.o \
 	src/error_codes_sql.o \
+	src/fate.o \
 	src/gate.o \
 	src/graph.o \
 	src/graph_reply.o \
@@ -69,6 +70,8 @@ OBJS = \
 	src/signature.o \
 	src/stats.o \
 	src/store.o \
+	src/store_claim.o \
+	src/store_settle.o \
 	src/sync.o \
 	src/targets.o \
 	src/template_build.o \

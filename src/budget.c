@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "budget.h"
+#include "store.h"
 
 #define HEADROOM 0.98
 #define REFRESH_US INT64_C(5000000)

@@ -6,7 +6,7 @@
 #define WA_BUDGET_H
 
 #include "senderstate.h"
-#include "store.h"
+#include "store_claim.h"
 
 /* The number of recipients a tier allows per 24 hours; 0: no limit, or none known. */
 extern int wa_budget_tier(const char *messaging_limit);

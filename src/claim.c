@@ -19,7 +19,8 @@
 #include "guc.h"
 #include "job.h"
 #include "shmem.h"
-#include "store.h"
+#include "store_claim.h"
+#include "store_settle.h"
 #include "turns.h"
 #include "wake.h"
 

@@ -6,7 +6,8 @@
 #define WA_GATE_H
 
 #include "pair.h"
-#include "store.h"
+#include "store_claim.h"
+#include "store_settle.h"
 
 /* What became of the messages that were stopped; with room for all of a claim. */
 typedef struct WaFates

@@ -6,7 +6,7 @@
 #define WA_TURNS_H
 
 #include "senderstate.h"
-#include "store.h"
+#include "store_claim.h"
 
 /* Whether some number has something to send, and may. */
 extern bool wa_turns_due(WaSender *sender);

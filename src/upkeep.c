@@ -25,6 +25,7 @@
 #include "pair.h"
 #include "shmem.h"
 #include "store.h"
+#include "store_settle.h"
 #include "upkeep.h"
 #include "wake.h"
 

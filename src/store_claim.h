@@ -1,0 +1,45 @@
+/*
+ * store_claim.h
+ *	  What the claim reads from the queue, and the lease that it ends with.
+ *
+ * Everything returned lives in the current memory context.
+ */
+#ifndef WA_STORE_CLAIM_H
+#define WA_STORE_CLAIM_H
+
+#include "datatype/timestamp.h"
+
+/* Where to go on in one number's ready rows, and how far. */
+typedef struct WaClaimLimit
+{
+	const char *phone_number_id;
+	int64 rank; /* rows after (rank, message_id) */
+	int64 message_id;
+	int limit;
+} WaClaimLimit;
+
+typedef struct WaClaimRow
+{
+	int64 message_id;
+	int64 rank;
+	TimestampTz due_at;
+	TimestampTz expires_at; /* 0: never */
+	int attempts;
+	const char *phone_number_id;
+	const char *tenant_id;
+	const char *recipient_phone;   /* or NULL */
+	const char *recipient_user_id; /* or NULL */
+	const char *message_type;
+	const char *template_name;	   /* or NULL */
+	const char *template_language; /* or NULL */
+	const char *payload;
+	const char *context_message_id; /* or NULL */
+	const char *on_uncertain;		/* or NULL */
+} WaClaimRow;
+
+extern int wa_store_claim(const WaClaimLimit *limits, int nlimits, const int64 *ids, int nids,
+						  WaClaimRow **rows);
+extern int64 wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts,
+							int n);
+
+#endif

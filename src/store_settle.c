@@ -1,0 +1,357 @@
+/*
+ * store_settle.c
+ *	  Statements of the settlement: what becomes of queue row, message and lease.
+ *
+ * The claim's decisions about messages that cannot go, and those that upkeep
+ * makes about messages in doubt, are written here, too.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+
+#include "store.h"
+#include "store_settle.h"
+
+static WaStatement lock_leases_statement = {.plan.sql =
+												"SELECT lease_id FROM @extschema@.whatsapp_leases"
+												" WHERE lease_id = ANY ($1) FOR UPDATE",
+											.plan.nargs = 1,
+											.plan.argtypes = {INT8ARRAYOID},
+											.expected = SPI_OK_SELECT};
+
+static WaStatement drop_leases_statement = {
+	.plan.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
+	.plan.nargs = 1,
+	.plan.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_DELETE};
+
+static WaStatement dequeue_statement = {
+	.plan.sql = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
+	.plan.nargs = 1,
+	.plan.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_DELETE};
+
+/*
+ * Acceptance.  A webhook may have been faster: what it wrote is never taken
+ * back, only completed.
+ */
+static WaStatement accept_statement = {
+	.plan.sql = "UPDATE @extschema@.whatsapp_messages m SET"
+				" status = CASE WHEN m.status IN ('queued', 'sending', 'uncertain') THEN 'accepted'"
+				" ELSE m.status END,"
+				" status_reason = NULLIF(NULLIF(v.message_status, 'accepted'), ''),"
+				" whatsapp_message_id = COALESCE(m.whatsapp_message_id, v.wamid),"
+				" accepted_at = COALESCE(m.accepted_at, v.at),"
+				" attempts = GREATEST(m.attempts, v.attempt),"
+				" phone_number_id = v.number,"
+				" recipient_wa_id = COALESCE(m.recipient_wa_id, NULLIF(v.wa_id, '')),"
+				" recipient_user_id = COALESCE(m.recipient_user_id, NULLIF(v.user_id, '')),"
+				" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"
+				" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"
+				" finished_at = COALESCE(m.finished_at, v.at)"
+				" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+				" AS v(id, attempt, number, wamid, wa_id, user_id, message_status, at)"
+				" WHERE m.id = v.id",
+	.plan.nargs = 8,
+	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+					  TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+static WaStatement wamids_statement = {
+	.plan.sql = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
+				" SELECT v.wamid, v.id FROM unnest($1, $2) AS v(wamid, id)",
+	.plan.nargs = 2,
+	.plan.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
+	.expected = SPI_OK_INSERT};
+
+/*
+ * A row that stays in the queue.  rank moves with the due time, so that rows
+ * deferred to the same moment keep their order among themselves.
+ */
+static WaStatement requeue_statement = {
+	.plan.sql =
+		"UPDATE @extschema@.whatsapp_queue q SET"
+		" state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
+		" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at),"
+		" rank = q.rank + CASE WHEN pg_catalog.isfinite(v.due) AND pg_catalog.isfinite(q.due_at)"
+		" THEN (EXTRACT(epoch FROM v.due - q.due_at) * 1000000)::bigint ELSE 0 END"
+		" FROM unnest($1, $2, $3, $4, $5, $6)"
+		" AS v(id, state, reason, attempts, number, due)"
+		" WHERE q.message_id = v.id",
+	.plan.nargs = 6,
+	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
+					  TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+/*
+ * The message of any fate but acceptance, unless a webhook, or a person, has
+ * decided meanwhile.
+ */
+static WaStatement fate_statement = {
+	.plan.sql = "UPDATE @extschema@.whatsapp_messages m SET"
+				" status = v.status, attempts = GREATEST(m.attempts, v.attempts),"
+				" status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
+				" phone_number_id = v.number,"
+				" error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"
+				" error_message = CASE WHEN v.code <> 0 THEN v.message ELSE m.error_message END,"
+				" failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
+				" ELSE m.failed_at END,"
+				" finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
+				" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+				" AS v(id, status, attempts, reason, number, code, message, finished)"
+				" WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
+	.plan.nargs = 8,
+	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+					  INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+static WaStatement attempts_statement = {
+	.plan.sql =
+		"INSERT INTO @extschema@.whatsapp_attempts"
+		" (message_id, attempt, phone_number_id, outcome, http_status, error_code,"
+		" error_message, fbtrace_id, started_at)"
+		" SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
+		" v.message, NULLIF(v.trace, ''), v.started"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+		" AS v(id, attempt, number, outcome, http, code, message, trace, started)",
+	.plan.nargs = 9,
+	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+					  INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_INSERT};
+
+static WaStatement sending_statement = {
+	.plan.sql =
+		"UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = v.attempt"
+		" FROM unnest($1, $2) AS v(id, attempt)"
+		" WHERE m.id = v.id AND m.status = 'queued'",
+	.plan.nargs = 2,
+	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+/* Locks these leases and returns how many still exist: the fence. */
+int
+wa_store_lock_leases(const int64 *leases, int n)
+{
+	Datum values[1] = {wa_store_int8_array(leases, n)};
+
+	wa_store_run(&lock_leases_statement, values, NULL);
+	return (int) SPI_processed;
+}
+
+void
+wa_store_drop_leases(const int64 *leases, int n)
+{
+	Datum values[1] = {wa_store_int8_array(leases, n)};
+
+	if (n > 0)
+		wa_store_run(&drop_leases_statement, values, NULL);
+}
+
+/* Meta has taken these. */
+void
+wa_store_accept(const WaAccepted *accepted, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	const char **texts = palloc(sizeof(char *) * Max(n, 1) * 5);
+	TimestampTz *times = palloc(sizeof(TimestampTz) * Max(n, 1));
+	Datum values[8];
+	Datum wamids[2];
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = accepted[i].message_id;
+		attempts[i] = (int16) accepted[i].attempt;
+		texts[i] = accepted[i].phone_number_id;
+		texts[n + i] = accepted[i].wamid;
+		texts[2 * n + i] = accepted[i].wa_id;
+		texts[3 * n + i] = accepted[i].user_id;
+		texts[4 * n + i] = accepted[i].message_status;
+		times[i] = accepted[i].at;
+	}
+	values[0] = wa_store_int8_array(ids, n);
+	wa_store_run(&dequeue_statement, values, NULL);
+
+	values[1] = wa_store_int2_array(attempts, n);
+	for (int i = 0; i < 5; i++)
+		values[2 + i] = wa_store_text_array(texts + i * n, n);
+	values[7] = wa_store_time_array(times, n);
+	wa_store_run(&accept_statement, values, NULL);
+
+	wamids[0] = values[3];
+	wamids[1] = values[0];
+	wa_store_run(&wamids_statement, wamids, NULL);
+}
+
+/* Keeps a record of the attempts among these fates that were refused or lost. */
+static void
+record_attempts(const WaFate *fates, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	const char **numbers = palloc(sizeof(char *) * n);
+	const char **outcomes = palloc(sizeof(char *) * n);
+	const char **messages = palloc(sizeof(char *) * n);
+	const char **traces = palloc(sizeof(char *) * n);
+	int32 *https = palloc(sizeof(int32) * n);
+	int32 *codes = palloc(sizeof(int32) * n);
+	TimestampTz *started = palloc(sizeof(TimestampTz) * n);
+	Datum values[9];
+	int m = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!fates[i].failed_attempt)
+			continue;
+		ids[m] = fates[i].message_id;
+		attempts[m] = (int16) fates[i].attempt;
+		numbers[m] = fates[i].phone_number_id;
+		outcomes[m] = fates[i].outcome;
+		messages[m] = fates[i].message;
+		traces[m] = fates[i].fbtrace_id;
+		https[m] = fates[i].http_status;
+		codes[m] = fates[i].code;
+		started[m] = fates[i].started_at;
+		m++;
+	}
+	if (m == 0)
+		return;
+	values[0] = wa_store_int8_array(ids, m);
+	values[1] = wa_store_int2_array(attempts, m);
+	values[2] = wa_store_text_array(numbers, m);
+	values[3] = wa_store_text_array(outcomes, m);
+	values[4] = wa_store_int4_array(https, m);
+	values[5] = wa_store_int4_array(codes, m);
+	values[6] = wa_store_text_array(messages, m);
+	values[7] = wa_store_text_array(traces, m);
+	values[8] = wa_store_time_array(started, m);
+	wa_store_run(&attempts_statement, values, NULL);
+}
+
+/*
+ * Locks these messages, and leaves out the fates of those that somebody else
+ * has locked: waiting for them would hold up everybody.  Returns how many are
+ * left.
+ */
+int
+wa_store_lock_messages(WaFate *fates, int n)
+{
+	static WaStatement statement = {.plan.sql = "SELECT v.ord::int FROM unnest($1)"
+												" WITH ORDINALITY AS v(id, ord)"
+												" JOIN @extschema@.whatsapp_messages m"
+												" ON m.id = v.id FOR UPDATE OF m SKIP LOCKED",
+									.plan.nargs = 1,
+									.plan.argtypes = {INT8ARRAYOID},
+									.expected = SPI_OK_SELECT};
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	bool *locked = palloc0(sizeof(bool) * Max(n, 1));
+	Datum values[1];
+	int left = 0;
+
+	if (n == 0)
+		return 0;
+	for (int i = 0; i < n; i++)
+		ids[i] = fates[i].message_id;
+	values[0] = wa_store_int8_array(ids, n);
+	wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		locked[wa_store_int(i, 1, 0) - 1] = true;
+	for (int i = 0; i < n; i++)
+		if (locked[i])
+			fates[left++] = fates[i];
+	return left;
+}
+
+/* Everything that can happen to a queued message except acceptance. */
+void
+wa_store_fates(const WaFate *fates, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	int32 *codes = palloc(sizeof(int32) * Max(n, 1));
+	bool *finished = palloc(sizeof(bool) * Max(n, 1));
+	const char **texts = palloc(sizeof(char *) * Max(n, 1) * 3);
+	TimestampTz *dues = palloc(sizeof(TimestampTz) * Max(n, 1));
+	char *states = palloc0(2 * Max(n, 1));
+	Datum values[8];
+	int m = 0;
+
+	if (n == 0)
+		return;
+
+	/* Rows that leave the queue. */
+	for (int i = 0; i < n; i++)
+		if (fates[i].state == 0)
+			ids[m++] = fates[i].message_id;
+	if (m > 0)
+	{
+		values[0] = wa_store_int8_array(ids, m);
+		wa_store_run(&dequeue_statement, values, NULL);
+	}
+
+	/* Rows that stay. */
+	m = 0;
+	for (int i = 0; i < n; i++)
+	{
+		if (fates[i].state == 0)
+			continue;
+		ids[m] = fates[i].message_id;
+		states[2 * m] = fates[i].state;
+		texts[m] = &states[2 * m];
+		texts[n + m] = fates[i].reason;
+		texts[2 * n + m] = fates[i].phone_number_id;
+		attempts[m] = (int16) fates[i].attempts;
+		dues[m] = fates[i].due_at;
+		m++;
+	}
+	if (m > 0)
+	{
+		values[0] = wa_store_int8_array(ids, m);
+		values[1] = wa_store_text_array(texts, m);
+		values[2] = wa_store_text_array(texts + n, m);
+		values[3] = wa_store_int2_array(attempts, m);
+		values[4] = wa_store_text_array(texts + 2 * n, m);
+		values[5] = wa_store_time_array(dues, m);
+		wa_store_run(&requeue_statement, values, NULL);
+	}
+
+	/* The messages of both. */
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = fates[i].message_id;
+		attempts[i] = (int16) fates[i].attempts;
+		codes[i] = fates[i].code;
+		finished[i] = fates[i].state == 0;
+		texts[i] = fates[i].status;
+	}
+	values[0] = wa_store_int8_array(ids, n);
+	values[1] = wa_store_text_array(texts, n);
+	values[2] = wa_store_int2_array(attempts, n);
+	for (int i = 0; i < n; i++)
+	{
+		texts[i] = fates[i].reason;
+		texts[n + i] = fates[i].phone_number_id;
+		texts[2 * n + i] = fates[i].message;
+	}
+	values[3] = wa_store_text_array(texts, n);
+	values[4] = wa_store_text_array(texts + n, n);
+	values[5] = wa_store_int4_array(codes, n);
+	values[6] = wa_store_text_array(texts + 2 * n, n);
+	values[7] = wa_store_bool_array(finished, n);
+	wa_store_run(&fate_statement, values, NULL);
+
+	record_attempts(fates, n);
+}
+
+/* These have been on the wire long enough for a person to notice. */
+void
+wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n)
+{
+	Datum values[2] = {wa_store_int8_array(ids, n), wa_store_int2_array(attempts, n)};
+
+	if (n > 0)
+		wa_store_run(&sending_statement, values, NULL);
+}
