@@ -71,6 +71,7 @@ OBJS = \
 	src/stats.o \
 	src/store.o \
 	src/store_claim.o \
+	src/store_fence.o \
 	src/store_settle.o \
 	src/sync.o \
 	src/targets.o \

@@ -286,6 +286,9 @@ wa_settle_run(WaSender *sender)
 	}
 	wa_store_accept(accepted, n_accepted);
 	wa_store_fates(fates, n_fates);
+	for (int i = 0, next = 0; i < n_settling; i++)
+		if (settling_fates[i].state != 'a')
+			settling_fates[i].superseded = fates[next++].superseded;
 	wa_store_drop_leases(done, n_done);
 
 	if (sender->api_version_seen[0] != '\0' && !sender->version_alerted)
@@ -317,7 +320,7 @@ static void
 release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 {
 	WaPair *pair = wa_pair_get(sender, job->pair_key);
-	bool deferred = fate->state == 'd';
+	bool deferred = fate->state == 'd' && !fate->superseded;
 
 	pair->in_flight--;
 	if (job->outcome->kind == WA_OUTCOME_REFUSED &&

@@ -3,7 +3,9 @@
  *	  Statements of the settlement: what becomes of queue row, message and lease.
  *
  * The claim's decisions about messages that cannot go, and those that upkeep
- * makes about messages in doubt, are written here, too.
+ * makes about messages in doubt, are written here, too.  None of it touches a
+ * message that is in the queue for a later attempt than the one being settled:
+ * see store_fence.c.
  */
 #include "postgres.h"
 
@@ -11,6 +13,7 @@
 #include "executor/spi.h"
 
 #include "store.h"
+#include "store_fence.h"
 #include "store_settle.h"
 
 static WaStatement lock_leases_statement = {.plan.sql =
@@ -22,12 +25,6 @@ static WaStatement lock_leases_statement = {.plan.sql =
 
 static WaStatement drop_leases_statement = {
 	.plan.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
-	.plan.nargs = 1,
-	.plan.argtypes = {INT8ARRAYOID},
-	.expected = SPI_OK_DELETE};
-
-static WaStatement dequeue_statement = {
-	.plan.sql = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
 	.plan.nargs = 1,
 	.plan.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_DELETE};
@@ -67,7 +64,8 @@ static WaStatement wamids_statement = {
 
 /*
  * A row that stays in the queue.  rank moves with the due time, so that rows
- * deferred to the same moment keep their order among themselves.
+ * deferred to the same moment keep their order among themselves.  $1 stands
+ * there twice for the planner's sake, as in store_fence.c.
  */
 static WaStatement requeue_statement = {
 	.plan.sql =
@@ -76,13 +74,14 @@ static WaStatement requeue_statement = {
 		" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at),"
 		" rank = q.rank + CASE WHEN pg_catalog.isfinite(v.due) AND pg_catalog.isfinite(q.due_at)"
 		" THEN (EXTRACT(epoch FROM v.due - q.due_at) * 1000000)::bigint ELSE 0 END"
-		" FROM unnest($1, $2, $3, $4, $5, $6)"
-		" AS v(id, state, reason, attempts, number, due)"
-		" WHERE q.message_id = v.id",
-	.plan.nargs = 6,
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7)"
+		" AS v(id, state, reason, attempts, number, due, below)"
+		" WHERE q.message_id = ANY ($1) AND q.message_id = v.id AND q.attempts < v.below"
+		" RETURNING q.message_id",
+	.plan.nargs = 7,
 	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
-					  TIMESTAMPTZARRAYOID},
-	.expected = SPI_OK_UPDATE};
+					  TIMESTAMPTZARRAYOID, INT2ARRAYOID},
+	.expected = SPI_OK_UPDATE_RETURNING};
 
 /*
  * The message of any fate but acceptance, unless a webhook, or a person, has
@@ -148,19 +147,17 @@ wa_store_drop_leases(const int64 *leases, int n)
 		wa_store_run(&drop_leases_statement, values, NULL);
 }
 
-/* Meta has taken these. */
-void
-wa_store_accept(const WaAccepted *accepted, int n)
-{
-	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
-	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
-	const char **texts = palloc(sizeof(char *) * Max(n, 1) * 5);
-	TimestampTz *times = palloc(sizeof(TimestampTz) * Max(n, 1));
-	Datum values[8];
-	Datum wamids[2];
+/* ---- acceptance ------------------------------------------------------------ */
 
-	if (n == 0)
-		return;
+static void
+update_accepted(const WaAccepted *accepted, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	const char **texts = palloc(sizeof(char *) * n * 5);
+	TimestampTz *times = palloc(sizeof(TimestampTz) * n);
+	Datum values[8];
+
 	for (int i = 0; i < n; i++)
 	{
 		ids[i] = accepted[i].message_id;
@@ -173,18 +170,51 @@ wa_store_accept(const WaAccepted *accepted, int n)
 		times[i] = accepted[i].at;
 	}
 	values[0] = wa_store_int8_array(ids, n);
-	wa_store_run(&dequeue_statement, values, NULL);
-
 	values[1] = wa_store_int2_array(attempts, n);
 	for (int i = 0; i < 5; i++)
 		values[2 + i] = wa_store_text_array(texts + i * n, n);
 	values[7] = wa_store_time_array(times, n);
 	wa_store_run(&accept_statement, values, NULL);
-
-	wamids[0] = values[3];
-	wamids[1] = values[0];
-	wa_store_run(&wamids_statement, wamids, NULL);
 }
+
+/*
+ * Meta has taken these.  Of one that a person has put back meanwhile nothing but
+ * the wamid is written: that attempt is over, and another is to follow.
+ */
+void
+wa_store_accept(const WaAccepted *accepted, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	const char **wamids = palloc(sizeof(char *) * Max(n, 1));
+	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
+	WaAccepted *current = palloc(sizeof(WaAccepted) * Max(n, 1));
+	int n_missing = 0;
+	int n_current = 0;
+	Datum values[2];
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = accepted[i].message_id;
+		attempts[i] = (int16) accepted[i].attempt;
+		wamids[i] = accepted[i].wamid;
+	}
+	wa_fence_dequeue(ids, attempts, n, missing, &n_missing);
+	n_missing = wa_fence_superseded(missing, n_missing);
+	for (int i = 0; i < n; i++)
+		if (!wa_fence_is_among(ids[i], missing, n_missing))
+			current[n_current++] = accepted[i];
+	if (n_current > 0)
+		update_accepted(current, n_current);
+
+	values[0] = wa_store_text_array(wamids, n);
+	values[1] = wa_store_int8_array(ids, n);
+	wa_store_run(&wamids_statement, values, NULL);
+}
+
+/* ---- every other fate ------------------------------------------------------ */
 
 /* Keeps a record of the attempts among these fates that were refused or lost. */
 static void
@@ -265,32 +295,34 @@ wa_store_lock_messages(WaFate *fates, int n)
 	return left;
 }
 
-/* Everything that can happen to a queued message except acceptance. */
-void
-wa_store_fates(const WaFate *fates, int n)
+/* Its queue row is ours if it counts fewer attempts than this. */
+static int16
+below_of(const WaFate *fate)
 {
-	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
-	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
-	int32 *codes = palloc(sizeof(int32) * Max(n, 1));
-	bool *finished = palloc(sizeof(bool) * Max(n, 1));
-	const char **texts = palloc(sizeof(char *) * Max(n, 1) * 3);
-	TimestampTz *dues = palloc(sizeof(TimestampTz) * Max(n, 1));
-	char *states = palloc0(2 * Max(n, 1));
-	Datum values[8];
-	int m = 0;
+	return (int16) (fate->failed_attempt ? fate->attempt : fate->attempts + 1);
+}
 
-	if (n == 0)
-		return;
+/* Their queue rows, gone or changed; those that are not ours are missing. */
+static void
+settle_queue(const WaFate *fates, int n, int64 *missing, int *n_missing)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	int16 *below = palloc(sizeof(int16) * n);
+	const char **texts = palloc(sizeof(char *) * n * 3);
+	TimestampTz *dues = palloc(sizeof(TimestampTz) * n);
+	char *states = palloc0(2 * n);
+	Datum values[7];
+	int m = 0;
 
 	/* Rows that leave the queue. */
 	for (int i = 0; i < n; i++)
 		if (fates[i].state == 0)
-			ids[m++] = fates[i].message_id;
-	if (m > 0)
-	{
-		values[0] = wa_store_int8_array(ids, m);
-		wa_store_run(&dequeue_statement, values, NULL);
-	}
+		{
+			ids[m] = fates[i].message_id;
+			below[m++] = below_of(&fates[i]);
+		}
+	wa_fence_dequeue(ids, below, m, missing, n_missing);
 
 	/* Rows that stay. */
 	m = 0;
@@ -305,44 +337,77 @@ wa_store_fates(const WaFate *fates, int n)
 		texts[2 * n + m] = fates[i].phone_number_id;
 		attempts[m] = (int16) fates[i].attempts;
 		dues[m] = fates[i].due_at;
+		below[m++] = below_of(&fates[i]);
+	}
+	if (m == 0)
+		return;
+	values[0] = wa_store_int8_array(ids, m);
+	values[1] = wa_store_text_array(texts, m);
+	values[2] = wa_store_text_array(texts + n, m);
+	values[3] = wa_store_int2_array(attempts, m);
+	values[4] = wa_store_text_array(texts + 2 * n, m);
+	values[5] = wa_store_time_array(dues, m);
+	values[6] = wa_store_int2_array(below, m);
+	wa_store_run(&requeue_statement, values, NULL);
+	wa_fence_add_missing(ids, m, missing, n_missing);
+}
+
+/* The messages of those that are not superseded. */
+static void
+update_messages(const WaFate *fates, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	int32 *codes = palloc(sizeof(int32) * n);
+	bool *finished = palloc(sizeof(bool) * n);
+	const char **texts = palloc(sizeof(char *) * n * 4);
+	Datum values[8];
+	int m = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (fates[i].superseded)
+			continue;
+		ids[m] = fates[i].message_id;
+		attempts[m] = (int16) fates[i].attempts;
+		codes[m] = fates[i].code;
+		finished[m] = fates[i].state == 0;
+		texts[m] = fates[i].status;
+		texts[n + m] = fates[i].reason;
+		texts[2 * n + m] = fates[i].phone_number_id;
+		texts[3 * n + m] = fates[i].message;
 		m++;
 	}
-	if (m > 0)
-	{
-		values[0] = wa_store_int8_array(ids, m);
-		values[1] = wa_store_text_array(texts, m);
-		values[2] = wa_store_text_array(texts + n, m);
-		values[3] = wa_store_int2_array(attempts, m);
-		values[4] = wa_store_text_array(texts + 2 * n, m);
-		values[5] = wa_store_time_array(dues, m);
-		wa_store_run(&requeue_statement, values, NULL);
-	}
-
-	/* The messages of both. */
-	for (int i = 0; i < n; i++)
-	{
-		ids[i] = fates[i].message_id;
-		attempts[i] = (int16) fates[i].attempts;
-		codes[i] = fates[i].code;
-		finished[i] = fates[i].state == 0;
-		texts[i] = fates[i].status;
-	}
-	values[0] = wa_store_int8_array(ids, n);
-	values[1] = wa_store_text_array(texts, n);
-	values[2] = wa_store_int2_array(attempts, n);
-	for (int i = 0; i < n; i++)
-	{
-		texts[i] = fates[i].reason;
-		texts[n + i] = fates[i].phone_number_id;
-		texts[2 * n + i] = fates[i].message;
-	}
-	values[3] = wa_store_text_array(texts, n);
-	values[4] = wa_store_text_array(texts + n, n);
-	values[5] = wa_store_int4_array(codes, n);
-	values[6] = wa_store_text_array(texts + 2 * n, n);
-	values[7] = wa_store_bool_array(finished, n);
+	if (m == 0)
+		return;
+	values[0] = wa_store_int8_array(ids, m);
+	values[1] = wa_store_text_array(texts, m);
+	values[2] = wa_store_int2_array(attempts, m);
+	values[3] = wa_store_text_array(texts + n, m);
+	values[4] = wa_store_text_array(texts + 2 * n, m);
+	values[5] = wa_store_int4_array(codes, m);
+	values[6] = wa_store_text_array(texts + 3 * n, m);
+	values[7] = wa_store_bool_array(finished, m);
 	wa_store_run(&fate_statement, values, NULL);
+}
 
+/*
+ * Everything that can happen to a queued message except acceptance.  Of one that
+ * a person has put back meanwhile only the attempt is recorded.
+ */
+void
+wa_store_fates(WaFate *fates, int n)
+{
+	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
+	int n_missing = 0;
+
+	if (n == 0)
+		return;
+	settle_queue(fates, n, missing, &n_missing);
+	n_missing = wa_fence_superseded(missing, n_missing);
+	for (int i = 0; i < n; i++)
+		fates[i].superseded = wa_fence_is_among(fates[i].message_id, missing, n_missing);
+	update_messages(fates, n);
 	record_attempts(fates, n);
 }
 

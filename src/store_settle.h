@@ -41,13 +41,14 @@ typedef struct WaFate
 	int code; /* 0: leave the message's error alone */
 	const char *message;
 	const char *fbtrace_id;
+	bool superseded; /* set by wa_store_fates: the message is in the queue for a later attempt */
 } WaFate;
 
 extern int wa_store_lock_leases(const int64 *leases, int n);
 extern void wa_store_drop_leases(const int64 *leases, int n);
 extern void wa_store_accept(const WaAccepted *accepted, int n);
 extern int wa_store_lock_messages(WaFate *fates, int n);
-extern void wa_store_fates(const WaFate *fates, int n);
+extern void wa_store_fates(WaFate *fates, int n);
 extern void wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n);
 
 #endif

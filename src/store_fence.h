@@ -1,0 +1,26 @@
+/*
+ * store_fence.h
+ *	  Which queue rows belong to the attempt that is being settled.
+ *
+ * Ids that a statement did not find are collected in missing, which has room for
+ * all that were asked for.
+ */
+#ifndef WA_STORE_FENCE_H
+#define WA_STORE_FENCE_H
+
+/* Takes out of the queue what counts fewer attempts than below. */
+extern void wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing,
+							 int *n_missing);
+
+/* For other statements that return the ids they have found, in their first column. */
+extern void wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n_missing);
+
+/*
+ * Keeps in missing, sorted, the messages that are in the queue for a later
+ * attempt, and returns how many there are.
+ */
+extern int wa_fence_superseded(int64 *missing, int n);
+
+extern bool wa_fence_is_among(int64 id, const int64 *sorted, int n);
+
+#endif

@@ -1,0 +1,111 @@
+# A request is still open when a webhook says that its message has failed, and a
+# person puts the message back: the answer comes late, and concerns the old
+# attempt only, whatever it is.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use Digest::SHA qw(hmac_sha256_hex);
+use JSON::PP ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WaDelivery qw(new_delivery enqueue wait_for wait_status settled invariants_hold);
+use WaTest qw(logged_nothing_bad);
+
+my $delay = 5;
+my ($node, $sim) = new_delivery('late', settings => ["whatsapp_shared.uncertain_policy = 'park'"]);
+
+sub sql
+{
+	my ($statement) = @_;
+	return $node->safe_psql('postgres', $statement);
+}
+
+# Meta's word that the first attempts of these messages have failed.
+sub fail_by_webhook
+{
+	my ($wamids) = @_;
+	my $installation = sql('SELECT installation_id FROM whatsapp_installation');
+	my @statuses = map {
+		{
+			id => $wamids->{$_},
+			status => 'failed',
+			timestamp => '' . time,
+			recipient_id => '34600000001',
+			biz_opaque_callback_data => "wa1:$installation:$_:1",
+			errors => [ { code => 131026, title => 'Message undeliverable' } ]
+		}
+	} sort keys %$wamids;
+	my $value = {
+		messaging_product => 'whatsapp',
+		metadata => { phone_number_id => '100000000000001' },
+		statuses => \@statuses
+	};
+	my $body = JSON::PP->new->utf8->encode({
+			object => 'whatsapp_business_account',
+			entry => [ { id => '300000000000001', changes => [ { field => 'messages', value => $value } ] } ]
+		});
+	my $signature = 'sha256=' . hmac_sha256_hex($body, 'SIMULATOR_APP_SECRET');
+
+	return sql(sprintf q{SELECT wa_webhook_ingest(decode('%s', 'hex'), '%s') -> 'statuses' ->> 'applied'}, unpack('H*', $body), $signature);
+}
+
+sub requests_to
+{
+	my ($recipient) = @_;
+	return grep { $_->{message}{to} eq $recipient } $sim->requests;
+}
+
+# How each request ends, and what is on record of it then.
+my %answer = (
+	accepted => [ {}, '1 failed' ],
+	refused => [ { code => 131026, status => 400 }, '1 failed, 1 permanent' ],
+	retried => [ { code => 131016, status => 500 }, '1 failed, 1 retry' ],
+	unclear => [ { reply => 'garbage' }, '1 failed, 1 uncertain' ]);
+my @names = sort keys %answer;
+my %recipient = map { $names[$_] => "+3461420000$_" } 0 .. $#names;
+
+$sim->faults(
+	map {
+		{ match => { recipient => $recipient{$_} }, times => 1, delay_ms => 1000 * $delay, %{ $answer{$_}[0] } }
+	} @names);
+my %id = map { $_ => enqueue($node, 't1', $recipient{$_}) } @names;
+wait_status($node, $id{$_}, 'sending', "$_: the request is open") foreach @names;
+
+my %wamid;
+foreach my $name (@names)
+{
+	my ($request) = requests_to($recipient{$name});
+
+	$wamid{ $id{$name} } = $request->{wamid} // "wamid.OF.$name";
+}
+is(fail_by_webhook(\%wamid), scalar @names, 'a webhook says that they have failed');
+is(sql("SELECT wa_retry_message($id{$_})"), 't', "$_: the message is put back") foreach @names;
+is(sql('SELECT sum(cardinality(message_ids)) FROM whatsapp_leases'), scalar @names, 'all requests are still open');
+invariants_hold($node);
+
+settled($node, 'everything comes to an end');
+foreach my $name (@names)
+{
+	my @requests = requests_to($recipient{$name});
+
+	is(scalar @requests, 2, "$name: exactly one further request is sent");
+	is( sql("SELECT status, attempts, whatsapp_message_id FROM whatsapp_messages WHERE id = $id{$name}"),
+		"accepted|2|$requests[-1]{wamid}",
+		"$name: the message is what became of that");
+	cmp_ok($requests[-1]{time} - $requests[0]{time}, '<', $delay + 10, "$name: it follows the late answer at once");
+	is( sql("SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY ended_at) FROM whatsapp_attempts WHERE message_id = $id{$name}"),
+		$answer{$name}[1],
+		"$name: and the late answer is on record");
+}
+cmp_ok(sql("SELECT count(*) FROM whatsapp_wamids WHERE whatsapp_message_id = '$wamid{ $id{accepted} }'"),
+	'>', 0, 'the wamid of the late acceptance is known');
+
+invariants_hold($node);
+logged_nothing_bad($node, 'without an error');
+$node->stop;
+done_testing();
