@@ -119,7 +119,10 @@ wa_settle_slow_due(WaSender *sender)
 	return job != NULL && wa_now_us() - job->started_us >= SLOW_US;
 }
 
-/* A hint for people only: if the transaction fails, nobody is told again. */
+/*
+ * A hint for people only: if the transaction fails, or somebody has the message
+ * locked, nobody is told again.
+ */
 void
 wa_settle_mark_slow(WaSender *sender)
 {

@@ -119,11 +119,14 @@ static WaStatement attempts_statement = {
 					  INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
 	.expected = SPI_OK_INSERT};
 
+/* A hint for people is not worth waiting for a row that somebody has locked. */
 static WaStatement sending_statement = {
 	.plan.sql =
-		"UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = v.attempt"
-		" FROM unnest($1, $2) AS v(id, attempt)"
-		" WHERE m.id = v.id AND m.status = 'queued'",
+		"UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = l.attempt"
+		" FROM (SELECT x.id, v.attempt FROM unnest($1, $2) AS v(id, attempt)"
+		" JOIN @extschema@.whatsapp_messages x ON x.id = v.id"
+		" WHERE x.id = ANY ($1) AND x.status = 'queued' FOR NO KEY UPDATE OF x SKIP LOCKED) l"
+		" WHERE m.id = ANY ($1) AND m.id = l.id",
 	.plan.nargs = 2,
 	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_UPDATE};

@@ -206,6 +206,20 @@ $locked->quit;
 sql("SELECT wa_resume('tenant', 't1')");
 wait_status($node, $id, 'accepted', 'it goes when it is free');
 
+# Nor is it a reason not to show that others are on the wire.
+my $errors = sql('SELECT sum(errors) FROM wa_stats()');
+$sim->faults(map { { match => { recipient => "+3461190024$_" }, delay_ms => 5000 } } 1, 2);
+sql("SELECT wa_pause('account')");
+@ids = map { enqueue($node, 't1', "+3461190024$_") } 1, 2;
+$locked = keep_locked("SELECT status FROM whatsapp_messages WHERE id = $ids[0] FOR UPDATE");
+sql("SELECT wa_resume('account')");
+wait_status($node, $ids[1], 'sending', 'a locked message does not keep others from showing as sending');
+$locked->query_safe('ROLLBACK');
+$locked->quit;
+is(sql('SELECT sum(errors) FROM wa_stats()'), $errors, 'nor does it fail anything');
+wait_status($node, $_, 'accepted', 'both are settled') foreach @ids;
+$sim->faults();
+
 # ---- idle ------------------------------------------------------------------------------------
 
 # A message in doubt waits for a person, for years if need be, also past its expiry.
