@@ -85,11 +85,12 @@ static WaStatement requeue_statement = {
 
 /*
  * The message of any fate but acceptance, unless a webhook, or a person, has
- * decided meanwhile.
+ * decided meanwhile.  An attempt that shows already (sending_statement) and is
+ * not to count is taken back.
  */
 static WaStatement fate_statement = {
 	.plan.sql = "UPDATE @extschema@.whatsapp_messages m SET"
-				" status = v.status, attempts = GREATEST(m.attempts, v.attempts),"
+				" status = v.status, attempts = v.attempts,"
 				" status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
 				" phone_number_id = v.number,"
 				" error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"

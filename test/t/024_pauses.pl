@@ -31,7 +31,8 @@ sub attempts_of
 
 # ---- the account: a token that has expired ---------------------------------------------
 
-$sim->faults({ match => { probability => 1 }, code => 190, status => 401 });
+# Slowly: what is put back has been shown as being sent, as an attempt.
+$sim->faults({ match => { probability => 1 }, code => 190, status => 401, delay_ms => 600 });
 my $id = enqueue($node, 't1', '+34611400001');
 wait_for($node, paused('account', ''), 'an expired token pauses the account');
 my $second = enqueue($node, 't2', '+34611400002');
