@@ -289,14 +289,18 @@ wa_claim_run(WaSender *sender)
 		WaTrackedAs as;
 		bool by_id = false;
 
-		/* Rows asked for by id lie behind the cursor; the others move it. */
-		if (row->rank > number->cursor_rank ||
-			(row->rank == number->cursor_rank && row->message_id > number->cursor_id))
+		/*
+		 * Rows asked for by id may lie anywhere, also beyond what this claim has
+		 * read of those that a commit has put behind the cursor meanwhile.
+		 */
+		if (!row->by_id)
 		{
 			number->cursor_rank = row->rank;
 			number->cursor_id = row->message_id;
 			number->claim_seen++;
 		}
+		if (i > 0 && rows[i - 1].message_id == row->message_id)
+			continue; /* read both ways */
 		if (wa_sender_is_tracked(sender, row->message_id, &as))
 		{
 			if (as != WA_TRACKED_ASKED)

@@ -37,10 +37,10 @@ static WaStatement claim_statement = {
 		" CROSS JOIN LATERAL (SELECT * FROM @extschema@.whatsapp_queue x"
 		" WHERE x.message_id = a.id AND x.state NOT IN ('d', 'h', 'u')"
 		" FOR UPDATE SKIP LOCKED) c"
-		"), p AS (SELECT * FROM again UNION ALL SELECT * FROM picked)"
+		"), p AS (SELECT *, true AS by_id FROM again UNION ALL SELECT *, false FROM picked)"
 		" SELECT p.message_id, p.rank, p.due_at, p.expires_at, p.attempts, p.phone_number_id,"
 		" m.tenant_id, m.recipient_phone, m.recipient_user_id, m.message_type, m.template_name,"
-		" m.template_language, m.payload::text, m.context_message_id, m.on_uncertain"
+		" m.template_language, m.payload::text, m.context_message_id, m.on_uncertain, p.by_id"
 		" FROM p JOIN @extschema@.whatsapp_messages m ON m.id = p.message_id",
 	.plan.nargs = 5,
 	.plan.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID},
@@ -104,6 +104,7 @@ wa_store_claim(const WaClaimLimit *limits, int nlimits, const int64 *ids, int ni
 		row->payload = wa_store_plain_text(i, 13);
 		row->context_message_id = wa_store_plain_text(i, 14);
 		row->on_uncertain = wa_store_plain_text(i, 15);
+		row->by_id = wa_store_int(i, 16, 0) != 0;
 	}
 	return n;
 }

@@ -35,6 +35,7 @@ typedef struct WaClaimRow
 	const char *payload;
 	const char *context_message_id; /* or NULL */
 	const char *on_uncertain;		/* or NULL */
+	bool by_id;						/* read by its id, and not after the cursor */
 } WaClaimRow;
 
 extern int wa_store_claim(const WaClaimLimit *limits, int nlimits, const int64 *ids, int nids,

@@ -136,6 +136,32 @@ for my $i (0 .. $#times)
 # A machine with other things to do hands over in heaps what left at even intervals.
 cmp_ok($most, '<=', 80 * 1.5, 'never many more in a second than the number may send');
 
+# A new sender, which has just looked at the whole queue: the next time that it
+# does, and so mends what was overlooked, is half a minute away.
+sub just_swept
+{
+	my ($before) = sender_pids($node, 'postgres');
+
+	sql('SELECT wa_worker_restart()');
+	return wait_for($node, <<"SQL", 'there is a new sender');
+SELECT count(*) = 1 FROM pg_stat_activity
+WHERE backend_type = 'whatsapp_shared sender' AND pid <> $before AND state = 'idle'
+SQL
+}
+
+# A message that is claimed by its id, because it was set aside, lies far behind
+# urgent ones that came later; it must not draw the cursor past them.
+just_swept();
+@ids = behind_a_slow_one('+34611900007', 2);
+sql(<<'SQL');
+SELECT count(wa_enqueue_message('t1', '+3461192' || lpad(i::text, 4, '0'), 'aviso', '["hola"]', priority => 50))
+FROM generate_series(1, 300) AS i
+SQL
+settled($node, '300 urgent messages are sent, and one that was set aside meanwhile');
+is(sql("SELECT max(accepted_at - created_at) < interval '15 seconds' FROM whatsapp_messages WHERE priority = 50"),
+	't', 'without any of them being overlooked');
+$sim->faults();
+
 # ---- somebody keeps rows locked ----------------------------------------------------------------
 
 # One row of each kind that the sender looks after by the clock is locked:
