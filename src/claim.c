@@ -132,7 +132,11 @@ asked_is_decided(WaSender *sender)
 		WaTrackedAs as;
 
 		if (wa_sender_is_tracked(sender, waiting->message_id, &as) && as == WA_TRACKED_ASKED)
+		{
+			/* It is not to be sent any more, or it was locked. */
 			wa_sender_untrack(sender, waiting->message_id);
+			wa_number_passed_by(waiting->number, waiting->rank);
+		}
 		if (pair->in_flight == 0)
 			wa_pair_release_one(sender, pair);
 		wa_pair_rest(sender, pair);
@@ -254,6 +258,35 @@ lease_jobs(WaSender *sender, int n)
 		wa_store_lease(sender->index, (int64) sender->generation, ids, attempts, n);
 }
 
+/* What was to become of these is not written, because somebody has them locked. */
+static void
+pass_by(WaSender *sender, const WaClaimRow *rows, int n, const WaFate *fates, int n_fates)
+{
+	for (int i = 0; i < n_fates; i++)
+		for (int j = 0; j < n; j++)
+			if (rows[j].message_id == fates[i].message_id)
+				wa_number_passed_by(wa_sender_number(sender, rows[j].phone_number_id, true),
+									rows[j].rank);
+}
+
+/* What the numbers have shown of themselves in this claim. */
+static void
+note_offers(const WaClaimLimit *limits, WaNumber **chosen, int n_limits)
+{
+	for (int i = 0; i < n_limits; i++)
+	{
+		WaNumber *number = chosen[i];
+
+		if (limits[i].limit == 0)
+			continue;
+		number->may_have_ready = number->backlogged = number->claim_seen >= limits[i].limit;
+		if (limits[i].passed_by != PG_INT64_MAX)
+			wa_number_passed_by(number, limits[i].passed_by);
+		else if (number->look_again_us == 0)
+			number->passed_since_us = 0;
+	}
+}
+
 /*
  * One claim: reads, decides, writes the fates of what cannot go and the lease
  * of what can.
@@ -269,6 +302,7 @@ wa_claim_run(WaSender *sender)
 	int64 *again;
 	int n_again;
 	int n_limits;
+	int n_unlocked;
 	int n_jobs = 0;
 	int n;
 
@@ -320,13 +354,10 @@ wa_claim_run(WaSender *sender)
 		build_body(sender, make_job(sender, number, pair, row), row);
 		n_jobs++;
 	}
-	for (int i = 0; i < n_limits; i++)
-		if (limits[i].limit > 0)
-			chosen[i]->may_have_ready = chosen[i]->backlogged =
-				chosen[i]->claim_seen >= limits[i].limit;
-	/* What is locked stays as it is; the sweep comes back to it. */
-	stopped.n = wa_store_lock_messages(stopped.fates, stopped.n);
-	wa_store_fates(stopped.fates, stopped.n);
+	note_offers(limits, chosen, n_limits);
+	n_unlocked = wa_store_lock_messages(stopped.fates, stopped.n);
+	pass_by(sender, rows, n, stopped.fates + n_unlocked, stopped.n - n_unlocked);
+	wa_store_fates(stopped.fates, n_unlocked);
 	wa_budget_write();
 
 	if (n_jobs > 0)

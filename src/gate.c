@@ -160,7 +160,7 @@ recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRo
 	if (pair->in_flight > 0 || ahead > 0)
 	{
 		if (sender->n_waiting < MAX_WAITING)
-			wa_pair_set_aside(sender, pair, number, row->message_id);
+			wa_pair_set_aside(sender, pair, number, row->message_id, row->rank);
 		else
 		{
 			pair->blocked_until = wall_clock(now + CROWDED_DELAY_US);

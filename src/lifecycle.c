@@ -8,9 +8,9 @@
  * that.  A message is on the wire if a lease counts more attempts of it than its
  * queue row does.
  *
- * A claim that meets our lock passes the row by, and will not look behind its
- * cursor again: hence the wake-up for every row we have locked, also if this
- * transaction aborts.
+ * A claim that meets our lock passes the row by, and looks behind its cursor
+ * again only after a while: hence the wake-up for every row we have locked, also
+ * if this transaction aborts.
  *
  * All statements use such snapshots, so that a REPEATABLE READ transaction acts
  * on the rows as they are, as it must: the sender does not wait for its view.

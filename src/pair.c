@@ -201,11 +201,12 @@ wa_pair_has_deferred(const WaPair *pair, int64 now)
 }
 
 void
-wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id)
+wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id, int64 rank)
 {
 	WaWaiting *waiting = MemoryContextAlloc(sender->state_context, sizeof(WaWaiting));
 
 	waiting->message_id = message_id;
+	waiting->rank = rank;
 	waiting->pair_key = pair->key;
 	waiting->number = number;
 	dlist_push_tail(&pair->waiting, &waiting->node);

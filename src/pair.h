@@ -35,6 +35,7 @@ typedef struct WaWaiting
 {
 	dlist_node node;
 	int64 message_id;
+	int64 rank;
 	uint64 pair_key;
 	WaNumber *number;
 } WaWaiting;
@@ -52,7 +53,8 @@ extern void wa_pair_deferred(WaPair *pair, int64 message_id, TimestampTz due);
 extern bool wa_pair_has_deferred(const WaPair *pair, int64 now);
 
 /* The row waits in the pair's list; nobody claims it meanwhile. */
-extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id);
+extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id,
+							  int64 rank);
 
 /* The first message waiting there, if there is one, will be claimed by its id. */
 extern bool wa_pair_release_one(WaSender *sender, WaPair *pair);

@@ -41,6 +41,13 @@
 #define BURST_SHARE 0.25
 #define WINDOW_US INT64_C(1010000)
 
+/*
+ * Rows that somebody has locked are looked at again after so long, or after this
+ * share of the time for which that has been so.
+ */
+#define LOOK_AGAIN_US INT64_C(500000)
+#define LOOK_AGAIN_SHARE 8
+
 /* No level of the platform is higher: above it the operator knows better. */
 #define MAX_WINDOW 1000
 
@@ -210,6 +217,32 @@ wa_number_lower_cursor(WaNumber *number, int64 rank)
 		number->cursor_rank = rank;
 		number->cursor_id = PG_INT64_MIN;
 	}
+}
+
+void
+wa_number_passed_by(WaNumber *number, int64 rank)
+{
+	int64 now = wa_now_us();
+
+	if (number->passed_since_us == 0)
+		number->passed_since_us = now;
+	if (number->look_again_us != 0)
+		number->passed_rank = Min(number->passed_rank, rank);
+	else
+	{
+		number->passed_rank = rank;
+		number->look_again_us =
+			now + Max(LOOK_AGAIN_US, (now - number->passed_since_us) / LOOK_AGAIN_SHARE);
+	}
+}
+
+void
+wa_number_look_again(WaNumber *number, int64 now)
+{
+	if (number->look_again_us == 0 || now < number->look_again_us)
+		return;
+	number->look_again_us = 0;
+	wa_number_lower_cursor(number, number->passed_rank);
 }
 
 static void

@@ -33,6 +33,9 @@ typedef struct WaNumber
 	uint64 last_turn;	 /* which claim that was */
 	int64 cursor_rank;	 /* everything up to (rank, id) has been looked at */
 	int64 cursor_id;
+	int64 passed_rank;	   /* the first row passed by, because it was locked */
+	int64 passed_since_us; /* for how long there has been such a row; 0: there is none */
+	int64 look_again_us;   /* when to look at it again; 0: not */
 	WaBucket bucket;
 	WaWindow window;		  /* what the platform counts */
 	TimestampTz paused_until; /* 0: not paused */
@@ -199,6 +202,10 @@ extern int64 wa_number_ready_at(WaNumber *number, int64 now);
 extern void wa_number_take(WaNumber *number, int n, int64 now);
 
 extern void wa_number_lower_cursor(WaNumber *number, int64 rank);
+
+/* A row of this rank was passed by; and it is time to look at it again, if it is. */
+extern void wa_number_passed_by(WaNumber *number, int64 rank);
+extern void wa_number_look_again(WaNumber *number, int64 now);
 
 /* The shorter of two waits in milliseconds, of which -1 never ends. */
 static inline long

@@ -197,3 +197,24 @@ wa_store_time_array(const TimestampTz *values, int n)
 	}
 	return nullable_array(datums, nulls, n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 }
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64 x = *(const int64 *) a;
+	int64 y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+void
+wa_store_sort_ids(int64 *ids, int n)
+{
+	qsort(ids, n, sizeof(int64), compare_ids);
+}
+
+bool
+wa_store_is_among(int64 id, const int64 *sorted, int n)
+{
+	return n > 0 && bsearch(&id, sorted, n, sizeof(int64), compare_ids) != NULL;
+}

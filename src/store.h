@@ -42,4 +42,8 @@ extern Datum wa_store_bool_array(const bool *values, int n);
 extern Datum wa_store_text_array(const char *const *values, int n); /* NULL elements allowed */
 extern Datum wa_store_time_array(const TimestampTz *values, int n); /* 0 elements become NULL */
 
+/* Message ids that a statement has returned, to be searched. */
+extern void wa_store_sort_ids(int64 *ids, int n);
+extern bool wa_store_is_among(int64 id, const int64 *sorted, int n);
+
 #endif

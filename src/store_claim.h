@@ -16,6 +16,7 @@ typedef struct WaClaimLimit
 	int64 rank; /* rows after (rank, message_id) */
 	int64 message_id;
 	int limit;
+	int64 passed_by; /* set: the lowest rank of a row that was locked; PG_INT64_MAX if none */
 } WaClaimLimit;
 
 typedef struct WaClaimRow
@@ -38,7 +39,7 @@ typedef struct WaClaimRow
 	bool by_id;						/* read by its id, and not after the cursor */
 } WaClaimRow;
 
-extern int wa_store_claim(const WaClaimLimit *limits, int nlimits, const int64 *ids, int nids,
+extern int wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids,
 						  WaClaimRow **rows);
 extern int64 wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts,
 							int n);

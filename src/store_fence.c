@@ -33,21 +33,6 @@ static WaStatement dequeue_statement = {
 	.plan.argtypes = {INT8ARRAYOID, INT2OID},
 	.expected = SPI_OK_DELETE_RETURNING};
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64 x = *(const int64 *) a;
-	int64 y = *(const int64 *) b;
-
-	return (x > y) - (x < y);
-}
-
-bool
-wa_fence_is_among(int64 id, const int64 *sorted, int n)
-{
-	return n > 0 && bsearch(&id, sorted, n, sizeof(int64), compare_ids) != NULL;
-}
-
 /* Adds to missing those of the ids that the last statement has not returned. */
 void
 wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n_missing)
@@ -60,9 +45,9 @@ wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n_missing)
 	returned = palloc(sizeof(int64) * Max(n_returned, 1));
 	for (int i = 0; i < n_returned; i++)
 		returned[i] = wa_store_int(i, 1, 0);
-	qsort(returned, n_returned, sizeof(int64), compare_ids);
+	wa_store_sort_ids(returned, n_returned);
 	for (int i = 0; i < n; i++)
-		if (!wa_fence_is_among(ids[i], returned, n_returned))
+		if (!wa_store_is_among(ids[i], returned, n_returned))
 			missing[(*n_missing)++] = ids[i];
 }
 

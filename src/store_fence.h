@@ -21,6 +21,4 @@ extern void wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n
  */
 extern int wa_fence_superseded(int64 *missing, int n);
 
-extern bool wa_fence_is_among(int64 id, const int64 *sorted, int n);
-
 #endif

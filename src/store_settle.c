@@ -208,7 +208,7 @@ wa_store_accept(const WaAccepted *accepted, int n)
 	wa_fence_dequeue(ids, attempts, n, missing, &n_missing);
 	n_missing = wa_fence_superseded(missing, n_missing);
 	for (int i = 0; i < n; i++)
-		if (!wa_fence_is_among(ids[i], missing, n_missing))
+		if (!wa_store_is_among(ids[i], missing, n_missing))
 			current[n_current++] = accepted[i];
 	if (n_current > 0)
 		update_accepted(current, n_current);
@@ -266,9 +266,9 @@ record_attempts(const WaFate *fates, int n)
 }
 
 /*
- * Locks these messages, and leaves out the fates of those that somebody else
- * has locked: waiting for them would hold up everybody.  Returns how many are
- * left.
+ * Locks these messages, and puts the fates of those that somebody else has
+ * locked behind the others: waiting for them would hold up everybody.  Returns
+ * how many there are before those.
  */
 int
 wa_store_lock_messages(WaFate *fates, int n)
@@ -295,7 +295,12 @@ wa_store_lock_messages(WaFate *fates, int n)
 		locked[wa_store_int(i, 1, 0) - 1] = true;
 	for (int i = 0; i < n; i++)
 		if (locked[i])
+		{
+			WaFate fate = fates[left];
+
 			fates[left++] = fates[i];
+			fates[i] = fate;
+		}
 	return left;
 }
 
@@ -410,7 +415,7 @@ wa_store_fates(WaFate *fates, int n)
 	settle_queue(fates, n, missing, &n_missing);
 	n_missing = wa_fence_superseded(missing, n_missing);
 	for (int i = 0; i < n; i++)
-		fates[i].superseded = wa_fence_is_among(fates[i].message_id, missing, n_missing);
+		fates[i].superseded = wa_store_is_among(fates[i].message_id, missing, n_missing);
 	update_messages(fates, n);
 	record_attempts(fates, n);
 }

@@ -11,16 +11,18 @@
 
 /* It has something to send, and nobody has stopped it. */
 static bool
-is_open(const WaNumber *number)
+is_open(WaNumber *number, int64 now)
 {
-	return number->mine && number->paused_until == 0 &&
-		   (number->may_have_ready || number->n_again > 0);
+	if (!number->mine || number->paused_until != 0)
+		return false;
+	wa_number_look_again(number, now);
+	return number->may_have_ready || number->n_again > 0;
 }
 
 static bool
 may_send(WaNumber *number, int64 now)
 {
-	return is_open(number) && wa_number_available(number, now) >= 1;
+	return is_open(number, now) && wa_number_available(number, now) >= 1;
 }
 
 bool
@@ -50,8 +52,10 @@ wa_turns_next_us(WaSender *sender)
 
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)
-		if (is_open(number))
+		if (is_open(number, now))
 			earliest = Min(earliest, wa_number_ready_at(number, now));
+		else if (number->mine && number->paused_until == 0 && number->look_again_us != 0)
+			earliest = Min(earliest, number->look_again_us);
 	return earliest;
 }
 

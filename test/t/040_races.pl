@@ -174,6 +174,20 @@ sub keep_locked
 	return $session;
 }
 
+# Lets go, and expects the message to be sent at once, without the help of a sweep.
+sub goes_when_free
+{
+	my ($session, $id, $what) = @_;
+	my $free = sql('SELECT clock_timestamp()');
+
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	wait_status($node, $id, 'accepted', $what);
+	is(sql("SELECT accepted_at - '$free' < interval '5 seconds' FROM whatsapp_messages WHERE id = $id"),
+		't', '... at once');
+	return;
+}
+
 sub hold
 {
 	my @ids = map { enqueue($node, 't1', $_) } @_;
@@ -218,7 +232,25 @@ $locked->query_safe('ROLLBACK');
 $locked->quit;
 wait_status($node, $ids[0], 'failed', 'it is decided when it is free');
 
+# What is ready is passed by while somebody has it locked.
+just_swept();
+sql("SELECT wa_pause('account')");
+@ids = map { enqueue($node, 't1', "+3461190025$_") } 1 .. 2;
+$locked = keep_locked("SELECT FROM whatsapp_queue WHERE message_id = $ids[0] FOR UPDATE");
+sql("SELECT wa_resume('account')");
+wait_status($node, $ids[1], 'accepted', 'a locked row does not hold up the next one');
+goes_when_free($locked, $ids[0], 'it goes when it is free');
+
+# So is what was set aside for its recipient when its turn comes.
+just_swept();
+@ids = behind_a_slow_one('+34611900255', 3);
+$locked = keep_locked("SELECT FROM whatsapp_queue WHERE message_id = $ids[1] FOR UPDATE");
+wait_status($node, $ids[2], 'accepted', 'nobody waits behind a locked row');
+goes_when_free($locked, $ids[1], 'it goes when it is free');
+$sim->faults();
+
 # What the claim decides about a locked message is not written either.
+just_swept();
 sql("SELECT wa_pause('account')");
 $id = enqueue($node, 't1', '+34611900226');
 $locked = keep_locked("SELECT status FROM whatsapp_messages WHERE id = $id FOR UPDATE");
@@ -227,10 +259,8 @@ sql("SELECT wa_resume('account')");
 @ids = map { enqueue($node, 't2', "+3461190023$_") } 1 .. 3;
 wait_status($node, $_, 'accepted', 'a locked message that is to be held does not hold up the claim') foreach @ids;
 is(sql('SELECT sum(errors) FROM wa_stats()'), '0', 'without an error');
-$locked->query_safe('ROLLBACK');
-$locked->quit;
 sql("SELECT wa_resume('tenant', 't1')");
-wait_status($node, $id, 'accepted', 'it goes when it is free');
+goes_when_free($locked, $id, 'it goes when it is free');
 
 # Nor is it a reason not to show that others are on the wire.
 my $errors = sql('SELECT sum(errors) FROM wa_stats()');
