@@ -51,13 +51,14 @@ static int64 next_reconcile_us;
 
 /*
  * Held rows are looked through page by page, each reason by itself: one page at
- * each sweep, and one after the other where a pause has ended.
+ * each sweep, and one after the other where what held them is over for many at
+ * once: a pause has ended, or there is a default number.
  */
 typedef struct HeldRows
 {
 	const char *reason;
 	int64 after_id;
-	bool pause_ended;
+	bool is_over;
 } HeldRows;
 
 static HeldRows held_rows[] = {
@@ -367,17 +368,28 @@ release_stale_holds(HeldRows *held)
 	wa_store_run(&statement, values, NULL);
 	held->after_id = wa_store_int(0, 1, PG_INT64_MIN);
 	if (held->after_id == PG_INT64_MIN)
-		held->pause_ended = false;
+		held->is_over = false;
 }
 
-/* Where a pause has ended, somebody may be waiting on any page. */
+/* Where what held rows is over, one may be waiting on any page. */
 static HeldRows *
-held_by_ended_pause(void)
+held_in_vain(void)
 {
 	for (int i = 0; i < lengthof(held_rows); i++)
-		if (held_rows[i].pause_ended)
+		if (held_rows[i].is_over)
 			return &held_rows[i];
 	return NULL;
+}
+
+static void
+look_through(const char *reason)
+{
+	for (int i = 0; i < lengthof(held_rows); i++)
+		if (strcmp(held_rows[i].reason, reason) == 0)
+		{
+			held_rows[i].after_id = PG_INT64_MIN;
+			held_rows[i].is_over = true;
+		}
 }
 
 /* Removes the pauses whose time has come, and learns when the next one ends. */
@@ -392,13 +404,23 @@ end_pauses(WaSender *sender)
 	sender->next_pause_end = wa_store_time(0, 1, DT_NOEND);
 	if (wa_store_int(0, 2, 0) == 0)
 		return;
-	for (int i = 0; i < lengthof(held_rows); i++)
-		if (strcmp(held_rows[i].reason, "tenant_paused") == 0 ||
-			strcmp(held_rows[i].reason, "template_paused") == 0)
-		{
-			held_rows[i].after_id = PG_INT64_MIN;
-			held_rows[i].pause_ended = true;
-		}
+	look_through("tenant_paused");
+	look_through("template_paused");
+}
+
+/*
+ * The default number may have been set, changed, or given back by its tenant:
+ * then it is there for every message that waits for want of a number.
+ */
+void
+wa_upkeep_configured(WaSender *sender)
+{
+	static char before[WA_NUMBER_SIZE];
+	const char *now = sender->default_number_taken ? "" : wa_guc_phone_number_id;
+
+	if (now[0] != '\0' && strcmp(now, before) != 0)
+		look_through("no_number");
+	strlcpy(before, now, sizeof(before));
 }
 
 static void
@@ -519,7 +541,7 @@ wa_upkeep_run(WaSender *sender)
 		end_pauses(sender);
 		wa_store_commit();
 	}
-	if ((held = held_by_ended_pause()) != NULL)
+	if ((held = held_in_vain()) != NULL)
 	{
 		wa_store_begin("releasing WhatsApp messages");
 		release_stale_holds(held);
@@ -550,7 +572,7 @@ wa_upkeep_wait_ms(WaSender *sender)
 	{
 		TimestampTz next = Min(sender->next_due, Min(sender->next_expiry, sender->next_pause_end));
 
-		if ((sender->token_rotated && sender->has_token) || held_by_ended_pause() != NULL)
+		if ((sender->token_rotated && sender->has_token) || held_in_vain() != NULL)
 			return 0;
 		if (next != DT_NOEND)
 			wait = Min(wait, next - clock);

@@ -7,6 +7,9 @@
 
 #include "senderstate.h"
 
+/* The configuration was read: what has become possible by that is to be done soon. */
+extern void wa_upkeep_configured(WaSender *sender);
+
 /* Runs, in transactions of its own, whatever is due. */
 extern void wa_upkeep_run(WaSender *sender);
 

@@ -215,6 +215,7 @@ load_config(bool reconfigured)
 	wa_sender_load_config(sender);
 	wa_store_commit();
 	sender->config_generation = current;
+	wa_upkeep_configured(sender);
 	wa_sync_requested(reconfigured);
 	wa_media_requested();
 

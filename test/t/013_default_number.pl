@@ -11,9 +11,9 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status invariants_hold);
-use WaTest qw(set_and_reload);
+use WaTest qw(sender_pids set_and_reload);
 
-my ($node, $sim) = new_delivery('fallback', settings => ["whatsapp_shared.phone_number_id = '100000000000009'"]);
+my ($node, $sim) = new_delivery('fallback', settings => ["whatsapp_shared.phone_number_id = '100000000000009'", 'whatsapp_shared.messages_per_second = 1000']);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
@@ -59,11 +59,29 @@ is(scalar(grep { $_->{message}{to} =~ /3461360000[24]$/ } $sim->accepted), 0, 'n
 
 # ---- and gives it back ------------------------------------------------------------------------
 
+# More than a sweep looks at, and the next one is half a minute away.
+sql(q{SELECT count(wa_enqueue_message('sola', '+346137' || lpad(i::text, 5, '0'), 'aviso', '["hola"]')) FROM generate_series(1, 1200) AS i});
+wait_for($node, q{SELECT count(*) = 1202 FROM whatsapp_queue WHERE state = 'h' AND hold_reason = 'no_number'}, 'many wait for want of a number');
+my ($sender) = sender_pids($node, 'postgres');
+sql('SELECT wa_worker_restart()');
+wait_for($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender' AND pid <> $sender AND state = 'idle'",
+	'there is a new sender');
+my $given_back = time;
 sql(q{SELECT wa_unassign_phone('duena')});
+wait_for($node, q{SELECT NOT EXISTS (SELECT FROM whatsapp_queue WHERE state = 'h')}, 'they move on when it is given back');
+cmp_ok(time - $given_back, '<', 15, 'at once');
 is(sql(q{SELECT count(*) FROM wa_health() WHERE item = 'phone_number_id'}), 0, 'without a tenant it is the default number again');
 my $again = enqueue($node, 'sola', '+34613600006');
 wait_status($node, $again, 'accepted', 'and sends');
 wait_status($node, $_, 'accepted', 'also what was held meanwhile') foreach $ready, $new;
+
+# ---- and the setting names another -------------------------------------------------------------
+
+sql(q{SELECT FROM wa_assign_phone('duena', '100000000000009')});
+my $last = enqueue($node, 'sola', '+34613600007');
+set_and_reload($node, phone_number_id => '100000000000010');
+wait_status($node, $last, 'accepted', 'what is held goes when the setting names a free number');
+is(from($last), '100000000000010', 'from that one');
 
 invariants_hold($node);
 $node->stop;
