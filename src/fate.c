@@ -59,6 +59,7 @@ opt_out(int64 message_id)
 	Datum values[1] = {Int64GetDatum(message_id)};
 
 	wa_store_run(&statement, values, NULL);
+}
 
 static TimestampTz
 after_ms(int64 ms)
