@@ -87,6 +87,7 @@ OBJS = \
 	src/webhook.o \
 	src/webhook_apply.o \
 	src/webhook_consequence.o \
+	src/webhook_contact.o \
 	src/webhook_event.o \
 	src/webhook_inbound.o \
 	src/webhook_park.o \

@@ -64,7 +64,9 @@ CREATE UNIQUE INDEX whatsapp_contacts_wa_id_key
 CREATE UNIQUE INDEX whatsapp_contacts_user_id_key
     ON @extschema@.whatsapp_contacts (user_id) WHERE user_id IS NOT NULL;
 COMMENT ON TABLE @extschema@.whatsapp_contacts IS
-'Customers who have written: number (wa_id, digits only), business-scoped user id, name. Either identity may be unknown.';
+'Customers who have written or were written to, as webhooks name them: number (wa_id, digits only), business-scoped user id, name. Either identity may be unknown. Kept for whatsapp_shared.retention after they were last seen.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.last_seen_at IS
+'When a webhook last named them: to within an hour if they wrote, a month if they were only written to.';
 
 CREATE TABLE @extschema@.whatsapp_opt_words (
     language text NOT NULL,

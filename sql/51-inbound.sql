@@ -150,6 +150,9 @@ $$;
 /*
  * Adds what is known of a customer.  Two rows that turn out to be one person
  * become one, the older; what Meta says now wins over what it said before.
+ *
+ * The condition stands twice: once to find rows by index, and once for a row
+ * that has changed while we waited for its lock.
  */
 CREATE FUNCTION @extschema@.wa_internal_merge_contact(
     wa text, usr text, parent text, name text, username text, seen_at timestamptz)
@@ -162,20 +165,14 @@ DECLARE
     found_ids bigint[];
     kept bigint;
 BEGIN
-    /* Mostly there is nothing to do: known, unchanged, and seen lately. */
-    PERFORM FROM @extschema@.whatsapp_contacts AS c
-        WHERE (c.wa_id = wa OR wa IS NULL AND c.user_id = usr)
-            AND (usr IS NULL OR c.user_id = usr) AND (parent IS NULL OR c.parent_user_id = parent)
-            AND (name IS NULL OR c.name = name) AND (username IS NULL OR c.username = username)
-            AND c.last_seen_at >= seen_at - interval '1 hour';
-    IF FOUND THEN
-        RETURN;
-    END IF;
-
     LOOP
         SELECT pg_catalog.array_agg(l.contact_id ORDER BY l.contact_id) INTO found_ids FROM (
             SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
-            WHERE c.wa_id = wa OR c.user_id = usr
+            WHERE c.contact_id IN (
+                    SELECT w.contact_id FROM @extschema@.whatsapp_contacts AS w WHERE w.wa_id = wa
+                    UNION ALL
+                    SELECT u.contact_id FROM @extschema@.whatsapp_contacts AS u WHERE u.user_id = usr)
+                AND (c.wa_id = wa OR c.user_id = usr)
             ORDER BY c.contact_id FOR UPDATE) AS l;
         EXIT WHEN found_ids IS NOT NULL;
         INSERT INTO @extschema@.whatsapp_contacts (wa_id, user_id, parent_user_id, name, username,
@@ -205,6 +202,62 @@ BEGIN
             first_seen_at = LEAST(c.first_seen_at, seen_at),
             last_seen_at = GREATEST(c.last_seen_at, seen_at)
         WHERE c.contact_id = kept;
+END
+$$;
+
+/*
+ * The contacts of a webhook.  Nearly always they are known and unchanged, which
+ * costs a look into an index for each.  New ones are inserted by the same
+ * statement, in order of user id, which today every contact has, so that
+ * webhooks meet in one direction; the rest one by one in the same order.
+ *
+ * wrote_at is NULL for customers who were only written to.  That somebody was
+ * seen is noted once an hour, or for these once a month: each message would
+ * write a row here otherwise.
+ */
+CREATE FUNCTION @extschema@.wa_internal_store_contacts(
+    wa_ids text[], user_ids text[], parents text[], names text[], usernames text[], wrote_at timestamptz[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    seen_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    changed record;
+BEGIN
+    FOR changed IN
+        WITH news AS MATERIALIZED (
+            SELECT u.*, c.contact_id IS NULL AND NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_contacts AS o WHERE o.user_id = u.usr) AS fresh
+            FROM unnest(wa_ids, user_ids, parents, names, usernames, wrote_at)
+                    AS u (wa, usr, parent, name, username, at)
+                LEFT JOIN LATERAL (
+                    SELECT w.* FROM @extschema@.whatsapp_contacts AS w WHERE w.wa_id = u.wa
+                    UNION ALL
+                    SELECT o.* FROM @extschema@.whatsapp_contacts AS o WHERE u.wa IS NULL AND o.user_id = u.usr) AS c ON true
+            WHERE c.contact_id IS NULL OR u.usr IS NOT NULL AND u.usr IS DISTINCT FROM c.user_id
+                OR u.parent IS NOT NULL AND u.parent IS DISTINCT FROM c.parent_user_id
+                OR u.name IS NOT NULL AND u.name IS DISTINCT FROM c.name
+                OR u.username IS NOT NULL AND u.username IS DISTINCT FROM c.username
+                OR c.last_seen_at < COALESCE(u.at - interval '1 hour', seen_at - interval '30 days')
+        ), added AS (
+            INSERT INTO @extschema@.whatsapp_contacts (wa_id, user_id, parent_user_id, name, username,
+                    first_seen_at, last_seen_at)
+                SELECT n.wa, n.usr, n.parent, n.name, n.username, seen_at, seen_at
+                FROM news AS n
+                WHERE n.fresh
+                ORDER BY n.usr, n.wa
+                ON CONFLICT DO NOTHING
+                RETURNING contact_id)
+        /* If another session was faster, or somebody is named twice, all are looked at. */
+        SELECT n.* FROM news AS n
+        WHERE NOT n.fresh
+            OR (SELECT pg_catalog.count(*) FROM added) < (SELECT pg_catalog.count(*) FROM news AS f WHERE f.fresh)
+        ORDER BY n.usr, n.wa
+    LOOP
+        PERFORM @extschema@.wa_internal_merge_contact(changed.wa, changed.usr, changed.parent, changed.name,
+            changed.username, seen_at);
+    END LOOP;
 END
 $$;
 

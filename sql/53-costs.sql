@@ -307,6 +307,11 @@ BEGIN
             SELECT o.phone_number_id, o.recipient FROM @extschema@.whatsapp_windows AS o
             WHERE o.last_inbound_at < oldest LIMIT batch);
     GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_contacts AS d WHERE d.contact_id IN (
+        SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
+        WHERE c.last_seen_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
     RETURN deleted + n;
 END
 $$;

@@ -10,8 +10,8 @@
  * here are those that a repetition can cure: no secret, no memory, a deadlock.
  *
  * All items are read and checked first, then written by kind, in few
- * statements: account events (they may touch the queue), statuses, messages
- * from customers, and last the functions of the application that wait for
+ * statements: account events (they may touch the queue), statuses, customers
+ * and their messages, and last the functions of the application that wait for
  * replies, when everything else is in place.
  */
 #include "postgres.h"
@@ -193,13 +193,13 @@ read_messages(WaWebhook *webhook, uint32 change, uint32 value)
 	const char *phone_number_id = wa_webhook_string(
 		webhook, wa_json_member(json, value, "metadata"), "phone_number_id", MAX_PHONE_NUMBER_ID);
 	const char *problem = NULL;
+	bool wrote = wa_json_first(json, wa_json_member(json, value, "messages")) != WA_JSON_NONE;
 	int statuses;
 	int messages;
 
+	wa_webhook_read_contacts(webhook, value, wrote);
 	statuses = read_items(webhook, value, "statuses", phone_number_id, wa_webhook_read_status);
 	messages = read_items(webhook, value, "messages", phone_number_id, wa_webhook_read_message);
-	if (messages > 0)
-		wa_webhook_read_contacts(webhook, value);
 	if (statuses < 0)
 		problem = "statuses_not_an_array";
 	else if (messages < 0)
@@ -224,7 +224,7 @@ read_preferences(WaWebhook *webhook, uint32 change, uint32 value)
 		read_items(webhook, value, "user_preferences", phone_number_id, wa_webhook_read_preference);
 
 	if (count > 0)
-		wa_webhook_read_contacts(webhook, value);
+		wa_webhook_read_contacts(webhook, value, true);
 	else
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id,
 							 count < 0 ? "preferences_not_an_array" : "nothing_known");
@@ -332,6 +332,7 @@ wa_webhook_write(WaWebhook *webhook)
 	wa_webhook_apply_events(webhook);
 	wa_webhook_apply_statuses(webhook);
 	wa_webhook_draw_consequences(webhook);
+	wa_webhook_store_contacts(webhook);
 	wa_webhook_store_inbound(webhook);
 	wa_webhook_store_preferences(webhook);
 	wa_webhook_write_parked(webhook);

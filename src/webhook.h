@@ -45,6 +45,7 @@ typedef struct WaParked
 typedef struct WaStatus WaStatus;
 typedef struct WaStatusList WaStatusList;
 typedef struct WaConsequences WaConsequences;
+typedef struct WaContactList WaContactList;
 typedef struct WaInboundList WaInboundList;
 typedef struct WaEventList WaEventList;
 typedef struct WaPreferenceList WaPreferenceList;
@@ -68,6 +69,7 @@ typedef struct WaWebhook
 
 	WaStatusList *statuses;
 	WaConsequences *consequences;
+	WaContactList *contacts;
 	WaInboundList *inbound;
 	WaEventList *events;
 	WaPreferenceList *preferences;
@@ -108,8 +110,12 @@ extern void wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status);
 extern void wa_webhook_note_duplicate(WaWebhook *webhook, const WaStatus *status);
 extern void wa_webhook_draw_consequences(WaWebhook *webhook);
 
-/* webhook_inbound.c: messages from customers, and who they are */
-extern void wa_webhook_read_contacts(WaWebhook *webhook, uint32 value);
+/* webhook_contact.c: who customers are; "wrote": it is they who did something */
+extern void wa_webhook_read_contacts(WaWebhook *webhook, uint32 value, bool wrote);
+extern void wa_webhook_read_recipient(WaWebhook *webhook, uint32 status);
+extern void wa_webhook_store_contacts(WaWebhook *webhook);
+
+/* webhook_inbound.c: messages from customers */
 extern void wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_number_id);
 extern void wa_webhook_store_inbound(WaWebhook *webhook);
 

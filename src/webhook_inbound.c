@@ -20,11 +20,6 @@
 #define MAX_WAMID 255
 #define MAX_TYPE 64
 #define MAX_ID 160
-#define MAX_NAME 256
-
-/* Digits of a wa_id, less than which is no telephone number. */
-#define MIN_WA_ID 5
-#define MAX_WA_ID 20
 
 typedef struct Inbound
 {
@@ -37,23 +32,11 @@ typedef struct Inbound
 	const char *message; /* JSON text */
 } Inbound;
 
-typedef struct Contact
-{
-	const char *wa_id;
-	const char *user_id;
-	const char *parent_user_id;
-	const char *name;
-	const char *username;
-} Contact;
-
 struct WaInboundList
 {
 	Inbound *items;
 	int count;
 	int room;
-	Contact *contacts;
-	int ncontacts;
-	int contacts_room;
 };
 
 static WaPlan store_plan = {
@@ -62,17 +45,6 @@ static WaPlan store_plan = {
 	.nargs = 7,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
 				 TEXTARRAYOID, TEXTARRAYOID}};
-
-/* By user id, which today every contact has, so that webhooks meet in one order. */
-static WaPlan contacts_plan = {
-	.sql = "SELECT @extschema@.wa_internal_merge_contact(c.wa_id, c.user_id, c.parent, c.name,"
-		   " c.username, $6)"
-		   " FROM (SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-		   " pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))"
-		   " AS u(wa_id, user_id, parent, name, username) ORDER BY 2, 1) AS c",
-	.nargs = 6,
-	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-				 TIMESTAMPTZOID}};
 
 /* An array with room for one more. */
 void *
@@ -90,60 +62,6 @@ get_list(WaWebhook *webhook)
 	if (webhook->inbound == NULL)
 		webhook->inbound = palloc0(sizeof(WaInboundList));
 	return webhook->inbound;
-}
-
-/* A wa_id is a telephone number in digits alone; NULL for anything else. */
-char *
-wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name)
-{
-	char *wa_id = wa_webhook_string(webhook, object, name, MAX_WA_ID);
-
-	if (wa_id == NULL || strlen(wa_id) < MIN_WA_ID || strspn(wa_id, "0123456789") != strlen(wa_id))
-		return NULL;
-	return wa_id;
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-/*
- * Who the items of this change are about.  Meta names each of them once in a
- * change, and in every change.
- */
-void
-wa_webhook_read_contacts(WaWebhook *webhook, uint32 value)
-{
-	const WaJson *json = webhook->json;
-	uint32 contacts = wa_json_member(json, value, "contacts");
-	WaInboundList *list = get_list(webhook);
-
-	for (uint32 item = wa_json_first(json, contacts); item != WA_JSON_NONE;
-		 item = wa_json_after(json, contacts, item))
-	{
-		uint32 profile = wa_json_member(json, item, "profile");
-		Contact contact;
-		bool known = false;
-
-		contact.wa_id = wa_webhook_wa_id(webhook, item, "wa_id");
-		contact.user_id = wa_webhook_string(webhook, item, "user_id", MAX_ID);
-		if (contact.wa_id == NULL && contact.user_id == NULL)
-			continue;
-		contact.parent_user_id = wa_webhook_string(webhook, item, "parent_user_id", MAX_ID);
-		contact.name = wa_webhook_clipped(webhook, profile, "name", MAX_NAME);
-		contact.username = wa_webhook_clipped(webhook, profile, "username", MAX_NAME);
-		for (int i = list->ncontacts - 1; i >= 0 && i >= list->ncontacts - 16 && !known; i--)
-			known = same_text(list->contacts[i].wa_id, contact.wa_id) &&
-					same_text(list->contacts[i].user_id, contact.user_id) &&
-					same_text(list->contacts[i].name, contact.name);
-		if (known)
-			continue;
-		list->contacts = wa_webhook_make_room(list->contacts, list->ncontacts, &list->contacts_room,
-											  sizeof(Contact));
-		list->contacts[list->ncontacts++] = contact;
-	}
 }
 
 /*
@@ -189,33 +107,6 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 	list->items[list->count++] = inbound;
 }
 
-static void
-store_contacts(WaWebhook *webhook, WaInboundList *list)
-{
-	const char **columns[5];
-	Datum values[6];
-
-	if (list->ncontacts == 0)
-		return;
-	for (int i = 0; i < lengthof(columns); i++)
-		columns[i] = palloc(sizeof(char *) * list->ncontacts);
-	for (int i = 0; i < list->ncontacts; i++)
-	{
-		const Contact *contact = &list->contacts[i];
-
-		columns[0][i] = contact->wa_id;
-		columns[1][i] = contact->user_id;
-		columns[2][i] = contact->parent_user_id;
-		columns[3][i] = contact->name;
-		columns[4][i] = contact->username;
-	}
-	for (int i = 0; i < lengthof(columns); i++)
-		values[i] = wa_store_text_array(columns[i], list->ncontacts);
-	values[5] = TimestampTzGetDatum(webhook->now);
-	wa_plan_execute(&contacts_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
-	list->ncontacts = 0;
-}
-
 /*
  * Writes the list, and notes the replies that are new, for their handlers.
  */
@@ -229,10 +120,7 @@ wa_webhook_store_inbound(WaWebhook *webhook)
 	Datum values[7];
 	int stored;
 
-	if (list == NULL)
-		return;
-	store_contacts(webhook, list);
-	if (list->count == 0)
+	if (list == NULL || list->count == 0)
 		return;
 	for (int i = 0; i < lengthof(texts); i++)
 		texts[i] = palloc(sizeof(char *) * list->count);

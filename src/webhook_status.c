@@ -171,7 +171,10 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 	read_pricing(webhook, item, &status);
 	read_opaque(webhook, item, &status);
 	if (!wa_json_equals(json, wa_json_member(json, item, "recipient_type"), "group"))
+	{
 		status.recipient_wa_id = wa_webhook_string(webhook, item, "recipient_id", MAX_WORD);
+		wa_webhook_read_recipient(webhook, item);
+	}
 	status.parked_id = webhook->statuses->parked_id;
 	status.event = json->text + json->nodes[item].start;
 	status.event_len = json->nodes[item].end - json->nodes[item].start;

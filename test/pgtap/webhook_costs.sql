@@ -158,8 +158,9 @@ UPDATE whatsapp_parked_events SET received_at = now() - interval '91 days';
 INSERT INTO whatsapp_inbound_messages (whatsapp_message_id, phone_number_id, message_type, payload, sent_at, received_at) VALUES
     ('old', '1', 'text', '{}', now(), now() - interval '91 days'), ('new', '1', 'text', '{}', now(), now() - interval '89 days');
 INSERT INTO whatsapp_windows VALUES ('1', '+34600000001', now() - interval '91 days');
-SELECT is(wa_internal_retain_inbound(1000), 102::bigint, 'what is older than whatsapp_shared.retention goes');
-SELECT is((SELECT string_agg(whatsapp_message_id, ' ') FROM whatsapp_inbound_messages), 'new', 'the rest stays');
+INSERT INTO whatsapp_contacts (wa_id, last_seen_at) VALUES ('34600000001', now() - interval '91 days'), ('34600000002', now() - interval '89 days');
+SELECT is(wa_internal_retain_inbound(1000), 103::bigint, 'what is older than whatsapp_shared.retention goes');
+SELECT is((SELECT string_agg(whatsapp_message_id, ' ') FROM whatsapp_inbound_messages) || (SELECT string_agg(wa_id, ' ') FROM whatsapp_contacts), 'new34600000002', 'the rest stays');
 
 SELECT finish();
 ROLLBACK;

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(64);
+SELECT plan(76);
 
 CREATE FUNCTION pg_temp.post_messages(VARIADIC messages jsonb[]) RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change(jsonb_build_object('messages', to_jsonb(messages))))), 'messages')
@@ -117,6 +117,40 @@ SELECT is(pg_temp.contacts(), '34600000009|ES.3|ES.ENT.1|Ana P.|ana.p', 'which m
 SELECT pg_temp.post_messages('{"from_user_id":"ES.2","id":"wamid.C8","timestamp":"1764000305","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.3","user_id":"ES.2"}}') \g /dev/null
 SELECT pg_temp.contact('{"profile":{},"wa_id":"0"}', pg_temp.inbound('wamid.C6', 1764000306, 'text', '{}')) \g /dev/null
 SELECT is(pg_temp.contacts(), '34600000009|ES.2|ES.ENT.1|Ana P.|ana.p', 'what is no number makes no contact');
+
+/* ---- contacts of statuses ---- */
+
+DELETE FROM whatsapp_contacts;
+CREATE FUNCTION pg_temp.tell(wamid text, status text, contacts jsonb, more jsonb DEFAULT '{}') RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.post(pg_temp.envelope(pg_temp.messages_change(jsonb_strip_nulls(jsonb_build_object('contacts', contacts,
+        'statuses', jsonb_build_array(pg_temp.status(wamid, status, 1764000400, NULL, more)))))));
+    RETURN pg_temp.contacts();
+END
+$$;
+CREATE FUNCTION pg_temp.written() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(ctid::text, ' ' ORDER BY contact_id) FROM whatsapp_contacts
+$$;
+SELECT is(pg_temp.tell('wamid.S1', 'delivered', '[{"profile":{"name":"Bea"},"wa_id":"34600000031","user_id":"ES.31"}]'), '34600000031|ES.31|Bea', 'a customer who was only written to');
+UPDATE whatsapp_contacts SET last_seen_at = now() - interval '29 days';
+SELECT pg_temp.written() AS rows \gset
+SELECT pg_temp.tell('wamid.S1', 'read', '[{"profile":{"name":"Bea"},"wa_id":"34600000031","user_id":"ES.31"}]', '{"recipient_id":"34600000031","recipient_user_id":"ES.31"}') \g /dev/null
+SELECT is(pg_temp.written(), :'rows', 'nothing new about them is no write');
+SELECT pg_temp.contact('{"profile":{"name":"Bea"},"wa_id":"34600000031","user_id":"ES.31"}', '{"from":"34600000031","id":"wamid.S2","timestamp":"1764000401","type":"text","text":{"body":"hola"}}') \g /dev/null
+SELECT ok(last_seen_at > now() - interval '1 hour', 'but it is if they write') FROM whatsapp_contacts;
+UPDATE whatsapp_contacts SET last_seen_at = now() - interval '31 days';
+SELECT pg_temp.tell('wamid.S1', 'read', '[{"wa_id":"34600000031"}]') \g /dev/null
+SELECT ok(last_seen_at > now() - interval '1 hour', 'or once a month') FROM whatsapp_contacts;
+SELECT is(pg_temp.tell('wamid.S3', 'sent', '[{"profile":{"name":"Beatriz"},"user_id":"ES.31"}]'), '34600000031|ES.31|Beatriz', 'another name, without the number');
+SELECT is(pg_temp.tell('wamid.S4', 'failed', NULL, '{"recipient_id":"34600000032"}'), '34600000031|ES.31|Beatriz', 'a failure tells a number that the message has');
+SELECT is(pg_temp.tell('wamid.S5', 'sent', '[{"wa_id":"34600000032"}]'), '34600000031|ES.31|Beatriz, 34600000032', 'a contact may be a number alone');
+SELECT is(pg_temp.tell('wamid.S6', 'failed', NULL, '{"recipient_id":"34600000032","recipient_user_id":"ES.32"}'), '34600000031|ES.31|Beatriz, 34600000032|ES.32', 'and get its user id from a failure');
+SELECT is(pg_temp.tell('wamid.S7', 'failed', NULL, '{"recipient_id":null,"recipient_user_id":"ES.33"}'), '34600000031|ES.31|Beatriz, 34600000032|ES.32, ES.33', 'which may be all that is told');
+SELECT is(pg_temp.tell('wamid.S8', 'failed', NULL, '{"recipient_id":"120363","recipient_type":"group","recipient_user_id":"ES.34"}'), '34600000031|ES.31|Beatriz, 34600000032|ES.32, ES.33', 'a group is no customer');
+SELECT is(pg_temp.tell('wamid.S9', 'sent', '[{"wa_id":"34600000033","user_id":"ES.33","profile":{"name":"D"}}, {"wa_id":"34600000035","user_id":"ES.35","profile":{"name":"E"}}, {"wa_id":"34600000035","user_id":"ES.35","parent_user_id":"ES.ENT.35"}]'),
+    '34600000031|ES.31|Beatriz, 34600000032|ES.32, 34600000033|ES.33|D, 34600000035|ES.35|ES.ENT.35|E', 'changed ones, new ones, and one in two parts');
+SELECT pg_temp.tell('wamid.T1', 'sent', jsonb_agg(jsonb_build_object('wa_id', (34610000000 + n)::text, 'user_id', 'ES.T' || n)), '{}') FROM generate_series(1, 200) AS n \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_contacts WHERE user_id LIKE 'ES.T%'), 200::bigint, 'two hundred new ones');
 
 /* ---- stop and go ---- */
 

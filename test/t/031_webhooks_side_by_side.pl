@@ -160,7 +160,8 @@ foreach my $n (1 .. 24)
 		(map { status("wamid.$_.1", 'failed', $now, $_, 1, errors => [ { code => 131050 } ]) } 101 .. 150),
 		(map { status("wamid.$_.1", 'failed', $now, $_, 1, errors => [ { code => 700000 + $_ } ]) } 151 .. 160),
 		(map { status("wamid.late.$_", (qw(sent delivered read))[ $n % 3 ], 1764000000 + $n % 3) } 161 .. 200));
-	add_webhook(messages_change(statuses => [ shuffle @items ]));
+	my @contacts = map { (customer($_, $_ % 3 == 0 && $n % 2))[0] } shuffle 31 .. 120;
+	add_webhook(messages_change(contacts => \@contacts, statuses => [ shuffle @items ]));
 }
 foreach my $i (0 .. 2)
 {
@@ -173,6 +174,7 @@ add_script('SELECT wa_internal_rematch();') foreach 1 .. 4;
 take_in('statuses');
 is_query(q{SELECT count(*) FILTER (WHERE reason = 'unknown_status'), count(*) FILTER (WHERE whatsapp_message_id LIKE 'wamid.unknown.%') FROM whatsapp_parked_events}, '50|100', 'each of those that cannot be used is there once');
 is_query('SELECT count(*), min(status), max(status), min(EXTRACT(epoch FROM delivered_at)), max(EXTRACT(epoch FROM read_at)) FROM whatsapp_messages WHERE id <= 100', '100|read|read|1764000001.000000|1764000002.000000', 'messages that were begun twice are read');
+is_query('SELECT count(*), count(wa_id), count(user_id), count(DISTINCT user_id) FROM whatsapp_contacts', '120|120|120|120', 'each customer who was written to is one, too');
 is_query(q{SELECT count(*) FROM whatsapp_opt_outs WHERE source = 'error'}, '50', 'each who wants no marketing is noted');
 is_query(q{SELECT count(*) FROM whatsapp_alerts WHERE kind = 'unknown_error_code' AND resolved_at IS NULL}, '10', 'each unknown code is reported');
 $node->safe_psql('postgres', q{INSERT INTO whatsapp_wamids SELECT 'wamid.late.' || n, n FROM generate_series(161, 200) AS n; SELECT wa_internal_rematch()});
