@@ -141,6 +141,8 @@ CREATE INDEX whatsapp_account_events_received_idx
     ON @extschema@.whatsapp_account_events (received_at);
 COMMENT ON TABLE @extschema@.whatsapp_account_events IS
 'Webhooks about the account itself: templates, numbers, restrictions, limits. Kept for whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.received_at IS
+'When it was received; for errors of the field messages, which carry no time, when it last counted.';
 COMMENT ON COLUMN @extschema@.whatsapp_account_events.key IS
 'What it is about, where that can be told: a template, a phone number, a customer, a part of the account.';
 

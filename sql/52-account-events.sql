@@ -526,6 +526,12 @@ $$;
  * Takes one event: applied, duplicate, or the reason why it cannot be used.
  * One that goes wrong leaves nothing behind but that reason, unless the error
  * is one that ends by itself: then Meta may send it again.
+ *
+ * Errors in the field "messages" carry neither a time nor an id.  Nothing in
+ * them, nor in the rest of their webhook, tells a webhook that Meta repeats
+ * from the same error happening again; only the time between them does.  Meta
+ * repeats at once what it got no answer for.  What comes again later than that
+ * is news: an open alert is counted up, a resolved one opens anew.
  */
 CREATE FUNCTION @extschema@.wa_internal_account_event(field text, value jsonb, happened_at timestamptz) RETURNS text
     LANGUAGE plpgsql
@@ -537,6 +543,7 @@ DECLARE
         pg_catalog.concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
     at CONSTANT timestamptz := COALESCE(happened_at, pg_catalog.clock_timestamp());
     about CONSTANT text := @extschema@.wa_internal_event_key(field, value);
+    repetition CONSTANT interval := '10 minutes';
     superseded boolean;
     problem text;
 BEGIN
@@ -544,9 +551,11 @@ BEGIN
         superseded := happened_at IS NOT NULL AND about <> '' AND EXISTS (
             SELECT FROM @extschema@.whatsapp_account_events AS e
             WHERE e.field = field AND e.key = about AND e.happened_at > at);
-        INSERT INTO @extschema@.whatsapp_account_events (fingerprint, field, key, value, happened_at)
+        INSERT INTO @extschema@.whatsapp_account_events AS e (fingerprint, field, key, value, happened_at)
             VALUES (mark, field, about, value, at)
-            ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO NOTHING;
+            ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO UPDATE
+            SET happened_at = EXCLUDED.happened_at, received_at = EXCLUDED.received_at
+            WHERE e.field = 'messages' AND happened_at IS NULL AND e.received_at < at - repetition;
         IF NOT FOUND OR superseded THEN
             RETURN 'duplicate';
         ELSIF NOT @extschema@.wa_internal_dispatch_event(field, value, at) THEN

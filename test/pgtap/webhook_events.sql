@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(72);
+SELECT plan(80);
 
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number, quality_rating, messaging_limit, throughput_level)
     VALUES ('100000000000001', '+34 600 00 00 00', 'GREEN', 'TIER_2K', 'STANDARD'), ('100000000000002', '+34 600 00 00 02', 'GREEN', 'TIER_2K', 'STANDARD');
@@ -195,6 +195,27 @@ SELECT is(pg_temp.alerts(), 'info business_username 100000000000001, warning sec
 DELETE FROM whatsapp_alerts;
 SELECT is(pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change('{"errors": [{"code": 130429, "title": "Rate limit hit", "error_data": {"details": "Too many"}}]}')))), '1/0/0/0', 'errors of a whole change');
 SELECT is(pg_temp.alerts(), 'warning webhook_error 100000000000001', 'are reported');
+
+/* They carry no time. */
+CREATE FUNCTION pg_temp.error_again(minutes integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    counts text;
+BEGIN
+    UPDATE whatsapp_account_events SET happened_at = happened_at - make_interval(mins => minutes), received_at = received_at - make_interval(mins => minutes);
+    UPDATE whatsapp_alerts SET last_seen_at = last_seen_at - make_interval(mins => minutes);
+    counts := pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change('{"errors": [{"code": 130429, "title": "Rate limit hit", "error_data": {"details": "Too many"}}]}'))));
+    RETURN counts || (SELECT string_agg(format(' %s%s', a.occurrences, CASE WHEN a.resolved_at IS NOT NULL THEN ' resolved' END), ',' ORDER BY a.alert_id) FROM whatsapp_alerts AS a WHERE a.kind = 'webhook_error');
+END
+$$;
+SELECT is(pg_temp.error_again(0), '0/1/0/0 1', 'a webhook that Meta repeats at once counts once');
+SELECT is(pg_temp.error_again(9), '0/1/0/0 1', 'and some minutes later');
+SELECT is(pg_temp.error_again(2), '1/0/0/0 2', 'the same error later than that is one more');
+SELECT ok(last_seen_at > now(), 'of which the open alert tells when') FROM whatsapp_alerts WHERE kind = 'webhook_error';
+SELECT is(pg_temp.error_again(5), '0/1/0/0 2', 'whose repetitions do not count either');
+SELECT wa_resolve_alert(alert_id) FROM whatsapp_alerts WHERE kind = 'webhook_error' \g /dev/null
+SELECT is(pg_temp.error_again(1), '0/1/0/0 2 resolved', 'nor open an alert that was resolved meanwhile');
+SELECT is(pg_temp.error_again(11), '1/0/0/0 2 resolved, 1', 'but the error does when it happens again');
+SELECT is(pg_temp.send('security', '{"display_phone_number":"34600000000","event":"PIN_CHANGED","requester":"1"}', :t), '0/1/0/0', 'what carries a time is known for good');
 
 /* ---- what cannot be used ---- */
 
