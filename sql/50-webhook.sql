@@ -19,7 +19,7 @@ COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
 'Takes one webhook: the bytes of its body and the header X-Hub-Signature-256. Answer Meta with 200 when the transaction has committed. Returns how many items were applied, duplicate, parked and foreign.';
 
 /*
- * What failed statuses mean for more than their own message.  Pauses follow
+ * What statuses mean for more than their own message.  Pauses follow
  * only from news: what Meta kept for hours while we were unreachable says
  * nothing of today, and sending finds out by itself.
  */
@@ -48,6 +48,12 @@ BEGIN
             m.phone_number_id, ARRAY[m.recipient_phone, m.recipient_user_id], x.at)
         GROUP BY m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id)
         ORDER BY 1, 2
+        ON CONFLICT DO NOTHING;
+
+    INSERT INTO @extschema@.whatsapp_late_deliveries (message_id)
+        SELECT DISTINCT x.id FROM unnest(actions, message_ids) AS x (action, id)
+        WHERE x.action = 'late_delivery'
+        ORDER BY x.id
         ON CONFLICT DO NOTHING;
 
     FOR c IN

@@ -84,6 +84,18 @@ COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
 'The account''s time zone at Meta: days and months of wa_costs are its days and months, whoever looks. At first the one that CREATE EXTENSION was run with.';
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
 
+/*
+ * The days that a message belongs to are looked for within a month of when it
+ * was written or meant for.  What was held or paused for longer is noted here
+ * when it is delivered, until its day is closed.
+ */
+CREATE TABLE @extschema@.whatsapp_late_deliveries (
+    message_id bigint PRIMARY KEY,
+    noted_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE @extschema@.whatsapp_late_deliveries IS
+'Messages delivered 30 days or more after they were due, for wa_costs. Internal.';
+
 /* Delivered messages as the price list sees them. */
 CREATE VIEW @extschema@.wa_delivered_messages AS
     SELECT m.id, m.created_at, m.scheduled_at,
@@ -101,12 +113,13 @@ CREATE VIEW @extschema@.wa_delivered_messages AS
     FROM @extschema@.whatsapp_messages AS m
     WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
 COMMENT ON VIEW @extschema@.wa_delivered_messages IS
-'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a range of created_at, and the same of scheduled_at: there are no other indexes.';
+'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a range of created_at, the same of scheduled_at, and the ids in whatsapp_late_deliveries: there are no other indexes.';
 
 /*
  * Closes the next day, if one is old enough: Meta repeats webhooks for seven
- * days.  It tries to deliver for 30, so that is how far back the time can lie for
- * which a message was meant; a day more, because days do not begin alike.
+ * days.  It tries to deliver for 30, so that is how far back the time mostly lies
+ * for which a message was meant; a day or two more, because days do not begin
+ * alike.
  */
 CREATE FUNCTION @extschema@.wa_internal_close_usage_day() RETURNS boolean
     LANGUAGE plpgsql
@@ -124,9 +137,11 @@ BEGIN
         SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, pg_catalog.count(*)
         FROM @extschema@.wa_delivered_messages AS d
         WHERE d.day = next AND (d.created_at BETWEEN next - 32 AND next + 2
-            OR d.scheduled_at BETWEEN next - 32 AND next + 2 AND d.scheduled_at > d.created_at)
+            OR d.scheduled_at BETWEEN next - 32 AND next + 2 AND d.scheduled_at > d.created_at
+            OR d.id = ANY (ARRAY(SELECT l.message_id FROM @extschema@.whatsapp_late_deliveries AS l)))
         GROUP BY 1, 2, 3, 4, 5, 6
         ON CONFLICT DO NOTHING;
+    DELETE FROM @extschema@.whatsapp_late_deliveries AS l WHERE l.noted_at < next - 3;
     UPDATE @extschema@.whatsapp_usage_closed SET through = next;
     RETURN true;
 END
@@ -146,7 +161,8 @@ CREATE VIEW @extschema@.wa_costs AS
         WHERE d.day > (SELECT c.through FROM @extschema@.whatsapp_usage_closed AS c)
             AND (d.created_at >= (SELECT c.through - 32 FROM @extschema@.whatsapp_usage_closed AS c)
                 OR d.scheduled_at >= (SELECT c.through - 32 FROM @extschema@.whatsapp_usage_closed AS c)
-                    AND d.scheduled_at > d.created_at)
+                    AND d.scheduled_at > d.created_at
+                OR d.id = ANY (ARRAY(SELECT l.message_id FROM @extschema@.whatsapp_late_deliveries AS l)))
         GROUP BY 1, 2, 3, 4, 5, 6
     ), priced AS (
         SELECT u.*, pg_catalog.date_trunc('month', u.day::timestamp)::date AS month,

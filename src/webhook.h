@@ -108,6 +108,7 @@ extern void wa_webhook_forget_matched(WaWebhook *webhook);
 /* webhook_consequence.c: what follows from statuses beyond their message */
 extern void wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status);
 extern void wa_webhook_note_duplicate(WaWebhook *webhook, const WaStatus *status);
+extern void wa_webhook_note_late(WaWebhook *webhook, const WaStatus *status);
 extern void wa_webhook_draw_consequences(WaWebhook *webhook);
 
 /* webhook_contact.c: who customers are; "wrote": it is they who did something */

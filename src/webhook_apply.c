@@ -432,6 +432,8 @@ update_messages(Round *round)
 			learned[nlearned++] = group;
 		if (wa_store_int(row, 4, false))
 			wa_webhook_note_failure(round->webhook, &group->merged);
+		if (wa_store_int(row, 5, false))
+			wa_webhook_note_late(round->webhook, &group->merged);
 	}
 	learn_wamids(round, learned, nlearned);
 }

@@ -2,7 +2,8 @@
  * webhook_consequence.c
  *	  What follows from statuses beyond their own message: a refused template
  *	  or account is paused, a recipient who wants no marketing is noted, a
- *	  message that went out twice is reported.
+ *	  message that went out twice is reported, one that went out late is
+ *	  remembered for its cost.
  *
  * The class of an error decides, as for the answers that the sender gets.  All
  * of it happens in one SQL function, wa_internal_draw_consequences(): it is
@@ -111,6 +112,17 @@ wa_webhook_note_duplicate(WaWebhook *webhook, const WaStatus *status)
 							   .attempt = status->attempt,
 							   .text = status->wamid,
 							   .at = wa_status_first_at(status)};
+
+	note(webhook, &consequence);
+}
+
+/*
+ * The message was delivered a month or more after it was due.
+ */
+void
+wa_webhook_note_late(WaWebhook *webhook, const WaStatus *status)
+{
+	Consequence consequence = {.action = "late_delivery", .message_id = status->message_id};
 
 	note(webhook, &consequence);
 }

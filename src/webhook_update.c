@@ -144,6 +144,14 @@ static const struct
 	"(" EARLIER_TIME " OR " SUPERSEDES " OR b.attempt > m.attempts OR " DATES_ACCEPTANCE           \
 	" OR " BATCH_FAILS " OR " LOWER_PRICING ")"
 
+/*
+ * Delivered so long after it was written, and meant for, that neither time
+ * leads wa_costs to it.  Hours, because days would ask for the time zone.
+ */
+#define DELIVERED_LATE                                                                             \
+	"LEAST(m.delivered_at, m.read_at, m.played_at)"                                                \
+	" > GREATEST(m.created_at, m.scheduled_at) + interval '720 hours'"
+
 static WaPlan update_plan = {
 	.sql = "UPDATE @extschema@.whatsapp_messages AS m SET"
 		   " status = CASE"
@@ -179,7 +187,7 @@ static WaPlan update_plan = {
 		   " AND (b.settles OR m.status NOT IN ('queued', 'sending', 'uncertain'))"
 		   " AND " NEWS " AND NOT " REPEATS_OLD_ATTEMPT
 		   " RETURNING m.id, m.whatsapp_message_id = b.wamid, m.accepted_at = b.first_at,"
-		   " m.failed_at = b.failed_at AND m.whatsapp_message_id = b.wamid"};
+		   " m.failed_at = b.failed_at AND m.whatsapp_message_id = b.wamid, " DELIVERED_LATE};
 
 /*
  * The part of the round that is left for the UPDATE, as a relation.
@@ -272,7 +280,8 @@ replan_if_grown(Oid schema)
  * Runs the UPDATE for the groups that are not done, which are of different
  * messages and in order of message id.  Returns in SPI_tuptable, for each row
  * changed: message id; whether the row has the group's wamid; whether the
- * group dates its acceptance; whether it made the message fail.
+ * group dates its acceptance; whether it made the message fail; whether the
+ * message was delivered long after it was due.
  */
 void
 wa_status_update(Oid schema, WaStatusGroup *const *groups, int n)

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(38);
+SELECT plan(42);
 
 /* Delivered messages of a day; the price list of these tests is their own. */
 DELETE FROM whatsapp_prices;
@@ -115,9 +115,24 @@ INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, mess
     VALUES ('ahead', '6', '+34600000001', 'text', '{}', 'delivered', now() - interval '70 days', now() - interval '1 day', now() - interval '1 day', 'utility');
 SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'ahead' AND (currency = 'EUR' OR currency IS NULL)), 1::numeric, 'what was scheduled months ahead is counted, too');
 
+/* Held or paused for months: neither of these times leads to it. */
+INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, attempts, created_at, scheduled_at, whatsapp_message_id, accepted_at)
+    VALUES ('held', '6', '+34600000001', 'text', '{}', 'accepted', 1, now() - interval '70 days', now() - interval '70 days', 'wamid.late', now() - interval '11 days') RETURNING id AS late \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.late', 'delivered', EXTRACT(epoch FROM now() - interval '11 days')::bigint, pg_temp.data(:late), '{"pricing": {"category": "utility", "type": "regular"}}')) \g /dev/null
+UPDATE whatsapp_usage_closed SET through = current_date - 13;
+SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'held' AND currency = 'EUR'), 1::numeric, 'so is what was held for months');
+SELECT pg_temp.close_days() \g /dev/null
+SELECT is((SELECT messages FROM whatsapp_usage_days WHERE tenant_id = 'held'), 1::bigint, 'also when its day is closed');
+SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'held' AND currency = 'EUR'), 1::numeric, 'and only once');
+UPDATE whatsapp_late_deliveries SET noted_at = now() - interval '30 days';
+UPDATE whatsapp_usage_closed SET through = through - 1;
+SELECT pg_temp.close_days() \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_late_deliveries), 0::bigint, 'then nobody has to remember it');
+
 /* ---- reconciliation ---- */
 
 DELETE FROM whatsapp_messages;
+DELETE FROM whatsapp_webhook_traffic;
 CREATE FUNCTION pg_temp.accepted(n integer, minutes integer, confirmed boolean, number text DEFAULT '100000000000001') RETURNS void LANGUAGE sql AS $$
     INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, created_at, accepted_at, sent_at)
     SELECT 'panaderia', number, '+34600000001', 'text', '{}', CASE WHEN confirmed THEN 'sent' ELSE 'accepted' END,
