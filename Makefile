@@ -89,6 +89,7 @@ OBJS = \
 	src/webhook_consequence.o \
 	src/webhook_contact.o \
 	src/webhook_event.o \
+	src/webhook_group.o \
 	src/webhook_inbound.o \
 	src/webhook_park.o \
 	src/webhook_preference.o \

@@ -96,7 +96,7 @@ extern void wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t le
 								 const char *reason);
 extern void wa_webhook_write_parked(WaWebhook *webhook);
 
-/* webhook_status.c, webhook_apply.c: first all are read, then applied at once */
+/* webhook_status.c, webhook_group.c, webhook_apply.c: first all are read, then applied at once */
 extern void wa_webhook_begin_statuses(WaWebhook *webhook);
 extern void wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number_id);
 extern void wa_webhook_apply_statuses(WaWebhook *webhook);

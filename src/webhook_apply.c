@@ -17,28 +17,12 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
 
-#include "job.h"
 #include "plan.h"
 #include "store.h"
 #include "wake.h"
 #include "webhook.h"
 #include "webhook_status.h"
-
-/* Which installation's data we look for. */
-static WaPlan installation_plan = {
-	.sql = "SELECT installation_id FROM @extschema@.whatsapp_installation"};
-
-/* Statuses without our data, or with that of a predecessor of this database. */
-static WaPlan lookup_plan = {
-	.sql = "SELECT b.i::pg_catalog.int4, w.message_id"
-		   " FROM pg_catalog.unnest($1) WITH ORDINALITY AS b(wamid, i)"
-		   " JOIN @extschema@.whatsapp_wamids AS w ON w.whatsapp_message_id = b.wamid",
-	.nargs = 1,
-	.argtypes = {TEXTARRAYOID}};
 
 /* In order of message id: an index scan with an array sorts it. */
 static WaPlan lock_queue_plan = {
@@ -100,142 +84,6 @@ typedef struct Round
 	int n;
 } Round;
 
-static int
-compare_statuses(const void *a, const void *b)
-{
-	const WaStatus *x = a;
-	const WaStatus *y = b;
-
-	if (x->message_id != y->message_id)
-		return x->message_id < y->message_id ? -1 : 1;
-	return strcmp(x->wamid, y->wamid);
-}
-
-/* The webhook's own before those that were parked: they are the ones that count. */
-static int
-compare_items(const void *a, const void *b)
-{
-	int64 x = ((const WaStatus *) a)->parked_id;
-	int64 y = ((const WaStatus *) b)->parked_id;
-	int result = compare_statuses(a, b);
-
-	return result != 0 ? result : (x > y) - (x < y);
-}
-
-static void
-read_installation(WaWebhook *webhook)
-{
-	wa_plan_execute(&installation_plan, webhook->schema, NULL, NULL, SPI_OK_SELECT);
-	if (SPI_processed > 0)
-		strlcpy(webhook->statuses->installation, wa_store_text(0, 1),
-				sizeof(webhook->statuses->installation));
-}
-
-/*
- * Gives a list to read statuses into.
- */
-void
-wa_webhook_begin_statuses(WaWebhook *webhook)
-{
-	webhook->statuses = palloc0(sizeof(WaStatusList));
-	read_installation(webhook);
-}
-
-/* One that is parked already stays as it is. */
-static void
-park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
-{
-	WaParked parked = {.what = "status",
-					   .reason = reason,
-					   .phone_number_id = status->phone_number_id,
-					   .wamid = status->wamid,
-					   .message_id = status->message_id,
-					   .event = status->event,
-					   .len = status->event_len};
-
-	if (status->parked_id == 0)
-		wa_webhook_park(webhook, WA_WEBHOOK_STATUS, &parked);
-}
-
-/*
- * Finds the messages of statuses that do not name one of ours, by wamid.
- * Those that remain leave the list: parked, or counted as another
- * installation's.
- */
-static void
-look_up_messages(WaWebhook *webhook)
-{
-	WaStatusList *list = webhook->statuses;
-	const char **wamids = palloc(sizeof(char *) * list->count);
-	int *indexes = palloc(sizeof(int) * list->count);
-	int unknown = 0;
-	int kept = 0;
-	Datum values[1];
-
-	for (int i = 0; i < list->count; i++)
-	{
-		if (list->items[i].message_id == 0)
-		{
-			wamids[unknown] = list->items[i].wamid;
-			indexes[unknown++] = i;
-		}
-	}
-	if (unknown == 0)
-		return;
-
-	values[0] = wa_store_text_array(wamids, unknown);
-	wa_plan_execute(&lookup_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		int index = indexes[wa_store_int((int) i, 1, 0) - 1];
-
-		list->items[index].message_id = wa_store_int((int) i, 2, 0);
-	}
-
-	for (int i = 0; i < list->count; i++)
-	{
-		const WaStatus *status = &list->items[i];
-
-		if (status->message_id != 0)
-			list->items[kept++] = *status;
-		else if (status->foreign && status->parked_id == 0)
-			webhook->counts[WA_WEBHOOK_STATUS].foreign++;
-		else
-			park_status(webhook, status, "unknown_message");
-	}
-	list->count = kept;
-}
-
-/*
- * Sorts the list and merges what concerns one wamid.
- */
-static WaStatusGroup *
-group_statuses(WaStatusList *list, int *ngroups)
-{
-	WaStatusGroup *groups = palloc_extended(sizeof(WaStatusGroup) * list->count, MCXT_ALLOC_HUGE);
-	WaStatusGroup *group = NULL;
-
-	qsort(list->items, list->count, sizeof(WaStatus), compare_items);
-	*ngroups = 0;
-	for (int i = 0; i < list->count; i++)
-	{
-		const WaStatus *status = &list->items[i];
-
-		if (group == NULL || compare_statuses(&group->merged, status) != 0)
-		{
-			group = &groups[(*ngroups)++];
-			memset(group, 0, sizeof(WaStatusGroup));
-			group->merged = *status;
-			group->first = i;
-		}
-		else if (!wa_status_merge(&group->merged, status))
-			group->repeated += status->parked_id == 0;
-		group->count += status->parked_id == 0;
-		group->items++;
-	}
-	return groups;
-}
-
 static WaStatusGroup *
 find_group(const Round *round, int64 message_id)
 {
@@ -268,31 +116,6 @@ message_ids(WaStatusGroup *const *groups, int n)
 	return wa_store_int8_array(ids, n);
 }
 
-static void
-count_group(WaWebhook *webhook, WaStatusGroup *group, bool applied)
-{
-	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_STATUS];
-
-	counts->applied += applied ? group->count - group->repeated : 0;
-	counts->duplicate += applied ? group->repeated : group->count;
-	for (int i = 0; i < group->items; i++)
-	{
-		int64 parked_id = webhook->statuses->items[group->first + i].parked_id;
-
-		if (parked_id != 0)
-			webhook->matched[webhook->nmatched++] = parked_id;
-	}
-	group->done = true;
-}
-
-static void
-park_group(WaWebhook *webhook, WaStatusGroup *group, const char *reason)
-{
-	for (int i = 0; i < group->items; i++)
-		park_status(webhook, &webhook->statuses->items[group->first + i], reason);
-	group->done = true;
-}
-
 /*
  * Of groups whose message is in the queue and that do not prove delivery: if
  * they tell of an attempt that had failed when the message was put back, they
@@ -316,7 +139,7 @@ drop_stale(Round *round, WaStatusGroup **queued, int n)
 		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
 
 		if (!group->done)
-			count_group(round->webhook, group, false);
+			wa_status_count(round->webhook, group, false);
 		group->settles = false;
 	}
 }
@@ -424,7 +247,7 @@ update_messages(Round *round)
 		bool current = wa_store_int(row, 2, false);
 		bool dates_acceptance = wa_store_int(row, 3, false);
 
-		count_group(round->webhook, group, true);
+		wa_status_count(round->webhook, group, true);
 		if (!current &&
 			(wa_status_proves_delivery(&group->merged) || group->merged.at[WA_STATUS_SENT] != 0))
 			wa_webhook_note_duplicate(round->webhook, &group->merged);
@@ -465,17 +288,17 @@ account_for_rest(Round *round)
 		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
 
 		if (wa_store_int((int) i, 2, false))
-			park_group(round->webhook, group, "message_queued_again");
+			wa_status_park(round->webhook, group, "message_queued_again");
 		else
 		{
-			count_group(round->webhook, group, false);
+			wa_status_count(round->webhook, group, false);
 			known[nknown++] = group;
 		}
 	}
 	for (int i = 0; i < n; i++)
 	{
 		if (!rest[i]->done)
-			park_group(round->webhook, rest[i], "unknown_message");
+			wa_status_park(round->webhook, rest[i], "unknown_message");
 	}
 	learn_wamids(round, known, nknown);
 }
@@ -516,10 +339,10 @@ wa_webhook_apply_statuses(WaWebhook *webhook)
 	bool more;
 
 	if (list->count > 0)
-		look_up_messages(webhook);
+		wa_status_look_up(webhook);
 	if (list->count == 0)
 		return;
-	groups = group_statuses(list, &ngroups);
+	groups = wa_status_group(list, &ngroups);
 	lock_ahead(webhook, groups, ngroups);
 	do
 	{

@@ -68,6 +68,16 @@ typedef struct WaStatusGroup
 	bool done;	  /* counted */
 } WaStatusGroup;
 
+/*
+ * webhook_group.c: finds the messages of the list, of which those remain that
+ * have one; then groups it, in order of message id and wamid.  Each group is
+ * counted or parked once.
+ */
+extern void wa_status_look_up(WaWebhook *webhook);
+extern WaStatusGroup *wa_status_group(WaStatusList *list, int *ngroups);
+extern void wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool applied);
+extern void wa_status_park(WaWebhook *webhook, WaStatusGroup *group, const char *reason);
+
 /* webhook_update.c */
 extern void wa_status_update(Oid schema, WaStatusGroup *const *groups, int n);
 
