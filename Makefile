@@ -31,6 +31,7 @@ OBJS = \
 	src/interactive.o \
 	src/job.o \
 	src/jsonbutil.o \
+	src/jsonread.o \
 	src/jsonscan.o \
 	src/language.o \
 	src/launcher.o \

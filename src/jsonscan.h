@@ -65,6 +65,8 @@ extern size_t wa_json_max_nodes(size_t len);
  */
 extern bool wa_json_scan(WaJson *json, char *text, size_t len, WaJsonNode *nodes, size_t max_nodes);
 
+/* The rest is jsonread.c. */
+
 /* The value of a member of this name, the last one if there are several. */
 extern uint32_t wa_json_member(const WaJson *json, uint32_t object, const char *name);
 
