@@ -23,6 +23,8 @@ OBJS = \
 	src/graph_reply.o \
 	src/guc.o \
 	src/http.o \
+	src/http_answer.o \
+	src/http_buffer.o \
 	src/http_headers.o \
 	src/http_session.o \
 	src/http_transfer.o \

@@ -2,9 +2,9 @@
  * http.c
  *	  Many requests at once: libcurl's multi interface behind an epoll fd.
  *
- * The http files (http.c, http_session.c, http_transfer.c, http_headers.c) are the only ones
- * that know libcurl.  They include nothing of PostgreSQL, so nothing in them
- * can raise an error through libcurl's frames or allocate in a memory context.
+ * The http files (http*.c) are the only ones that know libcurl.  They include
+ * nothing of PostgreSQL, so nothing in them can raise an error through
+ * libcurl's frames or allocate in a memory context.
  *
  * How many connections are opened depends on what the peer turns out to speak:
  * over HTTP/2 a hundred requests share one, and more connections only cost

@@ -1,6 +1,6 @@
 /*
  * http_transfer.c
- *	  One request and its answer: an easy handle with its callbacks and buffers.
+ *	  One request and what became of it: an easy handle and its callbacks.
  *
  * What the caller most needs to know of a failed request is whether the peer
  * may have acted on it: nobody can ask afterwards, and a message sent twice
@@ -22,15 +22,15 @@
  * refused (REFUSED_STREAM, GOAWAY) ends in the same way and counts as in
  * doubt, because libcurl does not tell the two apart.
  *
- * The callbacks are called from within libcurl.  They copy bytes and set
- * fields; they allocate with malloc only, and nothing in them can raise.
+ * The callbacks, those of http_answer.c among them, are called from within
+ * libcurl.  They copy bytes and set fields; they allocate with malloc only, and
+ * nothing in them can raise.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
+#include "http_answer.h"
 #include "http_transfer.h"
 #include "poller.h"
 
@@ -49,12 +49,6 @@
 #define KEEPALIVE_IDLE_S 60L
 #define KEEPALIVE_INTERVAL_S 15L
 
-/* A usage header is a hundred bytes or two for each business object. */
-#define MAX_USAGE 8192
-
-/* Buffers that a single large request has blown up beyond this are given back. */
-#define MAX_KEPT_BUFFER 65536
-
 /* Takes the action if the option cannot be set. */
 #define CHECK_SETOPT(easy, option, value, action)                                                  \
 	do                                                                                             \
@@ -62,56 +56,6 @@
 		if (curl_easy_setopt((easy), (option), (value)) != CURLE_OK)                               \
 			action;                                                                                \
 	} while (0)
-
-/* ---- buffers --------------------------------------------------------------- */
-
-/*
- * False if out of memory.
- */
-static bool
-buffer_append(WaBuffer *b, const char *data, size_t len)
-{
-	if (len > SIZE_MAX / 4 || b->len > SIZE_MAX / 4)
-		return false;
-	if (b->len + len + 1 > b->size)
-	{
-		size_t size = b->size > 0 ? b->size : 512;
-		char *grown;
-
-		while (size < b->len + len + 1)
-			size *= 2;
-		grown = realloc(b->data, size);
-		if (grown == NULL)
-			return false;
-		b->data = grown;
-		b->size = size;
-	}
-	if (len > 0)
-		memcpy(b->data + b->len, data, len);
-	b->len += len;
-	b->data[b->len] = '\0';
-	return true;
-}
-
-static void
-buffer_reset(WaBuffer *b)
-{
-	if (b->size > MAX_KEPT_BUFFER)
-	{
-		free(b->data);
-		b->data = NULL;
-		b->size = 0;
-	}
-	b->len = 0;
-	if (b->data != NULL)
-		b->data[0] = '\0';
-}
-
-static const char *
-buffer_text(const WaBuffer *b)
-{
-	return b->data != NULL ? b->data : "";
-}
 
 /* ---- callbacks -------------------------------------------------------------- */
 
@@ -157,128 +101,6 @@ about_to_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int l
 	return CURL_PREREQFUNC_OK;
 }
 #endif
-
-/*
- * Keeps the answer.  Too large: nothing more, and libcurl ends the transfer.
- */
-static size_t
-write_response(char *data, size_t size, size_t n, void *arg)
-{
-	WaTransfer *t = arg;
-	size_t len = size * n;
-
-	if (len > t->max_response - t->response.len)
-	{
-		t->response_too_large = true;
-		return 0;
-	}
-	return buffer_append(&t->response, data, len) ? len : 0;
-}
-
-/*
- * If line is the header "name", points value to its trimmed value.
- */
-static bool
-header_is(const char *line, size_t len, const char *name, const char **value, size_t *value_len)
-{
-	size_t name_len = strlen(name);
-
-	if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len) != 0)
-		return false;
-	line += name_len + 1;
-	len -= name_len + 1;
-	while (len > 0 && (*line == ' ' || *line == '\t'))
-		line++, len--;
-	while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
-		len--;
-	*value = line;
-	*value_len = len;
-	return true;
-}
-
-/*
- * What does not fit is left out whole: half a value would be a wrong one.
- */
-static void
-keep_header(char *out, size_t size, const char *value, size_t len)
-{
-	if (len >= size)
-		len = 0;
-	memcpy(out, value, len);
-	out[len] = '\0';
-}
-
-/*
- * Retry-After: seconds, or a date.  -1 if it is neither.
- */
-static int
-read_retry_after(const char *value, size_t len)
-{
-	char text[64];
-	char *end;
-	long seconds;
-	time_t date;
-
-	keep_header(text, sizeof(text), value, len);
-	if (text[0] >= '0' && text[0] <= '9')
-	{
-		errno = 0;
-		seconds = strtol(text, &end, 10);
-		if (*end != '\0' || errno != 0)
-			return -1;
-	}
-	else
-	{
-		date = curl_getdate(text, NULL);
-		if (date == (time_t) -1)
-			return -1;
-		seconds = (long) (date - time(NULL));
-	}
-	if (seconds < 0)
-		return 0;
-	return seconds < 86400L * 30 ? (int) seconds : 86400 * 30;
-}
-
-static void
-forget_response_headers(WaTransfer *t)
-{
-	t->retry_after_s = -1;
-	t->api_version[0] = '\0';
-	t->content_type[0] = '\0';
-	buffer_reset(&t->usage);
-}
-
-/*
- * Called with one whole header line, which is not terminated.
- */
-static size_t
-read_header(char *line, size_t size, size_t n, void *arg)
-{
-	WaTransfer *t = arg;
-	size_t len = size * n;
-	const char *value;
-	size_t value_len;
-
-	if (len > 7 && memcmp(line, "HTTP/", 5) == 0)
-	{
-		/* a new block: what came before was interim, such as 100 or 103 */
-		forget_response_headers(t);
-		t->protocol = line[5] == '1' ? WA_PROTOCOL_HTTP1 : WA_PROTOCOL_HTTP2;
-	}
-	else if (header_is(line, len, "content-type", &value, &value_len))
-		keep_header(t->content_type, sizeof(t->content_type), value, value_len);
-	else if (header_is(line, len, "facebook-api-version", &value, &value_len))
-		keep_header(t->api_version, sizeof(t->api_version), value, value_len);
-	else if (header_is(line, len, "retry-after", &value, &value_len))
-		t->retry_after_s = read_retry_after(value, value_len);
-	else if (header_is(line, len, "x-business-use-case-usage", &value, &value_len))
-	{
-		buffer_reset(&t->usage);
-		if (value_len <= MAX_USAGE && !buffer_append(&t->usage, value, value_len))
-			return 0;
-	}
-	return len;
-}
 
 /* ---- life -------------------------------------------------------------------- */
 
@@ -332,9 +154,9 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 	CHECK_SETOPT(easy, CURLOPT_CLOSESOCKETDATA, options->socket_arg, return false);
 	CHECK_SETOPT(easy, CURLOPT_READFUNCTION, read_body, return false);
 	CHECK_SETOPT(easy, CURLOPT_READDATA, t, return false);
-	CHECK_SETOPT(easy, CURLOPT_WRITEFUNCTION, write_response, return false);
+	CHECK_SETOPT(easy, CURLOPT_WRITEFUNCTION, wa_answer_write, return false);
 	CHECK_SETOPT(easy, CURLOPT_WRITEDATA, t, return false);
-	CHECK_SETOPT(easy, CURLOPT_HEADERFUNCTION, read_header, return false);
+	CHECK_SETOPT(easy, CURLOPT_HEADERFUNCTION, wa_answer_header, return false);
 	CHECK_SETOPT(easy, CURLOPT_HEADERDATA, t, return false);
 #ifdef WA_CURL_HAS_PREREQ
 	CHECK_SETOPT(easy, CURLOPT_PREREQFUNCTION, about_to_send, return false);
@@ -418,9 +240,9 @@ wa_transfer_reset(WaTransfer *t)
 	t->url = NULL;
 	wa_http_headers_free_list(t->own_list);
 	t->own_list = NULL;
-	buffer_reset(&t->body);
-	buffer_reset(&t->response);
-	forget_response_headers(t);
+	wa_buffer_reset(&t->body);
+	wa_buffer_reset(&t->response);
+	wa_answer_forget_headers(t);
 	t->protocol = WA_PROTOCOL_UNKNOWN;
 	t->response_too_large = false;
 	t->begun = false;
@@ -467,7 +289,7 @@ set_body(WaTransfer *t, const char *body, size_t body_len)
 		CHECK_SETOPT(t->easy, CURLOPT_HTTPGET, 1L, return false);
 		return true;
 	}
-	if (!buffer_append(&t->body, body, body_len))
+	if (!wa_buffer_append(&t->body, body, body_len))
 		return false;
 	CHECK_SETOPT(t->easy, CURLOPT_POST, 1L, return false);
 	CHECK_SETOPT(t->easy, CURLOPT_POSTFIELDS, t->at_once ? t->body.data : NULL, return false);
@@ -573,9 +395,9 @@ wa_transfer_finish(WaTransfer *t, CURLcode code, const char *reason)
 	r->status = 0;
 	if (t->protocol != WA_PROTOCOL_UNKNOWN)
 		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &r->status);
-	r->body = buffer_text(&t->response);
+	r->body = wa_buffer_text(&t->response);
 	r->body_len = t->response.len;
-	r->usage = buffer_text(&t->usage);
+	r->usage = wa_buffer_text(&t->usage);
 	r->api_version = t->api_version;
 	r->content_type = t->content_type;
 	r->retry_after_s = t->retry_after_s;

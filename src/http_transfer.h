@@ -10,6 +10,7 @@
 #include <curl/curl.h>
 
 #include "http.h"
+#include "http_buffer.h"
 #include "http_headers.h"
 #include "http_url.h"
 
@@ -30,14 +31,6 @@ typedef enum WaProtocol
 	WA_PROTOCOL_HTTP1,
 	WA_PROTOCOL_HTTP2
 } WaProtocol;
-
-/* Growable, NUL-terminated memory that the next transfer uses again. */
-typedef struct WaBuffer
-{
-	char *data;
-	size_t len;
-	size_t size;
-} WaBuffer;
 
 typedef struct WaTransfer
 {
