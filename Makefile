@@ -26,6 +26,7 @@ OBJS = \
 	src/http_answer.o \
 	src/http_buffer.o \
 	src/http_headers.o \
+	src/http_list.o \
 	src/http_session.o \
 	src/http_transfer.o \
 	src/http_url.o \

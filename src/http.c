@@ -20,6 +20,7 @@
 
 #include "http.h"
 #include "http_headers.h"
+#include "http_list.h"
 #include "http_session.h"
 #include "http_transfer.h"
 #include "http_url.h"
@@ -39,13 +40,6 @@
 /* Until a session is tried again that could not be made. */
 #define OUT_OF_MEMORY_WAIT_MS 1000
 
-typedef struct List
-{
-	WaTransfer *head;
-	WaTransfer *tail;
-	int count;
-} List;
-
 struct WaHttp
 {
 	WaHttpConfig config;
@@ -53,12 +47,12 @@ struct WaHttp
 	WaPoller *poller;
 	WaHttpSockets sockets; /* the poller, and how sockets are opened */
 	WaHttpUrls *urls;
-	WaHttpHeaders *headers; /* for new requests */
-	WaHttpSession *session; /* for new requests; NULL if it could not be made */
-	WaHttpSession *retired; /* ends what it has under way; usually NULL */
-	bool stuck;				/* an HTTP/2 connection is of no further use */
-	WaProtocol protocol;	/* of the last answer */
-	List lists[WA_TRANSFER_STATES];
+	WaHttpHeaders *headers;					  /* for new requests */
+	WaHttpSession *session;					  /* for new requests; NULL if it could not be made */
+	WaHttpSession *retired;					  /* ends what it has under way; usually NULL */
+	bool stuck;								  /* an HTTP/2 connection is of no further use */
+	WaProtocol protocol;					  /* of the last answer */
+	WaTransferList lists[WA_TRANSFER_STATES]; /* of every transfer, by state */
 };
 
 /*
@@ -78,48 +72,6 @@ static void
 restore_signals(const sigset_t *saved)
 {
 	pthread_sigmask(SIG_SETMASK, saved, NULL);
-}
-
-/* ---- lists ------------------------------------------------------------------ */
-
-static void
-list_remove(WaHttp *http, WaTransfer *t)
-{
-	List *list = &http->lists[t->state];
-
-	if (t->prev != NULL)
-		t->prev->next = t->next;
-	else
-		list->head = t->next;
-	if (t->next != NULL)
-		t->next->prev = t->prev;
-	else
-		list->tail = t->prev;
-	list->count--;
-	t->next = t->prev = NULL;
-}
-
-static void
-list_append(WaHttp *http, WaTransfer *t, WaTransferState state)
-{
-	List *list = &http->lists[state];
-
-	t->state = state;
-	t->next = NULL;
-	t->prev = list->tail;
-	if (list->tail != NULL)
-		list->tail->next = t;
-	else
-		list->head = t;
-	list->tail = t;
-	list->count++;
-}
-
-static void
-set_state(WaHttp *http, WaTransfer *t, WaTransferState state)
-{
-	list_remove(http, t);
-	list_append(http, t, state);
 }
 
 /* ---- how many connections ----------------------------------------------------- */
@@ -217,7 +169,7 @@ wa_http_destroy(WaHttp *http)
 
 		while ((t = http->lists[state].head) != NULL)
 		{
-			list_remove(http, t);
+			wa_transfer_list_remove(http->lists, t);
 			wa_transfer_destroy(t);
 		}
 	}
@@ -262,7 +214,7 @@ free_transfer(WaHttp *http)
 	{
 		t = wa_transfer_create(&options);
 		if (t != NULL)
-			list_append(http, t, WA_TRANSFER_FREE);
+			wa_transfer_list_append(http->lists, t, WA_TRANSFER_FREE);
 	}
 	return t;
 }
@@ -288,7 +240,7 @@ wa_http_submit(WaHttp *http, const char *url, const char *body, size_t body_len,
 	}
 	t->result.tag = tag;
 	t->result.started_us = wa_http_now_us();
-	set_state(http, t, WA_TRANSFER_WAITING);
+	wa_transfer_list_move(http->lists, t, WA_TRANSFER_WAITING);
 	return true;
 }
 
@@ -309,7 +261,7 @@ finish(WaHttp *http, WaTransfer *t, CURLcode code, const char *reason)
 	t->result.finished_us = wa_http_now_us();
 	if (t->protocol != WA_PROTOCOL_UNKNOWN)
 		http->protocol = t->protocol;
-	set_state(http, t, WA_TRANSFER_DONE);
+	wa_transfer_list_move(http->lists, t, WA_TRANSFER_DONE);
 }
 
 /*
@@ -338,7 +290,7 @@ start_waiting(WaHttp *http)
 		if (code != CURLM_OK)
 			finish(http, t, CURLE_OUT_OF_MEMORY, curl_multi_strerror(code));
 		else
-			set_state(http, t, WA_TRANSFER_ACTIVE);
+			wa_transfer_list_move(http->lists, t, WA_TRANSFER_ACTIVE);
 	}
 }
 
@@ -379,7 +331,7 @@ begin_again(WaHttp *http, WaTransfer *t)
 	if (!wa_transfer_again(t, !shared))
 		return false;
 	wa_http_session_remove(t->session, t);
-	set_state(http, t, WA_TRANSFER_WAITING);
+	wa_transfer_list_move(http->lists, t, WA_TRANSFER_WAITING);
 	http->stuck |= shared;
 	return true;
 }
@@ -500,7 +452,7 @@ wa_http_next_result(WaHttp *http)
 
 	if (t == NULL)
 		return NULL;
-	set_state(http, t, WA_TRANSFER_FETCHED);
+	wa_transfer_list_move(http->lists, t, WA_TRANSFER_FETCHED);
 	return &t->result;
 }
 
@@ -515,12 +467,12 @@ wa_http_release(WaHttp *http, WaHttpResult *result)
 
 	if (result->error_code != 0)
 	{
-		list_remove(http, t);
+		wa_transfer_list_remove(http->lists, t);
 		wa_transfer_destroy(t);
 		return;
 	}
 	wa_transfer_reset(t);
-	set_state(http, t, WA_TRANSFER_FREE);
+	wa_transfer_list_move(http->lists, t, WA_TRANSFER_FREE);
 }
 
 void

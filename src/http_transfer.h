@@ -36,7 +36,7 @@ typedef struct WaTransfer
 {
 	WaHttpResult result; /* first: the caller's view of a transfer */
 
-	/* the list of its state; the lists belong to http.c */
+	/* the list of its state: http_list.c */
 	struct WaTransfer *next;
 	struct WaTransfer *prev;
 	WaTransferState state;
