@@ -1,0 +1,156 @@
+/*
+ * Who customers are: by number, by business-scoped user id, or by both.
+ */
+
+/*
+ * Adds what is known of a customer.  Two rows that turn out to be one person
+ * become one, the older; what Meta says now wins over what it said before.
+ *
+ * The condition stands twice: once to find rows by index, and once for a row
+ * that has changed while we waited for its lock.
+ */
+CREATE FUNCTION @extschema@.wa_internal_merge_contact(
+    wa text, usr text, parent text, name text, username text, seen_at timestamptz)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    found_ids bigint[];
+    kept bigint;
+BEGIN
+    LOOP
+        SELECT pg_catalog.array_agg(l.contact_id ORDER BY l.contact_id) INTO found_ids FROM (
+            SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
+            WHERE c.contact_id IN (
+                    SELECT w.contact_id FROM @extschema@.whatsapp_contacts AS w WHERE w.wa_id = wa
+                    UNION ALL
+                    SELECT u.contact_id FROM @extschema@.whatsapp_contacts AS u WHERE u.user_id = usr)
+                AND (c.wa_id = wa OR c.user_id = usr)
+            ORDER BY c.contact_id FOR UPDATE) AS l;
+        EXIT WHEN found_ids IS NOT NULL;
+        INSERT INTO @extschema@.whatsapp_contacts (wa_id, user_id, parent_user_id, name, username,
+                first_seen_at, last_seen_at)
+            VALUES (wa, usr, parent, name, username, seen_at, seen_at)
+            ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+        /* Somebody else has just inserted it: look again. */
+    END LOOP;
+
+    kept := found_ids[1];
+    IF pg_catalog.cardinality(found_ids) > 1 THEN
+        SELECT COALESCE(wa, pg_catalog.max(c.wa_id)), COALESCE(usr, pg_catalog.max(c.user_id)),
+                COALESCE(parent, pg_catalog.max(c.parent_user_id)), COALESCE(name, pg_catalog.max(c.name)),
+                COALESCE(username, pg_catalog.max(c.username))
+            INTO wa, usr, parent, name, username
+            FROM @extschema@.whatsapp_contacts AS c WHERE c.contact_id = ANY (found_ids);
+        DELETE FROM @extschema@.whatsapp_contacts AS c
+            WHERE c.contact_id = ANY (found_ids) AND c.contact_id <> kept;
+    END IF;
+    UPDATE @extschema@.whatsapp_contacts AS c
+        SET wa_id = COALESCE(wa, c.wa_id), user_id = COALESCE(usr, c.user_id),
+            parent_user_id = COALESCE(parent, c.parent_user_id), name = COALESCE(name, c.name),
+            username = COALESCE(username, c.username),
+            first_seen_at = LEAST(c.first_seen_at, seen_at),
+            last_seen_at = GREATEST(c.last_seen_at, seen_at)
+        WHERE c.contact_id = kept;
+END
+$$;
+
+/*
+ * The contacts of a webhook.  Nearly always they are known and unchanged, which
+ * costs a look into an index for each.  New ones are inserted by the same
+ * statement, in order of user id, which today every contact has, so that
+ * webhooks meet in one direction; the rest one by one in the same order.
+ *
+ * wrote_at is NULL for customers who were only written to.  That somebody was
+ * seen is noted once an hour, or for these once a month: each message would
+ * write a row here otherwise.
+ */
+CREATE FUNCTION @extschema@.wa_internal_store_contacts(
+    wa_ids text[], user_ids text[], parents text[], names text[], usernames text[], wrote_at timestamptz[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    seen_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    changed record;
+BEGIN
+    FOR changed IN
+        WITH news AS MATERIALIZED (
+            SELECT u.*, c.contact_id IS NULL AND NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_contacts AS o WHERE o.user_id = u.usr) AS fresh
+            FROM unnest(wa_ids, user_ids, parents, names, usernames, wrote_at)
+                    AS u (wa, usr, parent, name, username, at)
+                LEFT JOIN LATERAL (
+                    SELECT w.* FROM @extschema@.whatsapp_contacts AS w WHERE w.wa_id = u.wa
+                    UNION ALL
+                    SELECT o.* FROM @extschema@.whatsapp_contacts AS o WHERE u.wa IS NULL AND o.user_id = u.usr) AS c ON true
+            WHERE c.contact_id IS NULL OR u.usr IS NOT NULL AND u.usr IS DISTINCT FROM c.user_id
+                OR u.parent IS NOT NULL AND u.parent IS DISTINCT FROM c.parent_user_id
+                OR u.name IS NOT NULL AND u.name IS DISTINCT FROM c.name
+                OR u.username IS NOT NULL AND u.username IS DISTINCT FROM c.username
+                OR c.last_seen_at < COALESCE(u.at - interval '1 hour', seen_at - interval '30 days')
+        ), added AS (
+            INSERT INTO @extschema@.whatsapp_contacts (wa_id, user_id, parent_user_id, name, username,
+                    first_seen_at, last_seen_at)
+                SELECT n.wa, n.usr, n.parent, n.name, n.username, seen_at, seen_at
+                FROM news AS n
+                WHERE n.fresh
+                ORDER BY n.usr, n.wa
+                ON CONFLICT DO NOTHING
+                RETURNING contact_id)
+        /* If another session was faster, or somebody is named twice, all are looked at. */
+        SELECT n.* FROM news AS n
+        WHERE NOT n.fresh
+            OR (SELECT pg_catalog.count(*) FROM added) < (SELECT pg_catalog.count(*) FROM news AS f WHERE f.fresh)
+        ORDER BY n.usr, n.wa
+    LOOP
+        PERFORM @extschema@.wa_internal_merge_contact(changed.wa, changed.usr, changed.parent, changed.name,
+            changed.username, seen_at);
+    END LOOP;
+END
+$$;
+
+/*
+ * A customer has another number or another user id now.  The contact moves,
+ * and so does the wish not to be written to.
+ */
+CREATE FUNCTION @extschema@.wa_internal_change_identity(
+    old_wa text, old_user text, new_wa text, new_user text, changed_at timestamptz)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF new_wa IS NULL AND new_user IS NULL THEN
+        RETURN;
+    END IF;
+    /* If the new identity is there already, the two rows become one. */
+    DELETE FROM @extschema@.whatsapp_contacts AS c
+        WHERE (c.wa_id = new_wa OR c.user_id = new_user)
+            AND c.wa_id IS DISTINCT FROM old_wa AND c.user_id IS DISTINCT FROM old_user
+            AND EXISTS (SELECT FROM @extschema@.whatsapp_contacts AS o
+                        WHERE (o.wa_id = old_wa OR o.user_id = old_user) AND o.contact_id <> c.contact_id);
+    UPDATE @extschema@.whatsapp_contacts AS c
+        SET wa_id = COALESCE(new_wa, c.wa_id), user_id = COALESCE(new_user, c.user_id),
+            last_seen_at = GREATEST(c.last_seen_at, changed_at)
+        WHERE c.contact_id = (
+            SELECT o.contact_id FROM @extschema@.whatsapp_contacts AS o
+            WHERE o.wa_id = old_wa OR o.user_id = old_user ORDER BY o.contact_id LIMIT 1);
+    PERFORM @extschema@.wa_internal_merge_contact(new_wa, new_user, NULL, NULL, NULL, changed_at);
+
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at)
+        SELECT o.tenant_id, n.recipient, o.category, o.source, o.created_at
+        FROM @extschema@.whatsapp_opt_outs AS o
+            JOIN (VALUES ('+' || old_wa, '+' || new_wa), (old_user, new_user)) AS n (former, recipient)
+                ON o.recipient = n.former
+        WHERE n.recipient IS NOT NULL
+        ORDER BY o.tenant_id, n.recipient
+        ON CONFLICT DO NOTHING;
+END
+$$;
