@@ -51,10 +51,10 @@ static WaPlan languages_plan = {
 	.nargs = 1,
 	.argtypes = {TEXTOID}};
 
-static WaPlan filled_plan = {
-	.sql = "SELECT EXISTS (SELECT FROM @extschema@.whatsapp_templates)"
-		   " OR EXISTS (SELECT FROM @extschema@.whatsapp_sync s"
-		   "  WHERE s.kind OPERATOR(pg_catalog.=) 'templates' AND s.finished_at IS NOT NULL)"};
+/* A run that has failed leaves finished_at as it was. */
+static WaPlan synchronised_plan = {
+	.sql = "SELECT EXISTS (SELECT FROM @extschema@.whatsapp_sync s"
+		   " WHERE s.kind OPERATOR(pg_catalog.=) 'templates' AND s.finished_at IS NOT NULL)"};
 
 /* One version of one row. */
 typedef struct CacheKey
@@ -265,6 +265,10 @@ tell_unchecked(const char *name, const char *language)
 					 "one by hand.")));
 }
 
+/*
+ * Until Meta's list has been read once, what is not in the registry may well
+ * exist: what is there was entered by hand, or came with a webhook.
+ */
 const WaTemplateSpec *
 wa_template_find(Oid schema, const char *name, const char *language, Snapshot snapshot, bool tell)
 {
@@ -281,7 +285,7 @@ wa_template_find(Oid schema, const char *name, const char *language, Snapshot sn
 	row = wa_lookup_one(&version_lookup, schema, keys, snapshot);
 	if (row == NULL)
 	{
-		if (wa_plan_select_bool(&filled_plan, schema, NULL))
+		if (wa_plan_select_bool(&synchronised_plan, schema, NULL))
 			raise_unknown(schema, name, language);
 		if (tell)
 			tell_unchecked(name, language);

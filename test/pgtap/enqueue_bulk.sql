@@ -14,6 +14,7 @@ SELECT plan(26);
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_register_template('oferta', 'es', '[{"type": "BODY", "text": "Hola {{1}}."}]', 'MARKETING') \g /dev/null
 SELECT wa_register_template('sencilla', 'es', '[{"type": "BODY", "text": "Hola."}]', 'MARKETING') \g /dev/null
+UPDATE whatsapp_sync SET finished_at = clock_timestamp() WHERE kind = 'templates';
 
 CREATE TEMP TABLE sent AS SELECT id, ordinality FROM wa_enqueue_bulk('panaderia', 'oferta',
     '["+34 600 000 001", {"to": "+34600000002", "parameters": ["Ana"], "reference": "r2"}, {"recipient_phone": "+34600000003", "idempotency_key": "k3"}]',

@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(118);
+SELECT plan(122);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 
@@ -23,6 +23,11 @@ END
 $$;
 CREATE FUNCTION pg_temp.message(id bigint) RETURNS whatsapp_messages LANGUAGE sql AS
     'SELECT m FROM whatsapp_messages m WHERE m.id = $1';
+/* As the sender notes that a reading of Meta's list has ended. */
+CREATE FUNCTION pg_temp.synchronised(problem text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
+    UPDATE whatsapp_sync SET error = problem, finished_at = CASE WHEN problem IS NULL THEN clock_timestamp() ELSE finished_at END
+    WHERE kind = 'templates'
+$$;
 /* The first line of the DETAIL with which these parameters are refused. */
 CREATE FUNCTION pg_temp.refused(template text, parameters jsonb DEFAULT '[]') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -191,7 +196,16 @@ SELECT throws_ok($$SELECT pg_temp.sent('cabecera', jsonb_build_object('header', 
 
 /* ---- what can be used ---- */
 
-SELECT throws_ok($$SELECT pg_temp.sent('desconocida')$$, '42704', 'template "desconocida" does not exist', 'an unknown template');
+SELECT is(pg_temp.sent('desconocida', '["Ana"]'), '[{"type": "body", "parameters": [{"type": "text", "text": "Ana"}]}]',
+    'one entered by hand does not make the others unknown');
+SELECT lives_ok($$SELECT pg_temp.sent('pedido', '["a", "b"]', 'fr')$$, 'nor its other languages');
+SELECT pg_temp.synchronised('HTTP status 500') \g /dev/null
+SELECT lives_ok($$SELECT pg_temp.sent('desconocida')$$, 'nor does a synchronisation that has failed');
+SELECT pg_temp.synchronised(), pg_temp.synchronised('HTTP status 500') \g /dev/null
+SELECT throws_ok($$SELECT pg_temp.sent('desconocida')$$, '42704', 'template "desconocida" does not exist',
+    'after one that succeeded, also if the last one failed, a template that is not listed is unknown');
+SELECT pg_temp.synchronised() \g /dev/null
+SELECT throws_ok($$SELECT pg_temp.sent('desconocida')$$, '42704', 'template "desconocida" does not exist', 'as it is if it did not');
 SELECT throws_ok($$SELECT pg_temp.sent('pedido', '["a", "b"]', 'fr')$$, '42704', 'template "pedido" does not exist in language "fr"', 'an unknown language');
 SELECT throws_ok($$SELECT wa_enqueue_message('panaderia', 'ES.7001234567890123', 'codigo', '["1"]')$$, '22023',
     'template "codigo" can only be sent to a phone number', 'authentication needs a phone number');

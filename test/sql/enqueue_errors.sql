@@ -47,6 +47,8 @@ SELECT FROM wa_register_template('pedido', 'es', '[{"type": "HEADER", "format": 
 SELECT FROM wa_register_template('pedido', 'en_US', '[{"type": "BODY", "text": "Hello"}]');
 SELECT FROM wa_register_template('saludo', 'es', '[{"type": "HEADER", "format": "TEXT", "text": "{{tienda}}"}, {"type": "BODY", "text": "Hola {{nombre}}"}]',
     parameter_format => 'NAMED', status => 'PENDING');
+SELECT FROM wa_enqueue_message('panaderia', '+34600112233', 'otra');
+UPDATE whatsapp_sync SET finished_at = now() WHERE kind = 'templates';
 SELECT wa_enqueue_message('panaderia', '+34600112233', 'otra');
 SELECT wa_enqueue_message('panaderia', '+34600112233', 'pedido', language => 'fr');
 SELECT wa_enqueue_message('panaderia', '+34600112233', 'pedido', '["Ana"]');
@@ -82,7 +84,7 @@ SELECT wa_enqueue_bulk('panaderia', 'pedido', '[7]', language => 'en_US');
 SELECT wa_enqueue_bulk('panaderia', 'pedido', '["+34600112233", {"to": "+34600112234", "parameters": ["x"]}]', language => 'en_US');
 \set SHOW_CONTEXT never
 
--- nothing of all this was written, but for the four that only got a NOTICE
+-- nothing of all this was written, but for the five that only got a NOTICE
 SELECT count(*) FROM whatsapp_messages;
 
 -- life-cycle
@@ -104,6 +106,7 @@ CREATE EXTENSION whatsapp_shared SCHEMA "Otro Esquema";
 SET search_path = "Otro Esquema", public;
 SELECT FROM wa_assign_phone('panaderia', '100000000000001');
 SELECT FROM wa_register_template('pedido', 'es', '[{"type": "BODY", "text": "Hola {{1}}"}]');
+UPDATE whatsapp_sync SET finished_at = now() WHERE kind = 'templates';
 SELECT wa_enqueue_message('panaderia', '+34600112233', 'pedido', '["Ana"]');
 RESET search_path;
 ALTER SCHEMA "Otro Esquema" RENAME TO otro;
