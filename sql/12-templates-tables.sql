@@ -6,7 +6,7 @@ CREATE TABLE @extschema@.whatsapp_templates (
     name             text COLLATE "C" NOT NULL
         CONSTRAINT whatsapp_templates_name_check CHECK (name ~ '^[a-z0-9_]+$' AND pg_catalog.length(name) <= 512),
     language         text COLLATE "C" NOT NULL
-        CONSTRAINT whatsapp_templates_language_check CHECK (language ~ '^[A-Za-z_]{2,16}$'),
+        CONSTRAINT whatsapp_templates_language_check CHECK (language ~ '^[A-Za-z0-9_]{2,16}$'),
     template_id      text,
     category         text NOT NULL,
     status           text NOT NULL,

@@ -25,19 +25,11 @@ BEGIN
 END
 $$;
 
+/* The same rule, and the same words, as for the language of a message. */
 CREATE FUNCTION @extschema@.wa_internal_check_language(candidate text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF candidate !~ '^[a-z]{2,3}(_[A-Z]{2})?$' THEN
-        RAISE EXCEPTION 'invalid language code "%"', candidate
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Use the codes of WhatsApp templates, such as "es", "es_ES" or "en_US".';
-    END IF;
-    RETURN candidate;
-END
-$$;
+    LANGUAGE c IMMUTABLE PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', 'wa_internal_check_language';
+COMMENT ON FUNCTION @extschema@.wa_internal_check_language(text) IS
+'Returns a code of a language as it is, and refuses what is none (22023). Internal.';
 
 CREATE FUNCTION @extschema@.wa_internal_check_time_zone(candidate text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT

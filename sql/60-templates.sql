@@ -49,10 +49,6 @@ BEGIN
         RAISE EXCEPTION 'invalid template name "%"', name
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A name has up to 512 lower-case letters, digits and underscores.';
-    ELSIF language !~ '^[A-Za-z_]{2,16}$' THEN
-        RAISE EXCEPTION 'invalid template language "%"', language
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Use the code that Meta lists, such as es or es_ES.';
     ELSIF pg_catalog.jsonb_typeof(components) <> 'array' THEN
         RAISE EXCEPTION 'components of a template must be an array'
             USING ERRCODE = 'invalid_parameter_value',
@@ -67,7 +63,7 @@ BEGIN
                   HINT = 'Use POSITIONAL or NAMED.';
     END IF;
     t.name := name;
-    t.language := language;
+    t.language := @extschema@.wa_internal_check_language(language);
     t.template_id := template_id;
     t.category := COALESCE(pg_catalog.upper(category), 'UTILITY');
     t.status := COALESCE(pg_catalog.upper(status), 'APPROVED');
@@ -121,7 +117,7 @@ BEGIN
         ORDER BY e ->> 'name', e ->> 'language'
     LOOP
         CONTINUE WHEN (element ->> 'name' ~ '^[a-z0-9_]+$' AND pg_catalog.length(element ->> 'name') <= 512) IS NOT TRUE
-            OR (element ->> 'language' ~ '^[A-Za-z_]{2,16}$') IS NOT TRUE;
+            OR (element ->> 'language' ~ '^[A-Za-z0-9_]{2,16}$') IS NOT TRUE;
         t := NULL;
         t.name := element ->> 'name';
         t.language := element ->> 'language';

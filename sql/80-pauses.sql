@@ -32,7 +32,7 @@ BEGIN
                 PERFORM @extschema@.wa_internal_unknown_tenant(key);
             END IF;
         WHEN 'template' THEN
-            IF key IS NULL OR key !~ '^[a-z0-9_]+(/[A-Za-z_]{2,16})?$' THEN
+            IF key IS NULL OR key !~ '^[a-z0-9_]+(/[A-Za-z0-9_]{2,16})?$' THEN
                 RAISE EXCEPTION 'invalid template "%"', key
                     USING ERRCODE = 'invalid_parameter_value',
                           HINT = 'Write name/language, such as "pedido_listo/es", or the name alone for all its languages.';

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -247,6 +248,18 @@ check_language(const char *language)
 						errmsg("invalid language code \"%s\"", language),
 						errhint("Use the codes of WhatsApp templates, such as \"es\", \"es_ES\" or "
 								"\"en_US\".")));
+}
+
+PG_FUNCTION_INFO_V1(wa_internal_check_language);
+
+/*
+ * wa_internal_check_language(candidate): for the functions that store one.
+ */
+Datum
+wa_internal_check_language(PG_FUNCTION_ARGS)
+{
+	check_language(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
 }
 
 /* Once for each statement of the client: it may be enqueueing thousands. */

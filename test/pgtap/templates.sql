@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(122);
+SELECT plan(125);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 
@@ -268,11 +268,14 @@ SELECT throws_ok($$SELECT wa_apply_template_page('{"error": {}}')$$, '22023', 'a
 /* ---- registering ---- */
 
 SELECT throws_ok($$SELECT wa_register_template('Mala', 'es', '[]')$$, '22023', 'invalid template name "Mala"', 'a bad name');
-SELECT throws_ok($$SELECT wa_register_template('x', 'español', '[]')$$, '22023', 'invalid template language "español"', 'a bad language');
+SELECT throws_ok($$SELECT wa_register_template('x', 'español', '[]')$$, '22023', 'invalid language code "español"', 'a bad language');
+SELECT throws_ok($$SELECT wa_register_template('x', 'ES', '[]')$$, '22023', 'invalid language code "ES"', 'one that no message can be written in');
 SELECT throws_ok($$SELECT wa_register_template('x', 'es', '{}')$$, '22023', 'components of a template must be an array', 'bad components');
 SELECT throws_ok($$SELECT wa_register_template('x', 'es', '[]', 'OTHER')$$, '22023', 'invalid template category "OTHER"', 'a bad category');
 SELECT throws_ok($$SELECT wa_register_template('x', 'es', '[]', parameter_format => 'x')$$, '22023', 'invalid parameter format "x"', 'a bad format');
 SELECT throws_ok($$SELECT wa_register_template(NULL, 'es', '[]')$$, '22004', NULL, 'no name');
+SELECT lives_ok($$SELECT wa_register_template('regional', 'es_419', '[]'), pg_temp.sent('regional', language => 'es_419')$$, 'a region that is a number');
+SELECT lives_ok($$SELECT wa_pause('template', 'regional/es_419')$$, 'can be paused');
 SELECT is(wa_unregister_template('oferta', 'es'), true, 'what was entered can be removed');
 SELECT is(wa_unregister_template('listada', 'es'), false, 'what Meta lists cannot');
 SELECT lives_ok($$SELECT wa_sync_templates()$$, 'a synchronisation can be asked for');

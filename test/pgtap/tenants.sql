@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(33);
+SELECT plan(43);
 
 /* ---- creating and changing ---- */
 
@@ -35,6 +35,10 @@ SELECT is(t.updated_at, b.updated_at, 'a change that changes nothing is none')
 
 SELECT throws_ok($$SELECT wa_configure_tenant(NULL)$$, '22004', 'tenant_id must not be null', 'a tenant needs a name');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', language => 'Spanish')$$, '22023', 'invalid language code "Spanish"', 'languages are codes');
+SELECT is((t).language, code, 'a code that a message can have, a tenant can have: ' || code)
+    FROM unnest('{fil,zh_HK,es_419,en_US}'::text[]) AS code, wa_configure_tenant('panaderia', language => code) AS t;
+SELECT throws_ok(format('SELECT wa_configure_tenant(%L, language => %L)', 'panaderia', code), '22023', format('invalid language code "%s"', code), 'and no other')
+    FROM unnest('{"",e,ES,es_,es-ES,es_ES_x}'::text[]) AS code;
 SELECT throws_ok($$SELECT wa_configure_tenant('x', time_zone => 'Mars/Olympus')$$, '22023', 'unknown time zone "Mars/Olympus"', 'time zones are known ones');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00')$$, '22023', 'quiet hours need a beginning and a different end', 'quiet hours need both ends');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00', quiet_to => '22:00')$$, '22023', NULL, 'which differ');
