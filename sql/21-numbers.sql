@@ -79,7 +79,7 @@ BEGIN
         RAISE EXCEPTION 'phone number "%" cannot send', number
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = CASE WHEN n.missing_since IS NOT NULL
-                      THEN pg_catalog.format('It has not been part of the WhatsApp Business account since %s.', n.missing_since)
+                      THEN pg_catalog.format('It has not been part of the WhatsApp Business account since %s.', pg_catalog.date_trunc('second', n.missing_since))
                       ELSE pg_catalog.format('Its status at Meta is %s.', n.status) END,
                   HINT = 'Choose another number, or run wa_sync_phone_numbers() if this has changed.';
     ELSIF n.status <> 'CONNECTED' THEN

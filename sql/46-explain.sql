@@ -141,17 +141,17 @@ BEGIN
             END IF;
         WHEN 'accepted' THEN
             reason := COALESCE(m.status_reason, 'accepted');
-            detail := pg_catalog.format('accepted at %s', m.accepted_at);
+            detail := pg_catalog.format('accepted at %s', pg_catalog.date_trunc('second', m.accepted_at));
         WHEN 'sent' THEN
-            detail := pg_catalog.format('sent at %s', m.sent_at);
+            detail := pg_catalog.format('sent at %s', pg_catalog.date_trunc('second', m.sent_at));
         WHEN 'delivered' THEN
-            detail := pg_catalog.format('delivered at %s', m.delivered_at);
+            detail := pg_catalog.format('delivered at %s', pg_catalog.date_trunc('second', m.delivered_at));
         WHEN 'read' THEN
-            detail := pg_catalog.format('read at %s', m.read_at);
+            detail := pg_catalog.format('read at %s', pg_catalog.date_trunc('second', m.read_at));
         WHEN 'cancelled' THEN
-            detail := pg_catalog.format('cancelled at %s', m.finished_at);
+            detail := pg_catalog.format('cancelled at %s', pg_catalog.date_trunc('second', m.finished_at));
         WHEN 'expired' THEN
-            detail := pg_catalog.format('it was to be sent by %s', m.expires_at);
+            detail := pg_catalog.format('it was to be sent by %s', pg_catalog.date_trunc('second', m.expires_at));
         ELSE
             reason := 'not_queued';
     END CASE;
@@ -390,7 +390,7 @@ BEGIN
     sent_at := @extschema@.wa_internal_on_wire_since(q);
     IF sent_at IS NOT NULL THEN
         reason := 'on_the_wire';
-        detail := pg_catalog.format('since %s', sent_at);
+        detail := pg_catalog.format('since %s', pg_catalog.date_trunc('second', sent_at));
         earliest := sent_at;
     ELSIF q.state = 'u' THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_uncertain(m, q) AS e;

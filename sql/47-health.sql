@@ -77,7 +77,7 @@ BEGIN
                     THEN 'warning' ELSE 'ok' END,
                CASE WHEN s.error IS NOT NULL THEN pg_catalog.format('The last run failed: %s.', pg_catalog.rtrim(s.error, '.'))
                     WHEN s.finished_at IS NULL THEN 'Never read from Meta.'
-                    ELSE pg_catalog.concat_ws(', ', 'Read at ' || s.finished_at::text, s.items::text || ' found') || '.' END,
+                    ELSE pg_catalog.concat_ws(', ', 'Read at ' || pg_catalog.date_trunc('second', s.finished_at)::text, s.items::text || ' found') || '.' END,
                CASE WHEN s.error IS NOT NULL OR s.finished_at IS NULL
                     THEN 'Sending works without it; quality, limits and templates are unknown until it succeeds.' END
         FROM @extschema@.whatsapp_sync AS s
@@ -86,7 +86,8 @@ BEGIN
         SELECT 'pause ' || pg_catalog.concat_ws(' ', p.scope, NULLIF(p.key, '')),
                CASE p.scope WHEN 'account' THEN 'error' ELSE 'warning' END,
                pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', p.reason, p.detail),
-                   'since ' || p.paused_at::text, 'until ' || p.until::text) || '.',
+                   'since ' || pg_catalog.date_trunc('second', p.paused_at)::text,
+                   'until ' || pg_catalog.date_trunc('second', p.until)::text) || '.',
                pg_catalog.format('SELECT wa_resume(%s);',
                    pg_catalog.concat_ws(', ', pg_catalog.quote_literal(p.scope),
                        CASE WHEN p.key <> '' THEN pg_catalog.quote_literal(p.key) END))
@@ -147,7 +148,7 @@ BEGIN
     state := CASE WHEN last_accepted > COALESCE(webhooks, '-infinity') + interval '15 minutes'
                        AND last_accepted < pg_catalog.clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN webhooks IS NULL THEN 'None has ever come.'
-                   ELSE pg_catalog.format('The last one came at %s.', webhooks) END;
+                   ELSE pg_catalog.format('The last one came at %s.', pg_catalog.date_trunc('second', webhooks)) END;
     remedy := CASE state WHEN 'warning' THEN 'Messages were accepted since, and no status has come: is the gateway reachable from the internet, and subscribed?' END;
     RETURN NEXT;
 END
@@ -159,7 +160,7 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'alert ' || a.alert_id, CASE a.severity WHEN 'info' THEN 'ok' ELSE a.severity END,
-           format('%s (%s times, last at %s)', a.message, a.occurrences, a.last_seen_at),
+           format('%s (%s times, last at %s)', a.message, a.occurrences, date_trunc('second', a.last_seen_at)),
            format('SELECT wa_resolve_alert(%s); when it has been seen to.', a.alert_id)
     FROM @extschema@.whatsapp_alerts AS a
     WHERE a.resolved_at IS NULL
@@ -203,7 +204,8 @@ BEGIN
     item := 'number';
     state := CASE WHEN t.phone_number_id IS NOT NULL THEN 'ok' WHEN fallback IS NOT NULL THEN 'warning' ELSE 'error' END;
     detail := CASE WHEN t.phone_number_id IS NOT NULL
-                   THEN pg_catalog.format('%s since %s.', pg_catalog.concat_ws(', ', t.phone_number_id, t.display_phone_number), t.assigned_at)
+                   THEN pg_catalog.format('%s since %s.', pg_catalog.concat_ws(', ', t.phone_number_id, t.display_phone_number),
+                       pg_catalog.date_trunc('second', t.assigned_at))
                    WHEN fallback IS NOT NULL THEN pg_catalog.format('None of its own; the default number %s is used.', fallback)
                    ELSE pg_catalog.concat_ws('; ', 'None: messages wait', taken) || '.' END;
     remedy := CASE WHEN t.phone_number_id IS NULL THEN pg_catalog.format('SELECT wa_assign_phone(%L);', t.tenant_id) END;
@@ -229,7 +231,8 @@ BEGIN
     LOOP
         item := 'pause ' || pg_catalog.concat_ws(' ', pause.scope, NULLIF(pause.key, ''));
         state := CASE pause.scope WHEN 'template' THEN 'warning' ELSE 'error' END;
-        detail := pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', pause.reason, pause.detail), 'until ' || pause.until::text) || '.';
+        detail := pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', pause.reason, pause.detail),
+            'until ' || pg_catalog.date_trunc('second', pause.until)::text) || '.';
         remedy := pg_catalog.format('SELECT wa_resume(%s);', pg_catalog.concat_ws(', ', pg_catalog.quote_literal(pause.scope),
             CASE WHEN pause.key <> '' THEN pg_catalog.quote_literal(pause.key) END));
         RETURN NEXT;

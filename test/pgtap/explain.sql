@@ -12,7 +12,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(58);
+SELECT plan(60);
 
 CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::text';
@@ -21,9 +21,9 @@ SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 /* One message, put into one state after the other. */
 CREATE TEMP TABLE note AS SELECT wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "hola"}') AS id;
 UPDATE whatsapp_messages SET template_name = 'pedido_listo', template_language = 'es';
-CREATE TEMP TABLE reached (reason text);
+CREATE TEMP TABLE reached (reason text, explanation text);
 CREATE FUNCTION pg_temp.explain() RETURNS TABLE (reason text, explanation text, earliest timestamptz, remedy text) LANGUAGE sql AS $$
-    INSERT INTO reached SELECT e.reason FROM note, wa_explain(note.id) AS e;
+    INSERT INTO reached SELECT e.reason, e.explanation FROM note, wa_explain(note.id) AS e;
     SELECT e.reason, e.explanation, e.earliest, e.remedy FROM note, wa_explain(note.id) AS e
 $$;
 CREATE FUNCTION pg_temp.queue(state "char", reason text DEFAULT NULL, due timestamptz DEFAULT now(), attempts integer DEFAULT 0)
@@ -167,6 +167,8 @@ SELECT is(pg_temp.reason(), 'opted_out', 'its recipient does not want it');
 UPDATE whatsapp_messages SET status = 'skipped', status_reason = 'tenant_disabled';
 SELECT is(pg_temp.reason(), 'tenant_disabled', 'its tenant was switched off');
 
+SELECT cmp_ok((SELECT count(DISTINCT reason) FROM reached WHERE explanation ~ '[0-9]:[0-9]{2}:[0-9]{2}'), '>=', 9::bigint, 'many of these have a time');
+SELECT is_empty($$SELECT explanation FROM reached WHERE explanation ~ '[0-9]:[0-9]{2}:[0-9]{2}\.'$$, 'in whole seconds');
 SELECT set_eq('SELECT DISTINCT reason FROM reached',
     $$SELECT reason FROM wa_reason_codes WHERE reason NOT IN ('standby', 'not_preloaded', 'clone_not_adopted', 'sending_disabled',
         'credentials_missing', 'database_not_listed', 'sender_not_running')$$,

@@ -10,7 +10,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(31);
+SELECT plan(35);
 
 CREATE FUNCTION pg_temp.health(what text) RETURNS text LANGUAGE sql AS
     $$SELECT state FROM wa_health() WHERE item = what$$;
@@ -60,11 +60,19 @@ SELECT is((SELECT remedy FROM wa_health() WHERE item = 'pause template pedido_li
 SELECT wa_internal_alert('error', 'test', 'number', '1', 'look at this') \g /dev/null
 SELECT matches((SELECT detail FROM wa_health() WHERE item LIKE 'alert %'), '^look at this', 'open alerts are listed');
 
+/* Several of these have a time in them; none is more exact than anybody needs. */
+SELECT cmp_ok((SELECT count(*) FROM wa_health() WHERE detail ~ '[0-9]:[0-9]{2}:[0-9]{2}'), '>=', 3::bigint, 'what has happened has a time');
+SELECT is_empty($$SELECT detail FROM wa_health() WHERE detail ~ '[0-9]:[0-9]{2}:[0-9]{2}\.'$$, 'in whole seconds');
+
 /* ---- one tenant ---- */
 
 SELECT throws_ok($$SELECT * FROM wa_diagnose('nadie')$$, '42704', 'tenant "nadie" does not exist', 'an unknown tenant is an error');
 SELECT is(pg_temp.diagnosis('enabled') || pg_temp.diagnosis('number') || pg_temp.diagnosis('number health'), 'okokok', 'all is well with the tenant');
 SELECT is(pg_temp.diagnosis('pause template pedido_listo'), 'warning', 'but for a template');
+SELECT wa_pause('account', reason => 'holidays', until => clock_timestamp() + interval '1 hour') \g /dev/null
+SELECT cmp_ok((SELECT count(*) FROM wa_diagnose('panaderia') WHERE detail ~ '[0-9]:[0-9]{2}:[0-9]{2}'), '>=', 2::bigint, 'here, too, there are times');
+SELECT is_empty($$SELECT detail FROM wa_diagnose('panaderia') WHERE detail ~ '[0-9]:[0-9]{2}:[0-9]{2}\.'$$, 'in whole seconds');
+SELECT wa_resume('account') \g /dev/null
 SELECT is(pg_temp.diagnosis('templates'), 'warning', 'none is approved');
 INSERT INTO whatsapp_templates (name, language, category, status, components, source) VALUES ('pedido_listo', 'es', 'UTILITY', 'APPROVED', '[]', 'local');
 SELECT is(pg_temp.diagnosis('templates'), 'ok', 'now one is');
