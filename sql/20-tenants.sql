@@ -20,6 +20,10 @@ BEGIN
         RAISE EXCEPTION 'tenant_id must have 1 to 255 characters'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = pg_catalog.format('It has %s.', pg_catalog.length(candidate));
+    ELSIF candidate !~ '[^[:space:]]' THEN
+        RAISE EXCEPTION 'tenant_id must not be blank'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It consists of white space only.';
     END IF;
     RETURN candidate;
 END

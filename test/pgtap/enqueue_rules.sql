@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(69);
+SELECT plan(72);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -50,6 +50,14 @@ SELECT is(pg_temp.fate('oferta'), 'queued', 'does');
 SELECT is(wa_opt_in('panaderia', '+34600112233', 'all'), false, 'there is nothing left to take back');
 SELECT wa_opt_out('panaderia', 'ES.7001234567890123') \g /dev/null
 SELECT is(pg_temp.fate('oferta', recipient => 'ES.7001234567890123'), 'skipped opted_out', 'a user id can opt out, too');
+SELECT wa_configure_tenant(7::bigint), wa_configure_tenant('c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid) \g /dev/null
+SELECT is((wa_opt_out(7::bigint, '+34600112233'), wa_opt_out(7, '+34600112233', 'all'),
+        wa_opt_out('c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid, '+34600112233'))::text, '(t,t,t)', 'a tenant''s key may be of any type');
+SELECT is(string_agg(tenant_id || ' ' || category, ', ' ORDER BY tenant_id, category),
+        '7 all, 7 marketing, c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11 marketing', 'and is stored as text')
+    FROM whatsapp_opt_outs WHERE tenant_id ~ '^[7c]';
+SELECT is((wa_opt_in(7::bigint, '+34600112233', 'all'), wa_opt_in(7, '+34600112233'),
+        wa_opt_in('c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid, '+34600112233'))::text, '(t,f,t)', 'to take it back, too');
 SELECT throws_ok($$SELECT wa_opt_out('panaderia', '600112233')$$, '22023', 'invalid recipient phone number', 'a bad recipient');
 SELECT throws_ok($$SELECT wa_opt_out('panaderia', '+34600112233', 'some')$$, '22023', 'invalid category "some"', 'a bad category');
 SELECT throws_ok($$SELECT wa_opt_in('nadie', '+34600112233')$$, '42704', 'tenant "nadie" does not exist', 'an unknown tenant');

@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(43);
+SELECT plan(50);
 
 /* ---- creating and changing ---- */
 
@@ -35,6 +35,11 @@ SELECT is(t.updated_at, b.updated_at, 'a change that changes nothing is none')
 
 SELECT throws_ok($$SELECT wa_configure_tenant(NULL)$$, '22004', 'tenant_id must not be null', 'a tenant needs a name');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', language => 'Spanish')$$, '22023', 'invalid language code "Spanish"', 'languages are codes');
+SELECT throws_ok(format('SELECT %s(%L%s)', call, blank, more), '22023', 'tenant_id must not be blank', format('%s: nor is white space one', call))
+    FROM (VALUES ('wa_configure_tenant', ''), ('wa_assign_phone', ', ''100000000000001'''), ('wa_set_notification_settings', ', ''{}''')) AS f (call, more),
+        unnest(ARRAY[' ', E' \t\n']) AS blank;
+SELECT is(refused, 'tenant_id must not be blank. It consists of white space only.', 'nor in a platform''s documents')
+    FROM wa_import_settings('{"  ": {"whatsapp_enabled": true}}');
 SELECT is((t).language, code, 'a code that a message can have, a tenant can have: ' || code)
     FROM unnest('{fil,zh_HK,es_419,en_US}'::text[]) AS code, wa_configure_tenant('panaderia', language => code) AS t;
 SELECT throws_ok(format('SELECT wa_configure_tenant(%L, language => %L)', 'panaderia', code), '22023', format('invalid language code "%s"', code), 'and no other')
