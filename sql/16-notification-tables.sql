@@ -44,6 +44,7 @@ CREATE TABLE @extschema@.whatsapp_notification_failures (
     notification_id text COLLATE "C" NOT NULL,
     notification    text NOT NULL,
     relation        text NOT NULL,
+    table_owner     name NOT NULL,
     event           text NOT NULL,
     row_key         text,
     row_id          jsonb,
@@ -56,7 +57,9 @@ CREATE TABLE @extschema@.whatsapp_notification_failures (
 CREATE INDEX whatsapp_notification_failures_idx
     ON @extschema@.whatsapp_notification_failures (notification_id, failed_at);
 COMMENT ON TABLE @extschema@.whatsapp_notification_failures IS
-'Messages that notifications should have sent and could not, each with the reason. wa_retry_notification() tries one again. Kept for whatsapp_shared.retention.';
+'Messages that notifications should have sent and could not, each with the reason. wa_retry_notification() tries one again. Kept for whatsapp_shared.retention. Those who are no administrators see the failures of tables that they own, or owned then.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.table_owner IS
+'The role that owned the table then: what the row says was its own.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_key IS
 'The primary key of the row, its columns in the order of the table and separated by commas; NULL if the table has none.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_id IS

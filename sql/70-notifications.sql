@@ -59,7 +59,7 @@ $$;
 CREATE FUNCTION @extschema@.wa_retry_notification(failure_id bigint) RETURNS boolean
     LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_notification';
 COMMENT ON FUNCTION @extschema@.wa_retry_notification(bigint) IS
-'Tries again what a notification could not send (whatsapp_notification_failures), for the row as it is now; what was sent, or is not wanted any longer, is no failure any more and its row is removed. False: it failed again, and the row has the new reason. Errors: 42704 unknown failure; 55000 the notification is gone, or its table had no primary key.';
+'Tries again what a notification could not send (whatsapp_notification_failures), for the row as it is now; what was sent, or is not wanted any longer, is no failure any more and its row is removed. False: it failed again, and the row has the new reason. For administrators, and for members of the role that owns the table. Errors: 42501 not allowed; 42704 unknown failure; 55000 the notification is gone, or its table had no primary key.';
 
 /* ---- what is attached where ------------------------------------------------ */
 
@@ -100,6 +100,31 @@ WHERE pg_catalog.has_table_privilege('@extschema@.whatsapp_notifications'::regcl
     OR pg_catalog.pg_has_role(c.relowner, 'USAGE');
 COMMENT ON VIEW @extschema@.wa_notifications IS
 'The notifications on the application''s tables: what each sends, its trigger, state and role, and how often and why it has failed. Those who are no administrators see the notifications of tables that they own.';
+
+/* ---- who sees failures ------------------------------------------------------- */
+
+/*
+ * A failure shows what was in a row, so it is for whoever owned the table then,
+ * and, if the notification is still there, for whoever owns it now.  That a
+ * table has the name of that one proves nothing.
+ */
+ALTER TABLE @extschema@.whatsapp_notification_failures ENABLE ROW LEVEL SECURITY;
+CREATE POLICY whatsapp_own_tables ON @extschema@.whatsapp_notification_failures USING (
+    (SELECT pg_catalog.has_table_privilege('@extschema@.whatsapp_notifications'::pg_catalog.regclass, 'SELECT'))
+    OR EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS r
+        WHERE r.rolname OPERATOR(pg_catalog.=) whatsapp_notification_failures.table_owner
+            AND pg_catalog.pg_has_role(r.oid, 'USAGE'))
+    OR EXISTS (
+        SELECT FROM pg_catalog.pg_trigger AS t
+            JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid
+        WHERE t.tgfoid OPERATOR(pg_catalog.=) '@extschema@.wa_notify()'::pg_catalog.regprocedure
+            AND t.tgargs OPERATOR(pg_catalog.=) (
+                pg_catalog.convert_to(whatsapp_notification_failures.notification, pg_catalog.getdatabaseencoding())
+                OPERATOR(pg_catalog.||) '\x00'::pg_catalog.bytea
+                OPERATOR(pg_catalog.||) pg_catalog.convert_to(whatsapp_notification_failures.notification_id, pg_catalog.getdatabaseencoding())
+                OPERATOR(pg_catalog.||) '\x00'::pg_catalog.bytea)
+            AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
 
 /* ---- upkeep ------------------------------------------------------------------ */
 

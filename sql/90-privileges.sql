@@ -38,6 +38,7 @@ CREATE FUNCTION @extschema@.wa_internal_privilege_names(privilege text) RETURNS 
 AS $$
     SELECT CASE privilege
         WHEN 'sender' THEN '{wa_create_notification,wa_drop_notification,wa_notifications,
+            wa_retry_notification,whatsapp_notification_failures,
             wa_cancel_message,wa_upload_media,wa_explain,wa_notification_settings,wa_opt_out,wa_opt_in,
             wa_reason_codes,wa_error_codes,wa_error_codes_rows}'::text[]
         WHEN 'monitor' THEN '{wa_health,wa_diagnose,wa_explain,wa_stats,wa_costs,

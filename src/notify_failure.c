@@ -25,11 +25,11 @@
 
 static WaPlan failure_plan = {
 	.sql = "INSERT INTO @extschema@.whatsapp_notification_failures (notification_id, notification,"
-		   " relation, event, row_key, row_id, old_row, sqlstate, message, detail)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-	.nargs = 10,
+		   " relation, event, row_key, row_id, old_row, sqlstate, message, detail, table_owner)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+	.nargs = 11,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID,
-				 TEXTOID}};
+				 TEXTOID, TEXTOID}};
 
 /* A firing, and what went wrong with it. */
 typedef struct Failure
@@ -100,8 +100,8 @@ record(void *argument)
 	const Trigger *t = f->trigger->tg_trigger;
 	Relation rel = f->trigger->tg_relation;
 	Bitmapset *key_columns = f->plan->key_columns;
-	Datum values[10];
-	char nulls[10];
+	Datum values[11];
+	char nulls[11];
 	WaOwner owner;
 
 	set_text(&values[0], &nulls[0], t->tgargs[WA_NOTIFY_ARG_ID]);
@@ -120,6 +120,7 @@ record(void *argument)
 	set_text(&values[7], &nulls[7], unpack_sql_state(error->sqlerrcode));
 	set_text(&values[8], &nulls[8], error->message != NULL ? error->message : "");
 	set_text(&values[9], &nulls[9], error->detail);
+	set_text(&values[10], &nulls[10], GetUserNameFromId(f->plan->owner, false));
 	wa_owner_begin(&owner, f->fcinfo);
 	wa_plan_execute(&failure_plan, owner.schema, values, nulls, SPI_OK_INSERT);
 	wa_owner_end(&owner);

@@ -10,6 +10,10 @@
  *
  * A notification is mended by dropping it and making it again.  So the one that
  * is tried is that of the same name on the same table.
+ *
+ * Who may try again is an administrator, or sees the failure (for which there
+ * is a row-level policy) and owns the table.  Both, for the message is made of
+ * the row as it was then, too, and the table may be another of the same name.
  */
 #include "postgres.h"
 
@@ -17,14 +21,18 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "jsonbutil.h"
 #include "notify.h"
 #include "owner.h"
 #include "plan.h"
+#include "schema.h"
 
 PG_FUNCTION_INFO_V1(wa_retry_notification);
 
@@ -52,6 +60,16 @@ enum
 	COL_RELID,
 	COL_TRIGGER
 };
+
+/*
+ * Run as the caller.  Without a sub-select: not every release makes a plan anew
+ * for another role if the table with the policy stands in one.
+ */
+static WaPlan visible_plan = {.sql = "SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0"
+									 " FROM @extschema@.whatsapp_notification_failures AS f"
+									 " WHERE f.failure_id OPERATOR(pg_catalog.=) $1",
+							  .nargs = 1,
+							  .argtypes = {INT8OID}};
 
 static WaPlan find_plan = {
 	.sql = "SELECT f.notification, f.relation, f.event OPERATOR(pg_catalog.=) 'UPDATE', f.row_key,"
@@ -110,6 +128,30 @@ column_oid(int number)
 	return isnull ? InvalidOid : DatumGetObjectId(value);
 }
 
+pg_noreturn static void raise_unknown(int64 id);
+
+static void
+raise_unknown(int64 id)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("failure %lld of a notification does not exist", (long long) id),
+					errhint("They are in whatsapp_notification_failures.")));
+}
+
+static void
+check_visible(FunctionCallInfo fcinfo, int64 id)
+{
+	Datum key = Int64GetDatum(id);
+	bool visible;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	visible = wa_plan_select_bool(&visible_plan, wa_schema_of_call(fcinfo), &key);
+	SPI_finish();
+	if (!visible)
+		raise_unknown(id);
+}
+
 /* The row is locked: one retries it at a time. */
 static void
 read_failure(FunctionCallInfo fcinfo, int64 id, Failure *failure)
@@ -123,9 +165,7 @@ read_failure(FunctionCallInfo fcinfo, int64 id, Failure *failure)
 	wa_owner_begin(&owner, fcinfo);
 	wa_plan_execute(&find_plan, owner.schema, &key, NULL, SPI_OK_SELECT);
 	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("failure %lld of a notification does not exist", (long long) id),
-						errhint("They are in whatsapp_notification_failures.")));
+		raise_unknown(id);
 	save = MemoryContextSwitchTo(context);
 	failure->notification = column_text(COL_NOTIFICATION);
 	failure->relation = column_text(COL_RELATION);
@@ -304,6 +344,19 @@ find_trigger(Relation rel, Oid oid)
 						   RelationGetRelationName(rel))));
 }
 
+static void
+check_owner(FunctionCallInfo fcinfo, const WaNotifyPlan *plan)
+{
+	Oid all_notifications = get_relname_relid("whatsapp_notifications", wa_schema_of_call(fcinfo));
+
+	if (!has_privs_of_role(GetUserId(), plan->owner) &&
+		pg_class_aclcheck(all_notifications, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of table %s", plan->scope.relation_name),
+						errdetail("What a notification could not send is tried again by a member "
+								  "of the role that owns the table, or by an administrator.")));
+}
+
 static bool
 retry_failure(WaNotifyFiring *f, const Failure *failure, int64 id)
 {
@@ -347,6 +400,7 @@ wa_retry_notification(PG_FUNCTION_ARGS)
 	InitFunctionCallInfoData(*call, &function, 0, InvalidOid, (Node *) &trigger, NULL);
 	f.fcinfo = call;
 
+	check_visible(fcinfo, id);
 	read_failure(fcinfo, id, &failure);
 	rel = table_open(failure.relid, AccessShareLock);
 	trigger.tg_event = failure.is_update ? TRIGGER_EVENT_UPDATE : TRIGGER_EVENT_INSERT;
@@ -357,6 +411,7 @@ wa_retry_notification(PG_FUNCTION_ARGS)
 	f.plan = wa_notify_find(call, &trigger);
 	PG_TRY();
 	{
+		check_owner(fcinfo, f.plan);
 		f.rows.desc = f.plan->scope.desc;
 		done = retry_failure(&f, &failure, id);
 	}

@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(36);
+SELECT plan(48);
 
 SELECT wa_assign_phone('alba', '100000000000001') \g /dev/null
 SELECT wa_register_template('cambio', 'es', '[{"type": "BODY", "text": "De {{1}} a {{2}}."}]') \g /dev/null
@@ -132,21 +132,69 @@ SELECT is(pg_temp.last_sent(), '+34600000005 11 de diciembre de 2026 a 12 de dic
 /* ---- as whom ---- */
 
 CREATE ROLE t_shop;
+CREATE ROLE t_other;
 CREATE ROLE t_admin;
-SELECT wa_grant('t_shop', 'sender'), wa_grant('t_admin', 'admin') \g /dev/null
-GRANT ALL ON SCHEMA shop TO t_shop;
+SELECT wa_grant('t_shop', 'sender'), wa_grant('t_other', 'sender'), wa_grant('t_admin', 'admin') \g /dev/null
+GRANT ALL ON SCHEMA shop TO t_shop, t_other;
+INSERT INTO shop.notes VALUES ('x');
 SET LOCAL ROLE t_shop;
 CREATE TABLE shop.own (id int PRIMARY KEY, phone text);
 CREATE FUNCTION shop.who() RETURNS text LANGUAGE sql AS 'SELECT current_user::text';
 SELECT wa_create_notification('shop.own', 'cambio', '''alba''', 'phone', '["shop.who()", "phone"]') \g /dev/null
-INSERT INTO shop.own VALUES (1, 'x');
+INSERT INTO shop.own VALUES (1, 'x'), (2, 'x'), (3, 'x');
 UPDATE shop.own SET phone = '+34600000006';
-SELECT throws_ok('SELECT wa_retry_notification(1)', '42501', NULL, 'who may send may not retry');
+SELECT is(pg_temp.failures(), 3::bigint, 'the owner of a table sees what its notifications could not send, and nothing else');
+SELECT ok(pg_temp.retry(), 'and tries it again');
+SELECT throws_ok('UPDATE whatsapp_notification_failures SET message = NULL', '42501', NULL, 'but may change nothing');
+RESET ROLE;
+SELECT is(pg_temp.last_sent(), '+34600000006 t_shop a +34600000006', 'the expressions run as the role that made it');
+SELECT min(failure_id) AS first, max(failure_id) AS last FROM whatsapp_notification_failures WHERE table_owner = 't_shop' \gset
+SET LOCAL ROLE t_other;
+SELECT is(pg_temp.failures(), 0::bigint, 'others do not see it');
+SELECT throws_ok(format('SELECT wa_retry_notification(%s)', :last), '42704', NULL, 'nor try it again');
 RESET ROLE;
 SET LOCAL ROLE t_admin;
-SELECT ok(pg_temp.retry(), 'an administrator may, also without a right to the table');
+SELECT is(pg_temp.failures(), 3::bigint, 'an administrator sees all');
+SELECT ok(pg_temp.retry(), 'and may try again, also without a right to the table');
 RESET ROLE;
-SELECT is(pg_temp.last_sent(), '+34600000006 t_shop a +34600000006', 'and the expressions run as the role that made it');
+SELECT is(pg_temp.last_sent(), '+34600000006 t_shop a +34600000006', 'which changes nothing about the role');
+
+/* The notification made again, which is how one is mended. */
+SET LOCAL ROLE t_shop;
+SELECT wa_drop_notification('shop.own', 'cambio') \g /dev/null
+SELECT is(pg_temp.failures(), 1::bigint, 'its owner sees a failure also when the notification is gone');
+SELECT wa_create_notification('shop.own', 'cambio', '''alba''', 'phone', '["shop.who()", "phone"]') \g /dev/null
+RESET ROLE;
+
+/* Another owner. */
+ALTER TABLE shop.own OWNER TO t_other;
+SET LOCAL ROLE t_shop;
+SELECT throws_ok('SELECT pg_temp.retry()', '42501', 'must be owner of table own', 'who has lost the table sends nothing for it');
+RESET ROLE;
+INSERT INTO shop.own VALUES (4, 'x');
+SET LOCAL ROLE t_other;
+SELECT is(pg_temp.failures(), 1::bigint, 'its new owner sees what fails from then on');
+RESET ROLE;
+ALTER TABLE shop.own OWNER TO t_shop;
+SET LOCAL ROLE t_shop;
+SELECT is(pg_temp.failures(), 2::bigint, 'and whoever gets it back, that, too: the notification is the same');
+
+/* Another table of the same name. */
+ALTER TABLE shop.own RENAME TO own_before;
+RESET ROLE;
+SET LOCAL ROLE t_other;
+CREATE TABLE shop.own (id int PRIMARY KEY, phone text);
+SELECT wa_create_notification('shop.own', 'cambio', '''alba''', 'phone', '["phone", "phone"]') \g /dev/null
+SELECT is(pg_temp.failures(), 1::bigint, 'who makes a table of that name learns nothing of the other');
+RESET ROLE;
+SET LOCAL ROLE t_shop;
+SELECT throws_ok(format('SELECT wa_retry_notification(%s)', :first), '42501', 'must be owner of table own', 'and nobody sends for it but its owner');
+SELECT wa_drop_notification('shop.own_before', 'cambio') \g /dev/null
+RESET ROLE;
+SET LOCAL ROLE t_other;
+SELECT wa_drop_notification('shop.own', 'cambio') \g /dev/null
+RESET ROLE;
+DELETE FROM whatsapp_notification_failures;
 
 /* ---- by whom the rows are read: a type of the owner's runs as he ---- */
 
