@@ -72,23 +72,30 @@ AS $$
 $$;
 
 /*
- * Quiet hours have begun for some tenants: what is ready and not on the wire,
- * because it had to wait for something else, waits for the morning.
+ * Where quiet hours have begun: what is ready and not on the wire, because it
+ * had to wait for something else, waits for the morning.  Says when they begin
+ * next, for any tenant, and how many messages it has deferred: a caller that
+ * wants all of them deferred calls it until there are none.
  */
-CREATE FUNCTION @extschema@.wa_internal_begin_quiet_hours() RETURNS void
+CREATE FUNCTION @extschema@.wa_internal_begin_quiet_hours(OUT next_begin timestamptz, OUT deferred integer)
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    clock CONSTANT timestamptz := pg_catalog.clock_timestamp();
     quiet text[];
     numbers text[];
     ids bigint[];
 BEGIN
-    SELECT pg_catalog.array_agg(t.tenant_id), pg_catalog.array_agg(DISTINCT @extschema@.wa_internal_number_of(t.tenant_id))
-        INTO quiet, numbers
-        FROM @extschema@.whatsapp_tenants AS t
-        WHERE t.quiet_from IS NOT NULL AND @extschema@.wa_internal_quiet_end(
-            pg_catalog.clock_timestamp(), t.quiet_from, t.quiet_to, t.time_zone) IS NOT NULL;
+    deferred := 0;
+    SELECT pg_catalog.array_agg(t.tenant_id) FILTER (WHERE t.is_quiet),
+           pg_catalog.array_agg(DISTINCT @extschema@.wa_internal_number_of(t.tenant_id)) FILTER (WHERE t.is_quiet),
+           pg_catalog.min(@extschema@.wa_internal_quiet_begin(clock, t.quiet_from, t.time_zone))
+        INTO quiet, numbers, next_begin
+        FROM (SELECT o.tenant_id, o.quiet_from, o.time_zone,
+                     @extschema@.wa_internal_quiet_end(clock, o.quiet_from, o.quiet_to, o.time_zone) IS NOT NULL AS is_quiet
+              FROM @extschema@.whatsapp_tenants AS o
+              WHERE o.quiet_from IS NOT NULL) AS t;
     /* Only such a transaction can see what is on the wire; the next sweep can. */
     IF quiet IS NULL OR pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RETURN;
@@ -104,6 +111,7 @@ BEGIN
         FOR UPDATE OF q SKIP LOCKED) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
     PERFORM @extschema@.wa_internal_release_rows(ids);
+    deferred := pg_catalog.cardinality(ids);
 END
 $$;
 

@@ -359,3 +359,12 @@ RETURNS timestamptz
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_quiet_end';
 COMMENT ON FUNCTION @extschema@.wa_internal_quiet_end(timestamptz, time, time, text) IS
 'The end of the quiet hours that this time falls into; NULL if it falls into none. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_quiet_begin(
+    after      timestamptz,
+    quiet_from time,
+    time_zone  text)
+RETURNS timestamptz
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_quiet_begin';
+COMMENT ON FUNCTION @extschema@.wa_internal_quiet_begin(timestamptz, time, text) IS
+'When quiet hours that begin at this time of the day begin next. Internal.';

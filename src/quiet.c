@@ -16,6 +16,27 @@
 
 #include "quiet.h"
 
+static Datum
+zone_or_default(const text *time_zone)
+{
+	return time_zone != NULL ? PointerGetDatum(time_zone)
+							 : CStringGetTextDatum(pg_get_timezone_name(log_timezone));
+}
+
+/* What the clock shows there then. */
+static Timestamp
+to_local(TimestampTz when, Datum zone)
+{
+	return DatumGetTimestamp(
+		DirectFunctionCall2(timestamptz_zone, zone, TimestampTzGetDatum(when)));
+}
+
+static TimestampTz
+from_local(Timestamp local, Datum zone)
+{
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone, TimestampGetDatum(local)));
+}
+
 static Timestamp
 local_midnight(Timestamp local)
 {
@@ -27,10 +48,8 @@ local_midnight(Timestamp local)
 bool
 wa_quiet_end(TimestampTz *when, TimeADT from, TimeADT to, const text *time_zone)
 {
-	Datum zone = time_zone != NULL ? PointerGetDatum(time_zone)
-								   : CStringGetTextDatum(pg_get_timezone_name(log_timezone));
-	Timestamp local =
-		DatumGetTimestamp(DirectFunctionCall2(timestamptz_zone, zone, TimestampTzGetDatum(*when)));
+	Datum zone = zone_or_default(time_zone);
+	Timestamp local = to_local(*when, zone);
 	Timestamp midnight = local_midnight(local);
 	TimeADT time = local - midnight;
 	Timestamp end;
@@ -47,11 +66,27 @@ wa_quiet_end(TimestampTz *when, TimeADT from, TimeADT to, const text *time_zone)
 			return false;
 		end = midnight + (time >= from ? USECS_PER_DAY : 0) + to;
 	}
-	*when = DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone, TimestampGetDatum(end)));
+	*when = from_local(end, zone);
 	return true;
 }
 
+/*
+ * The next time after this one at which the clock there shows "from".  Where it
+ * is put forward or back just then, quiet hours may begin up to an hour earlier
+ * than that: whoever waits for it looks in between, too.
+ */
+static TimestampTz
+next_begin(TimestampTz after, TimeADT from, const text *time_zone)
+{
+	Datum zone = zone_or_default(time_zone);
+	Timestamp local = to_local(after, zone);
+	Timestamp begin = local_midnight(local) + from;
+
+	return from_local(begin > local ? begin : begin + USECS_PER_DAY, zone);
+}
+
 PG_FUNCTION_INFO_V1(wa_internal_quiet_end);
+PG_FUNCTION_INFO_V1(wa_internal_quiet_begin);
 
 /*
  * wa_internal_quiet_end(when, from, to, time_zone): the end of the quiet hours
@@ -70,4 +105,17 @@ wa_internal_quiet_end(PG_FUNCTION_ARGS)
 					  PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3)))
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(when);
+}
+
+/*
+ * wa_internal_quiet_begin(after, from, time_zone): when quiet hours that begin
+ * at this clock time begin next.
+ */
+Datum
+wa_internal_quiet_begin(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(0)))
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(next_begin(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_TIMEADT(1),
+									 PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2)));
 }

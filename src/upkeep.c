@@ -6,8 +6,8 @@
  * (prepared transactions, logical replication, a restore, a lost note).  The
  * rest is done by sender 0 for the whole database: deferred rows that have
  * become due, messages that have expired, uncertain ones whose grace is over,
- * pauses that end, retention.  What it makes ready reaches the other senders
- * through the commit hook like any other.
+ * pauses that end, quiet hours that begin, retention.  What it makes ready
+ * reaches the other senders through the commit hook like any other.
  *
  * Each step is a short transaction over a bounded batch; a step that filled its
  * batch is run again soon, after the messages have had their turn.
@@ -48,6 +48,10 @@
 static int64 next_retention_us;
 static int64 retention_id;
 static int64 next_reconcile_us;
+
+/* When quiet hours begin for any tenant, as known with that configuration. */
+static TimestampTz next_quiet;
+static uint64 next_quiet_generation;
 
 /*
  * Held rows are looked through page by page, each reason by itself: one page at
@@ -423,16 +427,32 @@ wa_upkeep_configured(WaSender *sender)
 	strlcpy(before, now, sizeof(before));
 }
 
+/*
+ * Defers what is ready where it is quiet, and learns when it will be elsewhere.
+ * One batch; what another sender was claiming comes with the next.
+ */
+static void
+begin_quiet_hours(WaSender *sender)
+{
+	static WaStatement statement = {
+		.plan.sql = "SELECT next_begin, deferred FROM @extschema@.wa_internal_begin_quiet_hours()",
+		.expected = SPI_OK_SELECT};
+
+	call(&statement);
+	next_quiet = wa_store_time(0, 1, DT_NOEND);
+	if (wa_store_int(0, 2, 0) > 0)
+		next_quiet = GetCurrentTimestamp();
+	next_quiet_generation = sender->config_generation;
+}
+
 static void
 sweep_database(WaSender *sender)
 {
 	static WaStatement parked = {.plan.sql = "SELECT @extschema@.wa_internal_rematch()",
 								 .expected = SPI_OK_SELECT};
-	static WaStatement quiet = {.plan.sql = "SELECT @extschema@.wa_internal_begin_quiet_hours()",
-								.expected = SPI_OK_SELECT};
 
 	end_pauses(sender);
-	call(&quiet);
+	begin_quiet_hours(sender);
 	for (int i = 0; i < lengthof(held_rows); i++)
 		release_stale_holds(&held_rows[i]);
 	call(&parked);
@@ -541,6 +561,14 @@ wa_upkeep_run(WaSender *sender)
 		end_pauses(sender);
 		wa_store_commit();
 	}
+	if (next_quiet <= clock || next_quiet_generation != sender->config_generation)
+	{
+		next_quiet = clock + AFTER_FAILURE_US;
+		next_quiet_generation = sender->config_generation;
+		wa_store_begin("beginning the quiet hours of WhatsApp tenants");
+		begin_quiet_hours(sender);
+		wa_store_commit();
+	}
 	if ((held = held_in_vain()) != NULL)
 	{
 		wa_store_begin("releasing WhatsApp messages");
@@ -570,7 +598,8 @@ wa_upkeep_wait_ms(WaSender *sender)
 
 	if (sender->index == 0 && sender->at_home)
 	{
-		TimestampTz next = Min(sender->next_due, Min(sender->next_expiry, sender->next_pause_end));
+		TimestampTz next = Min(Min(sender->next_due, sender->next_expiry),
+							   Min(sender->next_pause_end, next_quiet));
 
 		if ((sender->token_rotated && sender->has_token) || held_in_vain() != NULL)
 			return 0;

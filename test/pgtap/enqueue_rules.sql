@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(72);
+SELECT plan(80);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -116,6 +116,11 @@ SELECT is(wa_internal_quiet_end('2026-06-15 13:00+00', '12:00', '14:00', 'UTC'),
 SELECT is(wa_internal_quiet_end('2026-06-15 14:00+00', '12:00', '14:00', 'UTC'), NULL, 'and after them');
 SELECT is(wa_internal_quiet_end('2026-06-15 14:00+00', '12:00', '12:00', 'UTC'), NULL, 'no hours at all');
 SELECT is(wa_internal_quiet_end('2026-06-15 23:30+00', '22:00', '24:00', 'UTC'), '2026-06-16 00:00+00', 'until midnight');
+SELECT is(wa_internal_quiet_begin('2026-06-15 13:00+00', '22:00', 'UTC'), '2026-06-15 22:00+00', 'they begin today');
+SELECT is(wa_internal_quiet_begin('2026-06-15 22:00+00', '22:00', 'UTC'), '2026-06-16 22:00+00', 'and once they have begun, tomorrow');
+SELECT is(wa_internal_quiet_begin('2026-10-24 23:00+02', '22:00', 'Europe/Madrid'), '2026-10-25 22:00+01', 'by the clock, also when it goes back');
+SELECT is(wa_internal_quiet_begin('2026-03-28 23:00+01', '02:30', 'Europe/Madrid'), '2026-03-29 03:30+02', 'and when it shows no such time');
+SELECT is(wa_internal_quiet_begin('2026-06-15 13:00+00', '24:00', 'UTC'), '2026-06-16 00:00+00', 'at midnight');
 
 SELECT wa_configure_tenant('horno', quiet_from => (now() AT TIME ZONE 'UTC')::time, quiet_to => (now() AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC') \g /dev/null
 SELECT is((q.state, q.hold_reason, q.due_at)::text, ('d'::"char", 'quiet_hours', now() + interval '1 hour')::text, 'a message for now waits for the end')
@@ -137,7 +142,7 @@ SELECT wa_configure_tenant('sin-numero', quiet_to => (now() AT TIME ZONE 'UTC' +
 SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 02:00:00', 'longer quiet hours, a longer wait');
 SELECT wa_configure_tenant('sin-numero', reset => '{quiet_hours}') \g /dev/null
 SELECT is(pg_temp.waits(:waiting), 'r 00:00:00', 'none, none');
-SELECT wa_internal_begin_quiet_hours();
+SELECT is(deferred, 0, 'nobody''s hours have begun') FROM wa_internal_begin_quiet_hours();
 SELECT is(pg_temp.waits(:waiting), 'r 00:00:00', 'a message is ready');
 SELECT wa_configure_tenant('sin-numero', quiet_from => (now() AT TIME ZONE 'UTC')::time, quiet_to => (now() AT TIME ZONE 'UTC' + interval '1 hour')::time) \g /dev/null
 SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 01:00:00', 'new quiet hours concern what waits already');
@@ -145,7 +150,8 @@ SELECT wa_configure_tenant('sin-numero', reset => '{quiet_hours}') \g /dev/null
 /* The hour has come; nothing tells the queue but the sweep. */
 UPDATE whatsapp_tenants SET quiet_from = (now() AT TIME ZONE 'UTC')::time, quiet_to = (now() AT TIME ZONE 'UTC' + interval '1 hour')::time
 WHERE tenant_id = 'sin-numero';
-SELECT wa_internal_begin_quiet_hours();
+SELECT is(deferred, 3, 'the messages of the tenant have to wait') FROM wa_internal_begin_quiet_hours();
+SELECT is(next_begin, now() + interval '1 day', 'until they begin again') FROM wa_internal_begin_quiet_hours();
 SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 01:00:00', 'quiet hours begin, and it is not any more');
 SELECT is(pg_temp.waits(:urgent), 'r 00:00:00', 'an urgent one stays');
 SELECT is(count(*), 0::bigint, 'and nobody else''s is touched') FROM whatsapp_queue q JOIN whatsapp_messages m ON m.id = q.message_id

@@ -11,6 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status invariants_hold);
+use WaTest qw(set_and_reload);
 
 my ($node, $sim) = new_delivery('quiet', tenants => 2);
 
@@ -45,6 +46,33 @@ is(sql("SELECT reason FROM wa_explain($waiting)"), 'quiet_hours', 'the rest wait
 is(scalar(grep { $_->{to} =~ /^\+?3461300000[12]$/ } $sim->accepted), 0, 'nothing has reached anybody');
 sql(q{SELECT wa_configure_tenant('t1', reset => '{quiet_hours}'), wa_configure_tenant('t2', reset => '{quiet_hours}')});
 wait_status($node, $_, 'accepted', 'the quiet hours are over, and it leaves') foreach $retried, $waiting;
+
+# A backlog that lasts beyond their beginning.  Twice: the sweep, which finds
+# what is ready in quiet hours, comes every 30 seconds, and not in time for both.
+set_and_reload($node, messages_per_second => 5);
+my %begin;
+my $delay = 3;
+foreach my $tenant (qw(t1 t2))
+{
+	sql("SELECT wa_enqueue_message('$tenant', '+34614' || i, 'aviso', '[\"hola\"]') FROM generate_series(100001, 100150) AS i");
+	$begin{$tenant} = sql("SELECT clock_timestamp() + interval '$delay s'");
+	sql(<<"SQL");
+SELECT wa_configure_tenant('$tenant', quiet_from => (timestamptz '$begin{$tenant}' AT TIME ZONE 'UTC')::time,
+    quiet_to => (timestamptz '$begin{$tenant}' AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC')
+SQL
+	$delay += 6;
+}
+foreach my $tenant (qw(t1 t2))
+{
+	wait_for($node, <<"SQL", "when the quiet hours of $tenant begin, what is left of its backlog waits");
+SELECT count(*) > 0 AND bool_and(q.hold_reason IS NOT DISTINCT FROM 'quiet_hours')
+FROM whatsapp_queue AS q JOIN whatsapp_messages AS m ON m.id = q.message_id WHERE m.tenant_id = '$tenant'
+SQL
+	my $backlog = "FROM whatsapp_messages WHERE tenant_id = '$tenant' AND recipient_phone LIKE '+34614%'";
+	cmp_ok(sql("SELECT count(*) $backlog AND accepted_at < '$begin{$tenant}'"), '>', 0, 'the first part has left');
+	is(sql("SELECT count(*) $backlog AND accepted_at > timestamptz '$begin{$tenant}' + interval '2 s'"),
+		0, 'and nothing did afterwards');
+}
 
 invariants_hold($node);
 $node->stop;
