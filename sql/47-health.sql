@@ -149,7 +149,7 @@ BEGIN
                        AND last_accepted < pg_catalog.clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN webhooks IS NULL THEN 'None has ever come.'
                    ELSE pg_catalog.format('The last one came at %s.', pg_catalog.date_trunc('second', webhooks)) END;
-    remedy := CASE state WHEN 'warning' THEN 'Messages were accepted since, and no status has come: is the gateway reachable from the internet, and subscribed?' END;
+    remedy := CASE state WHEN 'warning' THEN 'Messages were accepted since, and no status has come: is the receiver of webhooks reachable from the internet, and the app subscribed to the account?' END;
     RETURN NEXT;
 END
 $$;
