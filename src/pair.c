@@ -275,6 +275,8 @@ wa_pairs_seed(WaSender *sender)
 			" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - m.accepted_at) * 1000000)::bigint"
 			" FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
 			" WHERE m.accepted_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)"
+			/* Its tenant may have lost the number before a webhook said that it had arrived. */
+			" AND m.phone_number_id IS NOT NULL"
 			" ORDER BY m.accepted_at",
 		.plan.nargs = 2,
 		.plan.argtypes = {INT4OID, FLOAT8OID},

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
   deliver_webhooks invariants_hold);
-use WaTest qw(set_and_reload);
+use WaTest qw(set_and_reload sender_pids);
 
 my ($node, $sim) = new_delivery(
 	'uncertain',
@@ -131,6 +131,27 @@ wait_status($node, $other, 'accepted');
 deliver_webhooks($node, $sim);
 grace_over($id);
 wait_status($node, $id, 'accepted', 'policy auto while webhooks arrive: sent again');
+
+# One that is to be sent again, and whose tenant has lost its number, had arrived.
+$sim->faults({ match => { recipient => '+34611209999' }, times => 1, cut => 'accepted' });
+$id = enqueue($node, 't3', '+34611209999', on_uncertain => "'resend'");
+wait_status($node, $id, 'uncertain');
+$node->safe_psql('postgres', "SELECT wa_pause('tenant', 't3')");
+grace_over($id);
+wait_for($node, "SELECT hold_reason = 'tenant_paused' FROM whatsapp_queue WHERE message_id = $id",
+	'a message that is to be sent again is held by a pause');
+$node->safe_psql('postgres', "SELECT wa_unassign_phone('t3')");
+deliver_webhooks($node, $sim);
+is( $node->safe_psql('postgres',
+		"SELECT status IN ('sent', 'delivered', 'read'), accepted_at IS NOT NULL, phone_number_id IS NULL FROM whatsapp_messages WHERE id = $id"),
+	't|t|t', 'a webhook proves it when it has no number any more');
+my ($pid) = sender_pids($node, 'postgres');
+$node->safe_psql('postgres', 'SELECT wa_worker_restart()');
+wait_for($node,
+	"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender' AND pid <> $pid)",
+	'another sender starts');
+$other = enqueue($node, 't1', '+34' . ++$recipient);
+wait_status($node, $other, 'accepted', 'and sends: what it reads of the past need not have a number');
 
 is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing that had arrived was sent again');
 invariants_hold($node);
