@@ -226,8 +226,10 @@ answered(WaSender *sender, WaHttpResult *result)
 		sender->failures_in_row++;
 	if (result->usage[0] != '\0')
 		wa_bucket_usage(&job->number->bucket, wa_usage_percent(result->usage), result->finished_us);
-	if (result->api_version[0] != '\0' && strcmp(result->api_version, wa_guc_api_version) != 0)
-		strlcpy(sender->api_version_seen, result->api_version, sizeof(sender->api_version_seen));
+	if (result->api_version[0] != '\0')
+		strlcpy(sender->api_version_seen,
+				strcmp(result->api_version, wa_guc_api_version) != 0 ? result->api_version : "",
+				sizeof(sender->api_version_seen));
 }
 
 void

@@ -164,13 +164,16 @@ outage_alert(const char *message)
 }
 
 static void
-outage_over(void)
+resolve_alert(const char *kind)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_resolve_alert('network', 'account', '')",
+		.plan.sql = "SELECT @extschema@.wa_internal_resolve_alert($1, 'account', '')",
+		.plan.nargs = 1,
+		.plan.argtypes = {TEXTOID},
 		.expected = SPI_OK_SELECT};
+	Datum values[1] = {CStringGetTextDatum(kind)};
 
-	wa_store_run(&statement, NULL, NULL);
+	wa_store_run(&statement, values, NULL);
 }
 
 /*
@@ -202,6 +205,14 @@ static WaJob **settling;
 static WaFate *settling_fates; /* of those not accepted; state of the others is 'a' */
 static int n_settling;
 
+/* Which alerts are open once it is committed. */
+static bool settling_outage_alerted;
+static bool settling_version_alerted;
+
+/* Those of a predecessor are over, too, with the first acceptance. */
+static bool settling_alerts_known;
+static bool alerts_known;
+
 /*
  * Counts each lease's requests in this settlement.  A lease goes when its last
  * request is settled.
@@ -222,6 +233,37 @@ finished_leases(int64 *locked, int *n_locked, int64 *done)
 			done[n_done++] = lease->lease_id;
 	}
 	return n_done;
+}
+
+/*
+ * What people should know, or need not worry about any more: any_accepted, and
+ * what was said of a request that was not.
+ */
+static void
+write_alerts(WaSender *sender, bool any_accepted, const char *message)
+{
+	bool outage = sender->failures_in_row >= OUTAGE_FAILURES;
+	bool first = any_accepted && !alerts_known;
+	bool other_version = sender->api_version_seen[0] != '\0';
+
+	settling_outage_alerted = sender->outage_alerted;
+	if (outage && !sender->outage_alerted && message != NULL)
+	{
+		outage_alert(message);
+		settling_outage_alerted = true;
+	}
+	else if (sender->failures_in_row == 0 && (sender->outage_alerted || first))
+	{
+		resolve_alert("network");
+		settling_outage_alerted = false;
+	}
+
+	settling_version_alerted = other_version;
+	if (other_version && !sender->version_alerted)
+		version_alert(sender->api_version_seen);
+	else if (!other_version && (sender->version_alerted || first))
+		resolve_alert("api_version");
+	settling_alerts_known = alerts_known || any_accepted;
 }
 
 void
@@ -294,12 +336,7 @@ wa_settle_run(WaSender *sender)
 			settling_fates[i].superseded = fates[next++].superseded;
 	wa_store_drop_leases(done, n_done);
 
-	if (sender->api_version_seen[0] != '\0' && !sender->version_alerted)
-		version_alert(sender->api_version_seen);
-	if (sender->failures_in_row >= OUTAGE_FAILURES && !sender->outage_alerted && n_fates > 0)
-		outage_alert(fates[n_fates - 1].message);
-	else if (sender->failures_in_row == 0 && sender->outage_alerted)
-		outage_over();
+	write_alerts(sender, n_accepted > 0, n_fates > 0 ? fates[n_fates - 1].message : NULL);
 }
 
 void
@@ -366,9 +403,12 @@ count(WaSender *sender, const WaJob *job, const WaFate *fate)
 		pg_atomic_fetch_add_u64(&counters->throttled, 1);
 }
 
+/* Does nothing if the transaction was not a settlement, or not of anything. */
 void
 wa_settle_committed(WaSender *sender)
 {
+	if (n_settling == 0)
+		return;
 	for (int i = 0; i < n_settling; i++)
 	{
 		WaJob *job = settling[i];
@@ -391,18 +431,16 @@ wa_settle_committed(WaSender *sender)
 	n_settling = 0;
 	if (sender->settle_limit > 0 && (sender->settle_limit *= 2) > wa_guc_max_in_flight)
 		sender->settle_limit = 0;
-	sender->version_alerted = sender->api_version_seen[0] != '\0';
+	sender->version_alerted = settling_version_alerted;
+	sender->outage_alerted = settling_outage_alerted;
+	alerts_known = settling_alerts_known;
 
 	if (sender->failures_in_row >= OUTAGE_FAILURES)
 	{
 		int doublings = Min(sender->failures_in_row - OUTAGE_FAILURES, 6);
 
-		sender->outage_alerted = true;
 		sender->probe_at_us = wa_now_us() + Min(OUTAGE_DELAY_US << doublings, OUTAGE_MAX_DELAY_US);
 	}
 	else if (sender->failures_in_row == 0)
-	{
-		sender->outage_alerted = false;
 		sender->probe_at_us = 0;
-	}
 }

@@ -113,8 +113,32 @@ wait_for($node, "SELECT count(*) > 0 FROM whatsapp_attempts WHERE message_id = $
 is(status_of($node, $id), 'queued', 'and the message waits');
 is($node->safe_psql('postgres', "SELECT attempts FROM whatsapp_messages WHERE id = $id"),
 	'0', 'without an attempt being counted');
+sub open_alert
+{
+	my ($kind) = @_;
+	return "EXISTS (SELECT FROM whatsapp_alerts WHERE kind = '$kind' AND resolved_at IS NULL)";
+}
+enqueue($node, 't3', sprintf('+346400001%02d', $_)) for 1 .. 8;
+wait_for($node, 'SELECT ' . open_alert('network'), 'an alert says that the network is down');
+($pid) = sender_pids($node, 'postgres');
+$node->safe_psql('postgres', 'SELECT wa_worker_restart()');
+wait_for($node,
+	"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender' AND pid <> $pid)",
+	'another sender takes over');
 set_and_reload($node, graph_url => $sim->url);
 wait_status($node, $id, 'accepted', 'it is sent when the network is back');
+wait_for($node, 'SELECT NOT ' . open_alert('network'), 'and the alert is resolved, whoever raised it');
+
+# ---- a version of the API that Meta serves no longer --------------------------------------
+
+set_and_reload($node, api_version => 'v19.0');
+$id = enqueue($node, 't1', '+34640000201');
+wait_status($node, $id, 'accepted', 'a message goes although Meta answers with another version of its API');
+wait_for($node, 'SELECT ' . open_alert('api_version'), 'an alert says so');
+set_and_reload($node, api_version => 'v25.0');
+$id = enqueue($node, 't1', '+34640000202');
+wait_status($node, $id, 'accepted');
+wait_for($node, 'SELECT NOT ' . open_alert('api_version'), 'until the setting is changed');
 
 invariants_hold($node);
 $node->stop;
