@@ -339,11 +339,17 @@ wa_settle_run(WaSender *sender)
 	write_alerts(sender, n_accepted > 0, n_fates > 0 ? fates[n_fates - 1].message : NULL);
 }
 
+/*
+ * Pauses that it has put into force are written down nowhere: the reading of the
+ * configuration lifts them, and the next settlement sets them again.
+ */
 void
 wa_settle_aborted(WaSender *sender)
 {
 	for (int i = 0; i < n_settling; i++)
 		settling[i]->lease->settling = 0;
+	if (n_settling > 0)
+		sender->config_generation = 0;
 	if (n_settling == 1)
 	{
 		settling[0]->settle_after_us = wa_now_us() + SET_ASIDE_US;

@@ -31,6 +31,22 @@ $holder->query_safe('COMMIT');
 $holder->quit;
 wait_status($node, $locked, 'accepted', 'and is settled when the lock is gone');
 
+# What the answer says of others than the message is not forgotten meanwhile.
+$sim->faults({ match => { recipient => '+34611600007' }, delay_ms => 1500, code => 190, status => 401 });
+$locked = enqueue($node, 't1', '+34611600007');
+wait_status($node, $locked, 'sending');
+$holder = $node->background_psql('postgres');
+$holder->query_safe("BEGIN; SELECT status FROM whatsapp_messages WHERE id = $locked FOR UPDATE");
+my $errors = $node->safe_psql('postgres', 'SELECT sum(errors) FROM wa_stats()');
+wait_for($node, "SELECT sum(errors) > $errors FROM wa_stats()", 'a refusal cannot be written down');
+$holder->query_safe('COMMIT');
+$holder->quit;
+wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_pauses WHERE scope = 'account' AND automatic)",
+	'the pause that it calls for is, when the lock is gone');
+$sim->faults();
+$node->safe_psql('postgres', "SELECT wa_resume('account')");
+wait_status($node, $locked, 'accepted', 'and can be ended');
+
 # Nor does it keep the sender from ending when it is told to.
 $sim->faults({ match => { recipient => '+34611600006' }, delay_ms => 1200 });
 $locked = enqueue($node, 't1', '+34611600006');
