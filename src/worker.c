@@ -243,12 +243,33 @@ initialize(void)
 static void
 make_wait_set(void)
 {
-	if (wait_set != NULL)
-		FreeWaitEventSet(wait_set);
 	wait_set = wa_create_wait_event_set(3);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, wa_http_epoll_fd(sender->http), NULL, NULL);
+}
+
+/* The descriptor of the network is about to change. */
+static void
+forget_wait_set(void)
+{
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = NULL;
+}
+
+/* Milliseconds until there is something to do besides the messages; -1: never. */
+static long
+upkeep_wait_ms(void)
+{
+	int64 now = wa_now_us();
+
+	if (sender->stopping)
+		return -1;
+	if (now < upkeep_after_us)
+		return (long) (upkeep_after_us - now) / 1000 + 1;
+	return wa_sooner_ms(wa_upkeep_wait_ms(sender),
+						wa_sooner_ms(wa_sync_wait_ms(sender), wa_media_wait_ms(sender)));
 }
 
 static void
@@ -256,16 +277,10 @@ wait_for_work(void)
 {
 	WaitEvent event;
 	int64 began = wa_now_us();
-	long ms = wa_dispatch_wait_ms(sender);
+	long ms = wa_sooner_ms(wa_dispatch_wait_ms(sender), upkeep_wait_ms());
 
-	if (wa_now_us() >= upkeep_after_us)
-	{
-		ms = wa_sooner_ms(ms, wa_upkeep_wait_ms(sender));
-		ms = wa_sooner_ms(ms, wa_sync_wait_ms(sender));
-		ms = wa_sooner_ms(ms, wa_media_wait_ms(sender));
-	}
-	else
-		ms = wa_sooner_ms(ms, (long) (upkeep_after_us - wa_now_us()) / 1000 + 1);
+	if (wait_set == NULL)
+		make_wait_set();
 	if (sender->n_in_flight > 0 || sender->stopping)
 		ms = wa_sooner_ms(ms, WA_MAX_WAIT_MS);
 	if (ms < 0 || ms > REPORT_BEFORE_MS)
@@ -296,6 +311,14 @@ extension_gone(void)
 	return schema != sender->schema;
 }
 
+static void
+leave(void)
+{
+	if (ShutdownRequestPending && !wa_shmem_sender_must_leave(slot))
+		proc_exit(1); /* the launcher starts another, unless it is going too */
+	proc_exit(0);
+}
+
 /*
  * Ends the process in good order.  Until the grace is over answers still come
  * in; then every transfer is cut, and what had been written is uncertain.  What
@@ -314,17 +337,17 @@ stop(void)
 		wa_dispatch_stop(sender);
 		deadline = wa_now_us() + STOP_GRACE_US;
 	}
-	if (sender->n_in_flight > 0 && wa_now_us() < deadline)
-		return;
 	if (sender->n_in_flight > 0)
+	{
+		if (wa_now_us() < deadline)
+			return;
 		wa_dispatch_abandon(sender);
+	}
+	else if (wa_now_us() >= deadline + SETTLE_GRACE_US)
+		leave();
 	wa_dispatch_cycle(sender);
-	if (sender->n_finished > 0 && wa_now_us() < deadline + SETTLE_GRACE_US)
-		return;
-
-	if (ShutdownRequestPending && !wa_shmem_sender_must_leave(slot))
-		proc_exit(1); /* the launcher starts another, unless it is going too */
-	proc_exit(0);
+	if (sender->n_finished == 0)
+		leave();
 }
 
 /* One turn of the loop. */
@@ -343,12 +366,12 @@ turn(void)
 	MemoryContextSwitchTo(sender->cycle_context);
 	Assert(CurrentMemoryContext == sender->cycle_context);
 
-	if (sender->reopen && sender->n_leased + sender->n_in_flight + sender->n_finished == 0 &&
-		!wa_sync_running() && !wa_media_running())
+	if (sender->reopen && sender->n_leased + sender->n_in_flight == 0 && !wa_sync_running() &&
+		!wa_media_running())
 	{
+		forget_wait_set();
 		wa_dispatch_close(sender);
 		wa_dispatch_open(sender);
-		make_wait_set();
 	}
 	wa_dispatch_network(sender);
 	wa_dispatch_take_wakes(sender);
@@ -377,6 +400,21 @@ turn(void)
 	}
 }
 
+/* Does nothing for a while, unless the process is to end. */
+static void
+pause_after_error(long ms)
+{
+	int64 until = wa_now_us() + ms * 1000;
+
+	while (wa_now_us() < until && !asked_to_stop())
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) (until - wa_now_us()) / 1000 + 1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /*
  * Rolls back after an ERROR.  The requests on the wire are not touched: their
  * leases stand, and their answers will be settled.
@@ -384,7 +422,8 @@ turn(void)
 static void
 recover_from_error(volatile int *errors)
 {
-	long delay;
+	bool locked = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
+	long delay = 0;
 
 	HOLD_INTERRUPTS();
 	EmitErrorReport();
@@ -406,8 +445,12 @@ recover_from_error(volatile int *errors)
 	else
 	{
 		wa_dispatch_aborted(sender);
-		(*errors)++;
-		delay = Min((long) ERROR_DELAY_MS << Min(*errors, 10), MAX_ERROR_DELAY_MS);
+		/* Whoever keeps a row locked has made everybody wait already. */
+		if (!locked)
+		{
+			(*errors)++;
+			delay = Min((long) ERROR_DELAY_MS << Min(*errors, 10), MAX_ERROR_DELAY_MS);
+		}
 	}
 	RESUME_INTERRUPTS();
 
@@ -419,8 +462,7 @@ recover_from_error(volatile int *errors)
 	}
 	if (extension_gone())
 		leave_without_extension();
-	if (delay > 0)
-		(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, delay, PG_WAIT_EXTENSION);
+	pause_after_error(delay);
 }
 
 void
@@ -447,7 +489,6 @@ wa_sender_main(Datum main_arg)
 	error_context_stack = &context;
 	set_session();
 	start();
-	make_wait_set();
 
 	if (sigsetjmp(on_error, 1) != 0)
 	{
@@ -460,6 +501,9 @@ wa_sender_main(Datum main_arg)
 	{
 		if (!initialized)
 		{
+			CHECK_FOR_INTERRUPTS();
+			if (asked_to_stop())
+				leave();
 			initialize();
 			initialized = true;
 		}

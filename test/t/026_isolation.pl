@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
   invariants_hold);
 use WaTest qw(set_and_reload sender_pids);
@@ -30,6 +31,27 @@ is(status_of($node, $locked), 'sending', 'it is not settled yet');
 $holder->query_safe('COMMIT');
 $holder->quit;
 wait_status($node, $locked, 'accepted', 'and is settled when the lock is gone');
+
+# Nor those whose answers have come together with its own, for long.
+$sim->faults({ match => { probability => 1 }, delay_ms => 2000 });
+$node->safe_psql('postgres',
+	q{UPDATE whatsapp_phone_numbers SET messages_per_second = 1000 WHERE phone_number_id = '100000000000001'});
+($locked, @others) = split /\n/, $node->safe_psql('postgres', <<'SQL');
+SELECT wa_enqueue_message('t1', '+34611602' || lpad(i::text, 4, '0'), 'aviso', '["hola"]')
+FROM generate_series(1, 60) AS i
+SQL
+$list = join ',', @others;
+wait_for($node, "SELECT bool_and(status = 'sending') FROM whatsapp_messages WHERE id IN ($locked, $list)", 'sixty are on the wire');
+$holder = $node->background_psql('postgres');
+$holder->query_safe("BEGIN; SELECT status FROM whatsapp_messages WHERE id = $locked FOR UPDATE");
+my $since = time;
+wait_for($node, "SELECT bool_and(status = 'accepted') FROM whatsapp_messages WHERE id IN ($list)",
+	'one that is locked does not hold up the settlement of the others');
+cmp_ok(time - $since, '<', 10, sprintf('for more than some seconds (%.1f s)', time - $since));
+$holder->query_safe('COMMIT');
+$holder->quit;
+wait_status($node, $locked, 'accepted');
+$node->safe_psql('postgres', 'UPDATE whatsapp_phone_numbers SET messages_per_second = NULL');
 
 # What the answer says of others than the message is not forgotten meanwhile.
 $sim->faults({ match => { recipient => '+34611600007' }, delay_ms => 1500, code => 190, status => 401 });
