@@ -171,6 +171,7 @@ wa_pair_rest(WaSender *sender, WaPair *pair)
 	hash_search(sender->pairs->busy, &pair->key, HASH_REMOVE, NULL);
 }
 
+/* Also forgets those at rest whose burst is whole: ticks do not tell for ever. */
 void
 wa_pairs_rest(WaSender *sender)
 {
@@ -180,6 +181,7 @@ wa_pairs_rest(WaSender *sender)
 	hash_seq_init(&scan, sender->pairs->busy);
 	while ((pair = hash_seq_search(&scan)) != NULL)
 		wa_pair_rest(sender, pair);
+	forget_whole(sender->pairs, wa_now_us());
 }
 
 /* ---- order ----------------------------------------------------------------------- */
