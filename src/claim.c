@@ -144,15 +144,21 @@ asked_is_decided(WaSender *sender)
 	}
 }
 
-/* The claim has failed: back to where they were. */
+/* The claim has failed: back to where they were, unless set aside once more. */
 static void
 asked_in_vain(WaSender *sender)
 {
 	while (!dlist_is_empty(&asked))
 	{
 		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_tail_node(&asked));
+		WaTrackedAs as;
 
 		dlist_delete(&waiting->node);
+		if (wa_sender_is_tracked(sender, waiting->message_id, &as) && as == WA_TRACKED_WAITING)
+		{
+			pfree(waiting);
+			continue;
+		}
 		dlist_push_head(&waiting->number->again, &waiting->node);
 		waiting->number->n_again++;
 		wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);

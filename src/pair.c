@@ -233,6 +233,46 @@ wa_pair_release_one(WaSender *sender, WaPair *pair)
 	return true;
 }
 
+static void
+forget(WaSender *sender, dlist_head *list)
+{
+	WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(list));
+
+	wa_sender_untrack(sender, waiting->message_id);
+	pfree(waiting);
+}
+
+void
+wa_pairs_forget_paused(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	WaPair *pair;
+
+	hash_seq_init(&scan, sender->pairs->busy);
+	while ((pair = hash_seq_search(&scan)) != NULL)
+	{
+		if (pair->n_waiting == 0)
+			continue;
+		number = dlist_head_element(WaWaiting, node, &pair->waiting)->number;
+		if (number->paused_until == 0)
+			continue;
+		wa_number_lower_cursor(number, PG_INT64_MIN);
+		for (; pair->n_waiting > 0; pair->n_waiting--, sender->n_waiting--)
+			forget(sender, &pair->waiting);
+	}
+
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+	{
+		if (number->paused_until == 0 || number->n_again == 0)
+			continue;
+		wa_number_lower_cursor(number, PG_INT64_MIN);
+		for (; number->n_again > 0; number->n_again--)
+			forget(sender, &number->again);
+	}
+}
+
 /* ---- after a start ----------------------------------------------------------------- */
 
 /* Rebuilds what a predecessor knew of messages deferred for their recipients' sake. */

@@ -59,6 +59,12 @@ extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, 
 /* The first message waiting there, if there is one, will be claimed by its id. */
 extern bool wa_pair_release_one(WaSender *sender, WaPair *pair);
 
+/*
+ * Who has been set aside at paused numbers is left to the cursors: its row may go
+ * by another number before the pause ends, and it often ends never.
+ */
+extern void wa_pairs_forget_paused(WaSender *sender);
+
 /* Keeps nothing but the pair limit of a pair, or of all, for which nothing is under way. */
 extern void wa_pair_rest(WaSender *sender, WaPair *pair);
 extern void wa_pairs_rest(WaSender *sender);

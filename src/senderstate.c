@@ -439,6 +439,7 @@ wa_sender_load_config(WaSender *sender)
 	load_numbers(sender);
 	load_tenants(sender);
 	load_pauses(sender);
+	wa_pairs_forget_paused(sender);
 	sender->config_loaded = true;
 }
 

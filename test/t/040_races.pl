@@ -103,6 +103,21 @@ is_deeply(
 	'what waited when the number changed leaves from the new one');
 $sim->faults();
 
+@ids = behind_a_slow_one('+34611900007', 3);
+sql("SELECT wa_pause('number', '100000000000007')");
+wait_status($node, $ids[0], 'accepted');
+sql(<<'SQL');
+BEGIN;
+SELECT wa_unassign_phone('t1');
+SELECT wa_assign_phone('t1', '100000000000009');
+COMMIT
+SQL
+wait_status($node, $_, 'accepted', 'what waits at a paused number goes when its tenant gets another') foreach @ids[ 1, 2 ];
+%number = map { $_->{message}{biz_opaque_callback_data} =~ /:(\d+):\d+$/ ? ($1 => $_->{number}) : () } $sim->accepted;
+is_deeply([ @number{@ids} ], [ '100000000000007', ('100000000000009') x 2 ], 'and from that');
+sql("SELECT wa_resume('number', '100000000000007')");
+$sim->faults();
+
 # The same of one that is refused for its old number's sake.
 $sim->faults({ match => { number => '100000000000002' }, delay_ms => 1500, code => 131045, status => 500 });
 $id = enqueue($node, 't2', '+34611900006');
