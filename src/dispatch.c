@@ -68,6 +68,15 @@ wa_dispatch_check_settings(WaSender *sender)
 					 strcmp(opened_ca_file, wa_guc_ca_file) != 0;
 }
 
+/* For the requests from now on; without one nothing is claimed. */
+static void
+use_token(WaSender *sender)
+{
+	const char *token = wa_secret_access_token();
+
+	sender->has_token = token != NULL && wa_http_set_token(sender->http, token);
+}
+
 void
 wa_dispatch_open(WaSender *sender)
 {
@@ -94,7 +103,7 @@ wa_dispatch_open(WaSender *sender)
 	sender->ahead = 0;
 	sender->window_answers = 0;
 	sender->window_at_us = wa_now_us();
-	sender->secret_generation = wa_secret_generation() + 1;
+	use_token(sender);
 }
 
 void
@@ -109,14 +118,11 @@ wa_dispatch_close(WaSender *sender)
 static void
 refresh_token(WaSender *sender)
 {
-	const char *token;
-
 	if (sender->secret_generation == wa_secret_generation())
 		return;
-	sender->token_rotated = sender->has_token;
+	sender->token_rotated = true;
 	sender->secret_generation = wa_secret_generation();
-	token = wa_secret_access_token();
-	sender->has_token = token != NULL && wa_http_set_token(sender->http, token);
+	use_token(sender);
 }
 
 static void
@@ -173,6 +179,14 @@ not_started(WaSender *sender, WaJob *job, const char *why)
 	strlcpy(outcome->message, why, sizeof(outcome->message));
 }
 
+/* Besides the messages there are uploads and what is read from Meta. */
+static bool
+may_submit(WaSender *sender)
+{
+	return sender->n_in_flight < sender->window &&
+		   wa_http_in_flight(sender->http) < opened_in_flight;
+}
+
 /*
  * Submits what is leased, as far as the window allows.  Nothing more is begun
  * when the sender is to stop.
@@ -182,7 +196,7 @@ submit(WaSender *sender)
 {
 	StringInfoData url;
 
-	while (sender->n_leased > 0 && (sender->n_in_flight < sender->window || sender->stopping))
+	while (sender->n_leased > 0 && (sender->stopping || may_submit(sender)))
 	{
 		WaJob *job = dlist_container(WaJob, node, dlist_pop_head_node(&sender->leased));
 

@@ -22,7 +22,7 @@
 #include "guc.h"
 #include "job.h"
 #include "pair.h"
-#include "schema.h"
+#include "secret.h"
 #include "senderstate.h"
 #include "shmem.h"
 #include "store.h"
@@ -95,6 +95,7 @@ wa_sender_create(WaSenderSlot *slot, uint64 generation, Oid schema)
 	sender->nsenders = slot->nsenders;
 	sender->generation = generation;
 	sender->schema = schema;
+	sender->secret_generation = wa_secret_generation();
 	sender->numbers = make_table("whatsapp_shared numbers", context, sizeof(WaNumber), 256);
 	sender->tenants = make_table("whatsapp_shared tenants", context, sizeof(WaTenant), 1024);
 	sender->paused_templates =

@@ -113,6 +113,19 @@ chmod 0600, $token_file;
 $node->reload;
 wait_status($node, $id, 'accepted', 'a rotated token file and a reload are all it takes');
 
+# Other settings that the HTTP client is opened anew for do not look like one.
+$sim->faults({ match => { probability => 1 }, code => 190, status => 401 });
+$id = enqueue($node, 't1', '+34611600008');
+wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_pauses WHERE scope = 'account')", 'a refused token pauses the account');
+$sim->faults();
+set_and_reload($node, connect_timeout => '9s');
+wait_for($node, 'SELECT sum(connections) = 0 FROM wa_stats()', 'another time-out closes the connections');
+my $expired = enqueue($node, 't1', '+34611600009', expires_at => "now() + interval '300 ms'");
+wait_status($node, $expired, 'expired');
+is(status_of($node, $id), 'queued', 'but does not end the pause');
+$node->safe_psql('postgres', "SELECT wa_resume('account')");
+wait_status($node, $id, 'accepted');
+
 # ---- settings of the HTTP client --------------------------------------------------------------
 
 set_and_reload($node, request_timeout => '1s');
