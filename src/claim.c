@@ -411,5 +411,5 @@ wa_claim_aborted(WaSender *sender)
 
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)
-		wa_number_lower_cursor(number, PG_INT64_MIN);
+		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
 }

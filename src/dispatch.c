@@ -330,7 +330,7 @@ wa_dispatch_take_wakes(WaSender *sender)
 					wa_number_take(number, (int) wakes[i].value, wa_now_us());
 			}
 			else if (number != NULL)
-				wa_number_lower_cursor(number, wakes[i].value);
+				wa_number_lower_cursor(sender, number, wakes[i].value);
 			else
 				sender->next_sweep_us = 0; /* a number never heard of: look for it */
 		}

@@ -229,6 +229,7 @@ wa_pair_release_one(WaSender *sender, WaPair *pair)
 	sender->n_waiting--;
 	dlist_push_tail(&waiting->number->again, &waiting->node);
 	waiting->number->n_again++;
+	wa_number_opened(sender, waiting->number);
 	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
 	return true;
 }
@@ -257,7 +258,7 @@ wa_pairs_forget_paused(WaSender *sender)
 		number = dlist_head_element(WaWaiting, node, &pair->waiting)->number;
 		if (number->paused_until == 0)
 			continue;
-		wa_number_lower_cursor(number, PG_INT64_MIN);
+		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
 		for (; pair->n_waiting > 0; pair->n_waiting--, sender->n_waiting--)
 			forget(sender, &pair->waiting);
 	}
@@ -267,7 +268,7 @@ wa_pairs_forget_paused(WaSender *sender)
 	{
 		if (number->paused_until == 0 || number->n_again == 0)
 			continue;
-		wa_number_lower_cursor(number, PG_INT64_MIN);
+		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
 		for (; number->n_again > 0; number->n_again--)
 			forget(sender, &number->again);
 	}

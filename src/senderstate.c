@@ -130,6 +130,7 @@ wa_sender_number(WaSender *sender, const char *phone_number_id, bool create)
 		number->cursor_rank = PG_INT64_MIN;
 		number->may_have_ready = true;
 		dlist_init(&number->again);
+		wa_sender_turns_changed(sender);
 		wa_bucket_init(&number->bucket, wa_guc_messages_per_second, 1.0, wa_now_us());
 	}
 	return number;
@@ -207,9 +208,26 @@ wa_number_take(WaNumber *number, int n, int64 now)
 	wa_window_take(&number->window, n, now);
 }
 
-/* A row at this rank, with whatever id, has become ready. */
 void
-wa_number_lower_cursor(WaNumber *number, int64 rank)
+wa_sender_turns_changed(WaSender *sender)
+{
+	sender->next_turn_known_us = 0;
+}
+
+/* Most of what happens concerns one number; the others need not be looked at. */
+void
+wa_number_opened(WaSender *sender, WaNumber *number)
+{
+	int64 now = wa_now_us();
+	int64 turn = wa_number_ready_at(number, now);
+
+	if (!number->mine || number->paused_until != 0)
+		return;
+	sender->next_turn_us = turn <= now ? WA_TURN_IS_NOW : Min(sender->next_turn_us, turn);
+}
+
+void
+wa_number_lower_cursor(WaSender *sender, WaNumber *number, int64 rank)
 {
 	number->may_have_ready = true;
 	if (rank <= number->cursor_rank)
@@ -218,6 +236,7 @@ wa_number_lower_cursor(WaNumber *number, int64 rank)
 		number->cursor_rank = rank;
 		number->cursor_id = PG_INT64_MIN;
 	}
+	wa_number_opened(sender, number);
 }
 
 void
@@ -441,6 +460,7 @@ wa_sender_load_config(WaSender *sender)
 	load_tenants(sender);
 	load_pauses(sender);
 	wa_pairs_forget_paused(sender);
+	wa_sender_turns_changed(sender);
 	sender->config_loaded = true;
 }
 
@@ -469,6 +489,6 @@ wa_sender_discover(WaSender *sender)
 	{
 		WaNumber *number = wa_sender_number(sender, wa_store_text(i, 1), true);
 
-		wa_number_lower_cursor(number, PG_INT64_MIN);
+		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
 	}
 }

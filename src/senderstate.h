@@ -104,6 +104,9 @@ typedef struct WaJob
 	char strings[FLEXIBLE_ARRAY_MEMBER];
 } WaJob;
 
+/* One has something to send, and may. */
+#define WA_TURN_IS_NOW 0
+
 typedef struct WaSender
 {
 	struct WaSenderSlot *slot;
@@ -157,6 +160,8 @@ typedef struct WaSender
 	int window_answers;	  /* requests finished since window_at_us */
 	int64 last_claim_us;
 	uint64 turn; /* claims made */
+	int64 next_turn_us;		  /* when some number may send; WA_TURN_IS_NOW */
+	int64 next_turn_known_us; /* until when that is known; 0: it is not */
 
 	/* trouble with the network: see dispatch.c */
 	int failures_in_row; /* requests without an HTTP answer */
@@ -201,7 +206,12 @@ extern int wa_number_available(WaNumber *number, int64 now);
 extern int64 wa_number_ready_at(WaNumber *number, int64 now);
 extern void wa_number_take(WaNumber *number, int n, int64 now);
 
-extern void wa_number_lower_cursor(WaNumber *number, int64 rank);
+/* A row at this rank, with whatever id, has become ready. */
+extern void wa_number_lower_cursor(WaSender *sender, WaNumber *number, int64 rank);
+
+/* This number may have something to send now; any number may, or earlier than before. */
+extern void wa_number_opened(WaSender *sender, WaNumber *number);
+extern void wa_sender_turns_changed(WaSender *sender);
 
 /* A row of this rank was passed by; and it is time to look at it again, if it is. */
 extern void wa_number_passed_by(WaNumber *number, int64 rank);

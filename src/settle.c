@@ -425,7 +425,7 @@ wa_settle_committed(WaSender *sender)
 		release_recipient(sender, job, fate);
 		wa_sender_untrack(sender, job->message_id);
 		if (fate->state == 'r')
-			wa_number_lower_cursor(job->number, job->rank);
+			wa_number_lower_cursor(sender, job->number, job->rank);
 		lease->settling--;
 		if (--lease->outstanding == 0)
 			pfree(lease);

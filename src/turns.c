@@ -6,8 +6,16 @@
 
 #include "turns.h"
 
-/* What a number may have at a time even if many others want something, too. */
+/*
+ * What a number may have at a time even if many others want something, too: of a
+ * backlog, what is worth an index descent; of something new, one more than the
+ * single message that it mostly is, so that the claim sees that it is.
+ */
 #define PIECE 8
+#define NEW_PIECE 2
+
+/* Rates grow while nobody looks: what was found out does not hold for longer. */
+#define KNOWN_US INT64_C(1000000)
 
 /* It has something to send, and nobody has stopped it. */
 static bool
@@ -25,23 +33,10 @@ may_send(WaNumber *number, int64 now)
 	return is_open(number, now) && wa_number_available(number, now) >= 1;
 }
 
-bool
-wa_turns_due(WaSender *sender)
-{
-	HASH_SEQ_STATUS scan;
-	WaNumber *number;
-	int64 now = wa_now_us();
-
-	hash_seq_init(&scan, sender->numbers);
-	while ((number = hash_seq_search(&scan)) != NULL)
-		if (may_send(number, now))
-		{
-			hash_seq_term(&scan);
-			return true;
-		}
-	return false;
-}
-
+/*
+ * Looks through all numbers only if something has changed: this is asked in every
+ * turn of the loop, and an account may have thousands.
+ */
 int64
 wa_turns_next_us(WaSender *sender)
 {
@@ -50,13 +45,31 @@ wa_turns_next_us(WaSender *sender)
 	int64 now = wa_now_us();
 	int64 earliest = PG_INT64_MAX;
 
+	if (now < sender->next_turn_known_us &&
+		(sender->next_turn_us == WA_TURN_IS_NOW || sender->next_turn_us > now))
+		return sender->next_turn_us;
+
 	hash_seq_init(&scan, sender->numbers);
-	while ((number = hash_seq_search(&scan)) != NULL)
-		if (is_open(number, now))
+	while (earliest != WA_TURN_IS_NOW && (number = hash_seq_search(&scan)) != NULL)
+	{
+		if (may_send(number, now))
+			earliest = WA_TURN_IS_NOW;
+		else if (is_open(number, now))
 			earliest = Min(earliest, wa_number_ready_at(number, now));
 		else if (number->mine && number->paused_until == 0 && number->look_again_us != 0)
 			earliest = Min(earliest, number->look_again_us);
+	}
+	if (earliest == WA_TURN_IS_NOW)
+		hash_seq_term(&scan);
+	sender->next_turn_us = earliest;
+	sender->next_turn_known_us = now + KNOWN_US;
 	return earliest;
+}
+
+bool
+wa_turns_due(WaSender *sender)
+{
+	return wa_turns_next_us(sender) <= wa_now_us();
 }
 
 /* Numbers that were not known to have more than they got come first, then by turn. */
@@ -72,14 +85,14 @@ compare_turns(const void *a, const void *b)
 }
 
 /*
- * Gives the next of these numbers an equal part each of the slots, in pieces
- * worth an index descent.  Returns what is left.
+ * Gives the next of these numbers an equal part each of the slots, but a piece at
+ * least.  Returns what is left.
  */
 static int
-share_among(WaNumber **numbers, int n, int64 now, int slots, WaClaimLimit *limits,
+share_among(WaNumber **numbers, int n, int piece, int64 now, int slots, WaClaimLimit *limits,
 			WaNumber **chosen, int *n_limits)
 {
-	int share = n > 0 ? Max(slots / n, PIECE) : 0;
+	int share = n > 0 ? Max(slots / n, piece) : 0;
 
 	for (int i = 0; i < n && slots > 0; i++)
 	{
@@ -129,10 +142,12 @@ wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***ch
 		}
 	qsort(ready, n, sizeof(WaNumber *), compare_turns);
 
-	reserved = n_new < n ? slots / 2 : 0;
-	slots = share_among(ready, n_new, now, slots - reserved, *limits, *chosen, &n_limits);
+	/* A single slot goes to one kind and to the other by turns. */
+	reserved = n_new < n ? (slots + (int) (sender->turn % 2)) / 2 : 0;
 	slots =
-		share_among(ready + n_new, n - n_new, now, slots + reserved, *limits, *chosen, &n_limits);
+		share_among(ready, n_new, NEW_PIECE, now, slots - reserved, *limits, *chosen, &n_limits);
+	slots = share_among(ready + n_new, n - n_new, PIECE, now, slots + reserved, *limits, *chosen,
+						&n_limits);
 	for (int i = 0; i < n_limits; i++)
 	{
 		WaClaimLimit *limit = &(*limits)[i];
@@ -143,5 +158,6 @@ wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***ch
 		(*chosen)[i]->last_turn = sender->turn;
 	}
 	sender->turn++;
+	wa_sender_turns_changed(sender);
 	return n_limits;
 }
