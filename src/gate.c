@@ -3,8 +3,8 @@
  *	  Whether one message may leave now, and what becomes of it if not.
  *
  * Everything that can stand in the way of a single message is looked at here,
- * in this order: the message and its tenant, its recipient, the account's
- * budget.  What is stopped gets a fate: it expires, is held until something
+ * in this order: the message and its tenant, its recipient, the tenant's rate,
+ * the account's budget.  What is stopped gets a fate: it expires, is held until something
  * happens, or is deferred to a time.
  *
  * Messages to one recipient go one after the other.  A row whose recipient is
@@ -74,8 +74,6 @@ static bool
 may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow *row,
 		  WaFates *stopped)
 {
-	int64 now = wa_now_us();
-
 	if (row->expires_at != 0 && row->expires_at <= GetCurrentTimestamp())
 		add_fate(stopped, row, 0, "expired_before_sending", 0)->status = "expired";
 	else if (tenant == NULL || !tenant->enabled)
@@ -93,15 +91,6 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 	else if (row->template_name != NULL &&
 			 wa_sender_template_paused(sender, row->template_name, row->template_language))
 		add_fate(stopped, row, 'h', "template_paused", 0);
-	else if (tenant->has_rate && wa_bucket_available(&tenant->bucket, now) < 1)
-	{
-		/* One interval after the last one deferred, so that they come in order. */
-		int64 turn = Max(wa_bucket_ready_at(&tenant->bucket, 1, now),
-						 tenant->next_deferral_us + (int64) (1000000 / tenant->bucket.allowed));
-
-		tenant->next_deferral_us = turn;
-		add_fate(stopped, row, 'd', "tenant_rate", wall_clock(turn));
-	}
 	else
 		return true;
 	return false;
@@ -171,6 +160,38 @@ recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRo
 	return true;
 }
 
+/*
+ * Checks the tenant's own rate.  New messages go behind all that are deferred for
+ * its sake.  One that comes back has its turn, which the delays of the machine move
+ * a little; where many come back at once it may have to wait once more, and later
+ * ones to the same recipient with it.  Messages of higher priority are treated
+ * like those.
+ */
+static bool
+within_tenant_rate(WaTenant *tenant, WaPair *pair, const WaClaimRow *row, WaFates *stopped)
+{
+	int64 now = wa_now_us();
+	int64 interval = (int64) (1000000 / tenant->bucket.allowed);
+	int64 ready = wa_bucket_ready_at(&tenant->bucket, 1, now);
+	bool has_turn = row->message_id <= tenant->deferred_id || row->rank < row->due_at;
+
+	if (has_turn)
+	{
+		if (ready <= now + interval / 2)
+			return true;
+		tenant->next_return_us = Max(ready, tenant->next_return_us + interval);
+		pair->blocked_until = wall_clock(tenant->next_return_us);
+		defer(pair, row, stopped, "tenant_rate", pair->blocked_until);
+		return false;
+	}
+	if (ready <= now && tenant->next_deferral_us <= now)
+		return true;
+	tenant->deferred_id = row->message_id;
+	tenant->next_deferral_us = Max(ready, tenant->next_deferral_us + interval);
+	add_fate(stopped, row, 'd', "tenant_rate", wall_clock(tenant->next_deferral_us));
+	return false;
+}
+
 WaPair *
 wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id,
 			 bool free_of_budget, WaFates *stopped)
@@ -182,7 +203,8 @@ wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_
 	if (!may_leave(sender, number, tenant, row, stopped))
 		return NULL;
 	pair = wa_pair_get(sender, wa_pair_key(number, recipient));
-	if (!recipient_free(sender, pair, number, row, by_id, stopped))
+	if (!recipient_free(sender, pair, number, row, by_id, stopped) ||
+		(tenant->has_rate && !within_tenant_rate(tenant, pair, row, stopped)))
 		return NULL;
 	if (!free_of_budget)
 	{

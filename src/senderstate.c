@@ -345,6 +345,25 @@ load_numbers(WaSender *sender)
 	}
 }
 
+/*
+ * rate 0: none.  After a change, who comes from then on does not wait for turns of
+ * the old rate.
+ */
+static void
+set_tenant_rate(WaTenant *tenant, double rate, int64 now)
+{
+	double burst = Max(1.0, rate);
+
+	if (rate > 0 && !tenant->has_rate)
+		wa_bucket_init(&tenant->bucket, rate, burst, now);
+	else if (rate > 0 && rate != tenant->bucket.allowed)
+		wa_bucket_set_allowed(&tenant->bucket, rate, burst, now);
+	else if (rate > 0)
+		return;
+	tenant->has_rate = rate > 0;
+	tenant->next_deferral_us = now;
+}
+
 static void
 load_tenants(WaSender *sender)
 {
@@ -385,15 +404,7 @@ load_tenants(WaSender *sender)
 		strlcpy(tenant->phone_number_id, number ? number : "", sizeof(tenant->phone_number_id));
 		if (number != NULL && strcmp(number, wa_guc_phone_number_id) == 0)
 			sender->default_number_taken = true;
-		if (rate == NULL)
-			tenant->has_rate = false;
-		else if (tenant->has_rate)
-			wa_bucket_set_allowed(&tenant->bucket, atof(rate), Max(1.0, atof(rate)), now);
-		else
-		{
-			wa_bucket_init(&tenant->bucket, atof(rate), Max(1.0, atof(rate)), now);
-			tenant->has_rate = true;
-		}
+		set_tenant_rate(tenant, rate != NULL ? atof(rate) : 0, now);
 	}
 }
 

@@ -51,6 +51,8 @@ typedef struct WaTenant
 	bool has_rate;
 	WaBucket bucket;					  /* its own rate, if has_rate */
 	int64 next_deferral_us;				  /* last turn given to a message over that rate */
+	int64 next_return_us;				  /* ... to one that had had a turn */
+	int64 deferred_id;					  /* the latest message that was given one */
 	TimestampTz paused_until;			  /* 0: not paused */
 	int64 reach_used;					  /* recipients of the last 24 hours: budget.c */
 	double reach_guaranteed;			  /* of them in any case */

@@ -139,6 +139,29 @@ numbered('+34611300007', $_, $_) for 1 .. 40;
 settled($node, 'forty messages to one person, one after the other, are sent');
 is_deeply([ arrived('+34611300007') ], [ 1 .. 40 ], 'in the order in which they were written');
 
+# ---- a tenant's own rate --------------------------------------------------------------------
+
+$node->safe_psql('postgres', <<'SQL');
+SELECT FROM wa_assign_phone('t4', '100000000000004');
+SELECT FROM wa_configure_tenant('t4', messages_per_second => 20)
+SQL
+$began = time;
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t4', '+3461131' || lpad((i % 25)::text, 4, '0'), 'aviso', to_jsonb(ARRAY[i::text])))
+FROM generate_series(1, 100) AS i;
+SELECT wa_enqueue_message('t4', '+34611320000', 'aviso', '["101"]', priority => 10)
+SQL
+settled($node, 'a hundred messages of a tenant with a rate of its own are sent');
+my $took = time - $began;
+cmp_ok($took, '>', 3.5, sprintf('not faster than the rate allows (%.1f s)', $took));
+my @all = grep { $_->{message}{to} =~ /^\+346113[12]/ } $sim->accepted;
+my ($place) = grep { $all[$_]{message}{to} eq '+34611320000' } 0 .. $#all;
+cmp_ok($place, '<', 60, "one of higher priority does not wait for all of them (it is number $place)");
+@order = map { $_->{message}{template}{components}[0]{parameters}[0]{text} }
+  grep { $_->{message}{to} ne '+34611320000' } @all;
+my ($worst) = sort { $b <=> $a } map { abs($order[$_] - 1 - $_) } 0 .. $#order;
+cmp_ok($worst, '<=', 10, "and the others keep their places, but for $worst at most");
+
 # ---- refused for speed all the same ------------------------------------------------------
 
 $sim->faults({ match => { recipient => '+34611300003' }, times => 1, code => 130429, status => 429 });
