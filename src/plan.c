@@ -25,7 +25,11 @@
 
 #define SCHEMA_MARK "@extschema@"
 
-/* Counts changes of pg_namespace; a kept plan older than that is made anew. */
+/*
+ * Counts changes of pg_namespace, and losses of its cache: there may be many that
+ * do not concern us, so a kept plan older than that is made anew only if its text
+ * would be another one.
+ */
 static uint64 namespace_generation = 0;
 
 static void
@@ -46,9 +50,8 @@ watch_namespaces(void)
 }
 
 static char *
-expand_schema(const char *sql, Oid schema)
+expand_schema(const char *sql, const char *quoted)
 {
-	char *quoted = wa_schema_quoted(schema);
 	StringInfoData buf;
 	const char *mark;
 
@@ -72,6 +75,7 @@ wa_plan_get(WaPlan *plan, Oid schema)
 {
 	SPIPlanPtr fresh;
 	uint64 generation;
+	char *quoted;
 
 	if (likely(plan->plan != NULL && plan->schema == schema &&
 			   plan->generation == namespace_generation))
@@ -79,7 +83,15 @@ wa_plan_get(WaPlan *plan, Oid schema)
 
 	watch_namespaces();
 	generation = namespace_generation;
-	fresh = SPI_prepare_cursor(expand_schema(plan->sql, schema), plan->nargs, plan->argtypes,
+	quoted = wa_schema_quoted(schema);
+	if (plan->plan != NULL && plan->schema == schema && strcmp(plan->quoted_schema, quoted) == 0)
+	{
+		plan->generation = generation;
+		pfree(quoted);
+		return plan->plan;
+	}
+
+	fresh = SPI_prepare_cursor(expand_schema(plan->sql, quoted), plan->nargs, plan->argtypes,
 							   CURSOR_OPT_GENERIC_PLAN);
 	if (fresh == NULL)
 		elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
@@ -87,6 +99,7 @@ wa_plan_get(WaPlan *plan, Oid schema)
 		elog(ERROR, "could not keep prepared statement");
 	plan->plan = fresh;
 	plan->schema = schema;
+	strlcpy(plan->quoted_schema, quoted, sizeof(plan->quoted_schema));
 	plan->generation = generation;
 	return fresh;
 }

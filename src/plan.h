@@ -22,6 +22,7 @@ typedef struct WaPlan
 	/* private to plan.c */
 	SPIPlanPtr plan;
 	Oid schema;
+	char quoted_schema[2 * NAMEDATALEN + 1]; /* as its text has it */
 	uint64 generation;
 } WaPlan;
 

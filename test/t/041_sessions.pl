@@ -77,6 +77,27 @@ END LOOP; END $$;
 SELECT sum(total_bytes) - (SELECT bytes FROM memory) FROM pg_backend_memory_contexts;
 SQL
 cmp_ok($grown, '<', 200_000, "after 10,000 transactions with caught errors a session has not grown ($grown bytes)");
+
+# Schemas come and go, with a tenant, a temporary table or a test; ours does not.
+my $schemas = sql(<<'SQL');
+CREATE TEMP TABLE memory (bytes bigint);
+CREATE PROCEDURE pg_temp.come_and_go(n integer) LANGUAGE plpgsql AS $$ BEGIN
+	FOR i IN 1 .. n LOOP
+		CREATE SCHEMA passing;
+		DROP SCHEMA passing;
+		COMMIT;
+		PERFORM wa_enqueue_message('t1', '+34616' || lpad(i::text, 7, '0'), 'aviso', '["d"]');
+		PERFORM wa_cancel_message(max(id)) FROM whatsapp_messages;
+		COMMIT;
+	END LOOP;
+END $$;
+CALL pg_temp.come_and_go(10);
+INSERT INTO memory SELECT sum(total_bytes) FROM pg_backend_memory_contexts;
+CALL pg_temp.come_and_go(100);
+SELECT sum(total_bytes) - (SELECT bytes FROM memory) FROM pg_backend_memory_contexts;
+SQL
+cmp_ok($schemas, '<', 500_000, "nor after a hundred schemas that others made and dropped ($schemas bytes)");
+
 set_and_reload($node, enabled => 'on');
 settled($node, 'what was committed is sent');
 my %count;
