@@ -132,12 +132,6 @@ wa_bucket_take(WaBucket *b, double n, int64_t now_us)
 	b->tokens -= n;
 }
 
-void
-wa_bucket_give_back(WaBucket *b, double n)
-{
-	b->tokens = fmin(b->burst, b->tokens + n);
-}
-
 /*
  * Rounded up to the next microsecond, so that whoever wakes then finds them.
  * More than the bucket's depth is never there: n is cut to it.

@@ -27,7 +27,6 @@ extern void wa_bucket_set_allowed(WaBucket *b, double rate, double burst, int64_
 /* Whole tokens that can be taken now. */
 extern int wa_bucket_available(WaBucket *b, int64_t now_us);
 extern void wa_bucket_take(WaBucket *b, double n, int64_t now_us);
-extern void wa_bucket_give_back(WaBucket *b, double n);
 
 /* When n tokens will be there; now_us if they are. */
 extern int64_t wa_bucket_ready_at(WaBucket *b, double n, int64_t now_us);

@@ -99,7 +99,7 @@ wa_sender_create(WaSenderSlot *slot, uint64 generation, Oid schema)
 	sender->numbers = make_table("whatsapp_shared numbers", context, sizeof(WaNumber), 256);
 	sender->tenants = make_table("whatsapp_shared tenants", context, sizeof(WaTenant), 1024);
 	sender->paused_templates =
-		make_table("whatsapp_shared paused templates", context, sizeof(WaPausedTemplate), 16);
+		make_table("whatsapp_shared paused templates", context, sizeof(uint64), 16);
 	sender->tracked = make_table("whatsapp_shared tracked", context, sizeof(WaTracked), 2048);
 	sender->pairs = wa_pairs_create(context);
 	dlist_init(&sender->claiming);
@@ -417,11 +417,11 @@ load_pauses(WaSender *sender)
 					" WHERE until IS NULL OR until > pg_catalog.clock_timestamp()",
 		.expected = SPI_OK_SELECT};
 	HASH_SEQ_STATUS scan;
-	WaPausedTemplate *template;
+	uint64 *template;
 
 	hash_seq_init(&scan, sender->paused_templates);
 	while ((template = hash_seq_search(&scan)) != NULL)
-		hash_search(sender->paused_templates, &template->key, HASH_REMOVE, NULL);
+		hash_search(sender->paused_templates, template, HASH_REMOVE, NULL);
 	sender->account_paused_until = 0;
 	sender->next_pause_end = DT_NOEND;
 
@@ -457,8 +457,7 @@ load_pauses(WaSender *sender)
 			if (language != NULL)
 				*language++ = '\0';
 			hash = template_key(key, language);
-			template = hash_search(sender->paused_templates, &hash, HASH_ENTER, NULL);
-			template->until = until;
+			hash_search(sender->paused_templates, &hash, HASH_ENTER, NULL);
 		}
 	}
 }

@@ -20,7 +20,6 @@ typedef struct WaPairs WaPairs;
 struct WaSenderSlot;
 
 #define WA_NUMBER_SIZE 24
-#define WA_TENANT_SIZE 128
 
 typedef struct WaNumber
 {
@@ -130,7 +129,7 @@ typedef struct WaSender
 	bool config_loaded;
 	HTAB *numbers;					  /* WaNumber */
 	HTAB *tenants;					  /* WaTenant */
-	HTAB *paused_templates;			  /* WaPausedTemplate */
+	HTAB *paused_templates;			  /* uint64: keys of names and languages */
 	TimestampTz account_paused_until; /* 0: not paused */
 	TimestampTz next_pause_end;		  /* 0: none */
 	bool default_number_taken;		  /* a tenant has it: it sends for nobody else */
@@ -176,15 +175,8 @@ typedef struct WaSender
 	TimestampTz next_due; /* earliest deferred row known; DT_NOEND: none */
 	TimestampTz next_expiry;
 	int64 next_sweep_us;
-	int64 sweep_cost_us;
 	bool stopping;
 } WaSender;
-
-typedef struct WaPausedTemplate
-{
-	uint64 key;
-	TimestampTz until;
-} WaPausedTemplate;
 
 extern WaSender *wa_sender_create(struct WaSenderSlot *slot, uint64 generation, Oid schema);
 

@@ -35,7 +35,6 @@ typedef struct WaClaimRow
 	const char *template_language; /* or NULL */
 	const char *payload;
 	const char *context_message_id; /* or NULL */
-	const char *on_uncertain;		/* or NULL */
 	bool by_id;						/* read by its id, and not after the cursor */
 } WaClaimRow;
 
