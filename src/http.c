@@ -104,9 +104,7 @@ active_limit(const WaHttp *http)
 
 /* ---- life --------------------------------------------------------------------- */
 
-/*
- * Idle connections are kept: all that there can be.
- */
+/* Idle connections are kept: all that there can be. */
 static bool
 renew_session(WaHttp *http)
 {

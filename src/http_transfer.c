@@ -165,11 +165,6 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 	return true;
 }
 
-/*
- * HTTP/2 only where TLS negotiates it.  Over plain http there is nothing to
- * negotiate and so nothing to wait for, and as guc.c allows it for this host
- * only, no proxy of the environment has any business with it.
- */
 static bool
 set_fresh(WaTransfer *t, bool fresh)
 {
@@ -198,6 +193,11 @@ set_time_for_upload(WaTransfer *t, size_t size)
 	return true;
 }
 
+/*
+ * HTTP/2 only where TLS negotiates it.  Over plain http there is nothing to
+ * negotiate and so nothing to wait for, and as guc.c allows it for this host
+ * only, no proxy of the environment has any business with it.
+ */
 static bool
 set_scheme(WaTransfer *t, bool is_plain)
 {

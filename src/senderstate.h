@@ -131,7 +131,7 @@ typedef struct WaSender
 	HTAB *tenants;					  /* WaTenant */
 	HTAB *paused_templates;			  /* uint64: keys of names and languages */
 	TimestampTz account_paused_until; /* 0: not paused */
-	TimestampTz next_pause_end;		  /* 0: none */
+	TimestampTz next_pause_end;		  /* DT_NOEND: none */
 	bool default_number_taken;		  /* a tenant has it: it sends for nobody else */
 	int reach_limit;				  /* recipients per 24 hours for all tenants; 0: no limit */
 

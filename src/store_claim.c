@@ -46,7 +46,7 @@ static WaStatement claim_statement = {
 		"), p AS (SELECT *, true AS by_id FROM again UNION ALL SELECT *, false FROM picked)"
 		" SELECT p.message_id, p.rank, p.due_at, p.expires_at, p.attempts, p.phone_number_id,"
 		" m.tenant_id, m.recipient_phone, m.recipient_user_id, m.message_type, m.template_name,"
-		" m.template_language, m.payload::text, m.context_message_id, m.on_uncertain, p.by_id"
+		" m.template_language, m.payload::text, m.context_message_id, p.by_id"
 		" FROM p JOIN @extschema@.whatsapp_messages m ON m.id = p.message_id",
 	.plan.nargs = 5,
 	.plan.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID},
@@ -169,8 +169,7 @@ wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids, Wa
 		row->template_language = wa_store_plain_text(i, 12);
 		row->payload = wa_store_plain_text(i, 13);
 		row->context_message_id = wa_store_plain_text(i, 14);
-		row->on_uncertain = wa_store_plain_text(i, 15);
-		row->by_id = wa_store_int(i, 16, 0) != 0;
+		row->by_id = wa_store_int(i, 15, 0) != 0;
 		n_read += row->by_id ? 0 : 1;
 	}
 	note_passed_by(limits, *rows, n, n_read);
