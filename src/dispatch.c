@@ -163,6 +163,7 @@ finished(WaSender *sender, WaJob *job)
 {
 	job->outcome = MemoryContextAllocZero(sender->state_context, sizeof(WaOutcome));
 	job->finished_at = GetCurrentTimestamp();
+	job->finished_us = wa_now_us();
 	dlist_push_tail(&sender->finished, &job->node);
 	sender->n_finished++;
 	return job->outcome;

@@ -97,6 +97,7 @@ typedef struct WaJob
 	int64 started_us;
 	TimestampTz started_at;
 	TimestampTz finished_at;
+	int64 finished_us;
 	bool marked_sending;
 	int64 settle_after_us; /* its settlement failed: not again before */
 	WaOutcome *outcome;	   /* once it is finished */
@@ -160,7 +161,7 @@ typedef struct WaSender
 	int64 window_wait_us; /* time spent waiting for answers with it full */
 	int window_answers;	  /* requests finished since window_at_us */
 	int64 last_claim_us;
-	uint64 turn; /* claims made */
+	uint64 turn;			  /* claims made */
 	int64 next_turn_us;		  /* when some number may send; WA_TURN_IS_NOW */
 	int64 next_turn_known_us; /* until when that is known; 0: it is not */
 

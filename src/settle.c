@@ -85,7 +85,7 @@ wa_settle_due(WaSender *sender)
 	if (sender->n_in_flight == 0 || sender->stopping ||
 		sender->n_finished >= Min((sender->window + sender->ahead) / 2, SETTLE_BATCH))
 		return true;
-	return GetCurrentTimestamp() - oldest->finished_at >= SETTLE_DELAY_US;
+	return wa_now_us() - oldest->finished_us >= SETTLE_DELAY_US;
 }
 
 long
@@ -97,9 +97,8 @@ wa_settle_wait_ms(WaSender *sender)
 	{
 		WaJob *oldest = oldest_finished(sender);
 
-		wait_us = oldest == NULL
-					  ? SET_ASIDE_US / 10
-					  : Max(0, SETTLE_DELAY_US - (GetCurrentTimestamp() - oldest->finished_at));
+		wait_us = oldest == NULL ? SET_ASIDE_US / 10
+								 : Max(0, SETTLE_DELAY_US - (wa_now_us() - oldest->finished_us));
 	}
 	else
 	{
