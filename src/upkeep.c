@@ -48,6 +48,7 @@
 static int64 next_retention_us;
 static int64 retention_id;
 static int64 next_reconcile_us;
+static int64 next_run_due_us; /* not before, whatever is due */
 
 /* When quiet hours begin for any tenant, as known with that configuration. */
 static TimestampTz next_quiet;
@@ -545,8 +546,13 @@ wa_upkeep_run(WaSender *sender)
 
 	if (sender->stopping)
 		return;
-	if (whole_database && (sender->next_due <= clock || sender->next_expiry <= clock))
+	if (whole_database && now >= next_run_due_us &&
+		(sender->next_due <= clock || sender->next_expiry <= clock))
+	{
+		next_run_due_us = now + AFTER_FAILURE_US;
 		run_due(sender);
+		next_run_due_us = 0;
+	}
 	if (now >= sender->next_sweep_us)
 		sweep(sender);
 	if (!whole_database)
@@ -598,13 +604,16 @@ wa_upkeep_wait_ms(WaSender *sender)
 
 	if (sender->index == 0 && sender->at_home)
 	{
-		TimestampTz next = Min(Min(sender->next_due, sender->next_expiry),
-							   Min(sender->next_pause_end, next_quiet));
+		TimestampTz next = Min(sender->next_due, sender->next_expiry);
 
 		if ((sender->token_rotated && sender->has_token) || held_in_vain() != NULL)
 			return 0;
 		if (next != DT_NOEND)
-			wait = Min(wait, next - clock);
+			wait = Min(wait, Max(next - clock, next_run_due_us - now));
+		if (sender->next_pause_end != DT_NOEND)
+			wait = Min(wait, sender->next_pause_end - clock);
+		if (next_quiet != DT_NOEND)
+			wait = Min(wait, next_quiet - clock);
 		wait = Min(wait, Min(next_reconcile_us, next_retention_us) - now);
 	}
 	return (long) Max(0, (wait + 999) / 1000);

@@ -291,6 +291,30 @@ is(sql('SELECT sum(errors) FROM wa_stats()'), $errors, 'nor does it fail anythin
 wait_status($node, $_, 'accepted', 'both are settled') foreach @ids;
 $sim->faults();
 
+# What cannot be done for a lock does not keep other duties from being done.
+$sim->faults({ match => { recipient => '+34611900250' }, times => 2, cut => 'received' });
+@ids = ();
+foreach my $n (1 .. 2)
+{
+	push @ids, enqueue($node, 't1', '+34611900250');
+	wait_status($node, $ids[-1], 'uncertain');
+	last if $n == 2;
+	sql("UPDATE whatsapp_queue SET due_at = now() WHERE message_id = $ids[0]; SELECT wa_internal_wake_due(now())");
+	wait_for($node, q{SELECT EXISTS (SELECT FROM whatsapp_alerts WHERE kind = 'uncertain' AND resolved_at IS NULL)},
+		'an alert tells of a message in doubt');
+}
+$locked = keep_locked(q{SELECT FROM whatsapp_alerts WHERE kind = 'uncertain' FOR UPDATE});
+my $failures = sql('SELECT sum(errors) FROM wa_stats()');
+sql("UPDATE whatsapp_queue SET due_at = now() WHERE message_id = $ids[1]; SELECT wa_internal_wake_due(now())");
+wait_for($node, "SELECT sum(errors) > $failures FROM wa_stats()", 'which cannot be written again while it is locked');
+sql("SELECT wa_pause('tenant', 't2', 'lunch', now() + interval '1 second')");
+$later = enqueue($node, 't2', '+34611900254');
+wait_status($node, $later, 'accepted', 'a pause ends all the same');
+$locked->query_safe('ROLLBACK');
+$locked->quit;
+sql("SELECT wa_resolve_message($_, 'accepted')") foreach @ids;
+$sim->faults();
+
 # ---- idle ------------------------------------------------------------------------------------
 
 # A message in doubt waits for a person, for years if need be, also past its expiry.
