@@ -69,6 +69,20 @@ $sim->faults();
 $node->safe_psql('postgres', "SELECT wa_resume('account')");
 wait_status($node, $locked, 'accepted', 'and can be ended');
 
+# What was sent is written down although nothing more can be sent.
+$sim->faults({ match => { recipient => '+34611600010' }, delay_ms => 1500 });
+my $sent = enqueue($node, 't1', '+34611600010');
+wait_status($node, $sent, 'sending');
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$;
+CREATE TRIGGER fail BEFORE INSERT ON whatsapp_leases FOR EACH ROW EXECUTE FUNCTION fail();
+SQL
+my $next = enqueue($node, 't1', '+34611600011');
+wait_status($node, $sent, 'accepted', 'a claim that fails does not undo a settlement');
+is(status_of($node, $next), 'queued', 'nothing goes meanwhile');
+$node->safe_psql('postgres', 'DROP TRIGGER fail ON whatsapp_leases');
+wait_status($node, $next, 'accepted', 'and all of it afterwards');
+
 # Nor does it keep the sender from ending when it is told to.
 $sim->faults({ match => { recipient => '+34611600006' }, delay_ms => 1200 });
 $locked = enqueue($node, 't1', '+34611600006');
