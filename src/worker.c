@@ -220,7 +220,8 @@ load_config(bool reconfigured)
 	wa_media_requested();
 
 	if (!sender->at_home && sender->index == 0)
-		ereport(WARNING, (errmsg("the messages of database \"%s\" belong to another installation",
+		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						  errmsg("the messages of database \"%s\" belong to another installation",
 								 slot->dbname),
 						  errdetail("It was copied or restored from elsewhere; nothing is sent."),
 						  errhint("Call wa_adopt() in it if it is to send from here.")));
