@@ -18,7 +18,6 @@
 #include "graph.h"
 #include "guc.h"
 #include "job.h"
-#include "shmem.h"
 #include "store_claim.h"
 #include "store_settle.h"
 #include "turns.h"

@@ -11,16 +11,12 @@
 
 #include "access/xlog.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "budget.h"
 #include "guc.h"
-#include "job.h"
 #include "pair.h"
 #include "secret.h"
 #include "senderstate.h"

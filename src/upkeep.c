@@ -23,7 +23,6 @@
 #include "enqueue.h"
 #include "guc.h"
 #include "pair.h"
-#include "shmem.h"
 #include "store.h"
 #include "store_settle.h"
 #include "upkeep.h"

@@ -20,8 +20,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "executor/spi.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -33,8 +31,6 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "storage/procsignal.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -43,11 +39,10 @@
 
 #include "compat.h"
 #include "dispatch.h"
-#include "guc.h"
 #include "http.h"
+#include "launcher.h"
 #include "media.h"
 #include "pair.h"
-#include "launcher.h"
 #include "recovery.h"
 #include "schema.h"
 #include "senderstate.h"
@@ -55,7 +50,6 @@
 #include "store.h"
 #include "sync.h"
 #include "upkeep.h"
-#include "wake.h"
 #include "worker.h"
 
 /* The longest sleep while requests are on the wire. */
