@@ -134,7 +134,7 @@ asked_is_decided(WaSender *sender)
 		{
 			/* It is not to be sent any more, or it was locked. */
 			wa_sender_untrack(sender, waiting->message_id);
-			wa_number_passed_by(waiting->number, waiting->rank);
+			wa_number_passed_by(sender, waiting->number, waiting->rank);
 		}
 		if (pair->in_flight == 0)
 			wa_pair_release_one(sender, pair);
@@ -270,13 +270,13 @@ pass_by(WaSender *sender, const WaClaimRow *rows, int n, const WaFate *fates, in
 	for (int i = 0; i < n_fates; i++)
 		for (int j = 0; j < n; j++)
 			if (rows[j].message_id == fates[i].message_id)
-				wa_number_passed_by(wa_sender_number(sender, rows[j].phone_number_id, true),
+				wa_number_passed_by(sender, wa_sender_number(sender, rows[j].phone_number_id, true),
 									rows[j].rank);
 }
 
 /* What the numbers have shown of themselves in this claim. */
 static void
-note_offers(const WaClaimLimit *limits, WaNumber **chosen, int n_limits)
+note_offers(WaSender *sender, const WaClaimLimit *limits, WaNumber **chosen, int n_limits)
 {
 	for (int i = 0; i < n_limits; i++)
 	{
@@ -286,7 +286,7 @@ note_offers(const WaClaimLimit *limits, WaNumber **chosen, int n_limits)
 			continue;
 		number->may_have_ready = number->backlogged = number->claim_seen >= limits[i].limit;
 		if (limits[i].passed_by != PG_INT64_MAX)
-			wa_number_passed_by(number, limits[i].passed_by);
+			wa_number_passed_by(sender, number, limits[i].passed_by);
 		else if (number->look_again_us == 0)
 			number->passed_since_us = 0;
 	}
@@ -359,7 +359,7 @@ wa_claim_run(WaSender *sender)
 		build_body(sender, make_job(sender, number, pair, row), row);
 		n_jobs++;
 	}
-	note_offers(limits, chosen, n_limits);
+	note_offers(sender, limits, chosen, n_limits);
 	n_unlocked = wa_store_lock_messages(stopped.fates, stopped.n);
 	pass_by(sender, rows, n, stopped.fates + n_unlocked, stopped.n - n_unlocked);
 	wa_store_fates(stopped.fates, n_unlocked);

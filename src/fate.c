@@ -217,6 +217,13 @@ wa_fate_decide(WaSender *sender, WaJob *job, WaFate *fate)
 			break;
 		case WA_OUTCOME_NOT_WRITTEN:
 			fate->outcome = "not_sent";
+			if (sender->stopping)
+			{
+				/* The next sender goes on with it, in its order; no attempt was made. */
+				put_back(job, fate);
+				fate->failed_attempt = false;
+				break;
+			}
 			defer(job, fate, "network",
 				  wa_job_backoff_ms(Min(sender->failures_in_row, 8) + 1, wa_guc_retry_delay,
 									Min(wa_guc_retry_max_delay, 30000),

@@ -217,6 +217,20 @@ wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 messag
 	wa_sender_track(sender, message_id, WA_TRACKED_WAITING);
 }
 
+void
+wa_pair_forget_waiting(WaSender *sender, WaPair *pair)
+{
+	while (pair->n_waiting > 0)
+	{
+		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&pair->waiting));
+
+		pair->n_waiting--;
+		sender->n_waiting--;
+		wa_sender_untrack(sender, waiting->message_id);
+		pfree(waiting);
+	}
+}
+
 bool
 wa_pair_release_one(WaSender *sender, WaPair *pair)
 {

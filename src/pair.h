@@ -65,6 +65,9 @@ extern bool wa_pair_release_one(WaSender *sender, WaPair *pair);
  */
 extern void wa_pairs_forget_paused(WaSender *sender);
 
+/* Those rows are left to the cursor, which must go back before all of them. */
+extern void wa_pair_forget_waiting(WaSender *sender, WaPair *pair);
+
 /* Keeps nothing but the pair limit of a pair, or of all, for which nothing is under way. */
 extern void wa_pair_rest(WaSender *sender, WaPair *pair);
 extern void wa_pairs_rest(WaSender *sender);

@@ -236,7 +236,7 @@ wa_number_lower_cursor(WaSender *sender, WaNumber *number, int64 rank)
 }
 
 void
-wa_number_passed_by(WaNumber *number, int64 rank)
+wa_number_passed_by(WaSender *sender, WaNumber *number, int64 rank)
 {
 	int64 now = wa_now_us();
 
@@ -250,15 +250,16 @@ wa_number_passed_by(WaNumber *number, int64 rank)
 		number->look_again_us =
 			now + Max(LOOK_AGAIN_US, (now - number->passed_since_us) / LOOK_AGAIN_SHARE);
 	}
+	sender->next_turn_us = Min(sender->next_turn_us, number->look_again_us);
 }
 
 void
-wa_number_look_again(WaNumber *number, int64 now)
+wa_number_look_again(WaSender *sender, WaNumber *number, int64 now)
 {
 	if (number->look_again_us == 0 || now < number->look_again_us)
 		return;
 	number->look_again_us = 0;
-	wa_number_lower_cursor(number, number->passed_rank);
+	wa_number_lower_cursor(sender, number, number->passed_rank);
 }
 
 static void

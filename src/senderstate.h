@@ -209,8 +209,8 @@ extern void wa_number_opened(WaSender *sender, WaNumber *number);
 extern void wa_sender_turns_changed(WaSender *sender);
 
 /* A row of this rank was passed by; and it is time to look at it again, if it is. */
-extern void wa_number_passed_by(WaNumber *number, int64 rank);
-extern void wa_number_look_again(WaNumber *number, int64 now);
+extern void wa_number_passed_by(WaSender *sender, WaNumber *number, int64 rank);
+extern void wa_number_look_again(WaSender *sender, WaNumber *number, int64 now);
 
 /* The shorter of two waits in milliseconds, of which -1 never ends. */
 static inline long

@@ -383,7 +383,10 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 	if (fate->state != 'a' && fate->state != 'u')
 		pair->whole_at_us -= wa_pair_interval_us();
 
-	if (deferred)
+	/* What is ready again is claimed again before those, from the cursor on. */
+	if (fate->state == 'r' && !fate->superseded)
+		wa_pair_forget_waiting(sender, pair);
+	else if (deferred)
 		while (wa_pair_release_one(sender, pair))
 			;
 	else if (pair->in_flight == 0)

@@ -19,18 +19,18 @@
 
 /* It has something to send, and nobody has stopped it. */
 static bool
-is_open(WaNumber *number, int64 now)
+is_open(WaSender *sender, WaNumber *number, int64 now)
 {
 	if (!number->mine || number->paused_until != 0)
 		return false;
-	wa_number_look_again(number, now);
+	wa_number_look_again(sender, number, now);
 	return number->may_have_ready || number->n_again > 0;
 }
 
 static bool
-may_send(WaNumber *number, int64 now)
+may_send(WaSender *sender, WaNumber *number, int64 now)
 {
-	return is_open(number, now) && wa_number_available(number, now) >= 1;
+	return is_open(sender, number, now) && wa_number_available(number, now) >= 1;
 }
 
 /*
@@ -52,9 +52,9 @@ wa_turns_next_us(WaSender *sender)
 	hash_seq_init(&scan, sender->numbers);
 	while (earliest != WA_TURN_IS_NOW && (number = hash_seq_search(&scan)) != NULL)
 	{
-		if (may_send(number, now))
+		if (may_send(sender, number, now))
 			earliest = WA_TURN_IS_NOW;
-		else if (is_open(number, now))
+		else if (is_open(sender, number, now))
 			earliest = Min(earliest, wa_number_ready_at(number, now));
 		else if (number->mine && number->paused_until == 0 && number->look_again_us != 0)
 			earliest = Min(earliest, number->look_again_us);
@@ -135,7 +135,7 @@ wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***ch
 	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)
-		if (may_send(number, now))
+		if (may_send(sender, number, now))
 		{
 			ready[n++] = number;
 			n_new += number->backlogged ? 0 : 1;
