@@ -188,8 +188,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.finished_at IS
 
 /*
  * rank orders the queue of one number: microseconds since 2000-01-01 of the
- * time the message became due, less WA_PRIORITY_BOOST (ten minutes) for each
- * point of priority.  A head start and not a class: whatever waits long
+ * time at which the message is first due, less WA_PRIORITY_BOOST (ten minutes)
+ * for each point of priority.  It does not change with due_at.  A head start and not a class: whatever waits long
  * enough overtakes every priority, so nothing starves.
  *
  * state: r ready, d deferred until due_at, h held until something happens,

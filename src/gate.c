@@ -3,9 +3,10 @@
  *	  Whether one message may leave now, and what becomes of it if not.
  *
  * Everything that can stand in the way of a single message is looked at here,
- * in this order: the message and its tenant, its recipient, the tenant's rate,
- * the account's budget.  What is stopped gets a fate: it expires, is held until something
- * happens, or is deferred to a time.
+ * in this order: the message and its tenant, the tenant's rate for new messages,
+ * the recipient, the tenant's rate for those that come back, the account's budget.
+ * What is stopped gets a fate: it expires, is held until something happens, or is
+ * deferred to a time.
  *
  * Messages to one recipient go one after the other.  A row whose recipient is
  * busy is set aside in memory (pair.c) and claimed again by its id; a row whose
@@ -45,6 +46,12 @@ static TimestampTz
 wall_clock(int64 steady_us)
 {
 	return GetCurrentTimestamp() + (steady_us - wa_now_us());
+}
+
+static int64
+steady_clock(TimestampTz wall)
+{
+	return wa_now_us() + (wall - GetCurrentTimestamp());
 }
 
 /* Puts one fate on the list. */
@@ -96,54 +103,52 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 	return false;
 }
 
-/* Deferred for the recipient's sake: who comes later stays behind it. */
+/* Deferred: who comes later to the same recipient stays behind it. */
 static void
-defer(WaPair *pair, const WaClaimRow *row, WaFates *stopped, const char *reason, TimestampTz due)
+defer(WaSender *sender, WaPair *pair, const WaClaimRow *row, WaFates *stopped, const char *reason,
+	  TimestampTz due)
 {
 	add_fate(stopped, row, 'd', reason, due);
-	wa_pair_deferred(pair, row->message_id, due);
+	wa_pair_deferred(sender, pair, row->message_id, due);
 }
 
 /*
  * Checks what concerns the recipient.  Returns true if the message may go;
  * otherwise it has been set aside or its fate has been added.
  *
- * Messages that have been deferred before, or were set aside, have their place
- * already.  New ones come after all of those, also in the moment between a due
- * time and the return of the row that was waiting for it.
+ * Nobody passes an earlier message that is deferred.  One that has been deferred
+ * before, or was set aside, has had its turn and gets the next one; a new one
+ * gets a turn behind all of those.
  */
 static bool
 recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRow *row, bool by_id,
 			   WaFates *stopped)
 {
 	int64 now = wa_now_us();
-	int ahead = by_id ? 0 : pair->n_waiting;
+	bool returned = wa_pair_returned(pair, row->message_id);
+	bool was_set_aside = by_id && !returned;
+	bool is_new = !returned && !was_set_aside;
+	bool behind = wa_pair_is_behind(sender, pair, row->message_id);
+	int ahead = was_set_aside ? 0 : pair->n_waiting;
 	int64 turn = pair->whole_at_us + ahead * wa_pair_interval_us() - pair_tolerance_us();
-	bool was_deferred = !by_id && row->message_id <= pair->deferred_id;
-	bool is_new = !by_id && !was_deferred;
-	bool blocked = pair->blocked_until > GetCurrentTimestamp();
-	bool others_first = is_new && wa_pair_has_deferred(pair, now);
+	int64 after = 0;
 
-	if (was_deferred && pair->n_deferred > 0)
-		pair->n_deferred--;
+	if (behind)
+		after = Max(now + RETURN_DELAY_US,
+					is_new ? pair->deferred_until_us : steady_clock(pair->blocked_until));
 
-	/* One interval after the last one deferred, so that they come in order. */
-	if (is_new && (turn > now || (others_first && pair->next_deferral_us > now)))
+	/* One interval after the last new one, so that they need not wait once more. */
+	if (is_new && (turn > now || (behind && pair->next_deferral_us > now)))
 		turn = Max(turn, pair->next_deferral_us + wa_pair_interval_us());
-	if (turn > now && wall_clock(turn) > pair->blocked_until)
+	if (turn > now && turn >= after)
 	{
 		pair->next_deferral_us = Max(pair->next_deferral_us, turn);
-		defer(pair, row, stopped, "pair_rate", wall_clock(turn));
+		defer(sender, pair, row, stopped, "pair_rate", wall_clock(turn));
 		return false;
 	}
-	if (blocked)
+	if (behind)
 	{
-		defer(pair, row, stopped, "recipient_order", pair->blocked_until);
-		return false;
-	}
-	if (others_first)
-	{
-		defer(pair, row, stopped, "recipient_order", wall_clock(now + RETURN_DELAY_US));
+		defer(sender, pair, row, stopped, "recipient_order", wall_clock(after));
 		return false;
 	}
 	if (pair->in_flight > 0 || ahead > 0)
@@ -153,7 +158,7 @@ recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRo
 		else
 		{
 			pair->blocked_until = wall_clock(now + CROWDED_DELAY_US);
-			defer(pair, row, stopped, "recipient_order", pair->blocked_until);
+			defer(sender, pair, row, stopped, "recipient_order", pair->blocked_until);
 		}
 		return false;
 	}
@@ -161,34 +166,55 @@ recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRo
 }
 
 /*
- * Checks the tenant's own rate.  New messages go behind all that are deferred for
- * its sake.  One that comes back has its turn, which the delays of the machine move
- * a little; where many come back at once it may have to wait once more, and later
- * ones to the same recipient with it.  Messages of higher priority are treated
- * like those.
+ * Whether the tenant's rate has been asked about this message before.  Those of
+ * higher priority are treated like that, and do not go behind all others.
  */
 static bool
-within_tenant_rate(WaTenant *tenant, WaPair *pair, const WaClaimRow *row, WaFates *stopped)
+had_turn(const WaTenant *tenant, const WaClaimRow *row)
+{
+	return row->message_id <= tenant->deferred_id || row->rank < row->due_at;
+}
+
+static int64
+interval_us(const WaTenant *tenant)
+{
+	return (int64) (1000000 / tenant->bucket.allowed);
+}
+
+/* The tenant's own rate: new messages go behind all that are deferred for its sake. */
+static bool
+first_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClaimRow *row,
+				  WaFates *stopped)
 {
 	int64 now = wa_now_us();
-	int64 interval = (int64) (1000000 / tenant->bucket.allowed);
 	int64 ready = wa_bucket_ready_at(&tenant->bucket, 1, now);
-	bool has_turn = row->message_id <= tenant->deferred_id || row->rank < row->due_at;
 
-	if (has_turn)
-	{
-		if (ready <= now + interval / 2)
-			return true;
-		tenant->next_return_us = Max(ready, tenant->next_return_us + interval);
-		pair->blocked_until = wall_clock(tenant->next_return_us);
-		defer(pair, row, stopped, "tenant_rate", pair->blocked_until);
-		return false;
-	}
 	if (ready <= now && tenant->next_deferral_us <= now)
 		return true;
 	tenant->deferred_id = row->message_id;
-	tenant->next_deferral_us = Max(ready, tenant->next_deferral_us + interval);
-	add_fate(stopped, row, 'd', "tenant_rate", wall_clock(tenant->next_deferral_us));
+	tenant->next_deferral_us = Max(ready, tenant->next_deferral_us + interval_us(tenant));
+	defer(sender, pair, row, stopped, "tenant_rate", wall_clock(tenant->next_deferral_us));
+	return false;
+}
+
+/*
+ * One that comes back has its turn, which the delays of the machine move a little;
+ * where many come back at once it may have to wait once more, and later ones to the
+ * same recipient with it.
+ */
+static bool
+next_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClaimRow *row,
+				 WaFates *stopped)
+{
+	int64 now = wa_now_us();
+	int64 interval = interval_us(tenant);
+	int64 ready = wa_bucket_ready_at(&tenant->bucket, 1, now);
+
+	if (ready <= now + interval / 2)
+		return true;
+	tenant->next_return_us = Max(ready, tenant->next_return_us + interval);
+	pair->blocked_until = wall_clock(tenant->next_return_us);
+	defer(sender, pair, row, stopped, "tenant_rate", pair->blocked_until);
 	return false;
 }
 
@@ -198,13 +224,16 @@ wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_
 {
 	WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
 	const char *recipient = row->recipient_phone ? row->recipient_phone : row->recipient_user_id;
+	bool is_first;
 	WaPair *pair;
 
 	if (!may_leave(sender, number, tenant, row, stopped))
 		return NULL;
 	pair = wa_pair_get(sender, wa_pair_key(number, recipient));
-	if (!recipient_free(sender, pair, number, row, by_id, stopped) ||
-		(tenant->has_rate && !within_tenant_rate(tenant, pair, row, stopped)))
+	is_first = tenant->has_rate && !had_turn(tenant, row);
+	if ((is_first && !first_turn_is_now(sender, tenant, pair, row, stopped)) ||
+		!recipient_free(sender, pair, number, row, by_id, stopped) ||
+		(tenant->has_rate && !is_first && !next_turn_is_now(sender, tenant, pair, row, stopped)))
 		return NULL;
 	if (!free_of_budget)
 	{

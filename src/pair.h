@@ -16,11 +16,12 @@ typedef struct WaPair
 {
 	uint64 key;
 	int64 whole_at_us;		   /* monotonic clock */
-	int64 next_deferral_us;	   /* last due time given to a deferred message */
-	TimestampTz blocked_until; /* an earlier message is deferred until then */
-	int64 deferred_id;		   /* the latest message deferred for the pair's sake */
-	int64 deferred_until_us;   /* the latest time to which one was deferred */
-	int n_deferred;			   /* how many have not come back yet */
+	int64 next_deferral_us;	   /* last turn given to a new message */
+	TimestampTz blocked_until; /* last due time given to one that had had its turn */
+	int64 *deferred;		   /* messages not back from their deferral, ascending */
+	int64 deferred_until_us;   /* the latest time to which one of those was deferred */
+	int n_deferred;
+	int max_deferred;
 	int in_flight;
 	int n_waiting;
 	int throttles;		/* pair refusals in a row */
@@ -28,8 +29,8 @@ typedef struct WaPair
 } WaPair;
 
 /*
- * A ready row that was read but has to wait for its recipient, and then to be
- * claimed again by its id.
+ * A ready row to be claimed by its id: it was read but has to wait for its
+ * recipient, or it has come back from its deferral.
  */
 typedef struct WaWaiting
 {
@@ -47,10 +48,20 @@ extern WaPair *wa_pair_get(WaSender *sender, uint64 key);
 extern uint64 wa_pair_key(const WaNumber *number, const char *recipient);
 
 /* A message was deferred, and later ones must not pass it. */
-extern void wa_pair_deferred(WaPair *pair, int64 message_id, TimestampTz due);
+extern void wa_pair_deferred(WaSender *sender, WaPair *pair, int64 message_id, TimestampTz due);
 
-/* Whether one of those is still to come back from its deferral. */
-extern bool wa_pair_has_deferred(const WaPair *pair, int64 now);
+/* It was read again.  False if it was not one of those. */
+extern bool wa_pair_returned(WaPair *pair, int64 message_id);
+
+/*
+ * Inside a transaction: whether an earlier message than this is still to come back.
+ * One that should have long since is looked for in the queue.
+ */
+extern bool wa_pair_is_behind(WaSender *sender, WaPair *pair, int64 message_id);
+
+/* A message that is ready again, and will be claimed by its id. */
+extern void wa_pair_came_due(WaSender *sender, WaNumber *number, const char *recipient,
+							 int64 message_id, int64 rank);
 
 /* The row waits in the pair's list; nobody claims it meanwhile. */
 extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id,
@@ -68,7 +79,10 @@ extern void wa_pairs_forget_paused(WaSender *sender);
 /* Those rows are left to the cursor, which must go back before all of them. */
 extern void wa_pair_forget_waiting(WaSender *sender, WaPair *pair);
 
-/* Keeps nothing but the pair limit of a pair, or of all, for which nothing is under way. */
+/*
+ * Keeps nothing but the pair limit of a pair, or of all, for which nothing is under
+ * way; of all: inside a transaction, to see who will not come back.
+ */
 extern void wa_pair_rest(WaSender *sender, WaPair *pair);
 extern void wa_pairs_rest(WaSender *sender);
 

@@ -374,11 +374,10 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 	else if (job->outcome->kind == WA_OUTCOME_ACCEPTED)
 		pair->throttles = 0;
 
-	/* The very same time, so that those behind it get the very same rank. */
 	if (deferred)
 	{
 		pair->blocked_until = Max(pair->blocked_until, fate->due_at);
-		wa_pair_deferred(pair, job->message_id, fate->due_at);
+		wa_pair_deferred(sender, pair, job->message_id, fate->due_at);
 	}
 	if (fate->state != 'a' && fate->state != 'u')
 		pair->whole_at_us -= wa_pair_interval_us();

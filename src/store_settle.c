@@ -63,17 +63,15 @@ static WaStatement wamids_statement = {
 	.expected = SPI_OK_INSERT};
 
 /*
- * A row that stays in the queue.  rank moves with the due time, so that rows
- * deferred to the same moment keep their order among themselves.  $1 stands
- * there twice for the planner's sake, as in store_fence.c.
+ * A row that stays in the queue.  It keeps its rank, and with it its place among
+ * the messages to its recipient.  $1 stands there twice for the planner's sake,
+ * as in store_fence.c.
  */
 static WaStatement requeue_statement = {
 	.plan.sql =
 		"UPDATE @extschema@.whatsapp_queue q SET"
 		" state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
-		" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at),"
-		" rank = q.rank + CASE WHEN pg_catalog.isfinite(v.due) AND pg_catalog.isfinite(q.due_at)"
-		" THEN (EXTRACT(epoch FROM v.due - q.due_at) * 1000000)::bigint ELSE 0 END"
+		" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at)"
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7)"
 		" AS v(id, state, reason, attempts, number, due, below)"
 		" WHERE q.message_id = ANY ($1) AND q.message_id = v.id AND q.attempts < v.below"

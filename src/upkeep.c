@@ -75,6 +75,21 @@ static HeldRows held_rows[] = {
 /* ---- deferred rows -------------------------------------------------------- */
 
 /*
+ * What came back from its deferral to a number of ours, until that is committed;
+ * other senders hear of theirs through the commit hook.
+ */
+typedef struct Promoted
+{
+	WaNumber *number;
+	int64 message_id;
+	int64 rank;
+	char *recipient;
+} Promoted;
+
+static Promoted *promoted; /* in the cycle's memory */
+static int n_promoted;
+
+/*
  * A retry may come due in quiet hours, and so may a message that was scheduled
  * before there were any.
  *
@@ -90,7 +105,8 @@ promote_due(WaSender *sender)
 					" AND due_at <= $2"
 					/* Those deferred to the same moment, in their order, if not all fit. */
 					" ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED),"
-					" judged AS (SELECT due.message_id, CASE WHEN m.priority < $3 THEN"
+					" judged AS (SELECT due.message_id,"
+					" COALESCE(m.recipient_phone, m.recipient_user_id) AS recipient, CASE WHEN m.priority < $3 THEN"
 					" @extschema@.wa_internal_quiet_end(pg_catalog.clock_timestamp(),"
 					" t.quiet_from, t.quiet_to, t.time_zone) END AS quiet_until"
 					" FROM due JOIN @extschema@.whatsapp_messages m ON m.id = due.message_id"
@@ -102,7 +118,8 @@ promote_due(WaSender *sender)
 					" WHEN q.phone_number_id IS NULL THEN 'no_number' END,"
 					" due_at = COALESCE(j.quiet_until, q.due_at)"
 					" FROM judged j WHERE q.message_id = j.message_id"
-					" RETURNING CASE WHEN j.quiet_until IS NULL THEN q.phone_number_id END, q.rank",
+					" RETURNING CASE WHEN j.quiet_until IS NULL THEN q.phone_number_id END, q.rank,"
+					" q.message_id, j.recipient",
 		.plan.nargs = 3,
 		.plan.argtypes = {INT4OID, TIMESTAMPTZOID, INT4OID},
 		.expected = SPI_OK_UPDATE_RETURNING};
@@ -110,14 +127,34 @@ promote_due(WaSender *sender)
 					   Int32GetDatum(WA_PRIORITY_URGENT)};
 
 	wa_store_run(&statement, values, NULL);
+	promoted = MemoryContextAlloc(sender->cycle_context, sizeof(Promoted) * BATCH);
+	n_promoted = 0;
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		const char *number = wa_store_text(i, 1);
+		const char *id = wa_store_text(i, 1);
+		WaNumber *number = id != NULL ? wa_sender_number(sender, id, true) : NULL;
+		int64 rank = wa_store_int(i, 2, 0);
 
-		if (number != NULL)
-			wa_wake_ready(number, wa_store_int(i, 2, 0));
+		if (number != NULL && number->mine)
+			promoted[n_promoted++] = (Promoted){
+				.number = number,
+				.message_id = wa_store_int(i, 3, 0),
+				.rank = rank,
+				.recipient = MemoryContextStrdup(sender->cycle_context, wa_store_text(i, 4))};
+		else if (number != NULL)
+			wa_wake_ready(id, rank);
 	}
 	return SPI_processed == BATCH;
+}
+
+/* They are ready for everybody to see. */
+static void
+promoted_committed(WaSender *sender)
+{
+	for (int i = 0; i < n_promoted; i++)
+		wa_pair_came_due(sender, promoted[i].number, promoted[i].recipient, promoted[i].message_id,
+						 promoted[i].rank);
+	n_promoted = 0;
 }
 
 /* ---- uncertain messages ---------------------------------------------------- */
@@ -470,8 +507,8 @@ sweep(WaSender *sender)
 	wa_sender_discover(sender);
 	if (sender->index == 0)
 		sweep_database(sender);
-	wa_store_commit();
 	wa_pairs_rest(sender);
+	wa_store_commit();
 
 	cost = wa_now_us() - started;
 	sender->next_sweep_us = wa_now_us() + Max(SWEEP_INTERVAL_US, cost * SWEEP_SHARE);
@@ -502,6 +539,7 @@ run_due(WaSender *sender)
 	wa_store_begin("looking after waiting WhatsApp messages");
 	more = promote_due(sender);
 	wa_store_commit();
+	promoted_committed(sender);
 
 	wa_store_begin("looking after waiting WhatsApp messages");
 	more |= decide_uncertain(sender);

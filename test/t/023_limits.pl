@@ -131,6 +131,19 @@ $node->safe_psql('postgres', 'SELECT wa_worker_restart()');
 numbered('+34611300006', 3, 4);
 settled($node);
 is_deeply([ arrived('+34611300006') ], [ 1 .. 4 ], 'nor one that is retried');
+# However long after its time that is: nothing leaves while the number is paused.
+$sim->faults({ match => { recipient => '+34611300008' }, times => 1, code => 131000, status => 500 });
+numbered('+34611300008', 1, 1);
+wait_for($node, q{SELECT EXISTS (SELECT FROM whatsapp_queue WHERE hold_reason = 'retry')}, 'another is retried');
+numbered('+34611300008', 2, 3);
+$node->safe_psql('postgres', q{SELECT wa_pause('number', '100000000000002', 'test')});
+wait_for(
+	$node,
+	q{SELECT count(*) = 3 AND bool_and(state = 'r' AND due_at < now() - interval '1.5 s') FROM whatsapp_queue},
+	'and is due, and would have been back long since');
+$node->safe_psql('postgres', q{SELECT wa_resume('number', '100000000000002')});
+settled($node);
+is_deeply([ arrived('+34611300008') ], [ 1 .. 3 ], 'it goes first all the same');
 set_and_reload($node, retry_delay => '100ms');
 $sim->faults();
 
