@@ -33,8 +33,7 @@
 static bool
 sending_possible(WaSender *sender)
 {
-	return wa_guc_enabled && sender->has_token && sender->at_home && sender->config_loaded &&
-		   sender->account_paused_until == 0 && !sender->stopping && !sender->reopen;
+	return wa_sender_may_send(sender) && sender->config_loaded && !sender->reopen;
 }
 
 /*

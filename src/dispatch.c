@@ -15,7 +15,8 @@
  * What leaves within the next moment is claimed ahead, so that requests follow
  * each other while a transaction is being written, and one transaction serves
  * many.  It is a moment only, because whatever is leased when the process dies
- * has to be taken for sent.
+ * has to be taken for sent.  And when somebody stops the sending, what was only
+ * leased goes back.
  */
 #include "postgres.h"
 
@@ -191,25 +192,35 @@ may_submit(WaSender *sender)
 		   wa_http_in_flight(sender->http) < opened_in_flight;
 }
 
+/* Since its lease, somebody may have stopped what this one belongs to. */
+static bool
+is_stopped(const WaJob *job)
+{
+	return job->number->paused_until != 0 || job->tenant->paused_until != 0 ||
+		   !job->tenant->enabled;
+}
+
 /*
- * Submits what is leased, as far as the window allows.  Nothing more is begun
- * when the sender is to stop.
+ * Submits what is leased, as far as the window allows.  What must not be begun
+ * any more is put back: everything at once, if everything is stopped.
  */
 static void
 submit(WaSender *sender)
 {
+	bool stopped = !wa_sender_may_send(sender);
 	StringInfoData url;
 
-	while (sender->n_leased > 0 && (sender->stopping || may_submit(sender)))
+	while (sender->n_leased > 0 && (stopped || may_submit(sender)))
 	{
 		WaJob *job = dlist_container(WaJob, node, dlist_pop_head_node(&sender->leased));
 
 		sender->n_leased--;
 		job->started_us = wa_now_us();
 		job->started_at = GetCurrentTimestamp();
-		if (sender->stopping)
+		if (stopped || is_stopped(job))
 		{
-			not_started(sender, job, "the sender was stopped before it began this request");
+			job->withdrawn = true;
+			not_started(sender, job, "sending was stopped before this request was begun");
 			continue;
 		}
 		initStringInfo(&url);

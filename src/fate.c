@@ -217,9 +217,9 @@ wa_fate_decide(WaSender *sender, WaJob *job, WaFate *fate)
 			break;
 		case WA_OUTCOME_NOT_WRITTEN:
 			fate->outcome = "not_sent";
-			if (sender->stopping)
+			if (job->withdrawn || sender->stopping)
 			{
-				/* The next sender goes on with it, in its order; no attempt was made. */
+				/* No attempt was made; who goes on with it, does so in its order. */
 				put_back(job, fate);
 				fate->failed_attempt = false;
 				break;

@@ -140,6 +140,13 @@ wa_sender_tenant(WaSender *sender, const char *tenant_id)
 	return hash_search(sender->tenants, &key, HASH_FIND, NULL);
 }
 
+bool
+wa_sender_may_send(const WaSender *sender)
+{
+	return wa_guc_enabled && sender->has_token && sender->at_home &&
+		   sender->account_paused_until == 0 && !sender->stopping;
+}
+
 static uint64
 template_key(const char *name, const char *language)
 {

@@ -99,6 +99,7 @@ typedef struct WaJob
 	TimestampTz finished_at;
 	int64 finished_us;
 	bool marked_sending;
+	bool withdrawn;		   /* stopped by a person before it was begun */
 	int64 settle_after_us; /* its settlement failed: not again before */
 	WaOutcome *outcome;	   /* once it is finished */
 	WaTenant *tenant;
@@ -189,6 +190,9 @@ extern void wa_sender_discover(WaSender *sender);
 
 extern WaNumber *wa_sender_number(WaSender *sender, const char *phone_number_id, bool create);
 extern WaTenant *wa_sender_tenant(WaSender *sender, const char *tenant_id);
+
+/* Nobody has stopped all messages, and what sending needs is there. */
+extern bool wa_sender_may_send(const WaSender *sender);
 
 extern bool wa_sender_template_paused(WaSender *sender, const char *name, const char *language);
 

@@ -406,7 +406,7 @@ count(WaSender *sender, const WaJob *job, const WaFate *fate)
 		pg_atomic_fetch_add_u64(&counters->failed, 1);
 	else if (fate->attempts == job->attempt)
 		pg_atomic_fetch_add_u64(&counters->retried, 1);
-	else
+	else if (!job->withdrawn)
 		pg_atomic_fetch_add_u64(&counters->throttled, 1);
 }
 
