@@ -24,13 +24,18 @@ COMMENT ON COLUMN @extschema@.whatsapp_installation.installation_id IS
 
 /* ---- tenants, numbers, assignments ------------------------------------- */
 
+/*
+ * Rates have the bounds of the setting (WA_MIN_RATE): with one near 0 the next
+ * message would be due after the end of time.
+ */
+
 CREATE TABLE @extschema@.whatsapp_tenants (
     tenant_id           text COLLATE "C" PRIMARY KEY
         CONSTRAINT whatsapp_tenants_tenant_id_check CHECK (tenant_id <> ''),
     enabled             boolean NOT NULL DEFAULT true,
     language            text,
     messages_per_second real
-        CONSTRAINT whatsapp_tenants_rate_check CHECK (messages_per_second > 0),
+        CONSTRAINT whatsapp_tenants_rate_check CHECK (messages_per_second BETWEEN 0.01::real AND 10000),
     daily_share         real
         CONSTRAINT whatsapp_tenants_daily_share_check CHECK (daily_share >= 0 AND daily_share <= 1),
     quiet_from          time,
@@ -64,7 +69,7 @@ CREATE TABLE @extschema@.whatsapp_phone_numbers (
     throughput_level     text,
     messaging_limit      text,
     messages_per_second  real
-        CONSTRAINT whatsapp_phone_numbers_rate_check CHECK (messages_per_second > 0),
+        CONSTRAINT whatsapp_phone_numbers_rate_check CHECK (messages_per_second BETWEEN 0.01::real AND 10000),
     rate_factor          real NOT NULL DEFAULT 1
         CONSTRAINT whatsapp_phone_numbers_rate_factor_check CHECK (rate_factor > 0 AND rate_factor <= 1),
     rate_reason          text,

@@ -188,8 +188,8 @@ CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tena
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF t.messages_per_second <= 0 OR t.messages_per_second IN ('NaN', 'Infinity') THEN
-        RAISE EXCEPTION 'messages_per_second must be greater than 0'
+    IF t.messages_per_second NOT BETWEEN 0.01::real AND 10000 THEN
+        RAISE EXCEPTION 'messages_per_second must be between 0.01 and 10000'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'To stop a tenant use enabled => false or wa_pause().';
     ELSIF t.on_uncertain NOT IN ('auto', 'resend', 'park', 'fail') THEN

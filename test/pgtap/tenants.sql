@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(50);
+SELECT plan(64);
 
 /* ---- creating and changing ---- */
 
@@ -47,7 +47,12 @@ SELECT throws_ok(format('SELECT wa_configure_tenant(%L, language => %L)', 'panad
 SELECT throws_ok($$SELECT wa_configure_tenant('x', time_zone => 'Mars/Olympus')$$, '22023', 'unknown time zone "Mars/Olympus"', 'time zones are known ones');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00')$$, '22023', 'quiet hours need a beginning and a different end', 'quiet hours need both ends');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00', quiet_to => '22:00')$$, '22023', NULL, 'which differ');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', messages_per_second => 0)$$, '22023', 'messages_per_second must be greater than 0', 'a rate is positive');
+SELECT throws_ok(format('SELECT wa_configure_tenant(%L, messages_per_second => %L)', 'x', rate), '22023', 'messages_per_second must be between 0.01 and 10000', 'no rate: ' || rate)
+    FROM unnest('{0,-1,0.000001,0.0099,10001,NaN,Infinity}'::real[]) AS rate;
+SELECT is((t).messages_per_second, rate, 'but this is one: ' || rate)
+    FROM unnest('{0.01,10000}'::real[]) AS rate, wa_configure_tenant('panaderia', messages_per_second => rate) AS t;
+SELECT throws_ok(format('INSERT INTO %s, messages_per_second) VALUES (12345, %L)', columns, rate), '23514', NULL, format('nor by hand: %s, %s)', columns, rate))
+    FROM unnest('{whatsapp_tenants (tenant_id,whatsapp_phone_numbers (phone_number_id}'::text[]) AS columns, unnest('{0.000001,NaN,Infinity}'::real[]) AS rate;
 SELECT throws_ok($$SELECT wa_configure_tenant('x', on_uncertain => 'guess')$$, '22023', 'unknown policy "guess" for on_uncertain', 'a policy is one of four');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', retention => '-1 day')$$, '22023', 'retention must not be negative', 'retention looks back');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', reset => '{colour}')$$, '22023', 'cannot reset "colour"', 'only settings can be reset');
