@@ -10,6 +10,9 @@
  * same reason.  It runs in a subtransaction and for a limited time; what goes
  * wrong is recorded with the reply and does not touch the webhook.
  *
+ * A handler may catch the cancellation, to tidy up.  So it is cancelled again and
+ * again, until it ends; only one that catches that, too, for ever, would not.
+ *
  * Two kinds of error are passed on all the same, because they end if Meta
  * sends the webhook again, and only then: a cancellation that is not our own,
  * and a deadlock or its like, which must let go of every lock of the
@@ -45,6 +48,9 @@
  */
 #define HANDLER_TIMEOUT_MS 5000
 #define ALL_HANDLERS_TIMEOUT_MS 15000
+
+/* What a handler that has caught its cancellation gets each time. */
+#define CANCEL_AGAIN_MS 100
 
 #define MAX_ERROR 1000
 
@@ -91,7 +97,8 @@ start_clock(int ms)
 	if (handler_timeout == MAX_TIMEOUTS)
 		handler_timeout = RegisterTimeout(USER_TIMEOUT, handler_timed_out);
 	timed_out = false;
-	enable_timeout_after(handler_timeout, ms);
+	enable_timeout_every(handler_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms),
+						 CANCEL_AGAIN_MS);
 }
 
 /* It may have struck just now, with nobody left to be cancelled. */
@@ -182,7 +189,7 @@ run_as_registered(void *argument)
 	}
 	PG_CATCH();
 	{
-		disable_timeout(handler_timeout, false);
+		stop_clock();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -205,7 +212,6 @@ run_handler(Call *call)
 		return NULL;
 	if (must_pass_on(error))
 		ReThrowError(error);
-	QueryCancelPending = QueryCancelPending && !timed_out;
 	problem = describe_error(error);
 	FreeErrorData(error);
 	return problem;

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(53);
+SELECT plan(54);
 
 /* An application with a role and a schema of its own, and another role. */
 CREATE ROLE reply_app;
@@ -46,6 +46,12 @@ BEGIN
                 INSERT INTO calls (who) VALUES ('caught');
             END;
         WHEN 'sleep' THEN PERFORM pg_sleep(60);
+        WHEN 'sleep on' THEN
+            BEGIN
+                PERFORM pg_sleep(60);
+            EXCEPTION WHEN query_canceled THEN
+                PERFORM pg_sleep(60);
+            END;
         WHEN 'reset role' THEN RESET ROLE;
         WHEN 'set role' THEN SET ROLE postgres;
         WHEN 'session' THEN SET SESSION AUTHORIZATION DEFAULT;
@@ -148,6 +154,7 @@ SELECT is(pg_temp.misbehave('memory'), '1/0/0/0 53200: out of memory', 'not even
 SELECT is(pg_temp.misbehave('catch'), '1/0/0/0 ok', 'it may have errors of its own');
 SELECT is((SELECT count(*) FROM reply_app.calls WHERE who = 'caught'), 1::bigint, 'and handle them');
 SELECT is(pg_temp.misbehave('sleep'), '1/0/0/0 57014: the handler took too long and was cancelled', 'and it does not take for ever');
+SELECT is(pg_temp.misbehave('sleep on'), '1/0/0/0 57014: the handler took too long and was cancelled', 'nor does one that does not want to hear of it');
 
 /* ---- again ---- */
 
