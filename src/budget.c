@@ -11,7 +11,9 @@
  * do, and an idle account still lets one of them use most of the limit.
  *
  * The counts are read from whatsapp_reach every few seconds and kept up with
- * this sender's own reservations in between.  Several senders may therefore
+ * this sender's own reservations in between.  Reading them takes long where
+ * many people are written to, so a busy sender does it between its claims; a
+ * claim does so only if they are older than that.  Several senders may therefore
  * overshoot by what they reserve in that time; HEADROOM is for that, and for
  * what other programs send through the same account.
  */
@@ -27,10 +29,12 @@
 
 #define HEADROOM 0.98
 #define REFRESH_US INT64_C(5000000)
+#define STALE_US INT64_C(10000000)
 #define PRUNE_US INT64_C(3600000000)
 #define POOL_SHARE 0.5
 
 static int64 refreshed_us;
+static bool in_use; /* by a claim since then */
 static int64 pruned_us;
 static double guaranteed_total;
 static int64 over_guarantee; /* recipients that came out of the pool */
@@ -126,6 +130,17 @@ refresh(WaSender *sender)
 			oldest = first;
 	}
 	refreshed_us = wa_now_us();
+	in_use = false;
+}
+
+void
+wa_budget_run(WaSender *sender)
+{
+	if (!in_use || sender->reach_limit == 0 || wa_now_us() - refreshed_us <= REFRESH_US)
+		return;
+	wa_store_begin("counting the recipients of WhatsApp messages");
+	refresh(sender);
+	wa_store_commit();
 }
 
 void
@@ -150,8 +165,9 @@ wa_budget_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free)
 	memset(free, true, sizeof(bool) * n);
 	if (sender->reach_limit == 0 || n == 0)
 		return;
-	if (wa_now_us() - refreshed_us > REFRESH_US)
+	if (wa_now_us() - refreshed_us > STALE_US)
 		refresh(sender);
+	in_use = true;
 
 	recipients = palloc(sizeof(char *) * n);
 	numbers = palloc(sizeof(char *) * n);

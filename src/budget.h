@@ -11,6 +11,9 @@
 /* The number of recipients a tier allows per 24 hours; 0: no limit, or none known. */
 extern int wa_budget_tier(const char *messaging_limit);
 
+/* Between claims: counts anew what they have used, if it is time. */
+extern void wa_budget_run(WaSender *sender);
+
 /*
  * Needs a transaction.  Looks up which of these rows cost nothing (not a
  * template, inside a window, recipient already reached); free has room for n.

@@ -37,6 +37,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "budget.h"
 #include "compat.h"
 #include "dispatch.h"
 #include "http.h"
@@ -387,6 +388,7 @@ turn(void)
 	if (wa_now_us() >= upkeep_after_us)
 	{
 		in_upkeep = true;
+		wa_budget_run(sender);
 		wa_upkeep_run(sender);
 		wa_sync_run(sender);
 		wa_media_run(sender);
