@@ -31,7 +31,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_installation.installation_id IS
 
 CREATE TABLE @extschema@.whatsapp_tenants (
     tenant_id           text COLLATE "C" PRIMARY KEY
-        CONSTRAINT whatsapp_tenants_tenant_id_check CHECK (tenant_id <> ''),
+        CONSTRAINT whatsapp_tenants_tenant_id_check 
+        /* The rule of wa_internal_check_tenant_id(), white space by the same collation. */
+        CHECK (tenant_id COLLATE "default" ~ '[^[:space:]]' AND pg_catalog.length(tenant_id) <= 255),
     enabled             boolean NOT NULL DEFAULT true,
     language            text,
     messages_per_second real

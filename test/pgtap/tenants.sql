@@ -9,7 +9,7 @@ SET client_min_messages = error;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
-SELECT plan(64);
+SELECT plan(68);
 
 /* ---- creating and changing ---- */
 
@@ -40,6 +40,8 @@ SELECT throws_ok(format('SELECT %s(%L%s)', call, blank, more), '22023', 'tenant_
         unnest(ARRAY[' ', E' \t\n']) AS blank;
 SELECT is(refused, 'tenant_id must not be blank. It consists of white space only.', 'nor in a platform''s documents')
     FROM wa_import_settings('{"  ": {"whatsapp_enabled": true}}');
+SELECT throws_ok(format('INSERT INTO whatsapp_tenants (tenant_id) VALUES (%L)', id), '23514', NULL, format('nor by hand: %s characters', length(id)))
+    FROM unnest(ARRAY['', ' ', E' \t\n', repeat('x', 256)]) AS id;
 SELECT is((t).language, code, 'a code that a message can have, a tenant can have: ' || code)
     FROM unnest('{fil,zh_HK,es_419,en_US}'::text[]) AS code, wa_configure_tenant('panaderia', language => code) AS t;
 SELECT throws_ok(format('SELECT wa_configure_tenant(%L, language => %L)', 'panaderia', code), '22023', format('invalid language code "%s"', code), 'and no other')
