@@ -331,18 +331,23 @@ BEGIN
 END
 $$;
 
-/* Errors of a whole change: not a message's, but often the account's. */
+/*
+ * Errors of a whole change: not a message's, but often the account's.  Each code is
+ * an alert by itself, in order, for two webhooks must not lock them crosswise.
+ */
 CREATE FUNCTION @extschema@.wa_internal_event_errors(value jsonb, at timestamptz) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_alert('warning', 'webhook_error', 'number',
-            COALESCE(value #>> '{metadata,phone_number_id}', ''),
+            pg_catalog.concat_ws('/', value #>> '{metadata,phone_number_id}', e.error ->> 'code'),
             pg_catalog.format('Meta reports error %s: %s', e.error ->> 'code',
                 COALESCE(e.error #>> '{error_data,details}', e.error ->> 'title')), e.error)
-        FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(value -> 'errors')
-            WHEN 'array' THEN value -> 'errors' ELSE '[]' END) AS e (error);
+        FROM (SELECT a.error
+              FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(value -> 'errors')
+                  WHEN 'array' THEN value -> 'errors' ELSE '[]' END) AS a (error)
+              ORDER BY a.error ->> 'code') AS e;
 END
 $$;
 

@@ -10,7 +10,7 @@ BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
 \ir ../lib/webhook.sql
-SELECT plan(80);
+SELECT plan(81);
 
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number, quality_rating, messaging_limit, throughput_level)
     VALUES ('100000000000001', '+34 600 00 00 00', 'GREEN', 'TIER_2K', 'STANDARD'), ('100000000000002', '+34 600 00 00 02', 'GREEN', 'TIER_2K', 'STANDARD');
@@ -194,7 +194,7 @@ SELECT pg_temp.send('account_alerts', '{"entity_type":"BUSINESS","entity_id":"40
 SELECT is(pg_temp.alerts(), 'info business_username 100000000000001, warning security 100000000000001', 'and what is over');
 DELETE FROM whatsapp_alerts;
 SELECT is(pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change('{"errors": [{"code": 130429, "title": "Rate limit hit", "error_data": {"details": "Too many"}}]}')))), '1/0/0/0', 'errors of a whole change');
-SELECT is(pg_temp.alerts(), 'warning webhook_error 100000000000001', 'are reported');
+SELECT is(pg_temp.alerts(), 'warning webhook_error 100000000000001/130429', 'are reported');
 
 /* They carry no time. */
 CREATE FUNCTION pg_temp.error_again(minutes integer) RETURNS text LANGUAGE plpgsql AS $$
@@ -216,6 +216,10 @@ SELECT wa_resolve_alert(alert_id) FROM whatsapp_alerts WHERE kind = 'webhook_err
 SELECT is(pg_temp.error_again(1), '0/1/0/0 2 resolved', 'nor open an alert that was resolved meanwhile');
 SELECT is(pg_temp.error_again(11), '1/0/0/0 2 resolved, 1', 'but the error does when it happens again');
 SELECT is(pg_temp.send('security', '{"display_phone_number":"34600000000","event":"PIN_CHANGED","requester":"1"}', :t), '0/1/0/0', 'what carries a time is known for good');
+
+DELETE FROM whatsapp_alerts;
+SELECT pg_temp.post(pg_temp.envelope(pg_temp.messages_change('{"errors": [{"code": 131057, "title": "Maintenance"}, {"code": 131005, "title": "Access denied"}]}'))) \g /dev/null
+SELECT is(pg_temp.alerts(), 'warning webhook_error 100000000000001/131005, warning webhook_error 100000000000001/131057', 'two errors of one number are two alerts');
 
 /* ---- what cannot be used ---- */
 
