@@ -159,13 +159,26 @@ wa_dispatch_slept(WaSender *sender, int64 us)
 }
 
 /*
- * A job that is not on the wire any more, or never was: it waits for its
- * settlement from here on.  Returns its outcome, to be filled in.
+ * Obtains what the next job that finishes needs.  To be called while the job is in
+ * a list, and its result still to be fetched: from then on nothing may fail, or
+ * the job would be lost until the process ends.
+ */
+static void
+prepare_outcome(WaSender *sender)
+{
+	if (sender->next_outcome == NULL)
+		sender->next_outcome = MemoryContextAlloc(sender->state_context, sizeof(WaOutcome));
+}
+
+/*
+ * A job that is not on the wire any more, or never was, and is in no list: it
+ * waits for its settlement from here on.  Returns its outcome, to be filled in.
  */
 static WaOutcome *
 finished(WaSender *sender, WaJob *job)
 {
-	job->outcome = MemoryContextAllocZero(sender->state_context, sizeof(WaOutcome));
+	job->outcome = memset(sender->next_outcome, 0, sizeof(WaOutcome));
+	sender->next_outcome = NULL;
 	job->finished_at = GetCurrentTimestamp();
 	job->finished_us = wa_now_us();
 	dlist_push_tail(&sender->finished, &job->node);
@@ -212,20 +225,19 @@ submit(WaSender *sender)
 
 	while (sender->n_leased > 0 && (stopped || may_submit(sender)))
 	{
-		WaJob *job = dlist_container(WaJob, node, dlist_pop_head_node(&sender->leased));
+		WaJob *job = dlist_container(WaJob, node, dlist_head_node(&sender->leased));
 
+		prepare_outcome(sender);
+		initStringInfo(&url);
+		wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, job->number->id);
+		dlist_delete(&job->node);
 		sender->n_leased--;
 		job->started_us = wa_now_us();
 		job->started_at = GetCurrentTimestamp();
-		if (stopped || is_stopped(job))
-		{
-			job->withdrawn = true;
+		job->withdrawn = stopped || is_stopped(job);
+		if (job->withdrawn)
 			not_started(sender, job, "sending was stopped before this request was begun");
-			continue;
-		}
-		initStringInfo(&url);
-		wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, job->number->id);
-		if (wa_http_submit(sender->http, url.data, job->body, job->body_len, NULL, job))
+		else if (wa_http_submit(sender->http, url.data, job->body, job->body_len, NULL, job))
 		{
 			dlist_push_tail(&sender->in_flight, &job->node);
 			sender->n_in_flight++;
@@ -268,8 +280,12 @@ wa_dispatch_network(WaSender *sender)
 
 	refresh_token(sender);
 	wa_http_step(sender->http);
-	while ((result = wa_http_next_result(sender->http)) != NULL)
+	for (;;)
 	{
+		prepare_outcome(sender);
+		result = wa_http_next_result(sender->http);
+		if (result == NULL)
+			break;
 		if (result->tag == NULL)
 			wa_sync_answered(sender, result);
 		else if (wa_media_is_tag(result->tag))

@@ -141,12 +141,13 @@ typedef struct WaSender
 	struct WaHttp *http;
 	uint64 secret_generation;
 	bool has_token;
-	bool token_rotated;	  /* since the last upkeep */
-	bool reopen;		  /* the HTTP client's settings have changed */
-	dlist_head claiming;  /* WaJob whose lease is not committed yet */
-	dlist_head leased;	  /* WaJob to be submitted next */
-	dlist_head in_flight; /* WaJob by started_us */
-	dlist_head finished;  /* WaJob waiting for settlement */
+	bool token_rotated;		 /* since the last upkeep */
+	bool reopen;			 /* the HTTP client's settings have changed */
+	dlist_head claiming;	 /* WaJob whose lease is not committed yet */
+	dlist_head leased;		 /* WaJob to be submitted next */
+	dlist_head in_flight;	 /* WaJob by started_us */
+	dlist_head finished;	 /* WaJob waiting for settlement */
+	WaOutcome *next_outcome; /* memory for the next of these */
 	int n_leased;
 	int n_in_flight;
 	int n_finished;
