@@ -12,6 +12,7 @@
 #include "access/xlog.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -144,7 +145,7 @@ bool
 wa_sender_may_send(const WaSender *sender)
 {
 	return wa_guc_enabled && sender->has_token && sender->at_home &&
-		   sender->account_paused_until == 0 && !sender->stopping;
+		   sender->account_paused_until == 0 && !sender->stopping && !ShutdownRequestPending;
 }
 
 static uint64

@@ -17,7 +17,9 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -31,6 +33,22 @@ static Oid store_schema;
 /* The context that was current before wa_store_begin. */
 static MemoryContext caller_context;
 
+volatile sig_atomic_t wa_store_committing;
+
+/*
+ * A commit may come to wait for a synchronous standby, for ever, and that wait
+ * takes notice of "die" alone.  So the request to stop is turned into one for the
+ * length of a commit, here if it was there before and by the signal's handler if
+ * it comes meanwhile; without InterruptPending nothing else heeds it.
+ */
+static void
+set_committing(bool committing)
+{
+	wa_store_committing = committing;
+	if (ShutdownRequestPending)
+		ProcDiePending = committing;
+}
+
 /* schema: the extension's; statements are prepared when first used. */
 void
 wa_store_init(Oid schema)
@@ -43,6 +61,7 @@ void
 wa_store_begin(const char *activity)
 {
 	caller_context = CurrentMemoryContext;
+	set_committing(false); /* a commit that failed */
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -57,7 +76,9 @@ wa_store_commit(void)
 {
 	SPI_finish();
 	PopActiveSnapshot();
+	set_committing(true);
 	CommitTransactionCommand();
+	set_committing(false);
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	MemoryContextSwitchTo(caller_context);

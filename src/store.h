@@ -11,11 +11,16 @@
 #ifndef WA_STORE_H
 #define WA_STORE_H
 
+#include <signal.h>
+
 #include "datatype/timestamp.h"
 
 #include "plan.h"
 
 extern void wa_store_init(Oid schema);
+
+/* For the handler of SIGTERM: whether to set ProcDiePending. */
+extern volatile sig_atomic_t wa_store_committing;
 
 extern void wa_store_begin(const char *activity);
 extern void wa_store_commit(void);

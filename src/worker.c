@@ -25,7 +25,6 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "replication/syncrep.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
@@ -93,9 +92,9 @@ detach(int code, Datum arg)
 }
 
 /*
- * SIGTERM is a request that the loop hears.  But a commit that waits for a
- * synchronous standby may never end, and takes notice of "die" only: what it
- * has leased is then left to the successor.
+ * SIGTERM is a request that the loop hears.  Only a commit that waits for a
+ * synchronous standby, or is about to, is broken off: it is on this server then,
+ * and maybe nowhere else.  What it has leased is not begun, but put back.
  */
 static void
 request_shutdown(SIGNAL_ARGS)
@@ -103,11 +102,8 @@ request_shutdown(SIGNAL_ARGS)
 	int save_errno = errno;
 
 	ShutdownRequestPending = true;
-	if (MyProc != NULL && MyProc->syncRepState == SYNC_REP_WAITING)
-	{
-		InterruptPending = true;
+	if (wa_store_committing)
 		ProcDiePending = true;
-	}
 	SetLatch(MyLatch);
 	errno = save_errno;
 }

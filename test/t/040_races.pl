@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 use WaDelivery qw(new_delivery enqueue wait_for wait_status settled accepted_for invariants_hold);
-use WaTest qw(sender_pids);
+use WaTest qw(sender_pids wait_for_senders);
 
 # Nobody writes WAL in the background while this test runs.
 my ($node, $sim) = new_delivery(
@@ -345,8 +345,40 @@ wait_for($node, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pi
 	'a sender that waits for it ends when it is told to');
 sql('ALTER SYSTEM RESET synchronous_standby_names');
 $node->reload;
-wait_for($node, q{SELECT status = 'uncertain' FROM whatsapp_messages WHERE recipient_phone = '+34611900240'},
-	'what was leased is in doubt, as after any other death');
+wait_for($node, q{SELECT status = 'accepted' AND attempts = 1 FROM whatsapp_messages WHERE recipient_phone = '+34611900240'},
+	'what was leased only, and not begun, leaves when the standby is no longer asked for');
+
+# The same for one that is told to just before it would wait.
+sql(<<'SQL');
+CREATE TABLE public.gate ();
+CREATE FUNCTION public.wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE NOT EXISTS (SELECT FROM public.gate) LOOP
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER wait_at_gate AFTER INSERT ON whatsapp_leases EXECUTE FUNCTION public.wait_at_gate();
+ALTER SYSTEM SET synchronous_standby_names = 'nobody'
+SQL
+$node->reload;
+$node->poll_query_until('postgres', 'SHOW synchronous_standby_names', 'nobody');
+wait_for_senders($node, 'postgres', 1);
+sql(q{SET synchronous_commit = local; SELECT wa_enqueue_message('t1', '+34611900290', 'aviso', '["1"]')});
+wait_for($node,
+	q{SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender'},
+	'a sender is in the middle of its claim');
+($pid) = sender_pids($node, 'postgres');
+kill 'TERM', $pid;
+sql('SET synchronous_commit = local; INSERT INTO public.gate DEFAULT VALUES');
+wait_for($node, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)",
+	'and ends without waiting for the standby');
+ok(!(grep { $_->{message}{to} eq '+34611900290' } $sim->accepted), 'nor does it begin what it has leased');
+sql('ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
+wait_for($node, q{SELECT status = 'accepted' AND attempts = 1 FROM whatsapp_messages WHERE recipient_phone = '+34611900290'},
+	'which leaves later');
+sql('DROP TRIGGER wait_at_gate ON whatsapp_leases; DROP FUNCTION public.wait_at_gate(); DROP TABLE public.gate');
 
 invariants_hold($node);
 $node->stop;
