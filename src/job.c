@@ -51,16 +51,8 @@ static const unsigned int successors[WA_JOB_STATES] = {
 	[WA_JOB_SKIPPED] = BIT(WA_JOB_QUEUED)};
 
 /*
- * The word that whatsapp_messages.status holds.
+ * From the word that whatsapp_messages.status holds; false if it is none of them.
  */
-const char *
-wa_job_state_name(WaJobState state)
-{
-	if ((int) state < 0 || (int) state >= WA_JOB_STATES)
-		return "unknown";
-	return state_names[state];
-}
-
 bool
 wa_job_state_parse(const char *name, WaJobState *state)
 {

@@ -26,7 +26,6 @@ typedef enum WaJobState
 
 #define WA_JOB_STATES 11
 
-extern const char *wa_job_state_name(WaJobState state);
 extern bool wa_job_state_parse(const char *name, WaJobState *state);
 extern bool wa_job_may_become(WaJobState from, WaJobState to);
 

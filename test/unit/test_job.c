@@ -53,11 +53,11 @@ test_states(void)
 
 		if (!ok(wa_job_state_parse(from, &state), "\"%s\" is a state", from))
 			continue;
-		is_str(wa_job_state_name(state), from, "and has that name");
 		for (int j = 0; j < WA_JOB_STATES; j++)
 		{
-			const char *to = wa_job_state_name((WaJobState) j);
-			bool may = wa_job_may_become(state, (WaJobState) j);
+			const char *to = edges[j].from;
+			WaJobState next;
+			bool may = wa_job_state_parse(to, &next) && wa_job_may_become(state, next);
 
 			ok(may == has_word(edges[i].to, to), "%s -> %s: %s", from, to, may ? "yes" : "no");
 			named += may;
@@ -66,7 +66,6 @@ test_states(void)
 	ok(named > 0, "there are edges");
 	ok(!wa_job_state_parse("Queued", &(WaJobState){0}), "names are exact");
 	ok(!wa_job_state_parse("", &(WaJobState){0}), "the empty word is no state");
-	is_str(wa_job_state_name((WaJobState) WA_JOB_STATES), "unknown", "a name beyond the table");
 	ok(!wa_job_may_become((WaJobState) -1, WA_JOB_QUEUED), "a state below the table");
 	ok(!wa_job_may_become(WA_JOB_QUEUED, (WaJobState) 99), "a state above the table");
 }
