@@ -31,6 +31,7 @@
 #include "schema.h"
 #include "secret.h"
 #include "signature.h"
+#include "store.h"
 #include "webhook.h"
 
 /* Meta sends up to three megabytes. */
@@ -157,6 +158,35 @@ wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name, Times
 		return false;
 	*at = (seconds - UNIX_EPOCH_OFFSET) * USECS_PER_SEC;
 	return *at <= webhook->now + SECONDS_AHEAD * USECS_PER_SEC;
+}
+
+void *
+wa_webhook_make_room(void *items, int count, int *room, size_t size)
+{
+	if (count < *room)
+		return items;
+	*room = *room == 0 ? 64 : *room * 2;
+	return items == NULL ? palloc(size * *room) : repalloc_huge(items, size * *room);
+}
+
+Datum
+wa_webhook_texts(const void *items, int count, size_t size, size_t offset)
+{
+	const char **texts = palloc(sizeof(char *) * count);
+
+	for (int i = 0; i < count; i++)
+		memcpy(&texts[i], (const char *) items + i * size + offset, sizeof(char *));
+	return wa_store_text_array(texts, count);
+}
+
+Datum
+wa_webhook_times(const void *items, int count, size_t size, size_t offset)
+{
+	TimestampTz *times = palloc(sizeof(TimestampTz) * count);
+
+	for (int i = 0; i < count; i++)
+		memcpy(&times[i], (const char *) items + i * size + offset, sizeof(TimestampTz));
+	return wa_store_time_array(times, count);
 }
 
 /*

@@ -148,7 +148,19 @@ extern char *wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const cha
 extern bool wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name,
 							TimestampTz *at);
 
-/* An array of elements of this size with room for one more. */
+/*
+ * A list has items, of which there are count, and room for so many: an array of
+ * elements of this size with room for one more.
+ */
 extern void *wa_webhook_make_room(void *items, int count, int *room, size_t size);
+
+/* One member of all its items as an SQL array: texts (or NULL), times (or 0). */
+extern Datum wa_webhook_texts(const void *items, int count, size_t size, size_t offset);
+extern Datum wa_webhook_times(const void *items, int count, size_t size, size_t offset);
+
+#define WA_WEBHOOK_TEXTS(list, type, member)                                                       \
+	wa_webhook_texts((list)->items, (list)->count, sizeof(type), offsetof(type, member))
+#define WA_WEBHOOK_TIMES(list, type, member)                                                       \
+	wa_webhook_times((list)->items, (list)->count, sizeof(type), offsetof(type, member))
 
 #endif

@@ -46,16 +46,6 @@ static WaPlan store_plan = {
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
 				 TEXTARRAYOID, TEXTARRAYOID}};
 
-/* An array with room for one more. */
-void *
-wa_webhook_make_room(void *items, int count, int *room, size_t size)
-{
-	if (count < *room)
-		return items;
-	*room = *room == 0 ? 64 : *room * 2;
-	return items == NULL ? palloc(size * *room) : repalloc_huge(items, size * *room);
-}
-
 static WaInboundList *
 get_list(WaWebhook *webhook)
 {
@@ -115,36 +105,20 @@ wa_webhook_store_inbound(WaWebhook *webhook)
 {
 	WaInboundList *list = webhook->inbound;
 	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_MESSAGE];
-	const char **texts[6];
-	TimestampTz *times;
 	Datum values[7];
 	int stored;
 
 	if (list == NULL || list->count == 0)
 		return;
-	for (int i = 0; i < lengthof(texts); i++)
-		texts[i] = palloc(sizeof(char *) * list->count);
-	times = palloc(sizeof(TimestampTz) * list->count);
 	for (int i = 0; i < list->count; i++)
-	{
-		const Inbound *inbound = &list->items[i];
-
-		texts[0][i] = inbound->phone_number_id;
-		texts[1][i] = inbound->wamid;
-		texts[2][i] = inbound->type;
-		texts[3][i] = inbound->phone;
-		texts[4][i] = inbound->user_id;
-		texts[5][i] = inbound->message;
-		times[i] = inbound->at;
-		wa_wake_inbound(inbound->phone_number_id);
-	}
-	values[0] = wa_store_text_array(texts[0], list->count);
-	values[1] = wa_store_text_array(texts[1], list->count);
-	values[2] = wa_store_text_array(texts[2], list->count);
-	values[3] = wa_store_time_array(times, list->count);
-	values[4] = wa_store_text_array(texts[3], list->count);
-	values[5] = wa_store_text_array(texts[4], list->count);
-	values[6] = wa_store_text_array(texts[5], list->count);
+		wa_wake_inbound(list->items[i].phone_number_id);
+	values[0] = WA_WEBHOOK_TEXTS(list, Inbound, phone_number_id);
+	values[1] = WA_WEBHOOK_TEXTS(list, Inbound, wamid);
+	values[2] = WA_WEBHOOK_TEXTS(list, Inbound, type);
+	values[3] = WA_WEBHOOK_TIMES(list, Inbound, at);
+	values[4] = WA_WEBHOOK_TEXTS(list, Inbound, phone);
+	values[5] = WA_WEBHOOK_TEXTS(list, Inbound, user_id);
+	values[6] = WA_WEBHOOK_TEXTS(list, Inbound, message);
 	wa_plan_execute(&store_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
 
 	stored = (int) SPI_processed;

@@ -100,31 +100,17 @@ wa_webhook_store_preferences(WaWebhook *webhook)
 {
 	WaPreferenceList *list = webhook->preferences;
 	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
-	const char **texts[5];
-	TimestampTz *times;
 	Datum values[6];
 	int stored;
 
 	if (list == NULL || list->count == 0)
 		return;
-	for (int i = 0; i < lengthof(texts); i++)
-		texts[i] = palloc(sizeof(char *) * list->count);
-	times = palloc(sizeof(TimestampTz) * list->count);
-	for (int i = 0; i < list->count; i++)
-	{
-		const Preference *preference = &list->items[i];
-
-		texts[0][i] = preference->phone_number_id;
-		texts[1][i] = preference->phone;
-		texts[2][i] = preference->user_id;
-		texts[3][i] = preference->choice;
-		texts[4][i] = preference->item;
-		times[i] = preference->at;
-	}
-	for (int i = 0; i < 4; i++)
-		values[i] = wa_store_text_array(texts[i], list->count);
-	values[4] = wa_store_time_array(times, list->count);
-	values[5] = wa_store_text_array(texts[4], list->count);
+	values[0] = WA_WEBHOOK_TEXTS(list, Preference, phone_number_id);
+	values[1] = WA_WEBHOOK_TEXTS(list, Preference, phone);
+	values[2] = WA_WEBHOOK_TEXTS(list, Preference, user_id);
+	values[3] = WA_WEBHOOK_TEXTS(list, Preference, choice);
+	values[4] = WA_WEBHOOK_TIMES(list, Preference, at);
+	values[5] = WA_WEBHOOK_TEXTS(list, Preference, item);
 	wa_plan_execute(&store_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
 
 	stored = (int) wa_store_int(0, 1, 0);
