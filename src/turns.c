@@ -17,20 +17,17 @@
 /* Rates grow while nobody looks: what was found out does not hold for longer. */
 #define KNOWN_US INT64_C(1000000)
 
-/* It has something to send, and nobody has stopped it. */
+/* It is ours, and nobody has stopped it. */
 static bool
-is_open(WaSender *sender, WaNumber *number, int64 now)
+takes_turns(const WaNumber *number)
 {
-	if (!number->mine || number->paused_until != 0)
-		return false;
-	wa_number_look_again(sender, number, now);
-	return number->may_have_ready || number->n_again > 0;
+	return number->mine && number->paused_until == 0;
 }
 
 static bool
-may_send(WaSender *sender, WaNumber *number, int64 now)
+has_something(const WaNumber *number)
 {
-	return is_open(sender, number, now) && wa_number_available(number, now) >= 1;
+	return number->may_have_ready || number->n_again > 0;
 }
 
 /*
@@ -52,11 +49,14 @@ wa_turns_next_us(WaSender *sender)
 	hash_seq_init(&scan, sender->numbers);
 	while (earliest != WA_TURN_IS_NOW && (number = hash_seq_search(&scan)) != NULL)
 	{
-		if (may_send(sender, number, now))
-			earliest = WA_TURN_IS_NOW;
-		else if (is_open(sender, number, now))
-			earliest = Min(earliest, wa_number_ready_at(number, now));
-		else if (number->mine && number->paused_until == 0 && number->look_again_us != 0)
+		if (!takes_turns(number))
+			continue;
+		wa_number_look_again(sender, number, now);
+		if (has_something(number))
+			earliest = wa_number_available(number, now) >= 1
+						   ? WA_TURN_IS_NOW
+						   : Min(earliest, wa_number_ready_at(number, now));
+		else if (number->look_again_us != 0)
 			earliest = Min(earliest, number->look_again_us);
 	}
 	if (earliest == WA_TURN_IS_NOW)
@@ -135,11 +135,16 @@ wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***ch
 	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
 	hash_seq_init(&scan, sender->numbers);
 	while ((number = hash_seq_search(&scan)) != NULL)
-		if (may_send(sender, number, now))
+	{
+		if (!takes_turns(number))
+			continue;
+		wa_number_look_again(sender, number, now);
+		if (has_something(number) && wa_number_available(number, now) >= 1)
 		{
 			ready[n++] = number;
 			n_new += number->backlogged ? 0 : 1;
 		}
+	}
 	qsort(ready, n, sizeof(WaNumber *), compare_turns);
 
 	/* A single slot goes to one kind and to the other by turns. */
