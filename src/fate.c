@@ -93,8 +93,9 @@ put_back(WaJob *job, WaFate *fate)
 	fate->reason = NULL;
 	fate->attempts = job->attempts_before;
 
-	/* Its number may be another one by now, and another sender's. */
-	wa_wake_ready(fate->phone_number_id, job->rank);
+	/* Its number may be another one by now, and another sender's; of ours, settle.c knows. */
+	if (strcmp(fate->phone_number_id, job->number->id) != 0)
+		wa_wake_ready(fate->phone_number_id, job->rank);
 }
 
 static TimestampTz
