@@ -51,9 +51,6 @@
 /* A Graph answer is a few hundred bytes; one page of a listing some ten kB. */
 #define MAX_RESPONSE (4 * 1024 * 1024)
 
-/* After a failure: a claim and a settlement that cannot undo each other. */
-static bool apart;
-
 /* What the HTTP client was opened with. */
 static int opened_in_flight;
 static int opened_connections;
@@ -306,7 +303,7 @@ wa_dispatch_cycle(WaSender *sender)
 	bool claim = wa_claim_due(sender);
 	bool slow = wa_settle_slow_due(sender);
 
-	if (settle && apart)
+	if (settle && sender->apart)
 		claim = false;
 	if (!settle && !claim && !slow)
 		return;
@@ -320,7 +317,7 @@ wa_dispatch_cycle(WaSender *sender)
 		wa_claim_run(sender);
 	wa_store_commit();
 
-	apart = apart && !claim;
+	sender->apart = sender->apart && !claim;
 	wa_settle_committed(sender);
 	wa_claim_committed(sender);
 	submit(sender);
@@ -334,7 +331,7 @@ wa_dispatch_cycle(WaSender *sender)
 void
 wa_dispatch_aborted(WaSender *sender)
 {
-	apart = true;
+	sender->apart = true;
 	wa_settle_aborted(sender);
 	wa_claim_aborted(sender);
 	pg_atomic_fetch_add_u64(&sender->slot->counters.errors, 1);

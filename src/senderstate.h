@@ -151,6 +151,7 @@ typedef struct WaSender
 	int n_leased;
 	int n_in_flight;
 	int n_finished;
+	bool apart;		  /* after a failure: settle and claim in transactions of their own */
 	int settle_limit; /* jobs settled at a time after a failure; 0: all */
 	HTAB *tracked;	  /* WaTracked */
 	WaPairs *pairs;
