@@ -13,6 +13,7 @@ OBJS = \
 	src/content.o \
 	src/dbguard.o \
 	src/dispatch.o \
+	src/due.o \
 	src/enqueue.o \
 	src/enqueue_rows.o \
 	src/error_class.o \
