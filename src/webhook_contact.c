@@ -15,7 +15,6 @@
 #include "utils/timestamp.h"
 
 #include "plan.h"
-#include "store.h"
 #include "webhook.h"
 
 #define MAX_ID 160
@@ -35,7 +34,7 @@ typedef struct Contact
 	const char *parent_user_id;
 	const char *name;
 	const char *username;
-	bool wrote; /* or chose something; not: was written to */
+	TimestampTz wrote_at; /* or chose something; 0: was written to */
 } Contact;
 
 struct WaContactList
@@ -89,7 +88,7 @@ add_contact(WaWebhook *webhook, const Contact *contact)
 	{
 		if (!adds_something(&list->items[i], contact))
 		{
-			list->items[i].wrote |= contact->wrote;
+			list->items[i].wrote_at = Max(list->items[i].wrote_at, contact->wrote_at);
 			return;
 		}
 	}
@@ -111,7 +110,7 @@ wa_webhook_read_contacts(WaWebhook *webhook, uint32 value, bool wrote)
 		 item = wa_json_after(json, contacts, item))
 	{
 		uint32 profile = wa_json_member(json, item, "profile");
-		Contact contact = {.wrote = wrote};
+		Contact contact = {.wrote_at = wrote ? webhook->now : 0};
 
 		contact.wa_id = wa_webhook_wa_id(webhook, item, "wa_id");
 		contact.user_id = wa_webhook_string(webhook, item, "user_id", MAX_ID);
@@ -142,29 +141,16 @@ void
 wa_webhook_store_contacts(WaWebhook *webhook)
 {
 	WaContactList *list = webhook->contacts;
-	const char **columns[5];
-	TimestampTz *wrote_at;
 	Datum values[6];
 
 	if (list == NULL || list->count == 0)
 		return;
-	for (int i = 0; i < lengthof(columns); i++)
-		columns[i] = palloc(sizeof(char *) * list->count);
-	wrote_at = palloc(sizeof(TimestampTz) * list->count);
-	for (int i = 0; i < list->count; i++)
-	{
-		const Contact *contact = &list->items[i];
-
-		columns[0][i] = contact->wa_id;
-		columns[1][i] = contact->user_id;
-		columns[2][i] = contact->parent_user_id;
-		columns[3][i] = contact->name;
-		columns[4][i] = contact->username;
-		wrote_at[i] = contact->wrote ? webhook->now : 0;
-	}
-	for (int i = 0; i < lengthof(columns); i++)
-		values[i] = wa_store_text_array(columns[i], list->count);
-	values[5] = wa_store_time_array(wrote_at, list->count);
+	values[0] = WA_WEBHOOK_TEXTS(list, Contact, wa_id);
+	values[1] = WA_WEBHOOK_TEXTS(list, Contact, user_id);
+	values[2] = WA_WEBHOOK_TEXTS(list, Contact, parent_user_id);
+	values[3] = WA_WEBHOOK_TEXTS(list, Contact, name);
+	values[4] = WA_WEBHOOK_TEXTS(list, Contact, username);
+	values[5] = WA_WEBHOOK_TIMES(list, Contact, wrote_at);
 	wa_plan_execute(&store_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
 	list->count = 0;
 }
