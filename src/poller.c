@@ -16,9 +16,11 @@
  * its own) every change is passed on at once.
  *
  * An announced socket from which nothing is wanted is an idle connection.  It
- * stays registered for one thing, its end, so that nobody sends a request into
- * a connection that the peer has closed: libcurl looks for that, too, but not
- * in all versions, and not each time.
+ * stays registered for its end, so that nobody sends a request into a
+ * connection that the peer has closed: libcurl looks for that, too, but not
+ * in all versions, and not each time.  The next request will want to read, so
+ * reading stays registered along with it, until something can be read that
+ * nobody wants.
  *
  * Level-triggered: whatever is not read now is reported again.
  */
@@ -43,9 +45,10 @@ typedef struct Socket
 	void *owner;
 	unsigned char wanted;
 	unsigned char registered;
-	bool announced; /* we hear of its closing */
-	bool ended;		/* idle, and closed by the peer */
-	bool queued;	/* is in the list of changes */
+	bool announced;	 /* we hear of its closing */
+	bool ended;		 /* idle, and closed by the peer */
+	bool unexpected; /* idle, and readable nevertheless */
+	bool queued;	 /* is in the list of changes */
 } Socket;
 
 struct WaPoller
@@ -143,7 +146,7 @@ apply_one(WaPoller *poller, int fd)
 	int result;
 
 	if (target == 0 && s->announced && !s->ended)
-		target = WATCH_END;
+		target = s->registered == WA_POLL_IN && !s->unexpected ? WA_POLL_IN : WATCH_END;
 	if (target == s->registered)
 		return;
 
@@ -187,6 +190,7 @@ wa_poller_opened(WaPoller *poller, int fd)
 		return false;
 	poller->sockets[fd].wanted = 0;
 	poller->sockets[fd].registered = 0;
+	poller->sockets[fd].unexpected = false;
 	set_ended(poller, &poller->sockets[fd], false);
 	if (!poller->sockets[fd].announced)
 		poller->open_sockets++;
@@ -220,6 +224,7 @@ wa_poller_want(WaPoller *poller, int fd, int events, void *owner)
 	s = &poller->sockets[fd];
 	s->wanted = (unsigned char) (events & (WA_POLL_IN | WA_POLL_OUT));
 	s->owner = owner;
+	s->unexpected = false;
 
 	if (!s->announced)
 		apply_one(poller, fd);
@@ -296,6 +301,11 @@ wa_poller_ready(WaPoller *poller, WaPollEvent *out, int max)
 		{
 			if (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 				note_end(poller, fd);
+			else
+			{
+				poller->sockets[fd].unexpected = true;
+				apply_one(poller, fd);
+			}
 			continue;
 		}
 		event->fd = fd;
