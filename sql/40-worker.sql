@@ -12,11 +12,6 @@ CREATE FUNCTION @extschema@.wa_internal_wake_due(due_at timestamptz) RETURNS voi
 COMMENT ON FUNCTION @extschema@.wa_internal_wake_due(timestamptz) IS
 'Tells the sender at COMMIT that a deferred queue row becomes due then. Internal.';
 
-CREATE FUNCTION @extschema@.wa_internal_offered(turn bigint, message_id bigint, rank bigint) RETURNS boolean
-    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_offered';
-COMMENT ON FUNCTION @extschema@.wa_internal_offered(bigint, bigint, bigint) IS
-'True. In a sender''s claim it learns which rows the queue offers, so that those which somebody has locked are looked at again soon. Internal.';
-
 CREATE FUNCTION @extschema@.wa_internal_config_changed() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_config_changed';
 COMMENT ON FUNCTION @extschema@.wa_internal_config_changed() IS

@@ -72,8 +72,8 @@ find_relation(const char *name, Oid schema)
 	return relid;
 }
 
-static void
-resolve(WaLookup *lookup, Oid schema)
+void
+wa_lookup_resolve(WaLookup *lookup, Oid schema)
 {
 	uint64 generation;
 
@@ -127,7 +127,7 @@ scan(WaLookup *lookup, Oid schema, const Datum *keys, Snapshot snapshot, bool on
 	TupleTableSlot *slot;
 	List *rows = NIL;
 
-	resolve(lookup, schema);
+	wa_lookup_resolve(lookup, schema);
 	table = table_open(lookup->table_oid, AccessShareLock);
 	index = index_open(lookup->index_oid, AccessShareLock);
 	for (int i = 0; i < lookup->nkeys; i++)

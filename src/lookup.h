@@ -28,6 +28,8 @@ typedef struct WaLookup
 	/* private to lookup.c */
 	uint64 generation;
 	Oid schema;
+
+	/* set by wa_lookup_resolve */
 	Oid table_oid;
 	Oid index_oid;
 	AttrNumber attnums[WA_LOOKUP_MAX_COLUMNS];
@@ -52,5 +54,11 @@ extern List *wa_lookup_all(WaLookup *lookup, Oid schema, const Datum *keys, Snap
 /* The only or first row, or NULL. */
 extern WaLookupRow *wa_lookup_one(WaLookup *lookup, Oid schema, const Datum *keys,
 								  Snapshot snapshot);
+
+/*
+ * Finds table, index and columns, unless they are known, for a caller who scans
+ * by himself.  Raises if one is missing.
+ */
+extern void wa_lookup_resolve(WaLookup *lookup, Oid schema);
 
 #endif

@@ -2,9 +2,9 @@
  * store.c
  *	  Running a sender's SQL: transactions, kept statements, columns and arrays.
  *
- * Statements of the hot path (store_claim.c, store_settle.c) take arrays and
- * work on whole batches: one claim, one lease and one settlement cost the same
- * number of statements for one message as for a thousand.  All of them are
+ * Statements of the hot path (store_settle.c) take arrays and work on whole
+ * batches: one lease and one settlement cost the same number of statements for
+ * one message as for a thousand; the claim needs none.  All of them are
  * prepared once and run with a generic plan; the sender turns the planner's
  * other join methods off for its session, because every one of these statements
  * wants index look-ups whatever the statistics of a queue that is empty or full
@@ -54,6 +54,12 @@ void
 wa_store_init(Oid schema)
 {
 	store_schema = schema;
+}
+
+Oid
+wa_store_schema(void)
+{
+	return store_schema;
 }
 
 /* Starts a short transaction; activity is fixed text for pg_stat_activity. */

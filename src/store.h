@@ -18,6 +18,7 @@
 #include "plan.h"
 
 extern void wa_store_init(Oid schema);
+extern Oid wa_store_schema(void);
 
 /* For the handler of SIGTERM: whether to set ProcDiePending. */
 extern volatile sig_atomic_t wa_store_committing;

@@ -18,9 +18,6 @@ SELECT wa_internal_wake('4', 4);
 ROLLBACK TO one;
 COMMIT;
 
-/* what the queue offers is for a sender's claim to hear */
-SELECT wa_internal_offered(1, 2, 3);
-
 /* the trigger function is nothing else */
 SELECT wa_internal_config_changed();
 \echo :LAST_ERROR_SQLSTATE
