@@ -175,6 +175,8 @@ make_job(WaSender *sender, WaNumber *number, WaPair *pair, const WaClaimRow *row
 										offsetof(WaJob, strings) + name_len + language_len + 2);
 
 	job->message_id = row->message_id;
+	job->queue_tid = row->queue_tid;
+	job->message_tid = row->message_tid;
 	job->rank = row->rank;
 	job->attempts_before = row->attempts;
 	job->attempt = row->attempts + 1;

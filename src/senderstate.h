@@ -10,6 +10,7 @@
 
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
+#include "storage/itemptr.h"
 #include "utils/hsearch.h"
 
 #include "graph_reply.h"
@@ -86,6 +87,8 @@ typedef struct WaJob
 {
 	dlist_node node; /* claiming, leased, in flight by start, or finished */
 	int64 message_id;
+	ItemPointerData queue_tid; /* where its two rows were when it was claimed */
+	ItemPointerData message_tid;
 	int64 rank;
 	int attempt;
 	int attempts_before;

@@ -313,6 +313,8 @@ wa_settle_run(WaSender *sender)
 			WaAccepted *a = &accepted[n_accepted++];
 
 			a->message_id = job->message_id;
+			a->queue_tid = job->queue_tid;
+			a->message_tid = job->message_tid;
 			a->attempt = job->attempt;
 			a->phone_number_id = job->number->id;
 			a->wamid = job->outcome->wamid;

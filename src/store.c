@@ -186,6 +186,17 @@ wa_store_bool_array(const bool *values, int n)
 	return PointerGetDatum(construct_array(datums, n, BOOLOID, 1, true, TYPALIGN_CHAR));
 }
 
+Datum
+wa_store_tid_array(const ItemPointerData *values, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		datums[i] = PointerGetDatum(&values[i]);
+	return PointerGetDatum(
+		construct_array(datums, n, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+}
+
 static Datum
 nullable_array(Datum *datums, bool *nulls, int n, Oid type, int16 len, bool byval, char align)
 {

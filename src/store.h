@@ -14,6 +14,7 @@
 #include <signal.h>
 
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 
 #include "plan.h"
 
@@ -46,6 +47,7 @@ extern Datum wa_store_int2_array(const int16 *values, int n);
 extern Datum wa_store_int4_array(const int32 *values, int n);
 extern Datum wa_store_bool_array(const bool *values, int n);
 extern Datum wa_store_text_array(const char *const *values, int n); /* NULL elements allowed */
+extern Datum wa_store_tid_array(const ItemPointerData *values, int n);
 extern Datum wa_store_time_array(const TimestampTz *values, int n); /* 0 elements become NULL */
 
 /* Message ids that a statement has returned, to be searched. */

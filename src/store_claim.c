@@ -247,6 +247,7 @@ add_row(Claimed *claimed, const RowScan *scan, const char *number, bool by_id)
 	row = &claimed->rows[claimed->n++];
 	memset(row, 0, sizeof(WaClaimRow));
 	row->message_id = int8_column(scan, QUEUE_MESSAGE_ID);
+	row->queue_tid = scan->slot->tts_tid;
 	row->rank = int8_column(scan, QUEUE_RANK);
 	row->due_at = int8_column(scan, QUEUE_DUE_AT);
 	row->expires_at = int8_column(scan, QUEUE_EXPIRES_AT);
@@ -354,6 +355,7 @@ read_messages(Claimed *claimed)
 			bool isnull;
 			Jsonb *payload;
 
+			row->message_tid = scan.slot->tts_tid;
 			row->tenant_id = text_column(&scan, MESSAGE_TENANT_ID);
 			row->recipient_phone = text_column(&scan, MESSAGE_RECIPIENT_PHONE);
 			row->recipient_user_id = text_column(&scan, MESSAGE_RECIPIENT_USER_ID);

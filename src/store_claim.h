@@ -8,6 +8,7 @@
 #define WA_STORE_CLAIM_H
 
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 
 /* Where to go on in one number's ready rows, and how far. */
 typedef struct WaClaimLimit
@@ -22,6 +23,8 @@ typedef struct WaClaimLimit
 typedef struct WaClaimRow
 {
 	int64 message_id;
+	ItemPointerData queue_tid; /* where its two rows are now */
+	ItemPointerData message_tid;
 	int64 rank;
 	TimestampTz due_at;
 	TimestampTz expires_at; /* 0: never */

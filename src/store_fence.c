@@ -33,6 +33,19 @@ static WaStatement dequeue_statement = {
 	.plan.argtypes = {INT8ARRAYOID, INT2OID},
 	.expected = SPI_OK_DELETE_RETURNING};
 
+/*
+ * The same for rows that are still where the claim has found and locked them, which
+ * nearly all are: saves the way through the index.  What is at such a place by now
+ * may be something else; "+ 0" keeps the planner from looking for the id first.
+ */
+static WaStatement dequeue_there_statement = {
+	.plan.sql = "DELETE FROM @extschema@.whatsapp_queue"
+				" WHERE ctid = ANY ($1) AND message_id + 0 = ANY ($2) AND attempts < $3"
+				" RETURNING message_id",
+	.plan.nargs = 3,
+	.plan.argtypes = {TIDARRAYOID, INT8ARRAYOID, INT2OID},
+	.expected = SPI_OK_DELETE_RETURNING};
+
 /* Adds to missing those of the ids that the last statement has not returned. */
 void
 wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n_missing)
@@ -51,17 +64,22 @@ wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n_missing)
 			missing[(*n_missing)++] = ids[i];
 }
 
-/* Takes out of the queue what counts fewer attempts than below; the rest is missing. */
-void
-wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing, int *n_missing)
+/*
+ * Takes out of the queue what counts fewer attempts than below; the rest is missing.
+ * tids: where the rows should be, or NULL.
+ */
+static void
+dequeue(const int64 *ids, const ItemPointerData *tids, const int16 *below, int n, int64 *missing,
+		int *n_missing)
 {
 	int64 *some = palloc(sizeof(int64) * Max(n, 1));
+	ItemPointerData *places = palloc(sizeof(ItemPointerData) * Max(n, 1));
 	int16 done = PG_INT16_MIN;
 
 	/* Nearly always all have the same, and this is one turn. */
 	for (int left = n; left > 0;)
 	{
-		Datum values[2];
+		Datum values[3];
 		int16 next = PG_INT16_MAX;
 		int m = 0;
 
@@ -69,15 +87,59 @@ wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing, in
 			if (below[i] > done)
 				next = Min(next, below[i]);
 		for (int i = 0; i < n; i++)
-			if (below[i] == next)
-				some[m++] = ids[i];
-		values[0] = wa_store_int8_array(some, m);
-		values[1] = Int16GetDatum(next);
-		wa_store_run(&dequeue_statement, values, NULL);
+		{
+			if (below[i] != next)
+				continue;
+			if (tids != NULL)
+				places[m] = tids[i];
+			some[m++] = ids[i];
+		}
+		if (tids != NULL)
+		{
+			values[0] = wa_store_tid_array(places, m);
+			values[1] = wa_store_int8_array(some, m);
+			values[2] = Int16GetDatum(next);
+			wa_store_run(&dequeue_there_statement, values, NULL);
+		}
+		else
+		{
+			values[0] = wa_store_int8_array(some, m);
+			values[1] = Int16GetDatum(next);
+			wa_store_run(&dequeue_statement, values, NULL);
+		}
 		wa_fence_add_missing(some, m, missing, n_missing);
 		done = next;
 		left -= m;
 	}
+}
+
+void
+wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing, int *n_missing)
+{
+	dequeue(ids, NULL, below, n, missing, n_missing);
+}
+
+void
+wa_fence_dequeue_there(const int64 *ids, const ItemPointerData *tids, const int16 *below, int n,
+					   int64 *missing, int *n_missing)
+{
+	int64 *elsewhere = palloc(sizeof(int64) * Max(n, 1));
+	int64 *their_ids = palloc(sizeof(int64) * Max(n, 1));
+	int16 *their_below = palloc(sizeof(int16) * Max(n, 1));
+	int n_elsewhere = 0;
+	int m = 0;
+
+	dequeue(ids, tids, below, n, elsewhere, &n_elsewhere);
+	if (n_elsewhere == 0)
+		return;
+	wa_store_sort_ids(elsewhere, n_elsewhere);
+	for (int i = 0; i < n; i++)
+		if (wa_store_is_among(ids[i], elsewhere, n_elsewhere))
+		{
+			their_ids[m] = ids[i];
+			their_below[m++] = below[i];
+		}
+	dequeue(their_ids, NULL, their_below, m, missing, n_missing);
 }
 
 /*

@@ -32,28 +32,43 @@ static WaStatement drop_leases_statement = {
 /*
  * Acceptance.  A webhook may have been faster: what it wrote is never taken
  * back, only completed.
+ *
+ * Nearly all messages are still where the claim has read them, which saves the
+ * way through the index; "+ 0" keeps the planner from looking for the id first.
  */
-static WaStatement accept_statement = {
-	.plan.sql = "UPDATE @extschema@.whatsapp_messages m SET"
-				" status = CASE WHEN m.status IN ('queued', 'sending', 'uncertain') THEN 'accepted'"
-				" ELSE m.status END,"
-				" status_reason = NULLIF(NULLIF(v.message_status, 'accepted'), ''),"
-				" whatsapp_message_id = COALESCE(m.whatsapp_message_id, v.wamid),"
-				" accepted_at = COALESCE(m.accepted_at, v.at),"
-				" attempts = GREATEST(m.attempts, v.attempt),"
-				" phone_number_id = v.number,"
-				" recipient_wa_id = COALESCE(m.recipient_wa_id, NULLIF(v.wa_id, '')),"
-				" recipient_user_id = COALESCE(m.recipient_user_id, NULLIF(v.user_id, '')),"
-				" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"
-				" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"
-				" finished_at = COALESCE(m.finished_at, v.at)"
-				" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-				" AS v(id, attempt, number, wamid, wa_id, user_id, message_status, at)"
-				" WHERE m.id = v.id",
-	.plan.nargs = 8,
-	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-					  TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
-	.expected = SPI_OK_UPDATE};
+#define ACCEPT(where)                                                                              \
+	"UPDATE @extschema@.whatsapp_messages m SET"                                                   \
+	" status = CASE WHEN m.status IN ('queued', 'sending', 'uncertain') THEN 'accepted'"           \
+	" ELSE m.status END,"                                                                          \
+	" status_reason = NULLIF(NULLIF(v.message_status, 'accepted'), ''),"                           \
+	" whatsapp_message_id = COALESCE(m.whatsapp_message_id, v.wamid),"                             \
+	" accepted_at = COALESCE(m.accepted_at, v.at),"                                                \
+	" attempts = GREATEST(m.attempts, v.attempt),"                                                 \
+	" phone_number_id = v.number,"                                                                 \
+	" recipient_wa_id = COALESCE(m.recipient_wa_id, NULLIF(v.wa_id, '')),"                         \
+	" recipient_user_id = COALESCE(m.recipient_user_id, NULLIF(v.user_id, '')),"                   \
+	" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"                           \
+	" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"                     \
+	" finished_at = COALESCE(m.finished_at, v.at)"                                                 \
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"                                             \
+	" AS v(id, attempt, number, wamid, wa_id, user_id, message_status, at, tid)"                   \
+	" WHERE " where " RETURNING m.id"
+#define ACCEPT_TYPES                                                                               \
+	{                                                                                              \
+		INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,        \
+			TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID                                         \
+	}
+
+static WaStatement accept_there_statement = {.plan.sql =
+												 ACCEPT("m.ctid = v.tid AND m.id + 0 = v.id"),
+											 .plan.nargs = 9,
+											 .plan.argtypes = ACCEPT_TYPES,
+											 .expected = SPI_OK_UPDATE_RETURNING};
+
+static WaStatement accept_statement = {.plan.sql = ACCEPT("m.id = v.id"),
+									   .plan.nargs = 9,
+									   .plan.argtypes = ACCEPT_TYPES,
+									   .expected = SPI_OK_UPDATE_RETURNING};
 
 static WaStatement wamids_statement = {
 	.plan.sql = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
@@ -152,13 +167,14 @@ wa_store_drop_leases(const int64 *leases, int n)
 /* ---- acceptance ------------------------------------------------------------ */
 
 static void
-update_accepted(const WaAccepted *accepted, int n)
+run_accept(WaStatement *statement, const WaAccepted *accepted, int n)
 {
 	int64 *ids = palloc(sizeof(int64) * n);
 	int16 *attempts = palloc(sizeof(int16) * n);
 	const char **texts = palloc(sizeof(char *) * n * 5);
 	TimestampTz *times = palloc(sizeof(TimestampTz) * n);
-	Datum values[8];
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
+	Datum values[9];
 
 	for (int i = 0; i < n; i++)
 	{
@@ -170,13 +186,40 @@ update_accepted(const WaAccepted *accepted, int n)
 		texts[3 * n + i] = accepted[i].user_id;
 		texts[4 * n + i] = accepted[i].message_status;
 		times[i] = accepted[i].at;
+		tids[i] = accepted[i].message_tid;
 	}
 	values[0] = wa_store_int8_array(ids, n);
 	values[1] = wa_store_int2_array(attempts, n);
 	for (int i = 0; i < 5; i++)
 		values[2 + i] = wa_store_text_array(texts + i * n, n);
 	values[7] = wa_store_time_array(times, n);
-	wa_store_run(&accept_statement, values, NULL);
+	values[8] = wa_store_tid_array(tids, n);
+	wa_store_run(statement, values, NULL);
+}
+
+static void
+update_accepted(const WaAccepted *accepted, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int64 *missing = palloc(sizeof(int64) * n);
+	WaAccepted *elsewhere;
+	int n_missing = 0;
+	int n_elsewhere = 0;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = accepted[i].message_id;
+	run_accept(&accept_there_statement, accepted, n);
+	wa_fence_add_missing(ids, n, missing, &n_missing);
+	if (n_missing == 0)
+		return;
+
+	/* Marked as sending, or told of by a webhook: a new version is somewhere else. */
+	wa_store_sort_ids(missing, n_missing);
+	elsewhere = palloc(sizeof(WaAccepted) * n_missing);
+	for (int i = 0; i < n; i++)
+		if (wa_store_is_among(ids[i], missing, n_missing))
+			elsewhere[n_elsewhere++] = accepted[i];
+	run_accept(&accept_statement, elsewhere, n_elsewhere);
 }
 
 /*
@@ -188,6 +231,7 @@ wa_store_accept(const WaAccepted *accepted, int n)
 {
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
 	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * Max(n, 1));
 	const char **wamids = palloc(sizeof(char *) * Max(n, 1));
 	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
 	WaAccepted *current = palloc(sizeof(WaAccepted) * Max(n, 1));
@@ -201,9 +245,10 @@ wa_store_accept(const WaAccepted *accepted, int n)
 	{
 		ids[i] = accepted[i].message_id;
 		attempts[i] = (int16) accepted[i].attempt;
+		tids[i] = accepted[i].queue_tid;
 		wamids[i] = accepted[i].wamid;
 	}
-	wa_fence_dequeue(ids, attempts, n, missing, &n_missing);
+	wa_fence_dequeue_there(ids, tids, attempts, n, missing, &n_missing);
 	n_missing = wa_fence_superseded(missing, n_missing);
 	for (int i = 0; i < n; i++)
 		if (!wa_store_is_among(ids[i], missing, n_missing))

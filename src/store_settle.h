@@ -6,10 +6,13 @@
 #define WA_STORE_SETTLE_H
 
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 
 typedef struct WaAccepted
 {
 	int64 message_id;
+	ItemPointerData queue_tid; /* where its two rows were when it was claimed */
+	ItemPointerData message_tid;
 	int attempt;
 	const char *phone_number_id;
 	const char *wamid;

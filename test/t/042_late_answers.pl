@@ -1,6 +1,6 @@
 # A request is still open when a webhook says that its message has failed, and a
 # person puts the message back: the answer comes late, and concerns the old
-# attempt only, whatever it is.
+# attempt only, whatever it is.  And rows that have moved until the answer comes.
 
 use strict;
 use warnings;
@@ -60,6 +60,12 @@ sub requests_to
 	return grep { $_->{message}{to} eq $recipient } $sim->requests;
 }
 
+sub place_in_queue
+{
+	my ($message) = @_;
+	return sql("SELECT ctid FROM whatsapp_queue WHERE message_id = $message");
+}
+
 # How each request ends, and what is on record of it then.
 my %answer = (
 	accepted => [ {}, '1 failed' ],
@@ -104,6 +110,32 @@ foreach my $name (@names)
 }
 cmp_ok(sql("SELECT count(*) FROM whatsapp_wamids WHERE whatsapp_message_id = '$wamid{ $id{accepted} }'"),
 	'>', 0, 'the wamid of the late acceptance is known');
+
+
+# ---- rows that move meanwhile ---------------------------------------------------
+# The sender remembers where it has read them; something else may be there by now.
+my ($first, $second, $third) = map { "+3461430000$_" } 1 .. 3;
+
+sql("VACUUM FULL $_") foreach qw(whatsapp_queue whatsapp_messages);
+$sim->faults(
+	{ match => { recipient => $second }, times => 1, delay_ms => 1000 * $delay },
+	{ match => { recipient => $third }, times => 1, delay_ms => 1000 * ($delay + 1), code => 131016, status => 500 });
+my $gone = enqueue($node, 't1', $first);
+wait_status($node, $gone, 'accepted', 'the first is accepted');
+my ($moved, $refused) = map { enqueue($node, 't1', $_) } $second, $third;
+my $place = place_in_queue($moved);
+wait_status($node, $_, 'sending', 'the others are open') foreach $moved, $refused;
+sql("VACUUM FULL $_") foreach qw(whatsapp_queue whatsapp_messages);
+is(place_in_queue($refused), $place, 'one lies where the other lay');
+
+settled($node, 'both come to an end');
+my @of_third = requests_to($third);
+is( sql("SELECT status, attempts, whatsapp_message_id FROM whatsapp_messages WHERE id = $moved"),
+	'accepted|1|' . (requests_to($second))[0]{wamid},
+	'the acceptance finds its message');
+is( sql("SELECT status, attempts, whatsapp_message_id FROM whatsapp_messages WHERE id = $refused"),
+	"accepted|2|$of_third[-1]{wamid}",
+	'and has not taken the other out of the queue, which is tried again');
 
 invariants_hold($node);
 logged_nothing_bad($node, 'without an error');
