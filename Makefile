@@ -75,6 +75,7 @@ OBJS = \
 	src/signature.o \
 	src/stats.o \
 	src/store.o \
+	src/store_accept.o \
 	src/store_claim.o \
 	src/store_fence.o \
 	src/store_settle.o \

@@ -12,6 +12,22 @@ CREATE FUNCTION @extschema@.wa_internal_wake_due(due_at timestamptz) RETURNS voi
 COMMENT ON FUNCTION @extschema@.wa_internal_wake_due(timestamptz) IS
 'Tells the sender at COMMIT that a deferred queue row becomes due then. Internal.';
 
+/* What the sender's acceptance of messages reads: src/store_accept.c. */
+CREATE FUNCTION @extschema@.wa_internal_accepted_attempt(message_id bigint) RETURNS smallint
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_accepted_attempt';
+COMMENT ON FUNCTION @extschema@.wa_internal_accepted_attempt(bigint) IS
+'In a sender: the attempt of a message whose acceptance it is writing down; NULL otherwise. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_accepted_at(message_id bigint) RETURNS timestamptz
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_accepted_at';
+COMMENT ON FUNCTION @extschema@.wa_internal_accepted_at(bigint) IS
+'In a sender: when a message was accepted whose acceptance it is writing down; NULL otherwise. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_accepted_text(message_id bigint, what "char") RETURNS text
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_accepted_text';
+COMMENT ON FUNCTION @extschema@.wa_internal_accepted_text(bigint, "char") IS
+'In a sender: what Meta has said of a message whose acceptance it is writing down; NULL otherwise. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_config_changed() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_config_changed';
 COMMENT ON FUNCTION @extschema@.wa_internal_config_changed() IS

@@ -18,6 +18,9 @@ SELECT wa_internal_wake('4', 4);
 ROLLBACK TO one;
 COMMIT;
 
+/* what Meta has said is for a sender that writes it down */
+SELECT wa_internal_accepted_attempt(1), wa_internal_accepted_at(1), wa_internal_accepted_text(1, 'm');
+
 /* the trigger function is nothing else */
 SELECT wa_internal_config_changed();
 \echo :LAST_ERROR_SQLSTATE
