@@ -79,6 +79,7 @@ OBJS = \
 	src/store_claim.o \
 	src/store_fence.o \
 	src/store_settle.o \
+	src/store_wamid.o \
 	src/sync.o \
 	src/targets.o \
 	src/template_build.o \

@@ -83,6 +83,15 @@
 	index_beginscan((table), (index), (snapshot), (nkeys), 0)
 #endif
 
+/* Index entries of a row just inserted: since 16 there are ways to write only some. */
+#if PG_VERSION_NUM >= 160000
+#define wa_insert_index_tuples(target, slot, estate)                                               \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, false)
+#else
+#define wa_insert_index_tuples(target, slot, estate)                                               \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)
+#endif
+
 /*
  * What pg_stat_activity says a process of ours waits for.  Since 17 an extension
  * can name it; cached is a static uint32 of the caller.

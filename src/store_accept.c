@@ -19,6 +19,7 @@
 #include "store.h"
 #include "store_fence.h"
 #include "store_settle.h"
+#include "store_wamid.h"
 
 /*
  * A webhook may have been faster: what it wrote is never taken back, only
@@ -56,13 +57,6 @@ static WaStatement accept_statement = {.plan.sql = ACCEPT("id"),
 									   .plan.nargs = 1,
 									   .plan.argtypes = {INT8ARRAYOID},
 									   .expected = SPI_OK_UPDATE_RETURNING};
-
-static WaStatement wamids_statement = {
-	.plan.sql = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
-				" SELECT v.wamid, v.id FROM unnest($1, $2) AS v(wamid, id)",
-	.plan.nargs = 2,
-	.plan.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
-	.expected = SPI_OK_INSERT};
 
 /* ---- what is being written --------------------------------------------------------- */
 
@@ -220,12 +214,10 @@ wa_store_accept(const WaAccepted *accepted, int n)
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
 	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * Max(n, 1));
-	const char **wamids = palloc(sizeof(char *) * Max(n, 1));
 	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
 	WaAccepted *current = palloc(sizeof(WaAccepted) * Max(n, 1));
 	int n_missing = 0;
 	int n_current = 0;
-	Datum values[2];
 
 	if (n == 0)
 		return;
@@ -234,7 +226,6 @@ wa_store_accept(const WaAccepted *accepted, int n)
 		ids[i] = accepted[i].message_id;
 		attempts[i] = (int16) accepted[i].attempt;
 		tids[i] = accepted[i].queue_tid;
-		wamids[i] = accepted[i].wamid;
 	}
 	wa_fence_dequeue_there(ids, tids, attempts, n, missing, &n_missing);
 	n_missing = wa_fence_superseded(missing, n_missing);
@@ -243,8 +234,5 @@ wa_store_accept(const WaAccepted *accepted, int n)
 			current[n_current++] = accepted[i];
 	if (n_current > 0)
 		update_accepted(current, n_current);
-
-	values[0] = wa_store_text_array(wamids, n);
-	values[1] = wa_store_int8_array(ids, n);
-	wa_store_run(&wamids_statement, values, NULL);
+	wa_store_wamids(accepted, n);
 }
