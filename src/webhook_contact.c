@@ -5,17 +5,27 @@
  * Customers who write are named beside their messages, customers who were
  * written to beside the statuses or within them.  Meta names each of them in
  * every webhook, so nearly always there is nothing to be stored, and finding
- * that out must cost little: statuses are the hot path.  One statement does
- * for all contacts of a webhook (wa_internal_store_contacts).
+ * that out must cost little: statuses are the hot path.  A look into an index
+ * for each does that.  One statement does for all the others of a webhook
+ * (wa_internal_store_contacts), which looks again.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "lookup.h"
 #include "plan.h"
 #include "webhook.h"
+
+/*
+ * That somebody was seen is noted once an hour if they wrote, once a month if
+ * they were only written to: each message would write a row here otherwise.
+ */
+#define SEEN_WRITING_US USECS_PER_HOUR
+#define SEEN_OTHERWISE_US (30 * USECS_PER_DAY)
 
 #define MAX_ID 160
 #define MAX_NAME 256
@@ -137,13 +147,80 @@ wa_webhook_read_recipient(WaWebhook *webhook, uint32 status)
 	add_contact(webhook, &contact);
 }
 
+/* ---- what is known --------------------------------------------------------------- */
+
+enum
+{
+	USER_ID,
+	PARENT_USER_ID,
+	NAME,
+	USERNAME,
+	LAST_SEEN_AT,
+	COLUMNS
+};
+
+static WaLookup by_wa_id = {
+	.table = "whatsapp_contacts",
+	.index = "whatsapp_contacts_wa_id_key",
+	.nkeys = 1,
+	.ncolumns = COLUMNS,
+	.columns = {"user_id", "parent_user_id", "name", "username", "last_seen_at"}};
+
+static WaLookup by_user_id = {
+	.table = "whatsapp_contacts",
+	.index = "whatsapp_contacts_user_id_key",
+	.nkeys = 1,
+	.ncolumns = COLUMNS,
+	.columns = {"user_id", "parent_user_id", "name", "username", "last_seen_at"}};
+
+static bool
+column_adds(const WaLookupRow *row, int column, const char *said)
+{
+	return said != NULL &&
+		   (row->nulls[column] || strcmp(TextDatumGetCString(row->values[column]), said) != 0);
+}
+
+/* Whether there is nothing to be stored; in doubt there is. */
+static bool
+is_known(const WaWebhook *webhook, const Contact *contact, Snapshot snapshot)
+{
+	const char *identity = contact->wa_id != NULL ? contact->wa_id : contact->user_id;
+	Datum key = CStringGetTextDatum(identity);
+	const WaLookupRow *row = wa_lookup_one(contact->wa_id != NULL ? &by_wa_id : &by_user_id,
+										   webhook->schema, &key, snapshot);
+
+	return row != NULL && !column_adds(row, USER_ID, contact->user_id) &&
+		   !column_adds(row, PARENT_USER_ID, contact->parent_user_id) &&
+		   !column_adds(row, NAME, contact->name) &&
+		   !column_adds(row, USERNAME, contact->username) &&
+		   DatumGetTimestampTz(row->values[LAST_SEEN_AT]) >=
+			   webhook->now - (contact->wrote ? SEEN_WRITING_US : SEEN_OTHERWISE_US);
+}
+
+static void
+leave_out_known(WaWebhook *webhook)
+{
+	WaContactList *list = webhook->contacts;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int n = 0;
+
+	for (int i = 0; i < list->count; i++)
+		if (!is_known(webhook, &list->items[i], snapshot))
+			list->items[n++] = list->items[i];
+	list->count = n;
+	UnregisterSnapshot(snapshot);
+}
+
 void
 wa_webhook_store_contacts(WaWebhook *webhook)
 {
 	WaContactList *list = webhook->contacts;
 	Datum values[6];
 
-	if (list == NULL || list->count == 0)
+	if (list == NULL)
+		return;
+	leave_out_known(webhook);
+	if (list->count == 0)
 		return;
 	values[0] = WA_WEBHOOK_TEXTS(list, Contact, wa_id);
 	values[1] = WA_WEBHOOK_TEXTS(list, Contact, user_id);
