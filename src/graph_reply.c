@@ -26,6 +26,9 @@
 #define MAX_REPLY 65536
 #define MAX_VALUES 1024
 
+/* Enough for answers of up to 800 bytes. */
+#define USUAL_MEMORY 8192
+
 /* An answer as JSON, with memory for one decoded string. */
 typedef struct Reply
 {
@@ -176,7 +179,14 @@ static bool
 read_answer(const WaHttpResult *result, WaOutcome *outcome)
 {
 	size_t len = result->body_len;
-	char *memory;
+	union
+	{
+		WaJsonNode aligned;
+		char bytes[USUAL_MEMORY];
+	} usual;
+	char *memory = usual.bytes;
+	size_t max_values = Min(MAX_VALUES, len / 2 + 2); /* a value and what separates it */
+	size_t size = max_values * sizeof(WaJsonNode) + 2 * (len + 1);
 	WaJsonNode *nodes;
 	Reply reply;
 	bool understood = false;
@@ -184,18 +194,20 @@ read_answer(const WaHttpResult *result, WaOutcome *outcome)
 	if (result->status == 0 || len == 0 || len > MAX_REPLY)
 		return false;
 	/* nodes, a copy of the text (scanning changes it), and room for a string */
-	memory = malloc(MAX_VALUES * sizeof(WaJsonNode) + 2 * (len + 1));
+	if (size > sizeof(usual))
+		memory = malloc(size);
 	if (memory == NULL)
 		return false;
 	nodes = (WaJsonNode *) memory;
-	reply.scratch = memory + MAX_VALUES * sizeof(WaJsonNode);
+	reply.scratch = memory + max_values * sizeof(WaJsonNode);
 	reply.scratch_size = len + 1;
 	memcpy(reply.scratch + len + 1, result->body, len);
 
-	if (wa_json_scan(&reply.json, reply.scratch + len + 1, len, nodes, MAX_VALUES))
+	if (wa_json_scan(&reply.json, reply.scratch + len + 1, len, nodes, max_values))
 		understood = (result->status == 200 && read_acceptance(&reply, outcome)) ||
 					 read_refusal(&reply, outcome);
-	free(memory);
+	if (memory != usual.bytes)
+		free(memory);
 	return understood;
 }
 
