@@ -17,9 +17,16 @@
 static void
 append_json_string(StringInfo out, const char *text)
 {
+	const char *clean = text; /* the beginning of what need not be escaped */
+	const char *p;
+
 	appendStringInfoChar(out, '"');
-	for (const char *p = text; *p != '\0'; p++)
+	for (p = text; *p != '\0'; p++)
 	{
+		if (*p != '"' && *p != '\\' && (unsigned char) *p >= ' ')
+			continue;
+		appendBinaryStringInfo(out, clean, (int) (p - clean));
+		clean = p + 1;
 		switch (*p)
 		{
 			case '"':
@@ -38,12 +45,10 @@ append_json_string(StringInfo out, const char *text)
 				appendStringInfoString(out, "\\t");
 				break;
 			default:
-				if ((unsigned char) *p < ' ')
-					appendStringInfo(out, "\\u%04x", (unsigned char) *p);
-				else
-					appendStringInfoChar(out, *p);
+				appendStringInfo(out, "\\u%04x", (unsigned char) *p);
 		}
 	}
+	appendBinaryStringInfo(out, clean, (int) (p - clean));
 	appendStringInfoChar(out, '"');
 }
 
