@@ -244,7 +244,9 @@ CREATE TABLE @extschema@.whatsapp_leases (
     attempts    smallint[] NOT NULL,
     claimed_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
-        autovacuum_vacuum_cost_delay = 0);
+        autovacuum_vacuum_cost_delay = 0,
+        /* Leases are soon gone: compressing their arrays would be wasted. */
+        toast_tuple_target = 8160);
 COMMENT ON TABLE @extschema@.whatsapp_leases IS
 'Batches of requests that a sender has on the wire. Internal.';
 
