@@ -194,7 +194,7 @@ is_known(const WaWebhook *webhook, const Contact *contact, Snapshot snapshot)
 		   !column_adds(row, NAME, contact->name) &&
 		   !column_adds(row, USERNAME, contact->username) &&
 		   DatumGetTimestampTz(row->values[LAST_SEEN_AT]) >=
-			   webhook->now - (contact->wrote ? SEEN_WRITING_US : SEEN_OTHERWISE_US);
+			   webhook->now - (contact->wrote_at != 0 ? SEEN_WRITING_US : SEEN_OTHERWISE_US);
 }
 
 static void
