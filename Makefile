@@ -61,6 +61,8 @@ OBJS = \
 	src/options.o \
 	src/owner.o \
 	src/pair.o \
+	src/pair_order.o \
+	src/pair_waiting.o \
 	src/plan.o \
 	src/poller.o \
 	src/quiet.o \

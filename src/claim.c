@@ -18,6 +18,7 @@
 #include "graph.h"
 #include "guc.h"
 #include "job.h"
+#include "pair_waiting.h"
 #include "store_claim.h"
 #include "store_settle.h"
 #include "turns.h"

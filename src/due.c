@@ -17,7 +17,7 @@
 #include "due.h"
 #include "enqueue.h"
 #include "guc.h"
-#include "pair.h"
+#include "pair_waiting.h"
 #include "store.h"
 #include "store_settle.h"
 #include "wake.h"
@@ -59,7 +59,8 @@ promote_due(WaSender *sender)
 					/* Those deferred to the same moment, in their order, if not all fit. */
 					" ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED),"
 					" judged AS (SELECT due.message_id,"
-					" COALESCE(m.recipient_phone, m.recipient_user_id) AS recipient, CASE WHEN m.priority < $3 THEN"
+					" COALESCE(m.recipient_phone, m.recipient_user_id) AS recipient, CASE WHEN "
+					"m.priority < $3 THEN"
 					" @extschema@.wa_internal_quiet_end(pg_catalog.clock_timestamp(),"
 					" t.quiet_from, t.quiet_to, t.time_zone) END AS quiet_until"
 					" FROM due JOIN @extschema@.whatsapp_messages m ON m.id = due.message_id"

@@ -20,6 +20,8 @@
 #include "budget.h"
 #include "gate.h"
 #include "guc.h"
+#include "pair_order.h"
+#include "pair_waiting.h"
 #include "wake.h"
 
 /* Rows set aside for busy recipients before further ones are deferred. */

@@ -19,6 +19,7 @@
 #include "budget.h"
 #include "guc.h"
 #include "pair.h"
+#include "pair_waiting.h"
 #include "secret.h"
 #include "senderstate.h"
 #include "shmem.h"

@@ -16,7 +16,8 @@
 
 #include "fate.h"
 #include "guc.h"
-#include "pair.h"
+#include "pair_order.h"
+#include "pair_waiting.h"
 #include "settle.h"
 #include "shmem.h"
 #include "store.h"

@@ -35,14 +35,13 @@ static WaStatement drop_leases_statement = {
  * as in store_fence.c.
  */
 static WaStatement requeue_statement = {
-	.plan.sql =
-		"UPDATE @extschema@.whatsapp_queue q SET"
-		" state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
-		" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at)"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7)"
-		" AS v(id, state, reason, attempts, number, due, below)"
-		" WHERE q.message_id = ANY ($1) AND q.message_id = v.id AND q.attempts < v.below"
-		" RETURNING q.message_id",
+	.plan.sql = "UPDATE @extschema@.whatsapp_queue q SET"
+				" state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
+				" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at)"
+				" FROM unnest($1, $2, $3, $4, $5, $6, $7)"
+				" AS v(id, state, reason, attempts, number, due, below)"
+				" WHERE q.message_id = ANY ($1) AND q.message_id = v.id AND q.attempts < v.below"
+				" RETURNING q.message_id",
 	.plan.nargs = 7,
 	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
 					  TIMESTAMPTZARRAYOID, INT2ARRAYOID},

@@ -20,7 +20,7 @@
 
 #include "due.h"
 #include "guc.h"
-#include "pair.h"
+#include "pair_order.h"
 #include "store.h"
 #include "upkeep.h"
 
@@ -233,8 +233,9 @@ sweep(WaSender *sender)
 	wa_sender_discover(sender);
 	if (sender->index == 0)
 		sweep_database(sender);
-	wa_pairs_rest(sender);
+	wa_pairs_look_for_overdue(sender);
 	wa_store_commit();
+	wa_pairs_rest(sender);
 
 	cost = wa_now_us() - started;
 	sender->next_sweep_us = wa_now_us() + Max(SWEEP_INTERVAL_US, cost * SWEEP_SHARE);

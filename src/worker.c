@@ -42,7 +42,7 @@
 #include "http.h"
 #include "launcher.h"
 #include "media.h"
-#include "pair.h"
+#include "pair_order.h"
 #include "recovery.h"
 #include "schema.h"
 #include "senderstate.h"
@@ -228,6 +228,7 @@ initialize(void)
 	load_config(true);
 	wa_store_begin("reading recent WhatsApp history");
 	wa_pairs_seed(sender);
+	wa_pairs_seed_deferred(sender);
 	wa_store_commit();
 }
 
