@@ -158,9 +158,7 @@ asked_in_vain(WaSender *sender)
 			pfree(waiting);
 			continue;
 		}
-		dlist_push_head(&waiting->number->again, &waiting->node);
-		waiting->number->n_again++;
-		wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
+		wa_waiting_again(sender, waiting);
 	}
 }
 

@@ -28,10 +28,32 @@ new_waiting(WaSender *sender, WaNumber *number, uint64 pair_key, int64 message_i
 	return waiting;
 }
 
-static void
-ask_again(WaSender *sender, WaWaiting *waiting)
+static bool
+is_before(const WaWaiting *one, const WaWaiting *other)
 {
-	dlist_push_tail(&waiting->number->again, &waiting->node);
+	return one->rank < other->rank ||
+		   (one->rank == other->rank && one->message_id < other->message_id);
+}
+
+/* In their order, because not all may be asked for at once; most come in it. */
+void
+wa_waiting_again(WaSender *sender, WaWaiting *waiting)
+{
+	dlist_head *again = &waiting->number->again;
+	dlist_iter iter;
+	dlist_node *before = NULL;
+
+	dlist_reverse_foreach (iter, again)
+	{
+		if (is_before(waiting, dlist_container(WaWaiting, node, iter.cur)))
+			continue;
+		before = iter.cur;
+		break;
+	}
+	if (before != NULL)
+		dlist_insert_after(before, &waiting->node);
+	else
+		dlist_push_head(again, &waiting->node);
 	waiting->number->n_again++;
 	wa_number_opened(sender, waiting->number);
 	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
@@ -72,7 +94,7 @@ wa_pair_release_one(WaSender *sender, WaPair *pair)
 	waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&pair->waiting));
 	pair->n_waiting--;
 	sender->n_waiting--;
-	ask_again(sender, waiting);
+	wa_waiting_again(sender, waiting);
 	return true;
 }
 
@@ -88,8 +110,8 @@ wa_pair_came_due(WaSender *sender, WaNumber *number, const char *recipient, int6
 		wa_number_lower_cursor(sender, number, rank);
 		return;
 	}
-	ask_again(sender,
-			  new_waiting(sender, number, wa_pair_key(number, recipient), message_id, rank));
+	wa_waiting_again(sender,
+					 new_waiting(sender, number, wa_pair_key(number, recipient), message_id, rank));
 }
 
 static void

@@ -24,6 +24,9 @@ typedef struct WaWaiting
 extern void wa_pair_came_due(WaSender *sender, WaNumber *number, const char *recipient,
 							 int64 message_id, int64 rank);
 
+/* It will be claimed by its id. */
+extern void wa_waiting_again(WaSender *sender, WaWaiting *waiting);
+
 /* The row waits in the pair's list; nobody claims it meanwhile. */
 extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id,
 							  int64 rank);
