@@ -331,6 +331,8 @@ sql("SELECT wa_resolve_message($id, 'accepted')");
 
 # ---- a synchronous standby that is not there ------------------------------------------------------
 
+# A connection is open, so that a request would leave in the moment in which it is begun.
+wait_status($node, enqueue($node, 't1', '+34611900239'), 'accepted');
 sql(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 $node->reload;
 $node->poll_query_until('postgres', 'SHOW synchronous_standby_names', 'nobody');
