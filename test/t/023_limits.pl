@@ -14,7 +14,7 @@ use Digest::SHA qw(hmac_sha256_hex);
 use Time::HiRes qw(time);
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
   invariants_hold);
-use WaTest qw(set_and_reload);
+use WaTest qw(set_and_reload sender_pids);
 
 my ($node, $sim) = new_delivery(
 	'limits',
@@ -144,6 +144,22 @@ wait_for(
 $node->safe_psql('postgres', q{SELECT wa_resume('number', '100000000000002')});
 settled($node);
 is_deeply([ arrived('+34611300008') ], [ 1 .. 3 ], 'it goes first all the same');
+# Nor does its rank forget that it was the first, which is all that a new sender has of it then.
+$sim->faults({ match => { recipient => '+34611300009' }, times => 1, code => 131000, status => 500 });
+numbered('+34611300009', 1, 1);
+wait_for($node, q{SELECT EXISTS (SELECT FROM whatsapp_queue WHERE hold_reason = 'retry')}, 'one more is retried');
+$node->safe_psql('postgres', q{SELECT wa_pause('number', '100000000000002', 'test')});
+numbered('+34611300009', 2, 3);
+wait_for($node, q{SELECT count(*) = 3 AND bool_and(state = 'r') FROM whatsapp_queue}, 'and is due');
+my ($sender) = sender_pids($node, 'postgres');
+$node->safe_psql('postgres', 'SELECT wa_worker_restart()');
+wait_for(
+	$node,
+	qq{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $sender)},
+	'when another sender begins');
+$node->safe_psql('postgres', q{SELECT wa_resume('number', '100000000000002')});
+settled($node);
+is_deeply([ arrived('+34611300009') ], [ 1 .. 3 ], 'it goes first all the same');
 set_and_reload($node, retry_delay => '100ms');
 $sim->faults();
 
