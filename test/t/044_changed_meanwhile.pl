@@ -62,8 +62,9 @@ sub numbers_of
 
 # What is read from the cursor on.
 set_and_reload($node, enabled => 'off');
-my ($moved, $held) = map { enqueue($node, $_, '+34611440001') } 't1', 't2';
-while_claiming(<<'SQL');
+my ($moved, $held, $late) = map { enqueue($node, $_, '+34611440001') } 't1', 't2', 't3';
+while_claiming(<<"SQL");
+UPDATE whatsapp_queue SET expires_at = clock_timestamp() WHERE message_id = $late;
 SELECT wa_unassign_phone('t1');
 SELECT wa_assign_phone('t1', '100000000000007');
 SELECT wa_unassign_phone('t2')
@@ -72,6 +73,10 @@ wait_status($node, $moved, 'accepted', 'a message whose number has changed is se
 is(numbers_of($moved), '100000000000007', 'from the new one');
 is(sql("SELECT state, hold_reason FROM whatsapp_queue WHERE message_id = $held"),
 	'h|no_number', 'one whose tenant has lost its number is held');
+
+# Nothing but the claim knows of this time: it has not been noted for the clock.
+wait_status($node, $late, 'expired', 'one whose time is over expires');
+is(numbers_of($late), '', 'and does not leave');
 
 # What was set aside, and is read by its id.
 $sim->faults({ match => { recipient => '+34611440002' }, times => 1, delay_ms => 1500 });
