@@ -137,6 +137,21 @@ is( sql("SELECT status, attempts, whatsapp_message_id FROM whatsapp_messages WHE
 	"accepted|2|$of_third[-1]{wamid}",
 	'and has not taken the other out of the queue, which is tried again');
 
+# What has been put back may lie just where its old row lay.
+my $fourth = '+34614300004';
+
+sql('VACUUM FULL whatsapp_queue');
+$sim->faults({ match => { recipient => $fourth }, times => 1, delay_ms => 1000 * $delay });
+my $back = enqueue($node, 't1', $fourth);
+wait_status($node, $back, 'sending', 'one more is open');
+$place = place_in_queue($back);
+fail_by_webhook({ $back => (requests_to($fourth))[0]{wamid} // 'wamid.OF.back' });
+sql('VACUUM FULL whatsapp_queue');
+is(sql("SELECT wa_retry_message($back)"), 't', 'and put back');
+is(place_in_queue($back), $place, 'to where it lay');
+settled($node, 'it comes to an end');
+is(scalar(requests_to($fourth)), 2, 'after one further request');
+
 invariants_hold($node);
 logged_nothing_bad($node, 'without an error');
 $node->stop;
