@@ -50,9 +50,14 @@ FROM generate_series(1, 2000) AS i
 SQL
 	$node->poll_query_until('postgres', "SELECT sum(requests) > $before + 200 FROM wa_stats()");
 	$sim->config(delay_ms => $slow_ms);
+
+	# Full of slow ones: the last quick answer came long since.
 	return wait_for($node,
-		"SELECT sum(in_flight) = $in_flight AND ($OUTSTANDING) > $in_flight FROM wa_stats()",
-		"messages of $tenant are leased ahead of a full wire");
+		<<"SQL", "messages of $tenant are leased ahead of a full wire");
+SELECT sum(in_flight) = $in_flight AND ($OUTSTANDING) > $in_flight
+    AND (SELECT max(accepted_at) < clock_timestamp() - interval '0.5 s' FROM whatsapp_messages)
+FROM wa_stats()
+SQL
 }
 
 # Stops them by a statement, and lets them go on by another.
