@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "language.h"
 #include "lookup.h"
@@ -290,16 +291,23 @@ wa_template_find(Oid schema, const char *name, const char *language, Snapshot sn
 	CacheKey key;
 	CachedTemplate *cached;
 	const WaTemplateSpec *spec;
+	Snapshot latest = NULL;
 
 	check_name(name);
 	check_language(language);
 	keys[0] = CStringGetTextDatum(name);
 	keys[1] = CStringGetTextDatum(language);
 	row = wa_lookup_one(&version_lookup, schema, keys, snapshot);
+	if (row == NULL && wa_plan_select_bool(&synchronised_plan, schema, NULL))
+	{
+		/* Perhaps only since the snapshot was taken: then what has been read counts. */
+		snapshot = latest = RegisterSnapshot(GetLatestSnapshot());
+		row = wa_lookup_one(&version_lookup, schema, keys, snapshot);
+		if (row == NULL)
+			raise_unknown(schema, name, language);
+	}
 	if (row == NULL)
 	{
-		if (wa_plan_select_bool(&synchronised_plan, schema, NULL))
-			raise_unknown(schema, name, language);
 		if (tell)
 			tell_unchecked(name, language);
 		return NULL;
@@ -307,6 +315,8 @@ wa_template_find(Oid schema, const char *name, const char *language, Snapshot sn
 	set_key(&key, schema, row);
 	cached = find_cached(&key, name, language);
 	spec = cached != NULL ? &cached->spec : load(schema, keys, name, language, snapshot);
+	if (latest != NULL)
+		UnregisterSnapshot(latest);
 	check_usable(spec, tell);
 	return spec;
 }
