@@ -9,7 +9,7 @@
  * deferred to a time.
  *
  * Messages to one recipient go one after the other.  A row whose recipient is
- * busy is set aside in memory (pair.c) and claimed again by its id; a row whose
+ * busy is set aside in memory (pair_waiting.c) and claimed again by its id; a row whose
  * recipient has used up the pair limit is deferred in the queue to the time at
  * which its turn will be, so that memory stays bounded however many there are.
  */
@@ -41,19 +41,6 @@ static int64
 pair_tolerance_us(void)
 {
 	return wa_pair_interval_us() * Max(0, wa_guc_pair_burst - 2);
-}
-
-/* The time of the wall clock that is this far from now on the steady one. */
-static TimestampTz
-wall_clock(int64 steady_us)
-{
-	return GetCurrentTimestamp() + (steady_us - wa_now_us());
-}
-
-static int64
-steady_clock(TimestampTz wall)
-{
-	return wa_now_us() + (wall - GetCurrentTimestamp());
 }
 
 /* Puts one fate on the list. */
@@ -137,7 +124,7 @@ recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRo
 
 	if (behind)
 		after = Max(now + RETURN_DELAY_US,
-					is_new ? pair->deferred_until_us : steady_clock(pair->blocked_until));
+					is_new ? pair->deferred_until_us : wa_steady_clock(pair->blocked_until));
 
 	/* One interval after the last new one, so that they need not wait once more. */
 	if (is_new && (turn > now || (behind && pair->next_deferral_us > now)))
@@ -145,12 +132,12 @@ recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRo
 	if (turn > now && turn >= after)
 	{
 		pair->next_deferral_us = Max(pair->next_deferral_us, turn);
-		defer(sender, pair, row, stopped, "pair_rate", wall_clock(turn));
+		defer(sender, pair, row, stopped, "pair_rate", wa_wall_clock(turn));
 		return false;
 	}
 	if (behind)
 	{
-		defer(sender, pair, row, stopped, "recipient_order", wall_clock(after));
+		defer(sender, pair, row, stopped, "recipient_order", wa_wall_clock(after));
 		return false;
 	}
 	if (pair->in_flight > 0 || ahead > 0)
@@ -159,7 +146,7 @@ recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRo
 			wa_pair_set_aside(sender, pair, number, row->message_id, row->rank);
 		else
 		{
-			pair->blocked_until = wall_clock(now + CROWDED_DELAY_US);
+			pair->blocked_until = wa_wall_clock(now + CROWDED_DELAY_US);
 			defer(sender, pair, row, stopped, "recipient_order", pair->blocked_until);
 		}
 		return false;
@@ -195,7 +182,7 @@ first_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClai
 		return true;
 	tenant->deferred_id = row->message_id;
 	tenant->next_deferral_us = Max(ready, tenant->next_deferral_us + interval_us(tenant));
-	defer(sender, pair, row, stopped, "tenant_rate", wall_clock(tenant->next_deferral_us));
+	defer(sender, pair, row, stopped, "tenant_rate", wa_wall_clock(tenant->next_deferral_us));
 	return false;
 }
 
@@ -215,7 +202,7 @@ next_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClaim
 	if (ready <= now + interval / 2)
 		return true;
 	tenant->next_return_us = Max(ready, tenant->next_return_us + interval);
-	pair->blocked_until = wall_clock(tenant->next_return_us);
+	pair->blocked_until = wa_wall_clock(tenant->next_return_us);
 	defer(sender, pair, row, stopped, "tenant_rate", pair->blocked_until);
 	return false;
 }

@@ -52,10 +52,9 @@ place_of(const WaPair *pair, int64 message_id)
 void
 wa_pair_deferred(WaSender *sender, WaPair *pair, int64 message_id, TimestampTz due)
 {
-	int64 until = wa_now_us() + (due - GetCurrentTimestamp());
 	int place = place_of(pair, message_id);
 
-	pair->deferred_until_us = Max(pair->deferred_until_us, until);
+	pair->deferred_until_us = Max(pair->deferred_until_us, wa_steady_clock(due));
 	if (place < pair->n_deferred && pair->deferred[place] == message_id)
 		return;
 	if (pair->n_deferred == pair->max_deferred)

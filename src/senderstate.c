@@ -60,6 +60,18 @@ wa_now_us(void)
 	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+TimestampTz
+wa_wall_clock(int64 us)
+{
+	return GetCurrentTimestamp() + (us - wa_now_us());
+}
+
+int64
+wa_steady_clock(TimestampTz time)
+{
+	return wa_now_us() + (time - GetCurrentTimestamp());
+}
+
 uint64
 wa_hash_text(const char *text, uint64 seed)
 {

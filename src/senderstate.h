@@ -229,6 +229,11 @@ wa_sooner_ms(long a, long b)
 }
 
 extern int64 wa_now_us(void); /* monotonic clock */
+
+/* The same moment by the other clock. */
+extern TimestampTz wa_wall_clock(int64 us);
+extern int64 wa_steady_clock(TimestampTz time);
+
 extern uint64 wa_hash_text(const char *text, uint64 seed);
 
 #endif
