@@ -31,7 +31,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_installation.installation_id IS
 
 CREATE TABLE @extschema@.whatsapp_tenants (
     tenant_id           text COLLATE "C" PRIMARY KEY
-        CONSTRAINT whatsapp_tenants_tenant_id_check 
+        CONSTRAINT whatsapp_tenants_tenant_id_check
         /* The rule of wa_internal_check_tenant_id(), white space by the same collation. */
         CHECK (tenant_id COLLATE "default" ~ '[^[:space:]]' AND pg_catalog.length(tenant_id) <= 255),
     enabled             boolean NOT NULL DEFAULT true,
@@ -196,8 +196,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.finished_at IS
 /*
  * rank orders the queue of one number: microseconds since 2000-01-01 of the
  * time at which the message is first due, less WA_PRIORITY_BOOST (ten minutes)
- * for each point of priority.  It does not change with due_at.  A head start and not a class: whatever waits long
- * enough overtakes every priority, so nothing starves.
+ * for each point of priority.  It does not change with due_at.  A head start
+ * and not a class: whatever waits long enough overtakes every priority, so
+ * nothing starves.
  *
  * state: r ready, d deferred until due_at, h held until something happens,
  * u uncertain, decided at due_at.  hold_reason is the reason code that

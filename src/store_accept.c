@@ -60,15 +60,15 @@ static WaStatement accept_statement = {.plan.sql = ACCEPT("id"),
 
 /* ---- what is being written --------------------------------------------------------- */
 
-static const WaAccepted **accepting; /* sorted by message */
-static int n_accepting;				 /* 0 outside of the statements */
-static int latest;					 /* of them, the one that was asked for last */
+static const WaAccepted *accepting; /* sorted by message */
+static int n_accepting;				/* 0 outside of the statements */
+static int latest;					/* of them, the one that was asked for last */
 
 static int
 compare_accepted(const void *a, const void *b)
 {
-	int64 x = (*(const WaAccepted *const *) a)->message_id;
-	int64 y = (*(const WaAccepted *const *) b)->message_id;
+	int64 x = ((const WaAccepted *) a)->message_id;
+	int64 y = ((const WaAccepted *) b)->message_id;
 
 	return (x > y) - (x < y);
 }
@@ -81,24 +81,24 @@ accepted_message(int64 id)
 	int high = n_accepting;
 
 	for (int i = latest; i < Min(latest + 2, n_accepting); i++)
-		if (accepting[i]->message_id == id)
+		if (accepting[i].message_id == id)
 		{
 			latest = i;
-			return accepting[i];
+			return &accepting[i];
 		}
 	while (low < high)
 	{
 		int middle = (low + high) / 2;
 
-		if (accepting[middle]->message_id < id)
+		if (accepting[middle].message_id < id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low == n_accepting || accepting[low]->message_id != id)
+	if (low == n_accepting || accepting[low].message_id != id)
 		return NULL;
 	latest = low;
-	return accepting[low];
+	return &accepting[low];
 }
 
 PG_FUNCTION_INFO_V1(wa_internal_accepted_attempt);
@@ -167,22 +167,18 @@ static void
 update_accepted(const WaAccepted *accepted, int n)
 {
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
-	const WaAccepted **sorted = palloc(sizeof(WaAccepted *) * n);
 	int64 *ids = palloc(sizeof(int64) * n);
 	int64 *missing = palloc(sizeof(int64) * n);
 	int n_missing = 0;
 	Datum places;
 
 	for (int i = 0; i < n; i++)
-		sorted[i] = &accepted[i];
-	qsort(sorted, n, sizeof(WaAccepted *), compare_accepted);
-	for (int i = 0; i < n; i++)
 	{
-		ids[i] = sorted[i]->message_id;
-		tids[i] = sorted[i]->message_tid;
+		ids[i] = accepted[i].message_id;
+		tids[i] = accepted[i].message_tid;
 	}
 
-	accepting = sorted;
+	accepting = accepted;
 	n_accepting = n;
 	latest = 0;
 	PG_TRY();
@@ -206,10 +202,10 @@ update_accepted(const WaAccepted *accepted, int n)
 
 /*
  * Meta has taken these.  Of one that a person has put back meanwhile nothing but
- * the wamid is written: that attempt is over, and another is to follow.
+ * the wamid is written: that attempt is over, and another is to follow.  Sorts them.
  */
 void
-wa_store_accept(const WaAccepted *accepted, int n)
+wa_store_accept(WaAccepted *accepted, int n)
 {
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
 	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
@@ -221,6 +217,7 @@ wa_store_accept(const WaAccepted *accepted, int n)
 
 	if (n == 0)
 		return;
+	qsort(accepted, n, sizeof(WaAccepted), compare_accepted);
 	for (int i = 0; i < n; i++)
 	{
 		ids[i] = accepted[i].message_id;

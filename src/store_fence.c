@@ -119,72 +119,46 @@ wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing, in
 	dequeue(ids, NULL, below, n, missing, n_missing);
 }
 
-typedef struct Place
-{
-	int64 id;
-	ItemPointerData tid;
-	int16 below;
-} Place;
-
-static int
-compare_places(const void *a, const void *b)
-{
-	int64 x = ((const Place *) a)->id;
-	int64 y = ((const Place *) b)->id;
-
-	return (x > y) - (x < y);
-}
-
 /*
  * Whoever locks several rows of the queue does so in the order of their ids.  Rows
  * are deleted in the order of their places; where that is another one they are not
  * deleted by place.
  */
+static bool
+are_ascending(ItemPointerData *tids, int n)
+{
+	for (int i = 1; i < n; i++)
+		if (ItemPointerCompare(&tids[i - 1], &tids[i]) >= 0)
+			return false;
+	return true;
+}
+
 void
-wa_fence_dequeue_there(const int64 *ids, const ItemPointerData *tids, const int16 *below, int n,
+wa_fence_dequeue_there(const int64 *ids, ItemPointerData *tids, const int16 *below, int n,
 					   int64 *missing, int *n_missing)
 {
-	Place *places = palloc(sizeof(Place) * Max(n, 1));
-	ItemPointerData *sorted_tids = palloc(sizeof(ItemPointerData) * Max(n, 1));
-	int64 *sorted_ids = palloc(sizeof(int64) * Max(n, 1));
-	int16 *sorted_below = palloc(sizeof(int16) * Max(n, 1));
 	int64 *elsewhere = palloc(sizeof(int64) * Max(n, 1));
-	bool in_order = true;
+	int64 *their_ids = palloc(sizeof(int64) * Max(n, 1));
+	int16 *their_below = palloc(sizeof(int16) * Max(n, 1));
 	int n_elsewhere = 0;
 	int m = 0;
 
-	for (int i = 0; i < n; i++)
+	if (!are_ascending(tids, n))
 	{
-		places[i].id = ids[i];
-		places[i].tid = tids[i];
-		places[i].below = below[i];
-	}
-	qsort(places, n, sizeof(Place), compare_places);
-	for (int i = 0; i < n; i++)
-	{
-		sorted_ids[i] = places[i].id;
-		sorted_tids[i] = places[i].tid;
-		sorted_below[i] = places[i].below;
-		in_order =
-			in_order && (i == 0 || ItemPointerCompare(&sorted_tids[i - 1], &sorted_tids[i]) < 0);
-	}
-	if (!in_order)
-	{
-		dequeue(sorted_ids, NULL, sorted_below, n, missing, n_missing);
+		dequeue(ids, NULL, below, n, missing, n_missing);
 		return;
 	}
-
-	dequeue(sorted_ids, sorted_tids, sorted_below, n, elsewhere, &n_elsewhere);
+	dequeue(ids, tids, below, n, elsewhere, &n_elsewhere);
 	if (n_elsewhere == 0)
 		return;
 	wa_store_sort_ids(elsewhere, n_elsewhere);
 	for (int i = 0; i < n; i++)
-		if (wa_store_is_among(places[i].id, elsewhere, n_elsewhere))
+		if (wa_store_is_among(ids[i], elsewhere, n_elsewhere))
 		{
-			sorted_ids[m] = places[i].id;
-			sorted_below[m++] = places[i].below;
+			their_ids[m] = ids[i];
+			their_below[m++] = below[i];
 		}
-	dequeue(sorted_ids, NULL, sorted_below, m, missing, n_missing);
+	dequeue(their_ids, NULL, their_below, m, missing, n_missing);
 }
 
 /*

@@ -14,9 +14,9 @@
 extern void wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing,
 							 int *n_missing);
 
-/* The same, sooner, for rows that should still be at these places. */
-extern void wa_fence_dequeue_there(const int64 *ids, const ItemPointerData *tids,
-								   const int16 *below, int n, int64 *missing, int *n_missing);
+/* The same, sooner, for rows that should still be at these places; ids ascending. */
+extern void wa_fence_dequeue_there(const int64 *ids, ItemPointerData *tids, const int16 *below,
+								   int n, int64 *missing, int *n_missing);
 
 /* For other statements that return the ids they have found, in their first column. */
 extern void wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n_missing);

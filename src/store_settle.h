@@ -49,7 +49,7 @@ typedef struct WaFate
 
 extern int wa_store_lock_leases(const int64 *leases, int n);
 extern void wa_store_drop_leases(const int64 *leases, int n);
-extern void wa_store_accept(const WaAccepted *accepted, int n);
+extern void wa_store_accept(WaAccepted *accepted, int n);
 extern int wa_store_lock_messages(WaFate *fates, int n);
 extern void wa_store_fates(WaFate *fates, int n);
 extern void wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n);
