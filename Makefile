@@ -1,119 +1,123 @@
 # whatsapp_shared: PostgreSQL extension (PGXS), its simulator, tests and demo.
 EXTENSION = whatsapp_shared
-EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" whatsapp_shared.control)
+
+# Where this file is: in a VPATH build that is not the directory of the build.
+TOP := $(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST))))
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(TOP)/whatsapp_shared.control)
 
 MODULE_big = whatsapp_shared
 OBJS = \
-	src/args.o \
-	src/attempt.o \
-	src/budget.o \
-	src/bulk.o \
-	src/checks.o \
-	src/claim.o \
-	src/content.o \
-	src/dbguard.o \
-	src/dispatch.o \
-	src/due.o \
-	src/enqueue.o \
-	src/enqueue_rows.o \
-	src/error_class.o \
-	src/error_codes_sql.o \
-	src/fate.o \
-	src/gate.o \
-	src/graph.o \
-	src/graph_reply.o \
-	src/guc.o \
-	src/http.o \
-	src/http_answer.o \
-	src/http_buffer.o \
-	src/http_headers.o \
-	src/http_list.o \
-	src/http_session.o \
-	src/http_transfer.o \
-	src/http_url.o \
+	src/base/args.o \
+	src/base/guc.o \
+	src/base/jsonb.o \
+	src/base/lookup.o \
+	src/base/owner.o \
+	src/base/schema.o \
+	src/base/secret.o \
+	src/base/statement.o \
+	src/base/subtransaction.o \
+	src/common/jsonread.o \
+	src/common/jsonscan.o \
+	src/common/language.o \
+	src/common/limiter.o \
+	src/common/message_state.o \
+	src/common/recipient.o \
+	src/common/signature.o \
+	src/enqueue/bulk.o \
+	src/enqueue/checks.o \
+	src/enqueue/content.o \
+	src/enqueue/enqueue.o \
+	src/enqueue/enqueue_rows.o \
+	src/enqueue/interactive.o \
+	src/enqueue/lifecycle.o \
+	src/enqueue/media_use.o \
+	src/enqueue/message_functions.o \
+	src/enqueue/options.o \
+	src/enqueue/quiet.o \
+	src/enqueue/service_window.o \
+	src/graph/error_class.o \
+	src/graph/error_codes.o \
+	src/graph/graph.o \
+	src/graph/graph_reply.o \
+	src/graph/mask.o \
+	src/graph/multipart.o \
+	src/graph/usage_header.o \
+	src/http/answer.o \
+	src/http/buffer.o \
+	src/http/headers.o \
+	src/http/http.o \
+	src/http/list.o \
+	src/http/poller.o \
+	src/http/session.o \
+	src/http/transfer.o \
+	src/http/url.o \
 	src/init.o \
-	src/interactive.o \
-	src/job.o \
-	src/jsonbutil.o \
-	src/jsonread.o \
-	src/jsonscan.o \
-	src/language.o \
-	src/launcher.o \
-	src/lifecycle.o \
-	src/limiter.o \
-	src/lookup.o \
-	src/mask.o \
-	src/media.o \
-	src/media_enqueue.o \
-	src/media_form.o \
-	src/message.o \
-	src/message_limits.o \
-	src/notify.o \
-	src/notify_create.o \
-	src/notify_failure.o \
-	src/notify_format.o \
-	src/notify_key.o \
-	src/notify_parameters.o \
-	src/notify_plan.o \
-	src/notify_retry.o \
-	src/notify_role.o \
-	src/notify_scope.o \
-	src/options.o \
-	src/owner.o \
-	src/pair.o \
-	src/pair_order.o \
-	src/pair_waiting.o \
-	src/plan.o \
-	src/poller.o \
-	src/quiet.o \
-	src/recipient.o \
-	src/recovery.o \
-	src/reply_handlers.o \
-	src/schema.o \
-	src/secret.o \
-	src/senderstate.o \
-	src/settle.o \
-	src/shmem.o \
-	src/signature.o \
-	src/stats.o \
-	src/store.o \
-	src/store_accept.o \
-	src/store_claim.o \
-	src/store_fence.o \
-	src/store_settle.o \
-	src/store_wamid.o \
-	src/sync.o \
-	src/targets.o \
-	src/template_build.o \
-	src/template_check.o \
-	src/template_registry.o \
-	src/template_spec.o \
-	src/template_values.o \
-	src/turns.o \
-	src/upkeep.o \
-	src/usage.o \
-	src/wake.o \
-	src/webhook.o \
-	src/webhook_apply.o \
-	src/webhook_consequence.o \
-	src/webhook_contact.o \
-	src/webhook_event.o \
-	src/webhook_group.o \
-	src/webhook_inbound.o \
-	src/webhook_park.o \
-	src/webhook_preference.o \
-	src/webhook_rematch.o \
-	src/webhook_reply.o \
-	src/webhook_status.o \
-	src/webhook_traffic.o \
-	src/webhook_update.o \
-	src/window.o \
-	src/worker.o \
-	src/workerfuncs.o
+	src/launcher/dbguard.o \
+	src/launcher/launcher.o \
+	src/launcher/targets.o \
+	src/notify/create.o \
+	src/notify/failure.o \
+	src/notify/format.o \
+	src/notify/key.o \
+	src/notify/parameters.o \
+	src/notify/plan.o \
+	src/notify/retry.o \
+	src/notify/role.o \
+	src/notify/scope.o \
+	src/notify/trigger.o \
+	src/sender/claim.o \
+	src/sender/dispatch.o \
+	src/sender/due.o \
+	src/sender/fate.o \
+	src/sender/pace/gate.o \
+	src/sender/pace/messaging_limit.o \
+	src/sender/pace/pair.o \
+	src/sender/pace/pair_order.o \
+	src/sender/pace/pair_waiting.o \
+	src/sender/pace/turns.o \
+	src/sender/recovery.o \
+	src/sender/settle.o \
+	src/sender/state/sender.o \
+	src/sender/store/acceptance.o \
+	src/sender/store/claim_rows.o \
+	src/sender/store/fates.o \
+	src/sender/store/fence.o \
+	src/sender/store/transaction.o \
+	src/sender/store/wamids.o \
+	src/sender/sync.o \
+	src/sender/upkeep.o \
+	src/sender/upload.o \
+	src/sender/worker.o \
+	src/shared/shmem.o \
+	src/shared/stats.o \
+	src/shared/wake.o \
+	src/shared/workerfuncs.o \
+	src/template/build.o \
+	src/template/check.o \
+	src/template/registry.o \
+	src/template/shape.o \
+	src/template/text_limits.o \
+	src/template/values.o \
+	src/webhook/apply.o \
+	src/webhook/consequence.o \
+	src/webhook/contact.o \
+	src/webhook/event.o \
+	src/webhook/group.o \
+	src/webhook/inbound.o \
+	src/webhook/ingest.o \
+	src/webhook/park.o \
+	src/webhook/preference.o \
+	src/webhook/rematch.o \
+	src/webhook/reply.o \
+	src/webhook/reply_handlers.o \
+	src/webhook/status.o \
+	src/webhook/traffic.o \
+	src/webhook/update.o
 
 DATA_built = sql/whatsapp_shared--$(EXTVERSION).sql
-SQL_FRAGMENTS = $(sort $(wildcard sql/[0-9][0-9]-*.sql))
+SQL_FRAGMENTS = $(sort $(wildcard $(TOP)/sql/[0-9][0-9]-*.sql))
 
+PG_CPPFLAGS = -I$(TOP)/src
 SHLIB_LINK = -lcurl
 EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql build results output_iso tmp_check tmp_check_iso
 
@@ -135,13 +139,17 @@ include $(PGXS)
 # PGXS knows no header dependencies, nor that objects made for another version
 # of PostgreSQL or with other flags must be made again; a stale object is a crash.
 FLAGS = $(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)
-$(OBJS): $(wildcard src/*.h) build/flags
+HEADERS := $(shell find $(TOP)/src -path $(TOP)/src/bin -prune -o -name '*.h' -print)
+$(OBJS) $(OBJS:.o=.bc): $(HEADERS) build/flags | $(sort $(dir $(OBJS)))
+$(sort $(dir $(OBJS))):
+	@mkdir -p $@
 build/flags: FORCE
 	@mkdir -p build
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 
 # The list is a prerequisite, too: a fragment that has gone must leave the script.
-$(DATA_built): $(SQL_FRAGMENTS) whatsapp_shared.control build/fragments
+$(DATA_built): $(SQL_FRAGMENTS) $(TOP)/whatsapp_shared.control build/fragments
+	@mkdir -p $(@D)
 	cat $(SQL_FRAGMENTS) > $@
 build/fragments: FORCE
 	@mkdir -p build
@@ -150,13 +158,13 @@ build/fragments: FORCE
 # ---- programs beside the extension ----
 
 simulator:
-	$(MAKE) -C src/simulator
+	$(MAKE) -C $(TOP)/src/bin/simulator
 
 clean: clean-programs
 clean-programs:
-	$(MAKE) -C src/simulator clean
-	$(MAKE) -C test/unit clean
-	$(MAKE) -C test/fuzz clean
+	$(MAKE) -C $(TOP)/src/bin/simulator clean
+	$(MAKE) -C $(TOP)/test/unit clean
+	$(MAKE) -C $(TOP)/test/fuzz clean
 
 # ---- tests: all of them, or one suite; see test/tools/run-tests.sh ----
 
@@ -186,7 +194,7 @@ demo:
 	@PG_CONFIG=$(PG_CONFIG) demo/run.sh
 
 format:
-	clang-format -i src/*.[ch] src/*/*.[ch] $(wildcard test/*/*.[ch])
+	clang-format -i $$(find src test -name '*.[ch]')
 
 format-check: check-format
 

@@ -31,7 +31,7 @@ build_everything() {
     fi
     export MAKEFLAGS=-j$(nproc)
     killable "${as[@]}" test/tools/private-postgres.sh "$pg" > "$work/prefix"
-    killable "${as[@]}" make -s -C src/simulator wa_simulator
+    killable "${as[@]}" make -s -C src/bin/simulator wa_simulator
     unset MAKEFLAGS
     bindir=$(cat "$work/prefix")/bin
 }
@@ -41,7 +41,7 @@ start_simulator() {
     make_secret access_token
     make_secret app_secret
     : > "$work/simulator.log"
-    setsid "${WA_SIMULATOR:-src/simulator/wa_simulator}" --numbers 0 --config demo/account.json \
+    setsid "${WA_SIMULATOR:-src/bin/simulator/wa_simulator}" --numbers 0 --config demo/account.json \
         --token "$(cat "$work/secrets/access_token")" --waba-id 300000000000001 \
         --app-secret "$(cat "$work/secrets/app_secret")" --faults demo/faults.json \
         --delay-ms 150 --delay-jitter-ms 1500 --webhook-pull --webhook-sent-ms 700 \

@@ -1,5 +1,5 @@
 /*
- * What the constraints of the hot tables call; see src/checks.c.
+ * What the constraints of the hot tables call; see src/enqueue/checks.c.
  */
 CREATE FUNCTION @extschema@.wa_internal_is_status(word text) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_status';

@@ -1,7 +1,7 @@
 /*
  * Writing messages.
  *
- * The functions run their statements as the owner of the tables (src/owner.c);
+ * The functions run their statements as the owner of the tables (src/base/owner.c);
  * who may call them is decided by wa_grant().  Each exists twice, for a tenant
  * id of type text and for one of any other type.
  */

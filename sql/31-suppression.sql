@@ -2,7 +2,7 @@
  * Who wants no messages.
  */
 
-/* The canonical form of a recipient, or an error; see src/recipient.c. */
+/* The canonical form of a recipient, or an error; see src/common/recipient.c. */
 CREATE FUNCTION @extschema@.wa_internal_recipient(recipient text) RETURNS text
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_recipient';
 COMMENT ON FUNCTION @extschema@.wa_internal_recipient(text) IS

@@ -1,5 +1,5 @@
 /*
- * Cancelling, repeating and deciding messages by hand; see src/lifecycle.c.
+ * Cancelling, repeating and deciding messages by hand; see src/enqueue/lifecycle.c.
  */
 CREATE FUNCTION @extschema@.wa_cancel_message(id bigint) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_cancel_message';

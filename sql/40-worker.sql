@@ -12,7 +12,7 @@ CREATE FUNCTION @extschema@.wa_internal_wake_due(due_at timestamptz) RETURNS voi
 COMMENT ON FUNCTION @extschema@.wa_internal_wake_due(timestamptz) IS
 'Tells the sender at COMMIT that a deferred queue row becomes due then. Internal.';
 
-/* What the sender's acceptance of messages reads: src/store_accept.c. */
+/* What the sender's acceptance of messages reads: src/sender/store/acceptance.c. */
 CREATE FUNCTION @extschema@.wa_internal_accepted_attempt(message_id bigint) RETURNS smallint
     LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_accepted_attempt';
 COMMENT ON FUNCTION @extschema@.wa_internal_accepted_attempt(bigint) IS

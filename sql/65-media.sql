@@ -1,7 +1,7 @@
 /*
  * Uploading files.
  *
- * wa_upload_media() stores the bytes; sender 0 (src/media.c) uploads them and
+ * wa_upload_media() stores the bytes; sender 0 (src/sender/upload.c) uploads them and
  * calls the functions below.  A message of a file that Meta does not have yet
  * is held for the reason media_upload, without the id in its payload, and
  * released by the transaction that stores the id.

@@ -1,5 +1,5 @@
 /*
- * Notifications on the application's tables; see src/notify.c.
+ * Notifications on the application's tables; see src/notify/trigger.c.
  */
 
 CREATE FUNCTION @extschema@.wa_notify() RETURNS trigger

@@ -11,10 +11,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "dbguard.h"
-#include "guc.h"
-#include "launcher.h"
-#include "shmem.h"
+#include "base/guc.h"
+#include "launcher/dbguard.h"
+#include "launcher/launcher.h"
+#include "shared/shmem.h"
 
 PG_MODULE_MAGIC;
 

@@ -12,7 +12,7 @@
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 
-#include "jsonscan.h"
+#include "common/jsonscan.h"
 
 /* The parser's callbacks return a result since 16, and its context is freed by a function since 17.
  */

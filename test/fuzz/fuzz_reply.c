@@ -8,8 +8,8 @@
  */
 #include "wa_c.h"
 
-#include "graph_reply.h"
-#include "usage.h"
+#include "graph/graph_reply.h"
+#include "graph/usage_header.h"
 
 static void
 expect(bool truth)

@@ -10,9 +10,9 @@
 
 #include "mb/pg_wchar.h"
 
-#include "job.h"
-#include "mask.h"
-#include "recipient.h"
+#include "common/message_state.h"
+#include "graph/mask.h"
+#include "common/recipient.h"
 
 static void
 expect(bool truth)

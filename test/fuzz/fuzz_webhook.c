@@ -13,9 +13,9 @@
 #include "common/hmac.h"
 #include "common/sha2.h"
 
-#include "job.h"
-#include "jsonscan.h"
-#include "signature.h"
+#include "common/message_state.h"
+#include "common/jsonscan.h"
+#include "common/signature.h"
 
 static const char secret[] = "an app secret";
 

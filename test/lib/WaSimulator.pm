@@ -1,4 +1,4 @@
-# WaSimulator: starts and steers src/simulator/wa_simulator for a test.
+# WaSimulator: starts and steers src/bin/simulator/wa_simulator for a test.
 #
 #   my $sim = WaSimulator->start('--enforce-limits', '--numbers' => 3);
 #   $sim->url;                          # for whatsapp_shared.graph_url
@@ -37,7 +37,7 @@ sub start
 {
 	my ($class, @arguments) = @_;
 	my $binary = $class->binary;
-	croak "$binary is not there: build it with make -C src/simulator, or set WA_SIMULATOR"
+	croak "$binary is not there: build it with make -C src/bin/simulator, or set WA_SIMULATOR"
 	  unless -x $binary;
 
 	open(my $null, '<', File::Spec->devnull) or croak "could not open the null device: $!";

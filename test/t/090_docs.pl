@@ -186,7 +186,7 @@ $exists{$_} = 1
   whatsapp_access_token whatsapp_shared);
 # What performance is made of is told in terms of the code: there, and only
 # there, a name may also be one of the functions that src/*.h declare.
-my %in_code = map { $_ => 1 } map { slurp_file($_) =~ /\b(wa_[a-z]+_[a-z0-9_]+)\(/g } glob "$root/src/*.h";
+my %in_code = map { $_ => 1 } map { slurp_file($_) =~ /\b(wa_[a-z]+_[a-z0-9_]+)\(/g } glob "$root/src/*.h $root/src/*/*.h $root/src/*/*/*.h";
 my @unknown;
 foreach my $file (@files)
 {

@@ -107,7 +107,7 @@ mkdir -p "$TESTDIR" "$TESTDATADIR" "$TESTLOGDIR"
 export PG_REGRESS=$pgxs/src/test/regress/pg_regress
 export PG_ISOLATION_REGRESS=$pgxs/src/test/isolation/pg_isolation_regress
 export PERL5LIB=$pgxs/src/test/perl:$PWD/test/lib
-export WA_SIMULATOR=$PWD/src/simulator/wa_simulator
+export WA_SIMULATOR=$PWD/src/bin/simulator/wa_simulator
 
 harness() { perl test/tools/harness.pl --suite "$suite" --results "$results" "$@"; }
 
@@ -166,7 +166,7 @@ for suite in "${suites[@]}"; do
 done
 
 # Without it the suites that need it fail, each by itself.
-make -s -j2 -C src/simulator || true
+make -s -j2 -C src/bin/simulator || true
 
 for suite in "${suites[@]}"; do
     printf '\n== %s\n' "$suite"

@@ -5,7 +5,7 @@
 #ifndef CLIENT_H
 #define CLIENT_H
 
-#include "../../src/http.h"
+#include "http/http.h"
 
 #define CLIENT_MAX_IN_FLIGHT 100
 

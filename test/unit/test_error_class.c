@@ -1,11 +1,11 @@
 /*
  * The table of error codes: its order, what Meta documents, and the defaults.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
 #include <limits.h>
 
-#include "../../src/error_class.h"
+#include "graph/error_class.h"
 #include "tap.h"
 
 /* One line for each rule that a wrong class would make expensive. */

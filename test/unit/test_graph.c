@@ -1,10 +1,10 @@
 /*
  * The requests that are sent: the URL, and the body byte by byte.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
-#include "../../src/graph.h"
-#include "../../src/jsonscan.h"
+#include "graph/graph.h"
+#include "common/jsonscan.h"
 #include "tap.h"
 
 static const char *

@@ -1,9 +1,9 @@
 /*
  * What every kind of answer, and of no answer, makes of a message.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
-#include "../../src/graph_reply.h"
+#include "graph/graph_reply.h"
 #include "tap.h"
 
 static WaOutcome outcome;

@@ -1,9 +1,9 @@
 /*
  * The state table, edge by edge, back-off, ranks, and the callback data.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
-#include "../../src/job.h"
+#include "common/message_state.h"
 #include "tap.h"
 
 /*

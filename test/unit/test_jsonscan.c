@@ -1,9 +1,9 @@
 /*
  * The scanner of JSON texts: what it finds, what it refuses, what it mends.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
-#include "../../src/jsonscan.h"
+#include "common/jsonscan.h"
 #include "tap.h"
 
 #define MAX_NODES 256

@@ -1,11 +1,11 @@
 /*
  * Token buckets under a clock of our own.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
 #include <math.h>
 
-#include "../../src/limiter.h"
+#include "common/limiter.h"
 #include "tap.h"
 
 #define SECOND INT64_C(1000000)

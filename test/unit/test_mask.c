@@ -1,9 +1,9 @@
 /*
  * What is masked in texts that are kept, and what is not.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
-#include "../../src/mask.h"
+#include "graph/mask.h"
 #include "tap.h"
 
 static const struct

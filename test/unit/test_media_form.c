@@ -2,9 +2,9 @@
  * test_media_form.c
  *	  The body of an upload, byte by byte.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
-#include "../../src/media_form.h"
+#include "graph/multipart.h"
 #include "tap.h"
 
 static const unsigned char zeros[WA_MEDIA_BOUNDARY_RANDOM];

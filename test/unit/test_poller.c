@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../src/poller.h"
+#include "http/poller.h"
 #include "tap.h"
 
 static WaPoller *poller;

@@ -1,9 +1,9 @@
 /*
  * Which recipients are taken, how they are written down, and which are not.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
-#include "../../src/recipient.h"
+#include "common/recipient.h"
 #include "tap.h"
 
 typedef struct Case

@@ -1,9 +1,9 @@
 /*
  * Webhook signatures: known answers, and every way to be wrong.
  */
-#include "../../src/wa_c.h"
+#include "wa_c.h"
 
-#include "../../src/signature.h"
+#include "common/signature.h"
 #include "tap.h"
 
 /* RFC 4231, test cases 2 and 6 (a key longer than a block of the hash). */

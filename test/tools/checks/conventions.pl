@@ -30,7 +30,7 @@ sub lacks
 	return;
 }
 
-my @sources = sort glob 'src/*.c src/*.h src/*/*.c src/*/*.h';
+my @sources = sort split /\n/, `find src -name '*.[ch]'`;
 ok(@sources > 10, 'there are sources');
 
 foreach my $file (@sources)
@@ -40,7 +40,7 @@ foreach my $file (@sources)
 	lacks($text, qr/\b(?:strcpy|strcat|sprintf|vsprintf|strncpy|strncat|gets|alloca)\s*\(/,
 		"$file calls no function that cannot be called safely");
 	lacks($text, qr/\bPG_VERSION_NUM\b|\bLIBCURL_VERSION_NUM\b/, "$file tests no version")
-	  unless $file eq 'src/compat.h' || $file =~ m{^src/\w+/};
+	  unless $file eq 'src/compat.h' || $file =~ m{^src/bin/};
 	lacks($text, qr{^\s*//|[;{}]\s+//}m, "$file has comments of one kind");
 	ok($text =~ qr{\A/\*\n \* \Q@{[ $file =~ s{.*/}{}r ]}\E\n}, "$file begins by saying what it is");
 }
@@ -53,7 +53,7 @@ close $probe or die 'the compiler did not preprocess';
 is_deeply([ sort split /\s+/, contents('build/shadowing-headers') ], ['limits.h'], 'no header has the name of one of the system');
 
 # Only the HTTP client knows libcurl, and only it and the secrets' owner a token.
-foreach my $file (grep { m{^src/\w+\.[ch]$} && !m{^src/(?:http|poller)} } @sources)
+foreach my $file (grep { !m{^src/(?:http|bin)/} } @sources)
 {
 	my $text = contents($file);
 
@@ -61,7 +61,7 @@ foreach my $file (grep { m{^src/\w+\.[ch]$} && !m{^src/(?:http|poller)} } @sourc
 }
 
 # The settings stand in alphabetical order, which is how they are looked for.
-my @settings = contents('src/guc.c') =~ /"whatsapp_shared\.(\w+)"/g;
+my @settings = contents('src/base/guc.c') =~ /"whatsapp_shared\.(\w+)"/g;
 ok(@settings > 20, 'there are settings');
 is_deeply(\@settings, [ sort @settings ], 'the settings are in alphabetical order');
 

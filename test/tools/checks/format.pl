@@ -12,7 +12,7 @@ my ($program) = grep { (`$_ --version 2>/dev/null` // '') =~ /version $wanted\./
 
 plan skip_all => "clang-format $wanted is not here" unless defined $program;
 
-my @files = sort glob 'src/*.[ch] src/*/*.[ch] test/*/*.[ch]';
+my @files = sort split /\n/, `find src test -name '*.[ch]'`;
 foreach my $file (@files)
 {
 	my $output = `$program --dry-run -Werror --style=file $file 2>&1`;

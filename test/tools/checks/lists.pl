@@ -58,9 +58,9 @@ is(scalar @{ $number{$_} }, 1, "number $_ is given once") foreach sort keys %num
 open my $fh, '<', 'Makefile' or die "Makefile: $!";
 my $makefile = do { local $/; <$fh> };
 close $fh;
-foreach my $source (names('src/*.c'))
+foreach my $source (map { s/\.c$//r } sort split /\n/, `find src -path src/bin -prune -o -name '*.c' -print`)
 {
-	ok($makefile =~ m{^\tsrc/\Q$source\E\.o(?: \\)?$}m, "src/$source.c is in the Makefile's list");
+	ok($makefile =~ m{^\t\Q$source\E\.o(?: \\)?$}m, "$source.c is in the Makefile's list");
 }
 my @listed = $makefile =~ m{^\t(src/\S+\.o)(?: \\)?$}mg;
 is_deeply(\@listed, [ sort @listed ], 'the list is in alphabetical order');

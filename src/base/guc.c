@@ -1,0 +1,384 @@
+/*
+ * guc.c
+ *	  Every setting, in alphabetical order, and the checks that refuse a bad
+ *	  value when it is set instead of when it is used.
+ *
+ * None needs a restart: the launcher and the senders follow a reload.  Where
+ * the library is not preloaded, the first function called in a session defines
+ * them there, so that enqueueing works on such a server too.
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/varlena.h"
+
+#include "base/guc.h"
+#include "base/secret.h"
+#include "common/language.h"
+#include "shared/shmem.h"
+
+bool wa_guc_enabled;
+char *wa_guc_databases;
+char *wa_guc_business_account_id;
+char *wa_guc_phone_number_id;
+char *wa_guc_api_version;
+char *wa_guc_graph_url;
+char *wa_guc_ca_file;
+int wa_guc_senders;
+int wa_guc_max_in_flight;
+int wa_guc_max_connections;
+int wa_guc_connect_timeout;
+int wa_guc_request_timeout;
+double wa_guc_messages_per_second;
+int wa_guc_pair_interval;
+int wa_guc_pair_burst;
+int wa_guc_max_attempts;
+int wa_guc_retry_delay;
+int wa_guc_retry_max_delay;
+int wa_guc_uncertain_grace;
+int wa_guc_uncertain_policy;
+char *wa_guc_default_language;
+int wa_guc_retention;
+int wa_guc_sync_interval;
+char *wa_guc_tenant;
+
+/* What the server keeps of the secrets: nothing, and the paths of their files. */
+static char *access_token;
+static char *access_token_file;
+static char *app_secret;
+static char *app_secret_file;
+static char *webhook_verify_token;
+static char *webhook_verify_token_file;
+
+static const struct config_enum_entry uncertain_policies[] = {
+	{"auto", WA_UNCERTAIN_AUTO, false},
+	{"resend", WA_UNCERTAIN_RESEND, false},
+	{"park", WA_UNCERTAIN_PARK, false},
+	{"fail", WA_UNCERTAIN_FAIL, false},
+	{NULL, 0, false}};
+
+/* v25.0 */
+static bool
+check_api_version(char **newval, void **extra, GucSource source)
+{
+	const char *v = *newval;
+
+	if (strlen(v) == 5 && v[0] == 'v' && isdigit((unsigned char) v[1]) &&
+		isdigit((unsigned char) v[2]) && v[3] == '.' && isdigit((unsigned char) v[4]))
+		return true;
+
+	GUC_check_errdetail("A version of the Graph API is written like \"v25.0\".");
+	return false;
+}
+
+static bool
+check_id(char **newval, void **extra, GucSource source)
+{
+	size_t len = strlen(*newval);
+
+	if (len == 0)
+		return true;
+	if (len >= WA_MIN_NUMBER_ID_DIGITS && len <= WA_MAX_NUMBER_ID_DIGITS &&
+		strspn(*newval, "0123456789") == len)
+		return true;
+
+	GUC_check_errdetail("An id of Meta's has %d to %d digits and nothing else.",
+						WA_MIN_NUMBER_ID_DIGITS, WA_MAX_NUMBER_ID_DIGITS);
+	GUC_check_errhint("This is the id that Meta shows in the WhatsApp Manager, not the telephone "
+					  "number.");
+	return false;
+}
+
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char *copy = pstrdup(*newval);
+	List *names = NIL;
+	ListCell *lc;
+	bool good = SplitIdentifierString(copy, ',', &names);
+
+	if (!good)
+		GUC_check_errdetail("List syntax is invalid.");
+	foreach (lc, names)
+	{
+		const char *name = lfirst(lc);
+
+		if (good && strlen(name) >= NAMEDATALEN)
+		{
+			GUC_check_errdetail("A name of a database has at most %d bytes.", NAMEDATALEN - 1);
+			good = false;
+		}
+	}
+	list_free(names);
+	pfree(copy);
+	return good;
+}
+
+static bool
+check_ca_file(char **newval, void **extra, GucSource source)
+{
+	if (**newval == '\0' || access(*newval, R_OK) == 0)
+		return true;
+
+	GUC_check_errdetail("Could not read file \"%s\": %m.", *newval);
+	return false;
+}
+
+static bool
+check_language(char **newval, void **extra, GucSource source)
+{
+	if (wa_language_is_code(*newval))
+		return true;
+
+	GUC_check_errdetail("A language is written as Meta does: \"es\" or \"es_ES\".");
+	return false;
+}
+
+/*
+ * Is host (len bytes of a URL) an address of this machine?  Names other than
+ * "localhost" are not: who answers for them is decided elsewhere.
+ */
+static bool
+is_loopback(const char *host, size_t len)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (len == strlen("localhost") && pg_strncasecmp(host, "localhost", len) == 0)
+		return true;
+	if (len >= 2 && host[0] == '[' && host[len - 1] == ']')
+	{
+		if (len - 2 >= sizeof(text))
+			return false;
+		strlcpy(text, host + 1, len - 1);
+		return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+	}
+	if (len >= sizeof(text))
+		return false;
+	strlcpy(text, host, len + 1);
+	return inet_pton(AF_INET, text, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+}
+
+/*
+ * https://host[:port][/path], or the same with http to this machine.  The
+ * master credentials travel to whatever stands here, hence the narrow rule: no
+ * user name, query or fragment, which a hostile value could use to make the
+ * host look like another one.
+ */
+static bool
+check_graph_url(char **newval, void **extra, GucSource source)
+{
+	char *v = *newval;
+	const char *host;
+	const char *port;
+	size_t host_len;
+	size_t len = strlen(v);
+	bool https = strncmp(v, "https://", 8) == 0;
+
+	if (!https && strncmp(v, "http://", 7) != 0)
+	{
+		GUC_check_errdetail("The URL must begin with \"https://\".");
+		return false;
+	}
+	host = v + (https ? 8 : 7);
+	host_len = *host == '[' ? strcspn(host, "]/") + 1 : strcspn(host, ":/");
+	port = host + Min(host_len, strlen(host));
+
+	if (host_len == 0 || (*host == '[' && host[host_len - 1] != ']') ||
+		(*port != '\0' && *port != ':' && *port != '/') ||
+		strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/:[]") !=
+			strlen(host))
+	{
+		GUC_check_errdetail(
+			"The URL must be made of a host, an optional port and an optional path.");
+		return false;
+	}
+	if (*port == ':')
+	{
+		size_t digits = strspn(port + 1, "0123456789");
+
+		if (digits < 1 || digits > 5 || (port[1 + digits] != '\0' && port[1 + digits] != '/') ||
+			atoi(port + 1) < 1 || atoi(port + 1) > 65535)
+		{
+			GUC_check_errdetail("The port must be a number between 1 and 65535.");
+			return false;
+		}
+	}
+	if (!https && !is_loopback(host, host_len))
+	{
+		GUC_check_errdetail("Plain http is allowed to a loopback address only.");
+		GUC_check_errhint("The requests carry the master access token. Use https.");
+		return false;
+	}
+	while (len > 0 && v[len - 1] == '/')
+		v[--len] = '\0';
+	return true;
+}
+
+/* The settings of the credentials differ in their names only. */
+static void
+define_secret(const char *name, const char *description, char **variable, GucStringCheckHook check,
+			  GucStringAssignHook assign, GucShowHook show)
+{
+	DefineCustomStringVariable(name, description,
+							   "Its value is never shown. A file is the better place for it: see "
+							   "the setting of the same name that ends in _file.",
+							   variable, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check,
+							   assign, show);
+}
+
+static void
+define_secret_file(const char *name, const char *description, char **variable,
+				   GucStringCheckHook check, GucStringAssignHook assign)
+{
+	DefineCustomStringVariable(name, description,
+							   "The file is read again at every reload. Where it is set, it goes "
+							   "before the setting without _file.",
+							   variable, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE,
+							   check, assign, NULL);
+}
+
+static void
+define_sending(void)
+{
+	define_secret("whatsapp_shared.access_token", "Access token of the WhatsApp Business account.",
+				  &access_token, wa_secret_check_access_token, wa_secret_assign_access_token,
+				  wa_secret_show_access_token);
+	define_secret_file("whatsapp_shared.access_token_file", "File that holds the access token.",
+					   &access_token_file, wa_secret_check_access_token_file,
+					   wa_secret_assign_access_token_file);
+	DefineCustomStringVariable("whatsapp_shared.api_version", "Version of the Graph API to call.",
+							   NULL, &wa_guc_api_version, "v25.0", PGC_SIGHUP, 0, check_api_version,
+							   NULL, NULL);
+	define_secret("whatsapp_shared.app_secret", "App secret that signs Meta's webhooks.",
+				  &app_secret, wa_secret_check_app_secret, wa_secret_assign_app_secret,
+				  wa_secret_show_app_secret);
+	define_secret_file("whatsapp_shared.app_secret_file",
+					   "File that holds the app secret, and during a rotation the previous one.",
+					   &app_secret_file, wa_secret_check_app_secret_file,
+					   wa_secret_assign_app_secret_file);
+	DefineCustomStringVariable(
+		"whatsapp_shared.business_account_id", "Id of the WhatsApp Business account (WABA).", NULL,
+		&wa_guc_business_account_id, "", PGC_SIGHUP, 0, check_id, NULL, NULL);
+	DefineCustomStringVariable("whatsapp_shared.ca_file",
+							   "File with certificate authorities to trust besides the system's.",
+							   "For endpoints of your own; empty for Meta.", &wa_guc_ca_file, "",
+							   PGC_SIGHUP, 0, check_ca_file, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.connect_timeout",
+							"Longest time to wait for a connection to the Graph API.", NULL,
+							&wa_guc_connect_timeout, 5000, WA_MIN_CONNECT_TIMEOUT,
+							WA_MAX_CONNECT_TIMEOUT, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"whatsapp_shared.databases", "Databases whose messages are sent, separated by commas.",
+		"Names of databases that do not exist, or that lack the extension, "
+		"are tolerated.",
+		&wa_guc_databases, "postgres", PGC_SIGHUP, GUC_LIST_INPUT, check_databases, NULL, NULL);
+	DefineCustomStringVariable("whatsapp_shared.default_language",
+							   "Language of templates where neither the message nor the tenant "
+							   "names one.",
+							   NULL, &wa_guc_default_language, "es", PGC_SIGHUP, 0, check_language,
+							   NULL, NULL);
+	DefineCustomBoolVariable("whatsapp_shared.enabled", "Sends messages.",
+							 "While it is off, messages can be enqueued and wait.", &wa_guc_enabled,
+							 false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("whatsapp_shared.graph_url", "Address of the Graph API.",
+							   "https, or http to a loopback address.", &wa_guc_graph_url,
+							   "https://graph.facebook.com", PGC_SIGHUP, 0, check_graph_url, NULL,
+							   NULL);
+}
+
+static void
+define_limits(void)
+{
+	DefineCustomIntVariable(
+		"whatsapp_shared.max_attempts", "Requests made for a message before it fails.",
+		"Waiting for a rate limit or a pause is not an attempt.", &wa_guc_max_attempts, 8, 1,
+		WA_MAX_ATTEMPTS, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.max_connections",
+							"Most connections that one sender opens to the Graph API.",
+							"Zero chooses by the protocol that the server speaks.",
+							&wa_guc_max_connections, 0, 0, WA_MAX_CONNECTIONS, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.max_in_flight",
+							"Most requests that one sender has on the wire.", NULL,
+							&wa_guc_max_in_flight, 1000, WA_MIN_IN_FLIGHT, WA_MAX_IN_FLIGHT,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("whatsapp_shared.messages_per_second",
+							 "Rate of a phone number for which no other is known.",
+							 "A number's own rate and its synchronised throughput level go before.",
+							 &wa_guc_messages_per_second, 80.0, WA_MIN_RATE, WA_MAX_RATE,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.pair_burst",
+							"Messages that one recipient may get in a row from one number.", NULL,
+							&wa_guc_pair_burst, 45, 1, WA_MAX_PAIR_BURST, PGC_SIGHUP, 0, NULL, NULL,
+							NULL);
+	DefineCustomIntVariable("whatsapp_shared.pair_interval",
+							"Time between messages from one number to one recipient, in the long "
+							"run.",
+							"Zero sets no limit.", &wa_guc_pair_interval, 6000, 0,
+							WA_MAX_PAIR_INTERVAL, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("whatsapp_shared.phone_number_id",
+							   "Id of the phone number that sends for tenants without their own.",
+							   "Empty, or a number that a tenant has: their messages wait.",
+							   &wa_guc_phone_number_id, "", PGC_SIGHUP, 0, check_id, NULL, NULL);
+	DefineCustomIntVariable(
+		"whatsapp_shared.request_timeout", "Longest time to wait for the answer to a request.",
+		"A request that was written and not answered is uncertain.", &wa_guc_request_timeout, 30000,
+		WA_MIN_REQUEST_TIMEOUT, WA_MAX_REQUEST_TIMEOUT, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.retention",
+							"Time for which finished messages, events and attempts are kept.",
+							"Zero keeps all.", &wa_guc_retention, 90 * 24 * 60, 0, WA_MAX_RETENTION,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.retry_delay",
+							"Time before the second attempt; it doubles with each further one.",
+							NULL, &wa_guc_retry_delay, 2000, WA_MIN_RETRY_DELAY, WA_MAX_RETRY_DELAY,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.retry_max_delay", "Longest time between two attempts.",
+							NULL, &wa_guc_retry_max_delay, 3600000, WA_MIN_RETRY_DELAY,
+							WA_MAX_RETRY_DELAY, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.senders", "Processes that send, for each database.",
+							"The phone numbers are shared out over them.", &wa_guc_senders, 1, 1,
+							WA_MAX_SENDERS_PER_DATABASE, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.sync_interval",
+							"Time between synchronisations of numbers and templates with Meta.",
+							"Zero synchronises on request only.", &wa_guc_sync_interval, 3600, 0,
+							WA_MAX_SYNC_INTERVAL, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable("whatsapp_shared.tenant",
+							   "Tenant that the row-level-security policies let this session see.",
+							   NULL, &wa_guc_tenant, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("whatsapp_shared.uncertain_grace",
+							"Time that an uncertain message waits for a webhook to settle it.",
+							NULL, &wa_guc_uncertain_grace, 600000, 0, WA_MAX_GRACE, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("whatsapp_shared.uncertain_policy",
+							 "What happens to a message that is still uncertain after that.", NULL,
+							 &wa_guc_uncertain_policy, WA_UNCERTAIN_AUTO, uncertain_policies,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_secret("whatsapp_shared.webhook_verify_token",
+				  "Token that Meta presents when a webhook is set up.", &webhook_verify_token,
+				  wa_secret_check_webhook_verify_token, wa_secret_assign_webhook_verify_token,
+				  wa_secret_show_webhook_verify_token);
+	define_secret_file("whatsapp_shared.webhook_verify_token_file",
+					   "File that holds the webhook's verify token.", &webhook_verify_token_file,
+					   wa_secret_check_webhook_verify_token_file,
+					   wa_secret_assign_webhook_verify_token_file);
+}
+
+/*
+ * Defines all settings and reserves the prefix, so that a misspelt name is
+ * refused instead of kept as a placeholder.
+ */
+void
+wa_guc_define(void)
+{
+	define_sending();
+	define_limits();
+	MarkGUCPrefixReserved("whatsapp_shared");
+}

@@ -1,0 +1,15 @@
+/*
+ * subtransaction.h
+ *	  Running code of others that may fail without failing the statement.
+ */
+#ifndef WA_BASE_SUBTRANSACTION_H
+#define WA_BASE_SUBTRANSACTION_H
+
+/*
+ * Runs step(argument) in a subtransaction of its own.  NULL, or what went wrong,
+ * with everything that the step did undone; the caller decides whether to go on
+ * or to ReThrowError() it, and may do either.
+ */
+extern ErrorData *wa_attempt(void (*step)(void *argument), void *argument);
+
+#endif

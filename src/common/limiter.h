@@ -1,0 +1,61 @@
+/*
+ * limiter.h
+ *	  Token buckets with adaptive rates.  Pure: the caller gives the time.
+ *
+ * Times are microseconds of any steady clock.
+ */
+#ifndef WA_COMMON_LIMITER_H
+#define WA_COMMON_LIMITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct WaBucket
+{
+	double rate;		   /* tokens per second now */
+	double allowed;		   /* tokens per second at best */
+	double burst;		   /* depth */
+	double tokens;		   /* may go below zero through debits */
+	int64_t updated_us;	   /* tokens is true for this time; in the future during a wait */
+	int64_t grow_after_us; /* adaptive rate: no growth before */
+	int64_t next_cut_us;   /* adaptive rate: no second cut before */
+} WaBucket;
+
+extern void wa_bucket_init(WaBucket *b, double rate, double burst, int64_t now_us);
+extern void wa_bucket_set_allowed(WaBucket *b, double rate, double burst, int64_t now_us);
+
+/* Whole tokens that can be taken now. */
+extern int wa_bucket_available(WaBucket *b, int64_t now_us);
+extern void wa_bucket_take(WaBucket *b, double n, int64_t now_us);
+
+/* When n tokens will be there; now_us if they are. */
+extern int64_t wa_bucket_ready_at(WaBucket *b, double n, int64_t now_us);
+
+/* The peer said "too fast" (AIMD): cut the rate, empty the bucket, wait. */
+extern void wa_bucket_throttled(WaBucket *b, int64_t wait_us, int64_t now_us);
+
+/* Usage of the quota in per cent, from the peer's headers. */
+extern void wa_bucket_usage(WaBucket *b, double percent, int64_t now_us);
+
+/*
+ * At most "limit" in any stretch of "length": the times of the last ones, oldest
+ * first.  A bucket alone cannot promise that without giving away what it holds,
+ * and one that holds little loses a token at every delay of the caller's.
+ * Start with all zero; limit 0 allows everything.
+ */
+typedef struct WaWindow
+{
+	int limit;
+	int oldest; /* index of the oldest time */
+	int64_t length_us;
+	int64_t *times; /* malloc'd */
+} WaWindow;
+
+/* Sets limit and length; forgets the past if either changes.  False: no memory. */
+extern bool wa_window_init(WaWindow *w, int limit, int64_t length_us);
+
+extern int wa_window_available(const WaWindow *w, int64_t now_us);
+extern void wa_window_take(WaWindow *w, int n, int64_t now_us);
+extern int64_t wa_window_ready_at(const WaWindow *w, int64_t now_us);
+
+#endif

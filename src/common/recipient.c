@@ -1,0 +1,118 @@
+/*
+ * recipient.c
+ *	  Telephone numbers and business-scoped user ids.
+ *
+ * A number without "+" is an error and never repaired: Meta would put the
+ * calling code of the sending number before it and reach a stranger.
+ */
+#include "wa_c.h"
+
+#include "common/recipient.h"
+
+/* E.164: a country code that does not begin with 0, 15 digits in all. */
+#define MIN_DIGITS 7
+#define MAX_DIGITS 15
+
+/* "CC." or "CC.ENT.", then up to 128 letters and digits. */
+#define MAX_USER_ID_TAIL 128
+#define PARENT_INFIX "ENT."
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool
+is_upper(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+/*
+ * What people write between the digits of a number.
+ */
+static bool
+is_separator(char c)
+{
+	return c == ' ' || c == '-' || c == '(' || c == ')';
+}
+
+static bool
+is_user_id(const char *in, size_t len)
+{
+	size_t i = 3;
+
+	if (len < 4 || !is_upper(in[0]) || !is_upper(in[1]) || in[2] != '.')
+		return false;
+	if (len > i + strlen(PARENT_INFIX) && memcmp(in + i, PARENT_INFIX, strlen(PARENT_INFIX)) == 0)
+		i += strlen(PARENT_INFIX);
+	if (len - i > MAX_USER_ID_TAIL)
+		return false;
+	for (; i < len; i++)
+	{
+		if (!is_digit(in[i]) && !is_upper(in[i]) && !(in[i] >= 'a' && in[i] <= 'z'))
+			return false;
+	}
+	return true;
+}
+
+static WaRecipientKind
+normalise_phone(const char *in, size_t len, char *out, size_t out_size)
+{
+	char digits[MAX_DIGITS + 1];
+	size_t count = 0;
+	bool plus = false;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		if (is_separator(in[i]))
+			continue;
+		if (in[i] == '+' && !plus && count == 0)
+			plus = true;
+		else if (!is_digit(in[i]))
+			return WA_RECIPIENT_BAD_CHARACTER;
+		else if (count++ < MAX_DIGITS)
+			digits[count - 1] = in[i];
+	}
+
+	if (count == 0 && !plus)
+		return WA_RECIPIENT_EMPTY;
+	if (!plus)
+		return WA_RECIPIENT_NO_PLUS;
+	if (count > 0 && digits[0] == '0')
+		return WA_RECIPIENT_LEADING_ZERO;
+	if (count < MIN_DIGITS || count > MAX_DIGITS || out_size < count + 2)
+		return WA_RECIPIENT_BAD_LENGTH;
+
+	out[0] = '+';
+	memcpy(out + 1, digits, count);
+	out[count + 1] = '\0';
+	return WA_RECIPIENT_PHONE;
+}
+
+/*
+ * in need not be terminated.  out holds the canonical form if the answer is
+ * one of the first two kinds, else an empty string; WA_RECIPIENT_SIZE bytes
+ * are always enough.
+ */
+WaRecipientKind
+wa_recipient_normalise(const char *in, size_t len, char *out, size_t out_size)
+{
+	if (out_size > 0)
+		out[0] = '\0';
+	while (len > 0 && in[0] == ' ')
+		in++, len--;
+	while (len > 0 && in[len - 1] == ' ')
+		len--;
+	if (len == 0)
+		return WA_RECIPIENT_EMPTY;
+
+	if (is_user_id(in, len) && len < out_size)
+	{
+		memcpy(out, in, len);
+		out[len] = '\0';
+		return WA_RECIPIENT_USER_ID;
+	}
+	return normalise_phone(in, len, out, out_size);
+}

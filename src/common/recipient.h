@@ -1,0 +1,27 @@
+/*
+ * recipient.h
+ *	  Telephone numbers and business-scoped user ids.  Pure.
+ */
+#ifndef WA_COMMON_RECIPIENT_H
+#define WA_COMMON_RECIPIENT_H
+
+#include <stddef.h>
+
+typedef enum WaRecipientKind
+{
+	WA_RECIPIENT_PHONE,	  /* E.164, normalised into out */
+	WA_RECIPIENT_USER_ID, /* business-scoped user id, such as ES.7001234567890123 */
+	WA_RECIPIENT_EMPTY,
+	WA_RECIPIENT_NO_PLUS, /* digits without a leading + */
+	WA_RECIPIENT_BAD_CHARACTER,
+	WA_RECIPIENT_BAD_LENGTH,  /* not 7 to 15 digits */
+	WA_RECIPIENT_LEADING_ZERO /* country codes do not begin with 0 */
+} WaRecipientKind;
+
+#define WA_RECIPIENT_SIZE 160
+
+/* Spaces, hyphens and parentheses are dropped; anything else must be right. */
+extern WaRecipientKind wa_recipient_normalise(const char *in, size_t len, char *out,
+											  size_t out_size);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * checks.c
+ *	  The rules of the hot tables' columns, as functions for CHECK constraints.
+ *
+ * PostgreSQL reads the text of a table's constraints anew for every statement
+ * that writes to it.  A list of eleven words costs as much there as the whole
+ * insert of the row; a call of a function costs next to nothing.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "common/message_state.h"
+#include "enqueue/options.h"
+
+PG_FUNCTION_INFO_V1(wa_internal_is_status);
+PG_FUNCTION_INFO_V1(wa_internal_is_uncertain_policy);
+PG_FUNCTION_INFO_V1(wa_internal_is_queue_state);
+
+/*
+ * wa_internal_is_status(word)
+ */
+Datum
+wa_internal_is_status(PG_FUNCTION_ARGS)
+{
+	char word[NAMEDATALEN];
+	WaJobState state;
+
+	text_to_cstring_buffer(PG_GETARG_TEXT_PP(0), word, sizeof(word));
+	PG_RETURN_BOOL(wa_job_state_parse(word, &state));
+}
+
+/*
+ * wa_internal_is_uncertain_policy(word)
+ */
+Datum
+wa_internal_is_uncertain_policy(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(wa_options_is_uncertain_policy(PG_GETARG_TEXT_PP(0)));
+}
+
+/*
+ * wa_internal_is_queue_state(state, has_number): what is ready has a number.
+ */
+Datum
+wa_internal_is_queue_state(PG_FUNCTION_ARGS)
+{
+	switch (PG_GETARG_CHAR(0))
+	{
+		case 'r':
+			PG_RETURN_BOOL(PG_GETARG_BOOL(1));
+		case 'd':
+		case 'h':
+		case 'u':
+			PG_RETURN_BOOL(true);
+		default:
+			PG_RETURN_BOOL(false);
+	}
+}

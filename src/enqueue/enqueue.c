@@ -1,0 +1,208 @@
+/*
+ * enqueue.c
+ *	  Who sends a message that is being enqueued, when, and whether at all.
+ *
+ * This runs inside the application's own statements, mostly from triggers, so
+ * it does as little as correctness allows: a few rows looked up here, two rows
+ * written (enqueue/enqueue_rows.c), and a note in memory that reaches the sender at
+ * COMMIT.  It never waits for the network or the worker, and it takes no lock
+ * that two callers with different idempotency keys could both want.
+ *
+ * A row that is the caller's mistake raises an error.  What an operator will
+ * mend (no number yet, tenant switched off) is accepted and says so in the row.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/args.h"
+#include "base/guc.h"
+#include "base/lookup.h"
+#include "enqueue/enqueue.h"
+#include "enqueue/quiet.h"
+
+enum
+{
+	TENANT_ENABLED,
+	TENANT_LANGUAGE,
+	TENANT_QUIET_FROM,
+	TENANT_QUIET_TO,
+	TENANT_TIME_ZONE,
+	TENANT_COLUMNS
+};
+
+static WaLookup tenant_lookup = {
+	.table = "whatsapp_tenants",
+	.index = "whatsapp_tenants_pkey",
+	.nkeys = 1,
+	.ncolumns = TENANT_COLUMNS,
+	.columns = {"enabled", "language", "quiet_from", "quiet_to", "time_zone"}};
+
+/* Current assignments only: the predicate of the index says so. */
+static WaLookup number_lookup = {.table = "whatsapp_phone_assignments",
+								 .index = "whatsapp_phone_assignments_tenant_key",
+								 .nkeys = 1,
+								 .ncolumns = 1,
+								 .columns = {"phone_number_id"}};
+
+static WaLookup holder_lookup = {.table = "whatsapp_phone_assignments",
+								 .index = "whatsapp_phone_assignments_number_key",
+								 .nkeys = 1,
+								 .ncolumns = 1,
+								 .columns = {"tenant_id"}};
+
+static WaLookup opt_out_lookup = {.table = "whatsapp_opt_outs",
+								  .index = "whatsapp_opt_outs_pkey",
+								  .nkeys = 2,
+								  .ncolumns = 1,
+								  .columns = {"category"}};
+
+/*
+ * The number itself stays out of the message: errors end up in logs.
+ */
+void
+wa_enqueue_recipient(WaEnqueue *e, text *recipient)
+{
+	WaRecipientKind kind = wa_recipient_normalise(
+		VARDATA_ANY(recipient), VARSIZE_ANY_EXHDR(recipient), e->recipient, sizeof(e->recipient));
+	const char *detail = NULL;
+
+	switch (kind)
+	{
+		case WA_RECIPIENT_PHONE:
+			e->recipient_is_user_id = false;
+			return;
+		case WA_RECIPIENT_USER_ID:
+			e->recipient_is_user_id = true;
+			return;
+		case WA_RECIPIENT_EMPTY:
+			detail = "It is empty.";
+			break;
+		case WA_RECIPIENT_NO_PLUS:
+			detail = "It does not begin with \"+\" and a country code; Meta would put the country "
+					 "code of the sending number before it and reach a stranger.";
+			break;
+		case WA_RECIPIENT_BAD_CHARACTER:
+			detail = "It contains a character other than digits, spaces, hyphens and parentheses.";
+			break;
+		case WA_RECIPIENT_BAD_LENGTH:
+			detail = "A number has 7 to 15 digits, country code included.";
+			break;
+		case WA_RECIPIENT_LEADING_ZERO:
+			detail = "A country code does not begin with 0.";
+			break;
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid recipient phone number%s", e->place == NULL ? "" : e->place),
+					errdetail_internal("%s", detail),
+					errhint("Give the number in international form, such as +34600000001.")));
+}
+
+static text *
+column_text(const WaLookupRow *row, int column)
+{
+	return row->nulls[column] ? NULL : DatumGetTextPP(row->values[column]);
+}
+
+/*
+ * When it may leave: not before it is scheduled, and not in the tenant's quiet
+ * hours unless it is urgent.
+ *
+ * A time in the past counts as now: else a caller that gives an old time would
+ * pass everything else that waits for this number.
+ */
+static void
+decide_due(WaEnqueue *e, const WaLookupRow *tenant)
+{
+	e->due_at = Max(e->options.scheduled_at, GetCurrentTransactionStartTimestamp());
+	e->deferred = e->due_at > GetCurrentTimestamp() ? "scheduled" : NULL;
+
+	if (e->options.priority < WA_PRIORITY_URGENT && !tenant->nulls[TENANT_QUIET_FROM] &&
+		!tenant->nulls[TENANT_QUIET_TO] &&
+		wa_quiet_end(&e->due_at, DatumGetTimeADT(tenant->values[TENANT_QUIET_FROM]),
+					 DatumGetTimeADT(tenant->values[TENANT_QUIET_TO]),
+					 column_text(tenant, TENANT_TIME_ZONE)))
+		e->deferred = "quiet_hours";
+}
+
+/*
+ * The tenant's own number, else the default number unless another tenant has
+ * that; NULL: the message waits.
+ */
+static text *
+find_number(const WaEnqueue *e, Snapshot snapshot)
+{
+	Datum key = PointerGetDatum(e->tenant_id);
+	WaLookupRow *row = wa_lookup_one(&number_lookup, e->schema, &key, snapshot);
+
+	if (row != NULL)
+		return column_text(row, 0);
+	if (wa_guc_phone_number_id[0] == '\0')
+		return NULL;
+	key = CStringGetTextDatum(wa_guc_phone_number_id);
+	if (wa_lookup_one(&holder_lookup, e->schema, &key, snapshot) != NULL)
+		return NULL;
+	return DatumGetTextPP(key);
+}
+
+static void
+find_opt_outs(WaEnqueue *e, Snapshot snapshot)
+{
+	Datum keys[2];
+	ListCell *lc;
+
+	keys[0] = PointerGetDatum(e->tenant_id);
+	keys[1] = CStringGetTextDatum(e->recipient);
+	foreach (lc, wa_lookup_all(&opt_out_lookup, e->schema, keys, snapshot))
+	{
+		WaLookupRow *row = lfirst(lc);
+
+		if (strcmp(text_to_cstring(column_text(row, 0)), "all") == 0)
+			e->opted_out_all = true;
+		else
+			e->opted_out_marketing = true;
+	}
+}
+
+/*
+ * Who sends, when, and whether this call is a repetition.  Reads what is
+ * committed now, whatever the isolation level: the number is the one that the
+ * tenant has, not the one it had when a long transaction began.
+ */
+void
+wa_enqueue_look_up(WaEnqueue *e)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Datum key = PointerGetDatum(e->tenant_id);
+	WaLookupRow *tenant = wa_lookup_one(&tenant_lookup, e->schema, &key, snapshot);
+
+	if (tenant == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("tenant \"%s\" does not exist", text_to_cstring(e->tenant_id)),
+						errhint("Create it with wa_assign_phone() or wa_configure_tenant().")));
+	e->tenant_enabled = DatumGetBool(tenant->values[TENANT_ENABLED]);
+	e->tenant_language = column_text(tenant, TENANT_LANGUAGE);
+	decide_due(e, tenant);
+	e->phone_number_id = find_number(e, snapshot);
+	find_opt_outs(e, snapshot);
+	e->existing_id = wa_enqueue_find_key(e, snapshot);
+	UnregisterSnapshot(snapshot);
+}
+
+PG_FUNCTION_INFO_V1(wa_internal_recipient);
+
+/*
+ * wa_internal_recipient(recipient): its canonical form, or an error.
+ */
+Datum
+wa_internal_recipient(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e = {0};
+
+	wa_enqueue_recipient(&e, wa_arg_text(fcinfo, 0, "recipient"));
+	PG_RETURN_TEXT_P(cstring_to_text(e.recipient));
+}

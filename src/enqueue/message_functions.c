@@ -1,0 +1,431 @@
+/*
+ * message_functions.c
+ *	  The SQL functions that write one message each.
+ *
+ * Each puts its own arguments into the JSON that Meta knows, and leaves the
+ * rest to what they have in common: the rules of the content (enqueue/content.c,
+ * template/check.c), the 24-hour window, and the writing (enqueue/enqueue.c).
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "base/args.h"
+#include "base/guc.h"
+#include "base/jsonb.h"
+#include "base/owner.h"
+#include "enqueue/content.h"
+#include "enqueue/media_use.h"
+#include "enqueue/message_functions.h"
+#include "enqueue/service_window.h"
+#include "template/template.h"
+
+PG_FUNCTION_INFO_V1(wa_enqueue_message);
+PG_FUNCTION_INFO_V1(wa_enqueue_payload);
+PG_FUNCTION_INFO_V1(wa_enqueue_text);
+PG_FUNCTION_INFO_V1(wa_enqueue_media);
+PG_FUNCTION_INFO_V1(wa_enqueue_interactive);
+PG_FUNCTION_INFO_V1(wa_enqueue_location);
+PG_FUNCTION_INFO_V1(wa_enqueue_contacts);
+PG_FUNCTION_INFO_V1(wa_enqueue_reaction);
+
+/* The first arguments of all functions. */
+enum
+{
+	ARG_TENANT_ID,
+	ARG_RECIPIENT_PHONE,
+	ARG_OWN /* where those of the kind of message begin */
+};
+
+static text *
+language_of(const WaEnqueue *e)
+{
+	if (e->template_language != NULL)
+		return e->template_language;
+	if (e->tenant_language != NULL)
+		return e->tenant_language;
+	return cstring_to_text(wa_guc_default_language);
+}
+
+/*
+ * Authentication templates cannot go to a business-scoped user id (131062).
+ */
+static void
+check_addressee(const WaEnqueue *e, const WaTemplateSpec *spec)
+{
+	if (e->recipient_is_user_id && pg_strcasecmp(spec->category, "AUTHENTICATION") == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("template \"%s\" can only be sent to a phone number", spec->name),
+						errdetail("Authentication templates cannot be sent to a business-scoped "
+								  "user id.")));
+}
+
+/*
+ * The template of e->template_name and e->template_language, checked to be
+ * usable; NULL if no template is known at all.
+ */
+static const WaTemplateSpec *
+find_template(WaEnqueue *e)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	const WaTemplateSpec *spec =
+		wa_template_find(e->schema, text_to_cstring(e->template_name),
+						 text_to_cstring(e->template_language), snapshot, !e->silent);
+
+	UnregisterSnapshot(snapshot);
+	if (spec != NULL)
+		check_addressee(e, spec);
+
+	/* Of an unknown template the worst is assumed: an opt-out must hold. */
+	e->is_marketing = spec == NULL || pg_strcasecmp(spec->category, "MARKETING") == 0;
+	return spec;
+}
+
+void
+wa_message_use_template(WaEnqueue *e, Jsonb *parameters)
+{
+	const WaTemplateSpec *spec;
+	WaTemplateValues values;
+
+	e->message_type = cstring_to_text("template");
+	e->template_language = language_of(e);
+	wa_template_values_read(&values, parameters);
+	spec = find_template(e);
+	if (spec != NULL)
+		wa_template_check(spec, &values);
+	else
+		wa_template_check_blind(&values);
+	e->payload = wa_template_build(text_to_cstring(e->template_name),
+								   text_to_cstring(e->template_language), &values);
+	e->media = values.header_file;
+	e->awaits_media = false;
+	if (e->media != 0)
+		wa_media_use(e, wa_header_kind_name(values.header_kind));
+}
+
+static void
+read_addresses(WaEnqueue *e, FunctionCallInfo fcinfo)
+{
+	memset(e, 0, sizeof(*e));
+	e->tenant_id = wa_arg_tenant_id(fcinfo, ARG_TENANT_ID);
+	wa_enqueue_recipient(e, wa_arg_text(fcinfo, ARG_RECIPIENT_PHONE, "recipient_phone"));
+}
+
+/*
+ * wa_enqueue_message(tenant_id, recipient_phone, template_name, parameters,
+ * language, …)
+ */
+Datum
+wa_enqueue_message(PG_FUNCTION_ARGS)
+{
+	WaOwner owner;
+	WaEnqueue e;
+	Jsonb *parameters;
+	int64 id;
+
+	read_addresses(&e, fcinfo);
+	e.template_name = wa_arg_text(fcinfo, ARG_OWN, "template_name");
+	parameters = wa_arg_jsonb_or_null(fcinfo, ARG_OWN + 1);
+	e.template_language = wa_arg_text_or_null(fcinfo, ARG_OWN + 2);
+	wa_options_read(&e.options, fcinfo, ARG_OWN + 3);
+
+	wa_owner_begin(&owner, fcinfo);
+	e.schema = owner.schema;
+	wa_enqueue_look_up(&e);
+	id = e.existing_id;
+	if (id == 0)
+	{
+		wa_message_use_template(&e, parameters);
+		id = wa_enqueue_write(&e);
+	}
+	wa_owner_end(&owner);
+	PG_RETURN_INT64(id);
+}
+
+/*
+ * Outside the window only templates may be sent.  A tenant without a number has
+ * no window yet; its message waits for the number like any other, unless there
+ * is a template that is sure to be possible then.
+ */
+void
+wa_message_check_window(WaEnqueue *e, bool lenient)
+{
+	if (e->phone_number_id != NULL)
+	{
+		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+		bool is_open =
+			wa_window_is_open(e->schema, e->phone_number_id, e->recipient, e->due_at, snapshot);
+
+		UnregisterSnapshot(snapshot);
+		if (is_open)
+			return;
+	}
+	if (e->options.fallback_template != NULL)
+	{
+		e->template_name = e->options.fallback_template;
+		wa_message_use_template(e, e->options.fallback_parameters);
+		return;
+	}
+	if (e->phone_number_id == NULL)
+		return;
+	if (lenient && !wa_window_is_known(e->schema))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the 24-hour window of this recipient is closed"),
+			 errdetail("The recipient has not written to this number in the 24 hours before the "
+					   "message is due; Meta would refuse it (error 131047)."),
+			 errhint("Send a template with wa_enqueue_message(), or name one in "
+					 "fallback_template.")));
+}
+
+/*
+ * What all kinds but templates have in common.  "first" is the position of
+ * scheduled_at.
+ */
+static int64
+enqueue_free_form(WaEnqueue *e, FunctionCallInfo fcinfo, const char *type, Jsonb *payload,
+				  int first, bool lenient)
+{
+	WaOwner owner;
+	int64 id;
+
+	wa_content_check(type, payload);
+	e->message_type = cstring_to_text(type);
+	e->payload = payload;
+	wa_options_read(&e->options, fcinfo, first);
+
+	wa_owner_begin(&owner, fcinfo);
+	e->schema = owner.schema;
+	wa_enqueue_look_up(e);
+	id = e->existing_id;
+	if (id == 0)
+	{
+		wa_message_check_window(e, lenient);
+		/* A fallback template that is sent in its place has a file of its own. */
+		if (e->media != 0 && e->template_name == NULL)
+			wa_media_use(e, type);
+		id = wa_enqueue_write(e);
+	}
+	wa_owner_end(&owner);
+	return id;
+}
+
+/*
+ * A template given whole: it must exist, and is sent as given.
+ */
+static int64
+enqueue_raw_template(WaEnqueue *e, FunctionCallInfo fcinfo, Jsonb *payload, int first)
+{
+	JsonbValue *root = wa_jsonb_root(payload);
+	JsonbValue *language = wa_jsonb_get(root, "language");
+	WaOwner owner;
+	int64 id;
+
+	wa_content_check("template", payload);
+	e->template_name = cstring_to_text(wa_jsonb_get_string(root, "name"));
+	e->template_language = cstring_to_text(wa_jsonb_get_string(language, "code"));
+	wa_options_read(&e->options, fcinfo, first);
+	if (e->options.fallback_template != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a template needs no fallback_template")));
+
+	wa_owner_begin(&owner, fcinfo);
+	e->schema = owner.schema;
+	wa_enqueue_look_up(e);
+	id = e->existing_id;
+	if (id == 0)
+	{
+		e->message_type = cstring_to_text("template");
+		(void) find_template(e);
+		e->payload = payload;
+		id = wa_enqueue_write(e);
+	}
+	wa_owner_end(&owner);
+	return id;
+}
+
+/*
+ * wa_enqueue_payload(tenant_id, recipient_phone, type, payload, …)
+ */
+Datum
+wa_enqueue_payload(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e;
+	char *type;
+	Jsonb *payload;
+
+	read_addresses(&e, fcinfo);
+	type = text_to_cstring(wa_arg_text(fcinfo, ARG_OWN, "type"));
+	payload = wa_arg_jsonb(fcinfo, ARG_OWN + 1, "payload");
+	if (strcmp(type, "template") == 0)
+		PG_RETURN_INT64(enqueue_raw_template(&e, fcinfo, payload, ARG_OWN + 2));
+	PG_RETURN_INT64(enqueue_free_form(&e, fcinfo, type, payload, ARG_OWN + 2, true));
+}
+
+static void
+put_argument(WaJsonbWriter *w, const char *key, FunctionCallInfo fcinfo, int argno)
+{
+	if (!PG_ARGISNULL(argno))
+		wa_jsonb_put_string(w, key, text_to_cstring(PG_GETARG_TEXT_PP(argno)));
+}
+
+static void
+put_number(WaJsonbWriter *w, const char *key, FunctionCallInfo fcinfo, int argno)
+{
+	JsonbValue value;
+
+	if (PG_ARGISNULL(argno))
+		wa_raise_null_argument(key);
+	value.type = jbvNumeric;
+	value.val.numeric =
+		DatumGetNumeric(DirectFunctionCall1(float8_numeric, PG_GETARG_DATUM(argno)));
+	wa_jsonb_put_value(w, key, &value);
+}
+
+/*
+ * wa_enqueue_text(tenant_id, recipient_phone, body, preview_url, …)
+ */
+Datum
+wa_enqueue_text(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e;
+	WaJsonbWriter w = {0};
+
+	read_addresses(&e, fcinfo);
+	wa_jsonb_begin_object(&w, NULL);
+	wa_jsonb_put_string(&w, "body", text_to_cstring(wa_arg_text(fcinfo, ARG_OWN, "body")));
+	if (!PG_ARGISNULL(ARG_OWN + 1) && PG_GETARG_BOOL(ARG_OWN + 1))
+		wa_jsonb_put_bool(&w, "preview_url", true);
+	wa_jsonb_end_object(&w);
+	PG_RETURN_INT64(enqueue_free_form(&e, fcinfo, "text", wa_jsonb_finish(&w), ARG_OWN + 2, false));
+}
+
+/*
+ * The file given by its row of whatsapp_media.
+ */
+static void
+put_file(WaJsonbWriter *w, WaEnqueue *e, FunctionCallInfo fcinfo, int argno, const char *type)
+{
+	if (PG_ARGISNULL(argno))
+		return;
+	if (!PG_ARGISNULL(ARG_OWN + 1) || !PG_ARGISNULL(ARG_OWN + 2))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a message of type \"%s\" needs a link, a media id or a file, and "
+							   "only one of them",
+							   type)));
+	e->media = PG_GETARG_INT64(argno);
+	if (e->media <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"media\" must be what wa_upload_media() returned")));
+	wa_jsonb_put_string(w, "id", "0");
+}
+
+/*
+ * wa_enqueue_media(tenant_id, recipient_phone, media_type, link, media_id,
+ * caption, filename, voice, media, …)
+ *
+ * Of a file of ours (media) it is not known before the look-up whether there is
+ * an id; the content is checked with one that stands for it.
+ */
+Datum
+wa_enqueue_media(PG_FUNCTION_ARGS)
+{
+	static const char *const types[] = {"image", "video", "audio", "document", "sticker"};
+	WaEnqueue e;
+	WaJsonbWriter w = {0};
+	char *type;
+	bool known = false;
+
+	read_addresses(&e, fcinfo);
+	type = text_to_cstring(wa_arg_text(fcinfo, ARG_OWN, "media_type"));
+	for (int i = 0; i < lengthof(types); i++)
+		known = known || strcmp(type, types[i]) == 0;
+	if (!known)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid media type \"%s\"", type),
+						errhint("Use \"image\", \"video\", \"audio\", \"document\" or "
+								"\"sticker\".")));
+
+	wa_jsonb_begin_object(&w, NULL);
+	put_argument(&w, "link", fcinfo, ARG_OWN + 1);
+	put_argument(&w, "id", fcinfo, ARG_OWN + 2);
+	put_file(&w, &e, fcinfo, ARG_OWN + 6, type);
+	put_argument(&w, "caption", fcinfo, ARG_OWN + 3);
+	put_argument(&w, "filename", fcinfo, ARG_OWN + 4);
+	if (!PG_ARGISNULL(ARG_OWN + 5))
+		wa_jsonb_put_bool(&w, "voice", PG_GETARG_BOOL(ARG_OWN + 5));
+	wa_jsonb_end_object(&w);
+	PG_RETURN_INT64(enqueue_free_form(&e, fcinfo, type, wa_jsonb_finish(&w), ARG_OWN + 7, false));
+}
+
+/*
+ * wa_enqueue_interactive(tenant_id, recipient_phone, interactive, …)
+ */
+Datum
+wa_enqueue_interactive(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e;
+	Jsonb *interactive;
+
+	read_addresses(&e, fcinfo);
+	interactive = wa_arg_jsonb(fcinfo, ARG_OWN, "interactive");
+	PG_RETURN_INT64(enqueue_free_form(&e, fcinfo, "interactive", interactive, ARG_OWN + 1, false));
+}
+
+/*
+ * wa_enqueue_location(tenant_id, recipient_phone, latitude, longitude, name,
+ * address, …)
+ */
+Datum
+wa_enqueue_location(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e;
+	WaJsonbWriter w = {0};
+
+	read_addresses(&e, fcinfo);
+	wa_jsonb_begin_object(&w, NULL);
+	put_number(&w, "latitude", fcinfo, ARG_OWN);
+	put_number(&w, "longitude", fcinfo, ARG_OWN + 1);
+	put_argument(&w, "name", fcinfo, ARG_OWN + 2);
+	put_argument(&w, "address", fcinfo, ARG_OWN + 3);
+	wa_jsonb_end_object(&w);
+	PG_RETURN_INT64(
+		enqueue_free_form(&e, fcinfo, "location", wa_jsonb_finish(&w), ARG_OWN + 4, false));
+}
+
+/*
+ * wa_enqueue_contacts(tenant_id, recipient_phone, contacts, …)
+ */
+Datum
+wa_enqueue_contacts(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e;
+	Jsonb *contacts;
+
+	read_addresses(&e, fcinfo);
+	contacts = wa_arg_jsonb(fcinfo, ARG_OWN, "contacts");
+	PG_RETURN_INT64(enqueue_free_form(&e, fcinfo, "contacts", contacts, ARG_OWN + 1, false));
+}
+
+/*
+ * wa_enqueue_reaction(tenant_id, recipient_phone, whatsapp_message_id, emoji, …)
+ */
+Datum
+wa_enqueue_reaction(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e;
+	WaJsonbWriter w = {0};
+
+	read_addresses(&e, fcinfo);
+	if (PG_ARGISNULL(ARG_OWN + 1))
+		wa_raise_null_argument("emoji");
+	wa_jsonb_begin_object(&w, NULL);
+	wa_jsonb_put_string(&w, "message_id",
+						text_to_cstring(wa_arg_text(fcinfo, ARG_OWN, "whatsapp_message_id")));
+	wa_jsonb_put_string(&w, "emoji", text_to_cstring(PG_GETARG_TEXT_PP(ARG_OWN + 1)));
+	wa_jsonb_end_object(&w);
+	PG_RETURN_INT64(
+		enqueue_free_form(&e, fcinfo, "reaction", wa_jsonb_finish(&w), ARG_OWN + 2, false));
+}

@@ -1,0 +1,160 @@
+/*
+ * options.c
+ *	  The arguments that all functions which write messages share.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/args.h"
+#include "common/message_state.h"
+#include "enqueue/options.h"
+
+/*
+ * In bytes.  A key must fit into an index entry beside the tenant; the others
+ * are only kept, and limited so that a mistake does not fill the table.
+ */
+#define MAX_IDEMPOTENCY_KEY 512
+#define MAX_REFERENCE 4096
+#define MAX_CONTEXT_MESSAGE_ID 512
+
+/* The order in which all functions take them. */
+enum
+{
+	OPT_SCHEDULED_AT,
+	OPT_EXPIRES_AT,
+	OPT_PRIORITY,
+	OPT_IDEMPOTENCY_KEY,
+	OPT_REFERENCE,
+	OPT_ON_UNCERTAIN,
+	OPT_COUNT,
+
+	/* of the free-form types only */
+	OPT_CONTEXT_MESSAGE_ID = OPT_COUNT,
+	OPT_FALLBACK_TEMPLATE,
+	OPT_FALLBACK_PARAMETERS,
+	OPT_FREE_FORM_COUNT
+};
+
+static void
+check_length(const text *value, size_t limit, const char *name)
+{
+	if (VARSIZE_ANY_EXHDR(value) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" must not be empty", name),
+						errhint("Leave it out, or give NULL.")));
+	if (VARSIZE_ANY_EXHDR(value) > limit)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" is longer than %zu bytes", name, limit)));
+}
+
+static text *
+read_limited(FunctionCallInfo fcinfo, int argno, size_t limit, const char *name)
+{
+	text *value = wa_arg_text_or_null(fcinfo, argno);
+
+	if (value != NULL)
+		check_length(value, limit, name);
+	return value;
+}
+
+bool
+wa_options_is_uncertain_policy(const text *word)
+{
+	static const char *const policies[] = {"auto", "resend", "park", "fail"};
+
+	for (int i = 0; i < lengthof(policies); i++)
+	{
+		if (VARSIZE_ANY_EXHDR(word) == strlen(policies[i]) &&
+			memcmp(VARDATA_ANY(word), policies[i], strlen(policies[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+wa_options_check_on_uncertain(const text *policy)
+{
+	if (!wa_options_is_uncertain_policy(policy))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid value for argument \"on_uncertain\": \"%s\"",
+							   text_to_cstring(policy)),
+						errhint("Use \"auto\", \"resend\", \"park\" or \"fail\".")));
+}
+
+void
+wa_options_check_priority(int priority)
+{
+	if (priority < WA_PRIORITY_MIN || priority > WA_PRIORITY_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("priority %d is outside the range %d to %d", priority,
+							   WA_PRIORITY_MIN, WA_PRIORITY_MAX)));
+}
+
+static void
+check_times(TimestampTz scheduled_at, TimestampTz expires_at)
+{
+	if (TIMESTAMP_NOT_FINITE(scheduled_at))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"scheduled_at\" must be finite")));
+	if (expires_at <= scheduled_at)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("message would expire before it is due"),
+						errdetail("expires_at must be later than scheduled_at.")));
+}
+
+/*
+ * The defaults of the SQL functions stand there for people to read; a NULL
+ * given in their place means the same.
+ */
+void
+wa_options_read(WaMessageOptions *options, FunctionCallInfo fcinfo, int first)
+{
+	int n = PG_NARGS() - first;
+
+	Assert(n == OPT_COUNT || n == OPT_FREE_FORM_COUNT);
+	memset(options, 0, sizeof(*options));
+
+	options->scheduled_at = PG_ARGISNULL(first + OPT_SCHEDULED_AT)
+								? GetCurrentTransactionStartTimestamp()
+								: PG_GETARG_TIMESTAMPTZ(first + OPT_SCHEDULED_AT);
+	options->expires_at = PG_ARGISNULL(first + OPT_EXPIRES_AT)
+							  ? DT_NOEND
+							  : PG_GETARG_TIMESTAMPTZ(first + OPT_EXPIRES_AT);
+	check_times(options->scheduled_at, options->expires_at);
+
+	options->priority =
+		PG_ARGISNULL(first + OPT_PRIORITY) ? 0 : PG_GETARG_INT32(first + OPT_PRIORITY);
+	wa_options_check_priority(options->priority);
+
+	options->idempotency_key =
+		read_limited(fcinfo, first + OPT_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY, "idempotency_key");
+	options->reference = read_limited(fcinfo, first + OPT_REFERENCE, MAX_REFERENCE, "reference");
+	options->on_uncertain = wa_arg_text_or_null(fcinfo, first + OPT_ON_UNCERTAIN);
+	if (options->on_uncertain != NULL)
+		wa_options_check_on_uncertain(options->on_uncertain);
+
+	if (n < OPT_FREE_FORM_COUNT)
+		return;
+	options->context_message_id = read_limited(fcinfo, first + OPT_CONTEXT_MESSAGE_ID,
+											   MAX_CONTEXT_MESSAGE_ID, "context_message_id");
+	options->fallback_template = wa_arg_text_or_null(fcinfo, first + OPT_FALLBACK_TEMPLATE);
+	options->fallback_parameters = wa_arg_jsonb_or_null(fcinfo, first + OPT_FALLBACK_PARAMETERS);
+	if (options->fallback_template == NULL && options->fallback_parameters != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("fallback_parameters is given without fallback_template")));
+}
+
+void
+wa_options_check_key(const text *idempotency_key)
+{
+	check_length(idempotency_key, MAX_IDEMPOTENCY_KEY, "idempotency_key");
+}
+
+void
+wa_options_check_reference(const text *reference)
+{
+	check_length(reference, MAX_REFERENCE, "reference");
+}

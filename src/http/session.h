@@ -1,0 +1,57 @@
+/*
+ * session.h
+ *	  Requests under way together, and the connections that they share.
+ *
+ * Internal to the http files.
+ */
+#ifndef WA_HTTP_SESSION_H
+#define WA_HTTP_SESSION_H
+
+#include "http/poller.h"
+#include "http/transfer.h"
+
+typedef struct WaHttpSession WaHttpSession;
+
+#define WA_NO_DEADLINE INT64_MAX
+
+/* How sockets are opened and closed; outlives every session. */
+typedef struct WaHttpSockets
+{
+	WaPoller *poller;
+	unsigned int unacknowledged_ms; /* a connection that gets no ACK for so long is dead */
+} WaHttpSockets;
+
+extern curl_socket_t wa_http_open_socket(void *sockets, curlsocktype purpose,
+										 struct curl_sockaddr *address);
+extern int wa_http_close_socket(void *sockets, curl_socket_t fd);
+
+/* NULL if out of memory.  keep is the number of idle connections to keep. */
+extern WaHttpSession *wa_http_session_create(WaPoller *poller, int keep);
+
+/* Closes every connection; all transfers must have been removed.  Accepts NULL. */
+extern void wa_http_session_destroy(WaHttpSession *session);
+
+extern void wa_http_session_limit(WaHttpSession *session, int host_connections);
+
+/* Errors are libcurl's. */
+extern CURLMcode wa_http_session_add(WaHttpSession *session, WaTransfer *t);
+extern void wa_http_session_remove(WaHttpSession *session, WaTransfer *t);
+extern int wa_http_session_active(const WaHttpSession *session);
+
+/*
+ * Reads and writes what can be done without waiting: for a socket that is
+ * ready, and for the time that has passed.  After an error the session is of
+ * no use any more.
+ */
+extern CURLMcode wa_http_session_socket(WaHttpSession *session, const WaPollEvent *event);
+extern CURLMcode wa_http_session_timer(WaHttpSession *session, int64_t now_us);
+
+/* When wa_http_session_timer wants to be called, or WA_NO_DEADLINE. */
+extern int64_t wa_http_session_deadline(const WaHttpSession *session);
+
+/* The next transfer that has ended, still in the session; NULL if none. */
+extern WaTransfer *wa_http_session_ended(WaHttpSession *session, CURLcode *code);
+
+extern int64_t wa_http_now_us(void);
+
+#endif

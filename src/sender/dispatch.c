@@ -1,0 +1,395 @@
+/*
+ * dispatch.c
+ *	  One cycle of a sender: collect, settle, claim, submit.
+ *
+ * Settling and claiming share a transaction when both are due: that halves the
+ * commits of a busy sender.  Nothing of it waits for the network; requests are
+ * submitted after the commit and collected in a later cycle.
+ *
+ * How many requests are allowed on the wire (the window) depends on what limits
+ * us.  If the sender sits waiting for answers with the window full, the peer is
+ * slow and the window grows; if it is busy all the time, more requests out would
+ * only be more connections to look after, and the window shrinks.  Answer times
+ * would be the wrong measure: a busy sender's own delays are part of them.
+ *
+ * What leaves within the next moment is claimed ahead, so that requests follow
+ * each other while a transaction is being written, and one transaction serves
+ * many.  It is a moment only, because whatever is leased when the process dies
+ * has to be taken for sent.  And when somebody stops the sending, what was only
+ * leased goes back.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/guc.h"
+#include "base/secret.h"
+#include "graph/graph.h"
+#include "graph/usage_header.h"
+#include "http/http.h"
+#include "sender/claim.h"
+#include "sender/dispatch.h"
+#include "sender/settle.h"
+#include "sender/store/transaction.h"
+#include "sender/sync.h"
+#include "sender/upload.h"
+#include "shared/shmem.h"
+
+#define MIN_WINDOW 128
+#define WINDOW_INTERVAL_US 50000
+
+/* What is claimed ahead: what leaves in this time, and never more than this. */
+#define AHEAD_US 20000
+#define MAX_AHEAD 512
+
+/* Shares of an interval spent waiting with a full window. */
+#define IDLE_TO_GROW 0.10
+#define IDLE_TO_SHRINK 0.02
+
+/* A Graph answer is a few hundred bytes; one page of a listing some ten kB. */
+#define MAX_RESPONSE (4 * 1024 * 1024)
+
+/* What the HTTP client was opened with. */
+static int opened_in_flight;
+static int opened_connections;
+static int opened_connect_timeout;
+static int opened_request_timeout;
+static char opened_ca_file[MAXPGPATH];
+
+/* After a reload: whether the client has to be opened anew, once nothing is out. */
+void
+wa_dispatch_check_settings(WaSender *sender)
+{
+	sender->reopen = opened_in_flight != wa_guc_max_in_flight ||
+					 opened_connections != wa_guc_max_connections ||
+					 opened_connect_timeout != wa_guc_connect_timeout ||
+					 opened_request_timeout != wa_guc_request_timeout ||
+					 strcmp(opened_ca_file, wa_guc_ca_file) != 0;
+}
+
+/* For the requests from now on; without one nothing is claimed. */
+static void
+use_token(WaSender *sender)
+{
+	const char *token = wa_secret_access_token();
+
+	sender->has_token = token != NULL && wa_http_set_token(sender->http, token);
+}
+
+void
+wa_dispatch_open(WaSender *sender)
+{
+	WaHttpConfig config = {0};
+
+	config.ca_file = wa_guc_ca_file[0] != '\0' ? wa_guc_ca_file : NULL;
+	config.max_in_flight = wa_guc_max_in_flight;
+	config.max_connections = wa_guc_max_connections;
+	config.connect_timeout_ms = wa_guc_connect_timeout;
+	config.request_timeout_ms = wa_guc_request_timeout;
+	config.max_response = MAX_RESPONSE;
+	sender->http = wa_http_create(&config);
+	if (sender->http == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
+				 errhint("Check whatsapp_shared.ca_file and the memory available.")));
+	opened_in_flight = wa_guc_max_in_flight;
+	opened_connections = wa_guc_max_connections;
+	opened_connect_timeout = wa_guc_connect_timeout;
+	opened_request_timeout = wa_guc_request_timeout;
+	strlcpy(opened_ca_file, wa_guc_ca_file, sizeof(opened_ca_file));
+	sender->reopen = false;
+	sender->window = Min(MIN_WINDOW, wa_guc_max_in_flight);
+	sender->ahead = 0;
+	sender->window_answers = 0;
+	sender->window_at_us = wa_now_us();
+	use_token(sender);
+}
+
+void
+wa_dispatch_close(WaSender *sender)
+{
+	if (sender->http != NULL)
+		wa_http_destroy(sender->http);
+	sender->http = NULL;
+}
+
+/* Follows a rotated token. */
+static void
+refresh_token(WaSender *sender)
+{
+	if (sender->secret_generation == wa_secret_generation())
+		return;
+	sender->token_rotated = true;
+	sender->secret_generation = wa_secret_generation();
+	use_token(sender);
+}
+
+static void
+adapt_window(WaSender *sender)
+{
+	int64 now = wa_now_us();
+	int64 elapsed = now - sender->window_at_us;
+	double idle;
+
+	if (elapsed < WINDOW_INTERVAL_US)
+		return;
+	idle = (double) sender->window_wait_us / elapsed;
+	if (idle > IDLE_TO_GROW)
+		sender->window += sender->window / 2;
+	else if (idle < IDLE_TO_SHRINK)
+		sender->window -= sender->window / 16;
+	sender->window = Min(Max(sender->window, MIN_WINDOW), wa_guc_max_in_flight);
+	sender->ahead = (int) Min(sender->window_answers * (int64) AHEAD_US / elapsed, MAX_AHEAD);
+	sender->window_answers = 0;
+	sender->window_wait_us = 0;
+	sender->window_at_us = now;
+}
+
+/* The sender has slept so long; it counts if only an answer could have woken it. */
+void
+wa_dispatch_slept(WaSender *sender, int64 us)
+{
+	if (sender->n_in_flight + sender->n_finished >= sender->window - sender->window / 8)
+		sender->window_wait_us += us;
+}
+
+/*
+ * Obtains what the next job that finishes needs.  To be called while the job is in
+ * a list, and its result still to be fetched: from then on nothing may fail, or
+ * the job would be lost until the process ends.
+ */
+static void
+prepare_outcome(WaSender *sender)
+{
+	if (sender->next_outcome == NULL)
+		sender->next_outcome = MemoryContextAlloc(sender->state_context, sizeof(WaOutcome));
+}
+
+/*
+ * A job that is not on the wire any more, or never was, and is in no list: it
+ * waits for its settlement from here on.  Returns its outcome, to be filled in.
+ */
+static WaOutcome *
+finished(WaSender *sender, WaJob *job)
+{
+	job->outcome = memset(sender->next_outcome, 0, sizeof(WaOutcome));
+	sender->next_outcome = NULL;
+	job->finished_at = GetCurrentTimestamp();
+	job->finished_us = wa_now_us();
+	dlist_push_tail(&sender->finished, &job->node);
+	sender->n_finished++;
+	return job->outcome;
+}
+
+/* Nothing of this request has left: as certain as it gets. */
+static void
+not_started(WaSender *sender, WaJob *job, const char *why)
+{
+	WaOutcome *outcome = finished(sender, job);
+
+	outcome->kind = WA_OUTCOME_NOT_WRITTEN;
+	outcome->retry_after_s = -1;
+	strlcpy(outcome->message, why, sizeof(outcome->message));
+}
+
+/* Besides the messages there are uploads and what is read from Meta. */
+static bool
+may_submit(WaSender *sender)
+{
+	return sender->n_in_flight < sender->window &&
+		   wa_http_in_flight(sender->http) < opened_in_flight;
+}
+
+/* Since its lease, somebody may have stopped what this one belongs to. */
+static bool
+is_stopped(const WaJob *job)
+{
+	return job->number->paused_until != 0 || job->tenant->paused_until != 0 ||
+		   !job->tenant->enabled;
+}
+
+/*
+ * Submits what is leased, as far as the window allows.  What must not be begun
+ * any more is put back: everything at once, if everything is stopped.
+ */
+static void
+submit(WaSender *sender)
+{
+	bool stopped = !wa_sender_may_send(sender);
+	StringInfoData url;
+
+	while (sender->n_leased > 0 && (stopped || may_submit(sender)))
+	{
+		WaJob *job = dlist_container(WaJob, node, dlist_head_node(&sender->leased));
+
+		prepare_outcome(sender);
+		initStringInfo(&url);
+		wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, job->number->id);
+		dlist_delete(&job->node);
+		sender->n_leased--;
+		job->started_us = wa_now_us();
+		job->started_at = GetCurrentTimestamp();
+		job->withdrawn = stopped || is_stopped(job);
+		if (job->withdrawn)
+			not_started(sender, job, "sending was stopped before this request was begun");
+		else if (wa_http_submit(sender->http, url.data, job->body, job->body_len, NULL, job))
+		{
+			dlist_push_tail(&sender->in_flight, &job->node);
+			sender->n_in_flight++;
+			pg_atomic_fetch_add_u64(&sender->slot->counters.requests, 1);
+		}
+		else
+			not_started(sender, job, "the request could not be started");
+		pfree(url.data);
+		pfree(job->body);
+		job->body = NULL;
+	}
+}
+
+/* The answer of one request. */
+static void
+answered(WaSender *sender, WaHttpResult *result)
+{
+	WaJob *job = result->tag;
+
+	dlist_delete(&job->node);
+	sender->n_in_flight--;
+	sender->window_answers++;
+	wa_graph_reply_read(result, finished(sender, job));
+	if (result->phase == WA_HTTP_ANSWERED && result->status < 500)
+		sender->failures_in_row = 0;
+	else if (job->outcome->kind != WA_OUTCOME_REFUSED)
+		sender->failures_in_row++;
+	if (result->usage[0] != '\0')
+		wa_bucket_usage(&job->number->bucket, wa_usage_percent(result->usage), result->finished_us);
+	if (result->api_version[0] != '\0')
+		strlcpy(sender->api_version_seen,
+				strcmp(result->api_version, wa_guc_api_version) != 0 ? result->api_version : "",
+				sizeof(sender->api_version_seen));
+}
+
+void
+wa_dispatch_network(WaSender *sender)
+{
+	WaHttpResult *result;
+
+	refresh_token(sender);
+	wa_http_step(sender->http);
+	for (;;)
+	{
+		prepare_outcome(sender);
+		result = wa_http_next_result(sender->http);
+		if (result == NULL)
+			break;
+		if (result->tag == NULL)
+			wa_sync_answered(sender, result);
+		else if (wa_media_is_tag(result->tag))
+			wa_media_answered(sender, result);
+		else
+			answered(sender, result);
+		wa_http_release(sender->http, result);
+	}
+	submit(sender);
+	pg_atomic_write_u32(&sender->slot->counters.in_flight, sender->n_in_flight);
+	pg_atomic_write_u32(&sender->slot->counters.connections, wa_http_connections(sender->http));
+}
+
+void
+wa_dispatch_cycle(WaSender *sender)
+{
+	bool settle = wa_settle_due(sender);
+	bool claim = wa_claim_due(sender);
+	bool slow = wa_settle_slow_due(sender);
+
+	if (settle && sender->apart)
+		claim = false;
+	if (!settle && !claim && !slow)
+		return;
+
+	wa_store_begin("sending WhatsApp messages");
+	if (settle)
+		wa_settle_run(sender);
+	if (slow)
+		wa_settle_mark_slow(sender);
+	if (claim)
+		wa_claim_run(sender);
+	wa_store_commit();
+
+	sender->apart = sender->apart && !claim;
+	wa_settle_committed(sender);
+	wa_claim_committed(sender);
+	submit(sender);
+	wa_http_step(sender->http); /* before the rest of this turn: somebody may be waiting */
+	adapt_window(sender);
+	pg_atomic_fetch_add_u64(&sender->slot->counters.cycles, 1);
+	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) GetCurrentTimestamp());
+}
+
+/* The cycle's transaction has failed: what it decided never happened. */
+void
+wa_dispatch_aborted(WaSender *sender)
+{
+	sender->apart = true;
+	wa_settle_aborted(sender);
+	wa_claim_aborted(sender);
+	pg_atomic_fetch_add_u64(&sender->slot->counters.errors, 1);
+}
+
+void
+wa_dispatch_take_wakes(WaSender *sender)
+{
+	static WaWake wakes[WA_WAKE_RING];
+	bool overflow = false;
+	int n = wa_shmem_drain_wakes(sender->slot, wakes, &overflow);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (wakes[i].kind == WA_WAKE_DUE)
+		{
+			sender->next_due = Min(sender->next_due, wakes[i].value);
+			if (wakes[i].value <= GetCurrentTimestamp())
+				wa_media_requested();
+		}
+		else
+		{
+			WaNumber *number = hash_search(sender->numbers, &wakes[i].number_key, HASH_FIND, NULL);
+
+			if (wakes[i].kind == WA_WAKE_INBOUND)
+			{
+				if (number != NULL)
+					wa_number_take(number, (int) wakes[i].value, wa_now_us());
+			}
+			else if (number != NULL)
+				wa_number_lower_cursor(sender, number, wakes[i].value);
+			else
+				sender->next_sweep_us = 0; /* a number never heard of: look for it */
+		}
+	}
+	if (overflow)
+		sender->next_sweep_us = 0;
+}
+
+void
+wa_dispatch_stop(WaSender *sender)
+{
+	sender->stopping = true;
+	submit(sender);
+}
+
+void
+wa_dispatch_abandon(WaSender *sender)
+{
+	wa_http_abort_all(sender->http);
+	wa_dispatch_network(sender);
+}
+
+long
+wa_dispatch_wait_ms(WaSender *sender)
+{
+	long wait = wa_http_timeout_ms(sender->http);
+
+	wait = wa_sooner_ms(wait, wa_settle_wait_ms(sender));
+	return wa_sooner_ms(wait, wa_claim_wait_ms(sender));
+}

@@ -1,0 +1,37 @@
+/*
+ * dispatch.h
+ *	  One cycle of a sender: collect, settle, claim, submit.
+ */
+#ifndef WA_SENDER_DISPATCH_H
+#define WA_SENDER_DISPATCH_H
+
+#include "sender/state/sender.h"
+
+/* Opens, or reopens with new settings, what the requests go through. */
+extern void wa_dispatch_open(WaSender *sender);
+extern void wa_dispatch_close(WaSender *sender);
+extern void wa_dispatch_check_settings(WaSender *sender);
+
+/* Moves the network along and takes in what has finished. */
+extern void wa_dispatch_network(WaSender *sender);
+
+/* Settles and claims, as far as either is due, in one short transaction. */
+extern void wa_dispatch_cycle(WaSender *sender);
+extern void wa_dispatch_aborted(WaSender *sender);
+
+/* Takes in what commit hooks have noted. */
+extern void wa_dispatch_take_wakes(WaSender *sender);
+
+/* Claims and begins nothing more; what was leased only, is to be settled as never begun. */
+extern void wa_dispatch_stop(WaSender *sender);
+
+/* Gives up on what is on the wire; the outcomes are then to be settled. */
+extern void wa_dispatch_abandon(WaSender *sender);
+
+/* Tells of a wait, for the size of the window. */
+extern void wa_dispatch_slept(WaSender *sender, int64 us);
+
+/* Milliseconds until there may be something to do without any event; -1: never. */
+extern long wa_dispatch_wait_ms(WaSender *sender);
+
+#endif

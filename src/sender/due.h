@@ -1,0 +1,16 @@
+/*
+ * due.h
+ *	  Messages whose time has come: deferred, uncertain and expired ones.
+ */
+#ifndef WA_SENDER_DUE_H
+#define WA_SENDER_DUE_H
+
+#include "sender/state/sender.h"
+
+/* Inside a transaction: when the next is due, as the table knows it. */
+extern void wa_due_read_next(WaSender *sender);
+
+/* Runs, in transactions of its own, a batch of each. */
+extern void wa_due_run(WaSender *sender);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * fate.h
+ *	  From the outcome of a request to the fate of its message.
+ */
+#ifndef WA_SENDER_FATE_H
+#define WA_SENDER_FATE_H
+
+#include "sender/state/sender.h"
+#include "sender/store/fates.h"
+
+/*
+ * The fate of a message whose request was not accepted.  Needs a transaction:
+ * pauses and opt-outs that follow from the refusal are written at once.
+ */
+extern void wa_fate_decide(WaSender *sender, WaJob *job, WaFate *fate);
+
+#endif

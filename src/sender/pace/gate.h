@@ -1,0 +1,27 @@
+/*
+ * gate.h
+ *	  Whether one message may leave now, and what becomes of it if not.
+ */
+#ifndef WA_SENDER_PACE_GATE_H
+#define WA_SENDER_PACE_GATE_H
+
+#include "sender/pace/pair.h"
+#include "sender/store/claim_rows.h"
+#include "sender/store/fates.h"
+
+/* What became of the messages that were stopped; with room for all of a claim. */
+typedef struct WaFates
+{
+	WaFate *fates;
+	int n;
+} WaFates;
+
+/*
+ * The pair if the message may go from this number; NULL if it was stopped, or
+ * set aside for its recipient.  by_id: it was set aside before, and is the next
+ * one.  free_of_budget: it reaches nobody anew.
+ */
+extern WaPair *wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id,
+							bool free_of_budget, WaFates *stopped);
+
+#endif

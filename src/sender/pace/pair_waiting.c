@@ -1,0 +1,155 @@
+/*
+ * pair_waiting.c
+ *	  Ready rows that are claimed by their ids, and not by the cursor.
+ *
+ * A row that was read while something to its recipient is on the wire is set
+ * aside, in the recipient's list, and from there goes to its number's list of
+ * those to be claimed again.  What is back from a deferral goes there at once:
+ * its place lies far behind the cursor.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "sender/pace/pair_waiting.h"
+
+/* In a number's list; further ones are left to the cursor. */
+#define MAX_AGAIN 10000
+
+static WaWaiting *
+new_waiting(WaSender *sender, WaNumber *number, uint64 pair_key, int64 message_id, int64 rank)
+{
+	WaWaiting *waiting = MemoryContextAlloc(sender->state_context, sizeof(WaWaiting));
+
+	waiting->message_id = message_id;
+	waiting->rank = rank;
+	waiting->pair_key = pair_key;
+	waiting->number = number;
+	return waiting;
+}
+
+static bool
+is_before(const WaWaiting *one, const WaWaiting *other)
+{
+	return one->rank < other->rank ||
+		   (one->rank == other->rank && one->message_id < other->message_id);
+}
+
+/* In their order, because not all may be asked for at once; most come in it. */
+void
+wa_waiting_again(WaSender *sender, WaWaiting *waiting)
+{
+	dlist_head *again = &waiting->number->again;
+	dlist_iter iter;
+	dlist_node *before = NULL;
+
+	dlist_reverse_foreach (iter, again)
+	{
+		if (is_before(waiting, dlist_container(WaWaiting, node, iter.cur)))
+			continue;
+		before = iter.cur;
+		break;
+	}
+	if (before != NULL)
+		dlist_insert_after(before, &waiting->node);
+	else
+		dlist_push_head(again, &waiting->node);
+	waiting->number->n_again++;
+	wa_number_opened(sender, waiting->number);
+	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
+}
+
+void
+wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id, int64 rank)
+{
+	WaWaiting *waiting = new_waiting(sender, number, pair->key, message_id, rank);
+
+	dlist_push_tail(&pair->waiting, &waiting->node);
+	pair->n_waiting++;
+	sender->n_waiting++;
+	wa_sender_track(sender, message_id, WA_TRACKED_WAITING);
+}
+
+void
+wa_pair_forget_waiting(WaSender *sender, WaPair *pair)
+{
+	while (pair->n_waiting > 0)
+	{
+		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&pair->waiting));
+
+		pair->n_waiting--;
+		sender->n_waiting--;
+		wa_sender_untrack(sender, waiting->message_id);
+		pfree(waiting);
+	}
+}
+
+bool
+wa_pair_release_one(WaSender *sender, WaPair *pair)
+{
+	WaWaiting *waiting;
+
+	if (pair->n_waiting == 0)
+		return false;
+	waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&pair->waiting));
+	pair->n_waiting--;
+	sender->n_waiting--;
+	wa_waiting_again(sender, waiting);
+	return true;
+}
+
+void
+wa_pair_came_due(WaSender *sender, WaNumber *number, const char *recipient, int64 message_id,
+				 int64 rank)
+{
+	WaTrackedAs as;
+
+	if (number->paused_until != 0 || number->n_again >= MAX_AGAIN ||
+		wa_sender_is_tracked(sender, message_id, &as))
+	{
+		wa_number_lower_cursor(sender, number, rank);
+		return;
+	}
+	wa_waiting_again(sender,
+					 new_waiting(sender, number, wa_pair_key(number, recipient), message_id, rank));
+}
+
+static void
+forget(WaSender *sender, dlist_head *list)
+{
+	WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(list));
+
+	wa_sender_untrack(sender, waiting->message_id);
+	pfree(waiting);
+}
+
+void
+wa_pairs_forget_paused(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	WaPair *pair;
+
+	wa_pairs_scan(sender, &scan);
+	while ((pair = hash_seq_search(&scan)) != NULL)
+	{
+		if (pair->n_waiting == 0)
+			continue;
+		number = dlist_head_element(WaWaiting, node, &pair->waiting)->number;
+		if (number->paused_until == 0)
+			continue;
+		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
+		for (; pair->n_waiting > 0; pair->n_waiting--, sender->n_waiting--)
+			forget(sender, &pair->waiting);
+	}
+
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+	{
+		if (number->paused_until == 0 || number->n_again == 0)
+			continue;
+		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
+		for (; number->n_again > 0; number->n_again--)
+			forget(sender, &number->again);
+	}
+}

@@ -1,0 +1,168 @@
+/*
+ * turns.c
+ *	  Which numbers a claim reads from, and how much each may have.
+ */
+#include "postgres.h"
+
+#include "sender/pace/turns.h"
+
+/*
+ * What a number may have at a time even if many others want something, too: of a
+ * backlog, what is worth an index descent; of something new, one more than the
+ * single message that it mostly is, so that the claim sees that it is.
+ */
+#define PIECE 8
+#define NEW_PIECE 2
+
+/* Rates grow while nobody looks: what was found out does not hold for longer. */
+#define KNOWN_US INT64_C(1000000)
+
+/* It is ours, and nobody has stopped it. */
+static bool
+takes_turns(const WaNumber *number)
+{
+	return number->mine && number->paused_until == 0;
+}
+
+static bool
+has_something(const WaNumber *number)
+{
+	return number->may_have_ready || number->n_again > 0;
+}
+
+/*
+ * Looks through all numbers only if something has changed: this is asked in every
+ * turn of the loop, and an account may have thousands.
+ */
+int64
+wa_turns_next_us(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+	int64 earliest = PG_INT64_MAX;
+
+	if (now < sender->next_turn_known_us &&
+		(sender->next_turn_us == WA_TURN_IS_NOW || sender->next_turn_us > now))
+		return sender->next_turn_us;
+
+	hash_seq_init(&scan, sender->numbers);
+	while (earliest != WA_TURN_IS_NOW && (number = hash_seq_search(&scan)) != NULL)
+	{
+		if (!takes_turns(number))
+			continue;
+		wa_number_look_again(sender, number, now);
+		if (has_something(number))
+			earliest = wa_number_available(number, now) >= 1
+						   ? WA_TURN_IS_NOW
+						   : Min(earliest, wa_number_ready_at(number, now));
+		else if (number->look_again_us != 0)
+			earliest = Min(earliest, number->look_again_us);
+	}
+	if (earliest == WA_TURN_IS_NOW)
+		hash_seq_term(&scan);
+	sender->next_turn_us = earliest;
+	sender->next_turn_known_us = now + KNOWN_US;
+	return earliest;
+}
+
+bool
+wa_turns_due(WaSender *sender)
+{
+	return wa_turns_next_us(sender) <= wa_now_us();
+}
+
+/* Numbers that were not known to have more than they got come first, then by turn. */
+static int
+compare_turns(const void *a, const void *b)
+{
+	const WaNumber *x = *(WaNumber *const *) a;
+	const WaNumber *y = *(WaNumber *const *) b;
+
+	if (x->backlogged != y->backlogged)
+		return x->backlogged ? 1 : -1;
+	return (x->last_turn > y->last_turn) - (x->last_turn < y->last_turn);
+}
+
+/*
+ * Gives the next of these numbers an equal part each of the slots, but a piece at
+ * least.  Returns what is left.
+ */
+static int
+share_among(WaNumber **numbers, int n, int piece, int64 now, int slots, WaClaimLimit *limits,
+			WaNumber **chosen, int *n_limits)
+{
+	int share = n > 0 ? Max(slots / n, piece) : 0;
+
+	for (int i = 0; i < n && slots > 0; i++)
+	{
+		WaNumber *number = numbers[i];
+		WaClaimLimit *limit = &limits[*n_limits];
+
+		number->claim_seen = 0;
+		limit->phone_number_id = number->id;
+		limit->rank = number->cursor_rank;
+		limit->message_id = number->cursor_id;
+		limit->limit = Min(Min(share, wa_number_available(number, now)), slots);
+		slots -= limit->limit;
+		chosen[(*n_limits)++] = number;
+	}
+	return slots;
+}
+
+/*
+ * Shares the free slots among the numbers that have something to send.
+ *
+ * A number with a backlog takes turns with others of its kind.  One of which
+ * nothing was known to wait, and now something does, need not wait for such a
+ * turn: half of the slots are for those, as far as they want them.  What is
+ * left over goes to whoever can use it.
+ */
+int
+wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chosen)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 now = wa_now_us();
+	long n_numbers = hash_get_num_entries(sender->numbers);
+	WaNumber **ready = palloc(sizeof(WaNumber *) * Max(n_numbers, 1));
+	int n = 0;
+	int n_new = 0;
+	int n_limits = 0;
+	int reserved;
+
+	*limits = palloc0(sizeof(WaClaimLimit) * Max(n_numbers, 1));
+	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
+	hash_seq_init(&scan, sender->numbers);
+	while ((number = hash_seq_search(&scan)) != NULL)
+	{
+		if (!takes_turns(number))
+			continue;
+		wa_number_look_again(sender, number, now);
+		if (has_something(number) && wa_number_available(number, now) >= 1)
+		{
+			ready[n++] = number;
+			n_new += number->backlogged ? 0 : 1;
+		}
+	}
+	qsort(ready, n, sizeof(WaNumber *), compare_turns);
+
+	/* A single slot goes to one kind and to the other by turns. */
+	reserved = n_new < n ? (slots + (int) (sender->turn % 2)) / 2 : 0;
+	slots =
+		share_among(ready, n_new, NEW_PIECE, now, slots - reserved, *limits, *chosen, &n_limits);
+	slots = share_among(ready + n_new, n - n_new, PIECE, now, slots + reserved, *limits, *chosen,
+						&n_limits);
+	for (int i = 0; i < n_limits; i++)
+	{
+		WaClaimLimit *limit = &(*limits)[i];
+		int more = Min(slots, wa_number_available((*chosen)[i], now) - limit->limit);
+
+		limit->limit += more;
+		slots -= more;
+		(*chosen)[i]->last_turn = sender->turn;
+	}
+	sender->turn++;
+	wa_sender_turns_changed(sender);
+	return n_limits;
+}

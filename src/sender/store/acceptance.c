@@ -1,0 +1,235 @@
+/*
+ * acceptance.c
+ *	  What is written of the messages that Meta has taken.
+ *
+ * One UPDATE for all of them, which reads its values by calling functions and not
+ * from a join: a join to arrays makes and reads a temporary set of rows, and begins
+ * a scan for each of them, which costs more than the update of a row by itself.
+ * The functions read what this file is writing at the moment; outside of that they
+ * know nothing.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "sender/store/fates.h"
+#include "sender/store/fence.h"
+#include "sender/store/transaction.h"
+#include "sender/store/wamids.h"
+
+/*
+ * A webhook may have been faster: what it wrote is never taken back, only
+ * completed.
+ *
+ * Nearly all messages are still where the claim has read them, which saves the way
+ * through the index.
+ */
+#define ACCEPT(column)                                                                             \
+	"UPDATE @extschema@.whatsapp_messages m SET"                                                   \
+	" status = CASE WHEN m.status IN ('queued', 'sending', 'uncertain') THEN 'accepted'"           \
+	" ELSE m.status END,"                                                                          \
+	" status_reason = @extschema@.wa_internal_accepted_text(m.id, 'r'),"                           \
+	" whatsapp_message_id = COALESCE(m.whatsapp_message_id,"                                       \
+	" @extschema@.wa_internal_accepted_text(m.id, 'm')),"                                          \
+	" accepted_at = COALESCE(m.accepted_at, @extschema@.wa_internal_accepted_at(m.id)),"           \
+	" attempts = GREATEST(m.attempts, @extschema@.wa_internal_accepted_attempt(m.id)),"            \
+	" phone_number_id = @extschema@.wa_internal_accepted_text(m.id, 'n'),"                         \
+	" recipient_wa_id = COALESCE(m.recipient_wa_id,"                                               \
+	" @extschema@.wa_internal_accepted_text(m.id, 'w')),"                                          \
+	" recipient_user_id = COALESCE(m.recipient_user_id,"                                           \
+	" @extschema@.wa_internal_accepted_text(m.id, 'u')),"                                          \
+	" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"                           \
+	" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"                     \
+	" finished_at = COALESCE(m.finished_at, @extschema@.wa_internal_accepted_at(m.id))"            \
+	" WHERE m." column " = ANY ($1)"                                                               \
+	" AND @extschema@.wa_internal_accepted_attempt(m.id) IS NOT NULL RETURNING m.id"
+
+static WaStatement accept_there_statement = {.plan.sql = ACCEPT("ctid"),
+											 .plan.nargs = 1,
+											 .plan.argtypes = {TIDARRAYOID},
+											 .expected = SPI_OK_UPDATE_RETURNING};
+
+static WaStatement accept_statement = {.plan.sql = ACCEPT("id"),
+									   .plan.nargs = 1,
+									   .plan.argtypes = {INT8ARRAYOID},
+									   .expected = SPI_OK_UPDATE_RETURNING};
+
+/* ---- what is being written --------------------------------------------------------- */
+
+static const WaAccepted *accepting; /* sorted by message */
+static int n_accepting;				/* 0 outside of the statements */
+static int latest;					/* of them, the one that was asked for last */
+
+static int
+compare_accepted(const void *a, const void *b)
+{
+	int64 x = ((const WaAccepted *) a)->message_id;
+	int64 y = ((const WaAccepted *) b)->message_id;
+
+	return (x > y) - (x < y);
+}
+
+/* Mostly the same as the last time, or the one after it.  NULL if there is none. */
+static const WaAccepted *
+accepted_message(int64 id)
+{
+	int low = 0;
+	int high = n_accepting;
+
+	for (int i = latest; i < Min(latest + 2, n_accepting); i++)
+		if (accepting[i].message_id == id)
+		{
+			latest = i;
+			return &accepting[i];
+		}
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (accepting[middle].message_id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == n_accepting || accepting[low].message_id != id)
+		return NULL;
+	latest = low;
+	return &accepting[low];
+}
+
+PG_FUNCTION_INFO_V1(wa_internal_accepted_attempt);
+PG_FUNCTION_INFO_V1(wa_internal_accepted_at);
+PG_FUNCTION_INFO_V1(wa_internal_accepted_text);
+
+/* The attempt that was accepted. */
+Datum
+wa_internal_accepted_attempt(PG_FUNCTION_ARGS)
+{
+	const WaAccepted *accepted = accepted_message(PG_GETARG_INT64(0));
+
+	if (accepted == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_INT16((int16) accepted->attempt);
+}
+
+/* When it was. */
+Datum
+wa_internal_accepted_at(PG_FUNCTION_ARGS)
+{
+	const WaAccepted *accepted = accepted_message(PG_GETARG_INT64(0));
+
+	if (accepted == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(accepted->at);
+}
+
+/* What the answer says, by a letter; NULL if that is nothing. */
+Datum
+wa_internal_accepted_text(PG_FUNCTION_ARGS)
+{
+	const WaAccepted *accepted = accepted_message(PG_GETARG_INT64(0));
+	const char *text = "";
+
+	if (accepted == NULL)
+		PG_RETURN_NULL();
+	switch (PG_GETARG_CHAR(1))
+	{
+		case 'r': /* the reason: why it has not been sent on yet */
+			text = accepted->message_status;
+			if (strcmp(text, "accepted") == 0)
+				PG_RETURN_NULL();
+			break;
+		case 'm':
+			text = accepted->wamid;
+			break;
+		case 'n':
+			text = accepted->phone_number_id;
+			break;
+		case 'w':
+			text = accepted->wa_id;
+			break;
+		case 'u':
+			text = accepted->user_id;
+			break;
+	}
+	if (text[0] == '\0')
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/* ---- acceptance ------------------------------------------------------------------ */
+
+static void
+update_accepted(const WaAccepted *accepted, int n)
+{
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
+	int64 *ids = palloc(sizeof(int64) * n);
+	int64 *missing = palloc(sizeof(int64) * n);
+	int n_missing = 0;
+	Datum places;
+
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = accepted[i].message_id;
+		tids[i] = accepted[i].message_tid;
+	}
+
+	accepting = accepted;
+	n_accepting = n;
+	latest = 0;
+	PG_TRY();
+	{
+		places = wa_store_tid_array(tids, n);
+		wa_store_run(&accept_there_statement, &places, NULL);
+		wa_fence_add_missing(ids, n, missing, &n_missing);
+		if (n_missing > 0)
+		{
+			/* Marked as sending, or told of by a webhook: a new version is elsewhere. */
+			places = wa_store_int8_array(missing, n_missing);
+			wa_store_run(&accept_statement, &places, NULL);
+		}
+	}
+	PG_FINALLY();
+	{
+		n_accepting = 0;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Meta has taken these.  Of one that a person has put back meanwhile nothing but
+ * the wamid is written: that attempt is over, and another is to follow.  Sorts them.
+ */
+void
+wa_store_accept(WaAccepted *accepted, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * Max(n, 1));
+	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
+	WaAccepted *current = palloc(sizeof(WaAccepted) * Max(n, 1));
+	int n_missing = 0;
+	int n_current = 0;
+
+	if (n == 0)
+		return;
+	qsort(accepted, n, sizeof(WaAccepted), compare_accepted);
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = accepted[i].message_id;
+		attempts[i] = (int16) accepted[i].attempt;
+		tids[i] = accepted[i].queue_tid;
+	}
+	wa_fence_dequeue_there(ids, tids, attempts, n, missing, &n_missing);
+	n_missing = wa_fence_superseded(missing, n_missing);
+	for (int i = 0; i < n; i++)
+		if (!wa_store_is_among(ids[i], missing, n_missing))
+			current[n_current++] = accepted[i];
+	if (n_current > 0)
+		update_accepted(current, n_current);
+	wa_store_wamids(accepted, n);
+}

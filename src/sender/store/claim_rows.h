@@ -1,0 +1,49 @@
+/*
+ * claim_rows.h
+ *	  What the claim reads from the queue, and the lease that it ends with.
+ *
+ * Everything returned lives in the current memory context.
+ */
+#ifndef WA_SENDER_STORE_CLAIM_ROWS_H
+#define WA_SENDER_STORE_CLAIM_ROWS_H
+
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+
+/* Where to go on in one number's ready rows, and how far. */
+typedef struct WaClaimLimit
+{
+	const char *phone_number_id;
+	int64 rank; /* rows after (rank, message_id) */
+	int64 message_id;
+	int limit;
+	int64 passed_by; /* set: the lowest rank of a row that was locked; PG_INT64_MAX if none */
+} WaClaimLimit;
+
+typedef struct WaClaimRow
+{
+	int64 message_id;
+	ItemPointerData queue_tid; /* where its two rows are now */
+	ItemPointerData message_tid;
+	int64 rank;
+	TimestampTz due_at;
+	TimestampTz expires_at; /* 0: never */
+	int attempts;
+	const char *phone_number_id;
+	const char *tenant_id;
+	const char *recipient_phone;   /* or NULL */
+	const char *recipient_user_id; /* or NULL */
+	const char *message_type;
+	const char *template_name;	   /* or NULL */
+	const char *template_language; /* or NULL */
+	const char *payload;
+	const char *context_message_id; /* or NULL */
+	bool by_id;						/* read by its id, and not after the cursor */
+} WaClaimRow;
+
+extern int wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids,
+						  WaClaimRow **rows);
+extern int64 wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts,
+							int n);
+
+#endif

@@ -1,0 +1,328 @@
+/*
+ * fates.c
+ *	  Statements of the settlement: what becomes of queue row, message and lease.
+ *
+ * The claim's decisions about messages that cannot go, and those that upkeep
+ * makes about messages in doubt, are written here, too.  None of it touches a
+ * message that is in the queue for a later attempt than the one being settled:
+ * see sender/store/fence.c.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+
+#include "sender/store/fates.h"
+#include "sender/store/fence.h"
+#include "sender/store/transaction.h"
+
+static WaStatement lock_leases_statement = {.plan.sql =
+												"SELECT lease_id FROM @extschema@.whatsapp_leases"
+												" WHERE lease_id = ANY ($1) FOR UPDATE",
+											.plan.nargs = 1,
+											.plan.argtypes = {INT8ARRAYOID},
+											.expected = SPI_OK_SELECT};
+
+static WaStatement drop_leases_statement = {
+	.plan.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
+	.plan.nargs = 1,
+	.plan.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_DELETE};
+
+/*
+ * A row that stays in the queue.  It keeps its rank, and with it its place among
+ * the messages to its recipient.  $1 stands there twice for the planner's sake,
+ * as in sender/store/fence.c.
+ */
+static WaStatement requeue_statement = {
+	.plan.sql = "UPDATE @extschema@.whatsapp_queue q SET"
+				" state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
+				" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at)"
+				" FROM unnest($1, $2, $3, $4, $5, $6, $7)"
+				" AS v(id, state, reason, attempts, number, due, below)"
+				" WHERE q.message_id = ANY ($1) AND q.message_id = v.id AND q.attempts < v.below"
+				" RETURNING q.message_id",
+	.plan.nargs = 7,
+	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
+					  TIMESTAMPTZARRAYOID, INT2ARRAYOID},
+	.expected = SPI_OK_UPDATE_RETURNING};
+
+/*
+ * The message of any fate but acceptance, unless a webhook, or a person, has
+ * decided meanwhile.  An attempt that shows already (sending_statement) and is
+ * not to count is taken back.
+ */
+static WaStatement fate_statement = {
+	.plan.sql = "UPDATE @extschema@.whatsapp_messages m SET"
+				" status = v.status, attempts = v.attempts,"
+				" status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
+				" phone_number_id = v.number,"
+				" error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"
+				" error_message = CASE WHEN v.code <> 0 THEN v.message ELSE m.error_message END,"
+				" failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
+				" ELSE m.failed_at END,"
+				" finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
+				" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+				" AS v(id, status, attempts, reason, number, code, message, finished)"
+				" WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
+	.plan.nargs = 8,
+	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+					  INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+static WaStatement attempts_statement = {
+	.plan.sql =
+		"INSERT INTO @extschema@.whatsapp_attempts"
+		" (message_id, attempt, phone_number_id, outcome, http_status, error_code,"
+		" error_message, fbtrace_id, started_at)"
+		" SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
+		" v.message, NULLIF(v.trace, ''), v.started"
+		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+		" AS v(id, attempt, number, outcome, http, code, message, trace, started)",
+	.plan.nargs = 9,
+	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+					  INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_INSERT};
+
+/* A hint for people is not worth waiting for a row that somebody has locked. */
+static WaStatement sending_statement = {
+	.plan.sql =
+		"UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = l.attempt"
+		" FROM (SELECT x.id, v.attempt FROM unnest($1, $2) AS v(id, attempt)"
+		" JOIN @extschema@.whatsapp_messages x ON x.id = v.id"
+		" WHERE x.id = ANY ($1) AND x.status = 'queued' FOR NO KEY UPDATE OF x SKIP LOCKED) l"
+		" WHERE m.id = ANY ($1) AND m.id = l.id",
+	.plan.nargs = 2,
+	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+/* Locks these leases and returns how many still exist: the fence. */
+int
+wa_store_lock_leases(const int64 *leases, int n)
+{
+	Datum values[1] = {wa_store_int8_array(leases, n)};
+
+	wa_store_run(&lock_leases_statement, values, NULL);
+	return (int) SPI_processed;
+}
+
+void
+wa_store_drop_leases(const int64 *leases, int n)
+{
+	Datum values[1] = {wa_store_int8_array(leases, n)};
+
+	if (n > 0)
+		wa_store_run(&drop_leases_statement, values, NULL);
+}
+
+/* ---- every other fate ------------------------------------------------------ */
+
+/* Keeps a record of the attempts among these fates that were refused or lost. */
+static void
+record_attempts(const WaFate *fates, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	const char **numbers = palloc(sizeof(char *) * n);
+	const char **outcomes = palloc(sizeof(char *) * n);
+	const char **messages = palloc(sizeof(char *) * n);
+	const char **traces = palloc(sizeof(char *) * n);
+	int32 *https = palloc(sizeof(int32) * n);
+	int32 *codes = palloc(sizeof(int32) * n);
+	TimestampTz *started = palloc(sizeof(TimestampTz) * n);
+	Datum values[9];
+	int m = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!fates[i].failed_attempt)
+			continue;
+		ids[m] = fates[i].message_id;
+		attempts[m] = (int16) fates[i].attempt;
+		numbers[m] = fates[i].phone_number_id;
+		outcomes[m] = fates[i].outcome;
+		messages[m] = fates[i].message;
+		traces[m] = fates[i].fbtrace_id;
+		https[m] = fates[i].http_status;
+		codes[m] = fates[i].code;
+		started[m] = fates[i].started_at;
+		m++;
+	}
+	if (m == 0)
+		return;
+	values[0] = wa_store_int8_array(ids, m);
+	values[1] = wa_store_int2_array(attempts, m);
+	values[2] = wa_store_text_array(numbers, m);
+	values[3] = wa_store_text_array(outcomes, m);
+	values[4] = wa_store_int4_array(https, m);
+	values[5] = wa_store_int4_array(codes, m);
+	values[6] = wa_store_text_array(messages, m);
+	values[7] = wa_store_text_array(traces, m);
+	values[8] = wa_store_time_array(started, m);
+	wa_store_run(&attempts_statement, values, NULL);
+}
+
+/*
+ * Locks these messages, and puts the fates of those that somebody else has
+ * locked behind the others: waiting for them would hold up everybody.  Returns
+ * how many there are before those.
+ */
+int
+wa_store_lock_messages(WaFate *fates, int n)
+{
+	static WaStatement statement = {.plan.sql = "SELECT v.ord::int FROM unnest($1)"
+												" WITH ORDINALITY AS v(id, ord)"
+												" JOIN @extschema@.whatsapp_messages m"
+												" ON m.id = v.id FOR UPDATE OF m SKIP LOCKED",
+									.plan.nargs = 1,
+									.plan.argtypes = {INT8ARRAYOID},
+									.expected = SPI_OK_SELECT};
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	bool *locked = palloc0(sizeof(bool) * Max(n, 1));
+	Datum values[1];
+	int left = 0;
+
+	if (n == 0)
+		return 0;
+	for (int i = 0; i < n; i++)
+		ids[i] = fates[i].message_id;
+	values[0] = wa_store_int8_array(ids, n);
+	wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		locked[wa_store_int(i, 1, 0) - 1] = true;
+	for (int i = 0; i < n; i++)
+		if (locked[i])
+		{
+			WaFate fate = fates[left];
+
+			fates[left++] = fates[i];
+			fates[i] = fate;
+		}
+	return left;
+}
+
+/* Its queue row is ours if it counts fewer attempts than this. */
+static int16
+below_of(const WaFate *fate)
+{
+	return (int16) (fate->failed_attempt ? fate->attempt : fate->attempts + 1);
+}
+
+/* Their queue rows, gone or changed; those that are not ours are missing. */
+static void
+settle_queue(const WaFate *fates, int n, int64 *missing, int *n_missing)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	int16 *below = palloc(sizeof(int16) * n);
+	const char **texts = palloc(sizeof(char *) * n * 3);
+	TimestampTz *dues = palloc(sizeof(TimestampTz) * n);
+	char *states = palloc0(2 * n);
+	Datum values[7];
+	int m = 0;
+
+	/* Rows that leave the queue. */
+	for (int i = 0; i < n; i++)
+		if (fates[i].state == 0)
+		{
+			ids[m] = fates[i].message_id;
+			below[m++] = below_of(&fates[i]);
+		}
+	wa_fence_dequeue(ids, below, m, missing, n_missing);
+
+	/* Rows that stay. */
+	m = 0;
+	for (int i = 0; i < n; i++)
+	{
+		if (fates[i].state == 0)
+			continue;
+		ids[m] = fates[i].message_id;
+		states[2 * m] = fates[i].state;
+		texts[m] = &states[2 * m];
+		texts[n + m] = fates[i].reason;
+		texts[2 * n + m] = fates[i].phone_number_id;
+		attempts[m] = (int16) fates[i].attempts;
+		dues[m] = fates[i].due_at;
+		below[m++] = below_of(&fates[i]);
+	}
+	if (m == 0)
+		return;
+	values[0] = wa_store_int8_array(ids, m);
+	values[1] = wa_store_text_array(texts, m);
+	values[2] = wa_store_text_array(texts + n, m);
+	values[3] = wa_store_int2_array(attempts, m);
+	values[4] = wa_store_text_array(texts + 2 * n, m);
+	values[5] = wa_store_time_array(dues, m);
+	values[6] = wa_store_int2_array(below, m);
+	wa_store_run(&requeue_statement, values, NULL);
+	wa_fence_add_missing(ids, m, missing, n_missing);
+}
+
+/* The messages of those that are not superseded. */
+static void
+update_messages(const WaFate *fates, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	int32 *codes = palloc(sizeof(int32) * n);
+	bool *finished = palloc(sizeof(bool) * n);
+	const char **texts = palloc(sizeof(char *) * n * 4);
+	Datum values[8];
+	int m = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (fates[i].superseded)
+			continue;
+		ids[m] = fates[i].message_id;
+		attempts[m] = (int16) fates[i].attempts;
+		codes[m] = fates[i].code;
+		finished[m] = fates[i].state == 0;
+		texts[m] = fates[i].status;
+		texts[n + m] = fates[i].reason;
+		texts[2 * n + m] = fates[i].phone_number_id;
+		texts[3 * n + m] = fates[i].message;
+		m++;
+	}
+	if (m == 0)
+		return;
+	values[0] = wa_store_int8_array(ids, m);
+	values[1] = wa_store_text_array(texts, m);
+	values[2] = wa_store_int2_array(attempts, m);
+	values[3] = wa_store_text_array(texts + n, m);
+	values[4] = wa_store_text_array(texts + 2 * n, m);
+	values[5] = wa_store_int4_array(codes, m);
+	values[6] = wa_store_text_array(texts + 3 * n, m);
+	values[7] = wa_store_bool_array(finished, m);
+	wa_store_run(&fate_statement, values, NULL);
+}
+
+/*
+ * Everything that can happen to a queued message except acceptance.  Of one that
+ * a person has put back meanwhile only the attempt is recorded.
+ */
+void
+wa_store_fates(WaFate *fates, int n)
+{
+	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
+	int n_missing = 0;
+
+	if (n == 0)
+		return;
+	settle_queue(fates, n, missing, &n_missing);
+	n_missing = wa_fence_superseded(missing, n_missing);
+	for (int i = 0; i < n; i++)
+		fates[i].superseded = wa_store_is_among(fates[i].message_id, missing, n_missing);
+	update_messages(fates, n);
+	record_attempts(fates, n);
+}
+
+/* These have been on the wire long enough for a person to notice. */
+void
+wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n)
+{
+	Datum values[2] = {wa_store_int8_array(ids, n), wa_store_int2_array(attempts, n)};
+
+	if (n > 0)
+		wa_store_run(&sending_statement, values, NULL);
+}

@@ -1,0 +1,57 @@
+/*
+ * fates.h
+ *	  What becomes of messages: the rows of an acceptance, and of any other fate.
+ */
+#ifndef WA_SENDER_STORE_FATES_H
+#define WA_SENDER_STORE_FATES_H
+
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+
+typedef struct WaAccepted
+{
+	int64 message_id;
+	ItemPointerData queue_tid; /* where its two rows were when it was claimed */
+	ItemPointerData message_tid;
+	int attempt;
+	const char *phone_number_id;
+	const char *wamid;
+	const char *wa_id;			/* "" if unknown */
+	const char *user_id;		/* "" if unknown */
+	const char *message_status; /* "" if not told */
+	TimestampTz at;
+} WaAccepted;
+
+/*
+ * Any other fate of a message that is still in the queue.  state is the new
+ * state of its queue row, or 0 where the row goes and the message is finished
+ * with the given status.
+ */
+typedef struct WaFate
+{
+	int64 message_id;
+	char state;					 /* r, d, h, u or 0 */
+	const char *status;			 /* new status of the message */
+	const char *reason;			 /* hold reason, or status_reason of a finished one; or NULL */
+	const char *phone_number_id; /* NULL: none */
+	TimestampTz due_at;			 /* 0: as it is */
+	int attempts;				 /* attempts counted from now on */
+	bool failed_attempt;		 /* keep a row in whatsapp_attempts */
+	int attempt;				 /* its number */
+	const char *outcome;		 /* its outcome, a word */
+	TimestampTz started_at;
+	int http_status;
+	int code; /* 0: leave the message's error alone */
+	const char *message;
+	const char *fbtrace_id;
+	bool superseded; /* set by wa_store_fates: the message is in the queue for a later attempt */
+} WaFate;
+
+extern int wa_store_lock_leases(const int64 *leases, int n);
+extern void wa_store_drop_leases(const int64 *leases, int n);
+extern void wa_store_accept(WaAccepted *accepted, int n);
+extern int wa_store_lock_messages(WaFate *fates, int n);
+extern void wa_store_fates(WaFate *fates, int n);
+extern void wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n);
+
+#endif

@@ -1,0 +1,355 @@
+/*
+ * upkeep.c
+ *	  What a sender does by the clock.
+ *
+ * Every sender sweeps: it looks for ready rows that no commit hook told it of
+ * (prepared transactions, logical replication, a restore, a lost note).  The
+ * rest is done by sender 0 for the whole database: messages whose time has come
+ * (sender/due.c), pauses that end, quiet hours that begin, retention.  What it makes
+ * ready reaches the other senders through the commit hook like any other.
+ *
+ * Each step is a short transaction over a bounded batch; a step that filled its
+ * batch is run again soon, after the messages have had their turn.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/guc.h"
+#include "sender/due.h"
+#include "sender/pace/pair_order.h"
+#include "sender/store/transaction.h"
+#include "sender/upkeep.h"
+
+#define SWEEP_INTERVAL_US INT64_C(30000000)
+
+/* A sweep may cost this share of the time at most. */
+#define SWEEP_SHARE 50
+
+#define BATCH 1000
+
+/* What has failed is not tried again at once: else it would keep the rest from running. */
+#define AFTER_FAILURE_US INT64_C(1000000)
+
+/* Retention looks at the oldest messages this often once it has caught up. */
+#define RETENTION_INTERVAL_US INT64_C(3600000000)
+#define RETENTION_STEP_US INT64_C(200000)
+
+#define RECONCILE_INTERVAL_US INT64_C(300000000)
+
+static int64 next_retention_us;
+static int64 retention_id;
+static int64 next_reconcile_us;
+static int64 next_run_due_us; /* not before, whatever is due */
+
+/* When quiet hours begin for any tenant, as known with that configuration. */
+static TimestampTz next_quiet;
+static uint64 next_quiet_generation;
+
+/*
+ * Held rows are looked through page by page, each reason by itself: one page at
+ * each sweep, and one after the other where what held them is over for many at
+ * once: a pause has ended, or there is a default number.
+ */
+typedef struct HeldRows
+{
+	const char *reason;
+	int64 after_id;
+	bool is_over;
+} HeldRows;
+
+static HeldRows held_rows[] = {
+	{"no_number", PG_INT64_MIN, false},
+	{"tenant_disabled", PG_INT64_MIN, false},
+	{"tenant_paused", PG_INT64_MIN, false},
+	{"template_paused", PG_INT64_MIN, false},
+};
+
+/* ---- retention ------------------------------------------------------------- */
+
+/*
+ * Walks the messages from the oldest id on and deletes what is finished and
+ * old enough, with everything that belongs to it.  Ids follow creation closely,
+ * so the walk ends at the first message that is too young to matter.
+ */
+static bool
+retain(WaSender *sender)
+{
+	static WaStatement statement = {
+		.plan.sql =
+			"WITH rule AS (SELECT pg_catalog.make_interval(mins => $2) AS std),"
+			" span AS MATERIALIZED (SELECT m.id, m.tenant_id, m.created_at, m.finished_at"
+			" FROM @extschema@.whatsapp_messages m WHERE m.id > $1 ORDER BY m.id LIMIT $3),"
+			" old AS MATERIALIZED (SELECT s.id FROM span s CROSS JOIN rule r"
+			" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = s.tenant_id"
+			" WHERE s.finished_at < pg_catalog.now() - COALESCE(NULLIF(t.retention, '0'), r.std)"
+			" AND COALESCE(t.retention, r.std) > '0'"
+			" AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue q WHERE q.message_id = s.id)),"
+			" a AS (DELETE FROM @extschema@.whatsapp_attempts x USING old WHERE x.message_id = "
+			"old.id),"
+			" w AS (DELETE FROM @extschema@.whatsapp_wamids x USING old, "
+			"@extschema@.whatsapp_messages m"
+			" WHERE m.id = old.id AND x.whatsapp_message_id = m.whatsapp_message_id"
+			" AND x.message_id = m.id),"
+			" d AS (DELETE FROM @extschema@.whatsapp_messages x USING old WHERE x.id = old.id)"
+			" SELECT count(*), max(id),"
+			" max(created_at) < pg_catalog.now() - LEAST((SELECT std FROM rule WHERE std > '0'),"
+			" (SELECT min(retention) FROM @extschema@.whatsapp_tenants WHERE retention > '0'))"
+			" FROM span",
+		.plan.nargs = 3,
+		.plan.argtypes = {INT8OID, INT4OID, INT4OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[3] = {Int64GetDatum(retention_id), Int32GetDatum(wa_guc_retention),
+					   Int32GetDatum(BATCH)};
+	bool more;
+
+	wa_store_run(&statement, values, NULL);
+	more = wa_store_int(0, 1, 0) == BATCH && wa_store_int(0, 3, 0) != 0;
+	retention_id = more ? wa_store_int(0, 2, 0) : 0;
+	return more;
+}
+
+/* ---- the sweep ------------------------------------------------------------- */
+
+static void
+call(WaStatement *statement)
+{
+	wa_store_run(statement, NULL, NULL);
+}
+
+/* Rows that are still held although what held them is over; one page of them. */
+static void
+release_stale_holds(HeldRows *held)
+{
+	static WaStatement statement = {
+		.plan.sql = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2, $3)",
+		.plan.nargs = 3,
+		.plan.argtypes = {TEXTOID, INT8OID, INT4OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[3] = {CStringGetTextDatum(held->reason), Int64GetDatum(held->after_id),
+					   Int32GetDatum(BATCH)};
+
+	wa_store_run(&statement, values, NULL);
+	held->after_id = wa_store_int(0, 1, PG_INT64_MIN);
+	if (held->after_id == PG_INT64_MIN)
+		held->is_over = false;
+}
+
+/* Where what held rows is over, one may be waiting on any page. */
+static HeldRows *
+held_in_vain(void)
+{
+	for (int i = 0; i < lengthof(held_rows); i++)
+		if (held_rows[i].is_over)
+			return &held_rows[i];
+	return NULL;
+}
+
+static void
+look_through(const char *reason)
+{
+	for (int i = 0; i < lengthof(held_rows); i++)
+		if (strcmp(held_rows[i].reason, reason) == 0)
+		{
+			held_rows[i].after_id = PG_INT64_MIN;
+			held_rows[i].is_over = true;
+		}
+}
+
+/* Removes the pauses whose time has come, and learns when the next one ends. */
+static void
+end_pauses(WaSender *sender)
+{
+	static WaStatement statement = {
+		.plan.sql = "SELECT next_end, lifted FROM @extschema@.wa_internal_resume_due()",
+		.expected = SPI_OK_SELECT};
+
+	call(&statement);
+	sender->next_pause_end = wa_store_time(0, 1, DT_NOEND);
+	if (wa_store_int(0, 2, 0) == 0)
+		return;
+	look_through("tenant_paused");
+	look_through("template_paused");
+}
+
+/*
+ * The default number may have been set, changed, or given back by its tenant:
+ * then it is there for every message that waits for want of a number.
+ */
+void
+wa_upkeep_configured(WaSender *sender)
+{
+	static char before[WA_NUMBER_SIZE];
+	const char *now = sender->default_number_taken ? "" : wa_guc_phone_number_id;
+
+	if (now[0] != '\0' && strcmp(now, before) != 0)
+		look_through("no_number");
+	strlcpy(before, now, sizeof(before));
+}
+
+/*
+ * Defers what is ready where it is quiet, and learns when it will be elsewhere.
+ * One batch; what another sender was claiming comes with the next.
+ */
+static void
+begin_quiet_hours(WaSender *sender)
+{
+	static WaStatement statement = {
+		.plan.sql = "SELECT next_begin, deferred FROM @extschema@.wa_internal_begin_quiet_hours()",
+		.expected = SPI_OK_SELECT};
+
+	call(&statement);
+	next_quiet = wa_store_time(0, 1, DT_NOEND);
+	if (wa_store_int(0, 2, 0) > 0)
+		next_quiet = GetCurrentTimestamp();
+	next_quiet_generation = sender->config_generation;
+}
+
+static void
+sweep_database(WaSender *sender)
+{
+	static WaStatement parked = {.plan.sql = "SELECT @extschema@.wa_internal_rematch()",
+								 .expected = SPI_OK_SELECT};
+
+	end_pauses(sender);
+	begin_quiet_hours(sender);
+	for (int i = 0; i < lengthof(held_rows); i++)
+		release_stale_holds(&held_rows[i]);
+	call(&parked);
+	wa_due_read_next(sender);
+}
+
+static void
+sweep(WaSender *sender)
+{
+	int64 started = wa_now_us();
+	int64 cost;
+
+	sender->next_sweep_us = started + AFTER_FAILURE_US;
+	wa_store_begin("sweeping the WhatsApp queue");
+	wa_sender_discover(sender);
+	if (sender->index == 0)
+		sweep_database(sender);
+	wa_pairs_look_for_overdue(sender);
+	wa_store_commit();
+	wa_pairs_rest(sender);
+
+	cost = wa_now_us() - started;
+	sender->next_sweep_us = wa_now_us() + Max(SWEEP_INTERVAL_US, cost * SWEEP_SHARE);
+}
+
+static void
+reconcile(WaSender *sender)
+{
+	static WaStatement statement = {.plan.sql = "SELECT @extschema@.wa_internal_reconcile()",
+									.expected = SPI_OK_SELECT};
+
+	next_reconcile_us = wa_now_us() + AFTER_FAILURE_US;
+	wa_store_begin("reconciling WhatsApp messages");
+	call(&statement);
+	wa_store_commit();
+	next_reconcile_us = wa_now_us() + RECONCILE_INTERVAL_US;
+}
+
+/*
+ * A new token ends an account pause that a refusal has set, whatever it was: if
+ * the reason is still there, the next refusal sets it again.
+ */
+static void
+try_new_token(WaSender *sender)
+{
+	static WaStatement statement = {
+		.plan.sql = "SELECT @extschema@.wa_internal_lift_pause('account', '', true)",
+		.expected = SPI_OK_SELECT};
+
+	wa_store_begin("trying the new access token");
+	call(&statement);
+	wa_store_commit();
+	sender->token_rotated = false;
+}
+
+void
+wa_upkeep_run(WaSender *sender)
+{
+	int64 now = wa_now_us();
+	TimestampTz clock = GetCurrentTimestamp();
+	bool whole_database = sender->index == 0 && sender->at_home;
+	HeldRows *held;
+
+	if (sender->stopping)
+		return;
+	if (whole_database && now >= next_run_due_us &&
+		(sender->next_due <= clock || sender->next_expiry <= clock))
+	{
+		next_run_due_us = now + AFTER_FAILURE_US;
+		wa_due_run(sender);
+		next_run_due_us = 0;
+	}
+	if (now >= sender->next_sweep_us)
+		sweep(sender);
+	if (!whole_database)
+		return;
+
+	if (sender->token_rotated && sender->has_token)
+		try_new_token(sender);
+	if (sender->next_pause_end <= clock)
+	{
+		sender->next_pause_end = clock + AFTER_FAILURE_US;
+		wa_store_begin("ending WhatsApp pauses");
+		end_pauses(sender);
+		wa_store_commit();
+	}
+	if (next_quiet <= clock || next_quiet_generation != sender->config_generation)
+	{
+		next_quiet = clock + AFTER_FAILURE_US;
+		next_quiet_generation = sender->config_generation;
+		wa_store_begin("beginning the quiet hours of WhatsApp tenants");
+		begin_quiet_hours(sender);
+		wa_store_commit();
+	}
+	if ((held = held_in_vain()) != NULL)
+	{
+		wa_store_begin("releasing WhatsApp messages");
+		release_stale_holds(held);
+		wa_store_commit();
+	}
+	if (now >= next_reconcile_us)
+		reconcile(sender);
+	if (now >= next_retention_us)
+	{
+		bool more;
+
+		next_retention_us = now + AFTER_FAILURE_US;
+		wa_store_begin("deleting old WhatsApp messages");
+		more = retain(sender);
+		wa_store_commit();
+		next_retention_us = wa_now_us() + (more ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
+	}
+}
+
+long
+wa_upkeep_wait_ms(WaSender *sender)
+{
+	int64 now = wa_now_us();
+	TimestampTz clock = GetCurrentTimestamp();
+	int64 wait = sender->next_sweep_us - now;
+
+	if (sender->index == 0 && sender->at_home)
+	{
+		TimestampTz next = Min(sender->next_due, sender->next_expiry);
+
+		if ((sender->token_rotated && sender->has_token) || held_in_vain() != NULL)
+			return 0;
+		if (next != DT_NOEND)
+			wait = Min(wait, Max(next - clock, next_run_due_us - now));
+		if (sender->next_pause_end != DT_NOEND)
+			wait = Min(wait, sender->next_pause_end - clock);
+		if (next_quiet != DT_NOEND)
+			wait = Min(wait, next_quiet - clock);
+		wait = Min(wait, Min(next_reconcile_us, next_retention_us) - now);
+	}
+	return (long) Max(0, (wait + 999) / 1000);
+}

@@ -1,0 +1,508 @@
+/*
+ * worker.c
+ *	  A sender process: entry, signals, the one wait, recovery from errors.
+ *
+ * The loop has three parts that never overlap: moving the network along, short
+ * transactions, and one wait that hears the latch, the network, the clock and
+ * the postmaster's death.  Interrupts are served at the top of the loop, which
+ * is reached at least every WA_MAX_WAIT_MS even with every request hanging,
+ * so a ProcSignalBarrier never waits for the network.
+ *
+ * SIGTERM does not break into a statement: the sender must first write down what
+ * has left it.  It stops claiming, gives the requests on the wire a short grace,
+ * settles those that were answered and marks the rest uncertain.  Core's own
+ * statements are bounded by lock_timeout, and ours lock only with SKIP LOCKED
+ * or rows that nobody else holds for long.
+ *
+ * An ERROR ends a cycle, not the process: its transaction is rolled back, what
+ * is on the wire stays there and is settled by a later cycle.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "base/schema.h"
+#include "compat.h"
+#include "http/http.h"
+#include "launcher/launcher.h"
+#include "sender/dispatch.h"
+#include "sender/pace/messaging_limit.h"
+#include "sender/pace/pair_order.h"
+#include "sender/recovery.h"
+#include "sender/state/sender.h"
+#include "sender/store/transaction.h"
+#include "sender/sync.h"
+#include "sender/upkeep.h"
+#include "sender/upload.h"
+#include "sender/worker.h"
+#include "shared/shmem.h"
+
+/* The longest sleep while requests are on the wire. */
+#define WA_MAX_WAIT_MS 100
+
+/* Before a sleep longer than this, what the statistics collect is passed on. */
+#define REPORT_BEFORE_MS 1000
+
+/* How long requests may go on after a request to stop, and how long settling may take then. */
+#define STOP_GRACE_US 1000000
+#define SETTLE_GRACE_US 1000000
+
+/* Delays after failed cycles, and after how many the process gives up. */
+#define ERROR_DELAY_MS 100
+#define MAX_ERROR_DELAY_MS 10000
+#define MAX_ERRORS 20
+
+/* The classes of our advisory locks: one for each sender of a database. */
+#define LOCK_CLASS 0x57415348 /* "WASH" */
+
+static WaSender *sender;
+static WaSenderSlot *slot;
+static uint64 generation;
+static WaitEventSet *wait_set;
+
+/*
+ * Upkeep and synchronisation must not stop the sending when they fail: after an
+ * ERROR in them only they are put off, for longer each time.
+ */
+static volatile bool in_upkeep;
+static volatile int upkeep_errors;
+static int64 upkeep_after_us;
+
+static void
+detach(int code, Datum arg)
+{
+	if (sender != NULL)
+		wa_dispatch_close(sender);
+	wa_shmem_sender_detach(slot, generation);
+}
+
+/*
+ * SIGTERM is a request that the loop hears.  Only a commit that waits for a
+ * synchronous standby, or is about to, is broken off: it is on this server then,
+ * and maybe nowhere else.  What it has leased is not begun, but put back.
+ */
+static void
+request_shutdown(SIGNAL_ARGS)
+{
+	int save_errno = errno;
+
+	ShutdownRequestPending = true;
+	if (wa_store_committing)
+		ProcDiePending = true;
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* There is nothing to serve until somebody creates the extension. */
+static void
+leave_without_extension(void)
+{
+	wa_shmem_sender_no_extension(slot);
+	proc_exit(0);
+}
+
+/* Names the worker in the context of every message it logs. */
+static void
+error_context(void *arg)
+{
+	errcontext("whatsapp_shared sender %d", slot->index);
+}
+
+/*
+ * The session's settings: names resolve to nothing of a user's, waiting for a
+ * lock ends, and the planner uses the indexes our statements are written for.
+ */
+static void
+set_session(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"lock_timeout", "200ms"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"enable_material", "off"},
+		{"jit", "off"},
+		{"max_parallel_workers_per_gather", "0"},
+		{"row_security", "off"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_OVERRIDE);
+	pgstat_report_appname(WA_SENDER_TYPE);
+}
+
+/* The lock that makes this the only sender of its index; kept for the process's life. */
+static bool
+lock_index(void)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, LOCK_CLASS, (uint32) slot->index, 2);
+	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * Looks for the extension, takes the lock and settles what a predecessor left.
+ * Exits if there is nothing to serve.
+ */
+static void
+start(void)
+{
+	Oid schema;
+	bool locked = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	schema = wa_schema_of_extension();
+	if (OidIsValid(schema))
+		locked = lock_index();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	if (!OidIsValid(schema))
+		leave_without_extension();
+	if (!locked)
+	{
+		/* Its predecessor is still on its way out; the launcher tries again. */
+		ereport(LOG, (errmsg("another sender %d of database \"%s\" is still running", slot->index,
+							 slot->dbname)));
+		proc_exit(1);
+	}
+
+	sender = wa_sender_create(slot, generation, schema);
+	wa_store_init(schema);
+	wa_dispatch_open(sender);
+}
+
+static void
+load_config(bool reconfigured)
+{
+	uint64 current = pg_atomic_read_u64(&slot->config_generation);
+
+	wa_store_begin("reading the WhatsApp configuration");
+	wa_sender_load_config(sender);
+	wa_store_commit();
+	sender->config_generation = current;
+	wa_upkeep_configured(sender);
+	wa_sync_requested(reconfigured);
+	wa_media_requested();
+
+	if (!sender->at_home && sender->index == 0)
+		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						  errmsg("the messages of database \"%s\" belong to another installation",
+								 slot->dbname),
+						  errdetail("It was copied or restored from elsewhere; nothing is sent."),
+						  errhint("Call wa_adopt() in it if it is to send from here.")));
+}
+
+/* The first work of the process, under the error handling of the loop. */
+static void
+initialize(void)
+{
+	wa_store_begin("recovering WhatsApp messages");
+	wa_recovery_run(sender);
+	wa_store_commit();
+	load_config(true);
+	wa_store_begin("reading recent WhatsApp history");
+	wa_pairs_seed(sender);
+	wa_pairs_seed_deferred(sender);
+	wa_store_commit();
+}
+
+/* The latch, the postmaster and the network, for the one wait. */
+static void
+make_wait_set(void)
+{
+	wait_set = wa_create_wait_event_set(3);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, wa_http_epoll_fd(sender->http), NULL, NULL);
+}
+
+/* The descriptor of the network is about to change. */
+static void
+forget_wait_set(void)
+{
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = NULL;
+}
+
+/* Milliseconds until there is something to do besides the messages; -1: never. */
+static long
+upkeep_wait_ms(void)
+{
+	int64 now = wa_now_us();
+
+	if (sender->stopping)
+		return -1;
+	if (now < upkeep_after_us)
+		return (long) (upkeep_after_us - now) / 1000 + 1;
+	return wa_sooner_ms(wa_upkeep_wait_ms(sender),
+						wa_sooner_ms(wa_sync_wait_ms(sender), wa_media_wait_ms(sender)));
+}
+
+static void
+wait_for_work(void)
+{
+	WaitEvent event;
+	int64 began = wa_now_us();
+	long ms = wa_sooner_ms(wa_dispatch_wait_ms(sender), upkeep_wait_ms());
+
+	if (wait_set == NULL)
+		make_wait_set();
+	if (sender->n_in_flight > 0 || sender->stopping)
+		ms = wa_sooner_ms(ms, WA_MAX_WAIT_MS);
+	if (ms < 0 || ms > REPORT_BEFORE_MS)
+		pgstat_report_stat(true); /* nobody else would for a while */
+	if (WaitEventSetWait(wait_set, ms, &event, 1, PG_WAIT_EXTENSION) > 0 &&
+		event.events == WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	wa_dispatch_slept(sender, wa_now_us() - began);
+}
+
+static bool
+asked_to_stop(void)
+{
+	return ShutdownRequestPending || wa_shmem_sender_must_leave(slot);
+}
+
+/* The extension may have been dropped, or dropped and created anew. */
+static bool
+extension_gone(void)
+{
+	Oid schema;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	schema = wa_schema_of_extension();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return schema != sender->schema;
+}
+
+static void
+leave(void)
+{
+	if (ShutdownRequestPending && !wa_shmem_sender_must_leave(slot))
+		proc_exit(1); /* the launcher starts another, unless it is going too */
+	proc_exit(0);
+}
+
+/*
+ * Ends the process in good order.  Until the grace is over answers still come
+ * in; then every transfer is cut, and what had been written is uncertain.  What
+ * cannot be settled in time, because somebody keeps its row locked, is left to
+ * the successor: its lease stands, so it is found, and is uncertain too.
+ */
+static void
+stop(void)
+{
+	static int64 deadline;
+
+	if (!sender->stopping)
+	{
+		/* The last settlements wait for this server's disk, not for a standby. */
+		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
+		wa_dispatch_stop(sender);
+		deadline = wa_now_us() + STOP_GRACE_US;
+	}
+	if (sender->n_in_flight > 0)
+	{
+		if (wa_now_us() < deadline)
+			return;
+		wa_dispatch_abandon(sender);
+	}
+	else if (wa_now_us() >= deadline + SETTLE_GRACE_US)
+		leave();
+	wa_dispatch_cycle(sender);
+	if (sender->n_finished == 0)
+		leave();
+}
+
+/* One turn of the loop. */
+static void
+turn(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		sender->config_loaded = false;
+		wa_dispatch_check_settings(sender);
+	}
+	MemoryContextReset(sender->cycle_context);
+	MemoryContextSwitchTo(sender->cycle_context);
+	Assert(CurrentMemoryContext == sender->cycle_context);
+
+	if (sender->reopen && sender->n_leased + sender->n_in_flight == 0 && !wa_sync_running() &&
+		!wa_media_running())
+	{
+		forget_wait_set();
+		wa_dispatch_close(sender);
+		wa_dispatch_open(sender);
+	}
+	wa_dispatch_network(sender);
+	wa_dispatch_take_wakes(sender);
+	if (asked_to_stop())
+	{
+		stop();
+		wa_dispatch_cycle(sender);
+		return;
+	}
+	if (!sender->config_loaded ||
+		pg_atomic_read_u64(&slot->config_generation) != sender->config_generation)
+	{
+		if (extension_gone())
+			leave_without_extension();
+		load_config(!sender->config_loaded);
+	}
+	wa_dispatch_cycle(sender);
+	if (wa_now_us() >= upkeep_after_us)
+	{
+		in_upkeep = true;
+		wa_budget_run(sender);
+		wa_upkeep_run(sender);
+		wa_sync_run(sender);
+		wa_media_run(sender);
+		in_upkeep = false;
+		upkeep_errors = 0;
+	}
+}
+
+/* Does nothing for a while, unless the process is to end. */
+static void
+pause_after_error(long ms)
+{
+	int64 until = wa_now_us() + ms * 1000;
+
+	while (wa_now_us() < until && !asked_to_stop())
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) (until - wa_now_us()) / 1000 + 1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/*
+ * Rolls back after an ERROR.  The requests on the wire are not touched: their
+ * leases stand, and their answers will be settled.
+ */
+static void
+recover_from_error(volatile int *errors)
+{
+	bool locked = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
+	long delay = 0;
+
+	HOLD_INTERRUPTS();
+	EmitErrorReport();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(sender->cycle_context);
+	FlushErrorState();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	if (in_upkeep)
+	{
+		in_upkeep = false;
+		wa_sync_aborted(sender);
+		wa_media_aborted(sender);
+		upkeep_errors++;
+		delay = Min((long) ERROR_DELAY_MS << Min(upkeep_errors, 10), MAX_ERROR_DELAY_MS);
+		upkeep_after_us = wa_now_us() + delay * 1000;
+		pg_atomic_fetch_add_u64(&slot->counters.errors, 1);
+		delay = 0;
+	}
+	else
+	{
+		wa_dispatch_aborted(sender);
+		/* Whoever keeps a row locked has made everybody wait already. */
+		if (!locked)
+		{
+			(*errors)++;
+			delay = Min((long) ERROR_DELAY_MS << Min(*errors, 10), MAX_ERROR_DELAY_MS);
+		}
+	}
+	RESUME_INTERRUPTS();
+
+	if (*errors >= MAX_ERRORS)
+	{
+		ereport(LOG,
+				(errmsg("sender %d gives up after %d failures in a row", slot->index, *errors)));
+		proc_exit(1);
+	}
+	if (extension_gone())
+		leave_without_extension();
+	pause_after_error(delay);
+}
+
+void
+wa_sender_main(Datum main_arg)
+{
+	sigjmp_buf on_error;
+	ErrorContextCallback context = {.callback = error_context};
+	volatile int errors = 0;
+	volatile bool initialized = false;
+
+	pqsignal(SIGTERM, request_shutdown);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
+	slot = wa_shmem_sender_attach(DatumGetInt32(main_arg), generation);
+	if (slot == NULL)
+		proc_exit(0);
+	before_shmem_exit(detach, (Datum) 0);
+
+	BackgroundWorkerInitializeConnectionByOid(slot->dboid, InvalidOid, 0);
+	ProcessConfigFile(PGC_SIGHUP);
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	set_session();
+	start();
+
+	if (sigsetjmp(on_error, 1) != 0)
+	{
+		error_context_stack = &context;
+		recover_from_error(&errors);
+	}
+	PG_exception_stack = &on_error;
+
+	for (;;)
+	{
+		if (!initialized)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (asked_to_stop())
+				leave();
+			initialize();
+			initialized = true;
+		}
+		turn();
+		errors = 0;
+		wait_for_work();
+	}
+}

@@ -1,0 +1,422 @@
+/*
+ * shmem.c
+ *	  The one struct in shared memory, and everything done to it under its lock.
+ *
+ * The launcher owns the life of a slot: it allocates the slot, gives it a new
+ * generation, registers a sender for it and frees it when that process has
+ * ended.  The sender attaches and detaches.  Everybody else finds slots by
+ * database and leaves notes.
+ *
+ * The lock is taken shared by whoever leaves notes, because it keeps the latch
+ * pointers valid: a sender clears its pointer under the exclusive lock before
+ * its process ends.  Ring contents have a spinlock each, so that committing
+ * backends do not wait for each other across databases.
+ *
+ * The slots are far apart in memory, and every COMMIT that enqueued something
+ * looks for its senders: so it must not touch those that nobody uses.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "shared/shmem.h"
+
+WaShared *wa_shared = NULL;
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+static void
+request_memory(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+
+	RequestAddinShmemSpace(MAXALIGN(sizeof(WaShared)));
+	RequestNamedLWLockTranche("whatsapp_shared", 1);
+}
+
+static void
+init_counters(WaSenderCounters *c)
+{
+	pg_atomic_init_u64(&c->requests, 0);
+	pg_atomic_init_u64(&c->accepted, 0);
+	pg_atomic_init_u64(&c->failed, 0);
+	pg_atomic_init_u64(&c->retried, 0);
+	pg_atomic_init_u64(&c->throttled, 0);
+	pg_atomic_init_u64(&c->uncertain, 0);
+	pg_atomic_init_u64(&c->cycles, 0);
+	pg_atomic_init_u64(&c->errors, 0);
+	pg_atomic_init_u32(&c->in_flight, 0);
+	pg_atomic_init_u32(&c->connections, 0);
+	pg_atomic_init_u64(&c->last_cycle_at, 0);
+}
+
+/*
+ * Runs in the postmaster, at start and again after a crash, when all of shared
+ * memory is made anew.
+ */
+static void
+startup(void)
+{
+	bool found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	wa_shared = ShmemInitStruct("whatsapp_shared", sizeof(WaShared), &found);
+	if (!found)
+	{
+		memset(wa_shared, 0, sizeof(WaShared));
+		wa_shared->lock = &GetNamedLWLockTranche("whatsapp_shared")->lock;
+		ConditionVariableInit(&wa_shared->left);
+		for (int i = 0; i < WA_MAX_SENDERS; i++)
+		{
+			SpinLockInit(&wa_shared->slots[i].ring_lock);
+			pg_atomic_init_u64(&wa_shared->slots[i].config_generation, 1);
+			init_counters(&wa_shared->slots[i].counters);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+wa_shmem_install_hooks(void)
+{
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_memory;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+/* ---- the launcher's side ------------------------------------------------- */
+
+WaSenderSlot *
+wa_shmem_slot_allocate(Oid dboid, const char *dbname, int index, int nsenders)
+{
+	WaSenderSlot *slot = NULL;
+
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WA_MAX_SENDERS; i++)
+	{
+		if (wa_shared->slots[i].in_use)
+			continue;
+		slot = &wa_shared->slots[i];
+		slot->in_use = true;
+		slot->dboid = dboid;
+		strlcpy(slot->dbname, dbname, NAMEDATALEN);
+		slot->index = index;
+		slot->nsenders = nsenders;
+		slot->pid = 0;
+		slot->latch = NULL;
+		init_counters(&slot->counters);
+		wa_shared->slots_end = Max(wa_shared->slots_end, i + 1);
+		break;
+	}
+	LWLockRelease(wa_shared->lock);
+	return slot;
+}
+
+/* The caller holds the lock. */
+static bool
+is_guarded(Oid dboid)
+{
+	for (int i = 0; i < WA_MAX_GUARDS; i++)
+	{
+		if (wa_shared->guards[i].dboid == dboid)
+			return true;
+	}
+	return false;
+}
+
+bool
+wa_shmem_is_guarded(Oid dboid)
+{
+	bool guarded;
+
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	guarded = is_guarded(dboid);
+	LWLockRelease(wa_shared->lock);
+	return guarded;
+}
+
+uint64
+wa_shmem_slot_renew(WaSenderSlot *slot)
+{
+	uint64 generation = 0;
+
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	if (!is_guarded(slot->dboid))
+	{
+		generation = ++slot->generation;
+		slot->pid = 0;
+		slot->latch = NULL;
+		slot->leave = false;
+		slot->no_extension = false;
+	}
+	LWLockRelease(wa_shared->lock);
+	return generation;
+}
+
+/* The caller holds the lock. */
+static void
+ask_to_leave(WaSenderSlot *slot)
+{
+	slot->leave = true;
+	if (slot->latch)
+		SetLatch(slot->latch);
+}
+
+void
+wa_shmem_slot_ask_to_leave(WaSenderSlot *slot)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	ask_to_leave(slot);
+	LWLockRelease(wa_shared->lock);
+}
+
+bool
+wa_shmem_slot_is_attached(WaSenderSlot *slot)
+{
+	bool attached;
+
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	attached = slot->pid != 0;
+	LWLockRelease(wa_shared->lock);
+	return attached;
+}
+
+void
+wa_shmem_slot_free(WaSenderSlot *slot)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	slot->in_use = false;
+	slot->generation++;
+	slot->dboid = InvalidOid;
+	slot->pid = 0;
+	slot->latch = NULL;
+	while (wa_shared->slots_end > 0 && !wa_shared->slots[wa_shared->slots_end - 1].in_use)
+		wa_shared->slots_end--;
+	LWLockRelease(wa_shared->lock);
+}
+
+/* ---- the sender's side --------------------------------------------------- */
+
+WaSenderSlot *
+wa_shmem_sender_attach(int slotno, uint64 generation)
+{
+	WaSenderSlot *slot;
+	bool wanted;
+
+	if (wa_shared == NULL || slotno < 0 || slotno >= WA_MAX_SENDERS)
+		return NULL;
+	slot = &wa_shared->slots[slotno];
+
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	wanted = slot->in_use && slot->generation == generation && slot->pid == 0 && !slot->leave;
+	if (wanted)
+	{
+		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
+		slot->attached_at = GetCurrentTimestamp();
+
+		/* Notes for a predecessor: a sender begins by looking at everything. */
+		SpinLockAcquire(&slot->ring_lock);
+		slot->ring_count = 0;
+		slot->ring_overflow = false;
+		SpinLockRelease(&slot->ring_lock);
+	}
+	LWLockRelease(wa_shared->lock);
+
+	return wanted ? slot : NULL;
+}
+
+void
+wa_shmem_sender_detach(WaSenderSlot *slot, uint64 generation)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	if (slot->generation == generation && slot->pid == MyProcPid)
+	{
+		slot->pid = 0;
+		slot->latch = NULL;
+		pg_atomic_write_u32(&slot->counters.in_flight, 0);
+		pg_atomic_write_u32(&slot->counters.connections, 0);
+	}
+	if (wa_shared->launcher_latch)
+		SetLatch(wa_shared->launcher_latch);
+	LWLockRelease(wa_shared->lock);
+	ConditionVariableBroadcast(&wa_shared->left);
+}
+
+void
+wa_shmem_sender_no_extension(WaSenderSlot *slot)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	if (slot->pid == MyProcPid)
+		slot->no_extension = true;
+	LWLockRelease(wa_shared->lock);
+}
+
+/*
+ * To be asked whenever the latch was set.
+ */
+bool
+wa_shmem_sender_must_leave(WaSenderSlot *slot)
+{
+	bool leave;
+
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	leave = slot->leave || slot->pid != MyProcPid;
+	LWLockRelease(wa_shared->lock);
+	return leave;
+}
+
+/*
+ * Takes all notes out of the ring into out, which has room for WA_WAKE_RING.
+ * *overflow: some were lost, and the caller must look at everything.
+ */
+int
+wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow)
+{
+	int count;
+
+	SpinLockAcquire(&slot->ring_lock);
+	count = slot->ring_count;
+	*overflow = slot->ring_overflow;
+	memcpy(out, slot->ring, count * sizeof(WaWake));
+	slot->ring_count = 0;
+	slot->ring_overflow = false;
+	SpinLockRelease(&slot->ring_lock);
+	return count;
+}
+
+/* ---- everybody's side ---------------------------------------------------- */
+
+static bool
+note_is_for(const WaWake *note, const WaSenderSlot *slot)
+{
+	if (note->kind == WA_WAKE_DUE)
+		return slot->index == 0;
+	return note->number_key % slot->nsenders == slot->index;
+}
+
+/*
+ * Puts the notes that concern this sender into its ring.  A note for the same
+ * number as the last one is merged with it, so that a stream of messages on
+ * one number does not fill the ring.  True if there was any.
+ */
+static bool
+put_notes(WaSenderSlot *slot, const WaWake *notes, int count, bool everything)
+{
+	bool any = everything;
+
+	SpinLockAcquire(&slot->ring_lock);
+	if (everything)
+		slot->ring_overflow = true;
+	for (int i = 0; i < count; i++)
+	{
+		WaWake *last = slot->ring_count > 0 ? &slot->ring[slot->ring_count - 1] : NULL;
+
+		if (!note_is_for(&notes[i], slot))
+			continue;
+		any = true;
+		if (last && last->kind == notes[i].kind && last->number_key == notes[i].number_key)
+			wa_wake_merge(last, &notes[i]);
+		else if (slot->ring_count < WA_WAKE_RING)
+			slot->ring[slot->ring_count++] = notes[i];
+		else
+			slot->ring_overflow = true;
+	}
+	SpinLockRelease(&slot->ring_lock);
+	return any;
+}
+
+void
+wa_shmem_wake_senders(Oid dboid, const WaWake *notes, int count, bool everything, bool config)
+{
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	for (int i = 0; i < wa_shared->slots_end; i++)
+	{
+		WaSenderSlot *slot = &wa_shared->slots[i];
+		bool wake = config;
+
+		if (!slot->in_use || slot->dboid != dboid)
+			continue;
+		if (config)
+			pg_atomic_fetch_add_u64(&slot->config_generation, 1);
+		if ((count > 0 || everything) && put_notes(slot, notes, count, everything))
+			wake = true;
+		if (wake && slot->latch)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(wa_shared->lock);
+}
+
+void
+wa_shmem_wake_launcher(void)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	wa_shared->launcher_wakes++;
+	if (wa_shared->launcher_latch)
+		SetLatch(wa_shared->launcher_latch);
+	LWLockRelease(wa_shared->lock);
+}
+
+int
+wa_shmem_ask_to_leave(Oid dboid, pid_t *pids)
+{
+	int asked = 0;
+
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < wa_shared->slots_end; i++)
+	{
+		WaSenderSlot *slot = &wa_shared->slots[i];
+
+		if (!slot->in_use || slot->dboid != dboid)
+			continue;
+		if (pids)
+			pids[asked] = slot->pid;
+		ask_to_leave(slot);
+		asked++;
+	}
+	LWLockRelease(wa_shared->lock);
+	return asked;
+}
+
+/*
+ * With every place taken the database stays unguarded: its senders may be
+ * started again too early, and the caller's statement then waits for them or
+ * fails, as it would have without us.
+ */
+void
+wa_shmem_guard(Oid dboid)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WA_MAX_GUARDS; i++)
+	{
+		WaGuard *guard = &wa_shared->guards[i];
+
+		if (OidIsValid(guard->dboid) && !(guard->dboid == dboid && guard->pid == MyProcPid))
+			continue;
+		guard->dboid = dboid;
+		guard->pid = MyProcPid;
+		break;
+	}
+	LWLockRelease(wa_shared->lock);
+}
+
+void
+wa_shmem_release_guards(void)
+{
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WA_MAX_GUARDS; i++)
+	{
+		if (wa_shared->guards[i].pid == MyProcPid)
+			wa_shared->guards[i] = (WaGuard){InvalidOid, 0};
+	}
+	LWLockRelease(wa_shared->lock);
+}

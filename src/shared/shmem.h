@@ -1,0 +1,155 @@
+/*
+ * shmem.h
+ *	  The one struct in shared memory: a slot for each sender, through which
+ *	  other backends wake it and read its counters.
+ *
+ * Plain values only.  The latch is a pointer into shared memory, which has the
+ * same address in every process.
+ */
+#ifndef WA_SHARED_SHMEM_H
+#define WA_SHARED_SHMEM_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+
+#define WA_MAX_SENDERS_PER_DATABASE 8
+#define WA_MAX_SENDERS 64
+#define WA_WAKE_RING 1024
+#define WA_MAX_GUARDS 16
+
+typedef enum WaWakeKind
+{
+	WA_WAKE_READY,	/* a row of this number became ready at this rank */
+	WA_WAKE_DUE,	/* a deferred row becomes due at this time */
+	WA_WAKE_INBOUND /* so many messages came in at this number */
+} WaWakeKind;
+
+typedef struct WaWake
+{
+	WaWakeKind kind;
+	uint64 number_key; /* wa_number_key(); 0 for WA_WAKE_DUE */
+	int64 value;	   /* rank, TimestampTz or count */
+} WaWake;
+
+/* Two notes of one kind and number as one: messages add up, the rest is "from then on". */
+static inline void
+wa_wake_merge(WaWake *into, const WaWake *note)
+{
+	if (note->kind == WA_WAKE_INBOUND)
+		into->value += note->value;
+	else
+		into->value = Min(into->value, note->value);
+}
+
+typedef struct WaSenderCounters
+{
+	pg_atomic_uint64 requests;
+	pg_atomic_uint64 accepted;
+	pg_atomic_uint64 failed;
+	pg_atomic_uint64 retried;
+	pg_atomic_uint64 throttled;
+	pg_atomic_uint64 uncertain;
+	pg_atomic_uint64 cycles;
+	pg_atomic_uint64 errors; /* cycles that ended in an ERROR */
+	pg_atomic_uint32 in_flight;
+	pg_atomic_uint32 connections;
+	pg_atomic_uint64 last_cycle_at; /* TimestampTz */
+} WaSenderCounters;
+
+typedef struct WaSenderSlot
+{
+	/* guarded by WaShared.lock */
+	bool in_use;
+	Oid dboid;
+	char dbname[NAMEDATALEN];
+	int index; /* 0 .. nsenders - 1 */
+	int nsenders;
+	uint64 generation; /* counts up with every use of the slot */
+	pid_t pid;		   /* 0 until attached */
+	Latch *latch;	   /* NULL until attached */
+	bool leave;		   /* the sender shall record what is on the wire, and exit */
+	bool no_extension; /* the sender found none in its database */
+	TimestampTz attached_at;
+
+	/* guarded by ring_lock; the holder does nothing but copy */
+	slock_t ring_lock;
+	bool ring_overflow; /* notes were lost: look at everything */
+	uint32 ring_count;
+	WaWake ring[WA_WAKE_RING];
+
+	/* numbers, tenants, assignments, pauses or sync requests have changed */
+	pg_atomic_uint64 config_generation;
+	WaSenderCounters counters;
+} WaSenderSlot;
+
+/*
+ * A database that must have no senders, because a transaction of backend pid
+ * is about to drop, rename, move or copy it.
+ */
+typedef struct WaGuard
+{
+	Oid dboid; /* InvalidOid: free */
+	pid_t pid;
+} WaGuard;
+
+typedef struct WaShared
+{
+	LWLock *lock;
+	pid_t launcher_pid;		/* 0 while there is none */
+	Latch *launcher_latch;	/* NULL while there is none */
+	uint64 launcher_wakes;	/* counts the calls of wa_shmem_wake_launcher */
+	ConditionVariable left; /* a sender has detached */
+	int slots_end;			/* no slot from this number on is in use */
+	WaGuard guards[WA_MAX_GUARDS];
+	WaSenderSlot slots[WA_MAX_SENDERS];
+} WaShared;
+
+/* NULL unless the library was preloaded. */
+extern WaShared *wa_shared;
+
+extern void wa_shmem_install_hooks(void);
+
+/*
+ * The launcher's side.  NULL: all slots are taken.  Renew before each start of a
+ * sender: its generation keeps a late predecessor from being taken for it; 0: the
+ * database is guarded, and nothing may be started.
+ */
+extern WaSenderSlot *wa_shmem_slot_allocate(Oid dboid, const char *dbname, int index, int nsenders);
+extern uint64 wa_shmem_slot_renew(WaSenderSlot *slot);
+extern void wa_shmem_slot_free(WaSenderSlot *slot);
+extern void wa_shmem_slot_ask_to_leave(WaSenderSlot *slot);
+extern bool wa_shmem_slot_is_attached(WaSenderSlot *slot);
+extern bool wa_shmem_is_guarded(Oid dboid);
+
+/*
+ * The sender's side.  Attach before connecting to the database: NULL means that
+ * the sender is not wanted any more and must exit.  Detach in a before_shmem_exit
+ * callback.  A sender whose database lacks the extension says so and exits; it is
+ * started again when one is created.
+ */
+extern WaSenderSlot *wa_shmem_sender_attach(int slotno, uint64 generation);
+extern void wa_shmem_sender_detach(WaSenderSlot *slot, uint64 generation);
+extern void wa_shmem_sender_no_extension(WaSenderSlot *slot);
+extern bool wa_shmem_sender_must_leave(WaSenderSlot *slot);
+extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow);
+
+/* Everybody's side.  Nothing here allocates or raises. */
+extern void wa_shmem_wake_senders(Oid dboid, const WaWake *notes, int count, bool everything,
+								  bool config);
+extern void wa_shmem_wake_launcher(void);
+
+/*
+ * Makes the senders of a database leave, without waiting for it.  Returns how many
+ * there are, and their process ids in pids (room for WA_MAX_SENDERS) if not NULL.
+ */
+extern int wa_shmem_ask_to_leave(Oid dboid, pid_t *pids);
+
+/* Keeps senders from being started for a database, until released by this backend. */
+extern void wa_shmem_guard(Oid dboid);
+extern void wa_shmem_release_guards(void);
+
+#endif

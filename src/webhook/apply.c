@@ -1,0 +1,373 @@
+/*
+ * apply.c
+ *	  Statuses of messages: into the tables.
+ *
+ * Statuses of one webhook that concern the same message are merged first, so
+ * that one UPDATE (webhook/update.c) can merge the whole batch into the rows.
+ *
+ * A status for a message that is still in the queue proves that Meta has it:
+ * the queue row goes, and the message is what the status says.  The exception
+ * is a message that failed and was put back by wa_retry_message(): there, a
+ * repetition of what is known of the old attempt must not end the new one.
+ *
+ * Locks: queue rows, then message rows, each in order of message id, as
+ * src/README.md asks.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+
+#include "base/statement.h"
+#include "sender/store/transaction.h"
+#include "shared/wake.h"
+#include "webhook/status.h"
+#include "webhook/webhook.h"
+
+/* In order of message id: an index scan with an array sorts it. */
+static WaPlan lock_queue_plan = {
+	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.state = 'r'"
+		   " FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = ANY ($1) FOR UPDATE",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
+
+static WaPlan over_plan = {
+	.sql = "SELECT b.id"
+		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS b(id, attempt)"
+		   " WHERE b.attempt < 0 OR EXISTS (SELECT FROM @extschema@.whatsapp_attempts AS a"
+		   " WHERE a.message_id = b.id AND a.attempt = b.attempt AND a.outcome = 'failed')",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT2ARRAYOID}};
+
+/* In order of message id, for the same reason. */
+static WaPlan lock_messages_plan = {
+	.sql = "SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY ($1)"
+		   " FOR NO KEY UPDATE",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
+
+static WaPlan dequeue_plan = {
+	.sql = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
+
+/* What rows say whose message was begun more than once, before the UPDATE. */
+static WaPlan before_plan = {
+	.sql = "SELECT m.id, m.whatsapp_message_id FROM @extschema@.whatsapp_messages AS m"
+		   " WHERE m.id = ANY ($1) AND m.whatsapp_message_id IS NOT NULL"
+		   " AND m.status IN ('accepted', 'sent', 'delivered', 'read')",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
+
+/* Of messages that the UPDATE has left alone: those that are there. */
+static WaPlan exist_plan = {.sql = "SELECT m.id, m.status IN ('queued', 'sending', 'uncertain')"
+								   " FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY ($1)",
+							.nargs = 1,
+							.argtypes = {INT8ARRAYOID}};
+
+static WaPlan learn_plan = {
+	.sql = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
+		   " SELECT b.wamid, b.id"
+		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS b(wamid, id)"
+		   " WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w"
+		   " WHERE w.whatsapp_message_id = b.wamid)",
+	.nargs = 2,
+	.argtypes = {TEXTARRAYOID, INT8ARRAYOID}};
+
+/*
+ * One turn of the work: groups of different messages, in order of message id.
+ */
+typedef struct Round
+{
+	WaWebhook *webhook;
+	WaStatusGroup **groups;
+	int n;
+} Round;
+
+static WaStatusGroup *
+find_group(const Round *round, int64 message_id)
+{
+	int low = 0;
+	int high = round->n - 1;
+
+	while (low <= high)
+	{
+		int middle = low + (high - low) / 2;
+		int64 id = round->groups[middle]->merged.message_id;
+
+		if (id == message_id)
+			return round->groups[middle];
+		if (id < message_id)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	elog(ERROR, "message " INT64_FORMAT " is not in the batch", message_id);
+}
+
+/* Their ids as an array. */
+static Datum
+message_ids(WaStatusGroup *const *groups, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		ids[i] = groups[i]->merged.message_id;
+	return wa_store_int8_array(ids, n);
+}
+
+/*
+ * Of groups whose message is in the queue and that do not prove delivery: if
+ * they tell of an attempt that had failed when the message was put back, they
+ * change nothing.  Without our data that is so whenever the wamid is known.
+ */
+static void
+drop_stale(Round *round, WaStatusGroup **queued, int n)
+{
+	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	Datum values[2];
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+		attempts[i] = (int16) Min(queued[i]->merged.attempt, PG_INT16_MAX);
+	values[0] = message_ids(queued, n);
+	values[1] = wa_store_int2_array(attempts, n);
+	wa_plan_execute(&over_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
+
+		if (!group->done)
+			wa_status_count(round->webhook, group, false);
+		group->settles = false;
+	}
+}
+
+/*
+ * Locks what is still in the queue and takes out what Meta evidently has.
+ *
+ * A claim passes over rows that we have locked, and its cursor with it, so the
+ * senders must look again at those that stay, or that stay because we fail.
+ */
+static void
+settle_queue(Round *round)
+{
+	WaStatusGroup **queued = palloc(sizeof(WaStatusGroup *) * round->n);
+	int nqueued = 0;
+	int nsettled = 0;
+	Datum values[1];
+	int n;
+
+	values[0] = message_ids(round->groups, round->n);
+	wa_plan_execute(&lock_queue_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
+	n = (int) SPI_processed;
+	if (n == 0)
+		return;
+
+	for (int i = 0; i < n; i++)
+	{
+		WaStatusGroup *group = find_group(round, wa_store_int(i, 1, 0));
+
+		if (wa_store_int(i, 4, false))
+			wa_wake_ready_always(wa_store_text(i, 2), wa_store_int(i, 3, 0));
+		group->settles = true;
+		if (!wa_status_proves_delivery(&group->merged))
+			queued[nqueued++] = group;
+	}
+	drop_stale(round, queued, nqueued);
+
+	for (int i = 0; i < round->n; i++)
+	{
+		if (round->groups[i]->settles)
+			queued[nsettled++] = round->groups[i];
+	}
+	values[0] = message_ids(queued, nsettled);
+	wa_plan_execute(&dequeue_plan, round->webhook->schema, values, NULL, SPI_OK_DELETE);
+}
+
+/*
+ * Messages begun more than once: if the row already has the wamid of another
+ * attempt that did not fail, the recipient has it twice.
+ */
+static void
+detect_duplicates(Round *round)
+{
+	WaStatusGroup **again = palloc(sizeof(WaStatusGroup *) * round->n);
+	int n = 0;
+	Datum values[1];
+
+	for (int i = 0; i < round->n; i++)
+	{
+		if (!round->groups[i]->done && round->groups[i]->merged.attempt > 1)
+			again[n++] = round->groups[i];
+	}
+	if (n == 0)
+		return;
+	values[0] = message_ids(again, n);
+	wa_plan_execute(&before_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
+
+		if (strcmp(wa_store_text((int) i, 2), group->merged.wamid) != 0)
+			wa_webhook_note_duplicate(round->webhook, &group->merged);
+	}
+}
+
+/*
+ * Remembers wamids that the sender has not written, or that it never saw.
+ */
+static void
+learn_wamids(Round *round, WaStatusGroup *const *groups, int n)
+{
+	const char **wamids = palloc(sizeof(char *) * Max(n, 1));
+	Datum values[2];
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+		wamids[i] = groups[i]->merged.wamid;
+	values[0] = wa_store_text_array(wamids, n);
+	values[1] = message_ids(groups, n);
+	wa_plan_execute(&learn_plan, round->webhook->schema, values, NULL, SPI_OK_INSERT);
+}
+
+static void
+update_messages(Round *round)
+{
+	WaStatusGroup **learned = palloc(sizeof(WaStatusGroup *) * round->n);
+	int nlearned = 0;
+
+	wa_status_update(round->webhook->schema, round->groups, round->n);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		int row = (int) i;
+		WaStatusGroup *group = find_group(round, wa_store_int(row, 1, 0));
+		bool current = wa_store_int(row, 2, false);
+		bool dates_acceptance = wa_store_int(row, 3, false);
+
+		wa_status_count(round->webhook, group, true);
+		if (!current &&
+			(wa_status_proves_delivery(&group->merged) || group->merged.at[WA_STATUS_SENT] != 0))
+			wa_webhook_note_duplicate(round->webhook, &group->merged);
+		if (!current || dates_acceptance || group->settles || group->merged.attempt > 1)
+			learned[nlearned++] = group;
+		if (wa_store_int(row, 4, false))
+			wa_webhook_note_failure(round->webhook, &group->merged);
+		if (wa_store_int(row, 5, false))
+			wa_webhook_note_late(round->webhook, &group->merged);
+	}
+	learn_wamids(round, learned, nlearned);
+}
+
+/*
+ * What the UPDATE has left alone: nothing new in it, or no such message, or a
+ * message that has come back into the queue this very moment.
+ */
+static void
+account_for_rest(Round *round)
+{
+	WaStatusGroup **rest = palloc(sizeof(WaStatusGroup *) * round->n);
+	WaStatusGroup **known = palloc(sizeof(WaStatusGroup *) * round->n);
+	int n = 0;
+	int nknown = 0;
+	Datum values[1];
+
+	for (int i = 0; i < round->n; i++)
+	{
+		if (!round->groups[i]->done)
+			rest[n++] = round->groups[i];
+	}
+	if (n == 0)
+		return;
+	values[0] = message_ids(rest, n);
+	wa_plan_execute(&exist_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
+
+		if (wa_store_int((int) i, 2, false))
+			wa_status_park(round->webhook, group, "message_queued_again");
+		else
+		{
+			wa_status_count(round->webhook, group, false);
+			known[nknown++] = group;
+		}
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (!rest[i]->done)
+			wa_status_park(round->webhook, rest[i], "unknown_message");
+	}
+	learn_wamids(round, known, nknown);
+}
+
+/*
+ * Several rounds would come back to rows that an earlier one has passed: so
+ * they lock all they need beforehand, queue rows first.
+ */
+static void
+lock_ahead(WaWebhook *webhook, WaStatusGroup *groups, int ngroups)
+{
+	int64 *ids = palloc(sizeof(int64) * ngroups);
+	int n = 0;
+	Datum values[1];
+
+	for (int i = 0; i < ngroups; i++)
+	{
+		if (n == 0 || ids[n - 1] != groups[i].merged.message_id)
+			ids[n++] = groups[i].merged.message_id;
+	}
+	if (n == ngroups)
+		return;
+	values[0] = wa_store_int8_array(ids, n);
+	wa_plan_execute(&lock_queue_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	wa_plan_execute(&lock_messages_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+}
+
+/*
+ * Everything in the list.  One round does for messages that were sent once;
+ * the statuses of several attempts of one message go one after the other.
+ */
+void
+wa_webhook_apply_statuses(WaWebhook *webhook)
+{
+	WaStatusList *list = webhook->statuses;
+	WaStatusGroup *groups;
+	int ngroups;
+	bool more;
+
+	if (list->count > 0)
+		wa_status_look_up(webhook);
+	if (list->count == 0)
+		return;
+	groups = wa_status_group(list, &ngroups);
+	lock_ahead(webhook, groups, ngroups);
+	do
+	{
+		Round round = {.webhook = webhook};
+		int64 last = 0;
+
+		more = false;
+		round.groups = palloc(sizeof(WaStatusGroup *) * ngroups);
+		for (int i = 0; i < ngroups; i++)
+		{
+			if (groups[i].done)
+				continue;
+			if (groups[i].merged.message_id == last)
+			{
+				more = true;
+				continue;
+			}
+			last = groups[i].merged.message_id;
+			round.groups[round.n++] = &groups[i];
+		}
+
+		settle_queue(&round);
+		detect_duplicates(&round);
+		update_messages(&round);
+		account_for_rest(&round);
+	} while (more);
+	list->count = 0;
+}

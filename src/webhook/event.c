@@ -1,0 +1,109 @@
+/*
+ * event.c
+ *	  What Meta says about the account: templates, numbers, restrictions.
+ *
+ * A few a day, of many kinds, and all they do is change rows: so they go to
+ * wa_internal_account_event() in SQL, one by one.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/statement.h"
+#include "sender/store/transaction.h"
+#include "webhook/webhook.h"
+
+#define MAX_FIELD 64
+
+typedef struct Event
+{
+	const char *field;
+	const char *value; /* JSON text */
+	TimestampTz at;	   /* 0: not told */
+	uint32 change;
+} Event;
+
+struct WaEventList
+{
+	Event *items;
+	int count;
+	int room;
+};
+
+/* Returns applied, duplicate, or why it cannot be used. */
+static WaPlan event_plan = {
+	.sql = "SELECT @extschema@.wa_internal_account_event($1, $2::pg_catalog.jsonb, $3)",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID}};
+
+/*
+ * Events touch the same few rows in whatever order they come, and there are few
+ * of them: one webhook at a time.
+ */
+#define LOCK_CLASS 0x57414556 /* "WAEV" */
+
+static WaPlan lock_plan = {
+	.sql = "SELECT pg_catalog.pg_advisory_xact_lock($1, 0)", .nargs = 1, .argtypes = {INT4OID}};
+
+/*
+ * Takes a change of any field into the list.  Of the field "messages" only the
+ * errors count, which are no item's.
+ */
+void
+wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
+{
+	const WaJson *json = webhook->json;
+	const WaJsonNode *value = &json->nodes[wa_json_member(json, change, "value")];
+	WaEventList *list = webhook->events;
+	Event event = {.change = change};
+
+	if (list == NULL)
+		list = webhook->events = palloc0(sizeof(WaEventList));
+	event.field = wa_webhook_string(webhook, change, "field", MAX_FIELD);
+	if (event.field == NULL)
+	{
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "unknown_field");
+		return;
+	}
+	event.value = pnstrdup(json->text + value->start, value->end - value->start);
+	if (!wa_webhook_time(webhook, entry, "time", &event.at))
+		event.at = 0;
+	list->items = wa_webhook_make_room(list->items, list->count, &list->room, sizeof(Event));
+	list->items[list->count++] = event;
+	wa_webhook_note_traffic(webhook, "", 0, 0);
+}
+
+void
+wa_webhook_apply_events(WaWebhook *webhook)
+{
+	WaEventList *list = webhook->events;
+	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
+	Datum lock[1];
+
+	if (list == NULL || list->count == 0)
+		return;
+	lock[0] = Int32GetDatum(LOCK_CLASS);
+	wa_plan_execute(&lock_plan, webhook->schema, lock, NULL, SPI_OK_SELECT);
+	for (int i = 0; i < list->count; i++)
+	{
+		const Event *event = &list->items[i];
+		Datum values[3];
+		char nulls[3] = {' ', ' ', event->at == 0 ? 'n' : ' '};
+		char *outcome;
+
+		values[0] = CStringGetTextDatum(event->field);
+		values[1] = CStringGetTextDatum(event->value);
+		values[2] = TimestampTzGetDatum(event->at);
+		wa_plan_execute(&event_plan, webhook->schema, values, nulls, SPI_OK_SELECT);
+		outcome = wa_store_text(0, 1);
+		if (strcmp(outcome, "applied") == 0)
+			counts->applied++;
+		else if (strcmp(outcome, "duplicate") == 0)
+			counts->duplicate++;
+		else
+			wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", event->change, NULL, outcome);
+	}
+	list->count = 0;
+}

@@ -1,0 +1,193 @@
+/*
+ * group.c
+ *	  Statuses of messages: which message each is about, and what became of it.
+ *
+ * Between reading (webhook/status.c) and applying (webhook/apply.c).  Those
+ * without our own data find their message by wamid, or are parked; those of
+ * one wamid become one group, whose items are counted, or parked, together.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+
+#include "base/statement.h"
+#include "sender/store/transaction.h"
+#include "webhook/status.h"
+#include "webhook/webhook.h"
+
+/* Which installation's data we look for. */
+static WaPlan installation_plan = {
+	.sql = "SELECT installation_id FROM @extschema@.whatsapp_installation"};
+
+/* Statuses without our data, or with that of a predecessor of this database. */
+static WaPlan lookup_plan = {
+	.sql = "SELECT b.i::pg_catalog.int4, w.message_id"
+		   " FROM pg_catalog.unnest($1) WITH ORDINALITY AS b(wamid, i)"
+		   " JOIN @extschema@.whatsapp_wamids AS w ON w.whatsapp_message_id = b.wamid",
+	.nargs = 1,
+	.argtypes = {TEXTARRAYOID}};
+
+static int
+compare_statuses(const void *a, const void *b)
+{
+	const WaStatus *x = a;
+	const WaStatus *y = b;
+
+	if (x->message_id != y->message_id)
+		return x->message_id < y->message_id ? -1 : 1;
+	return strcmp(x->wamid, y->wamid);
+}
+
+/* The webhook's own before those that were parked: they are the ones that count. */
+static int
+compare_items(const void *a, const void *b)
+{
+	int64 x = ((const WaStatus *) a)->parked_id;
+	int64 y = ((const WaStatus *) b)->parked_id;
+	int result = compare_statuses(a, b);
+
+	return result != 0 ? result : (x > y) - (x < y);
+}
+
+static void
+read_installation(WaWebhook *webhook)
+{
+	wa_plan_execute(&installation_plan, webhook->schema, NULL, NULL, SPI_OK_SELECT);
+	if (SPI_processed > 0)
+		strlcpy(webhook->statuses->installation, wa_store_text(0, 1),
+				sizeof(webhook->statuses->installation));
+}
+
+/*
+ * Gives a list to read statuses into.
+ */
+void
+wa_webhook_begin_statuses(WaWebhook *webhook)
+{
+	webhook->statuses = palloc0(sizeof(WaStatusList));
+	read_installation(webhook);
+}
+
+/* One that is parked already stays as it is. */
+static void
+park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
+{
+	WaParked parked = {.what = "status",
+					   .reason = reason,
+					   .phone_number_id = status->phone_number_id,
+					   .wamid = status->wamid,
+					   .message_id = status->message_id,
+					   .event = status->event,
+					   .len = status->event_len};
+
+	if (status->parked_id == 0)
+		wa_webhook_park(webhook, WA_WEBHOOK_STATUS, &parked);
+}
+
+/*
+ * Finds the messages of statuses that do not name one of ours, by wamid.
+ * Those that remain leave the list: parked, or counted as another
+ * installation's.
+ */
+void
+wa_status_look_up(WaWebhook *webhook)
+{
+	WaStatusList *list = webhook->statuses;
+	const char **wamids = palloc(sizeof(char *) * list->count);
+	int *indexes = palloc(sizeof(int) * list->count);
+	int unknown = 0;
+	int kept = 0;
+	Datum values[1];
+
+	for (int i = 0; i < list->count; i++)
+	{
+		if (list->items[i].message_id == 0)
+		{
+			wamids[unknown] = list->items[i].wamid;
+			indexes[unknown++] = i;
+		}
+	}
+	if (unknown == 0)
+		return;
+
+	values[0] = wa_store_text_array(wamids, unknown);
+	wa_plan_execute(&lookup_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		int index = indexes[wa_store_int((int) i, 1, 0) - 1];
+
+		list->items[index].message_id = wa_store_int((int) i, 2, 0);
+	}
+
+	for (int i = 0; i < list->count; i++)
+	{
+		const WaStatus *status = &list->items[i];
+
+		if (status->message_id != 0)
+			list->items[kept++] = *status;
+		else if (status->foreign && status->parked_id == 0)
+			webhook->counts[WA_WEBHOOK_STATUS].foreign++;
+		else
+			park_status(webhook, status, "unknown_message");
+	}
+	list->count = kept;
+}
+
+/*
+ * Sorts the list and merges what concerns one wamid.
+ */
+WaStatusGroup *
+wa_status_group(WaStatusList *list, int *ngroups)
+{
+	WaStatusGroup *groups = palloc_extended(sizeof(WaStatusGroup) * list->count, MCXT_ALLOC_HUGE);
+	WaStatusGroup *group = NULL;
+
+	qsort(list->items, list->count, sizeof(WaStatus), compare_items);
+	*ngroups = 0;
+	for (int i = 0; i < list->count; i++)
+	{
+		const WaStatus *status = &list->items[i];
+
+		if (group == NULL || compare_statuses(&group->merged, status) != 0)
+		{
+			group = &groups[(*ngroups)++];
+			memset(group, 0, sizeof(WaStatusGroup));
+			group->merged = *status;
+			group->first = i;
+		}
+		else if (!wa_status_merge(&group->merged, status))
+			group->repeated += status->parked_id == 0;
+		group->count += status->parked_id == 0;
+		group->items++;
+	}
+	return groups;
+}
+
+/*
+ * What it says has been applied, or was known.
+ */
+void
+wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool applied)
+{
+	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_STATUS];
+
+	counts->applied += applied ? group->count - group->repeated : 0;
+	counts->duplicate += applied ? group->repeated : group->count;
+	for (int i = 0; i < group->items; i++)
+	{
+		int64 parked_id = webhook->statuses->items[group->first + i].parked_id;
+
+		if (parked_id != 0)
+			webhook->matched[webhook->nmatched++] = parked_id;
+	}
+	group->done = true;
+}
+
+void
+wa_status_park(WaWebhook *webhook, WaStatusGroup *group, const char *reason)
+{
+	for (int i = 0; i < group->items; i++)
+		park_status(webhook, &webhook->statuses->items[group->first + i], reason);
+	group->done = true;
+}

@@ -1,0 +1,104 @@
+/*
+ * rematch.c
+ *	  Statuses that came before their message was known, once more.
+ *
+ * A status without our own data is found by its wamid, which the sender writes
+ * when it has read Meta's answer.  The status can be faster: then it waits in
+ * whatsapp_parked_events until some other webhook, or the upkeep of a sender,
+ * looks again.  They join the statuses of the webhook that is being taken in,
+ * because messages must be locked in one order, and leave the table last.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "base/schema.h"
+#include "base/statement.h"
+#include "sender/store/transaction.h"
+#include "webhook/status.h"
+#include "webhook/webhook.h"
+
+/*
+ * Those of other programs on the same account never match: they get a day.
+ * Rows are locked and not deleted here: whoever has the same status to park
+ * would wait for a deletion, with locks on messages that we are about to want.
+ */
+static WaPlan pick_plan = {
+	.sql = "SELECT p.parked_id, p.phone_number_id, p.event::pg_catalog.text"
+		   " FROM @extschema@.whatsapp_parked_events AS p"
+		   " WHERE p.kind = 'status' AND p.reason IN ('unknown_message', 'message_queued_again')"
+		   " AND p.received_at > pg_catalog.now() - interval '1 day'"
+		   " AND (EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w"
+		   " WHERE w.whatsapp_message_id = p.whatsapp_message_id)"
+		   " OR EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = p.message_id))"
+		   " ORDER BY p.received_at LIMIT $1 FOR UPDATE OF p SKIP LOCKED",
+	.nargs = 1,
+	.argtypes = {INT4OID}};
+
+static WaPlan forget_plan = {
+	.sql = "DELETE FROM @extschema@.whatsapp_parked_events WHERE parked_id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
+
+PG_FUNCTION_INFO_V1(wa_internal_rematch);
+
+/*
+ * Reads up to "limit" of them into the list of statuses.  They are not part of
+ * the webhook's counts.
+ */
+void
+wa_webhook_read_parked(WaWebhook *webhook, int limit)
+{
+	const WaJson *outer = webhook->json;
+	Datum values[1] = {Int32GetDatum(limit)};
+	int n;
+
+	wa_plan_execute(&pick_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	n = (int) SPI_processed;
+	if (n == 0)
+		return;
+	webhook->matched = palloc(sizeof(int64) * n);
+	for (int i = 0; i < n; i++)
+	{
+		char *event = wa_store_text(i, 3);
+		size_t len = strlen(event);
+		WaJsonNode *nodes = palloc(sizeof(WaJsonNode) * wa_json_max_nodes(len));
+		WaJson json;
+
+		if (!wa_json_scan(&json, event, len, nodes, wa_json_max_nodes(len)))
+			elog(ERROR, "could not read a parked status: %s", json.problem);
+		webhook->json = &json;
+		webhook->statuses->parked_id = wa_store_int(i, 1, 0);
+		wa_webhook_read_status(webhook, 0, wa_store_text(i, 2));
+	}
+	webhook->json = outer;
+	webhook->statuses->parked_id = 0;
+}
+
+/*
+ * Deletes those that have been used.
+ */
+void
+wa_webhook_forget_matched(WaWebhook *webhook)
+{
+	Datum values[1];
+
+	if (webhook->nmatched == 0)
+		return;
+	values[0] = wa_store_int8_array(webhook->matched, webhook->nmatched);
+	wa_plan_execute(&forget_plan, webhook->schema, values, NULL, SPI_OK_DELETE);
+}
+
+Datum
+wa_internal_rematch(PG_FUNCTION_ARGS)
+{
+	WaWebhook webhook;
+
+	wa_webhook_begin(&webhook, wa_schema_of_call(fcinfo));
+	wa_webhook_read_parked(&webhook, PG_GETARG_INT32(0));
+	wa_webhook_write(&webhook);
+	wa_webhook_end(&webhook);
+	PG_RETURN_INT32(webhook.nmatched);
+}

@@ -1,0 +1,319 @@
+/*
+ * reply.c
+ *	  Functions of the application that are called when a customer presses a
+ *	  button or chooses from a list.
+ *
+ * The code is somebody else's, and runs inside the transaction that takes in
+ * the webhook, with the rights of the role that registered it and no others:
+ * as a security-restricted operation, so that nothing of it is left to run
+ * later under another role.  Deferred constraints are checked at once for the
+ * same reason.  It runs in a subtransaction and for a limited time; what goes
+ * wrong is recorded with the reply and does not touch the webhook.
+ *
+ * A handler may catch the cancellation, to tidy up.  So it is cancelled again and
+ * again, until it ends; only one that catches that, too, for ever, would not.
+ *
+ * Two kinds of error are passed on all the same, because they end if Meta
+ * sends the webhook again, and only then: a cancellation that is not our own,
+ * and a deadlock or its like, which must let go of every lock of the
+ * transaction.  A handler that raises the code of one is not believed.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "base/schema.h"
+#include "base/statement.h"
+#include "base/subtransaction.h"
+#include "sender/store/transaction.h"
+#include "webhook/webhook.h"
+
+/*
+ * Meta waits some seconds for its answer (it does not say how many), and one
+ * webhook may bring many replies.
+ */
+#define HANDLER_TIMEOUT_MS 5000
+#define ALL_HANDLERS_TIMEOUT_MS 15000
+
+/* What a handler that has caught its cancellation gets each time. */
+#define CANCEL_AGAIN_MS 100
+
+#define MAX_ERROR 1000
+
+typedef struct Call
+{
+	int64 inbound_id;
+	char *prefix;
+	char *handler;
+	char *role;
+	char *search_path;
+	Datum argument; /* jsonb */
+	int allowed_ms;
+	const char *problem; /* NULL: none */
+} Call;
+
+static WaPlan calls_plan = {
+	.sql = "SELECT inbound_id, prefix, handler, registered_by::pg_catalog.text, search_path,"
+		   " argument FROM @extschema@.wa_internal_reply_calls($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}};
+
+static WaPlan record_plan = {.sql = "SELECT @extschema@.wa_internal_record_replies($1, $2, $3, $4)",
+							 .nargs = 4,
+							 .argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
+
+static TimeoutId handler_timeout = MAX_TIMEOUTS;
+static volatile sig_atomic_t timed_out;
+
+PG_FUNCTION_INFO_V1(wa_retry_reply);
+
+/* Runs in a signal handler. */
+static void
+handler_timed_out(void)
+{
+	timed_out = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+start_clock(int ms)
+{
+	if (handler_timeout == MAX_TIMEOUTS)
+		handler_timeout = RegisterTimeout(USER_TIMEOUT, handler_timed_out);
+	timed_out = false;
+	enable_timeout_every(handler_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms),
+						 CANCEL_AGAIN_MS);
+}
+
+/* It may have struck just now, with nobody left to be cancelled. */
+static void
+stop_clock(void)
+{
+	disable_timeout(handler_timeout, false);
+	if (timed_out)
+		QueryCancelPending = false;
+}
+
+/*
+ * Calls the function, as the role that is in force now.
+ */
+static void
+execute_handler(const Call *call)
+{
+	Oid oid = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(call->handler)));
+	Oid argtypes[1] = {JSONBOID};
+	Datum values[1] = {call->argument};
+	char *name;
+	int result;
+
+	name =
+		quote_qualified_identifier(get_namespace_name(get_func_namespace(oid)), get_func_name(oid));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	result = SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
+	if (result != SPI_OK_UTILITY)
+		elog(ERROR, "could not set constraints: %s", SPI_result_code_string(result));
+	result =
+		SPI_execute_with_args(psprintf("SELECT %s($1)", name), 1, argtypes, values, NULL, false, 0);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not call a handler: %s", SPI_result_code_string(result));
+	SPI_finish();
+}
+
+/*
+ * Procedural languages have message domains of their own: what they RAISE does
+ * not come from the server.
+ */
+static bool
+must_pass_on(const ErrorData *error)
+{
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK)
+		return error->domain != NULL && strcmp(error->domain, PG_TEXTDOMAIN("postgres")) == 0;
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out;
+}
+
+/* For the row: what an operator needs to find the mistake. */
+static char *
+describe_error(const ErrorData *error)
+{
+	char *text;
+
+	if (timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		return pstrdup("57014: the handler took too long and was cancelled");
+	text = psprintf("%s: %s%s%s", unpack_sql_state(error->sqlerrcode),
+					error->message ? error->message : "unknown error", error->context ? "\n" : "",
+					error->context ? error->context : "");
+	if (strlen(text) > MAX_ERROR)
+		text[pg_mbcliplen(text, (int) strlen(text), MAX_ERROR)] = '\0';
+	return text;
+}
+
+/*
+ * As whoever registered it, for as long as it may take.
+ */
+static void
+run_as_registered(void *argument)
+{
+	const Call *call = argument;
+	int level = NewGUCNestLevel();
+	Oid userid;
+	int sec_context;
+
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(get_role_oid(call->role, false), sec_context |
+																SECURITY_LOCAL_USERID_CHANGE |
+																SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("search_path", call->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	PG_TRY();
+	{
+		start_clock(call->allowed_ms);
+		execute_handler(call);
+		stop_clock();
+	}
+	PG_CATCH();
+	{
+		stop_clock();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	/* Whatever it has set is undone, too. */
+	AtEOXact_GUC(false, level);
+	SetUserIdAndSecContext(userid, sec_context);
+}
+
+/*
+ * Returns NULL, or what went wrong.
+ */
+static char *
+run_handler(Call *call)
+{
+	ErrorData *error = wa_attempt(run_as_registered, call);
+	char *problem;
+
+	if (error == NULL)
+		return NULL;
+	if (must_pass_on(error))
+		ReThrowError(error);
+	problem = describe_error(error);
+	FreeErrorData(error);
+	return problem;
+}
+
+static void
+run_all(Call *calls, int n)
+{
+	TimestampTz start = GetCurrentTimestamp();
+
+	for (int i = 0; i < n; i++)
+	{
+		long left =
+			ALL_HANDLERS_TIMEOUT_MS - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+
+		calls[i].allowed_ms = (int) Min(left, HANDLER_TIMEOUT_MS);
+		if (left > 0)
+			calls[i].problem = run_handler(&calls[i]);
+		else
+			calls[i].problem = "57014: not called, because those before it took too long";
+	}
+}
+
+/* Returns how many went wrong. */
+static int
+record_outcomes(Oid schema, const Call *calls, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * n);
+	const char **texts[3];
+	int failed = 0;
+	Datum values[4];
+
+	for (int i = 0; i < lengthof(texts); i++)
+		texts[i] = palloc(sizeof(char *) * n);
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = calls[i].inbound_id;
+		texts[0][i] = calls[i].prefix;
+		texts[1][i] = calls[i].handler;
+		texts[2][i] = calls[i].problem;
+		failed += calls[i].problem != NULL;
+	}
+	values[0] = wa_store_int8_array(ids, n);
+	for (int i = 0; i < lengthof(texts); i++)
+		values[i + 1] = wa_store_text_array(texts[i], n);
+	wa_plan_execute(&record_plan, schema, values, NULL, SPI_OK_SELECT);
+	return failed;
+}
+
+/*
+ * The handlers for these inbound messages, of those that have one.  Needs an
+ * SPI connection.  Returns how many were called; *failed, how many of them
+ * went wrong.
+ */
+int
+wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed)
+{
+	Datum values[1];
+	Call *calls;
+	int ncalls;
+
+	*failed = 0;
+	if (n == 0)
+		return 0;
+	values[0] = wa_store_int8_array(inbound_ids, n);
+	wa_plan_execute(&calls_plan, schema, values, NULL, SPI_OK_SELECT);
+	ncalls = (int) SPI_processed;
+	if (ncalls == 0)
+		return 0;
+	calls = palloc0(sizeof(Call) * ncalls);
+	for (int i = 0; i < ncalls; i++)
+	{
+		bool isnull;
+
+		calls[i].inbound_id = wa_store_int(i, 1, 0);
+		calls[i].prefix = wa_store_text(i, 2);
+		calls[i].handler = wa_store_text(i, 3);
+		calls[i].role = wa_store_text(i, 4);
+		calls[i].search_path = wa_store_text(i, 5);
+		calls[i].argument = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6, &isnull);
+	}
+	run_all(calls, ncalls);
+	*failed = record_outcomes(schema, calls, ncalls);
+	return ncalls;
+}
+
+/*
+ * Calls the handler of one reply again.
+ */
+Datum
+wa_retry_reply(PG_FUNCTION_ARGS)
+{
+	int64 inbound_id = PG_GETARG_INT64(0);
+	int called;
+	int failed;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	called = wa_webhook_run_handlers(wa_schema_of_call(fcinfo), &inbound_id, 1, &failed);
+	SPI_finish();
+	if (called == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("there is no reply " INT64_FORMAT " with a handler", inbound_id)));
+	PG_RETURN_BOOL(failed == 0);
+}

@@ -1,0 +1,282 @@
+/*
+ * status.c
+ *	  Statuses of messages: reading and merging.
+ *
+ * Everything that can be wrong with a status is found here, before the first
+ * row is touched, so that the statements that follow (webhook/apply.c) have no
+ * reason to fail for one item and take the others with them.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/timestamp.h"
+
+#include "common/message_state.h"
+#include "webhook/status.h"
+#include "webhook/webhook.h"
+
+#define MAX_WAMID 255
+#define MAX_WORD 64
+#define MAX_ERROR_TEXT 640
+
+static const char *const kind_names[WA_STATUS_KINDS] = {
+	[WA_STATUS_SENT] = "sent",	   [WA_STATUS_DELIVERED] = "delivered", [WA_STATUS_READ] = "read",
+	[WA_STATUS_PLAYED] = "played", [WA_STATUS_FAILED] = "failed",
+};
+
+/*
+ * The first of the item's errors, as text for people: title and details.
+ */
+static void
+read_error(WaWebhook *webhook, uint32 item, WaStatus *status)
+{
+	const WaJson *json = webhook->json;
+	uint32 error = wa_json_first(json, wa_json_member(json, item, "errors"));
+	const char *title;
+	const char *details;
+	int64 code;
+
+	if (error == WA_JSON_NONE)
+		return;
+	if (wa_json_integer(json, wa_json_member(json, error, "code"), &code) && code >= 0 &&
+		code < WA_STATUS_NO_ERROR)
+		status->error_code = (int) code;
+
+	title = wa_webhook_clipped(webhook, error, "title", MAX_ERROR_TEXT);
+	if (title == NULL)
+		title = wa_webhook_clipped(webhook, error, "message", MAX_ERROR_TEXT);
+	details = wa_webhook_clipped(webhook, wa_json_member(json, error, "error_data"), "details",
+								 MAX_ERROR_TEXT);
+	if (title != NULL && details != NULL && strcmp(title, details) != 0)
+		status->error_message = psprintf("%s: %s", title, details);
+	else
+		status->error_message = title != NULL ? title : details;
+}
+
+/*
+ * Meta spells authentication-international with a hyphen or an underscore.
+ */
+static void
+read_pricing(WaWebhook *webhook, uint32 item, WaStatus *status)
+{
+	const WaJson *json = webhook->json;
+	uint32 pricing = wa_json_member(json, item, "pricing");
+	uint32 billable;
+	char *category;
+
+	category = wa_webhook_string(webhook, pricing, "category", MAX_WORD);
+	if (category == NULL)
+		return;
+	for (char *p = category; *p != '\0'; p++)
+		if (*p == '-')
+			*p = '_';
+	status->category = category;
+	status->pricing_type = wa_webhook_string(webhook, pricing, "type", MAX_WORD);
+	billable = wa_json_member(json, pricing, "billable");
+	if (wa_json_is(json, billable, WA_JSON_TRUE))
+		status->billable = 1;
+	else if (wa_json_is(json, billable, WA_JSON_FALSE))
+		status->billable = 0;
+}
+
+/*
+ * Our own data: message and attempt, if this installation wrote it.
+ */
+static void
+read_opaque(WaWebhook *webhook, uint32 item, WaStatus *status)
+{
+	char opaque[WA_OPAQUE_SIZE];
+	char installation[sizeof(webhook->statuses->installation)];
+	int64_t message_id;
+	int attempt;
+	long len;
+
+	len = wa_json_string(webhook->json,
+						 wa_json_member(webhook->json, item, "biz_opaque_callback_data"), opaque,
+						 sizeof(opaque));
+	if (len < 0 ||
+		!wa_job_opaque_read(opaque, len, installation, sizeof(installation), &message_id, &attempt))
+		return;
+	if (strcmp(installation, webhook->statuses->installation) != 0)
+	{
+		status->foreign = true;
+		return;
+	}
+	status->message_id = message_id;
+	status->attempt = attempt;
+}
+
+static bool
+read_kind(const WaJson *json, uint32 item, WaStatusKind *kind)
+{
+	uint32 node = wa_json_member(json, item, "status");
+
+	for (int i = 0; i < WA_STATUS_KINDS; i++)
+	{
+		if (wa_json_equals(json, node, kind_names[i]))
+		{
+			*kind = (WaStatusKind) i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static WaStatus *
+add_status(WaStatusList *list)
+{
+	if (list->count == list->room)
+	{
+		list->room = list->room == 0 ? 256 : list->room * 2;
+		list->items = list->items == NULL
+						  ? palloc_extended(sizeof(WaStatus) * list->room, MCXT_ALLOC_HUGE)
+						  : repalloc_huge(list->items, sizeof(WaStatus) * list->room);
+	}
+	return &list->items[list->count++];
+}
+
+/*
+ * Takes one item of statuses[] into the list, or parks it.
+ */
+void
+wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number_id)
+{
+	const WaJson *json = webhook->json;
+	WaStatus status = {.attempt = WA_STATUS_NO_ATTEMPT,
+					   .phone_number_id = phone_number_id,
+					   .error_code = WA_STATUS_NO_ERROR,
+					   .billable = -1};
+	WaStatusKind kind;
+	TimestampTz at;
+	const char *problem = NULL;
+
+	status.wamid = wa_webhook_string(webhook, item, "id", MAX_WAMID);
+	if (!wa_json_is(json, item, WA_JSON_OBJECT))
+		problem = "not_an_object";
+	else if (status.wamid == NULL)
+		problem = "id_missing";
+	else if (!read_kind(json, item, &kind))
+		problem = "unknown_status";
+	else if (!wa_webhook_time(webhook, item, "timestamp", &at))
+		problem = "timestamp_invalid";
+	if (problem != NULL)
+	{
+		wa_webhook_park_node(webhook, WA_WEBHOOK_STATUS, "status", item, phone_number_id, problem);
+		return;
+	}
+
+	status.at[kind] = at;
+	if (kind == WA_STATUS_FAILED)
+		read_error(webhook, item, &status);
+	read_pricing(webhook, item, &status);
+	read_opaque(webhook, item, &status);
+	if (!wa_json_equals(json, wa_json_member(json, item, "recipient_type"), "group"))
+	{
+		status.recipient_wa_id = wa_webhook_string(webhook, item, "recipient_id", MAX_WORD);
+		wa_webhook_read_recipient(webhook, item);
+	}
+	status.parked_id = webhook->statuses->parked_id;
+	status.event = json->text + json->nodes[item].start;
+	status.event_len = json->nodes[item].end - json->nodes[item].start;
+	*add_status(webhook->statuses) = status;
+}
+
+static int
+compare_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return (a != NULL) - (b != NULL);
+	return strcmp(a, b);
+}
+
+/*
+ * Of two failures the earlier one counts; the order is total, and the one of
+ * update_plan in webhook/update.c.
+ */
+static bool
+prefer_failure(const WaStatus *a, const WaStatus *b)
+{
+	TimestampTz a_at = a->at[WA_STATUS_FAILED];
+	TimestampTz b_at = b->at[WA_STATUS_FAILED];
+
+	if (a_at == 0 || b_at == 0)
+		return a_at != 0 && b_at == 0;
+	if (a_at != b_at)
+		return a_at < b_at;
+	if (a->error_code != b->error_code)
+		return a->error_code < b->error_code;
+	return compare_text(a->error_message, b->error_message) < 0;
+}
+
+static bool
+take_lesser(const char **into, const char *from)
+{
+	if (from == NULL || (*into != NULL && strcmp(*into, from) <= 0))
+		return false;
+	*into = from;
+	return true;
+}
+
+/*
+ * Adds what another status of the same wamid says.  False if it says nothing
+ * new.
+ */
+bool
+wa_status_merge(WaStatus *into, const WaStatus *from)
+{
+	bool changed = false;
+
+	Assert(strcmp(into->wamid, from->wamid) == 0);
+
+	if (prefer_failure(from, into))
+	{
+		into->error_code = from->error_code;
+		into->error_message = from->error_message;
+		changed = true;
+	}
+	for (int i = 0; i < WA_STATUS_KINDS; i++)
+	{
+		if (from->at[i] != 0 && (into->at[i] == 0 || from->at[i] < into->at[i]))
+		{
+			into->at[i] = from->at[i];
+			changed = true;
+		}
+	}
+	changed |= take_lesser(&into->category, from->category);
+	changed |= take_lesser(&into->pricing_type, from->pricing_type);
+	if (from->billable >= 0 && (into->billable < 0 || from->billable < into->billable))
+	{
+		into->billable = from->billable;
+		changed = true;
+	}
+	if (into->recipient_wa_id == NULL && from->recipient_wa_id != NULL)
+	{
+		into->recipient_wa_id = from->recipient_wa_id;
+		changed = true;
+	}
+	into->attempt = Max(into->attempt, from->attempt);
+	return changed;
+}
+
+/*
+ * The earliest time of all: by then Meta had accepted the message.
+ */
+TimestampTz
+wa_status_first_at(const WaStatus *status)
+{
+	TimestampTz first = 0;
+
+	for (int i = 0; i < WA_STATUS_KINDS; i++)
+	{
+		if (status->at[i] != 0 && (first == 0 || status->at[i] < first))
+			first = status->at[i];
+	}
+	return first;
+}
+
+bool
+wa_status_proves_delivery(const WaStatus *status)
+{
+	return status->at[WA_STATUS_DELIVERED] != 0 || status->at[WA_STATUS_READ] != 0 ||
+		   status->at[WA_STATUS_PLAYED] != 0;
+}
