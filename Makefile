@@ -140,11 +140,9 @@ include $(PGXS)
 # of PostgreSQL or with other flags must be made again; a stale object is a crash.
 FLAGS = $(VERSION) $(bindir) $(CC) $(CPPFLAGS) $(CFLAGS)
 HEADERS := $(shell find $(TOP)/src -path $(TOP)/src/bin -prune -o -name '*.h' -print)
-$(OBJS) $(OBJS:.o=.bc): $(HEADERS) build/flags | $(sort $(dir $(OBJS)))
-$(sort $(dir $(OBJS))):
-	@mkdir -p $@
+$(OBJS) $(OBJS:.o=.bc): $(HEADERS) build/flags
 build/flags: FORCE
-	@mkdir -p build
+	@mkdir -p build $(sort $(dir $(OBJS)))
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 
 # The list is a prerequisite, too: a fragment that has gone must leave the script.
