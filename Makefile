@@ -8,10 +8,12 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(TOP)/whatsap
 MODULE_big = whatsapp_shared
 OBJS = \
 	src/base/args.o \
+	src/base/arrays.o \
 	src/base/guc.o \
 	src/base/jsonb.o \
 	src/base/lookup.o \
 	src/base/owner.o \
+	src/base/rows.o \
 	src/base/schema.o \
 	src/base/secret.o \
 	src/base/statement.o \

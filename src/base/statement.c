@@ -71,36 +71,37 @@ expand_schema(const char *sql, const char *quoted)
  * this same backend may be executing it, and schemas are renamed rarely enough.
  */
 SPIPlanPtr
-wa_plan_get(WaPlan *plan, Oid schema)
+wa_statement_prepare(WaStatement *statement, Oid schema)
 {
 	SPIPlanPtr fresh;
 	uint64 generation;
 	char *quoted;
 
-	if (likely(plan->plan != NULL && plan->schema == schema &&
-			   plan->generation == namespace_generation))
-		return plan->plan;
+	if (likely(statement->plan != NULL && statement->schema == schema &&
+			   statement->generation == namespace_generation))
+		return statement->plan;
 
 	watch_namespaces();
 	generation = namespace_generation;
 	quoted = wa_schema_quoted(schema);
-	if (plan->plan != NULL && plan->schema == schema && strcmp(plan->quoted_schema, quoted) == 0)
+	if (statement->plan != NULL && statement->schema == schema &&
+		strcmp(statement->quoted_schema, quoted) == 0)
 	{
-		plan->generation = generation;
+		statement->generation = generation;
 		pfree(quoted);
-		return plan->plan;
+		return statement->plan;
 	}
 
-	fresh = SPI_prepare_cursor(expand_schema(plan->sql, quoted), plan->nargs, plan->argtypes,
-							   CURSOR_OPT_GENERIC_PLAN);
+	fresh = SPI_prepare_cursor(expand_schema(statement->sql, quoted), statement->nargs,
+							   statement->argtypes, CURSOR_OPT_GENERIC_PLAN);
 	if (fresh == NULL)
 		elog(ERROR, "could not prepare statement: %s", SPI_result_code_string(SPI_result));
 	if (SPI_keepplan(fresh) != 0)
 		elog(ERROR, "could not keep prepared statement");
-	plan->plan = fresh;
-	plan->schema = schema;
-	strlcpy(plan->quoted_schema, quoted, sizeof(plan->quoted_schema));
-	plan->generation = generation;
+	statement->plan = fresh;
+	statement->schema = schema;
+	strlcpy(statement->quoted_schema, quoted, sizeof(statement->quoted_schema));
+	statement->generation = generation;
 	return fresh;
 }
 
@@ -108,47 +109,50 @@ wa_plan_get(WaPlan *plan, Oid schema)
  * Not while it is being executed.
  */
 void
-wa_plan_forget(WaPlan *plan)
+wa_statement_forget(WaStatement *statement)
 {
-	if (plan->plan != NULL)
-		SPI_freeplan(plan->plan);
-	plan->plan = NULL;
+	if (statement->plan != NULL)
+		SPI_freeplan(statement->plan);
+	statement->plan = NULL;
 }
 
-static void
-check_result(const WaPlan *plan, int result, int expected)
+/* SPI's variables are read here, and nowhere else. */
+static WaRows
+rows_of(const WaStatement *statement, int result)
 {
-	if (unlikely(result != expected))
+	WaRows rows;
+
+	if (unlikely(result != statement->expected))
 		elog(ERROR, "statement ended with %s instead of %s: %s", SPI_result_code_string(result),
-			 SPI_result_code_string(expected), plan->sql);
+			 SPI_result_code_string(statement->expected), statement->sql);
+	rows.table = SPI_tuptable;
+	rows.count = SPI_processed;
+	return rows;
 }
 
-void
-wa_plan_execute(WaPlan *plan, Oid schema, Datum *values, const char *nulls, int expected)
+WaRows
+wa_statement_run(WaStatement *statement, Oid schema, Datum *values, const char *nulls)
 {
-	check_result(plan, SPI_execute_plan(wa_plan_get(plan, schema), values, nulls, false, 0),
-				 expected);
+	SPIPlanPtr prepared = wa_statement_prepare(statement, schema);
+
+	return rows_of(statement, SPI_execute_plan(prepared, values, nulls, false, 0));
 }
 
-void
-wa_plan_execute_latest(WaPlan *plan, Oid schema, Datum *values, const char *nulls, int expected)
+WaRows
+wa_statement_run_latest(WaStatement *statement, Oid schema, Datum *values, const char *nulls)
 {
-	SPIPlanPtr prepared = wa_plan_get(plan, schema);
+	SPIPlanPtr prepared = wa_statement_prepare(statement, schema);
 
-	check_result(plan,
-				 SPI_execute_snapshot(prepared, values, nulls, GetLatestSnapshot(), InvalidSnapshot,
-									  false, true, 0),
-				 expected);
+	return rows_of(statement, SPI_execute_snapshot(prepared, values, nulls, GetLatestSnapshot(),
+												   InvalidSnapshot, false, true, 0));
 }
 
 bool
-wa_plan_select_bool(WaPlan *plan, Oid schema, Datum *values)
+wa_statement_select_bool(WaStatement *statement, Oid schema, Datum *values)
 {
-	bool isnull;
-	bool result;
+	WaRows rows = wa_statement_run_latest(statement, schema, values, NULL);
+	bool result = wa_rows_int(&rows, 0, 1, false) != 0;
 
-	wa_plan_execute_latest(plan, schema, values, NULL, SPI_OK_SELECT);
-	result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+	wa_rows_free(&rows);
 	return result;
 }

@@ -7,42 +7,46 @@
 
 #include "executor/spi.h"
 
-#define WA_PLAN_MAX_ARGS 24
+#include "base/rows.h"
+
+#define WA_STATEMENT_MAX_ARGS 24
 
 /*
  * A statement, declared static.  "@extschema@" in its text stands for the
  * quoted schema of the extension, as in the install script.
  */
-typedef struct WaPlan
+typedef struct WaStatement
 {
 	const char *sql;
 	int nargs;
-	Oid argtypes[WA_PLAN_MAX_ARGS];
+	Oid argtypes[WA_STATEMENT_MAX_ARGS];
+	int expected; /* SPI_OK_...; another result is an internal error */
 
 	/* private to base/statement.c */
 	SPIPlanPtr plan;
 	Oid schema;
 	char quoted_schema[2 * NAMEDATALEN + 1]; /* as its text has it */
 	uint64 generation;
-} WaPlan;
+} WaStatement;
 
 /* The kept plan for this schema, made at first use.  Needs SPI_connect(). */
-extern SPIPlanPtr wa_plan_get(WaPlan *plan, Oid schema);
+extern SPIPlanPtr wa_statement_prepare(WaStatement *statement, Oid schema);
 
-/* Makes it be planned again at its next use: the tables have grown. */
-extern void wa_plan_forget(WaPlan *plan);
+/* Plan it again at its next use: the tables have grown.  Not while it runs. */
+extern void wa_statement_forget(WaStatement *statement);
 
 /*
- * Runs it; an answer other than "expected" (SPI_OK_...) is an internal error.
- * "nulls" may be NULL.  wa_plan_execute_latest also sees what was committed
- * after this transaction's snapshot was taken (REPEATABLE READ and up).
+ * Runs it and returns its rows (base/rows.h), which live until SPI_finish() or
+ * wa_rows_free().  "nulls" may be NULL.  wa_statement_run_latest also sees what
+ * was committed after this transaction's snapshot was taken (REPEATABLE READ and
+ * up).  Raises what the statement raises.
  */
-extern void wa_plan_execute(WaPlan *plan, Oid schema, Datum *values, const char *nulls,
-							int expected);
-extern void wa_plan_execute_latest(WaPlan *plan, Oid schema, Datum *values, const char *nulls,
-								   int expected);
+extern WaRows wa_statement_run(WaStatement *statement, Oid schema, Datum *values,
+							   const char *nulls);
+extern WaRows wa_statement_run_latest(WaStatement *statement, Oid schema, Datum *values,
+									  const char *nulls);
 
-/* The same for a SELECT of one boolean, which it returns. */
-extern bool wa_plan_select_bool(WaPlan *plan, Oid schema, Datum *values);
+/* The latter for a SELECT of one boolean, which it returns. */
+extern bool wa_statement_select_bool(WaStatement *statement, Oid schema, Datum *values);
 
 #endif

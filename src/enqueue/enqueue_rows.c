@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "base/lookup.h"
+#include "base/rows.h"
 #include "base/statement.h"
 #include "common/message_state.h"
 #include "enqueue/enqueue.h"
@@ -70,20 +71,23 @@ enum
 #define ON_SAME_KEY                                                                                \
 	" ON CONFLICT (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
 
-static WaPlan message_plan = {.sql = INSERT_MESSAGE MESSAGE_VALUES ") RETURNING id",
-							  .nargs = MSG_STATUS_REASON,
-							  .argtypes = MSG_ARGTYPES};
+static WaStatement message_statement = {.sql = INSERT_MESSAGE MESSAGE_VALUES ") RETURNING id",
+										.nargs = MSG_STATUS_REASON,
+										.argtypes = MSG_ARGTYPES,
+										.expected = SPI_OK_INSERT_RETURNING};
 
-static WaPlan message_once_plan = {.sql = INSERT_MESSAGE MESSAGE_VALUES ")" ON_SAME_KEY
-																		" RETURNING id",
-								   .nargs = MSG_STATUS_REASON,
-								   .argtypes = MSG_ARGTYPES};
+static WaStatement message_once_statement = {.sql = INSERT_MESSAGE MESSAGE_VALUES ")" ON_SAME_KEY
+																				  " RETURNING id",
+											 .nargs = MSG_STATUS_REASON,
+											 .argtypes = MSG_ARGTYPES,
+											 .expected = SPI_OK_INSERT_RETURNING};
 
-static WaPlan message_skipped_plan = {
+static WaStatement message_skipped_statement = {
 	.sql = INSERT_MESSAGE ", status, status_reason, finished_at" MESSAGE_VALUES
 						  ", 'skipped', $16, pg_catalog.now())" ON_SAME_KEY " RETURNING id",
 	.nargs = MSG_COUNT,
-	.argtypes = MSG_ARGTYPES};
+	.argtypes = MSG_ARGTYPES,
+	.expected = SPI_OK_INSERT_RETURNING};
 
 enum
 {
@@ -98,12 +102,13 @@ enum
 	QUEUE_COUNT
 };
 
-static WaPlan queue_plan = {
+static WaStatement queue_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_queue (message_id, phone_number_id, rank, due_at,"
 		   " expires_at, attempts, state, hold_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 	.nargs = QUEUE_COUNT,
 	.argtypes = {INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, CHAROID,
-				 TEXTOID}};
+				 TEXTOID},
+	.expected = SPI_OK_INSERT};
 
 int64
 wa_enqueue_find_key(const WaEnqueue *e, Snapshot snapshot)
@@ -156,11 +161,12 @@ wa_enqueue_reason_to_skip(const WaEnqueue *e)
 static int64
 insert_message(const WaEnqueue *e, const char *skip)
 {
+	WaRows rows;
 	const WaMessageOptions *o = &e->options;
 	text *recipient = cstring_to_text(e->recipient);
 	Datum values[MSG_COUNT];
 	char nulls[MSG_COUNT];
-	WaPlan *plan;
+	WaStatement *statement;
 	int64 id = 0;
 	bool isnull;
 
@@ -182,13 +188,13 @@ insert_message(const WaEnqueue *e, const char *skip)
 	set_text(values, nulls, MSG_STATUS_REASON, skip == NULL ? NULL : cstring_to_text(skip));
 
 	if (skip != NULL)
-		plan = &message_skipped_plan;
+		statement = &message_skipped_statement;
 	else
-		plan = o->idempotency_key == NULL ? &message_plan : &message_once_plan;
-	wa_plan_execute(plan, e->schema, values, nulls, SPI_OK_INSERT_RETURNING);
-	if (SPI_processed > 0)
-		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+		statement = o->idempotency_key == NULL ? &message_statement : &message_once_statement;
+	rows = wa_statement_run(statement, e->schema, values, nulls);
+	if (rows.count > 0)
+		id = DatumGetInt64(wa_rows_datum(&rows, 0, 1, &isnull));
+	wa_rows_free(&rows);
 	return id;
 }
 
@@ -226,7 +232,7 @@ wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 	set(values, nulls, QUEUE_STATE, CharGetDatum(state));
 	set_text(values, nulls, QUEUE_HOLD_REASON,
 			 hold_reason == NULL ? NULL : cstring_to_text(hold_reason));
-	wa_plan_execute(&queue_plan, e->schema, values, nulls, SPI_OK_INSERT);
+	wa_statement_run(&queue_statement, e->schema, values, nulls);
 
 	if (state == STATE_READY)
 		wa_wake_ready(text_to_cstring(e->phone_number_id), rank);

@@ -29,6 +29,7 @@
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/rows.h"
 #include "base/statement.h"
 #include "common/message_state.h"
 #include "enqueue/enqueue.h"
@@ -53,22 +54,25 @@ typedef struct QueueRow
 	int64 rank;
 } QueueRow;
 
-static WaPlan lock_queue_plan = {.sql = "SELECT q.state, q.attempts, q.phone_number_id, q.rank"
-										" FROM @extschema@.whatsapp_queue q"
-										" WHERE q.message_id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
-								 .nargs = 1,
-								 .argtypes = {INT8OID}};
+static WaStatement lock_queue_statement = {
+	.sql = "SELECT q.state, q.attempts, q.phone_number_id, q.rank"
+		   " FROM @extschema@.whatsapp_queue q"
+		   " WHERE q.message_id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan on_wire_plan = {
+static WaStatement on_wire_statement = {
 	.sql = "SELECT EXISTS (SELECT FROM @extschema@.whatsapp_leases l,"
 		   " LATERAL ROWS FROM (pg_catalog.unnest(l.message_ids), pg_catalog.unnest(l.attempts))"
 		   "   AS x (id, attempt)"
 		   " WHERE $1 OPERATOR(pg_catalog.=) ANY (l.message_ids)"
 		   "   AND x.id OPERATOR(pg_catalog.=) $1 AND x.attempt OPERATOR(pg_catalog.>) $2)",
 	.nargs = 2,
-	.argtypes = {INT8OID, INT2OID}};
+	.argtypes = {INT8OID, INT2OID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan lock_message_plan = {
+static WaStatement lock_message_statement = {
 	.sql = "SELECT m.status, m.attempts, m.tenant_id,"
 		   " COALESCE(m.recipient_phone, m.recipient_user_id), m.recipient_phone IS NULL,"
 		   " m.message_type, m.priority, m.scheduled_at, m.expires_at, t.category"
@@ -78,28 +82,31 @@ static WaPlan lock_message_plan = {
 		   "  AND t.language OPERATOR(pg_catalog.=) m.template_language"
 		   " WHERE m.id OPERATOR(pg_catalog.=) $1 FOR UPDATE OF m",
 	.nargs = 1,
-	.argtypes = {INT8OID}};
+	.argtypes = {INT8OID},
+	.expected = SPI_OK_SELECT};
 
 /* ---- writing ---- */
 
-static WaPlan dequeue_plan = {.sql = "DELETE FROM @extschema@.whatsapp_queue q"
-									 " WHERE q.message_id OPERATOR(pg_catalog.=) $1",
-							  .nargs = 1,
-							  .argtypes = {INT8OID}};
+static WaStatement dequeue_statement = {.sql = "DELETE FROM @extschema@.whatsapp_queue q"
+											   " WHERE q.message_id OPERATOR(pg_catalog.=) $1",
+										.nargs = 1,
+										.argtypes = {INT8OID},
+										.expected = SPI_OK_DELETE};
 
-static WaPlan cancel_plan = {
+static WaStatement cancel_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET status = 'cancelled',"
 		   " finished_at = pg_catalog.clock_timestamp()"
 		   " WHERE m.id OPERATOR(pg_catalog.=) $1"
 		   "   AND m.status OPERATOR(pg_catalog.=) ANY ('{queued,sending}'::pg_catalog.text[])",
 	.nargs = 1,
-	.argtypes = {INT8OID}};
+	.argtypes = {INT8OID},
+	.expected = SPI_OK_UPDATE};
 
 /*
  * A failure that followed acceptance is known by its webhook only; the row of
  * its attempt is written before the message forgets it.
  */
-static WaPlan keep_attempt_plan = {
+static WaStatement keep_attempt_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_attempts"
 		   " (message_id, attempt, phone_number_id, outcome, error_code, error_message,"
 		   "  started_at, ended_at)"
@@ -108,9 +115,10 @@ static WaPlan keep_attempt_plan = {
 		   " FROM @extschema@.whatsapp_messages m"
 		   " WHERE m.id OPERATOR(pg_catalog.=) $1 AND m.whatsapp_message_id IS NOT NULL",
 	.nargs = 1,
-	.argtypes = {INT8OID}};
+	.argtypes = {INT8OID},
+	.expected = SPI_OK_INSERT};
 
-static WaPlan requeue_plan = {
+static WaStatement requeue_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET status = 'queued', status_reason = NULL,"
 		   " phone_number_id = $2, expires_at = $3, whatsapp_message_id = NULL,"
 		   " error_code = NULL, error_message = NULL, accepted_at = NULL, sent_at = NULL,"
@@ -118,9 +126,10 @@ static WaPlan requeue_plan = {
 		   " finished_at = NULL"
 		   " WHERE m.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 3,
-	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID}};
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID},
+	.expected = SPI_OK_UPDATE};
 
-static WaPlan resolve_arrived_plan = {
+static WaStatement resolve_arrived_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET status = $2, status_reason = 'resolved',"
 		   " accepted_at = COALESCE(m.accepted_at, pg_catalog.clock_timestamp()),"
 		   " sent_at = CASE WHEN $2 OPERATOR(pg_catalog.=) 'sent'"
@@ -128,44 +137,42 @@ static WaPlan resolve_arrived_plan = {
 		   " finished_at = pg_catalog.clock_timestamp()"
 		   " WHERE m.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 2,
-	.argtypes = {INT8OID, TEXTOID}};
+	.argtypes = {INT8OID, TEXTOID},
+	.expected = SPI_OK_UPDATE};
 
-static WaPlan resolve_failed_plan = {
+static WaStatement resolve_failed_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET status = 'failed',"
 		   " status_reason = 'resolved', failed_at = pg_catalog.clock_timestamp(),"
 		   " finished_at = pg_catalog.clock_timestamp()"
 		   " WHERE m.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
-	.argtypes = {INT8OID}};
+	.argtypes = {INT8OID},
+	.expected = SPI_OK_UPDATE};
 
-static WaPlan resend_message_plan = {
+static WaStatement resend_message_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET status = 'queued', status_reason = NULL"
 		   " WHERE m.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
-	.argtypes = {INT8OID}};
+	.argtypes = {INT8OID},
+	.expected = SPI_OK_UPDATE};
 
-static WaPlan resend_queue_plan = {
+static WaStatement resend_queue_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_queue q SET due_at = pg_catalog.clock_timestamp(),"
 		   " state = CASE WHEN q.phone_number_id IS NULL THEN 'h' ELSE 'r' END,"
 		   " hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number' END"
 		   " WHERE q.message_id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
-	.argtypes = {INT8OID}};
+	.argtypes = {INT8OID},
+	.expected = SPI_OK_UPDATE};
 
 /* ---- */
 
-static void
-run(WaPlan *plan, Oid schema, int64 id, int expected)
+static uint64
+run(WaStatement *statement, Oid schema, int64 id)
 {
 	Datum key = Int64GetDatum(id);
 
-	wa_plan_execute_latest(plan, schema, &key, NULL, expected);
-}
-
-static Datum
-column(int n, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, n, isnull);
+	return wa_statement_run_latest(statement, schema, &key, NULL).count;
 }
 
 /*
@@ -174,18 +181,19 @@ column(int n, bool *isnull)
 static bool
 lock_queue_row(Oid schema, int64 id, QueueRow *row)
 {
+	WaRows rows;
 	Datum key = Int64GetDatum(id);
 	Datum value;
 	bool isnull;
 
-	wa_plan_execute_latest(&lock_queue_plan, schema, &key, NULL, SPI_OK_SELECT);
-	if (SPI_processed == 0)
+	rows = wa_statement_run_latest(&lock_queue_statement, schema, &key, NULL);
+	if (rows.count == 0)
 		return false;
-	row->state = DatumGetChar(column(1, &isnull));
-	row->attempts = DatumGetInt16(column(2, &isnull));
-	value = column(3, &isnull);
+	row->state = DatumGetChar(wa_rows_datum(&rows, 0, 1, &isnull));
+	row->attempts = DatumGetInt16(wa_rows_datum(&rows, 0, 2, &isnull));
+	value = wa_rows_datum(&rows, 0, 3, &isnull);
 	row->phone_number_id = isnull ? NULL : DatumGetTextPP(value);
-	row->rank = DatumGetInt64(column(4, &isnull));
+	row->rank = DatumGetInt64(wa_rows_datum(&rows, 0, 4, &isnull));
 	if (row->state == STATE_READY)
 		wa_wake_ready_always(text_to_cstring(row->phone_number_id), row->rank);
 	return true;
@@ -198,22 +206,29 @@ is_on_wire(Oid schema, int64 id, int attempts)
 
 	values[0] = Int64GetDatum(id);
 	values[1] = Int16GetDatum((int16) attempts);
-	return wa_plan_select_bool(&on_wire_plan, schema, values);
+	return wa_statement_select_bool(&on_wire_statement, schema, values);
 }
 
-/*
- * Locks the message and returns its status.
- */
-static char *
+static WaRows
 lock_message(Oid schema, int64 id)
 {
+	WaRows rows;
 	Datum key = Int64GetDatum(id);
 
-	wa_plan_execute_latest(&lock_message_plan, schema, &key, NULL, SPI_OK_SELECT);
-	if (SPI_processed == 0)
+	rows = wa_statement_run_latest(&lock_message_statement, schema, &key, NULL);
+	if (rows.count == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("message %lld does not exist", (long long) id)));
-	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	return rows;
+}
+
+/* Locks the message, too. */
+static char *
+status_of(Oid schema, int64 id)
+{
+	WaRows rows = lock_message(schema, id);
+
+	return wa_rows_text(&rows, 0, 1);
 }
 
 /*
@@ -242,15 +257,14 @@ cancel(Oid schema, int64 id)
 	QueueRow row;
 
 	if (!lock_queue_row(schema, id, &row))
-		return refuse(id, "cancelled", lock_message(schema, id), NULL);
+		return refuse(id, "cancelled", status_of(schema, id), NULL);
 	if (row.state == STATE_UNCERTAIN)
 		return refuse(id, "cancelled", "uncertain", "Use wa_resolve_message().");
 	if (is_on_wire(schema, id, row.attempts))
 		return refuse(id, "cancelled", "sending", NULL);
-	run(&cancel_plan, schema, id, SPI_OK_UPDATE);
-	if (SPI_processed == 0)
-		return refuse(id, "cancelled", lock_message(schema, id), NULL);
-	run(&dequeue_plan, schema, id, SPI_OK_DELETE);
+	if (run(&cancel_statement, schema, id) == 0)
+		return refuse(id, "cancelled", status_of(schema, id), NULL);
+	run(&dequeue_statement, schema, id);
 	return true;
 }
 
@@ -283,22 +297,23 @@ may_retry(const char *status)
  * The locked message as if it were enqueued now.  Returns the attempts made.
  */
 static int
-read_message(WaEnqueue *e)
+read_message(const WaRows *row, WaEnqueue *e)
 {
 	int attempts;
 	Datum value;
 	bool isnull;
 
-	attempts = DatumGetInt16(column(2, &isnull));
-	e->tenant_id = DatumGetTextPP(column(3, &isnull));
-	text_to_cstring_buffer(DatumGetTextPP(column(4, &isnull)), e->recipient, sizeof(e->recipient));
-	e->recipient_is_user_id = DatumGetBool(column(5, &isnull));
-	e->message_type = DatumGetTextPP(column(6, &isnull));
-	e->options.priority = DatumGetInt16(column(7, &isnull));
-	e->options.scheduled_at = DatumGetTimestampTz(column(8, &isnull));
-	value = column(9, &isnull);
+	attempts = DatumGetInt16(wa_rows_datum(row, 0, 2, &isnull));
+	e->tenant_id = DatumGetTextPP(wa_rows_datum(row, 0, 3, &isnull));
+	text_to_cstring_buffer(DatumGetTextPP(wa_rows_datum(row, 0, 4, &isnull)), e->recipient,
+						   sizeof(e->recipient));
+	e->recipient_is_user_id = DatumGetBool(wa_rows_datum(row, 0, 5, &isnull));
+	e->message_type = DatumGetTextPP(wa_rows_datum(row, 0, 6, &isnull));
+	e->options.priority = DatumGetInt16(wa_rows_datum(row, 0, 7, &isnull));
+	e->options.scheduled_at = DatumGetTimestampTz(wa_rows_datum(row, 0, 8, &isnull));
+	value = wa_rows_datum(row, 0, 9, &isnull);
 	e->options.expires_at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
-	value = column(10, &isnull);
+	value = wa_rows_datum(row, 0, 10, &isnull);
 	e->is_marketing = strcmp(text_to_cstring(e->message_type), "template") == 0 &&
 					  (isnull || pg_strcasecmp(TextDatumGetCString(value), "MARKETING") == 0);
 	return attempts;
@@ -311,21 +326,23 @@ retry(Oid schema, int64 id)
 	WaEnqueue e;
 	const char *skip;
 	char *status;
+	WaRows rows;
 	Datum values[3];
 	char nulls[3] = {' ', ' ', ' '};
 	int attempts;
 
 	if (lock_queue_row(schema, id, &row))
 		return refuse(id, "queued again",
-					  row.state == STATE_UNCERTAIN ? "uncertain" : lock_message(schema, id),
+					  row.state == STATE_UNCERTAIN ? "uncertain" : status_of(schema, id),
 					  row.state == STATE_UNCERTAIN ? "Use wa_resolve_message()." : NULL);
-	status = lock_message(schema, id);
+	rows = lock_message(schema, id);
+	status = wa_rows_text(&rows, 0, 1);
 	if (!may_retry(status))
 		return refuse(id, "queued again", status, NULL);
 
 	memset(&e, 0, sizeof(e));
 	e.schema = schema;
-	attempts = read_message(&e);
+	attempts = read_message(&rows, &e);
 	wa_enqueue_look_up(&e);
 	skip = wa_enqueue_reason_to_skip(&e);
 	if (skip != NULL)
@@ -342,13 +359,13 @@ retry(Oid schema, int64 id)
 	/* A term that has passed cannot be meant for a message sent now. */
 	if (e.options.expires_at <= e.due_at)
 		e.options.expires_at = DT_NOEND;
-	run(&keep_attempt_plan, schema, id, SPI_OK_INSERT);
+	run(&keep_attempt_statement, schema, id);
 	values[0] = Int64GetDatum(id);
 	values[1] = PointerGetDatum(e.phone_number_id);
 	nulls[1] = e.phone_number_id == NULL ? 'n' : ' ';
 	values[2] = TimestampTzGetDatum(e.options.expires_at);
 	nulls[2] = TIMESTAMP_IS_NOEND(e.options.expires_at) ? 'n' : ' ';
-	wa_plan_execute_latest(&requeue_plan, schema, values, nulls, SPI_OK_UPDATE);
+	wa_statement_run_latest(&requeue_statement, schema, values, nulls);
 
 	/* Attempts go on counting: an old lease must not be taken for a new one. */
 	wa_enqueue_queue_row(&e, id, attempts);
@@ -374,8 +391,8 @@ wa_retry_message(PG_FUNCTION_ARGS)
 static void
 resend(Oid schema, int64 id, const QueueRow *row)
 {
-	run(&resend_queue_plan, schema, id, SPI_OK_UPDATE);
-	run(&resend_message_plan, schema, id, SPI_OK_UPDATE);
+	run(&resend_queue_statement, schema, id);
+	run(&resend_message_statement, schema, id);
 	if (row->phone_number_id != NULL)
 		wa_wake_ready(text_to_cstring(row->phone_number_id), row->rank);
 }
@@ -387,8 +404,8 @@ arrived(Oid schema, int64 id, const char *outcome)
 
 	values[0] = Int64GetDatum(id);
 	values[1] = CStringGetTextDatum(outcome);
-	run(&dequeue_plan, schema, id, SPI_OK_DELETE);
-	wa_plan_execute_latest(&resolve_arrived_plan, schema, values, NULL, SPI_OK_UPDATE);
+	run(&dequeue_statement, schema, id);
+	wa_statement_run_latest(&resolve_arrived_statement, schema, values, NULL);
 }
 
 static bool
@@ -397,13 +414,13 @@ resolve(Oid schema, int64 id, const char *outcome)
 	QueueRow row;
 
 	if (!lock_queue_row(schema, id, &row) || row.state != STATE_UNCERTAIN)
-		return refuse(id, "resolved", lock_message(schema, id), NULL);
+		return refuse(id, "resolved", status_of(schema, id), NULL);
 	if (strcmp(outcome, "resend") == 0)
 		resend(schema, id, &row);
 	else if (strcmp(outcome, "failed") == 0)
 	{
-		run(&dequeue_plan, schema, id, SPI_OK_DELETE);
-		run(&resolve_failed_plan, schema, id, SPI_OK_UPDATE);
+		run(&dequeue_statement, schema, id);
+		run(&resolve_failed_statement, schema, id);
 	}
 	else
 		arrived(schema, id, outcome);

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "base/jsonb.h"
+#include "base/rows.h"
 #include "base/statement.h"
 #include "enqueue/media_use.h"
 
@@ -36,41 +37,45 @@ enum
 	FILE_USABLE
 };
 
-static WaPlan find_plan = {.sql = "SELECT " FILE_COLUMNS " FROM @extschema@.whatsapp_media AS m"
-								  " WHERE m.id = $1 AND m.tenant_id = $2",
-						   .nargs = 4,
-						   .argtypes = {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}};
+static WaStatement find_statement = {.sql = "SELECT " FILE_COLUMNS
+											" FROM @extschema@.whatsapp_media AS m"
+											" WHERE m.id = $1 AND m.tenant_id = $2",
+									 .nargs = 4,
+									 .argtypes = {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
+									 .expected = SPI_OK_SELECT};
 
-static WaPlan find_used_plan = {
+static WaStatement find_used_statement = {
 	.sql = "SELECT " FILE_COLUMNS " FROM @extschema@.whatsapp_media_uses AS u"
 		   " LEFT JOIN @extschema@.whatsapp_media AS m ON m.id = u.medium AND m.tenant_id = $2"
 		   " WHERE u.message_id = $1",
 	.nargs = 4,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}};
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan note_plan = {
+static WaStatement note_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_media_uses (message_id, medium) VALUES ($1, $2)"
 		   " ON CONFLICT DO NOTHING",
 	.nargs = 2,
-	.argtypes = {INT8OID, INT8OID}};
+	.argtypes = {INT8OID, INT8OID},
+	.expected = SPI_OK_INSERT};
 
 /* A column of the row found, as text; NULL if it is NULL. */
 static char *
-column(int number)
+column(const WaRows *file, int number)
 {
-	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number);
+	return wa_rows_text(file, 0, number);
 }
 
 static bool
-is_true(int number)
+is_true(const WaRows *file, int number)
 {
-	char *value = column(number);
+	char *value = column(file, number);
 
 	return value != NULL && value[0] == 't';
 }
 
-static bool
-find(WaPlan *plan, const WaEnqueue *e, int64 key)
+static WaRows
+find(WaStatement *statement, const WaEnqueue *e, int64 key)
 {
 	Datum values[4];
 	char nulls[4] = {' ', ' ', e->phone_number_id == NULL ? 'n' : ' ', ' '};
@@ -79,23 +84,22 @@ find(WaPlan *plan, const WaEnqueue *e, int64 key)
 	values[1] = PointerGetDatum(e->tenant_id);
 	values[2] = PointerGetDatum(e->phone_number_id);
 	values[3] = TimestampTzGetDatum(e->due_at);
-	wa_plan_execute_latest(plan, e->schema, values, nulls, SPI_OK_SELECT);
-	return SPI_processed > 0;
+	return wa_statement_run_latest(statement, e->schema, values, nulls);
 }
 
 /* What Meta had of it is of no use, or it refused it, and the bytes are gone. */
 static void
-check_obtainable(void)
+check_obtainable(const WaRows *file)
 {
-	if (strcmp(column(FILE_STATUS), "failed") == 0)
+	if (strcmp(column(file, FILE_STATUS), "failed") == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("file %s could not be uploaded", column(FILE_ID)),
-						errdetail_internal("%s", column(FILE_ERROR)),
+						errmsg("file %s could not be uploaded", column(file, FILE_ID)),
+						errdetail_internal("%s", column(file, FILE_ERROR)),
 						errhint("Mend it, and give it to wa_upload_media() again.")));
-	if (!is_true(FILE_HAS_CONTENT) && !is_true(FILE_USABLE))
+	if (!is_true(file, FILE_HAS_CONTENT) && !is_true(file, FILE_USABLE))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("file %s is not kept any longer", column(FILE_ID)),
+				 errmsg("file %s is not kept any longer", column(file, FILE_ID)),
 				 errdetail("Meta's id of it is of another number, or will have ended when the "
 						   "message is due."),
 				 errhint("Give it to wa_upload_media() again.")));
@@ -148,12 +152,12 @@ set_medium(WaEnqueue *e, const char *kind, Datum medium)
  * was given for.
  */
 static void
-complete_medium(WaEnqueue *e, const char *kind, const char *id)
+complete_medium(WaEnqueue *e, const WaRows *file, const char *kind, const char *id)
 {
 	WaJsonbWriter w = {0};
 	Datum medium = DirectFunctionCall2(jsonb_delete, get_medium(e, kind),
 									   PointerGetDatum(cstring_to_text("id")));
-	char *name = column(FILE_NAME);
+	char *name = column(file, FILE_NAME);
 
 	wa_jsonb_begin_object(&w, NULL);
 	if (id != NULL)
@@ -170,20 +174,22 @@ complete_medium(WaEnqueue *e, const char *kind, const char *id)
 void
 wa_media_use(WaEnqueue *e, const char *kind)
 {
-	if (!find(&find_plan, e, e->media))
+	WaRows file = find(&find_statement, e, e->media);
+
+	if (file.count == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("file %lld of tenant \"%s\" does not exist", (long long) e->media,
 							   text_to_cstring(e->tenant_id)),
 						errhint("wa_upload_media() returns the id of a file.")));
-	if (strcmp(column(FILE_KIND), kind) != 0)
+	if (strcmp(column(&file, FILE_KIND), kind) != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("file %s cannot be sent as \"%s\"", column(FILE_ID), kind),
+						errmsg("file %s cannot be sent as \"%s\"", column(&file, FILE_ID), kind),
 						errdetail("It is of type %s; a file of that type is sent as \"%s\".",
-								  column(FILE_MIME_TYPE), column(FILE_KIND))));
-	check_obtainable();
-	e->awaits_media = !is_true(FILE_USABLE);
-	complete_medium(e, kind, e->awaits_media ? NULL : column(FILE_MEDIA_ID));
-	SPI_freetuptable(SPI_tuptable);
+								  column(&file, FILE_MIME_TYPE), column(&file, FILE_KIND))));
+	check_obtainable(&file);
+	e->awaits_media = !is_true(&file, FILE_USABLE);
+	complete_medium(e, &file, kind, e->awaits_media ? NULL : column(&file, FILE_MEDIA_ID));
+	wa_rows_free(&file);
 }
 
 void
@@ -191,19 +197,21 @@ wa_media_note_use(const WaEnqueue *e, int64 id)
 {
 	Datum values[2] = {Int64GetDatum(id), Int64GetDatum(e->media)};
 
-	wa_plan_execute(&note_plan, e->schema, values, NULL, SPI_OK_INSERT);
+	wa_statement_run(&note_statement, e->schema, values, NULL);
 }
 
 void
 wa_media_use_again(WaEnqueue *e, int64 id)
 {
-	if (!find(&find_used_plan, e, id))
+	WaRows file = find(&find_used_statement, e, id);
+
+	if (file.count == 0)
 		return;
-	if (column(FILE_ID) == NULL)
+	if (column(&file, FILE_ID) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the file of message %lld is not kept any longer", (long long) id),
 						errhint("Enqueue the message anew, with the file.")));
-	check_obtainable();
+	check_obtainable(&file);
 	e->awaits_media = true;
-	SPI_freetuptable(SPI_tuptable);
+	wa_rows_free(&file);
 }

@@ -22,7 +22,8 @@ static WaLookup window_lookup = {.table = "whatsapp_windows",
 								 .ncolumns = 1,
 								 .columns = {"last_inbound_at"}};
 
-static WaPlan known_plan = {.sql = "SELECT EXISTS (SELECT FROM @extschema@.whatsapp_windows)"};
+static WaStatement known_statement = {
+	.sql = "SELECT EXISTS (SELECT FROM @extschema@.whatsapp_windows)", .expected = SPI_OK_SELECT};
 
 bool
 wa_window_is_open(Oid schema, const text *phone_number_id, const char *recipient, TimestampTz when,
@@ -40,5 +41,5 @@ wa_window_is_open(Oid schema, const text *phone_number_id, const char *recipient
 bool
 wa_window_is_known(Oid schema)
 {
-	return wa_plan_select_bool(&known_plan, schema, NULL);
+	return wa_statement_select_bool(&known_statement, schema, NULL);
 }

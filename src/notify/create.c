@@ -65,7 +65,7 @@ enum
 	ARG_STRICT
 };
 
-static WaPlan register_plan = {
+static WaStatement register_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_notifications (notification_id, relation, name,"
 		   " events, template_name, tenant, recipient, reference, idempotency_key, scheduled_at,"
 		   " expires_at, parameters, condition, language, priority, on_uncertain, strict,"
@@ -74,16 +74,21 @@ static WaPlan register_plan = {
 	.nargs = 19,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 				 TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID,
-				 TEXTOID}};
+				 TEXTOID},
+	.expected = SPI_OK_INSERT};
 
-static WaPlan unregister_plan = {.sql = "DELETE FROM @extschema@.whatsapp_notifications"
-										" WHERE notification_id OPERATOR(pg_catalog.=) $1",
-								 .nargs = 1,
-								 .argtypes = {TEXTOID}};
+static WaStatement unregister_statement = {.sql =
+											   "DELETE FROM @extschema@.whatsapp_notifications"
+											   " WHERE notification_id OPERATOR(pg_catalog.=) $1",
+										   .nargs = 1,
+										   .argtypes = {TEXTOID},
+										   .expected = SPI_OK_DELETE};
 
-static WaPlan forget_plan = {.sql = "SELECT @extschema@.wa_internal_forget_notifications($1)",
-							 .nargs = 1,
-							 .argtypes = {TEXTOID}};
+static WaStatement forget_statement = {
+	.sql = "SELECT @extschema@.wa_internal_forget_notifications($1)",
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.expected = SPI_OK_SELECT};
 
 /* ---- the table ---- */
 
@@ -391,7 +396,7 @@ insert_registration(Oid schema, const WaNotification *n)
 	i++;
 	values[i] = text_or_null(n->search_path, &nulls[i]);
 	Assert(i == lengthof(values) - 1);
-	wa_plan_execute(&register_plan, schema, values, nulls, SPI_OK_INSERT);
+	wa_statement_run(&register_statement, schema, values, nulls);
 }
 
 static void
@@ -411,7 +416,7 @@ attach(FunctionCallInfo fcinfo, const WaNotification *n)
 	WaOwner owner;
 
 	wa_owner_begin(&owner, fcinfo);
-	wa_plan_execute(&forget_plan, owner.schema, values, NULL, SPI_OK_SELECT);
+	wa_statement_run(&forget_statement, owner.schema, values, NULL);
 	insert_registration(owner.schema, n);
 	execute(psprintf("CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW EXECUTE FUNCTION "
 					 "%s.wa_notify(%s, %s)",
@@ -491,7 +496,7 @@ wa_drop_notification(PG_FUNCTION_ARGS)
 
 	wa_owner_begin(&owner, fcinfo);
 	execute(command);
-	wa_plan_execute(&unregister_plan, owner.schema, values, NULL, SPI_OK_DELETE);
+	wa_statement_run(&unregister_statement, owner.schema, values, NULL);
 	wa_owner_end(&owner);
 	PG_RETURN_BOOL(true);
 }

@@ -23,13 +23,14 @@
 #include "base/subtransaction.h"
 #include "notify/notify.h"
 
-static WaPlan failure_plan = {
+static WaStatement failure_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_notification_failures (notification_id, notification,"
 		   " relation, event, row_key, row_id, old_row, sqlstate, message, detail, table_owner)"
 		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 	.nargs = 11,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID,
-				 TEXTOID, TEXTOID}};
+				 TEXTOID, TEXTOID},
+	.expected = SPI_OK_INSERT};
 
 /* A firing, and what went wrong with it. */
 typedef struct Failure
@@ -122,7 +123,7 @@ record(void *argument)
 	set_text(&values[9], &nulls[9], error->detail);
 	set_text(&values[10], &nulls[10], GetUserNameFromId(f->plan->owner, false));
 	wa_owner_begin(&owner, f->fcinfo);
-	wa_plan_execute(&failure_plan, owner.schema, values, nulls, SPI_OK_INSERT);
+	wa_statement_run(&failure_statement, owner.schema, values, nulls);
 	wa_owner_end(&owner);
 }
 

@@ -21,6 +21,7 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
+#include "base/rows.h"
 #include "notify/format.h"
 
 /* The arguments of our triggers. */
@@ -109,7 +110,7 @@ extern void wa_notify_check_expression(WaNotifyScope *scope, const char *place, 
 
 /* Needs SPI; the plan is the caller's to keep. */
 extern SPIPlanPtr wa_notify_prepare(WaNotifyScope *scope, const char *sql);
-extern uint64 wa_notify_execute(const WaNotifyScope *scope, SPIPlanPtr plan, WaNotifyRows *rows);
+extern WaRows wa_notify_execute(const WaNotifyScope *scope, SPIPlanPtr plan, WaNotifyRows *rows);
 
 /* ---- parameters of the template (notify/parameters.c) ---- */
 

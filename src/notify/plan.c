@@ -33,10 +33,10 @@
 #include "utils/memutils.h"
 
 #include "base/owner.h"
+#include "base/rows.h"
 #include "base/schema.h"
 #include "base/statement.h"
 #include "notify/notify.h"
-#include "sender/store/transaction.h"
 
 const char *const wa_notify_part_names[WA_NOTIFY_PARTS] = {
 	[WA_NOTIFY_TENANT] = "tenant_column",	   [WA_NOTIFY_RECIPIENT] = "recipient_column",
@@ -61,14 +61,15 @@ enum
 	COL_SEARCH_PATH
 };
 
-static WaPlan registration_plan = {
+static WaStatement registration_statement = {
 	.sql = "SELECT notification_id, name, relation, events, template_name, tenant, recipient,"
 		   " reference, idempotency_key, scheduled_at, expires_at, parameters, condition,"
 		   " language, priority, on_uncertain, strict, registered_by::pg_catalog.text,"
 		   " search_path FROM @extschema@.whatsapp_notifications"
 		   " WHERE notification_id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
-	.argtypes = {TEXTOID}};
+	.argtypes = {TEXTOID},
+	.expected = SPI_OK_SELECT};
 
 typedef struct Known
 {
@@ -172,31 +173,29 @@ find_root(Oid trigger, Oid *relid)
 }
 
 /*
- * Current SPI result, first row, as a structure in the current context.
+ * The first row as a structure in the current context.
  */
 static WaNotification *
-read_row(void)
+read_row(const WaRows *rows)
 {
 	WaNotification *n = palloc0(sizeof(WaNotification));
 	bool isnull;
 
-	n->id = wa_store_text(0, COL_ID);
-	n->name = wa_store_text(0, COL_NAME);
-	n->relation = wa_store_text(0, COL_RELATION);
-	n->events = wa_store_text(0, COL_EVENTS);
-	n->template_name = wa_store_text(0, COL_TEMPLATE_NAME);
+	n->id = wa_rows_text(rows, 0, COL_ID);
+	n->name = wa_rows_text(rows, 0, COL_NAME);
+	n->relation = wa_rows_text(rows, 0, COL_RELATION);
+	n->events = wa_rows_text(rows, 0, COL_EVENTS);
+	n->template_name = wa_rows_text(rows, 0, COL_TEMPLATE_NAME);
 	for (int i = 0; i < WA_NOTIFY_PARTS; i++)
-		n->parts[i] = wa_store_text(0, COL_PARTS + i);
-	n->parameters = DatumGetJsonbPCopy(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, COL_PARAMETERS, &isnull));
-	n->condition = wa_store_text(0, COL_CONDITION);
-	n->language = wa_store_text(0, COL_LANGUAGE);
-	n->priority = (int) wa_store_int(0, COL_PRIORITY, 0);
-	n->on_uncertain = wa_store_text(0, COL_ON_UNCERTAIN);
-	n->strict = DatumGetBool(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, COL_STRICT, &isnull));
-	n->role = wa_store_text(0, COL_ROLE);
-	n->search_path = wa_store_text(0, COL_SEARCH_PATH);
+		n->parts[i] = wa_rows_text(rows, 0, COL_PARTS + i);
+	n->parameters = DatumGetJsonbPCopy(wa_rows_datum(rows, 0, COL_PARAMETERS, &isnull));
+	n->condition = wa_rows_text(rows, 0, COL_CONDITION);
+	n->language = wa_rows_text(rows, 0, COL_LANGUAGE);
+	n->priority = (int) wa_rows_int(rows, 0, COL_PRIORITY, 0);
+	n->on_uncertain = wa_rows_text(rows, 0, COL_ON_UNCERTAIN);
+	n->strict = wa_rows_int(rows, 0, COL_STRICT, false) != 0;
+	n->role = wa_rows_text(rows, 0, COL_ROLE);
+	n->search_path = wa_rows_text(rows, 0, COL_SEARCH_PATH);
 	return n;
 }
 
@@ -207,18 +206,19 @@ read_row(void)
 static WaNotification *
 read_registration(FunctionCallInfo fcinfo, const char *id, MemoryContext context)
 {
+	WaRows rows;
 	WaNotification *n = NULL;
 	WaOwner owner;
 	Datum values[1];
 
 	wa_owner_begin(&owner, fcinfo);
 	values[0] = CStringGetTextDatum(id);
-	wa_plan_execute_latest(&registration_plan, owner.schema, values, NULL, SPI_OK_SELECT);
-	if (SPI_processed > 0)
+	rows = wa_statement_run_latest(&registration_statement, owner.schema, values, NULL);
+	if (rows.count > 0)
 	{
 		MemoryContext save = MemoryContextSwitchTo(context);
 
-		n = read_row();
+		n = read_row(&rows);
 		MemoryContextSwitchTo(save);
 	}
 	wa_owner_end(&owner);

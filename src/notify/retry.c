@@ -29,6 +29,7 @@
 
 #include "base/jsonb.h"
 #include "base/owner.h"
+#include "base/rows.h"
 #include "base/schema.h"
 #include "base/statement.h"
 #include "compat.h"
@@ -65,13 +66,15 @@ enum
  * Run as the caller.  Without a sub-select: not every release makes a plan anew
  * for another role if the table with the policy stands in one.
  */
-static WaPlan visible_plan = {.sql = "SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0"
-									 " FROM @extschema@.whatsapp_notification_failures AS f"
-									 " WHERE f.failure_id OPERATOR(pg_catalog.=) $1",
-							  .nargs = 1,
-							  .argtypes = {INT8OID}};
+static WaStatement visible_statement = {.sql =
+											"SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0"
+											" FROM @extschema@.whatsapp_notification_failures AS f"
+											" WHERE f.failure_id OPERATOR(pg_catalog.=) $1",
+										.nargs = 1,
+										.argtypes = {INT8OID},
+										.expected = SPI_OK_SELECT};
 
-static WaPlan find_plan = {
+static WaStatement find_statement = {
 	.sql = "SELECT f.notification, f.relation, f.event OPERATOR(pg_catalog.=) 'UPDATE', f.row_key,"
 		   " f.row_id, f.old_row, t.relid, t.trigger_id"
 		   " FROM @extschema@.whatsapp_notification_failures AS f"
@@ -79,51 +82,49 @@ static WaPlan find_plan = {
 		   "f.relation, f.notification, f.notification_id) AS t ON true"
 		   " WHERE f.failure_id OPERATOR(pg_catalog.=) $1 FOR UPDATE OF f",
 	.nargs = 1,
-	.argtypes = {INT8OID}};
+	.argtypes = {INT8OID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan forget_plan = {.sql = "DELETE FROM @extschema@.whatsapp_notification_failures"
-									" WHERE failure_id OPERATOR(pg_catalog.=) $1",
-							 .nargs = 1,
-							 .argtypes = {INT8OID}};
+static WaStatement forget_statement = {.sql =
+										   "DELETE FROM @extschema@.whatsapp_notification_failures"
+										   " WHERE failure_id OPERATOR(pg_catalog.=) $1",
+									   .nargs = 1,
+									   .argtypes = {INT8OID},
+									   .expected = SPI_OK_DELETE};
 
-static WaPlan again_plan = {
+static WaStatement again_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_notification_failures SET sqlstate = $2, message = $3,"
 		   " detail = $4, failed_at = pg_catalog.clock_timestamp()"
 		   " WHERE failure_id OPERATOR(pg_catalog.=) $1",
 	.nargs = 4,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID}};
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID},
+	.expected = SPI_OK_UPDATE};
 
 /* ---- the failure ---- */
 
-static Datum
-column(int number, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
-}
-
 static char *
-column_text(int number)
+column_text(const WaRows *rows, int number)
 {
 	bool isnull;
-	Datum value = column(number, &isnull);
+	Datum value = wa_rows_datum(rows, 0, number, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
 static Jsonb *
-column_jsonb(int number)
+column_jsonb(const WaRows *rows, int number)
 {
 	bool isnull;
-	Datum value = column(number, &isnull);
+	Datum value = wa_rows_datum(rows, 0, number, &isnull);
 
 	return isnull ? NULL : DatumGetJsonbPCopy(value);
 }
 
 static Oid
-column_oid(int number)
+column_oid(const WaRows *rows, int number)
 {
 	bool isnull;
-	Datum value = column(number, &isnull);
+	Datum value = wa_rows_datum(rows, 0, number, &isnull);
 
 	return isnull ? InvalidOid : DatumGetObjectId(value);
 }
@@ -146,7 +147,7 @@ check_visible(FunctionCallInfo fcinfo, int64 id)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	visible = wa_plan_select_bool(&visible_plan, wa_schema_of_call(fcinfo), &key);
+	visible = wa_statement_select_bool(&visible_statement, wa_schema_of_call(fcinfo), &key);
 	SPI_finish();
 	if (!visible)
 		raise_unknown(id);
@@ -156,25 +157,25 @@ check_visible(FunctionCallInfo fcinfo, int64 id)
 static void
 read_failure(FunctionCallInfo fcinfo, int64 id, Failure *failure)
 {
+	WaRows rows;
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext save;
 	Datum key = Int64GetDatum(id);
 	WaOwner owner;
-	bool isnull;
 
 	wa_owner_begin(&owner, fcinfo);
-	wa_plan_execute(&find_plan, owner.schema, &key, NULL, SPI_OK_SELECT);
-	if (SPI_processed == 0)
+	rows = wa_statement_run(&find_statement, owner.schema, &key, NULL);
+	if (rows.count == 0)
 		raise_unknown(id);
 	save = MemoryContextSwitchTo(context);
-	failure->notification = column_text(COL_NOTIFICATION);
-	failure->relation = column_text(COL_RELATION);
-	failure->is_update = DatumGetBool(column(COL_IS_UPDATE, &isnull));
-	failure->row_key = column_text(COL_ROW_KEY);
-	failure->row_id = column_jsonb(COL_ROW_ID);
-	failure->old_row = column_jsonb(COL_OLD_ROW);
-	failure->relid = column_oid(COL_RELID);
-	failure->trigger = column_oid(COL_TRIGGER);
+	failure->notification = column_text(&rows, COL_NOTIFICATION);
+	failure->relation = column_text(&rows, COL_RELATION);
+	failure->is_update = wa_rows_int(&rows, 0, COL_IS_UPDATE, false) != 0;
+	failure->row_key = column_text(&rows, COL_ROW_KEY);
+	failure->row_id = column_jsonb(&rows, COL_ROW_ID);
+	failure->old_row = column_jsonb(&rows, COL_OLD_ROW);
+	failure->relid = column_oid(&rows, COL_RELID);
+	failure->trigger = column_oid(&rows, COL_TRIGGER);
 	MemoryContextSwitchTo(save);
 	wa_owner_end(&owner);
 
@@ -198,7 +199,7 @@ forget_failure(FunctionCallInfo fcinfo, int64 id)
 	WaOwner owner;
 
 	wa_owner_begin(&owner, fcinfo);
-	wa_plan_execute(&forget_plan, owner.schema, &key, NULL, SPI_OK_DELETE);
+	wa_statement_run(&forget_statement, owner.schema, &key, NULL);
 	wa_owner_end(&owner);
 }
 
@@ -214,7 +215,7 @@ note_new_reason(FunctionCallInfo fcinfo, int64 id, const ErrorData *error)
 	if (error->detail != NULL)
 		values[3] = CStringGetTextDatum(error->detail);
 	wa_owner_begin(&owner, fcinfo);
-	wa_plan_execute(&again_plan, owner.schema, values, nulls, SPI_OK_UPDATE);
+	wa_statement_run(&again_statement, owner.schema, values, nulls);
 	wa_owner_end(&owner);
 }
 
@@ -259,7 +260,7 @@ find_row(Relation rel, Jsonb *row_id, MemoryContext context)
 		elog(ERROR, "could not read a row of \"%s\"", RelationGetRelationName(rel));
 	if (SPI_processed == 0)
 		return NULL;
-	value = column(1, &isnull);
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	save = MemoryContextSwitchTo(context);
 	row = copy_composite(DatumGetHeapTupleHeader(value));
 	MemoryContextSwitchTo(save);

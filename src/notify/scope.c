@@ -23,6 +23,7 @@
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 
+#include "base/rows.h"
 #include "notify/notify.h"
 
 void
@@ -307,10 +308,10 @@ fetch_value(ParamListInfo params, int id, bool speculative, ParamExternData *wor
 }
 
 /*
- * Leaves the result in SPI_tuptable; returns the number of rows.  Not read-only:
+ * Not read-only:
  * expressions see the row that fires the trigger, as functions of triggers do.
  */
-uint64
+WaRows
 wa_notify_execute(const WaNotifyScope *scope, SPIPlanPtr plan, WaNotifyRows *rows)
 {
 	ParamListInfo params = makeParamList(2 * scope->desc->natts + 2);
@@ -321,5 +322,5 @@ wa_notify_execute(const WaNotifyScope *scope, SPIPlanPtr plan, WaNotifyRows *row
 	result = SPI_execute_plan_with_paramlist(plan, params, false, 0);
 	if (result != SPI_OK_SELECT && result != SPI_OK_UTILITY)
 		elog(ERROR, "could not compute expressions: %s", SPI_result_code_string(result));
-	return SPI_processed;
+	return (WaRows){.table = SPI_tuptable, .count = SPI_processed};
 }

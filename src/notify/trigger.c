@@ -24,6 +24,7 @@
 
 #include "base/guc.h"
 #include "base/lookup.h"
+#include "base/rows.h"
 #include "notify/notify.h"
 
 PG_FUNCTION_INFO_V1(wa_notify);
@@ -74,13 +75,12 @@ find_tenant(const WaNotifyFiring *f, Datum tenant_id, WaFormatOptions *options)
 }
 
 static char *
-value_text(const WaNotifyValue *value, WaFormatOptions *options, int column)
+value_text(const WaRows *rows, const WaNotifyValue *value, WaFormatOptions *options, int column)
 {
-	TupleDesc desc = SPI_tuptable->tupdesc;
-	Oid type = SPI_gettypeid(desc, column);
+	Oid type = SPI_gettypeid(rows->table->tupdesc, column);
 	Oid base = getBaseType(type);
 	bool isnull;
-	Datum datum = SPI_getbinval(SPI_tuptable->vals[0], desc, column, &isnull);
+	Datum datum = wa_rows_datum(rows, 0, column, &isnull);
 
 	if (isnull)
 	{
@@ -97,26 +97,25 @@ value_text(const WaNotifyValue *value, WaFormatOptions *options, int column)
 }
 
 /*
- * From the SPI result, in the current memory context.
+ * From the values computed, in the current memory context.
  */
 static void
-read_message(const WaNotifyFiring *f, Message *message)
+read_message(const WaNotifyFiring *f, const WaRows *rows, Message *message)
 {
 	const WaNotifyPlan *plan = f->plan;
-	TupleDesc desc = SPI_tuptable->tupdesc;
 	char **texts = palloc(sizeof(char *) * (list_length(plan->values) + 1));
 	WaFormatOptions options = {0};
 	ListCell *lc;
 
 	for (int i = 0; i < WA_NOTIFY_PARTS; i++)
 	{
-		Datum value = SPI_getbinval(SPI_tuptable->vals[0], desc, i + 1, &message->nulls[i]);
+		Datum value = wa_rows_datum(rows, 0, i + 1, &message->nulls[i]);
 
 		if (message->nulls[i])
 			continue;
 		if (i == WA_NOTIFY_SCHEDULED_AT || i == WA_NOTIFY_EXPIRES_AT)
-			message->parts[i] = wa_format_instant(value, getBaseType(SPI_gettypeid(desc, i + 1)),
-												  options.time_zone);
+			message->parts[i] = wa_format_instant(
+				value, getBaseType(SPI_gettypeid(rows->table->tupdesc, i + 1)), options.time_zone);
 		else
 			message->parts[i] = PointerGetDatum(DatumGetTextPCopy(value));
 		if (i == WA_NOTIFY_TENANT)
@@ -128,7 +127,7 @@ read_message(const WaNotifyFiring *f, Message *message)
 	{
 		int i = foreach_current_index(lc);
 
-		texts[i] = value_text(lfirst(lc), &options, WA_NOTIFY_PARTS + i + 1);
+		texts[i] = value_text(rows, lfirst(lc), &options, WA_NOTIFY_PARTS + i + 1);
 	}
 	message->parameters = wa_notify_parameters_fill(plan->registered->parameters, texts);
 }
@@ -144,24 +143,24 @@ compute(WaNotifyFiring *f, Message *message)
 	Oid role = wa_notify_check_role(n->role, f->plan->owner, f->plan->scope.relation_name,
 									f->plan->enqueue_function);
 	WaNotifySection section;
-	uint64 count;
+	WaRows rows;
 
 	wa_notify_begin_as(&section, role, n->search_path);
 	wa_notify_compile(f->plan);
-	count = wa_notify_execute(&f->plan->scope, f->plan->plan, &f->rows);
-	if (count > 1)
+	rows = wa_notify_execute(&f->plan->scope, f->plan->plan, &f->rows);
+	if (rows.count > 1)
 		ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION),
 						errmsg("an expression of notification \"%s\" gives more than one value",
 							   n->name)));
-	if (count == 1)
+	if (rows.count == 1)
 	{
 		MemoryContext save = MemoryContextSwitchTo(context);
 
-		read_message(f, message);
+		read_message(f, &rows, message);
 		MemoryContextSwitchTo(save);
 	}
 	wa_notify_end_as(&section);
-	return count == 1;
+	return rows.count == 1;
 }
 
 static void

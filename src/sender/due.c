@@ -14,7 +14,10 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
 #include "base/guc.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "enqueue/enqueue.h"
 #include "sender/due.h"
 #include "sender/pace/pair_waiting.h"
@@ -53,52 +56,53 @@ static bool
 promote_due(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "WITH due AS (SELECT message_id FROM @extschema@.whatsapp_queue"
-					" WHERE state IN ('d', 'u') AND state = 'd'"
-					" AND due_at <= $2"
-					/* Those deferred to the same moment, in their order, if not all fit. */
-					" ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED),"
-					" judged AS (SELECT due.message_id,"
-					" COALESCE(m.recipient_phone, m.recipient_user_id) AS recipient, CASE WHEN "
-					"m.priority < $3 THEN"
-					" @extschema@.wa_internal_quiet_end(pg_catalog.clock_timestamp(),"
-					" t.quiet_from, t.quiet_to, t.time_zone) END AS quiet_until"
-					" FROM due JOIN @extschema@.whatsapp_messages m ON m.id = due.message_id"
-					" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = m.tenant_id)"
-					" UPDATE @extschema@.whatsapp_queue q SET"
-					" state = CASE WHEN j.quiet_until IS NOT NULL THEN 'd'::\"char\""
-					" WHEN q.phone_number_id IS NULL THEN 'h' ELSE 'r' END,"
-					" hold_reason = CASE WHEN j.quiet_until IS NOT NULL THEN 'quiet_hours'"
-					" WHEN q.phone_number_id IS NULL THEN 'no_number' END,"
-					" due_at = COALESCE(j.quiet_until, q.due_at)"
-					" FROM judged j WHERE q.message_id = j.message_id"
-					" RETURNING CASE WHEN j.quiet_until IS NULL THEN q.phone_number_id END, q.rank,"
-					" q.message_id, j.recipient",
-		.plan.nargs = 3,
-		.plan.argtypes = {INT4OID, TIMESTAMPTZOID, INT4OID},
+		.sql = "WITH due AS (SELECT message_id FROM @extschema@.whatsapp_queue"
+			   " WHERE state IN ('d', 'u') AND state = 'd'"
+			   " AND due_at <= $2"
+			   /* Those deferred to the same moment, in their order, if not all fit. */
+			   " ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED),"
+			   " judged AS (SELECT due.message_id,"
+			   " COALESCE(m.recipient_phone, m.recipient_user_id) AS recipient, CASE WHEN "
+			   "m.priority < $3 THEN"
+			   " @extschema@.wa_internal_quiet_end(pg_catalog.clock_timestamp(),"
+			   " t.quiet_from, t.quiet_to, t.time_zone) END AS quiet_until"
+			   " FROM due JOIN @extschema@.whatsapp_messages m ON m.id = due.message_id"
+			   " LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = m.tenant_id)"
+			   " UPDATE @extschema@.whatsapp_queue q SET"
+			   " state = CASE WHEN j.quiet_until IS NOT NULL THEN 'd'::\"char\""
+			   " WHEN q.phone_number_id IS NULL THEN 'h' ELSE 'r' END,"
+			   " hold_reason = CASE WHEN j.quiet_until IS NOT NULL THEN 'quiet_hours'"
+			   " WHEN q.phone_number_id IS NULL THEN 'no_number' END,"
+			   " due_at = COALESCE(j.quiet_until, q.due_at)"
+			   " FROM judged j WHERE q.message_id = j.message_id"
+			   " RETURNING CASE WHEN j.quiet_until IS NULL THEN q.phone_number_id END, q.rank,"
+			   " q.message_id, j.recipient",
+		.nargs = 3,
+		.argtypes = {INT4OID, TIMESTAMPTZOID, INT4OID},
 		.expected = SPI_OK_UPDATE_RETURNING};
+	WaRows rows;
 	Datum values[3] = {Int32GetDatum(BATCH), TimestampTzGetDatum(GetCurrentTimestamp()),
 					   Int32GetDatum(WA_PRIORITY_URGENT)};
 
-	wa_store_run(&statement, values, NULL);
+	rows = wa_store_run(&statement, values, NULL);
 	promoted = MemoryContextAlloc(sender->cycle_context, sizeof(Promoted) * BATCH);
 	n_promoted = 0;
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		const char *id = wa_store_text(i, 1);
+		const char *id = wa_rows_text(&rows, i, 1);
 		WaNumber *number = id != NULL ? wa_sender_number(sender, id, true) : NULL;
-		int64 rank = wa_store_int(i, 2, 0);
+		int64 rank = wa_rows_int(&rows, i, 2, 0);
 
 		if (number != NULL && number->mine)
 			promoted[n_promoted++] = (Promoted){
 				.number = number,
-				.message_id = wa_store_int(i, 3, 0),
+				.message_id = wa_rows_int(&rows, i, 3, 0),
 				.rank = rank,
-				.recipient = MemoryContextStrdup(sender->cycle_context, wa_store_text(i, 4))};
+				.recipient = MemoryContextStrdup(sender->cycle_context, wa_rows_text(&rows, i, 4))};
 		else if (number != NULL)
 			wa_wake_ready(id, rank);
 	}
-	return SPI_processed == BATCH;
+	return rows.count == BATCH;
 }
 
 /* They are ready for everybody to see. */
@@ -131,10 +135,10 @@ static void
 alert_parked(const char *number, int64 message_id)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_alert('warning', 'uncertain', 'number', $1, $2,"
-					" pg_catalog.jsonb_build_object('message_id', $3))",
-		.plan.nargs = 3,
-		.plan.argtypes = {TEXTOID, TEXTOID, INT8OID},
+		.sql = "SELECT @extschema@.wa_internal_alert('warning', 'uncertain', 'number', $1, $2,"
+			   " pg_catalog.jsonb_build_object('message_id', $3))",
+		.nargs = 3,
+		.argtypes = {TEXTOID, TEXTOID, INT8OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[3];
 
@@ -154,7 +158,7 @@ static bool
 decide_uncertain(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql =
+		.sql =
 			"SELECT q.message_id, q.phone_number_id, q.attempts, q.rank,"
 			" COALESCE(m.on_uncertain, t.on_uncertain),"
 			" EXISTS (SELECT FROM @extschema@.whatsapp_messages o"
@@ -170,30 +174,31 @@ decide_uncertain(WaSender *sender)
 			" WHERE q.state IN ('d', 'u') AND q.state = 'u'"
 			" AND q.due_at <= $2"
 			" ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
-		.plan.nargs = 2,
-		.plan.argtypes = {INT4OID, TIMESTAMPTZOID},
+		.nargs = 2,
+		.argtypes = {INT4OID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	Datum values[2] = {Int32GetDatum(BATCH), TimestampTzGetDatum(GetCurrentTimestamp())};
 	WaFate *fates;
 	bool *park;
 	int64 *ranks;
 	int n;
 
-	wa_store_run(&statement, values, NULL);
-	n = (int) SPI_processed;
+	rows = wa_store_run(&statement, values, NULL);
+	n = (int) rows.count;
 	fates = palloc0(sizeof(WaFate) * Max(n, 1));
 	park = palloc0(sizeof(bool) * Max(n, 1));
 	ranks = palloc0(sizeof(int64) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
 		WaFate *fate = &fates[i];
-		WaUncertainPolicy policy = policy_of(wa_store_text(i, 5));
-		bool proof = wa_store_int(i, 6, 0) != 0;
+		WaUncertainPolicy policy = policy_of(wa_rows_text(&rows, i, 5));
+		bool proof = wa_rows_int(&rows, i, 6, 0) != 0;
 
-		fate->message_id = wa_store_int(i, 1, 0);
-		fate->phone_number_id = wa_store_text(i, 2);
-		fate->attempts = (int) wa_store_int(i, 3, 0);
-		ranks[i] = wa_store_int(i, 4, 0);
+		fate->message_id = wa_rows_int(&rows, i, 1, 0);
+		fate->phone_number_id = wa_rows_text(&rows, i, 2);
+		fate->attempts = (int) wa_rows_int(&rows, i, 3, 0);
+		ranks[i] = wa_rows_int(&rows, i, 4, 0);
 		if (policy == WA_UNCERTAIN_AUTO)
 			policy = proof ? WA_UNCERTAIN_RESEND : WA_UNCERTAIN_PARK;
 		if (policy == WA_UNCERTAIN_RESEND && fate->attempts >= wa_guc_max_attempts)
@@ -242,42 +247,43 @@ static bool
 expire(WaSender *sender)
 {
 	static WaStatement lock_statement = {
-		.plan.sql = "SELECT q.message_id FROM @extschema@.whatsapp_queue q"
-					" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
-					" WHERE q.expires_at <= $2"
-					" AND q.expires_at IS NOT NULL AND q.state <> 'u'"
-					" ORDER BY q.expires_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
-		.plan.nargs = 2,
-		.plan.argtypes = {INT4OID, TIMESTAMPTZOID},
+		.sql = "SELECT q.message_id FROM @extschema@.whatsapp_queue q"
+			   " JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+			   " WHERE q.expires_at <= $2"
+			   " AND q.expires_at IS NOT NULL AND q.state <> 'u'"
+			   " ORDER BY q.expires_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
+		.nargs = 2,
+		.argtypes = {INT4OID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
 	static WaStatement statement = {
-		.plan.sql = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
-					" WHERE q.message_id = ANY ($1) AND NOT EXISTS ("
-					"SELECT FROM @extschema@.whatsapp_leases l"
-					" CROSS JOIN LATERAL unnest(l.message_ids, l.attempts) AS x(id, attempt)"
-					" WHERE x.id = q.message_id AND x.attempt > q.attempts)"
-					" RETURNING q.message_id)"
-					" UPDATE @extschema@.whatsapp_messages m SET status = 'expired',"
-					" status_reason = 'expired_before_sending',"
-					" finished_at = pg_catalog.clock_timestamp()"
-					" FROM gone WHERE m.id = gone.message_id AND m.status IN ('queued', 'sending')",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT8ARRAYOID},
+		.sql = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
+			   " WHERE q.message_id = ANY ($1) AND NOT EXISTS ("
+			   "SELECT FROM @extschema@.whatsapp_leases l"
+			   " CROSS JOIN LATERAL unnest(l.message_ids, l.attempts) AS x(id, attempt)"
+			   " WHERE x.id = q.message_id AND x.attempt > q.attempts)"
+			   " RETURNING q.message_id)"
+			   " UPDATE @extschema@.whatsapp_messages m SET status = 'expired',"
+			   " status_reason = 'expired_before_sending',"
+			   " finished_at = pg_catalog.clock_timestamp()"
+			   " FROM gone WHERE m.id = gone.message_id AND m.status IN ('queued', 'sending')",
+		.nargs = 1,
+		.argtypes = {INT8ARRAYOID},
 		.expected = SPI_OK_UPDATE};
+	WaRows rows;
 	Datum values[2] = {Int32GetDatum(BATCH), TimestampTzGetDatum(GetCurrentTimestamp())};
 	int64 *ids;
 	int n;
 
-	wa_store_run(&lock_statement, values, NULL);
-	n = (int) SPI_processed;
+	rows = wa_store_run(&lock_statement, values, NULL);
+	n = (int) rows.count;
 	if (n == 0)
 		return false;
 	ids = palloc(sizeof(int64) * n);
 	for (int i = 0; i < n; i++)
-		ids[i] = wa_store_int(i, 1, 0);
-	values[0] = wa_store_int8_array(ids, n);
-	wa_store_run(&statement, values, NULL);
-	return SPI_processed == BATCH;
+		ids[i] = wa_rows_int(&rows, i, 1, 0);
+	values[0] = wa_array_of_int8(ids, n);
+	rows = wa_store_run(&statement, values, NULL);
+	return rows.count == BATCH;
 }
 
 /* ---- all of them ----------------------------------------------------------- */
@@ -286,15 +292,16 @@ void
 wa_due_read_next(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT (SELECT due_at FROM @extschema@.whatsapp_queue"
-					" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT 1),"
-					" (SELECT expires_at FROM @extschema@.whatsapp_queue"
-					" WHERE expires_at IS NOT NULL AND state <> 'u' ORDER BY expires_at LIMIT 1)",
+		.sql = "SELECT (SELECT due_at FROM @extschema@.whatsapp_queue"
+			   " WHERE state IN ('d', 'u') ORDER BY due_at LIMIT 1),"
+			   " (SELECT expires_at FROM @extschema@.whatsapp_queue"
+			   " WHERE expires_at IS NOT NULL AND state <> 'u' ORDER BY expires_at LIMIT 1)",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 
-	wa_store_run(&statement, NULL, NULL);
-	sender->next_due = wa_store_time(0, 1, DT_NOEND);
-	sender->next_expiry = wa_store_time(0, 2, DT_NOEND);
+	rows = wa_store_run(&statement, NULL, NULL);
+	sender->next_due = wa_rows_time(&rows, 0, 1, DT_NOEND);
+	sender->next_expiry = wa_rows_time(&rows, 0, 2, DT_NOEND);
 }
 
 /*

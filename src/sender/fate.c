@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "base/statement.h"
 #include "common/message_state.h"
 #include "sender/fate.h"
 #include "sender/pace/pair.h"
@@ -29,11 +30,11 @@ static void
 pause_scope(const char *scope, const char *key, const WaOutcome *outcome, int seconds)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_pause($1, $2, $3, $4, $5,"
-					" CASE WHEN $6 > 0 THEN pg_catalog.clock_timestamp()"
-					" + pg_catalog.make_interval(secs => $6) END)",
-		.plan.nargs = 6,
-		.plan.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID},
+		.sql = "SELECT @extschema@.wa_internal_pause($1, $2, $3, $4, $5,"
+			   " CASE WHEN $6 > 0 THEN pg_catalog.clock_timestamp()"
+			   " + pg_catalog.make_interval(secs => $6) END)",
+		.nargs = 6,
+		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[6];
 
@@ -50,11 +51,11 @@ static void
 opt_out(int64 message_id)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_opt_out(m.tenant_id,"
-					" COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing')"
-					" FROM @extschema@.whatsapp_messages m WHERE m.id = $1",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT8OID},
+		.sql = "SELECT @extschema@.wa_opt_out(m.tenant_id,"
+			   " COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing')"
+			   " FROM @extschema@.whatsapp_messages m WHERE m.id = $1",
+		.nargs = 1,
+		.argtypes = {INT8OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[1] = {Int64GetDatum(message_id)};
 

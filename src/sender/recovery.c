@@ -19,6 +19,8 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "sender/recovery.h"
 #include "sender/store/transaction.h"
 #include "shared/shmem.h"
@@ -28,7 +30,7 @@ void
 wa_recovery_run(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql =
+		.sql =
 			"WITH lease AS (DELETE FROM @extschema@.whatsapp_leases"
 			" WHERE sender = $1 OR ($1 = 0 AND sender >= $2)"
 			" RETURNING message_ids, attempts, claimed_at),"
@@ -50,9 +52,10 @@ wa_recovery_run(WaSender *sender)
 			"started_at)"
 			" SELECT d.message_id, d.attempt, d.phone_number_id, 'uncertain', -1, $4, d.claimed_at"
 			" FROM doubtful d",
-		.plan.nargs = 4,
-		.plan.argtypes = {INT2OID, INT4OID, FLOAT8OID, TEXTOID},
+		.nargs = 4,
+		.argtypes = {INT2OID, INT4OID, FLOAT8OID, TEXTOID},
 		.expected = SPI_OK_INSERT};
+	WaRows rows;
 	Datum values[4];
 
 	values[0] = Int16GetDatum(sender->index);
@@ -60,16 +63,16 @@ wa_recovery_run(WaSender *sender)
 	values[2] = Float8GetDatum(wa_guc_uncertain_grace / 1000.0);
 	values[3] =
 		PointerGetDatum(cstring_to_text("the sender ended while the request was on the wire"));
-	wa_store_run(&statement, values, NULL);
-	if (SPI_processed > 0)
+	rows = wa_store_run(&statement, values, NULL);
+	if (rows.count > 0)
 	{
 		ereport(
 			LOG,
 			(errmsg("%llu messages were on the wire when the previous sender ended",
-					(unsigned long long) SPI_processed),
+					(unsigned long long) rows.count),
 			 errdetail("They are uncertain until a webhook, or whatsapp_shared.uncertain_policy, "
 					   "decides.")));
-		pg_atomic_fetch_add_u64(&sender->slot->counters.uncertain, SPI_processed);
+		pg_atomic_fetch_add_u64(&sender->slot->counters.uncertain, rows.count);
 		wa_wake_due(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wa_guc_uncertain_grace));
 	}
 }

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "base/statement.h"
 #include "sender/fate.h"
 #include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
@@ -153,10 +154,9 @@ static void
 outage_alert(const char *message)
 {
 	static WaStatement statement = {
-		.plan.sql =
-			"SELECT @extschema@.wa_internal_alert('error', 'network', 'account', '', $1, NULL)",
-		.plan.nargs = 1,
-		.plan.argtypes = {TEXTOID},
+		.sql = "SELECT @extschema@.wa_internal_alert('error', 'network', 'account', '', $1, NULL)",
+		.nargs = 1,
+		.argtypes = {TEXTOID},
 		.expected = SPI_OK_SELECT};
 	Datum values[1] = {CStringGetTextDatum(message)};
 
@@ -167,9 +167,9 @@ static void
 resolve_alert(const char *kind)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_resolve_alert($1, 'account', '')",
-		.plan.nargs = 1,
-		.plan.argtypes = {TEXTOID},
+		.sql = "SELECT @extschema@.wa_internal_resolve_alert($1, 'account', '')",
+		.nargs = 1,
+		.argtypes = {TEXTOID},
 		.expected = SPI_OK_SELECT};
 	Datum values[1] = {CStringGetTextDatum(kind)};
 
@@ -185,11 +185,11 @@ static void
 version_alert(const char *seen)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_alert('warning', 'api_version', 'account', '',"
-					" pg_catalog.format('Meta answers with version %s of the API, not with %s:"
-					" set whatsapp_shared.api_version', $1, $2), NULL)",
-		.plan.nargs = 2,
-		.plan.argtypes = {TEXTOID, TEXTOID},
+		.sql = "SELECT @extschema@.wa_internal_alert('warning', 'api_version', 'account', '',"
+			   " pg_catalog.format('Meta answers with version %s of the API, not with %s:"
+			   " set whatsapp_shared.api_version', $1, $2), NULL)",
+		.nargs = 2,
+		.argtypes = {TEXTOID, TEXTOID},
 		.expected = SPI_OK_SELECT};
 	Datum values[2];
 

@@ -24,7 +24,9 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "base/rows.h"
 #include "base/secret.h"
+#include "base/statement.h"
 #include "http/http.h"
 #include "sender/store/transaction.h"
 #include "sender/sync.h"
@@ -145,14 +147,14 @@ static void
 note_run(const char *kind, bool finished, const char *error)
 {
 	static WaStatement statement = {
-		.plan.sql = "UPDATE @extschema@.whatsapp_sync SET"
-					" started_at = CASE WHEN $2 THEN started_at ELSE $4 END,"
-					" finished_at = CASE WHEN $2 AND $3 IS NULL THEN pg_catalog.clock_timestamp()"
-					" ELSE finished_at END,"
-					" items = CASE WHEN $2 AND $3 IS NULL THEN $5 ELSE items END,"
-					" error = $3 WHERE kind = $1",
-		.plan.nargs = 5,
-		.plan.argtypes = {TEXTOID, BOOLOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
+		.sql = "UPDATE @extschema@.whatsapp_sync SET"
+			   " started_at = CASE WHEN $2 THEN started_at ELSE $4 END,"
+			   " finished_at = CASE WHEN $2 AND $3 IS NULL THEN pg_catalog.clock_timestamp()"
+			   " ELSE finished_at END,"
+			   " items = CASE WHEN $2 AND $3 IS NULL THEN $5 ELSE items END,"
+			   " error = $3 WHERE kind = $1",
+		.nargs = 5,
+		.argtypes = {TEXTOID, BOOLOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
 		.expected = SPI_OK_UPDATE};
 	Datum values[5];
 	char nulls[5] = {' ', ' ', error == NULL ? 'n' : ' ', ' ', ' '};
@@ -170,26 +172,26 @@ static int
 next_kind(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql =
-			"SELECT kind FROM @extschema@.whatsapp_sync"
-			" WHERE requested_at > COALESCE(started_at, '-infinity')"
-			" OR (error IS NOT NULL AND started_at < $2)"
-			" OR ($1 > 0 AND COALESCE(finished_at, '-infinity')"
-			" < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1)"
-			" AND COALESCE(started_at, '-infinity')"
-			" < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => LEAST($1, 300)))"
-			" ORDER BY requested_at > COALESCE(started_at, '-infinity') DESC NULLS LAST, kind"
-			" LIMIT 1",
-		.plan.nargs = 2,
-		.plan.argtypes = {INT4OID, TIMESTAMPTZOID},
+		.sql = "SELECT kind FROM @extschema@.whatsapp_sync"
+			   " WHERE requested_at > COALESCE(started_at, '-infinity')"
+			   " OR (error IS NOT NULL AND started_at < $2)"
+			   " OR ($1 > 0 AND COALESCE(finished_at, '-infinity')"
+			   " < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1)"
+			   " AND COALESCE(started_at, '-infinity')"
+			   " < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => LEAST($1, 300)))"
+			   " ORDER BY requested_at > COALESCE(started_at, '-infinity') DESC NULLS LAST, kind"
+			   " LIMIT 1",
+		.nargs = 2,
+		.argtypes = {INT4OID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	Datum values[2] = {Int32GetDatum(wa_guc_sync_interval), TimestampTzGetDatum(reconfigured_at)};
 	char *name;
 
-	wa_store_run(&statement, values, NULL);
-	if (SPI_processed == 0)
+	rows = wa_store_run(&statement, values, NULL);
+	if (rows.count == 0)
 		return -1;
-	name = wa_store_text(0, 1);
+	name = wa_rows_text(&rows, 0, 1);
 	for (int i = 0; i < lengthof(kinds); i++)
 		if (strcmp(kinds[i].name, name) == 0)
 			return i;
@@ -200,12 +202,12 @@ static void
 alert(const char *kind, const char *error)
 {
 	static WaStatement statement = {
-		.plan.sql =
+		.sql =
 			"SELECT CASE WHEN $2 IS NULL"
 			" THEN @extschema@.wa_internal_resolve_alert('sync', 'account', $1)::text"
 			" ELSE @extschema@.wa_internal_alert('warning', 'sync', 'account', $1, $2)::text END",
-		.plan.nargs = 2,
-		.plan.argtypes = {TEXTOID, TEXTOID},
+		.nargs = 2,
+		.argtypes = {TEXTOID, TEXTOID},
 		.expected = SPI_OK_SELECT};
 	Datum values[2];
 	char nulls[2] = {' ', error == NULL ? 'n' : ' '};
@@ -219,15 +221,16 @@ alert(const char *kind, const char *error)
 static void
 take_page(WaSender *sender)
 {
+	WaRows rows;
 	static WaStatement apply[lengthof(kinds)];
 	static WaStatement finish[lengthof(kinds)];
-	static WaStatement cursor = {.plan.sql =
+	static WaStatement cursor = {.sql =
 									 "SELECT CASE WHEN $1 #>> '{paging,next}' IS NOT NULL"
 									 " THEN $1 #>> '{paging,cursors,after}' END,"
 									 " CASE WHEN pg_catalog.jsonb_typeof($1 -> 'data') = 'array'"
 									 " THEN pg_catalog.jsonb_array_length($1 -> 'data') ELSE 1 END",
-								 .plan.nargs = 1,
-								 .plan.argtypes = {JSONBOID},
+								 .nargs = 1,
+								 .argtypes = {JSONBOID},
 								 .expected = SPI_OK_SELECT};
 	const SyncKind *kind = &kinds[running];
 	char *after = NULL;
@@ -237,14 +240,14 @@ take_page(WaSender *sender)
 	{
 		Datum page = DirectFunctionCall1(jsonb_in, CStringGetDatum(answer));
 
-		apply[running].plan.sql = kind->apply;
-		apply[running].plan.nargs = 1;
-		apply[running].plan.argtypes[0] = JSONBOID;
+		apply[running].sql = kind->apply;
+		apply[running].nargs = 1;
+		apply[running].argtypes[0] = JSONBOID;
 		apply[running].expected = SPI_OK_SELECT;
-		wa_store_run(&apply[running], &page, NULL);
-		wa_store_run(&cursor, &page, NULL);
-		after = wa_store_text(0, 1);
-		items += (int) wa_store_int(0, 2, 0);
+		rows = wa_store_run(&apply[running], &page, NULL);
+		rows = wa_store_run(&cursor, &page, NULL);
+		after = wa_rows_text(&rows, 0, 1);
+		items += (int) wa_rows_int(&rows, 0, 2, 0);
 		if (after != NULL)
 			after = MemoryContextStrdup(sender->cycle_context, after);
 	}
@@ -254,11 +257,11 @@ take_page(WaSender *sender)
 		{
 			Datum started = TimestampTzGetDatum(run_started);
 
-			finish[running].plan.sql = kind->finish;
-			finish[running].plan.nargs = 1;
-			finish[running].plan.argtypes[0] = TIMESTAMPTZOID;
+			finish[running].sql = kind->finish;
+			finish[running].nargs = 1;
+			finish[running].argtypes[0] = TIMESTAMPTZOID;
 			finish[running].expected = SPI_OK_SELECT;
-			wa_store_run(&finish[running], &started, NULL);
+			rows = wa_store_run(&finish[running], &started, NULL);
 		}
 		note_run(kind->name, true, problem[0] != '\0' ? problem : NULL);
 		alert(kind->name, problem[0] != '\0' ? problem : NULL);

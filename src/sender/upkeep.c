@@ -19,6 +19,8 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "sender/due.h"
 #include "sender/pace/pair_order.h"
 #include "sender/store/transaction.h"
@@ -79,7 +81,7 @@ static bool
 retain(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql =
+		.sql =
 			"WITH rule AS (SELECT pg_catalog.make_interval(mins => $2) AS std),"
 			" span AS MATERIALIZED (SELECT m.id, m.tenant_id, m.created_at, m.finished_at"
 			" FROM @extschema@.whatsapp_messages m WHERE m.id > $1 ORDER BY m.id LIMIT $3),"
@@ -99,25 +101,26 @@ retain(WaSender *sender)
 			" max(created_at) < pg_catalog.now() - LEAST((SELECT std FROM rule WHERE std > '0'),"
 			" (SELECT min(retention) FROM @extschema@.whatsapp_tenants WHERE retention > '0'))"
 			" FROM span",
-		.plan.nargs = 3,
-		.plan.argtypes = {INT8OID, INT4OID, INT4OID},
+		.nargs = 3,
+		.argtypes = {INT8OID, INT4OID, INT4OID},
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	Datum values[3] = {Int64GetDatum(retention_id), Int32GetDatum(wa_guc_retention),
 					   Int32GetDatum(BATCH)};
 	bool more;
 
-	wa_store_run(&statement, values, NULL);
-	more = wa_store_int(0, 1, 0) == BATCH && wa_store_int(0, 3, 0) != 0;
-	retention_id = more ? wa_store_int(0, 2, 0) : 0;
+	rows = wa_store_run(&statement, values, NULL);
+	more = wa_rows_int(&rows, 0, 1, 0) == BATCH && wa_rows_int(&rows, 0, 3, 0) != 0;
+	retention_id = more ? wa_rows_int(&rows, 0, 2, 0) : 0;
 	return more;
 }
 
 /* ---- the sweep ------------------------------------------------------------- */
 
-static void
+static WaRows
 call(WaStatement *statement)
 {
-	wa_store_run(statement, NULL, NULL);
+	return wa_store_run(statement, NULL, NULL);
 }
 
 /* Rows that are still held although what held them is over; one page of them. */
@@ -125,15 +128,16 @@ static void
 release_stale_holds(HeldRows *held)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2, $3)",
-		.plan.nargs = 3,
-		.plan.argtypes = {TEXTOID, INT8OID, INT4OID},
+		.sql = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2, $3)",
+		.nargs = 3,
+		.argtypes = {TEXTOID, INT8OID, INT4OID},
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	Datum values[3] = {CStringGetTextDatum(held->reason), Int64GetDatum(held->after_id),
 					   Int32GetDatum(BATCH)};
 
-	wa_store_run(&statement, values, NULL);
-	held->after_id = wa_store_int(0, 1, PG_INT64_MIN);
+	rows = wa_store_run(&statement, values, NULL);
+	held->after_id = wa_rows_int(&rows, 0, 1, PG_INT64_MIN);
 	if (held->after_id == PG_INT64_MIN)
 		held->is_over = false;
 }
@@ -164,12 +168,13 @@ static void
 end_pauses(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT next_end, lifted FROM @extschema@.wa_internal_resume_due()",
+		.sql = "SELECT next_end, lifted FROM @extschema@.wa_internal_resume_due()",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 
-	call(&statement);
-	sender->next_pause_end = wa_store_time(0, 1, DT_NOEND);
-	if (wa_store_int(0, 2, 0) == 0)
+	rows = call(&statement);
+	sender->next_pause_end = wa_rows_time(&rows, 0, 1, DT_NOEND);
+	if (wa_rows_int(&rows, 0, 2, 0) == 0)
 		return;
 	look_through("tenant_paused");
 	look_through("template_paused");
@@ -198,12 +203,13 @@ static void
 begin_quiet_hours(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT next_begin, deferred FROM @extschema@.wa_internal_begin_quiet_hours()",
+		.sql = "SELECT next_begin, deferred FROM @extschema@.wa_internal_begin_quiet_hours()",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 
-	call(&statement);
-	next_quiet = wa_store_time(0, 1, DT_NOEND);
-	if (wa_store_int(0, 2, 0) > 0)
+	rows = call(&statement);
+	next_quiet = wa_rows_time(&rows, 0, 1, DT_NOEND);
+	if (wa_rows_int(&rows, 0, 2, 0) > 0)
 		next_quiet = GetCurrentTimestamp();
 	next_quiet_generation = sender->config_generation;
 }
@@ -211,7 +217,7 @@ begin_quiet_hours(WaSender *sender)
 static void
 sweep_database(WaSender *sender)
 {
-	static WaStatement parked = {.plan.sql = "SELECT @extschema@.wa_internal_rematch()",
+	static WaStatement parked = {.sql = "SELECT @extschema@.wa_internal_rematch()",
 								 .expected = SPI_OK_SELECT};
 
 	end_pauses(sender);
@@ -244,7 +250,7 @@ sweep(WaSender *sender)
 static void
 reconcile(WaSender *sender)
 {
-	static WaStatement statement = {.plan.sql = "SELECT @extschema@.wa_internal_reconcile()",
+	static WaStatement statement = {.sql = "SELECT @extschema@.wa_internal_reconcile()",
 									.expected = SPI_OK_SELECT};
 
 	next_reconcile_us = wa_now_us() + AFTER_FAILURE_US;
@@ -262,7 +268,7 @@ static void
 try_new_token(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_lift_pause('account', '', true)",
+		.sql = "SELECT @extschema@.wa_internal_lift_pause('account', '', true)",
 		.expected = SPI_OK_SELECT};
 
 	wa_store_begin("trying the new access token");

@@ -22,7 +22,10 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
 #include "base/guc.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "common/jsonscan.h"
 #include "common/message_state.h"
 #include "graph/graph_reply.h"
@@ -137,10 +140,10 @@ wa_media_answered(WaSender *sender, const WaHttpResult *result)
 static void
 record_uploaded(Upload *upload)
 {
-	static WaStatement statement = {.plan.sql =
+	static WaStatement statement = {.sql =
 										"SELECT @extschema@.wa_internal_media_uploaded($1, $2, $3)",
-									.plan.nargs = 3,
-									.plan.argtypes = {INT8OID, TEXTOID, TEXTOID},
+									.nargs = 3,
+									.argtypes = {INT8OID, TEXTOID, TEXTOID},
 									.expected = SPI_OK_SELECT};
 	Datum values[3];
 
@@ -154,9 +157,9 @@ static void
 record_failure(Upload *upload)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_media_failed($1, $2, $3, $4, $5, $6)",
-		.plan.nargs = 6,
-		.plan.argtypes = {INT8OID, INT4OID, TEXTOID, BOOLOID, BOOLOID, INT8OID},
+		.sql = "SELECT @extschema@.wa_internal_media_failed($1, $2, $3, $4, $5, $6)",
+		.nargs = 6,
+		.argtypes = {INT8OID, INT4OID, TEXTOID, BOOLOID, BOOLOID, INT8OID},
 		.expected = SPI_OK_SELECT};
 	const WaOutcome *outcome = &upload->outcome;
 	int64 delay =
@@ -240,7 +243,7 @@ free_slot(void)
 
 /* Begins an upload of the row that has been read; body takes the request. */
 static void
-take(Upload *upload, StringInfo body, StringInfo content_type)
+take(Upload *upload, const WaRows *rows, StringInfo body, StringInfo content_type)
 {
 	char boundary[WA_MEDIA_BOUNDARY_SIZE];
 	unsigned char random[WA_MEDIA_BOUNDARY_RANDOM];
@@ -248,16 +251,15 @@ take(Upload *upload, StringInfo body, StringInfo content_type)
 	bytea *content;
 	bool isnull;
 
-	upload->medium = wa_store_int(0, 1, 0);
-	strlcpy(upload->number, wa_store_text(0, 2), sizeof(upload->number));
-	form.mime_type = wa_store_text(0, 3);
-	form.filename = wa_store_text(0, 4);
-	content =
-		DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5, &isnull));
+	upload->medium = wa_rows_int(rows, 0, 1, 0);
+	strlcpy(upload->number, wa_rows_text(rows, 0, 2), sizeof(upload->number));
+	form.mime_type = wa_rows_text(rows, 0, 3);
+	form.filename = wa_rows_text(rows, 0, 4);
+	content = DatumGetByteaPP(wa_rows_datum(rows, 0, 5, &isnull));
 	form.content = VARDATA_ANY(content);
 	form.size = VARSIZE_ANY_EXHDR(content);
 	upload->size = form.size;
-	upload->attempts = (int) wa_store_int(0, 6, 0);
+	upload->attempts = (int) wa_rows_int(rows, 0, 6, 0);
 
 	do
 	{
@@ -278,7 +280,7 @@ busy_numbers(void)
 	for (int i = 0; i < MAX_UPLOADS; i++)
 		if (uploads[i].medium != 0)
 			numbers[n++] = uploads[i].number;
-	return wa_store_text_array(numbers, n);
+	return wa_array_of_text(numbers, n);
 }
 
 static void
@@ -302,15 +304,16 @@ submit(WaSender *sender, Upload *upload, StringInfo body, StringInfo content_typ
 static bool
 start_one(WaSender *sender, bool settle)
 {
-	static WaStatement settle_statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_settle_media()", .expected = SPI_OK_SELECT};
+	static WaStatement settle_statement = {.sql = "SELECT @extschema@.wa_internal_settle_media()",
+										   .expected = SPI_OK_SELECT};
 	static WaStatement statement = {
-		.plan.sql = "SELECT * FROM @extschema@.wa_internal_next_media($1, $2, $3)",
-		.plan.nargs = 3,
-		.plan.argtypes = {TEXTARRAYOID, INT8OID, INT8OID},
+		.sql = "SELECT * FROM @extschema@.wa_internal_next_media($1, $2, $3)",
+		.nargs = 3,
+		.argtypes = {TEXTARRAYOID, INT8OID, INT8OID},
 		.expected = SPI_OK_SELECT};
-	static WaStatement time_statement = {
-		.plan.sql = "SELECT @extschema@.wa_internal_next_media_time()", .expected = SPI_OK_SELECT};
+	static WaStatement time_statement = {.sql = "SELECT @extschema@.wa_internal_next_media_time()",
+										 .expected = SPI_OK_SELECT};
+	WaRows rows;
 	Upload *upload = free_slot();
 	StringInfoData body;
 	StringInfoData content_type;
@@ -327,18 +330,18 @@ start_one(WaSender *sender, bool settle)
 		values[0] = busy_numbers();
 		values[1] = Int64GetDatum(wa_guc_retry_delay);
 		values[2] = Int64GetDatum(wa_guc_retry_max_delay);
-		wa_store_run(&statement, values, NULL);
-		found = SPI_processed > 0;
+		rows = wa_store_run(&statement, values, NULL);
+		found = rows.count > 0;
 		if (found)
-			take(upload, &body, &content_type);
+			take(upload, &rows, &body, &content_type);
 	}
 	if (!found)
 	{
 		TimestampTz next;
 		int64 wait;
 
-		wa_store_run(&time_statement, NULL, NULL);
-		next = wa_store_time(0, 1, DT_NOEND);
+		rows = wa_store_run(&time_statement, NULL, NULL);
+		next = wa_rows_time(&rows, 0, 1, DT_NOEND);
 		wait = next == DT_NOEND ? LOOK_INTERVAL_US : next - GetCurrentTimestamp();
 		next_look_us = wa_now_us() + Max(0, Min(wait, LOOK_INTERVAL_US));
 	}
@@ -355,10 +358,9 @@ static void
 clean(void)
 {
 	static WaStatement statement = {
-		.plan.sql =
-			"SELECT @extschema@.wa_internal_clean_media(pg_catalog.make_interval(mins => $1))",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT4OID},
+		.sql = "SELECT @extschema@.wa_internal_clean_media(pg_catalog.make_interval(mins => $1))",
+		.nargs = 1,
+		.argtypes = {INT4OID},
 		.expected = SPI_OK_SELECT};
 	Datum values[1] = {Int32GetDatum(wa_guc_retention)};
 

@@ -18,6 +18,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/lookup.h"
+#include "base/rows.h"
 #include "base/statement.h"
 #include "common/language.h"
 #include "template/template.h"
@@ -46,17 +47,19 @@ static WaLookup whole_lookup = {
 	.ncolumns = COL_COUNT,
 	.columns = {"status", "category", "parameter_format", "missing_since", "components"}};
 
-static WaPlan languages_plan = {
+static WaStatement languages_statement = {
 	.sql = "SELECT pg_catalog.string_agg(t.language, ', ' ORDER BY t.language)"
 		   " FROM @extschema@.whatsapp_templates t"
 		   " WHERE t.name OPERATOR(pg_catalog.=) $1 AND t.missing_since IS NULL",
 	.nargs = 1,
-	.argtypes = {TEXTOID}};
+	.argtypes = {TEXTOID},
+	.expected = SPI_OK_SELECT};
 
 /* A run that has failed leaves finished_at as it was. */
-static WaPlan synchronised_plan = {
+static WaStatement synchronised_statement = {
 	.sql = "SELECT EXISTS (SELECT FROM @extschema@.whatsapp_sync s"
-		   " WHERE s.kind OPERATOR(pg_catalog.=) 'templates' AND s.finished_at IS NOT NULL)"};
+		   " WHERE s.kind OPERATOR(pg_catalog.=) 'templates' AND s.finished_at IS NOT NULL)",
+	.expected = SPI_OK_SELECT};
 
 /* One version of one row. */
 typedef struct CacheKey
@@ -175,11 +178,12 @@ load(Oid schema, const Datum *keys, const char *name, const char *language, Snap
 static void
 raise_unknown(Oid schema, const char *name, const char *language)
 {
+	WaRows rows;
 	Datum key = CStringGetTextDatum(name);
 	char *languages;
 
-	wa_plan_execute_latest(&languages_plan, schema, &key, NULL, SPI_OK_SELECT);
-	languages = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	rows = wa_statement_run_latest(&languages_statement, schema, &key, NULL);
+	languages = wa_rows_text(&rows, 0, 1);
 	if (languages == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("template \"%s\" does not exist", name),
@@ -298,7 +302,7 @@ wa_template_find(Oid schema, const char *name, const char *language, Snapshot sn
 	keys[0] = CStringGetTextDatum(name);
 	keys[1] = CStringGetTextDatum(language);
 	row = wa_lookup_one(&version_lookup, schema, keys, snapshot);
-	if (row == NULL && wa_plan_select_bool(&synchronised_plan, schema, NULL))
+	if (row == NULL && wa_statement_select_bool(&synchronised_statement, schema, NULL))
 	{
 		/* Perhaps only since the snapshot was taken: then what has been read counts. */
 		snapshot = latest = RegisterSnapshot(GetLatestSnapshot());

@@ -18,61 +18,70 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 #include "shared/wake.h"
 #include "webhook/status.h"
 #include "webhook/webhook.h"
 
 /* In order of message id: an index scan with an array sorts it. */
-static WaPlan lock_queue_plan = {
+static WaStatement lock_queue_statement = {
 	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.state = 'r'"
 		   " FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = ANY ($1) FOR UPDATE",
 	.nargs = 1,
-	.argtypes = {INT8ARRAYOID}};
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan over_plan = {
+static WaStatement over_statement = {
 	.sql = "SELECT b.id"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS b(id, attempt)"
 		   " WHERE b.attempt < 0 OR EXISTS (SELECT FROM @extschema@.whatsapp_attempts AS a"
 		   " WHERE a.message_id = b.id AND a.attempt = b.attempt AND a.outcome = 'failed')",
 	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, INT2ARRAYOID}};
+	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
+	.expected = SPI_OK_SELECT};
 
 /* In order of message id, for the same reason. */
-static WaPlan lock_messages_plan = {
+static WaStatement lock_messages_statement = {
 	.sql = "SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY ($1)"
 		   " FOR NO KEY UPDATE",
 	.nargs = 1,
-	.argtypes = {INT8ARRAYOID}};
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan dequeue_plan = {
+static WaStatement dequeue_statement = {
 	.sql = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
 	.nargs = 1,
-	.argtypes = {INT8ARRAYOID}};
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_DELETE};
 
 /* What rows say whose message was begun more than once, before the UPDATE. */
-static WaPlan before_plan = {
+static WaStatement before_statement = {
 	.sql = "SELECT m.id, m.whatsapp_message_id FROM @extschema@.whatsapp_messages AS m"
 		   " WHERE m.id = ANY ($1) AND m.whatsapp_message_id IS NOT NULL"
 		   " AND m.status IN ('accepted', 'sent', 'delivered', 'read')",
 	.nargs = 1,
-	.argtypes = {INT8ARRAYOID}};
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_SELECT};
 
 /* Of messages that the UPDATE has left alone: those that are there. */
-static WaPlan exist_plan = {.sql = "SELECT m.id, m.status IN ('queued', 'sending', 'uncertain')"
-								   " FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY ($1)",
-							.nargs = 1,
-							.argtypes = {INT8ARRAYOID}};
+static WaStatement exist_statement = {
+	.sql = "SELECT m.id, m.status IN ('queued', 'sending', 'uncertain')"
+		   " FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan learn_plan = {
+static WaStatement learn_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_wamids (whatsapp_message_id, message_id)"
 		   " SELECT b.wamid, b.id"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS b(wamid, id)"
 		   " WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w"
 		   " WHERE w.whatsapp_message_id = b.wamid)",
 	.nargs = 2,
-	.argtypes = {TEXTARRAYOID, INT8ARRAYOID}};
+	.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
+	.expected = SPI_OK_INSERT};
 
 /*
  * One turn of the work: groups of different messages, in order of message id.
@@ -113,7 +122,7 @@ message_ids(WaStatusGroup *const *groups, int n)
 
 	for (int i = 0; i < n; i++)
 		ids[i] = groups[i]->merged.message_id;
-	return wa_store_int8_array(ids, n);
+	return wa_array_of_int8(ids, n);
 }
 
 /*
@@ -124,6 +133,7 @@ message_ids(WaStatusGroup *const *groups, int n)
 static void
 drop_stale(Round *round, WaStatusGroup **queued, int n)
 {
+	WaRows rows;
 	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
 	Datum values[2];
 
@@ -132,11 +142,11 @@ drop_stale(Round *round, WaStatusGroup **queued, int n)
 	for (int i = 0; i < n; i++)
 		attempts[i] = (int16) Min(queued[i]->merged.attempt, PG_INT16_MAX);
 	values[0] = message_ids(queued, n);
-	values[1] = wa_store_int2_array(attempts, n);
-	wa_plan_execute(&over_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	values[1] = wa_array_of_int2(attempts, n);
+	rows = wa_statement_run(&over_statement, round->webhook->schema, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
+		WaStatusGroup *group = find_group(round, wa_rows_int(&rows, (int) i, 1, 0));
 
 		if (!group->done)
 			wa_status_count(round->webhook, group, false);
@@ -153,6 +163,7 @@ drop_stale(Round *round, WaStatusGroup **queued, int n)
 static void
 settle_queue(Round *round)
 {
+	WaRows rows;
 	WaStatusGroup **queued = palloc(sizeof(WaStatusGroup *) * round->n);
 	int nqueued = 0;
 	int nsettled = 0;
@@ -160,17 +171,17 @@ settle_queue(Round *round)
 	int n;
 
 	values[0] = message_ids(round->groups, round->n);
-	wa_plan_execute(&lock_queue_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
-	n = (int) SPI_processed;
+	rows = wa_statement_run(&lock_queue_statement, round->webhook->schema, values, NULL);
+	n = (int) rows.count;
 	if (n == 0)
 		return;
 
 	for (int i = 0; i < n; i++)
 	{
-		WaStatusGroup *group = find_group(round, wa_store_int(i, 1, 0));
+		WaStatusGroup *group = find_group(round, wa_rows_int(&rows, i, 1, 0));
 
-		if (wa_store_int(i, 4, false))
-			wa_wake_ready_always(wa_store_text(i, 2), wa_store_int(i, 3, 0));
+		if (wa_rows_int(&rows, i, 4, false))
+			wa_wake_ready_always(wa_rows_text(&rows, i, 2), wa_rows_int(&rows, i, 3, 0));
 		group->settles = true;
 		if (!wa_status_proves_delivery(&group->merged))
 			queued[nqueued++] = group;
@@ -183,7 +194,7 @@ settle_queue(Round *round)
 			queued[nsettled++] = round->groups[i];
 	}
 	values[0] = message_ids(queued, nsettled);
-	wa_plan_execute(&dequeue_plan, round->webhook->schema, values, NULL, SPI_OK_DELETE);
+	rows = wa_statement_run(&dequeue_statement, round->webhook->schema, values, NULL);
 }
 
 /*
@@ -193,6 +204,7 @@ settle_queue(Round *round)
 static void
 detect_duplicates(Round *round)
 {
+	WaRows rows;
 	WaStatusGroup **again = palloc(sizeof(WaStatusGroup *) * round->n);
 	int n = 0;
 	Datum values[1];
@@ -205,12 +217,12 @@ detect_duplicates(Round *round)
 	if (n == 0)
 		return;
 	values[0] = message_ids(again, n);
-	wa_plan_execute(&before_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_statement_run(&before_statement, round->webhook->schema, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
+		WaStatusGroup *group = find_group(round, wa_rows_int(&rows, (int) i, 1, 0));
 
-		if (strcmp(wa_store_text((int) i, 2), group->merged.wamid) != 0)
+		if (strcmp(wa_rows_text(&rows, (int) i, 2), group->merged.wamid) != 0)
 			wa_webhook_note_duplicate(round->webhook, &group->merged);
 	}
 }
@@ -228,9 +240,9 @@ learn_wamids(Round *round, WaStatusGroup *const *groups, int n)
 		return;
 	for (int i = 0; i < n; i++)
 		wamids[i] = groups[i]->merged.wamid;
-	values[0] = wa_store_text_array(wamids, n);
+	values[0] = wa_array_of_text(wamids, n);
 	values[1] = message_ids(groups, n);
-	wa_plan_execute(&learn_plan, round->webhook->schema, values, NULL, SPI_OK_INSERT);
+	wa_statement_run(&learn_statement, round->webhook->schema, values, NULL);
 }
 
 static void
@@ -238,14 +250,15 @@ update_messages(Round *round)
 {
 	WaStatusGroup **learned = palloc(sizeof(WaStatusGroup *) * round->n);
 	int nlearned = 0;
+	WaRows rows;
 
-	wa_status_update(round->webhook->schema, round->groups, round->n);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_status_update(round->webhook->schema, round->groups, round->n);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
 		int row = (int) i;
-		WaStatusGroup *group = find_group(round, wa_store_int(row, 1, 0));
-		bool current = wa_store_int(row, 2, false);
-		bool dates_acceptance = wa_store_int(row, 3, false);
+		WaStatusGroup *group = find_group(round, wa_rows_int(&rows, row, 1, 0));
+		bool current = wa_rows_int(&rows, row, 2, false);
+		bool dates_acceptance = wa_rows_int(&rows, row, 3, false);
 
 		wa_status_count(round->webhook, group, true);
 		if (!current &&
@@ -253,9 +266,9 @@ update_messages(Round *round)
 			wa_webhook_note_duplicate(round->webhook, &group->merged);
 		if (!current || dates_acceptance || group->settles || group->merged.attempt > 1)
 			learned[nlearned++] = group;
-		if (wa_store_int(row, 4, false))
+		if (wa_rows_int(&rows, row, 4, false))
 			wa_webhook_note_failure(round->webhook, &group->merged);
-		if (wa_store_int(row, 5, false))
+		if (wa_rows_int(&rows, row, 5, false))
 			wa_webhook_note_late(round->webhook, &group->merged);
 	}
 	learn_wamids(round, learned, nlearned);
@@ -268,6 +281,7 @@ update_messages(Round *round)
 static void
 account_for_rest(Round *round)
 {
+	WaRows rows;
 	WaStatusGroup **rest = palloc(sizeof(WaStatusGroup *) * round->n);
 	WaStatusGroup **known = palloc(sizeof(WaStatusGroup *) * round->n);
 	int n = 0;
@@ -282,12 +296,12 @@ account_for_rest(Round *round)
 	if (n == 0)
 		return;
 	values[0] = message_ids(rest, n);
-	wa_plan_execute(&exist_plan, round->webhook->schema, values, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_statement_run(&exist_statement, round->webhook->schema, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		WaStatusGroup *group = find_group(round, wa_store_int((int) i, 1, 0));
+		WaStatusGroup *group = find_group(round, wa_rows_int(&rows, (int) i, 1, 0));
 
-		if (wa_store_int((int) i, 2, false))
+		if (wa_rows_int(&rows, (int) i, 2, false))
 			wa_status_park(round->webhook, group, "message_queued_again");
 		else
 		{
@@ -321,9 +335,9 @@ lock_ahead(WaWebhook *webhook, WaStatusGroup *groups, int ngroups)
 	}
 	if (n == ngroups)
 		return;
-	values[0] = wa_store_int8_array(ids, n);
-	wa_plan_execute(&lock_queue_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
-	wa_plan_execute(&lock_messages_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	values[0] = wa_array_of_int8(ids, n);
+	wa_statement_run(&lock_queue_statement, webhook->schema, values, NULL);
+	wa_statement_run(&lock_messages_statement, webhook->schema, values, NULL);
 }
 
 /*

@@ -14,9 +14,9 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "base/arrays.h"
 #include "base/statement.h"
 #include "graph/error_class.h"
-#include "sender/store/transaction.h"
 #include "webhook/status.h"
 #include "webhook/webhook.h"
 
@@ -38,11 +38,12 @@ struct WaConsequences
 	int room;
 };
 
-static WaPlan draw_plan = {
+static WaStatement draw_statement = {
 	.sql = "SELECT @extschema@.wa_internal_draw_consequences($1, $2, $3, $4, $5, $6, $7)",
 	.nargs = 7,
 	.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-				 TIMESTAMPTZARRAYOID}};
+				 TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_SELECT};
 
 static void
 note(WaWebhook *webhook, const Consequence *consequence)
@@ -159,13 +160,13 @@ wa_webhook_draw_consequences(WaWebhook *webhook)
 		seconds[i] = list->items[i].pause_seconds;
 		times[i] = list->items[i].at;
 	}
-	values[0] = wa_store_text_array(actions, list->count);
-	values[1] = wa_store_int8_array(ids, list->count);
-	values[2] = wa_store_int4_array(attempts, list->count);
-	values[3] = wa_store_int4_array(codes, list->count);
-	values[4] = wa_store_text_array(texts, list->count);
-	values[5] = wa_store_int4_array(seconds, list->count);
-	values[6] = wa_store_time_array(times, list->count);
-	wa_plan_execute(&draw_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	values[0] = wa_array_of_text(actions, list->count);
+	values[1] = wa_array_of_int8(ids, list->count);
+	values[2] = wa_array_of_int4(attempts, list->count);
+	values[3] = wa_array_of_int4(codes, list->count);
+	values[4] = wa_array_of_text(texts, list->count);
+	values[5] = wa_array_of_int4(seconds, list->count);
+	values[6] = wa_array_of_time(times, list->count);
+	wa_statement_run(&draw_statement, webhook->schema, values, NULL);
 	list->count = 0;
 }

@@ -54,11 +54,12 @@ struct WaContactList
 	int room;
 };
 
-static WaPlan store_plan = {
+static WaStatement store_statement = {
 	.sql = "SELECT @extschema@.wa_internal_store_contacts($1, $2, $3, $4, $5, $6)",
 	.nargs = 6,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-				 TIMESTAMPTZARRAYOID}};
+				 TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_SELECT};
 
 /* A wa_id is a telephone number in digits alone; NULL for anything else. */
 char *
@@ -228,6 +229,6 @@ wa_webhook_store_contacts(WaWebhook *webhook)
 	values[3] = WA_WEBHOOK_TEXTS(list, Contact, name);
 	values[4] = WA_WEBHOOK_TEXTS(list, Contact, username);
 	values[5] = WA_WEBHOOK_TIMES(list, Contact, wrote_at);
-	wa_plan_execute(&store_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	wa_statement_run(&store_statement, webhook->schema, values, NULL);
 	list->count = 0;
 }

@@ -11,8 +11,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 #include "webhook/webhook.h"
 
 #define MAX_FIELD 64
@@ -33,10 +33,11 @@ struct WaEventList
 };
 
 /* Returns applied, duplicate, or why it cannot be used. */
-static WaPlan event_plan = {
+static WaStatement event_statement = {
 	.sql = "SELECT @extschema@.wa_internal_account_event($1, $2::pg_catalog.jsonb, $3)",
 	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID}};
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.expected = SPI_OK_SELECT};
 
 /*
  * Events touch the same few rows in whatever order they come, and there are few
@@ -44,8 +45,10 @@ static WaPlan event_plan = {
  */
 #define LOCK_CLASS 0x57414556 /* "WAEV" */
 
-static WaPlan lock_plan = {
-	.sql = "SELECT pg_catalog.pg_advisory_xact_lock($1, 0)", .nargs = 1, .argtypes = {INT4OID}};
+static WaStatement lock_statement = {.sql = "SELECT pg_catalog.pg_advisory_xact_lock($1, 0)",
+									 .nargs = 1,
+									 .argtypes = {INT4OID},
+									 .expected = SPI_OK_SELECT};
 
 /*
  * Takes a change of any field into the list.  Of the field "messages" only the
@@ -78,6 +81,7 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 void
 wa_webhook_apply_events(WaWebhook *webhook)
 {
+	WaRows rows;
 	WaEventList *list = webhook->events;
 	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
 	Datum lock[1];
@@ -85,7 +89,7 @@ wa_webhook_apply_events(WaWebhook *webhook)
 	if (list == NULL || list->count == 0)
 		return;
 	lock[0] = Int32GetDatum(LOCK_CLASS);
-	wa_plan_execute(&lock_plan, webhook->schema, lock, NULL, SPI_OK_SELECT);
+	rows = wa_statement_run(&lock_statement, webhook->schema, lock, NULL);
 	for (int i = 0; i < list->count; i++)
 	{
 		const Event *event = &list->items[i];
@@ -96,8 +100,8 @@ wa_webhook_apply_events(WaWebhook *webhook)
 		values[0] = CStringGetTextDatum(event->field);
 		values[1] = CStringGetTextDatum(event->value);
 		values[2] = TimestampTzGetDatum(event->at);
-		wa_plan_execute(&event_plan, webhook->schema, values, nulls, SPI_OK_SELECT);
-		outcome = wa_store_text(0, 1);
+		rows = wa_statement_run(&event_statement, webhook->schema, values, nulls);
+		outcome = wa_rows_text(&rows, 0, 1);
 		if (strcmp(outcome, "applied") == 0)
 			counts->applied++;
 		else if (strcmp(outcome, "duplicate") == 0)

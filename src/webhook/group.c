@@ -11,22 +11,25 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 #include "webhook/status.h"
 #include "webhook/webhook.h"
 
 /* Which installation's data we look for. */
-static WaPlan installation_plan = {
-	.sql = "SELECT installation_id FROM @extschema@.whatsapp_installation"};
+static WaStatement installation_statement = {
+	.sql = "SELECT installation_id FROM @extschema@.whatsapp_installation",
+	.expected = SPI_OK_SELECT};
 
 /* Statuses without our data, or with that of a predecessor of this database. */
-static WaPlan lookup_plan = {
+static WaStatement lookup_statement = {
 	.sql = "SELECT b.i::pg_catalog.int4, w.message_id"
 		   " FROM pg_catalog.unnest($1) WITH ORDINALITY AS b(wamid, i)"
 		   " JOIN @extschema@.whatsapp_wamids AS w ON w.whatsapp_message_id = b.wamid",
 	.nargs = 1,
-	.argtypes = {TEXTARRAYOID}};
+	.argtypes = {TEXTARRAYOID},
+	.expected = SPI_OK_SELECT};
 
 static int
 compare_statuses(const void *a, const void *b)
@@ -53,9 +56,10 @@ compare_items(const void *a, const void *b)
 static void
 read_installation(WaWebhook *webhook)
 {
-	wa_plan_execute(&installation_plan, webhook->schema, NULL, NULL, SPI_OK_SELECT);
-	if (SPI_processed > 0)
-		strlcpy(webhook->statuses->installation, wa_store_text(0, 1),
+	WaRows rows;
+	rows = wa_statement_run(&installation_statement, webhook->schema, NULL, NULL);
+	if (rows.count > 0)
+		strlcpy(webhook->statuses->installation, wa_rows_text(&rows, 0, 1),
 				sizeof(webhook->statuses->installation));
 }
 
@@ -93,6 +97,7 @@ park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
 void
 wa_status_look_up(WaWebhook *webhook)
 {
+	WaRows rows;
 	WaStatusList *list = webhook->statuses;
 	const char **wamids = palloc(sizeof(char *) * list->count);
 	int *indexes = palloc(sizeof(int) * list->count);
@@ -111,13 +116,13 @@ wa_status_look_up(WaWebhook *webhook)
 	if (unknown == 0)
 		return;
 
-	values[0] = wa_store_text_array(wamids, unknown);
-	wa_plan_execute(&lookup_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	values[0] = wa_array_of_text(wamids, unknown);
+	rows = wa_statement_run(&lookup_statement, webhook->schema, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		int index = indexes[wa_store_int((int) i, 1, 0) - 1];
+		int index = indexes[wa_rows_int(&rows, (int) i, 1, 0) - 1];
 
-		list->items[index].message_id = wa_store_int((int) i, 2, 0);
+		list->items[index].message_id = wa_rows_int(&rows, (int) i, 2, 0);
 	}
 
 	for (int i = 0; i < list->count; i++)

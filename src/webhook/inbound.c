@@ -12,8 +12,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 #include "shared/wake.h"
 #include "webhook/webhook.h"
 
@@ -39,12 +39,13 @@ struct WaInboundList
 	int room;
 };
 
-static WaPlan store_plan = {
+static WaStatement store_statement = {
 	.sql = "SELECT inbound_id, reply"
 		   " FROM @extschema@.wa_internal_store_inbound($1, $2, $3, $4, $5, $6, $7)",
 	.nargs = 7,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
-				 TEXTARRAYOID, TEXTARRAYOID}};
+				 TEXTARRAYOID, TEXTARRAYOID},
+	.expected = SPI_OK_SELECT};
 
 static WaInboundList *
 get_list(WaWebhook *webhook)
@@ -103,6 +104,7 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 void
 wa_webhook_store_inbound(WaWebhook *webhook)
 {
+	WaRows rows;
 	WaInboundList *list = webhook->inbound;
 	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_MESSAGE];
 	Datum values[7];
@@ -119,16 +121,16 @@ wa_webhook_store_inbound(WaWebhook *webhook)
 	values[4] = WA_WEBHOOK_TEXTS(list, Inbound, phone);
 	values[5] = WA_WEBHOOK_TEXTS(list, Inbound, user_id);
 	values[6] = WA_WEBHOOK_TEXTS(list, Inbound, message);
-	wa_plan_execute(&store_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	rows = wa_statement_run(&store_statement, webhook->schema, values, NULL);
 
-	stored = (int) SPI_processed;
+	stored = (int) rows.count;
 	counts->applied += stored;
 	counts->duplicate += list->count - stored;
 	webhook->replies = palloc(sizeof(int64) * Max(stored, 1));
 	for (int i = 0; i < stored; i++)
 	{
-		if (wa_store_int(i, 2, false))
-			webhook->replies[webhook->nreplies++] = wa_store_int(i, 1, 0);
+		if (wa_rows_int(&rows, i, 2, false))
+			webhook->replies[webhook->nreplies++] = wa_rows_int(&rows, i, 1, 0);
 	}
 	list->count = 0;
 }

@@ -28,10 +28,10 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/arrays.h"
 #include "base/schema.h"
 #include "base/secret.h"
 #include "common/signature.h"
-#include "sender/store/transaction.h"
 #include "webhook/webhook.h"
 
 /* Meta sends up to three megabytes. */
@@ -176,7 +176,7 @@ wa_webhook_texts(const void *items, int count, size_t size, size_t offset)
 
 	for (int i = 0; i < count; i++)
 		memcpy(&texts[i], (const char *) items + i * size + offset, sizeof(char *));
-	return wa_store_text_array(texts, count);
+	return wa_array_of_text(texts, count);
 }
 
 Datum
@@ -186,7 +186,7 @@ wa_webhook_times(const void *items, int count, size_t size, size_t offset)
 
 	for (int i = 0; i < count; i++)
 		memcpy(&times[i], (const char *) items + i * size + offset, sizeof(TimestampTz));
-	return wa_store_time_array(times, count);
+	return wa_array_of_time(times, count);
 }
 
 /*

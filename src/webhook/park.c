@@ -14,8 +14,9 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 #include "webhook/webhook.h"
 
 /*
@@ -27,7 +28,7 @@
 
 /* In order of the unique key: webhooks with the same items must not wait for each other in a
  * circle. */
-static WaPlan park_plan = {
+static WaStatement park_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_parked_events"
 		   " (fingerprint, kind, reason, phone_number_id, whatsapp_message_id, message_id, event)"
 		   " SELECT v.fingerprint, v.kind, v.reason, v.number, v.wamid, NULLIF(v.id, 0),"
@@ -39,13 +40,15 @@ static WaPlan park_plan = {
 		   " ON CONFLICT (fingerprint) DO NOTHING RETURNING kind",
 	.nargs = 7,
 	.argtypes = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-				 INT8ARRAYOID, TEXTARRAYOID}};
+				 INT8ARRAYOID, TEXTARRAYOID},
+	.expected = SPI_OK_INSERT_RETURNING};
 
-static WaPlan park_body_plan = {
+static WaStatement park_body_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_parked_events (fingerprint, kind, reason, body)"
 		   " VALUES ($1, 'body', $2, $3) ON CONFLICT (fingerprint) DO NOTHING",
 	.nargs = 3,
-	.argtypes = {BYTEAOID, TEXTOID, BYTEAOID}};
+	.argtypes = {BYTEAOID, TEXTOID, BYTEAOID},
+	.expected = SPI_OK_INSERT};
 
 /*
  * Half of the SHA-256 of what it is and its text: enough that two different
@@ -109,6 +112,7 @@ wa_webhook_park_node(WaWebhook *webhook, WaWebhookKind kind, const char *what, u
 void
 wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, const char *reason)
 {
+	WaRows rows;
 	Datum values[3];
 	bytea *kept;
 	size_t size = Min(len, MAX_BODY);
@@ -119,8 +123,8 @@ wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, const cha
 	values[0] = PointerGetDatum(fingerprint("body", "", body, len));
 	values[1] = CStringGetTextDatum(reason);
 	values[2] = PointerGetDatum(kept);
-	wa_plan_execute(&park_body_plan, webhook->schema, values, NULL, SPI_OK_INSERT);
-	if (SPI_processed > 0)
+	rows = wa_statement_run(&park_body_statement, webhook->schema, values, NULL);
+	if (rows.count > 0)
 		webhook->counts[WA_WEBHOOK_EVENT].parked++;
 	else
 		webhook->counts[WA_WEBHOOK_EVENT].duplicate++;
@@ -142,6 +146,7 @@ kind_of(const char *what)
 void
 wa_webhook_write_parked(WaWebhook *webhook)
 {
+	WaRows rows;
 	int n = webhook->nparked;
 	Datum *fingerprints = palloc(sizeof(Datum) * Max(n, 1));
 	const char **texts[5];
@@ -173,13 +178,13 @@ wa_webhook_write_parked(WaWebhook *webhook)
 	values[0] =
 		PointerGetDatum(construct_array(fingerprints, n, BYTEAOID, -1, false, TYPALIGN_INT));
 	for (int i = 0; i < 4; i++)
-		values[i + 1] = wa_store_text_array(texts[i], n);
-	values[5] = wa_store_int8_array(ids, n);
-	values[6] = wa_store_text_array(texts[4], n);
-	wa_plan_execute(&park_plan, webhook->schema, values, NULL, SPI_OK_INSERT_RETURNING);
-	for (uint64 i = 0; i < SPI_processed; i++)
+		values[i + 1] = wa_array_of_text(texts[i], n);
+	values[5] = wa_array_of_int8(ids, n);
+	values[6] = wa_array_of_text(texts[4], n);
+	rows = wa_statement_run(&park_statement, webhook->schema, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		WaWebhookKind kind = kind_of(wa_store_text((int) i, 1));
+		WaWebhookKind kind = kind_of(wa_rows_text(&rows, (int) i, 1));
 
 		webhook->counts[kind].parked++;
 		webhook->counts[kind].duplicate--;

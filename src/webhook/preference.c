@@ -12,8 +12,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 #include "webhook/webhook.h"
 
 #define MAX_ID 160
@@ -37,11 +37,12 @@ struct WaPreferenceList
 };
 
 /* How many of them were new. */
-static WaPlan store_plan = {
+static WaStatement store_statement = {
 	.sql = "SELECT @extschema@.wa_internal_store_preferences($1, $2, $3, $4, $5, $6)",
 	.nargs = 6,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-				 TEXTARRAYOID}};
+				 TEXTARRAYOID},
+	.expected = SPI_OK_SELECT};
 
 /*
  * Takes one item of user_preferences[] into the list, or parks it.
@@ -98,6 +99,7 @@ wa_webhook_read_preference(WaWebhook *webhook, uint32 item, const char *phone_nu
 void
 wa_webhook_store_preferences(WaWebhook *webhook)
 {
+	WaRows rows;
 	WaPreferenceList *list = webhook->preferences;
 	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
 	Datum values[6];
@@ -111,9 +113,9 @@ wa_webhook_store_preferences(WaWebhook *webhook)
 	values[3] = WA_WEBHOOK_TEXTS(list, Preference, choice);
 	values[4] = WA_WEBHOOK_TIMES(list, Preference, at);
 	values[5] = WA_WEBHOOK_TEXTS(list, Preference, item);
-	wa_plan_execute(&store_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
+	rows = wa_statement_run(&store_statement, webhook->schema, values, NULL);
 
-	stored = (int) wa_store_int(0, 1, 0);
+	stored = (int) wa_rows_int(&rows, 0, 1, 0);
 	counts->applied += stored;
 	counts->duplicate += list->count - stored;
 	list->count = 0;

@@ -14,9 +14,10 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
 #include "base/schema.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 #include "webhook/status.h"
 #include "webhook/webhook.h"
 
@@ -25,7 +26,7 @@
  * Rows are locked and not deleted here: whoever has the same status to park
  * would wait for a deletion, with locks on messages that we are about to want.
  */
-static WaPlan pick_plan = {
+static WaStatement pick_statement = {
 	.sql = "SELECT p.parked_id, p.phone_number_id, p.event::pg_catalog.text"
 		   " FROM @extschema@.whatsapp_parked_events AS p"
 		   " WHERE p.kind = 'status' AND p.reason IN ('unknown_message', 'message_queued_again')"
@@ -35,12 +36,14 @@ static WaPlan pick_plan = {
 		   " OR EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = p.message_id))"
 		   " ORDER BY p.received_at LIMIT $1 FOR UPDATE OF p SKIP LOCKED",
 	.nargs = 1,
-	.argtypes = {INT4OID}};
+	.argtypes = {INT4OID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan forget_plan = {
+static WaStatement forget_statement = {
 	.sql = "DELETE FROM @extschema@.whatsapp_parked_events WHERE parked_id = ANY ($1)",
 	.nargs = 1,
-	.argtypes = {INT8ARRAYOID}};
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_DELETE};
 
 PG_FUNCTION_INFO_V1(wa_internal_rematch);
 
@@ -51,18 +54,19 @@ PG_FUNCTION_INFO_V1(wa_internal_rematch);
 void
 wa_webhook_read_parked(WaWebhook *webhook, int limit)
 {
+	WaRows rows;
 	const WaJson *outer = webhook->json;
 	Datum values[1] = {Int32GetDatum(limit)};
 	int n;
 
-	wa_plan_execute(&pick_plan, webhook->schema, values, NULL, SPI_OK_SELECT);
-	n = (int) SPI_processed;
+	rows = wa_statement_run(&pick_statement, webhook->schema, values, NULL);
+	n = (int) rows.count;
 	if (n == 0)
 		return;
 	webhook->matched = palloc(sizeof(int64) * n);
 	for (int i = 0; i < n; i++)
 	{
-		char *event = wa_store_text(i, 3);
+		char *event = wa_rows_text(&rows, i, 3);
 		size_t len = strlen(event);
 		WaJsonNode *nodes = palloc(sizeof(WaJsonNode) * wa_json_max_nodes(len));
 		WaJson json;
@@ -70,8 +74,8 @@ wa_webhook_read_parked(WaWebhook *webhook, int limit)
 		if (!wa_json_scan(&json, event, len, nodes, wa_json_max_nodes(len)))
 			elog(ERROR, "could not read a parked status: %s", json.problem);
 		webhook->json = &json;
-		webhook->statuses->parked_id = wa_store_int(i, 1, 0);
-		wa_webhook_read_status(webhook, 0, wa_store_text(i, 2));
+		webhook->statuses->parked_id = wa_rows_int(&rows, i, 1, 0);
+		wa_webhook_read_status(webhook, 0, wa_rows_text(&rows, i, 2));
 	}
 	webhook->json = outer;
 	webhook->statuses->parked_id = 0;
@@ -87,8 +91,8 @@ wa_webhook_forget_matched(WaWebhook *webhook)
 
 	if (webhook->nmatched == 0)
 		return;
-	values[0] = wa_store_int8_array(webhook->matched, webhook->nmatched);
-	wa_plan_execute(&forget_plan, webhook->schema, values, NULL, SPI_OK_DELETE);
+	values[0] = wa_array_of_int8(webhook->matched, webhook->nmatched);
+	wa_statement_run(&forget_statement, webhook->schema, values, NULL);
 }
 
 Datum

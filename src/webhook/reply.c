@@ -36,10 +36,11 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
 #include "base/schema.h"
 #include "base/statement.h"
 #include "base/subtransaction.h"
-#include "sender/store/transaction.h"
 #include "webhook/webhook.h"
 
 /*
@@ -66,15 +67,18 @@ typedef struct Call
 	const char *problem; /* NULL: none */
 } Call;
 
-static WaPlan calls_plan = {
+static WaStatement calls_statement = {
 	.sql = "SELECT inbound_id, prefix, handler, registered_by::pg_catalog.text, search_path,"
 		   " argument FROM @extschema@.wa_internal_reply_calls($1)",
 	.nargs = 1,
-	.argtypes = {INT8ARRAYOID}};
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_SELECT};
 
-static WaPlan record_plan = {.sql = "SELECT @extschema@.wa_internal_record_replies($1, $2, $3, $4)",
-							 .nargs = 4,
-							 .argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
+static WaStatement record_statement = {
+	.sql = "SELECT @extschema@.wa_internal_record_replies($1, $2, $3, $4)",
+	.nargs = 4,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	.expected = SPI_OK_SELECT};
 
 static TimeoutId handler_timeout = MAX_TIMEOUTS;
 static volatile sig_atomic_t timed_out;
@@ -254,10 +258,10 @@ record_outcomes(Oid schema, const Call *calls, int n)
 		texts[2][i] = calls[i].problem;
 		failed += calls[i].problem != NULL;
 	}
-	values[0] = wa_store_int8_array(ids, n);
+	values[0] = wa_array_of_int8(ids, n);
 	for (int i = 0; i < lengthof(texts); i++)
-		values[i + 1] = wa_store_text_array(texts[i], n);
-	wa_plan_execute(&record_plan, schema, values, NULL, SPI_OK_SELECT);
+		values[i + 1] = wa_array_of_text(texts[i], n);
+	wa_statement_run(&record_statement, schema, values, NULL);
 	return failed;
 }
 
@@ -269,6 +273,7 @@ record_outcomes(Oid schema, const Call *calls, int n)
 int
 wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed)
 {
+	WaRows rows;
 	Datum values[1];
 	Call *calls;
 	int ncalls;
@@ -276,9 +281,9 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed
 	*failed = 0;
 	if (n == 0)
 		return 0;
-	values[0] = wa_store_int8_array(inbound_ids, n);
-	wa_plan_execute(&calls_plan, schema, values, NULL, SPI_OK_SELECT);
-	ncalls = (int) SPI_processed;
+	values[0] = wa_array_of_int8(inbound_ids, n);
+	rows = wa_statement_run(&calls_statement, schema, values, NULL);
+	ncalls = (int) rows.count;
 	if (ncalls == 0)
 		return 0;
 	calls = palloc0(sizeof(Call) * ncalls);
@@ -286,12 +291,12 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed
 	{
 		bool isnull;
 
-		calls[i].inbound_id = wa_store_int(i, 1, 0);
-		calls[i].prefix = wa_store_text(i, 2);
-		calls[i].handler = wa_store_text(i, 3);
-		calls[i].role = wa_store_text(i, 4);
-		calls[i].search_path = wa_store_text(i, 5);
-		calls[i].argument = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6, &isnull);
+		calls[i].inbound_id = wa_rows_int(&rows, i, 1, 0);
+		calls[i].prefix = wa_rows_text(&rows, i, 2);
+		calls[i].handler = wa_rows_text(&rows, i, 3);
+		calls[i].role = wa_rows_text(&rows, i, 4);
+		calls[i].search_path = wa_rows_text(&rows, i, 5);
+		calls[i].argument = wa_rows_datum(&rows, i, 6, &isnull);
 	}
 	run_all(calls, ncalls);
 	*failed = record_outcomes(schema, calls, ncalls);

@@ -22,32 +22,36 @@
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 
 /* Meta's limit for the id of a button. */
 #define MAX_PREFIX 256
 
 /* The caller's search_path is in force: operators are qualified, too. */
-static WaPlan holder_plan = {.sql = "SELECT registered_by::pg_catalog.text, handler"
-									" FROM @extschema@.whatsapp_reply_handlers WHERE prefix "
-									"OPERATOR(pg_catalog.=) $1 FOR UPDATE",
-							 .nargs = 1,
-							 .argtypes = {TEXTOID}};
+static WaStatement holder_statement = {.sql =
+										   "SELECT registered_by::pg_catalog.text, handler"
+										   " FROM @extschema@.whatsapp_reply_handlers WHERE prefix "
+										   "OPERATOR(pg_catalog.=) $1 FOR UPDATE",
+									   .nargs = 1,
+									   .argtypes = {TEXTOID},
+									   .expected = SPI_OK_SELECT};
 
-static WaPlan register_plan = {
+static WaStatement register_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_reply_handlers AS h"
 		   " (prefix, handler, registered_by, search_path) VALUES ($1, $2, $3, $4)"
 		   " ON CONFLICT (prefix) DO UPDATE SET handler = EXCLUDED.handler,"
 		   " registered_by = EXCLUDED.registered_by, search_path = EXCLUDED.search_path,"
 		   " registered_at = pg_catalog.now()",
 	.nargs = 4,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID}};
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+	.expected = SPI_OK_INSERT};
 
-static WaPlan remove_plan = {
+static WaStatement remove_statement = {
 	.sql = "DELETE FROM @extschema@.whatsapp_reply_handlers WHERE prefix OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
-	.argtypes = {TEXTOID}};
+	.argtypes = {TEXTOID},
+	.expected = SPI_OK_DELETE};
 
 PG_FUNCTION_INFO_V1(wa_on_reply);
 PG_FUNCTION_INFO_V1(wa_off_reply);
@@ -92,22 +96,23 @@ check_handler(Oid handler)
 static bool
 check_holder(Oid schema, text *prefix, Oid caller)
 {
+	WaRows rows;
 	Datum values[1] = {PointerGetDatum(prefix)};
 	char *holder;
 	Oid role;
 
-	wa_plan_execute(&holder_plan, schema, values, NULL, SPI_OK_SELECT);
-	if (SPI_processed == 0)
+	rows = wa_statement_run(&holder_statement, schema, values, NULL);
+	if (rows.count == 0)
 		return false;
-	holder = wa_store_text(0, 1);
+	holder = wa_rows_text(&rows, 0, 1);
 	role = get_role_oid(holder, true);
 	/* A role that is gone holds nothing any more. */
 	if (OidIsValid(role) && !has_privs_of_role(caller, role))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("replies that begin with \"%s\" belong to another role",
 							   text_to_cstring(prefix)),
-						errdetail("The handler %s was registered by \"%s\".", wa_store_text(0, 2),
-								  holder)));
+						errdetail("The handler %s was registered by \"%s\".",
+								  wa_rows_text(&rows, 0, 2), holder)));
 	return true;
 }
 
@@ -149,7 +154,7 @@ wa_on_reply(PG_FUNCTION_ARGS)
 		values[3] = CStringGetTextDatum("pg_temp");
 	wa_owner_begin(&owner, fcinfo);
 	(void) check_holder(owner.schema, prefix, caller);
-	wa_plan_execute(&register_plan, owner.schema, values, NULL, SPI_OK_INSERT);
+	wa_statement_run(&register_statement, owner.schema, values, NULL);
 	wa_owner_end(&owner);
 	PG_RETURN_VOID();
 }
@@ -166,7 +171,7 @@ wa_off_reply(PG_FUNCTION_ARGS)
 	wa_owner_begin(&owner, fcinfo);
 	found = check_holder(owner.schema, prefix, caller);
 	if (found)
-		wa_plan_execute(&remove_plan, owner.schema, values, NULL, SPI_OK_DELETE);
+		wa_statement_run(&remove_statement, owner.schema, values, NULL);
 	wa_owner_end(&owner);
 	PG_RETURN_BOOL(found);
 }

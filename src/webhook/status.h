@@ -5,6 +5,7 @@
 #ifndef WA_WEBHOOK_STATUS_H
 #define WA_WEBHOOK_STATUS_H
 
+#include "base/rows.h"
 #include "webhook/webhook.h"
 
 typedef enum WaStatusKind
@@ -79,7 +80,7 @@ extern void wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool appli
 extern void wa_status_park(WaWebhook *webhook, WaStatusGroup *group, const char *reason);
 
 /* webhook/update.c */
-extern void wa_status_update(Oid schema, WaStatusGroup *const *groups, int n);
+extern WaRows wa_status_update(Oid schema, WaStatusGroup *const *groups, int n);
 
 /* webhook/status.c */
 extern bool wa_status_merge(WaStatus *into, const WaStatus *from);

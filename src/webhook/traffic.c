@@ -12,8 +12,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
 #include "base/statement.h"
-#include "sender/store/transaction.h"
 #include "webhook/webhook.h"
 
 /* More numbers than an account can have; further ones are not noted. */
@@ -54,7 +54,7 @@ static int next_recent;
  * webhooks of one number that arrive side by side do not queue up for it.  In
  * order of the key, so that two webhooks with several numbers cannot deadlock.
  */
-static WaPlan traffic_plan = {
+static WaStatement traffic_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_webhook_traffic AS t"
 		   " (phone_number_id, last_webhook_at, last_status_at, last_inbound_at)"
 		   " SELECT v.number, $4, CASE WHEN v.statuses > 0 THEN $4 END,"
@@ -71,7 +71,8 @@ static WaPlan traffic_plan = {
 		   " OR EXCLUDED.last_inbound_at >"
 		   " COALESCE(t.last_inbound_at, '-infinity') + interval '1 second'",
 	.nargs = 4,
-	.argtypes = {TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID}};
+	.argtypes = {TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID},
+	.expected = SPI_OK_INSERT};
 
 static NumberTraffic *
 find_number(WaTraffic *traffic, const char *phone_number_id)
@@ -172,9 +173,9 @@ wa_webhook_write_traffic(WaWebhook *webhook)
 	}
 	if (n == 0)
 		return;
-	values[0] = wa_store_text_array(numbers, n);
-	values[1] = wa_store_int4_array(statuses, n);
-	values[2] = wa_store_int4_array(messages, n);
+	values[0] = wa_array_of_text(numbers, n);
+	values[1] = wa_array_of_int4(statuses, n);
+	values[2] = wa_array_of_int4(messages, n);
 	values[3] = TimestampTzGetDatum(webhook->now);
-	wa_plan_execute(&traffic_plan, webhook->schema, values, NULL, SPI_OK_INSERT);
+	wa_statement_run(&traffic_statement, webhook->schema, values, NULL);
 }

@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "base/rows.h"
 #include "base/statement.h"
 #include "webhook/status.h"
 
@@ -152,7 +153,7 @@ static const struct
 	"LEAST(m.delivered_at, m.read_at, m.played_at)"                                                \
 	" > GREATEST(m.created_at, m.scheduled_at) + interval '720 hours'"
 
-static WaPlan update_plan = {
+static WaStatement update_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages AS m SET"
 		   " status = CASE"
 		   " WHEN LEAST(m.read_at, b.read_at, m.played_at, b.played_at) IS NOT NULL THEN 'read'"
@@ -187,7 +188,8 @@ static WaPlan update_plan = {
 		   " AND (b.settles OR m.status NOT IN ('queued', 'sending', 'uncertain'))"
 		   " AND " NEWS " AND NOT " REPEATS_OLD_ATTEMPT
 		   " RETURNING m.id, m.whatsapp_message_id = b.wamid, m.accepted_at = b.first_at,"
-		   " m.failed_at = b.failed_at AND m.whatsapp_message_id = b.wamid, " DELIVERED_LATE};
+		   " m.failed_at = b.failed_at AND m.whatsapp_message_id = b.wamid, " DELIVERED_LATE,
+	.expected = SPI_OK_UPDATE_RETURNING};
 
 /*
  * The part of the round that is left for the UPDATE, as a relation.
@@ -271,46 +273,48 @@ replan_if_grown(Oid schema)
 	table_close(messages, NoLock);
 	if (blocks / 2 > planned_for || blocks < planned_for / 2)
 	{
-		wa_plan_forget(&update_plan);
+		wa_statement_forget(&update_statement);
 		planned_for = blocks;
 	}
 }
 
 /*
  * Runs the UPDATE for the groups that are not done, which are of different
- * messages and in order of message id.  Returns in SPI_tuptable, for each row
+ * messages and in order of message id.  Returns, for each row
  * changed: message id; whether the row has the group's wamid; whether the
  * group dates its acceptance; whether it made the message fail; whether the
  * message was delivered long after it was due.
  */
-void
+WaRows
 wa_status_update(Oid schema, WaStatusGroup *const *groups, int n)
 {
 	TupleDesc desc = batch_descriptor();
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
 	EphemeralNamedRelation batch = palloc0(sizeof(EphemeralNamedRelationData));
-	int rows = 0;
+	int n_rows = 0;
+	WaRows rows;
 
 	for (int i = 0; i < n; i++)
 	{
 		if (!groups[i]->done)
 		{
 			put_group(store, desc, groups[i]);
-			rows++;
+			n_rows++;
 		}
 	}
 	batch->md.name = BATCH_NAME;
 	batch->md.reliddesc = InvalidOid;
 	batch->md.tupdesc = desc;
 	batch->md.enrtype = ENR_NAMED_TUPLESTORE;
-	batch->md.enrtuples = rows;
+	batch->md.enrtuples = n_rows;
 	batch->reldata = store;
 
 	replan_if_grown(schema);
 	if (SPI_register_relation(batch) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the batch of statuses");
-	wa_plan_execute(&update_plan, schema, NULL, NULL, SPI_OK_UPDATE_RETURNING);
+	rows = wa_statement_run(&update_statement, schema, NULL, NULL);
 	if (SPI_unregister_relation(BATCH_NAME) != SPI_OK_REL_UNREGISTER)
 		elog(ERROR, "could not unregister the batch of statuses");
 	tuplestore_end(store);
+	return rows;
 }

@@ -24,6 +24,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "sender/pace/messaging_limit.h"
 #include "sender/store/transaction.h"
 
@@ -71,8 +74,8 @@ static void
 prune(void)
 {
 	static WaStatement statement = {
-		.plan.sql = "DELETE FROM @extschema@.whatsapp_reach"
-					" WHERE reached_at < pg_catalog.clock_timestamp() - interval '24 hours'",
+		.sql = "DELETE FROM @extschema@.whatsapp_reach"
+			   " WHERE reached_at < pg_catalog.clock_timestamp() - interval '24 hours'",
 		.expected = SPI_OK_DELETE};
 
 	wa_store_run(&statement, NULL, NULL);
@@ -84,23 +87,24 @@ static void
 refresh(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT t.tenant_id, COALESCE(t.daily_share, -1)::text, COALESCE(r.used, 0),"
-					" r.oldest"
-					" FROM @extschema@.whatsapp_tenants t LEFT JOIN ("
-					"SELECT tenant_id, count(*) AS used, min(reached_at) AS oldest"
-					" FROM @extschema@.whatsapp_reach"
-					" WHERE reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
-					" GROUP BY tenant_id) r ON r.tenant_id = t.tenant_id",
+		.sql = "SELECT t.tenant_id, COALESCE(t.daily_share, -1)::text, COALESCE(r.used, 0),"
+			   " r.oldest"
+			   " FROM @extschema@.whatsapp_tenants t LEFT JOIN ("
+			   "SELECT tenant_id, count(*) AS used, min(reached_at) AS oldest"
+			   " FROM @extschema@.whatsapp_reach"
+			   " WHERE reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
+			   " GROUP BY tenant_id) r ON r.tenant_id = t.tenant_id",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	double shared = 0;
 	int without = 0;
 
 	if (wa_now_us() - pruned_us > PRUNE_US)
 		prune();
-	wa_store_run(&statement, NULL, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		double share = atof(wa_store_text(i, 2));
+		double share = atof(wa_rows_text(&rows, i, 2));
 
 		if (share >= 0)
 			shared += share;
@@ -111,18 +115,18 @@ refresh(WaSender *sender)
 	guaranteed_total = 0;
 	over_guarantee = 0;
 	oldest = 0;
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		WaTenant *tenant = wa_sender_tenant(sender, wa_store_text(i, 1));
-		double share = atof(wa_store_text(i, 2));
-		TimestampTz first = wa_store_time(i, 4, 0);
+		WaTenant *tenant = wa_sender_tenant(sender, wa_rows_text(&rows, i, 1));
+		double share = atof(wa_rows_text(&rows, i, 2));
+		TimestampTz first = wa_rows_time(&rows, i, 4, 0);
 
 		if (tenant == NULL)
 			continue;
 		if (share < 0)
 			share = Max(0, 1 - shared) * POOL_SHARE / without;
 		tenant->reach_guaranteed = share * limit_of(sender);
-		tenant->reach_used = wa_store_int(i, 3, 0);
+		tenant->reach_used = wa_rows_int(&rows, i, 3, 0);
 		guaranteed_total += tenant->reach_guaranteed;
 		if (tenant->reach_used > tenant->reach_guaranteed)
 			over_guarantee += tenant->reach_used - (int64) tenant->reach_guaranteed;
@@ -147,16 +151,17 @@ void
 wa_budget_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT v.ord, r.recipient IS NOT NULL OR w.recipient IS NOT NULL"
-					" FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)"
-					" LEFT JOIN @extschema@.whatsapp_reach r ON r.recipient = v.recipient"
-					" AND r.reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
-					" LEFT JOIN @extschema@.whatsapp_windows w ON w.phone_number_id = v.number"
-					" AND w.recipient = v.recipient"
-					" AND w.last_inbound_at >= pg_catalog.clock_timestamp() - interval '24 hours'",
-		.plan.nargs = 2,
-		.plan.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
+		.sql = "SELECT v.ord, r.recipient IS NOT NULL OR w.recipient IS NOT NULL"
+			   " FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)"
+			   " LEFT JOIN @extschema@.whatsapp_reach r ON r.recipient = v.recipient"
+			   " AND r.reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
+			   " LEFT JOIN @extschema@.whatsapp_windows w ON w.phone_number_id = v.number"
+			   " AND w.recipient = v.recipient"
+			   " AND w.last_inbound_at >= pg_catalog.clock_timestamp() - interval '24 hours'",
+		.nargs = 2,
+		.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
 		.expected = SPI_OK_SELECT};
+	WaRows result;
 	const char **recipients;
 	const char **numbers;
 	Datum values[2];
@@ -179,15 +184,15 @@ wa_budget_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free)
 			rows[i].recipient_phone ? rows[i].recipient_phone : rows[i].recipient_user_id;
 		numbers[i] = rows[i].phone_number_id;
 	}
-	values[0] = wa_store_text_array(recipients, n);
-	values[1] = wa_store_text_array(numbers, n);
-	wa_store_run(&statement, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	values[0] = wa_array_of_text(recipients, n);
+	values[1] = wa_array_of_text(numbers, n);
+	result = wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < result.count; i++)
 	{
-		int64 row = wa_store_int(i, 1, 0) - 1;
+		int64 row = wa_rows_int(&result, i, 1, 0) - 1;
 
 		if (row >= 0 && row < n)
-			free[row] = wa_store_int(i, 2, 0) != 0 || rows[row].template_name == NULL;
+			free[row] = wa_rows_int(&result, i, 2, 0) != 0 || rows[row].template_name == NULL;
 	}
 }
 
@@ -213,21 +218,21 @@ void
 wa_budget_write(void)
 {
 	static WaStatement statement = {
-		.plan.sql = "INSERT INTO @extschema@.whatsapp_reach (recipient, tenant_id, reached_at)"
-					" SELECT DISTINCT ON (v.recipient) v.recipient, v.tenant,"
-					" pg_catalog.clock_timestamp()"
-					" FROM unnest($1, $2) AS v(recipient, tenant)"
-					" ON CONFLICT (recipient) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,"
-					" reached_at = EXCLUDED.reached_at",
-		.plan.nargs = 2,
-		.plan.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
+		.sql = "INSERT INTO @extschema@.whatsapp_reach (recipient, tenant_id, reached_at)"
+			   " SELECT DISTINCT ON (v.recipient) v.recipient, v.tenant,"
+			   " pg_catalog.clock_timestamp()"
+			   " FROM unnest($1, $2) AS v(recipient, tenant)"
+			   " ON CONFLICT (recipient) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,"
+			   " reached_at = EXCLUDED.reached_at",
+		.nargs = 2,
+		.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
 		.expected = SPI_OK_INSERT};
 	Datum values[2];
 
 	if (n_reserved == 0)
 		return;
-	values[0] = wa_store_text_array(reserved_recipients, n_reserved);
-	values[1] = wa_store_text_array(reserved_tenants, n_reserved);
+	values[0] = wa_array_of_text(reserved_recipients, n_reserved);
+	values[1] = wa_array_of_text(reserved_tenants, n_reserved);
 	wa_store_run(&statement, values, NULL);
 	n_reserved = 0;
 }

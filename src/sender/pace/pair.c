@@ -17,6 +17,8 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "sender/pace/pair.h"
 #include "sender/store/transaction.h"
 #include "shared/wake.h"
@@ -197,7 +199,7 @@ void
 wa_pairs_seed(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql =
+		.sql =
 			"SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
 			" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - m.accepted_at) * 1000000)::bigint"
 			" FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
@@ -205,23 +207,24 @@ wa_pairs_seed(WaSender *sender)
 			/* Its tenant may have lost the number before a webhook said that it had arrived. */
 			" AND m.phone_number_id IS NOT NULL"
 			" ORDER BY m.accepted_at",
-		.plan.nargs = 2,
-		.plan.argtypes = {INT4OID, FLOAT8OID},
+		.nargs = 2,
+		.argtypes = {INT4OID, FLOAT8OID},
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	Datum values[2];
 	int64 now = wa_now_us();
 	int64 interval = wa_pair_interval_us();
 
 	values[0] = Int32GetDatum(SEED_MESSAGES);
 	values[1] = Float8GetDatum(wa_guc_pair_interval / 1000.0 * wa_guc_pair_burst);
-	wa_store_run(&statement, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
 		WaPair *pair;
 
-		pair = wa_pair_get(sender,
-						   wa_hash_text(wa_store_text(i, 2), wa_number_key(wa_store_text(i, 1))));
-		pair->whole_at_us = Max(pair->whole_at_us, now - wa_store_int(i, 3, 0)) + interval;
+		pair = wa_pair_get(sender, wa_hash_text(wa_rows_text(&rows, i, 2),
+												wa_number_key(wa_rows_text(&rows, i, 1))));
+		pair->whole_at_us = Max(pair->whole_at_us, now - wa_rows_int(&rows, i, 3, 0)) + interval;
 	}
 	wa_pairs_rest(sender);
 }

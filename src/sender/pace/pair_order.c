@@ -17,6 +17,9 @@
 #include "executor/spi.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "sender/pace/pair_order.h"
 #include "sender/store/transaction.h"
 #include "shared/wake.h"
@@ -118,36 +121,37 @@ static void
 look_for(WaSender *sender, Missing *missing, int n)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT q.message_id, q.phone_number_id, q.rank,"
-					" COALESCE(m.recipient_phone, m.recipient_user_id)"
-					" FROM @extschema@.whatsapp_queue q"
-					" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
-					" WHERE q.message_id = ANY ($1) AND q.phone_number_id IS NOT NULL"
-					" AND (q.state = 'r' OR q.state = 'd' AND q.due_at <= $2)"
-					" FOR UPDATE OF q SKIP LOCKED",
-		.plan.nargs = 2,
-		.plan.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID},
+		.sql = "SELECT q.message_id, q.phone_number_id, q.rank,"
+			   " COALESCE(m.recipient_phone, m.recipient_user_id)"
+			   " FROM @extschema@.whatsapp_queue q"
+			   " JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+			   " WHERE q.message_id = ANY ($1) AND q.phone_number_id IS NOT NULL"
+			   " AND (q.state = 'r' OR q.state = 'd' AND q.due_at <= $2)"
+			   " FOR UPDATE OF q SKIP LOCKED",
+		.nargs = 2,
+		.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	int64 *ids = palloc(sizeof(int64) * n);
 	Datum values[2];
 
 	qsort(missing, n, sizeof(Missing), compare_missing);
 	for (int i = 0; i < n; i++)
 		ids[i] = missing[i].message_id;
-	values[0] = wa_store_int8_array(ids, n);
+	values[0] = wa_array_of_int8(ids, n);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	wa_store_run(&statement, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		Missing key = {.message_id = wa_store_int(i, 1, 0)};
+		Missing key = {.message_id = wa_rows_int(&rows, i, 1, 0)};
 		Missing *found = bsearch(&key, missing, n, sizeof(Missing), compare_missing);
-		WaNumber *number = wa_sender_number(sender, wa_store_text(i, 2), false);
+		WaNumber *number = wa_sender_number(sender, wa_rows_text(&rows, i, 2), false);
 
 		/* It may have come to another number, and with it to another pair. */
-		if (number == NULL || wa_pair_key(number, wa_store_text(i, 4)) != found->pair_key)
+		if (number == NULL || wa_pair_key(number, wa_rows_text(&rows, i, 4)) != found->pair_key)
 			continue;
 		found->is_coming = true;
-		wa_number_lower_cursor(sender, number, wa_store_int(i, 3, 0));
+		wa_number_lower_cursor(sender, number, wa_rows_int(&rows, i, 3, 0));
 	}
 }
 
@@ -216,7 +220,7 @@ void
 wa_pairs_seed_deferred(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql =
+		.sql =
 			"SELECT q.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
 			" q.message_id, q.due_at, q.hold_reason = 'pair_rate'"
 			" FROM (SELECT * FROM @extschema@.whatsapp_queue"
@@ -224,20 +228,21 @@ wa_pairs_seed_deferred(WaSender *sender)
 			" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
 			" WHERE q.state = 'd' AND q.phone_number_id IS NOT NULL AND q.hold_reason IN"
 			" ('retry', 'network', 'number_rate', 'pair_rate', 'recipient_order', 'tenant_rate')",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT4OID},
+		.nargs = 1,
+		.argtypes = {INT4OID},
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	Datum values[1] = {Int32GetDatum(SEED_DEFERRED)};
 
-	wa_store_run(&statement, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		WaPair *pair = wa_pair_get(
-			sender, wa_hash_text(wa_store_text(i, 2), wa_number_key(wa_store_text(i, 1))));
-		TimestampTz due = wa_store_time(i, 4, 0);
+		WaPair *pair = wa_pair_get(sender, wa_hash_text(wa_rows_text(&rows, i, 2),
+														wa_number_key(wa_rows_text(&rows, i, 1))));
+		TimestampTz due = wa_rows_time(&rows, i, 4, 0);
 
-		wa_pair_deferred(sender, pair, wa_store_int(i, 3, 0), due);
-		if (wa_store_int(i, 5, 0) != 0)
+		wa_pair_deferred(sender, pair, wa_rows_int(&rows, i, 3, 0), due);
+		if (wa_rows_int(&rows, i, 5, 0) != 0)
 			pair->next_deferral_us = pair->deferred_until_us;
 		else
 			pair->blocked_until = Max(pair->blocked_until, due);

@@ -17,7 +17,9 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "base/rows.h"
 #include "base/secret.h"
+#include "base/statement.h"
 #include "sender/pace/messaging_limit.h"
 #include "sender/pace/pair.h"
 #include "sender/pace/pair_waiting.h"
@@ -307,27 +309,29 @@ static void
 load_installation(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT installation_id, system_identifier, database_oid::bigint"
-					" FROM @extschema@.whatsapp_installation",
+		.sql = "SELECT installation_id, system_identifier, database_oid::bigint"
+			   " FROM @extschema@.whatsapp_installation",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 
-	wa_store_run(&statement, NULL, NULL);
-	sender->at_home = SPI_processed == 1 &&
-					  wa_store_int(0, 2, 0) == (int64) GetSystemIdentifier() &&
-					  wa_store_int(0, 3, 0) == (int64) MyDatabaseId;
-	if (SPI_processed == 1)
-		strlcpy(sender->installation_id, wa_store_text(0, 1), sizeof(sender->installation_id));
+	rows = wa_store_run(&statement, NULL, NULL);
+	sender->at_home = rows.count == 1 &&
+					  wa_rows_int(&rows, 0, 2, 0) == (int64) GetSystemIdentifier() &&
+					  wa_rows_int(&rows, 0, 3, 0) == (int64) MyDatabaseId;
+	if (rows.count == 1)
+		strlcpy(sender->installation_id, wa_rows_text(&rows, 0, 1),
+				sizeof(sender->installation_id));
 }
 
 static void
 load_numbers(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql =
-			"SELECT phone_number_id, COALESCE(messages_per_second, 0)::text, throughput_level,"
-			" messaging_limit, rate_factor::text"
-			" FROM @extschema@.whatsapp_phone_numbers",
+		.sql = "SELECT phone_number_id, COALESCE(messages_per_second, 0)::text, throughput_level,"
+			   " messaging_limit, rate_factor::text"
+			   " FROM @extschema@.whatsapp_phone_numbers",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	HASH_SEQ_STATUS scan;
 	WaNumber *number;
 	double rate;
@@ -340,15 +344,15 @@ load_numbers(WaSender *sender)
 	}
 
 	sender->reach_limit = 0;
-	wa_store_run(&statement, NULL, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		number = wa_sender_number(sender, wa_store_text(i, 1), true);
+		number = wa_sender_number(sender, wa_rows_text(&rows, i, 1), true);
 		number->registered = true;
 		/* The limit is the portfolio's: every number that knows it says the same. */
-		sender->reach_limit = Max(sender->reach_limit, wa_budget_tier(wa_store_text(i, 4)));
-		rate =
-			number_rate(atof(wa_store_text(i, 2)), wa_store_text(i, 3)) * atof(wa_store_text(i, 5));
+		sender->reach_limit = Max(sender->reach_limit, wa_budget_tier(wa_rows_text(&rows, i, 4)));
+		rate = number_rate(atof(wa_rows_text(&rows, i, 2)), wa_rows_text(&rows, i, 3)) *
+			   atof(wa_rows_text(&rows, i, 5));
 		set_rate(number, rate);
 	}
 	if (wa_guc_phone_number_id[0] != '\0')
@@ -386,11 +390,12 @@ static void
 load_tenants(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT t.tenant_id, t.enabled, t.messages_per_second::text, a.phone_number_id"
-					" FROM @extschema@.whatsapp_tenants t"
-					" LEFT JOIN @extschema@.whatsapp_phone_assignments a"
-					" ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL",
+		.sql = "SELECT t.tenant_id, t.enabled, t.messages_per_second::text, a.phone_number_id"
+			   " FROM @extschema@.whatsapp_tenants t"
+			   " LEFT JOIN @extschema@.whatsapp_phone_assignments a"
+			   " ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	HASH_SEQ_STATUS scan;
 	WaTenant *tenant;
 	int64 now = wa_now_us();
@@ -404,12 +409,12 @@ load_tenants(WaSender *sender)
 	}
 
 	sender->default_number_taken = false;
-	wa_store_run(&statement, NULL, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		uint64 key = wa_hash_text(wa_store_text(i, 1), 0);
-		const char *rate = wa_store_text(i, 3);
-		const char *number = wa_store_text(i, 4);
+		uint64 key = wa_hash_text(wa_rows_text(&rows, i, 1), 0);
+		const char *rate = wa_rows_text(&rows, i, 3);
+		const char *number = wa_rows_text(&rows, i, 4);
 		bool found;
 
 		tenant = hash_search(sender->tenants, &key, HASH_ENTER, &found);
@@ -418,7 +423,7 @@ load_tenants(WaSender *sender)
 			memset(tenant, 0, sizeof(WaTenant));
 			tenant->key = key;
 		}
-		tenant->enabled = wa_store_int(i, 2, 1) != 0;
+		tenant->enabled = wa_rows_int(&rows, i, 2, 1) != 0;
 		strlcpy(tenant->phone_number_id, number ? number : "", sizeof(tenant->phone_number_id));
 		if (number != NULL && strcmp(number, wa_guc_phone_number_id) == 0)
 			sender->default_number_taken = true;
@@ -430,10 +435,11 @@ static void
 load_pauses(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "SELECT scope, key, COALESCE(until, 'infinity')"
-					" FROM @extschema@.whatsapp_pauses"
-					" WHERE until IS NULL OR until > pg_catalog.clock_timestamp()",
+		.sql = "SELECT scope, key, COALESCE(until, 'infinity')"
+			   " FROM @extschema@.whatsapp_pauses"
+			   " WHERE until IS NULL OR until > pg_catalog.clock_timestamp()",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 	HASH_SEQ_STATUS scan;
 	uint64 *template;
 
@@ -443,12 +449,12 @@ load_pauses(WaSender *sender)
 	sender->account_paused_until = 0;
 	sender->next_pause_end = DT_NOEND;
 
-	wa_store_run(&statement, NULL, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		const char *scope = wa_store_text(i, 1);
-		char *key = wa_store_text(i, 2);
-		TimestampTz until = wa_store_time(i, 3, DT_NOEND);
+		const char *scope = wa_rows_text(&rows, i, 1);
+		char *key = wa_rows_text(&rows, i, 2);
+		TimestampTz until = wa_rows_time(&rows, i, 3, DT_NOEND);
 
 		sender->next_pause_end = Min(sender->next_pause_end, until);
 		if (strcmp(scope, "account") == 0)
@@ -501,21 +507,22 @@ void
 wa_sender_discover(WaSender *sender)
 {
 	static WaStatement statement = {
-		.plan.sql = "WITH RECURSIVE n(number) AS ("
-					"(SELECT phone_number_id FROM @extschema@.whatsapp_queue WHERE state = 'r'"
-					" ORDER BY phone_number_id LIMIT 1)"
-					" UNION ALL"
-					" SELECT (SELECT q.phone_number_id FROM @extschema@.whatsapp_queue q"
-					" WHERE q.state = 'r' AND q.phone_number_id > n.number"
-					" ORDER BY q.phone_number_id LIMIT 1)"
-					" FROM n WHERE n.number IS NOT NULL"
-					") SELECT number FROM n WHERE number IS NOT NULL",
+		.sql = "WITH RECURSIVE n(number) AS ("
+			   "(SELECT phone_number_id FROM @extschema@.whatsapp_queue WHERE state = 'r'"
+			   " ORDER BY phone_number_id LIMIT 1)"
+			   " UNION ALL"
+			   " SELECT (SELECT q.phone_number_id FROM @extschema@.whatsapp_queue q"
+			   " WHERE q.state = 'r' AND q.phone_number_id > n.number"
+			   " ORDER BY q.phone_number_id LIMIT 1)"
+			   " FROM n WHERE n.number IS NOT NULL"
+			   ") SELECT number FROM n WHERE number IS NOT NULL",
 		.expected = SPI_OK_SELECT};
+	WaRows rows;
 
-	wa_store_run(&statement, NULL, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = wa_store_run(&statement, NULL, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
 	{
-		WaNumber *number = wa_sender_number(sender, wa_store_text(i, 1), true);
+		WaNumber *number = wa_sender_number(sender, wa_rows_text(&rows, i, 1), true);
 
 		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
 	}

@@ -16,6 +16,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "sender/store/fates.h"
 #include "sender/store/fence.h"
 #include "sender/store/transaction.h"
@@ -48,14 +51,14 @@
 	" WHERE m." column " = ANY ($1)"                                                               \
 	" AND @extschema@.wa_internal_accepted_attempt(m.id) IS NOT NULL RETURNING m.id"
 
-static WaStatement accept_there_statement = {.plan.sql = ACCEPT("ctid"),
-											 .plan.nargs = 1,
-											 .plan.argtypes = {TIDARRAYOID},
+static WaStatement accept_there_statement = {.sql = ACCEPT("ctid"),
+											 .nargs = 1,
+											 .argtypes = {TIDARRAYOID},
 											 .expected = SPI_OK_UPDATE_RETURNING};
 
-static WaStatement accept_statement = {.plan.sql = ACCEPT("id"),
-									   .plan.nargs = 1,
-									   .plan.argtypes = {INT8ARRAYOID},
+static WaStatement accept_statement = {.sql = ACCEPT("id"),
+									   .nargs = 1,
+									   .argtypes = {INT8ARRAYOID},
 									   .expected = SPI_OK_UPDATE_RETURNING};
 
 /* ---- what is being written --------------------------------------------------------- */
@@ -171,6 +174,7 @@ update_accepted(const WaAccepted *accepted, int n)
 	int64 *missing = palloc(sizeof(int64) * n);
 	int n_missing = 0;
 	Datum places;
+	WaRows rows;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -183,13 +187,13 @@ update_accepted(const WaAccepted *accepted, int n)
 	latest = 0;
 	PG_TRY();
 	{
-		places = wa_store_tid_array(tids, n);
-		wa_store_run(&accept_there_statement, &places, NULL);
-		wa_fence_add_missing(ids, n, missing, &n_missing);
+		places = wa_array_of_tid(tids, n);
+		rows = wa_store_run(&accept_there_statement, &places, NULL);
+		wa_fence_add_missing(&rows, ids, n, missing, &n_missing);
 		if (n_missing > 0)
 		{
 			/* Marked as sending, or told of by a webhook: a new version is elsewhere. */
-			places = wa_store_int8_array(missing, n_missing);
+			places = wa_array_of_int8(missing, n_missing);
 			wa_store_run(&accept_statement, &places, NULL);
 		}
 	}
@@ -227,7 +231,7 @@ wa_store_accept(WaAccepted *accepted, int n)
 	wa_fence_dequeue_there(ids, tids, attempts, n, missing, &n_missing);
 	n_missing = wa_fence_superseded(missing, n_missing);
 	for (int i = 0; i < n; i++)
-		if (!wa_store_is_among(ids[i], missing, n_missing))
+		if (!wa_ids_contain(ids[i], missing, n_missing))
 			current[n_current++] = accepted[i];
 	if (n_current > 0)
 		update_accepted(current, n_current);

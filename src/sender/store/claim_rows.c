@@ -32,17 +32,20 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/arrays.h"
 #include "base/lookup.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "compat.h"
 #include "sender/store/claim_rows.h"
 #include "sender/store/transaction.h"
 
 static WaStatement lease_statement = {
-	.plan.sql = "INSERT INTO @extschema@.whatsapp_leases"
-				" (sender, pid, generation, message_ids, attempts)"
-				" VALUES ($1, $2, $3, $4, $5) RETURNING lease_id",
-	.plan.nargs = 5,
-	.plan.argtypes = {INT2OID, INT4OID, INT8OID, INT8ARRAYOID, INT2ARRAYOID},
+	.sql = "INSERT INTO @extschema@.whatsapp_leases"
+		   " (sender, pid, generation, message_ids, attempts)"
+		   " VALUES ($1, $2, $3, $4, $5) RETURNING lease_id",
+	.nargs = 5,
+	.argtypes = {INT2OID, INT4OID, INT8OID, INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_INSERT_RETURNING};
 
 /* The columns of the queue and of the messages that are read, as they are listed below. */
@@ -138,7 +141,7 @@ scan_ids(RowScan *scan, const int64 *ids, int n)
 	ScanKeyData key;
 
 	ScanKeyEntryInitialize(&key, SK_SEARCHARRAY, 1, BTEqualStrategyNumber, InvalidOid, InvalidOid,
-						   F_INT8EQ, wa_store_int8_array(ids, n));
+						   F_INT8EQ, wa_array_of_int8(ids, n));
 	index_rescan(scan->desc, &key, 1, NULL, 0);
 }
 
@@ -409,14 +412,15 @@ wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids, Wa
 int64
 wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts, int n)
 {
+	WaRows rows;
 	Datum values[5];
 
 	values[0] = Int16GetDatum(sender);
 	values[1] = Int32GetDatum(MyProcPid);
 	values[2] = Int64GetDatum(generation);
-	values[3] = wa_store_int8_array(ids, n);
-	values[4] = wa_store_int2_array(attempts, n);
-	wa_store_run(&lease_statement, values, NULL);
+	values[3] = wa_array_of_int8(ids, n);
+	values[4] = wa_array_of_int2(attempts, n);
+	rows = wa_store_run(&lease_statement, values, NULL);
 	ForceSyncCommit();
-	return wa_store_int(0, 1, 0);
+	return wa_rows_int(&rows, 0, 1, 0);
 }

@@ -12,21 +12,24 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "sender/store/fates.h"
 #include "sender/store/fence.h"
 #include "sender/store/transaction.h"
 
-static WaStatement lock_leases_statement = {.plan.sql =
+static WaStatement lock_leases_statement = {.sql =
 												"SELECT lease_id FROM @extschema@.whatsapp_leases"
 												" WHERE lease_id = ANY ($1) FOR UPDATE",
-											.plan.nargs = 1,
-											.plan.argtypes = {INT8ARRAYOID},
+											.nargs = 1,
+											.argtypes = {INT8ARRAYOID},
 											.expected = SPI_OK_SELECT};
 
 static WaStatement drop_leases_statement = {
-	.plan.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
-	.plan.nargs = 1,
-	.plan.argtypes = {INT8ARRAYOID},
+	.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_DELETE};
 
 /*
@@ -35,16 +38,16 @@ static WaStatement drop_leases_statement = {
  * as in sender/store/fence.c.
  */
 static WaStatement requeue_statement = {
-	.plan.sql = "UPDATE @extschema@.whatsapp_queue q SET"
-				" state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
-				" phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at)"
-				" FROM unnest($1, $2, $3, $4, $5, $6, $7)"
-				" AS v(id, state, reason, attempts, number, due, below)"
-				" WHERE q.message_id = ANY ($1) AND q.message_id = v.id AND q.attempts < v.below"
-				" RETURNING q.message_id",
-	.plan.nargs = 7,
-	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
-					  TIMESTAMPTZARRAYOID, INT2ARRAYOID},
+	.sql = "UPDATE @extschema@.whatsapp_queue q SET"
+		   " state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
+		   " phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at)"
+		   " FROM unnest($1, $2, $3, $4, $5, $6, $7)"
+		   " AS v(id, state, reason, attempts, number, due, below)"
+		   " WHERE q.message_id = ANY ($1) AND q.message_id = v.id AND q.attempts < v.below"
+		   " RETURNING q.message_id",
+	.nargs = 7,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
+				 TIMESTAMPTZARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_UPDATE_RETURNING};
 
 /*
@@ -53,63 +56,62 @@ static WaStatement requeue_statement = {
  * not to count is taken back.
  */
 static WaStatement fate_statement = {
-	.plan.sql = "UPDATE @extschema@.whatsapp_messages m SET"
-				" status = v.status, attempts = v.attempts,"
-				" status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
-				" phone_number_id = v.number,"
-				" error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"
-				" error_message = CASE WHEN v.code <> 0 THEN v.message ELSE m.error_message END,"
-				" failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
-				" ELSE m.failed_at END,"
-				" finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
-				" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-				" AS v(id, status, attempts, reason, number, code, message, finished)"
-				" WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
-	.plan.nargs = 8,
-	.plan.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-					  INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
+	.sql = "UPDATE @extschema@.whatsapp_messages m SET"
+		   " status = v.status, attempts = v.attempts,"
+		   " status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
+		   " phone_number_id = v.number,"
+		   " error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"
+		   " error_message = CASE WHEN v.code <> 0 THEN v.message ELSE m.error_message END,"
+		   " failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
+		   " ELSE m.failed_at END,"
+		   " finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
+		   " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+		   " AS v(id, status, attempts, reason, number, code, message, finished)"
+		   " WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
+	.nargs = 8,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+				 TEXTARRAYOID, BOOLARRAYOID},
 	.expected = SPI_OK_UPDATE};
 
 static WaStatement attempts_statement = {
-	.plan.sql =
-		"INSERT INTO @extschema@.whatsapp_attempts"
-		" (message_id, attempt, phone_number_id, outcome, http_status, error_code,"
-		" error_message, fbtrace_id, started_at)"
-		" SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
-		" v.message, NULLIF(v.trace, ''), v.started"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-		" AS v(id, attempt, number, outcome, http, code, message, trace, started)",
-	.plan.nargs = 9,
-	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-					  INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
+	.sql = "INSERT INTO @extschema@.whatsapp_attempts"
+		   " (message_id, attempt, phone_number_id, outcome, http_status, error_code,"
+		   " error_message, fbtrace_id, started_at)"
+		   " SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
+		   " v.message, NULLIF(v.trace, ''), v.started"
+		   " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+		   " AS v(id, attempt, number, outcome, http, code, message, trace, started)",
+	.nargs = 9,
+	.argtypes = {INT8ARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+				 TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},
 	.expected = SPI_OK_INSERT};
 
 /* A hint for people is not worth waiting for a row that somebody has locked. */
 static WaStatement sending_statement = {
-	.plan.sql =
-		"UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = l.attempt"
-		" FROM (SELECT x.id, v.attempt FROM unnest($1, $2) AS v(id, attempt)"
-		" JOIN @extschema@.whatsapp_messages x ON x.id = v.id"
-		" WHERE x.id = ANY ($1) AND x.status = 'queued' FOR NO KEY UPDATE OF x SKIP LOCKED) l"
-		" WHERE m.id = ANY ($1) AND m.id = l.id",
-	.plan.nargs = 2,
-	.plan.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
+	.sql = "UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = l.attempt"
+		   " FROM (SELECT x.id, v.attempt FROM unnest($1, $2) AS v(id, attempt)"
+		   " JOIN @extschema@.whatsapp_messages x ON x.id = v.id"
+		   " WHERE x.id = ANY ($1) AND x.status = 'queued' FOR NO KEY UPDATE OF x SKIP LOCKED) l"
+		   " WHERE m.id = ANY ($1) AND m.id = l.id",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_UPDATE};
 
 /* Locks these leases and returns how many still exist: the fence. */
 int
 wa_store_lock_leases(const int64 *leases, int n)
 {
-	Datum values[1] = {wa_store_int8_array(leases, n)};
+	WaRows rows;
+	Datum values[1] = {wa_array_of_int8(leases, n)};
 
-	wa_store_run(&lock_leases_statement, values, NULL);
-	return (int) SPI_processed;
+	rows = wa_store_run(&lock_leases_statement, values, NULL);
+	return (int) rows.count;
 }
 
 void
 wa_store_drop_leases(const int64 *leases, int n)
 {
-	Datum values[1] = {wa_store_int8_array(leases, n)};
+	Datum values[1] = {wa_array_of_int8(leases, n)};
 
 	if (n > 0)
 		wa_store_run(&drop_leases_statement, values, NULL);
@@ -150,15 +152,15 @@ record_attempts(const WaFate *fates, int n)
 	}
 	if (m == 0)
 		return;
-	values[0] = wa_store_int8_array(ids, m);
-	values[1] = wa_store_int2_array(attempts, m);
-	values[2] = wa_store_text_array(numbers, m);
-	values[3] = wa_store_text_array(outcomes, m);
-	values[4] = wa_store_int4_array(https, m);
-	values[5] = wa_store_int4_array(codes, m);
-	values[6] = wa_store_text_array(messages, m);
-	values[7] = wa_store_text_array(traces, m);
-	values[8] = wa_store_time_array(started, m);
+	values[0] = wa_array_of_int8(ids, m);
+	values[1] = wa_array_of_int2(attempts, m);
+	values[2] = wa_array_of_text(numbers, m);
+	values[3] = wa_array_of_text(outcomes, m);
+	values[4] = wa_array_of_int4(https, m);
+	values[5] = wa_array_of_int4(codes, m);
+	values[6] = wa_array_of_text(messages, m);
+	values[7] = wa_array_of_text(traces, m);
+	values[8] = wa_array_of_time(started, m);
 	wa_store_run(&attempts_statement, values, NULL);
 }
 
@@ -170,13 +172,14 @@ record_attempts(const WaFate *fates, int n)
 int
 wa_store_lock_messages(WaFate *fates, int n)
 {
-	static WaStatement statement = {.plan.sql = "SELECT v.ord::int FROM unnest($1)"
-												" WITH ORDINALITY AS v(id, ord)"
-												" JOIN @extschema@.whatsapp_messages m"
-												" ON m.id = v.id FOR UPDATE OF m SKIP LOCKED",
-									.plan.nargs = 1,
-									.plan.argtypes = {INT8ARRAYOID},
+	static WaStatement statement = {.sql = "SELECT v.ord::int FROM unnest($1)"
+										   " WITH ORDINALITY AS v(id, ord)"
+										   " JOIN @extschema@.whatsapp_messages m"
+										   " ON m.id = v.id FOR UPDATE OF m SKIP LOCKED",
+									.nargs = 1,
+									.argtypes = {INT8ARRAYOID},
 									.expected = SPI_OK_SELECT};
+	WaRows rows;
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
 	bool *locked = palloc0(sizeof(bool) * Max(n, 1));
 	Datum values[1];
@@ -186,10 +189,10 @@ wa_store_lock_messages(WaFate *fates, int n)
 		return 0;
 	for (int i = 0; i < n; i++)
 		ids[i] = fates[i].message_id;
-	values[0] = wa_store_int8_array(ids, n);
-	wa_store_run(&statement, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		locked[wa_store_int(i, 1, 0) - 1] = true;
+	values[0] = wa_array_of_int8(ids, n);
+	rows = wa_store_run(&statement, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
+		locked[wa_rows_int(&rows, i, 1, 0) - 1] = true;
 	for (int i = 0; i < n; i++)
 		if (locked[i])
 		{
@@ -212,6 +215,7 @@ below_of(const WaFate *fate)
 static void
 settle_queue(const WaFate *fates, int n, int64 *missing, int *n_missing)
 {
+	WaRows rows;
 	int64 *ids = palloc(sizeof(int64) * n);
 	int16 *attempts = palloc(sizeof(int16) * n);
 	int16 *below = palloc(sizeof(int16) * n);
@@ -247,15 +251,15 @@ settle_queue(const WaFate *fates, int n, int64 *missing, int *n_missing)
 	}
 	if (m == 0)
 		return;
-	values[0] = wa_store_int8_array(ids, m);
-	values[1] = wa_store_text_array(texts, m);
-	values[2] = wa_store_text_array(texts + n, m);
-	values[3] = wa_store_int2_array(attempts, m);
-	values[4] = wa_store_text_array(texts + 2 * n, m);
-	values[5] = wa_store_time_array(dues, m);
-	values[6] = wa_store_int2_array(below, m);
-	wa_store_run(&requeue_statement, values, NULL);
-	wa_fence_add_missing(ids, m, missing, n_missing);
+	values[0] = wa_array_of_int8(ids, m);
+	values[1] = wa_array_of_text(texts, m);
+	values[2] = wa_array_of_text(texts + n, m);
+	values[3] = wa_array_of_int2(attempts, m);
+	values[4] = wa_array_of_text(texts + 2 * n, m);
+	values[5] = wa_array_of_time(dues, m);
+	values[6] = wa_array_of_int2(below, m);
+	rows = wa_store_run(&requeue_statement, values, NULL);
+	wa_fence_add_missing(&rows, ids, m, missing, n_missing);
 }
 
 /* The messages of those that are not superseded. */
@@ -286,14 +290,14 @@ update_messages(const WaFate *fates, int n)
 	}
 	if (m == 0)
 		return;
-	values[0] = wa_store_int8_array(ids, m);
-	values[1] = wa_store_text_array(texts, m);
-	values[2] = wa_store_int2_array(attempts, m);
-	values[3] = wa_store_text_array(texts + n, m);
-	values[4] = wa_store_text_array(texts + 2 * n, m);
-	values[5] = wa_store_int4_array(codes, m);
-	values[6] = wa_store_text_array(texts + 3 * n, m);
-	values[7] = wa_store_bool_array(finished, m);
+	values[0] = wa_array_of_int8(ids, m);
+	values[1] = wa_array_of_text(texts, m);
+	values[2] = wa_array_of_int2(attempts, m);
+	values[3] = wa_array_of_text(texts + n, m);
+	values[4] = wa_array_of_text(texts + 2 * n, m);
+	values[5] = wa_array_of_int4(codes, m);
+	values[6] = wa_array_of_text(texts + 3 * n, m);
+	values[7] = wa_array_of_bool(finished, m);
 	wa_store_run(&fate_statement, values, NULL);
 }
 
@@ -312,7 +316,7 @@ wa_store_fates(WaFate *fates, int n)
 	settle_queue(fates, n, missing, &n_missing);
 	n_missing = wa_fence_superseded(missing, n_missing);
 	for (int i = 0; i < n; i++)
-		fates[i].superseded = wa_store_is_among(fates[i].message_id, missing, n_missing);
+		fates[i].superseded = wa_ids_contain(fates[i].message_id, missing, n_missing);
 	update_messages(fates, n);
 	record_attempts(fates, n);
 }
@@ -321,7 +325,7 @@ wa_store_fates(WaFate *fates, int n)
 void
 wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n)
 {
-	Datum values[2] = {wa_store_int8_array(ids, n), wa_store_int2_array(attempts, n)};
+	Datum values[2] = {wa_array_of_int8(ids, n), wa_array_of_int2(attempts, n)};
 
 	if (n > 0)
 		wa_store_run(&sending_statement, values, NULL);

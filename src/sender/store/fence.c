@@ -18,6 +18,9 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 
+#include "base/arrays.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "sender/store/fence.h"
 #include "sender/store/transaction.h"
 #include "shared/wake.h"
@@ -27,10 +30,10 @@
  * be read from end to end by a planner that takes it for empty.
  */
 static WaStatement dequeue_statement = {
-	.plan.sql = "DELETE FROM @extschema@.whatsapp_queue"
-				" WHERE message_id = ANY ($1) AND attempts < $2 RETURNING message_id",
-	.plan.nargs = 2,
-	.plan.argtypes = {INT8ARRAYOID, INT2OID},
+	.sql = "DELETE FROM @extschema@.whatsapp_queue"
+		   " WHERE message_id = ANY ($1) AND attempts < $2 RETURNING message_id",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT2OID},
 	.expected = SPI_OK_DELETE_RETURNING};
 
 /*
@@ -39,28 +42,28 @@ static WaStatement dequeue_statement = {
  * may be something else; "+ 0" keeps the planner from looking for the id first.
  */
 static WaStatement dequeue_there_statement = {
-	.plan.sql = "DELETE FROM @extschema@.whatsapp_queue"
-				" WHERE ctid = ANY ($1) AND message_id + 0 = ANY ($2) AND attempts < $3"
-				" RETURNING message_id",
-	.plan.nargs = 3,
-	.plan.argtypes = {TIDARRAYOID, INT8ARRAYOID, INT2OID},
+	.sql = "DELETE FROM @extschema@.whatsapp_queue"
+		   " WHERE ctid = ANY ($1) AND message_id + 0 = ANY ($2) AND attempts < $3"
+		   " RETURNING message_id",
+	.nargs = 3,
+	.argtypes = {TIDARRAYOID, INT8ARRAYOID, INT2OID},
 	.expected = SPI_OK_DELETE_RETURNING};
 
-/* Adds to missing those of the ids that the last statement has not returned. */
+/* Adds to missing those of the ids that a statement has not returned. */
 void
-wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n_missing)
+wa_fence_add_missing(const WaRows *rows, const int64 *ids, int n, int64 *missing, int *n_missing)
 {
-	int n_returned = (int) SPI_processed;
+	int n_returned = (int) rows->count;
 	int64 *returned;
 
 	if (n_returned == n)
 		return;
 	returned = palloc(sizeof(int64) * Max(n_returned, 1));
 	for (int i = 0; i < n_returned; i++)
-		returned[i] = wa_store_int(i, 1, 0);
-	wa_store_sort_ids(returned, n_returned);
+		returned[i] = wa_rows_int(rows, i, 1, 0);
+	wa_ids_sort(returned, n_returned);
 	for (int i = 0; i < n; i++)
-		if (!wa_store_is_among(ids[i], returned, n_returned))
+		if (!wa_ids_contain(ids[i], returned, n_returned))
 			missing[(*n_missing)++] = ids[i];
 }
 
@@ -72,6 +75,7 @@ static void
 dequeue(const int64 *ids, const ItemPointerData *tids, const int16 *below, int n, int64 *missing,
 		int *n_missing)
 {
+	WaRows rows;
 	int64 *some = palloc(sizeof(int64) * Max(n, 1));
 	ItemPointerData *places = palloc(sizeof(ItemPointerData) * Max(n, 1));
 	int16 done = PG_INT16_MIN;
@@ -96,18 +100,18 @@ dequeue(const int64 *ids, const ItemPointerData *tids, const int16 *below, int n
 		}
 		if (tids != NULL)
 		{
-			values[0] = wa_store_tid_array(places, m);
-			values[1] = wa_store_int8_array(some, m);
+			values[0] = wa_array_of_tid(places, m);
+			values[1] = wa_array_of_int8(some, m);
 			values[2] = Int16GetDatum(next);
-			wa_store_run(&dequeue_there_statement, values, NULL);
+			rows = wa_store_run(&dequeue_there_statement, values, NULL);
 		}
 		else
 		{
-			values[0] = wa_store_int8_array(some, m);
+			values[0] = wa_array_of_int8(some, m);
 			values[1] = Int16GetDatum(next);
-			wa_store_run(&dequeue_statement, values, NULL);
+			rows = wa_store_run(&dequeue_statement, values, NULL);
 		}
-		wa_fence_add_missing(some, m, missing, n_missing);
+		wa_fence_add_missing(&rows, some, m, missing, n_missing);
 		done = next;
 		left -= m;
 	}
@@ -151,9 +155,9 @@ wa_fence_dequeue_there(const int64 *ids, ItemPointerData *tids, const int16 *bel
 	dequeue(ids, tids, below, n, elsewhere, &n_elsewhere);
 	if (n_elsewhere == 0)
 		return;
-	wa_store_sort_ids(elsewhere, n_elsewhere);
+	wa_ids_sort(elsewhere, n_elsewhere);
 	for (int i = 0; i < n; i++)
-		if (wa_store_is_among(ids[i], elsewhere, n_elsewhere))
+		if (wa_ids_contain(ids[i], elsewhere, n_elsewhere))
 		{
 			their_ids[m] = ids[i];
 			their_below[m++] = below[i];
@@ -173,32 +177,33 @@ int
 wa_fence_superseded(int64 *missing, int n)
 {
 	static WaStatement lock_statement = {
-		.plan.sql = "SELECT FROM @extschema@.whatsapp_messages WHERE id = ANY ($1)"
-					" FOR NO KEY UPDATE",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT8ARRAYOID},
+		.sql = "SELECT FROM @extschema@.whatsapp_messages WHERE id = ANY ($1)"
+			   " FOR NO KEY UPDATE",
+		.nargs = 1,
+		.argtypes = {INT8ARRAYOID},
 		.expected = SPI_OK_SELECT};
 	static WaStatement look_statement = {
-		.plan.sql = "SELECT message_id, CASE WHEN state = 'r' THEN phone_number_id END, rank"
-					" FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)"
-					" ORDER BY message_id",
-		.plan.nargs = 1,
-		.plan.argtypes = {INT8ARRAYOID},
+		.sql = "SELECT message_id, CASE WHEN state = 'r' THEN phone_number_id END, rank"
+			   " FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)"
+			   " ORDER BY message_id",
+		.nargs = 1,
+		.argtypes = {INT8ARRAYOID},
 		.expected = SPI_OK_SELECT};
-	Datum values[1] = {wa_store_int8_array(missing, n)};
+	WaRows rows;
+	Datum values[1] = {wa_array_of_int8(missing, n)};
 
 	if (n == 0)
 		return 0;
 	wa_store_run(&lock_statement, values, NULL);
-	wa_store_run(&look_statement, values, NULL);
-	n = (int) SPI_processed;
+	rows = wa_store_run(&look_statement, values, NULL);
+	n = (int) rows.count;
 	for (int i = 0; i < n; i++)
 	{
-		const char *number = wa_store_text(i, 2);
+		const char *number = wa_rows_text(&rows, i, 2);
 
-		missing[i] = wa_store_int(i, 1, 0);
+		missing[i] = wa_rows_int(&rows, i, 1, 0);
 		if (number != NULL)
-			wa_wake_ready(number, wa_store_int(i, 3, 0));
+			wa_wake_ready(number, wa_rows_int(&rows, i, 3, 0));
 	}
 	return n;
 }

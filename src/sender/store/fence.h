@@ -10,6 +10,8 @@
 
 #include "storage/itemptr.h"
 
+#include "base/rows.h"
+
 /* Takes out of the queue what counts fewer attempts than below. */
 extern void wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing,
 							 int *n_missing);
@@ -19,7 +21,8 @@ extern void wa_fence_dequeue_there(const int64 *ids, ItemPointerData *tids, cons
 								   int n, int64 *missing, int *n_missing);
 
 /* For other statements that return the ids they have found, in their first column. */
-extern void wa_fence_add_missing(const int64 *ids, int n, int64 *missing, int *n_missing);
+extern void wa_fence_add_missing(const WaRows *returned, const int64 *ids, int n, int64 *missing,
+								 int *n_missing);
 
 /*
  * Keeps in missing, sorted, the messages that are in the queue for a later

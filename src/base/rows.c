@@ -1,0 +1,62 @@
+/*
+ * rows.c
+ *	  What a statement has returned, as C values.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/timestamp.h"
+
+#include "base/rows.h"
+
+Datum
+wa_rows_datum(const WaRows *rows, int row, int column, bool *isnull)
+{
+	return SPI_getbinval(rows->table->vals[row], rows->table->tupdesc, column, isnull);
+}
+
+char *
+wa_rows_text(const WaRows *rows, int row, int column)
+{
+	return SPI_getvalue(rows->table->vals[row], rows->table->tupdesc, column);
+}
+
+int64
+wa_rows_int(const WaRows *rows, int row, int column, int64 if_null)
+{
+	bool isnull;
+	Datum value = wa_rows_datum(rows, row, column, &isnull);
+
+	if (isnull)
+		return if_null;
+	switch (SPI_gettypeid(rows->table->tupdesc, column))
+	{
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return DatumGetInt64(value);
+		case BOOLOID:
+			return DatumGetBool(value);
+		default:
+			elog(ERROR, "column %d is not an integer", column);
+	}
+	return 0; /* not reached */
+}
+
+TimestampTz
+wa_rows_time(const WaRows *rows, int row, int column, TimestampTz if_null)
+{
+	bool isnull;
+	Datum value = wa_rows_datum(rows, row, column, &isnull);
+
+	return isnull ? if_null : DatumGetTimestampTz(value);
+}
+
+void
+wa_rows_free(WaRows *rows)
+{
+	SPI_freetuptable(rows->table);
+	rows->table = NULL;
+}

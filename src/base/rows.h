@@ -1,0 +1,32 @@
+/*
+ * rows.h
+ *	  What a statement has returned, as C values.
+ *
+ * Rows count from 0, columns from 1, as SPI has them.
+ */
+#ifndef WA_BASE_ROWS_H
+#define WA_BASE_ROWS_H
+
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+
+typedef struct WaRows
+{
+	SPITupleTable *table; /* NULL: the statement returns none */
+	uint64 count;		  /* rows returned, or else changed */
+} WaRows;
+
+/* A copy in the current memory context; NULL for SQL NULL. */
+extern char *wa_rows_text(const WaRows *rows, int row, int column);
+
+/* Of any integer type, or boolean. */
+extern int64 wa_rows_int(const WaRows *rows, int row, int column, int64 if_null);
+extern TimestampTz wa_rows_time(const WaRows *rows, int row, int column, TimestampTz if_null);
+
+/* As it stands in the row; it does not outlive that. */
+extern Datum wa_rows_datum(const WaRows *rows, int row, int column, bool *isnull);
+
+/* Earlier than SPI_finish() would. */
+extern void wa_rows_free(WaRows *rows);
+
+#endif
