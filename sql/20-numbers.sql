@@ -9,6 +9,70 @@
  * above READ COMMITTED it raises a serialization failure instead.
  */
 
+CREATE TABLE @extschema@.whatsapp_phone_numbers (
+    phone_number_id      text COLLATE "C" PRIMARY KEY
+        CONSTRAINT whatsapp_phone_numbers_id_check CHECK (phone_number_id ~ '^[0-9]{5,20}$'),
+    display_phone_number text,
+    verified_name        text,
+    status               text,
+    quality_rating       text,
+    code_verification_status text,
+    name_status          text,
+    platform_type        text,
+    account_mode         text,
+    throughput_level     text,
+    messaging_limit      text,
+    messages_per_second  real
+        CONSTRAINT whatsapp_phone_numbers_rate_check CHECK (messages_per_second BETWEEN 0.01::real AND 10000),
+    rate_factor          real NOT NULL DEFAULT 1
+        CONSTRAINT whatsapp_phone_numbers_rate_factor_check CHECK (rate_factor > 0 AND rate_factor <= 1),
+    rate_reason          text,
+    flagged_at           timestamptz,
+    limit_lowered_from   text,
+    source               text NOT NULL DEFAULT 'manual'
+        CONSTRAINT whatsapp_phone_numbers_source_check CHECK (source IN ('manual', 'sync')),
+    synced_at            timestamptz,
+    missing_since        timestamptz,
+    created_at           timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.whatsapp_phone_numbers IS
+'The phone numbers of the WhatsApp Business account, as entered by hand or read from Meta.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messages_per_second IS
+'The operator''s own rate for this number; NULL follows throughput_level, else the setting whatsapp_shared.messages_per_second.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_factor IS
+'What the rate is multiplied with, below 1 while rate_reason holds; see whatsapp_damage_policies.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_reason IS
+'Why the rate is lowered: quality_yellow, quality_red, number_flagged or limit_lowered; NULL if it is not.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.limit_lowered_from IS
+'The messaging limit from which Meta has lowered it, until it is reached again.';
+
+CREATE TRIGGER whatsapp_phone_numbers_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_phone_numbers
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
+
+CREATE TABLE @extschema@.whatsapp_phone_assignments (
+    assignment_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id       text COLLATE "C" NOT NULL
+        REFERENCES @extschema@.whatsapp_tenants,
+    phone_number_id text COLLATE "C" NOT NULL
+        REFERENCES @extschema@.whatsapp_phone_numbers,
+    assigned_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    unassigned_at   timestamptz,
+    CONSTRAINT whatsapp_phone_assignments_range_check CHECK (unassigned_at >= assigned_at)
+);
+CREATE UNIQUE INDEX whatsapp_phone_assignments_number_key
+    ON @extschema@.whatsapp_phone_assignments (phone_number_id) WHERE unassigned_at IS NULL;
+CREATE UNIQUE INDEX whatsapp_phone_assignments_tenant_key
+    ON @extschema@.whatsapp_phone_assignments (tenant_id) WHERE unassigned_at IS NULL;
+CREATE INDEX whatsapp_phone_assignments_history_idx
+    ON @extschema@.whatsapp_phone_assignments (phone_number_id, assigned_at);
+COMMENT ON TABLE @extschema@.whatsapp_phone_assignments IS
+'Who had which number, and when. The current assignment has no unassigned_at; two unique indexes make it exclusive both ways.';
+
+CREATE TRIGGER whatsapp_phone_assignments_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_phone_assignments
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
+
 /*
  * The number from which tenants without one send; NULL: they wait.  A number
  * that a tenant has is that tenant's alone, whatever the setting says.
@@ -31,6 +95,17 @@ AS $$
     SELECT format('the default number %s belongs to tenant "%s"', a.phone_number_id, a.tenant_id)
     FROM @extschema@.whatsapp_phone_assignments AS a
     WHERE a.phone_number_id = current_setting('whatsapp_shared.phone_number_id', true) AND a.unassigned_at IS NULL
+$$;
+
+/* The number a tenant sends from; NULL while it has none. */
+CREATE FUNCTION @extschema@.wa_internal_number_of(tenant text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(
+        (SELECT a.phone_number_id FROM @extschema@.whatsapp_phone_assignments AS a
+         WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL),
+        @extschema@.wa_internal_default_number())
 $$;
 
 /* ---- assigning ------------------------------------------------------------ */

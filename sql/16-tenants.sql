@@ -7,6 +7,50 @@
  * function that called them and are granted to nobody.
  */
 
+CREATE FUNCTION @extschema@.wa_internal_is_uncertain_policy(word text) RETURNS boolean
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_uncertain_policy';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_uncertain_policy(text) IS
+'Whether this is a policy for uncertain messages: auto, resend, park or fail. Internal.';
+
+/* ---- tenants, numbers, assignments ------------------------------------- */
+
+/*
+ * Rates have the bounds of the setting (WA_MIN_RATE): with one near 0 the next
+ * message would be due after the end of time.
+ */
+
+CREATE TABLE @extschema@.whatsapp_tenants (
+    tenant_id           text COLLATE "C" PRIMARY KEY
+        CONSTRAINT whatsapp_tenants_tenant_id_check
+        /* The rule of wa_internal_check_tenant_id(), white space by the same collation. */
+        CHECK (tenant_id COLLATE "default" ~ '[^[:space:]]' AND pg_catalog.length(tenant_id) <= 255),
+    enabled             boolean NOT NULL DEFAULT true,
+    language            text,
+    messages_per_second real
+        CONSTRAINT whatsapp_tenants_rate_check CHECK (messages_per_second BETWEEN 0.01::real AND 10000),
+    daily_share         real
+        CONSTRAINT whatsapp_tenants_daily_share_check CHECK (daily_share >= 0 AND daily_share <= 1),
+    quiet_from          time,
+    quiet_to            time,
+    time_zone           text,
+    on_uncertain        text
+        CONSTRAINT whatsapp_tenants_on_uncertain_check
+        CHECK (on_uncertain IN ('auto', 'resend', 'park', 'fail')),
+    retention           interval
+        CONSTRAINT whatsapp_tenants_retention_check CHECK (retention >= interval '0'),
+    created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT whatsapp_tenants_quiet_hours_check CHECK ((quiet_from IS NULL) = (quiet_to IS NULL))
+);
+COMMENT ON TABLE @extschema@.whatsapp_tenants IS
+'The tenants that may send, with their own settings; NULL means the installation''s default.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.daily_share IS
+'Guaranteed share (0 to 1) of the portfolio''s limit of unique recipients per moving 24 hours.';
+
+CREATE TRIGGER whatsapp_tenants_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
+
 /* ---- checks: each rule and its text exist once --------------------------- */
 
 CREATE FUNCTION @extschema@.wa_internal_check_tenant_id(candidate text) RETURNS text

@@ -139,13 +139,17 @@ COMMENT ON FUNCTION @extschema@.wa_tenant_role() IS
  * one confines tenants' own roles.  The sub-select is evaluated once a query.
  */
 ALTER TABLE @extschema@.whatsapp_messages ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_messages USING (true);
+
 CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_messages AS RESTRICTIVE
     USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
            OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
 
 ALTER TABLE @extschema@.whatsapp_inbound_messages ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_messages USING (true);
+
 CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_messages AS RESTRICTIVE
     USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
            OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));

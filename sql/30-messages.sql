@@ -1,4 +1,130 @@
 /*
+ * The tables of the core: who sends (tenants, numbers, assignments), what is
+ * sent (messages, queue) and what stands in the way (pauses, alerts).
+ *
+ * Two rules shape them.  No index covers a column of whatsapp_messages that
+ * changes after the insert, not even in a predicate, so that every status
+ * change is a HOT update.  And a message that still has to be sent is a thin
+ * row of whatsapp_queue, so that the claim never reads finished history.
+ */
+
+/*
+ * What the constraints of the hot tables call; see src/enqueue/checks.c.
+ */
+
+CREATE FUNCTION @extschema@.wa_internal_is_status(word text) RETURNS boolean
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_status';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_status(text) IS
+'Whether this is a status of a message: queued, sending, accepted, sent, delivered, read, failed, uncertain, cancelled, expired or skipped. Internal.';
+
+/* ---- messages and the queue -------------------------------------------- */
+
+/*
+ * fillfactor: neighbours are accepted in one transaction, so a page must have
+ * room for a second version of every row in it before anything can be pruned.
+ */
+
+CREATE TABLE @extschema@.whatsapp_messages (
+    id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id           text COLLATE "C" NOT NULL,
+    phone_number_id     text COLLATE "C",
+    recipient_phone     text COLLATE "C",
+    recipient_user_id   text COLLATE "C",
+    recipient_wa_id     text COLLATE "C",
+    message_type        text NOT NULL,
+    template_name       text,
+    template_language   text,
+    payload             jsonb NOT NULL,
+    context_message_id  text,
+    status              text NOT NULL DEFAULT 'queued'
+        CONSTRAINT whatsapp_messages_status_check
+        CHECK (@extschema@.wa_internal_is_status(status)),
+    status_reason       text,
+    attempts            smallint NOT NULL DEFAULT 0,
+    priority            smallint NOT NULL DEFAULT 0,
+    idempotency_key     text COLLATE "C",
+    reference           text,
+    on_uncertain        text
+        CONSTRAINT whatsapp_messages_on_uncertain_check
+        CHECK (@extschema@.wa_internal_is_uncertain_policy(on_uncertain)),
+    whatsapp_message_id text COLLATE "C",
+    error_code          integer,
+    error_message       text,
+    pricing_category    text,
+    pricing_type        text,
+    billable            boolean,
+    created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    scheduled_at        timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    expires_at          timestamptz,
+    accepted_at         timestamptz,
+    sent_at             timestamptz,
+    delivered_at        timestamptz,
+    read_at             timestamptz,
+    played_at           timestamptz,
+    failed_at           timestamptz,
+    finished_at         timestamptz,
+    CONSTRAINT whatsapp_messages_recipient_check
+        CHECK (recipient_phone IS NOT NULL OR recipient_user_id IS NOT NULL)
+) WITH (fillfactor = 45,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1,
+        autovacuum_analyze_scale_factor = 0.05);
+CREATE UNIQUE INDEX whatsapp_messages_idempotency_key
+    ON @extschema@.whatsapp_messages (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX whatsapp_messages_tenant_idx ON @extschema@.whatsapp_messages (tenant_id, created_at);
+/* What was scheduled ahead leaves long after it was created. */
+CREATE INDEX whatsapp_messages_scheduled_idx ON @extschema@.whatsapp_messages (scheduled_at)
+    WHERE scheduled_at > created_at;
+CREATE INDEX whatsapp_messages_created_idx ON @extschema@.whatsapp_messages USING brin (created_at)
+    WITH (pages_per_range = 32);
+COMMENT ON TABLE @extschema@.whatsapp_messages IS
+'Every message, its content and what became of it. Kept for whatsapp_shared.retention after it is finished.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.phone_number_id IS
+'The number it was, or is to be, sent from; NULL while the tenant has none.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.payload IS
+'The Graph API object that stands under the key named by message_type, as Meta receives it.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.status IS
+'queued, sending (on the wire for longer than a moment), accepted by Meta, sent, delivered, read; or failed, uncertain, cancelled, expired, skipped. wa_explain(id) says why.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.status_reason IS
+'A reason code where the status alone does not say it, such as tenant_disabled for a skipped message.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.attempts IS
+'Requests that were begun for this message. Waiting for a rate limit or a pause is not an attempt.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.reference IS
+'The application''s own name for the occasion, such as a purchase order number; returned with replies.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.whatsapp_message_id IS
+'Meta''s id of the message (wamid), known from its acceptance on.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.error_code IS
+'Graph API error code of the last failure; meaning and remedy in wa_error_codes. Negative for failures of our own connection.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.finished_at IS
+'When no further sending can follow; retention counts from here.';
+
+/* Where a reply (context.id) or a status without our own data is looked up. */
+CREATE TABLE @extschema@.whatsapp_wamids (
+    whatsapp_message_id text COLLATE "C" NOT NULL,
+    message_id          bigint NOT NULL
+);
+CREATE INDEX whatsapp_wamids_idx ON @extschema@.whatsapp_wamids USING hash (whatsapp_message_id);
+CREATE INDEX whatsapp_wamids_message_idx ON @extschema@.whatsapp_wamids USING brin (message_id);
+COMMENT ON TABLE @extschema@.whatsapp_wamids IS
+'Append-only map from Meta''s message id to ours. Internal.';
+
+CREATE TABLE @extschema@.whatsapp_attempts (
+    message_id    bigint NOT NULL,
+    attempt       smallint NOT NULL,
+    phone_number_id text COLLATE "C",
+    outcome       text NOT NULL,
+    http_status   integer,
+    error_code    integer,
+    error_message text,
+    fbtrace_id    text,
+    started_at    timestamptz,
+    ended_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX whatsapp_attempts_message_idx ON @extschema@.whatsapp_attempts (message_id);
+CREATE INDEX whatsapp_attempts_ended_idx ON @extschema@.whatsapp_attempts USING brin (ended_at);
+COMMENT ON TABLE @extschema@.whatsapp_attempts IS
+'Attempts that did not end in acceptance: what was tried and what came back.';
+
+/*
  * Writing messages.
  *
  * The functions run their statements as the owner of the tables (src/base/owner.c);
@@ -350,21 +476,21 @@ COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(text, text, jsonb, jsonb, text, 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(anyelement, text, jsonb, jsonb, text, timestamptz, timestamptz, integer, text, text, text) IS
 'The same for a tenant id of another type than text.';
 
-CREATE FUNCTION @extschema@.wa_internal_quiet_end(
-    due_at     timestamptz,
-    quiet_from time,
-    quiet_to   time,
-    time_zone  text)
-RETURNS timestamptz
-    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_quiet_end';
-COMMENT ON FUNCTION @extschema@.wa_internal_quiet_end(timestamptz, time, time, text) IS
-'The end of the quiet hours that this time falls into; NULL if it falls into none. Internal.';
+/*
+ * Cancelling, repeating and deciding messages by hand; see src/enqueue/lifecycle.c.
+ */
 
-CREATE FUNCTION @extschema@.wa_internal_quiet_begin(
-    after      timestamptz,
-    quiet_from time,
-    time_zone  text)
-RETURNS timestamptz
-    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_quiet_begin';
-COMMENT ON FUNCTION @extschema@.wa_internal_quiet_begin(timestamptz, time, text) IS
-'When quiet hours that begin at this time of the day begin next. Internal.';
+CREATE FUNCTION @extschema@.wa_cancel_message(id bigint) RETURNS boolean
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_cancel_message';
+COMMENT ON FUNCTION @extschema@.wa_cancel_message(bigint) IS
+'Takes a message that still waits out of the queue. True: it will not be sent. False, with a NOTICE that names its status: it is being sent, was sent, or has ended. Error 42704 for an unknown id.';
+
+CREATE FUNCTION @extschema@.wa_retry_message(id bigint) RETURNS boolean
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_message';
+COMMENT ON FUNCTION @extschema@.wa_retry_message(bigint) IS
+'Queues a failed, expired, cancelled or skipped message again, from the number that its tenant has now and without an expiry that has passed. False, with a NOTICE: its status is another, or it would be skipped again. What went wrong before stays in whatsapp_attempts. Errors: 42704 unknown id; 55000 if it is no template and the 24-hour window is closed.';
+
+CREATE FUNCTION @extschema@.wa_resolve_message(id bigint, outcome text) RETURNS boolean
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_resolve_message';
+COMMENT ON FUNCTION @extschema@.wa_resolve_message(bigint, text) IS
+'Says what became of an uncertain message: accepted or sent (it arrived), failed, or resend (send it again, at the risk of a second copy). False, with a NOTICE: it is not uncertain (any more). Errors: 42704 unknown id, 22023 unknown outcome.';

@@ -6,6 +6,28 @@
  * A pause that a person has set is touched by persons only.
  */
 
+/* ---- what stands in the way --------------------------------------------- */
+
+CREATE TABLE @extschema@.whatsapp_pauses (
+    scope      text NOT NULL
+        CONSTRAINT whatsapp_pauses_scope_check
+        CHECK (scope IN ('account', 'number', 'tenant', 'template')),
+    key        text NOT NULL DEFAULT '',
+    reason     text NOT NULL,
+    detail     text,
+    error_code integer,
+    automatic  boolean NOT NULL DEFAULT false,
+    paused_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    until      timestamptz,
+    PRIMARY KEY (scope, key)
+);
+COMMENT ON TABLE @extschema@.whatsapp_pauses IS
+'What is paused now, why and until when (NULL: until wa_resume, or until the event that lifts it). The key is empty for the account, else a phone_number_id, a tenant_id, or template name/language.';
+
+CREATE TRIGGER whatsapp_pauses_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_pauses
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
+
 /* The key in its stored form; raises if there is no such thing to pause. */
 CREATE FUNCTION @extschema@.wa_internal_pause_key(scope text, key text) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -212,5 +234,22 @@ BEGIN
         lifted := true;
     END LOOP;
     SELECT pg_catalog.min(p.until) INTO next_end FROM @extschema@.whatsapp_pauses AS p;
+END
+$$;
+
+/* Lifts an automatic pause if its reason is one of these; others have another cause. */
+CREATE FUNCTION @extschema@.wa_internal_lift_pause_for(scope text, key text, reasons text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS p
+               WHERE p.scope = wa_internal_lift_pause_for.scope
+                   AND p.key = COALESCE(wa_internal_lift_pause_for.key, '')
+                   AND p.automatic AND p.reason ~ reasons) THEN
+        RETURN @extschema@.wa_internal_lift_pause(scope, key, true);
+    END IF;
+    RETURN false;
 END
 $$;

@@ -6,6 +6,98 @@
  * with a snapshot taken after the lock.
  */
 
+CREATE FUNCTION @extschema@.wa_internal_is_queue_state(state "char", has_number boolean) RETURNS boolean
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_queue_state';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_queue_state("char", boolean) IS
+'Whether this is a state of a queue row: r (ready, which needs a number), d (deferred), h (held) or u (uncertain). Internal.';
+
+/*
+ * rank orders the queue of one number: microseconds since 2000-01-01 of the
+ * time at which the message is first due, less WA_PRIORITY_BOOST (ten minutes)
+ * for each point of priority.  It does not change with due_at.  A head start
+ * and not a class: whatever waits long enough overtakes every priority, so
+ * nothing starves.
+ *
+ * state: r ready, d deferred until due_at, h held until something happens,
+ * u uncertain, decided at due_at.  hold_reason is the reason code that
+ * wa_explain() puts into words.
+ */
+CREATE TABLE @extschema@.whatsapp_queue (
+    message_id      bigint PRIMARY KEY,
+    phone_number_id text COLLATE "C",
+    rank            bigint NOT NULL,
+    due_at          timestamptz NOT NULL,
+    expires_at      timestamptz,
+    attempts        smallint NOT NULL DEFAULT 0,
+    state           "char" NOT NULL,
+    hold_reason     text,
+    CONSTRAINT whatsapp_queue_state_check
+        CHECK (@extschema@.wa_internal_is_queue_state(state, phone_number_id IS NOT NULL))
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+        autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0,
+        autovacuum_analyze_threshold = 50000);
+CREATE INDEX whatsapp_queue_ready_idx
+    ON @extschema@.whatsapp_queue (phone_number_id, rank, message_id) WHERE state = 'r';
+/* Many may be deferred to one moment: they come back in the order in which they will be claimed. */
+CREATE INDEX whatsapp_queue_due_idx
+    ON @extschema@.whatsapp_queue (due_at, rank, message_id) WHERE state IN ('d', 'u');
+CREATE INDEX whatsapp_queue_held_idx
+    ON @extschema@.whatsapp_queue (hold_reason, message_id) WHERE state = 'h';
+CREATE INDEX whatsapp_queue_expiry_idx
+    ON @extschema@.whatsapp_queue (expires_at) WHERE expires_at IS NOT NULL AND state <> 'u';
+COMMENT ON TABLE @extschema@.whatsapp_queue IS
+'One thin row for each message that may still have to be sent. Internal: read wa_queue_status and wa_explain() instead.';
+
+/*
+ * The durable intent to send: written and committed before the first byte of
+ * any of its requests leaves.  attempts[i] is the attempt of message_ids[i]
+ * that it covers.  A message is on the wire if a lease names it and its row
+ * in whatsapp_queue still counts fewer attempts than that.
+ */
+CREATE TABLE @extschema@.whatsapp_leases (
+    lease_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sender      smallint NOT NULL,
+    pid         integer NOT NULL,
+    generation  bigint NOT NULL,
+    message_ids bigint[] NOT NULL,
+    attempts    smallint[] NOT NULL,
+    claimed_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0,
+        /* Leases are soon gone: compressing their arrays would be wasted. */
+        toast_tuple_target = 8160);
+COMMENT ON TABLE @extschema@.whatsapp_leases IS
+'Batches of requests that a sender has on the wire. Internal.';
+
+/* Whom the account has written to first within the last 24 hours, for the messaging limit. */
+
+CREATE TABLE @extschema@.whatsapp_reach (
+    recipient  text COLLATE "C" PRIMARY KEY,
+    tenant_id  text COLLATE "C" NOT NULL,
+    reached_at timestamptz NOT NULL
+) WITH (fillfactor = 80);
+COMMENT ON TABLE @extschema@.whatsapp_reach IS
+'Recipients reached by templates outside a service window, each with the tenant that did and when: the account''s messaging limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
+
+CREATE FUNCTION @extschema@.wa_internal_quiet_end(
+    due_at     timestamptz,
+    quiet_from time,
+    quiet_to   time,
+    time_zone  text)
+RETURNS timestamptz
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_quiet_end';
+COMMENT ON FUNCTION @extschema@.wa_internal_quiet_end(timestamptz, time, time, text) IS
+'The end of the quiet hours that this time falls into; NULL if it falls into none. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_quiet_begin(
+    after      timestamptz,
+    quiet_from time,
+    time_zone  text)
+RETURNS timestamptz
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_quiet_begin';
+COMMENT ON FUNCTION @extschema@.wa_internal_quiet_begin(timestamptz, time, text) IS
+'When quiet hours that begin at this time of the day begin next. Internal.';
+
 /*
  * Of the messages given, whose queue rows the caller has locked: those on the
  * wire.  A claim holds that lock until its lease is committed, so a snapshot
@@ -269,4 +361,66 @@ CREATE FUNCTION @extschema@.wa_internal_subtract(ids bigint[], without bigint[])
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT COALESCE(array_agg(i ORDER BY i), '{}') FROM unnest(ids) AS i WHERE i <> ALL (without)
+$$;
+
+/*
+ * For a sender: messages held for this reason although the obstacle is gone,
+ * because a pause has ended by its time, or hold and release crossed in
+ * concurrent transactions.  Looks at one page of them after the given id and
+ * returns where the next page begins; NULL: from the start again.  Rows that
+ * somebody has locked are left for the next round.
+ */
+
+CREATE FUNCTION @extschema@.wa_internal_release_stale_holds(reason text, after_id bigint, page integer)
+RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stale bigint[];
+    last_id bigint;
+    seen integer;
+    fallback CONSTANT text := @extschema@.wa_internal_default_number();
+BEGIN
+    WITH held AS MATERIALIZED (
+        SELECT q.message_id, q.hold_reason, q.phone_number_id
+        FROM @extschema@.whatsapp_queue AS q
+        WHERE q.state = 'h' AND q.hold_reason = reason AND q.message_id > after_id
+        ORDER BY q.message_id
+        LIMIT page)
+    SELECT pg_catalog.count(*), pg_catalog.max(h.message_id),
+        pg_catalog.array_agg(h.message_id) FILTER (WHERE CASE h.hold_reason
+            WHEN 'no_number' THEN a.phone_number_id IS NOT NULL OR fallback IS NOT NULL
+            WHEN 'tenant_disabled' THEN COALESCE(t.enabled, false)
+            WHEN 'tenant_paused' THEN NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_pauses AS p
+                WHERE p.scope = 'tenant' AND p.key = m.tenant_id)
+            WHEN 'template_paused' THEN NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_pauses AS p
+                WHERE p.scope = 'template'
+                    AND p.key IN (m.template_name, m.template_name || '/' || m.template_language))
+            ELSE false END)
+        INTO seen, last_id, stale
+        FROM held AS h
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = h.message_id
+            LEFT JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = m.tenant_id
+            LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+                ON a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL;
+
+    IF stale IS NOT NULL THEN
+        SELECT pg_catalog.array_agg(locked.message_id) INTO stale FROM (
+            SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+            WHERE q.message_id = ANY (stale) AND q.state = 'h'
+            ORDER BY q.message_id
+            FOR UPDATE SKIP LOCKED) AS locked;
+        UPDATE @extschema@.whatsapp_queue AS q
+            SET phone_number_id = COALESCE(a.phone_number_id, fallback)
+            FROM @extschema@.whatsapp_messages AS m
+                LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+                    ON a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL
+            WHERE q.message_id = ANY (stale) AND m.id = q.message_id AND q.hold_reason = 'no_number';
+        PERFORM @extschema@.wa_internal_release_rows(stale);
+    END IF;
+    RETURN CASE WHEN seen = page THEN last_id END;
+END
 $$;

@@ -28,6 +28,11 @@ CREATE FUNCTION @extschema@.wa_internal_accepted_text(message_id bigint, what "c
 COMMENT ON FUNCTION @extschema@.wa_internal_accepted_text(bigint, "char") IS
 'In a sender: what Meta has said of a message whose acceptance it is writing down; NULL otherwise. Internal.';
 
+/*
+ * Tells the senders, at COMMIT, that what they keep in memory has changed.
+ * Statement triggers: one note however many rows, and nothing else is done, so
+ * a restore may fire them.
+ */
 CREATE FUNCTION @extschema@.wa_internal_config_changed() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_config_changed';
 COMMENT ON FUNCTION @extschema@.wa_internal_config_changed() IS

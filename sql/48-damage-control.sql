@@ -12,6 +12,7 @@ CREATE TABLE @extschema@.whatsapp_damage_policies (
     factor real NOT NULL DEFAULT 0.5
         CONSTRAINT whatsapp_damage_policies_factor_check CHECK (factor > 0 AND factor <= 1)
 );
+
 INSERT INTO @extschema@.whatsapp_damage_policies (event, action) VALUES
     ('quality_yellow', 'slow'), ('quality_red', 'pause'), ('number_flagged', 'pause'), ('limit_lowered', 'slow');
 COMMENT ON TABLE @extschema@.whatsapp_damage_policies IS
@@ -54,6 +55,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
+
 CREATE TRIGGER whatsapp_phone_numbers_rate_by_damage
     BEFORE UPDATE OF quality_rating, messaging_limit, flagged_at ON @extschema@.whatsapp_phone_numbers
     FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_number_rate_by_damage();
@@ -85,6 +87,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
 CREATE TRIGGER whatsapp_phone_numbers_pause_by_damage
     AFTER UPDATE OF quality_rating, messaging_limit, flagged_at ON @extschema@.whatsapp_phone_numbers
     FOR EACH ROW

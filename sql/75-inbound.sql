@@ -6,144 +6,74 @@
  * message could cause.
  */
 
-/* ---- words that stop and resume messages ------------------------------------- */
-
-/* Without case, accents, and whatever stands around the word. */
-CREATE FUNCTION @extschema@.wa_internal_opt_word(message text) RETURNS text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT regexp_replace(
-        lower(regexp_replace(normalize(message, NFD), '[\u0300-\u036f]', '', 'g')),
-        '^[[:space:][:punct:]¡¿]+|[[:space:][:punct:]¡¿]+$', '', 'g')
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_normalise_opt_word() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    /* In another encoding webhooks are refused anyway, and normalize() fails. */
-    IF pg_catalog.getdatabaseencoding() = 'UTF8' THEN
-        NEW.word := @extschema@.wa_internal_opt_word(NEW.word);
-    END IF;
-    RETURN NEW;
-END
-$$;
-CREATE TRIGGER whatsapp_opt_words_normalise
-    BEFORE INSERT OR UPDATE ON @extschema@.whatsapp_opt_words
-    FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_normalise_opt_word();
-
-INSERT INTO @extschema@.whatsapp_opt_words (language, word, action) VALUES
-    ('es', 'baja', 'out'), ('es', 'darme de baja', 'out'), ('es', 'dar de baja', 'out'),
-    ('es', 'cancelar suscripcion', 'out'), ('es', 'no enviar mas', 'out'), ('es', 'parar', 'out'),
-    ('es', 'alta', 'in'), ('es', 'reanudar', 'in'), ('es', 'darme de alta', 'in'),
-    ('en', 'stop', 'out'), ('en', 'unsubscribe', 'out'), ('en', 'opt out', 'out'), ('en', 'stopall', 'out'),
-    ('en', 'stop all', 'out'), ('en', 'start', 'in'), ('en', 'unstop', 'in'), ('en', 'subscribe', 'in'),
-    ('en', 'opt in', 'in'),
-    ('ca', 'donar de baixa', 'out'), ('ca', 'baixa', 'out'), ('ca', 'atura', 'out'),
-    ('gl', 'cancelar subscricion', 'out'), ('eu', 'gelditu', 'out'), ('eu', 'baja eman', 'out'),
-    ('pt', 'sair', 'out'), ('pt', 'parar', 'out'), ('pt', 'cancelar inscricao', 'out'), ('pt', 'voltar', 'in'),
-    ('fr', 'arret', 'out'), ('fr', 'desabonner', 'out'), ('fr', 'reprendre', 'in'),
-    ('it', 'ferma', 'out'), ('it', 'disiscriviti', 'out'), ('it', 'riprendi', 'in'),
-    ('de', 'stopp', 'out'), ('de', 'abmelden', 'out'), ('de', 'anmelden', 'in');
-
 /*
- * Whose customer somebody is who writes to this number: its tenant, or, for a
- * number that no tenant has (the default number), every tenant that sends from
- * it because it has none of its own.
+ * What Meta sends back: messages from customers, who they are, and whatever
+ * could not be used at once.
  */
-CREATE FUNCTION @extschema@.wa_internal_tenants_of(tenant text, number text) RETURNS SETOF text
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT tenant WHERE tenant IS NOT NULL
-    UNION ALL
-    SELECT t.tenant_id
-    FROM @extschema@.whatsapp_tenants AS t
-    WHERE tenant IS NULL AND number = current_setting('whatsapp_shared.phone_number_id', true)
-        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
-                        WHERE a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL)
-$$;
 
-/* Whether the customer has switched marketing on again after that time. */
-CREATE FUNCTION @extschema@.wa_internal_resumed_later(number text, recipients text[], since timestamptz) RETURNS boolean
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT EXISTS (
-        SELECT FROM unnest(recipients) AS r (recipient)
-            JOIN @extschema@.whatsapp_account_events AS e
-                ON e.field = 'user_preferences' AND e.key = number || ' ' || r.recipient AND e.happened_at > since
-        WHERE e.value ->> 'value' IN ('resume', 'signup'))
-$$;
+CREATE TABLE @extschema@.whatsapp_inbound_messages (
+    inbound_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    whatsapp_message_id text COLLATE "C" NOT NULL
+        CONSTRAINT whatsapp_inbound_messages_wamid_key UNIQUE,
+    tenant_id           text COLLATE "C",
+    phone_number_id     text COLLATE "C" NOT NULL,
+    sender_phone        text COLLATE "C",
+    sender_user_id      text COLLATE "C",
+    message_type        text NOT NULL,
+    text                text,
+    payload             jsonb NOT NULL,
+    context_whatsapp_message_id text COLLATE "C",
+    message_id          bigint,
+    reply_id            text,
+    reply_title         text,
+    sent_at             timestamptz NOT NULL,
+    received_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    edited_at           timestamptz,
+    revoked_at          timestamptz,
+    handler             text,
+    handled_at          timestamptz,
+    handler_error       text
+);
+CREATE INDEX whatsapp_inbound_messages_tenant_idx
+    ON @extschema@.whatsapp_inbound_messages (tenant_id, received_at);
+CREATE INDEX whatsapp_inbound_messages_received_idx
+    ON @extschema@.whatsapp_inbound_messages USING brin (received_at);
+COMMENT ON TABLE @extschema@.whatsapp_inbound_messages IS
+'Messages from customers, each once, with the tenant that had the number when it was sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sender_phone IS
+'In international form with +; NULL for a customer who hides it behind a user name.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.text IS
+'What a person would read: the text, the caption of media, the title of the button pressed.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.payload IS
+'The message as Meta sent it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_id IS
+'Our message that this one replies to.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_id IS
+'The payload of the button, or the id of the row, that was chosen.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handler_error IS
+'Why the handler registered with wa_on_reply() failed; wa_retry_reply(inbound_id) calls it again.';
 
-/*
- * The same by a word.  Nearly always the message at hand is the latest of its
- * sender, which the window tells at once.
- */
-CREATE FUNCTION @extschema@.wa_internal_opted_in_later(
-    tenant text, number text, recipients text[], since timestamptz) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN EXISTS (
-            SELECT FROM @extschema@.whatsapp_windows AS w
-            WHERE w.phone_number_id = number AND w.recipient = ANY (recipients) AND w.last_inbound_at > since)
-        AND EXISTS (
-            SELECT FROM @extschema@.whatsapp_inbound_messages AS i
-                JOIN @extschema@.whatsapp_opt_words AS w ON w.word = @extschema@.wa_internal_opt_word(i.text)
-            WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
-                AND i.received_at > since - interval '1 day' AND i.sent_at > since
-                AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
-                AND i.message_type IN ('text', 'button', 'interactive') AND pg_catalog.length(i.text) <= 60
-                AND w.action = 'in');
-END
-$$;
+CREATE TABLE @extschema@.whatsapp_windows (
+    phone_number_id text COLLATE "C" NOT NULL,
+    recipient       text COLLATE "C" NOT NULL,
+    last_inbound_at timestamptz NOT NULL,
+    PRIMARY KEY (phone_number_id, recipient)
+) WITH (fillfactor = 80);
+COMMENT ON TABLE @extschema@.whatsapp_windows IS
+'When each customer last wrote to each number. For 24 hours from then on messages without a template may be sent.';
 
-/*
- * A customer's own decision; one that comes late yields to a later one.  What
- * WhatsApp's switch has stopped, a word does not resume: Meta would go on
- * refusing.
- */
-CREATE FUNCTION @extschema@.wa_internal_set_opt(
-    tenant text,
-    number text,
-    recipients text[],
-    category text,
-    action text,
-    source text,
-    decided_at timestamptz)
-RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-    IF action = 'out' THEN
-        IF source = 'preferences' AND @extschema@.wa_internal_resumed_later(number, recipients, decided_at)
-           OR source = 'inbound' AND @extschema@.wa_internal_opted_in_later(tenant, number, recipients, decided_at) THEN
-            RETURN;
-        END IF;
-        INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at)
-            SELECT t.tenant_id, r.recipient, category, source, decided_at
-            FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-                CROSS JOIN pg_catalog.unnest(recipients) AS r (recipient)
-            WHERE r.recipient IS NOT NULL
-            ORDER BY t.tenant_id, r.recipient
-            ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
-            SET source = EXCLUDED.source, created_at = EXCLUDED.created_at
-            WHERE o.created_at < EXCLUDED.created_at;
-    ELSE
-        DELETE FROM @extschema@.whatsapp_opt_outs AS o
-            USING @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-            WHERE o.tenant_id = t.tenant_id AND o.recipient = ANY (recipients)
-                AND o.created_at <= decided_at
-                AND CASE source WHEN 'preferences' THEN o.category = category ELSE o.source <> 'preferences' END;
-    END IF;
-END
-$$;
+CREATE TABLE @extschema@.whatsapp_reply_handlers (
+    prefix        text COLLATE "C" PRIMARY KEY
+        CONSTRAINT whatsapp_reply_handlers_prefix_check CHECK (prefix <> ''),
+    handler       text NOT NULL,
+    registered_by name NOT NULL,
+    search_path   text NOT NULL,
+    registered_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
+'Functions called when a customer presses a button or chooses from a list, by the beginning of the reply''s payload. Made by wa_on_reply().';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.search_path IS
+'That of the session which registered the handler; it is called with the same.';
 
 /* ---- messages ------------------------------------------------------------------- */
 
@@ -304,57 +234,6 @@ BEGIN
                     AND o.phone_number_id = item.phone_number_id;
         END IF;
     END LOOP;
-END
-$$;
-
-/* ---- switches of WhatsApp itself ------------------------------------------------- */
-
-/*
- * "stop" is a customer's right, and the tenant's who had the number when it was
- * pressed.  Returns how many of these choices were new.
- */
-CREATE FUNCTION @extschema@.wa_internal_store_preferences(
-    numbers text[],
-    phones text[],
-    user_ids text[],
-    choices text[],
-    chosen_at timestamptz[],
-    items text[])
-RETURNS integer
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    p record;
-    fresh integer := 0;
-BEGIN
-    FOR p IN
-        WITH v AS MATERIALIZED (
-            SELECT x.*, COALESCE(x.user_id, x.phone) AS key, x.text::jsonb AS item,
-                substr(sha256(convert_to(concat_ws(E'\n', 'user_preferences', x.number, x.text::jsonb), 'UTF8')), 1, 16) AS mark
-            FROM unnest(numbers, phones, user_ids, choices, chosen_at, items) WITH ORDINALITY
-                AS x (number, phone, user_id, choice, at, text, n)
-        ), stored AS (
-            INSERT INTO @extschema@.whatsapp_account_events (fingerprint, field, key, value, happened_at)
-                SELECT DISTINCT ON (v.mark) v.mark, 'user_preferences', v.number || ' ' || v.key, v.item, v.at
-                FROM v ORDER BY v.mark, v.n
-                ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO NOTHING
-                RETURNING fingerprint)
-        SELECT v.*, a.tenant_id
-        FROM stored AS s
-            CROSS JOIN LATERAL (SELECT v.* FROM v WHERE v.mark = s.fingerprint ORDER BY v.n LIMIT 1) AS v
-            LEFT JOIN LATERAL (
-                SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
-                WHERE a.phone_number_id = v.number AND a.assigned_at < v.at + interval '1 second'
-                    AND (a.unassigned_at IS NULL OR a.unassigned_at > v.at)
-                ORDER BY a.assigned_at DESC LIMIT 1) AS a ON true
-        ORDER BY v.user_id, v.phone, v.at, v.n
-    LOOP
-        fresh := fresh + 1;
-        PERFORM @extschema@.wa_internal_set_opt(p.tenant_id, p.number, ARRAY[p.phone, p.user_id],
-            'marketing', CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences', p.at);
-    END LOOP;
-    RETURN fresh;
 END
 $$;
 

@@ -3,6 +3,30 @@
  */
 
 /*
+ * A customer is known by number, by business-scoped user id, or by both; which
+ * of them Meta tells depends on the customer's settings.
+ */
+CREATE TABLE @extschema@.whatsapp_contacts (
+    contact_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    wa_id          text COLLATE "C",
+    user_id        text COLLATE "C",
+    parent_user_id text COLLATE "C",
+    name           text,
+    username       text,
+    first_seen_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_seen_at   timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT whatsapp_contacts_identity_check CHECK (wa_id IS NOT NULL OR user_id IS NOT NULL)
+) WITH (fillfactor = 80);
+CREATE UNIQUE INDEX whatsapp_contacts_wa_id_key
+    ON @extschema@.whatsapp_contacts (wa_id) WHERE wa_id IS NOT NULL;
+CREATE UNIQUE INDEX whatsapp_contacts_user_id_key
+    ON @extschema@.whatsapp_contacts (user_id) WHERE user_id IS NOT NULL;
+COMMENT ON TABLE @extschema@.whatsapp_contacts IS
+'Customers who have written or were written to, as webhooks name them: number (wa_id, digits only), business-scoped user id, name. Either identity may be unknown. Kept for whatsapp_shared.retention after they were last seen.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.last_seen_at IS
+'When a webhook last named them: to within an hour if they wrote, a month if they were only written to.';
+
+/*
  * Adds what is known of a customer.  Two rows that turn out to be one person
  * become one, the older; what Meta says now wins over what it said before.
  *

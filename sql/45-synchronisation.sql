@@ -7,6 +7,26 @@
  * return to normal closes it.
  */
 
+/* What the worker was asked to read from Meta, and how that ended. */
+CREATE TABLE @extschema@.whatsapp_sync (
+    kind         text PRIMARY KEY
+        CONSTRAINT whatsapp_sync_kind_check CHECK (kind IN ('phone_numbers', 'templates', 'token')),
+    requested_at timestamptz,
+    started_at   timestamptz,
+    finished_at  timestamptz,
+    items        integer,
+    error        text
+);
+
+INSERT INTO @extschema@.whatsapp_sync (kind) VALUES ('phone_numbers'), ('templates'), ('token');
+COMMENT ON TABLE @extschema@.whatsapp_sync IS
+'The state of each synchronisation with Meta: when it was asked for, when it last ran, what it found.';
+
+/* A sender also writes here how its synchronisation went; that is no news to it. */
+CREATE TRIGGER whatsapp_sync_requested
+    AFTER UPDATE OF requested_at ON @extschema@.whatsapp_sync
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
+
 CREATE FUNCTION @extschema@.wa_sync_phone_numbers() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -211,3 +231,52 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_finish_phone_number_sync(timestamptz) IS
 'After the last page of a listing begun at that time: marks the numbers that were not in it. Called by the sender; returns how many vanished.';
+
+/*
+ * For the synchronisation: what GET /debug_token says of the access token.
+ * A token that will end soon, or is not valid any more, stops every tenant, so
+ * people hear of it in time: 14, 7 and 1 days before.
+ */
+
+CREATE FUNCTION @extschema@.wa_internal_apply_token_state(page jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    data CONSTANT jsonb := page -> 'data';
+    required CONSTANT text[] := '{whatsapp_business_messaging,whatsapp_business_management}';
+    missing text[];
+    ends timestamptz;
+    days numeric;
+BEGIN
+    IF (data ->> 'is_valid')::boolean IS NOT TRUE THEN
+        PERFORM @extschema@.wa_internal_alert('error', 'token', 'account', '',
+            pg_catalog.format('The access token is not valid: %s',
+                COALESCE(data #>> '{error,message}', 'Meta gives no reason')));
+        RETURN;
+    END IF;
+
+    /* 0 means never, for both; the earlier one counts. */
+    SELECT pg_catalog.min(pg_catalog.to_timestamp(v.seconds)) INTO ends
+        FROM (VALUES ((data ->> 'expires_at')::double precision),
+                     ((data ->> 'data_access_expires_at')::double precision)) AS v (seconds)
+        WHERE v.seconds > 0;
+    days := EXTRACT(epoch FROM ends - pg_catalog.clock_timestamp()) / 86400;
+    missing := ARRAY(
+        SELECT r.scope FROM pg_catalog.unnest(required) AS r (scope)
+        WHERE NOT COALESCE(data -> 'scopes', '[]') ? r.scope);
+
+    IF pg_catalog.jsonb_typeof(data -> 'scopes') = 'array' AND missing <> '{}' THEN
+        PERFORM @extschema@.wa_internal_alert('error', 'token', 'account', '',
+            pg_catalog.format('The access token lacks the permission %s',
+                pg_catalog.array_to_string(missing, ' and ')));
+    ELSIF days <= 14 THEN
+        PERFORM @extschema@.wa_internal_alert(
+            CASE WHEN days <= 7 THEN 'error' ELSE 'warning' END, 'token', 'account', '',
+            pg_catalog.format('The access token ends in %s days, at %s: put a new one into the file named by whatsapp_shared.access_token_file and reload',
+                GREATEST(pg_catalog.floor(days), 0), ends));
+    ELSE
+        PERFORM @extschema@.wa_internal_resolve_alert('token', 'account', '');
+    END IF;
+END
+$$;

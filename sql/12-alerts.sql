@@ -2,6 +2,26 @@
  * Alerts: what an operator should look at, as rows and as NOTIFY.
  */
 
+CREATE TABLE @extschema@.whatsapp_alerts (
+    alert_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    created_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    severity        text NOT NULL
+        CONSTRAINT whatsapp_alerts_severity_check CHECK (severity IN ('info', 'warning', 'error')),
+    kind            text NOT NULL,
+    scope           text NOT NULL DEFAULT '',
+    key             text NOT NULL DEFAULT '',
+    message         text NOT NULL,
+    detail          jsonb,
+    occurrences     integer NOT NULL DEFAULT 1,
+    last_seen_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    resolved_at     timestamptz
+);
+CREATE UNIQUE INDEX whatsapp_alerts_open_key
+    ON @extschema@.whatsapp_alerts (kind, scope, key)
+    WHERE resolved_at IS NULL;
+COMMENT ON TABLE @extschema@.whatsapp_alerts IS
+'What an operator should look at. An open alert is counted up instead of repeated; each new one is also sent as NOTIFY whatsapp_alerts.';
+
 /*
  * Opens an alert, or counts up the open one of the same kind, scope and key.
  * Listeners hear of new ones and of those that have become worse.

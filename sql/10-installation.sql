@@ -4,6 +4,24 @@
  * person says that this is the place now.
  */
 
+/* ---- installation ------------------------------------------------------ */
+
+CREATE TABLE @extschema@.whatsapp_installation (
+    singleton         boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    installation_id   text NOT NULL,
+    system_identifier bigint NOT NULL,
+    database_oid      oid NOT NULL,
+    adopted_at        timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.whatsapp_installation IS
+'One row: the cluster and database this data belongs to. A copy restored elsewhere differs from it and does not send until wa_adopt() is called.';
+COMMENT ON COLUMN @extschema@.whatsapp_installation.installation_id IS
+'Eight hexadecimal digits that travel in biz_opaque_callback_data, so that webhooks of another installation on the same WhatsApp Business account are recognised as foreign.';
+
+CREATE TRIGGER whatsapp_installation_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_installation
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
+
 INSERT INTO @extschema@.whatsapp_installation (installation_id, system_identifier, database_oid)
 SELECT pg_catalog.left(pg_catalog.gen_random_uuid()::text, 8), c.system_identifier, d.oid
 FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d

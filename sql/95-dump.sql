@@ -9,6 +9,7 @@
  * the one with the same key.  (A row of these that the site has deleted comes
  * back with a restore.)
  */
+
 CREATE FUNCTION @extschema@.wa_internal_replace_row() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp

@@ -15,6 +15,7 @@ CREATE TABLE @extschema@.whatsapp_markets (
         CONSTRAINT whatsapp_markets_country_check CHECK (country ~ '^[A-Z]{2}$'),
     market       text NOT NULL
 );
+
 INSERT INTO @extschema@.whatsapp_markets (calling_code, country, market) VALUES ('34', 'ES', 'Spain');
 COMMENT ON TABLE @extschema@.whatsapp_markets IS
 'Which market of the price list a recipient belongs to, by the longest calling code that fits, or by the country of a business-scoped user id.';
@@ -82,6 +83,7 @@ COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
 'One row: the last day that is summed up in whatsapp_usage_days, and where days begin.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
 'The account''s time zone at Meta: days and months of wa_costs are its days and months, whoever looks. At first the one that CREATE EXTENSION was run with.';
+
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
 
 /*
@@ -200,149 +202,3 @@ CREATE VIEW @extschema@.wa_costs AS
     GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
 COMMENT ON VIEW @extschema@.wa_costs IS
 'Delivered messages and what they cost, by tenant, month, category and currency: one row for each currency of the price list, so choose one. cost is NULL where whatsapp_prices has no price; month_estimate projects the running month by its days. An account of our own, not Meta''s invoice.';
-
-/* ---- reconciliation ------------------------------------------------------------------ */
-
-/*
- * Do the webhooks tell of what was sent?  Messages get their first status
- * within seconds, so those of a quarter of an hour, half an hour ago, say it
- * for all: a bounded read however much is sent.
- */
-CREATE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    n record;
-BEGIN
-    FOR n IN
-        SELECT s.number, pg_catalog.count(*) AS accepted,
-            pg_catalog.count(*) FILTER (WHERE s.silent) AS silent,
-            pg_catalog.min(s.accepted_at) FILTER (WHERE s.silent) AS since,
-            (SELECT t.last_status_at FROM @extschema@.whatsapp_webhook_traffic AS t
-             WHERE t.phone_number_id = s.number) AS last_status_at
-        FROM (
-            SELECT m.phone_number_id AS number, m.accepted_at,
-                m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
-            FROM @extschema@.whatsapp_messages AS m
-            WHERE (m.created_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
-                    OR m.scheduled_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
-                        AND m.scheduled_at > m.created_at)
-                AND m.accepted_at < pg_catalog.now() - interval '25 minutes'
-                AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
-            LIMIT 20000) AS s
-        WHERE s.number IS NOT NULL
-        GROUP BY s.number
-        ORDER BY s.number
-    LOOP
-        IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
-            PERFORM @extschema@.wa_internal_alert('error', 'webhook_silence', 'number', n.number,
-                pg_catalog.format('No webhook tells what became of the messages of phone number %s since %s.',
-                    n.number, n.since),
-                pg_catalog.jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
-                    'last_status_at', n.last_status_at));
-        ELSE
-            PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', n.number);
-            IF n.silent >= 5 AND n.silent * 10 > n.accepted THEN
-                PERFORM @extschema@.wa_internal_alert('warning', 'statuses_missing', 'number', n.number,
-                    pg_catalog.format('%s of %s messages of phone number %s have no status after half an hour.',
-                        n.silent, n.accepted, n.number),
-                    pg_catalog.jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
-            ELSE
-                PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing', 'number', n.number);
-            END IF;
-        END IF;
-    END LOOP;
-
-    /* Numbers that have sent nothing since: webhooks that came in the meantime tell. */
-    PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', a.key)
-        FROM @extschema@.whatsapp_alerts AS a
-            JOIN @extschema@.whatsapp_webhook_traffic AS t ON t.phone_number_id = a.key
-        WHERE a.kind = 'webhook_silence' AND a.scope = 'number' AND a.resolved_at IS NULL
-            AND t.last_status_at > a.last_seen_at;
-END
-$$;
-
-/*
- * Webhooks that cannot be used are worth a look if they become many.  Another
- * program on the same account is the harmless cause.
- */
-CREATE FUNCTION @extschema@.wa_internal_check_parked() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    parked bigint;
-    reasons jsonb;
-BEGIN
-    SELECT pg_catalog.sum(r.n), pg_catalog.jsonb_object_agg(r.reason, r.n) INTO parked, reasons FROM (
-        SELECT p.reason, pg_catalog.count(*) AS n FROM (
-            SELECT p.reason FROM @extschema@.whatsapp_parked_events AS p
-            WHERE p.received_at > pg_catalog.now() - interval '1 hour' LIMIT 10000) AS p
-        GROUP BY p.reason) AS r;
-    IF parked >= 100 THEN
-        PERFORM @extschema@.wa_internal_alert('warning', 'parked_events', 'account', '',
-            'Many parts of webhooks could not be used in the last hour: see whatsapp_parked_events.', reasons);
-    ELSE
-        PERFORM @extschema@.wa_internal_resolve_alert('parked_events', 'account', '');
-    END IF;
-END
-$$;
-
-/* Retention of what webhooks brought, a batch of each table. */
-CREATE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    keep CONSTANT interval := pg_catalog.current_setting('whatsapp_shared.retention')::interval;
-    oldest CONSTANT timestamptz := pg_catalog.now() - keep;
-    n bigint;
-    deleted bigint := 0;
-BEGIN
-    IF keep = interval '0' THEN
-        RETURN 0;
-    END IF;
-    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.inbound_id IN (
-        SELECT i.inbound_id FROM @extschema@.whatsapp_inbound_messages AS i
-        WHERE i.received_at < oldest LIMIT batch);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
-        SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
-        WHERE p.received_at < oldest LIMIT batch);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
-        SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
-        WHERE e.received_at < oldest LIMIT batch);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_windows AS w
-        WHERE (w.phone_number_id, w.recipient) IN (
-            SELECT o.phone_number_id, o.recipient FROM @extschema@.whatsapp_windows AS o
-            WHERE o.last_inbound_at < oldest LIMIT batch);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_contacts AS d WHERE d.contact_id IN (
-        SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
-        WHERE c.last_seen_at < oldest LIMIT batch);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN deleted + n;
-END
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM @extschema@.wa_internal_check_confirmations();
-    PERFORM @extschema@.wa_internal_check_parked();
-    PERFORM @extschema@.wa_internal_close_usage_day();
-    PERFORM @extschema@.wa_internal_retain_inbound(1000);
-    PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
-'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the tables of webhooks in order. Internal.';

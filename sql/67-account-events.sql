@@ -7,22 +7,30 @@
  * thing changes nothing.
  */
 
-/* Lifts an automatic pause if its reason is one of these; others have another cause. */
-CREATE FUNCTION @extschema@.wa_internal_lift_pause_for(scope text, key text, reasons text) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-    IF EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS p
-               WHERE p.scope = wa_internal_lift_pause_for.scope
-                   AND p.key = COALESCE(wa_internal_lift_pause_for.key, '')
-                   AND p.automatic AND p.reason ~ reasons) THEN
-        RETURN @extschema@.wa_internal_lift_pause(scope, key, true);
-    END IF;
-    RETURN false;
-END
-$$;
+/*
+ * What Meta has said about the account, in full: the record behind alerts and
+ * pauses, and what makes a repeated delivery recognisable.
+ */
+CREATE TABLE @extschema@.whatsapp_account_events (
+    event_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    fingerprint bytea NOT NULL
+        CONSTRAINT whatsapp_account_events_fingerprint_key UNIQUE,
+    field       text NOT NULL,
+    key         text NOT NULL DEFAULT '',
+    value       jsonb NOT NULL,
+    happened_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX whatsapp_account_events_key_idx
+    ON @extschema@.whatsapp_account_events (field, key, happened_at);
+CREATE INDEX whatsapp_account_events_received_idx
+    ON @extschema@.whatsapp_account_events (received_at);
+COMMENT ON TABLE @extschema@.whatsapp_account_events IS
+'Webhooks about the account itself: templates, numbers, restrictions, limits. Kept for whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.received_at IS
+'When it was received; for errors of the field messages, which carry no time, when it last counted.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.key IS
+'What it is about, where that can be told: a template, a phone number, a customer, a part of the account.';
 
 /* ---- templates -------------------------------------------------------------------- */
 

@@ -1,0 +1,304 @@
+/*
+ * What Meta sends, whole requests as they come.
+ *
+ * SECURITY DEFINER, because the role of the gateway may call these functions
+ * and nothing else; the signature, or the verify token, is what is checked.
+ */
+
+/*
+ * Items of webhooks that could not be used: malformed, of a kind unknown to
+ * this version, or about a message that is not known yet.  The fingerprint
+ * makes a repeated delivery of the same item one row.
+ */
+CREATE TABLE @extschema@.whatsapp_parked_events (
+    parked_id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    fingerprint         bytea NOT NULL
+        CONSTRAINT whatsapp_parked_events_fingerprint_key UNIQUE,
+    kind                text NOT NULL
+        CONSTRAINT whatsapp_parked_events_kind_check
+        CHECK (kind IN ('body', 'entry', 'change', 'status', 'message', 'event')),
+    reason              text NOT NULL,
+    phone_number_id     text COLLATE "C",
+    whatsapp_message_id text COLLATE "C",
+    message_id          bigint,
+    event               jsonb,
+    body                bytea,
+    received_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX whatsapp_parked_events_wamid_idx
+    ON @extschema@.whatsapp_parked_events USING hash (whatsapp_message_id) WHERE kind = 'status';
+CREATE INDEX whatsapp_parked_events_received_idx
+    ON @extschema@.whatsapp_parked_events (received_at);
+COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
+'Parts of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes known. Kept for whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.body IS
+'A whole request whose signature was right but which is no JSON that can be stored.';
+
+/* When webhooks last came: what tells silence from an outage. */
+CREATE TABLE @extschema@.whatsapp_webhook_traffic (
+    phone_number_id text COLLATE "C" PRIMARY KEY,
+    last_webhook_at timestamptz NOT NULL,
+    last_status_at  timestamptz,
+    last_inbound_at timestamptz
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE @extschema@.whatsapp_webhook_traffic IS
+'For each number, when the last webhook was received, to within a second, and when it last brought a status or a message. The empty number stands for the account''s own events.';
+
+CREATE FUNCTION @extschema@.wa_webhook_challenge(mode text, token text, challenge text) RETURNS text
+    LANGUAGE C STABLE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'wa_webhook_challenge';
+COMMENT ON FUNCTION @extschema@.wa_webhook_challenge(text, text, text) IS
+'The handshake by which Meta makes sure that a webhook address is ours: returns the challenge if the token is whatsapp_shared.webhook_verify_token.';
+
+CREATE FUNCTION @extschema@.wa_webhook_ingest(body bytea, signature text) RETURNS jsonb
+    LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'wa_webhook_ingest';
+COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
+'Takes one webhook: the bytes of its body and the header X-Hub-Signature-256. Answer Meta with 200 when the transaction has committed. Returns how many items were applied, duplicate, parked and foreign.';
+
+/*
+ * What statuses mean for more than their own message.  Pauses follow
+ * only from news: what Meta kept for hours while we were unreachable says
+ * nothing of today, and sending finds out by itself.
+ */
+CREATE FUNCTION @extschema@.wa_internal_draw_consequences(
+    actions text[],
+    message_ids bigint[],
+    attempts integer[],
+    error_codes integer[],
+    texts text[],
+    pause_seconds integer[],
+    happened_at timestamptz[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c record;
+BEGIN
+    /* Of several arrays there is no pg_catalog.unnest(); the path is pinned. */
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at)
+        SELECT m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing', 'error',
+            pg_catalog.min(x.at)
+        FROM unnest(actions, message_ids, happened_at) AS x (action, id, at)
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
+        WHERE x.action = 'opt_out' AND NOT @extschema@.wa_internal_resumed_later(
+            m.phone_number_id, ARRAY[m.recipient_phone, m.recipient_user_id], x.at)
+        GROUP BY m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id)
+        ORDER BY 1, 2
+        ON CONFLICT DO NOTHING;
+
+    INSERT INTO @extschema@.whatsapp_late_deliveries (message_id)
+        SELECT DISTINCT x.id FROM unnest(actions, message_ids) AS x (action, id)
+        WHERE x.action = 'late_delivery'
+        ORDER BY x.id
+        ON CONFLICT DO NOTHING;
+
+    FOR c IN
+        SELECT DISTINCT ON (w.scope, w.key)
+            w.scope, w.key, x.code, x.text,
+            CASE WHEN x.seconds > 0 THEN x.at + pg_catalog.make_interval(secs => x.seconds) END AS until
+        FROM unnest(actions, message_ids, error_codes, texts, pause_seconds, happened_at)
+                AS x (action, id, code, text, seconds, at)
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
+            CROSS JOIN LATERAL (
+                SELECT pg_catalog.substr(x.action, 7) AS scope,
+                    CASE x.action
+                        WHEN 'pause_account' THEN ''
+                        WHEN 'pause_number' THEN m.phone_number_id
+                        WHEN 'pause_template' THEN m.template_name || '/' || m.template_language
+                    END AS key) AS w
+        WHERE x.action LIKE 'pause\_%' AND w.key IS NOT NULL
+            AND x.at > pg_catalog.clock_timestamp() - interval '1 hour'
+        ORDER BY w.scope, w.key, x.seconds = 0 DESC, x.at DESC
+    LOOP
+        CONTINUE WHEN c.until <= pg_catalog.clock_timestamp();
+        PERFORM @extschema@.wa_internal_pause(c.scope, c.key, 'error_' || c.code,
+            COALESCE(c.text, 'Meta reports error ' || c.code), c.code, c.until);
+    END LOOP;
+
+    FOR c IN
+        SELECT x.code, pg_catalog.min(x.text) AS text, pg_catalog.count(*) AS n
+        FROM unnest(actions, error_codes, texts) AS x (action, code, text)
+        WHERE x.action = 'unknown_code'
+        GROUP BY x.code
+        ORDER BY x.code
+    LOOP
+        PERFORM @extschema@.wa_internal_alert('warning', 'unknown_error_code', '', c.code::text,
+            pg_catalog.format('Meta reports an error that is not in wa_error_codes: %s', c.code),
+            pg_catalog.jsonb_build_object('text', c.text, 'messages', c.n));
+    END LOOP;
+
+    /* An attempt that failed, and was followed by wa_retry_message(), is no second message. */
+    FOR c IN
+        SELECT x.id, m.tenant_id, pg_catalog.array_agg(DISTINCT x.text) AS wamids
+        FROM unnest(actions, message_ids, attempts, texts) AS x (action, id, attempt, text)
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
+        WHERE x.action = 'duplicate_delivery'
+            OR x.action = 'duplicate_send' AND NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_attempts AS a
+                WHERE a.message_id = x.id AND a.attempt = x.attempt AND a.outcome = 'failed')
+        GROUP BY x.id, m.tenant_id
+        ORDER BY x.id
+    LOOP
+        PERFORM @extschema@.wa_internal_alert('warning', 'duplicate_send', 'message', c.id::text,
+            pg_catalog.format('Message %s has reached Meta more than once', c.id),
+            pg_catalog.jsonb_build_object('tenant_id', c.tenant_id, 'whatsapp_message_ids', c.wamids));
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_rematch(max_rows integer DEFAULT 1000) RETURNS integer
+    LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'wa_internal_rematch';
+COMMENT ON FUNCTION @extschema@.wa_internal_rematch(integer) IS
+'Tries parked statuses again whose message is known by now; returns how many. Internal.';
+
+/* ---- reconciliation ------------------------------------------------------------------ */
+
+/*
+ * Do the webhooks tell of what was sent?  Messages get their first status
+ * within seconds, so those of a quarter of an hour, half an hour ago, say it
+ * for all: a bounded read however much is sent.
+ */
+CREATE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n record;
+BEGIN
+    FOR n IN
+        SELECT s.number, pg_catalog.count(*) AS accepted,
+            pg_catalog.count(*) FILTER (WHERE s.silent) AS silent,
+            pg_catalog.min(s.accepted_at) FILTER (WHERE s.silent) AS since,
+            (SELECT t.last_status_at FROM @extschema@.whatsapp_webhook_traffic AS t
+             WHERE t.phone_number_id = s.number) AS last_status_at
+        FROM (
+            SELECT m.phone_number_id AS number, m.accepted_at,
+                m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
+            FROM @extschema@.whatsapp_messages AS m
+            WHERE (m.created_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
+                    OR m.scheduled_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
+                        AND m.scheduled_at > m.created_at)
+                AND m.accepted_at < pg_catalog.now() - interval '25 minutes'
+                AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
+            LIMIT 20000) AS s
+        WHERE s.number IS NOT NULL
+        GROUP BY s.number
+        ORDER BY s.number
+    LOOP
+        IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
+            PERFORM @extschema@.wa_internal_alert('error', 'webhook_silence', 'number', n.number,
+                pg_catalog.format('No webhook tells what became of the messages of phone number %s since %s.',
+                    n.number, n.since),
+                pg_catalog.jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
+                    'last_status_at', n.last_status_at));
+        ELSE
+            PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', n.number);
+            IF n.silent >= 5 AND n.silent * 10 > n.accepted THEN
+                PERFORM @extschema@.wa_internal_alert('warning', 'statuses_missing', 'number', n.number,
+                    pg_catalog.format('%s of %s messages of phone number %s have no status after half an hour.',
+                        n.silent, n.accepted, n.number),
+                    pg_catalog.jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
+            ELSE
+                PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing', 'number', n.number);
+            END IF;
+        END IF;
+    END LOOP;
+
+    /* Numbers that have sent nothing since: webhooks that came in the meantime tell. */
+    PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', a.key)
+        FROM @extschema@.whatsapp_alerts AS a
+            JOIN @extschema@.whatsapp_webhook_traffic AS t ON t.phone_number_id = a.key
+        WHERE a.kind = 'webhook_silence' AND a.scope = 'number' AND a.resolved_at IS NULL
+            AND t.last_status_at > a.last_seen_at;
+END
+$$;
+
+/*
+ * Webhooks that cannot be used are worth a look if they become many.  Another
+ * program on the same account is the harmless cause.
+ */
+CREATE FUNCTION @extschema@.wa_internal_check_parked() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parked bigint;
+    reasons jsonb;
+BEGIN
+    SELECT pg_catalog.sum(r.n), pg_catalog.jsonb_object_agg(r.reason, r.n) INTO parked, reasons FROM (
+        SELECT p.reason, pg_catalog.count(*) AS n FROM (
+            SELECT p.reason FROM @extschema@.whatsapp_parked_events AS p
+            WHERE p.received_at > pg_catalog.now() - interval '1 hour' LIMIT 10000) AS p
+        GROUP BY p.reason) AS r;
+    IF parked >= 100 THEN
+        PERFORM @extschema@.wa_internal_alert('warning', 'parked_events', 'account', '',
+            'Many parts of webhooks could not be used in the last hour: see whatsapp_parked_events.', reasons);
+    ELSE
+        PERFORM @extschema@.wa_internal_resolve_alert('parked_events', 'account', '');
+    END IF;
+END
+$$;
+
+/* Retention of what webhooks brought, a batch of each table. */
+CREATE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keep CONSTANT interval := pg_catalog.current_setting('whatsapp_shared.retention')::interval;
+    oldest CONSTANT timestamptz := pg_catalog.now() - keep;
+    n bigint;
+    deleted bigint := 0;
+BEGIN
+    IF keep = interval '0' THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.inbound_id IN (
+        SELECT i.inbound_id FROM @extschema@.whatsapp_inbound_messages AS i
+        WHERE i.received_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
+        SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
+        WHERE p.received_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
+        SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
+        WHERE e.received_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_windows AS w
+        WHERE (w.phone_number_id, w.recipient) IN (
+            SELECT o.phone_number_id, o.recipient FROM @extschema@.whatsapp_windows AS o
+            WHERE o.last_inbound_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_contacts AS d WHERE d.contact_id IN (
+        SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
+        WHERE c.last_seen_at < oldest LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN deleted + n;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_check_confirmations();
+    PERFORM @extschema@.wa_internal_check_parked();
+    PERFORM @extschema@.wa_internal_close_usage_day();
+    PERFORM @extschema@.wa_internal_retain_inbound(1000);
+    PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
+'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the tables of webhooks in order. Internal.';
