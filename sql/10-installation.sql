@@ -4,8 +4,6 @@
  * person says that this is the place now.
  */
 
-/* ---- installation ------------------------------------------------------ */
-
 CREATE TABLE @extschema@.whatsapp_installation (
     singleton         boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     installation_id   text NOT NULL,

@@ -6,8 +6,6 @@
  * A pause that a person has set is touched by persons only.
  */
 
-/* ---- what stands in the way --------------------------------------------- */
-
 CREATE TABLE @extschema@.whatsapp_pauses (
     scope      text NOT NULL
         CONSTRAINT whatsapp_pauses_scope_check

@@ -3,16 +3,15 @@
  *
  * Public functions are SECURITY DEFINER so that the roles named to wa_grant()
  * need no right on any table; what each may call is decided in
- * 90-privileges.sql.  Functions named wa_internal_… run with the rights of the
+ * 99-privileges.sql.  Functions named wa_internal_… run with the rights of the
  * function that called them and are granted to nobody.
  */
 
+/* The words of on_uncertain, here and for a single message; see src/enqueue/checks.c. */
 CREATE FUNCTION @extschema@.wa_internal_is_uncertain_policy(word text) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_uncertain_policy';
 COMMENT ON FUNCTION @extschema@.wa_internal_is_uncertain_policy(text) IS
 'Whether this is a policy for uncertain messages: auto, resend, park or fail. Internal.';
-
-/* ---- tenants, numbers, assignments ------------------------------------- */
 
 /*
  * Rates have the bounds of the setting (WA_MIN_RATE): with one near 0 the next

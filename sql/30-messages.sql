@@ -1,23 +1,19 @@
 /*
- * The tables of the core: who sends (tenants, numbers, assignments), what is
- * sent (messages, queue) and what stands in the way (pauses, alerts).
+ * Messages: what is sent, what became of it, and the functions that write,
+ * cancel and repeat them.
  *
- * Two rules shape them.  No index covers a column of whatsapp_messages that
- * changes after the insert, not even in a predicate, so that every status
+ * Two rules shape the tables.  No index covers a column of whatsapp_messages
+ * that changes after the insert, not even in a predicate, so that every status
  * change is a HOT update.  And a message that still has to be sent is a thin
- * row of whatsapp_queue, so that the claim never reads finished history.
+ * row of whatsapp_queue (35-queue.sql), so that the claim never reads finished
+ * history.
  */
 
-/*
- * What the constraints of the hot tables call; see src/enqueue/checks.c.
- */
-
+/* What a constraint of a hot table calls instead of comparing words; see src/enqueue/checks.c. */
 CREATE FUNCTION @extschema@.wa_internal_is_status(word text) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_status';
 COMMENT ON FUNCTION @extschema@.wa_internal_is_status(text) IS
 'Whether this is a status of a message: queued, sending, accepted, sent, delivered, read, failed, uncertain, cancelled, expired or skipped. Internal.';
-
-/* ---- messages and the queue -------------------------------------------- */
 
 /*
  * fillfactor: neighbours are accepted in one transaction, so a page must have
@@ -124,9 +120,9 @@ CREATE INDEX whatsapp_attempts_ended_idx ON @extschema@.whatsapp_attempts USING 
 COMMENT ON TABLE @extschema@.whatsapp_attempts IS
 'Attempts that did not end in acceptance: what was tried and what came back.';
 
+/* ---- writing ---------------------------------------------------------------- */
+
 /*
- * Writing messages.
- *
  * The functions run their statements as the owner of the tables (src/base/owner.c);
  * who may call them is decided by wa_grant().  Each exists twice, for a tenant
  * id of type text and for one of any other type.
@@ -476,9 +472,7 @@ COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(text, text, jsonb, jsonb, text, 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(anyelement, text, jsonb, jsonb, text, timestamptz, timestamptz, integer, text, text, text) IS
 'The same for a tenant id of another type than text.';
 
-/*
- * Cancelling, repeating and deciding messages by hand; see src/enqueue/lifecycle.c.
- */
+/* ---- cancelling, repeating and deciding by hand: src/enqueue/lifecycle.c --------- */
 
 CREATE FUNCTION @extschema@.wa_cancel_message(id bigint) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_cancel_message';

@@ -1,5 +1,7 @@
 /*
- * What happens to waiting messages when numbers, tenants or pauses change.
+ * The queue: messages that may still have to be sent, the leases of those on
+ * the wire, and what happens to waiting messages when numbers, tenants or
+ * pauses change.
  *
  * The order of locks is that of src/README.md: queue rows by message_id, then
  * message rows.  Whatever takes a row away from the sender looks at the leases

@@ -1,5 +1,6 @@
 /*
- * What Meta says about the account's numbers, page by page.
+ * What Meta says about the account's numbers and about the access token when
+ * the sender asks.
  *
  * The sender reads GET /{account}/phone_numbers and hands each page over as it
  * came; fields and their values are Meta's and open-ended, so that nothing but
@@ -232,12 +233,13 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_finish_phone_number_sync(timestamptz) IS
 'After the last page of a listing begun at that time: marks the numbers that were not in it. Called by the sender; returns how many vanished.';
 
+/* ---- the access token ----------------------------------------------------------- */
+
 /*
- * For the synchronisation: what GET /debug_token says of the access token.
+ * What GET /debug_token says of the access token.
  * A token that will end soon, or is not valid any more, stops every tenant, so
  * people hear of it in time: 14, 7 and 1 days before.
  */
-
 CREATE FUNCTION @extschema@.wa_internal_apply_token_state(page jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp

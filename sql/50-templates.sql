@@ -38,13 +38,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_templates.source IS
 COMMENT ON COLUMN @extschema@.whatsapp_templates.missing_since IS
 'Since when Meta no longer lists it; it cannot be used then.';
 
-/*
- * Templates: entering them by hand, and applying what Meta lists.
- *
- * Functions for people are SECURITY DEFINER, so that the roles named to
- * wa_grant() need no right on the tables; everything is revoked from PUBLIC in
- * 90-privileges.sql.
- */
+/* ---- entering them by hand, and applying what Meta lists -------------------------- */
 
 /* One template, new or changed. */
 CREATE FUNCTION @extschema@.wa_internal_store_template(t @extschema@.whatsapp_templates) RETURNS void

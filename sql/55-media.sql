@@ -61,8 +61,6 @@ COMMENT ON TABLE @extschema@.whatsapp_media_uses IS
 'Messages whose file is a row of whatsapp_media. Internal.';
 
 /*
- * Uploading files.
- *
  * wa_upload_media() stores the bytes; sender 0 (src/sender/upload.c) uploads them and
  * calls the functions below.  A message of a file that Meta does not have yet
  * is held for the reason media_upload, without the id in its payload, and

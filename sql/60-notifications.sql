@@ -67,9 +67,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_id IS
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.old_row IS
 'What the row was before the update, for expressions over OLD; long values that are stored out of line are left out.';
 
-/*
- * Notifications on the application's tables; see src/notify/trigger.c.
- */
+/* ---- making, dropping and repeating them; see src/notify/trigger.c ---------------- */
 
 CREATE FUNCTION @extschema@.wa_notify() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_notify';

@@ -1,5 +1,6 @@
 /*
- * Who wants no messages, and to whom one may write freely.
+ * Who wants no messages: as the tenant notes it, as the customer says it in a
+ * word or by a switch of WhatsApp, and as Meta's errors tell.
  */
 
 CREATE TABLE @extschema@.whatsapp_opt_outs (
@@ -72,9 +73,7 @@ INSERT INTO @extschema@.whatsapp_opt_words (language, word, action) VALUES
     ('it', 'ferma', 'out'), ('it', 'disiscriviti', 'out'), ('it', 'riprendi', 'in'),
     ('de', 'stopp', 'out'), ('de', 'abmelden', 'out'), ('de', 'anmelden', 'in');
 
-/*
- * Who wants no messages.
- */
+/* ---- what a tenant notes ----------------------------------------------------------- */
 
 /* The canonical form of a recipient, or an error; see src/common/recipient.c. */
 CREATE FUNCTION @extschema@.wa_internal_recipient(recipient text) RETURNS text
@@ -168,6 +167,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_in(anyelement, text, text) IS
 'The same for a tenant key of another type, such as uuid or bigint.';
+
+/* ---- what a customer decides ------------------------------------------------------ */
 
 /*
  * Whose customer somebody is who writes to this number: its tenant, or, for a

@@ -1,11 +1,10 @@
 /*
- * Who customers are: by number, by business-scoped user id, or by both.
- */
-
-/*
+ * Who customers are.
+ *
  * A customer is known by number, by business-scoped user id, or by both; which
  * of them Meta tells depends on the customer's settings.
  */
+
 CREATE TABLE @extschema@.whatsapp_contacts (
     contact_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     wa_id          text COLLATE "C",

@@ -6,11 +6,6 @@
  * message could cause.
  */
 
-/*
- * What Meta sends back: messages from customers, who they are, and whatever
- * could not be used at once.
- */
-
 CREATE TABLE @extschema@.whatsapp_inbound_messages (
     inbound_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     whatsapp_message_id text COLLATE "C" NOT NULL

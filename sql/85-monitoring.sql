@@ -1,7 +1,7 @@
 /*
- * Views for people and for monitoring systems.  None of them reads
- * whatsapp_messages by status: history may be large, and counting it is what
- * makes a dashboard a burden.
+ * Views for people and for monitoring systems, and the checklists wa_health()
+ * and wa_diagnose().  No view reads whatsapp_messages by status: history may be
+ * large, and counting it is what makes a dashboard a burden.
  */
 
 /* ---- numbers --------------------------------------------------------------- */
@@ -123,12 +123,12 @@ FROM (SELECT o.phone_number_id, o.state, o.hold_reason,
 COMMENT ON VIEW @extschema@.wa_queue_status IS
 'What waits, by number, state and reason: how many, since when the oldest, and when the next is due.';
 
+/* ---- the installation -------------------------------------------------------- */
+
 /*
  * wa_health() and wa_diagnose(): every condition for sending, checked, one row
  * each: ok, warning or error, what was found, and what to do about it.
  */
-
-/* ---- the installation -------------------------------------------------------- */
 
 CREATE FUNCTION @extschema@.wa_internal_health_processes()
 RETURNS TABLE (item text, state text, detail text, remedy text)

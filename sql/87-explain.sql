@@ -1,5 +1,6 @@
 /*
- * wa_explain(): why a message has not been sent, in one row.
+ * Codes and their meanings, and wa_explain(): why a message has not been sent,
+ * in one row.
  *
  * The text of each reason exists once, in wa_reason_codes; the functions below
  * find out which reason applies, the details of this message, and the earliest
@@ -10,7 +11,6 @@
  * What each error code of the Cloud API means for a message: the table of
  * error_class.c, by which answers and webhooks are judged, to be read in SQL.
  */
-
 CREATE FUNCTION @extschema@.wa_error_codes_rows(
     OUT code        integer,
     OUT title       text,

@@ -7,7 +7,7 @@
  * with many files does not keep the others waiting.
  *
  * The rows are whatsapp_media; what happens to them and to the messages that
- * wait for them is in sql/65-media.sql.  A file is read and its attempt counted
+ * wait for them is in sql/55-media.sql.  A file is read and its attempt counted
  * in one short transaction, sent after its commit, and the answer recorded in
  * another.  A process that dies in between leaves a row that is due again after
  * the back-off: an upload that was done twice harms nobody.
