@@ -44,12 +44,12 @@ OBJS = \
 	src/graph/mask.o \
 	src/graph/multipart.o \
 	src/graph/usage_header.o \
-	src/http/answer.o \
 	src/http/buffer.o \
 	src/http/headers.o \
 	src/http/http.o \
 	src/http/list.o \
 	src/http/poller.o \
+	src/http/response.o \
 	src/http/session.o \
 	src/http/transfer.o \
 	src/http/url.o \

@@ -20,7 +20,6 @@
 #include "base/guc.h"
 #include "base/secret.h"
 #include "common/language.h"
-#include "shared/shmem.h"
 
 bool wa_guc_enabled;
 char *wa_guc_databases;

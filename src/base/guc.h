@@ -8,6 +8,7 @@
 #define WA_BASE_GUC_H
 
 /* Bounds that other modules and the tests rely on. */
+#define WA_MAX_SENDERS_PER_DATABASE 8
 #define WA_MIN_IN_FLIGHT 1
 #define WA_MAX_IN_FLIGHT 10000
 #define WA_MAX_CONNECTIONS 10000

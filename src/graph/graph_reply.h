@@ -6,7 +6,7 @@
 #define WA_GRAPH_GRAPH_REPLY_H
 
 #include "graph/error_class.h"
-#include "http/http.h"
+#include "http/result.h"
 
 typedef enum WaOutcomeKind
 {

@@ -9,7 +9,7 @@
  * How many connections are opened depends on what the peer turns out to speak:
  * over HTTP/2 a hundred requests share one, and more connections only cost
  * latency; over HTTP/1.1 each request needs its own.  We begin as if it were
- * HTTP/2 and look at every answer.  Requests that would have to wait for a
+ * HTTP/2 and look at every response.  Requests that would have to wait for a
  * connection wait in a list here and not inside libcurl, where their timeouts
  * would already run: a timeout counts from when a request can be sent.
  */
@@ -51,7 +51,7 @@ struct WaHttp
 	WaHttpSession *session;					  /* for new requests; NULL if it could not be made */
 	WaHttpSession *retired;					  /* ends what it has under way; usually NULL */
 	bool stuck;								  /* an HTTP/2 connection is of no further use */
-	WaProtocol protocol;					  /* of the last answer */
+	WaProtocol protocol;					  /* of the last response */
 	WaTransferList lists[WA_TRANSFER_STATES]; /* of every transfer, by state */
 };
 
@@ -257,8 +257,8 @@ finish(WaHttp *http, WaTransfer *t, CURLcode code, const char *reason)
 	}
 	wa_transfer_finish(t, code, reason);
 	t->result.finished_us = wa_http_now_us();
-	if (t->protocol != WA_PROTOCOL_UNKNOWN)
-		http->protocol = t->protocol;
+	if (t->response.protocol != WA_PROTOCOL_UNKNOWN)
+		http->protocol = t->response.protocol;
 	wa_transfer_list_move(http->lists, t, WA_TRANSFER_DONE);
 }
 
@@ -371,7 +371,7 @@ run(WaHttp *http)
 }
 
 /*
- * A connection of HTTP/1.1 is closed when an answer does not come in time.
+ * A connection of HTTP/1.1 is closed when a response does not come in time.
  * One of HTTP/2 is not, for other requests share it; and if the machine at
  * its other end hangs, all new requests would hang with it, one after the
  * other, for ever.  So they get a new connection, and the old one is closed

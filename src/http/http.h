@@ -13,45 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "http/config.h"
+#include "http/result.h"
+
 typedef struct WaHttp WaHttp;
-
-typedef struct WaHttpConfig
-{
-	const char *ca_file; /* CA bundle to trust instead of the system's; NULL or "" */
-	int max_in_flight;
-	int max_connections; /* 0: chosen by the protocol spoken */
-	int connect_timeout_ms;
-	int request_timeout_ms;
-	size_t max_response; /* bytes of body kept; more is an error */
-} WaHttpConfig;
-
-/*
- * What is certain about a finished request.  In doubt it is
- * WA_HTTP_NO_ANSWER: only what surely never left us counts as not written.
- */
-typedef enum WaHttpPhase
-{
-	WA_HTTP_ANSWERED,	 /* a complete HTTP response */
-	WA_HTTP_NOT_WRITTEN, /* no connection, or cut before the request was complete */
-	WA_HTTP_NO_ANSWER	 /* written, but no complete response */
-} WaHttpPhase;
-
-typedef struct WaHttpResult
-{
-	void *tag; /* as given to wa_http_submit */
-	WaHttpPhase phase;
-	long status;	  /* HTTP status, 0 if none */
-	const char *body; /* response body, NUL-terminated */
-	size_t body_len;
-	const char *error;		  /* libcurl's words, "" if answered */
-	int error_code;			  /* CURLcode */
-	int retry_after_s;		  /* Retry-After header, -1 if none */
-	const char *api_version;  /* facebook-api-version header, or "" */
-	const char *usage;		  /* x-business-use-case-usage header, or "" */
-	const char *content_type; /* or "" */
-	int64_t started_us;		  /* monotonic clock: submitted */
-	int64_t finished_us;
-} WaHttpResult;
 
 extern WaHttp *wa_http_create(const WaHttpConfig *config);
 extern void wa_http_destroy(WaHttp *http);

@@ -3,7 +3,7 @@
  *	  An epoll descriptor that follows many sockets with few system calls.
  *
  * libcurl says at every step of a transfer what it waits for: a kept-alive
- * connection is dropped when its answer is complete and added again for the
+ * connection is dropped when its response is complete and added again for the
  * next request, often within microseconds.  Passing each of these on to the
  * kernel more than halves the rate of the whole loop.  So we remember what
  * is wanted, know what is registered, and apply the differences once, just

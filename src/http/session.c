@@ -127,7 +127,7 @@ wa_http_session_destroy(WaHttpSession *session)
 }
 
 /*
- * A refusal of libcurl leaves the old limit in force, which does no harm.
+ * An error of libcurl's leaves the old limit in force, which does no harm.
  */
 void
 wa_http_session_limit(WaHttpSession *session, int host_connections)

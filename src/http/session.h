@@ -18,7 +18,7 @@ typedef struct WaHttpSession WaHttpSession;
 typedef struct WaHttpSockets
 {
 	WaPoller *poller;
-	unsigned int unacknowledged_ms; /* a connection that gets no ACK for so long is dead */
+	unsigned int unacknowledged_ms; /* a connection that gets no ACK for this long is dead */
 } WaHttpSockets;
 
 extern curl_socket_t wa_http_open_socket(void *sockets, curlsocktype purpose,

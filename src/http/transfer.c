@@ -15,14 +15,14 @@
  * less work than two calls.
  *
  * libcurl repeats a request by itself when a connection that was used before
- * dies without an answer, which is exactly when we must not.  about_to_send()
+ * dies without a response, which is exactly when we must not.  about_to_send()
  * stops that; and where a callback hands out the body there is deliberately no
  * way to rewind it (no CURLOPT_SEEKFUNCTION), so that the repetition fails with
  * CURLE_SEND_FAIL_REWIND if anything had been sent.  A request that HTTP/2 calls
  * refused (REFUSED_STREAM, GOAWAY) ends in the same way and counts as in
  * doubt, because libcurl does not tell the two apart.
  *
- * The callbacks, those of http/answer.c among them, are called from within
+ * The callbacks, those of http/response.c among them, are called from within
  * libcurl.  They copy bytes and set fields; they allocate with malloc only, and
  * nothing in them can raise.
  */
@@ -30,8 +30,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "http/answer.h"
 #include "http/poller.h"
+#include "http/response.h"
 #include "http/transfer.h"
 
 #include "compat.h"
@@ -154,10 +154,10 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 	CHECK_SETOPT(easy, CURLOPT_CLOSESOCKETDATA, options->socket_arg, return false);
 	CHECK_SETOPT(easy, CURLOPT_READFUNCTION, read_body, return false);
 	CHECK_SETOPT(easy, CURLOPT_READDATA, t, return false);
-	CHECK_SETOPT(easy, CURLOPT_WRITEFUNCTION, wa_answer_write, return false);
-	CHECK_SETOPT(easy, CURLOPT_WRITEDATA, t, return false);
-	CHECK_SETOPT(easy, CURLOPT_HEADERFUNCTION, wa_answer_header, return false);
-	CHECK_SETOPT(easy, CURLOPT_HEADERDATA, t, return false);
+	CHECK_SETOPT(easy, CURLOPT_WRITEFUNCTION, wa_http_response_body, return false);
+	CHECK_SETOPT(easy, CURLOPT_WRITEDATA, &t->response, return false);
+	CHECK_SETOPT(easy, CURLOPT_HEADERFUNCTION, wa_http_response_header, return false);
+	CHECK_SETOPT(easy, CURLOPT_HEADERDATA, &t->response, return false);
 #ifdef WA_CURL_HAS_PREREQ
 	CHECK_SETOPT(easy, CURLOPT_PREREQFUNCTION, about_to_send, return false);
 	CHECK_SETOPT(easy, CURLOPT_PREREQDATA, t, return false);
@@ -218,7 +218,7 @@ wa_transfer_create(const WaTransferOptions *options)
 	if (t == NULL)
 		return NULL;
 	t->state = WA_TRANSFER_FREE;
-	t->max_response = options->config->max_response;
+	t->response.max_size = options->config->max_response;
 	t->request_timeout_ms = options->config->request_timeout_ms;
 	t->poller = options->poller;
 	t->urls = options->urls;
@@ -241,10 +241,7 @@ wa_transfer_reset(WaTransfer *t)
 	wa_http_headers_free_list(t->own_list);
 	t->own_list = NULL;
 	wa_buffer_reset(&t->body);
-	wa_buffer_reset(&t->response);
-	wa_answer_forget_headers(t);
-	t->protocol = WA_PROTOCOL_UNKNOWN;
-	t->response_too_large = false;
+	wa_http_response_reset(&t->response);
 	t->begun = false;
 	t->stale = false;
 	t->restarted = false;
@@ -263,8 +260,7 @@ wa_transfer_destroy(WaTransfer *t)
 		curl_easy_cleanup(t->easy);
 	wa_transfer_reset(t);
 	free(t->body.data);
-	free(t->response.data);
-	free(t->usage.data);
+	wa_http_response_free(&t->response);
 	free(t);
 }
 
@@ -375,7 +371,7 @@ error_words(const WaTransfer *t, CURLcode code)
 {
 	if (code == CURLE_OK)
 		return "";
-	if (t->response_too_large)
+	if (t->response.too_large)
 		return "the response is too large";
 	if (t->stale)
 		return "the connection was closed before the request";
@@ -393,12 +389,12 @@ wa_transfer_finish(WaTransfer *t, CURLcode code, const char *reason)
 	r->error_code = (int) code;
 	r->error = reason != NULL ? reason : error_words(t, code);
 	r->status = 0;
-	if (t->protocol != WA_PROTOCOL_UNKNOWN)
+	if (t->response.protocol != WA_PROTOCOL_UNKNOWN)
 		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &r->status);
-	r->body = wa_buffer_text(&t->response);
-	r->body_len = t->response.len;
-	r->usage = wa_buffer_text(&t->usage);
-	r->api_version = t->api_version;
-	r->content_type = t->content_type;
-	r->retry_after_s = t->retry_after_s;
+	r->body = wa_buffer_text(&t->response.body);
+	r->body_len = t->response.body.len;
+	r->usage = wa_buffer_text(&t->response.usage);
+	r->api_version = t->response.api_version;
+	r->content_type = t->response.content_type;
+	r->retry_after_s = t->response.retry_after_s;
 }

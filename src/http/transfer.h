@@ -1,6 +1,6 @@
 /*
  * transfer.h
- *	  One request and its answer: an easy handle with its callbacks and buffers.
+ *	  One request and its response: an easy handle with its callbacks and buffers.
  *
  * Internal to the http files.
  */
@@ -10,8 +10,10 @@
 #include <curl/curl.h>
 
 #include "http/buffer.h"
+#include "http/config.h"
 #include "http/headers.h"
-#include "http/http.h"
+#include "http/response.h"
+#include "http/result.h"
 #include "http/url.h"
 
 typedef enum WaTransferState
@@ -24,13 +26,6 @@ typedef enum WaTransferState
 } WaTransferState;
 
 #define WA_TRANSFER_STATES 5
-
-typedef enum WaProtocol
-{
-	WA_PROTOCOL_UNKNOWN,
-	WA_PROTOCOL_HTTP1,
-	WA_PROTOCOL_HTTP2
-} WaProtocol;
 
 typedef struct WaTransfer
 {
@@ -61,15 +56,7 @@ typedef struct WaTransfer
 	long request_timeout_ms;
 	long upload_ms; /* that the body of an upload may take besides */
 
-	/* the answer */
-	size_t max_response;
-	WaBuffer response;
-	bool response_too_large;
-	WaBuffer usage;
-	WaProtocol protocol;
-	int retry_after_s;
-	char api_version[16];
-	char content_type[64];
+	WaHttpResponse response;
 	char error[CURL_ERROR_SIZE];
 } WaTransfer;
 

@@ -16,7 +16,6 @@
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 
-#define WA_MAX_SENDERS_PER_DATABASE 8
 #define WA_MAX_SENDERS 64
 #define WA_WAKE_RING 1024
 #define WA_MAX_GUARDS 16

@@ -1,6 +1,6 @@
 /*
- * answer.c
- *	  The answer to a request, as libcurl hands it in: body and headers.
+ * response.c
+ *	  The response to a request, as libcurl hands it in: body and headers.
  *
  * Called from within libcurl, by the rules at the top of http/transfer.c:
  * these copy bytes and set fields, allocate with malloc only, and nothing in
@@ -13,26 +13,26 @@
 #include <strings.h>
 #include <time.h>
 
-#include "http/answer.h"
+#include "http/response.h"
 
 /* A usage header is a hundred bytes or two for each business object. */
 #define MAX_USAGE 8192
 
 /*
- * Keeps the answer.  Too large: nothing more, and libcurl ends the transfer.
+ * Keeps the body.  Too large: nothing more, and libcurl ends the transfer.
  */
 size_t
-wa_answer_write(char *data, size_t size, size_t n, void *arg)
+wa_http_response_body(char *data, size_t size, size_t n, void *arg)
 {
-	WaTransfer *t = arg;
+	WaHttpResponse *response = arg;
 	size_t len = size * n;
 
-	if (len > t->max_response - t->response.len)
+	if (len > response->max_size - response->body.len)
 	{
-		t->response_too_large = true;
+		response->too_large = true;
 		return 0;
 	}
-	return wa_buffer_append(&t->response, data, len) ? len : 0;
+	return wa_buffer_append(&response->body, data, len) ? len : 0;
 }
 
 /*
@@ -99,22 +99,22 @@ read_retry_after(const char *value, size_t len)
 	return seconds < 86400L * 30 ? (int) seconds : 86400 * 30;
 }
 
-void
-wa_answer_forget_headers(WaTransfer *t)
+static void
+forget_headers(WaHttpResponse *response)
 {
-	t->retry_after_s = -1;
-	t->api_version[0] = '\0';
-	t->content_type[0] = '\0';
-	wa_buffer_reset(&t->usage);
+	response->retry_after_s = -1;
+	response->api_version[0] = '\0';
+	response->content_type[0] = '\0';
+	wa_buffer_reset(&response->usage);
 }
 
 /*
  * Called with one whole header line, which is not terminated.
  */
 size_t
-wa_answer_header(char *line, size_t size, size_t n, void *arg)
+wa_http_response_header(char *line, size_t size, size_t n, void *arg)
 {
-	WaTransfer *t = arg;
+	WaHttpResponse *response = arg;
 	size_t len = size * n;
 	const char *value;
 	size_t value_len;
@@ -122,20 +122,36 @@ wa_answer_header(char *line, size_t size, size_t n, void *arg)
 	if (len > 7 && memcmp(line, "HTTP/", 5) == 0)
 	{
 		/* a new block: what came before was interim, such as 100 or 103 */
-		wa_answer_forget_headers(t);
-		t->protocol = line[5] == '1' ? WA_PROTOCOL_HTTP1 : WA_PROTOCOL_HTTP2;
+		forget_headers(response);
+		response->protocol = line[5] == '1' ? WA_PROTOCOL_HTTP1 : WA_PROTOCOL_HTTP2;
 	}
 	else if (header_is(line, len, "content-type", &value, &value_len))
-		keep_header(t->content_type, sizeof(t->content_type), value, value_len);
+		keep_header(response->content_type, sizeof(response->content_type), value, value_len);
 	else if (header_is(line, len, "facebook-api-version", &value, &value_len))
-		keep_header(t->api_version, sizeof(t->api_version), value, value_len);
+		keep_header(response->api_version, sizeof(response->api_version), value, value_len);
 	else if (header_is(line, len, "retry-after", &value, &value_len))
-		t->retry_after_s = read_retry_after(value, value_len);
+		response->retry_after_s = read_retry_after(value, value_len);
 	else if (header_is(line, len, "x-business-use-case-usage", &value, &value_len))
 	{
-		wa_buffer_reset(&t->usage);
-		if (value_len <= MAX_USAGE && !wa_buffer_append(&t->usage, value, value_len))
+		wa_buffer_reset(&response->usage);
+		if (value_len <= MAX_USAGE && !wa_buffer_append(&response->usage, value, value_len))
 			return 0;
 	}
 	return len;
+}
+
+void
+wa_http_response_reset(WaHttpResponse *response)
+{
+	wa_buffer_reset(&response->body);
+	response->too_large = false;
+	response->protocol = WA_PROTOCOL_UNKNOWN;
+	forget_headers(response);
+}
+
+void
+wa_http_response_free(WaHttpResponse *response)
+{
+	free(response->body.data);
+	free(response->usage.data);
 }

@@ -1,0 +1,20 @@
+/*
+ * config.h
+ *	  What the HTTP client is opened with.
+ */
+#ifndef WA_HTTP_CONFIG_H
+#define WA_HTTP_CONFIG_H
+
+#include <stddef.h>
+
+typedef struct WaHttpConfig
+{
+	const char *ca_file; /* CA bundle to trust instead of the system's; NULL or "" */
+	int max_in_flight;
+	int max_connections; /* 0: chosen by the protocol spoken */
+	int connect_timeout_ms;
+	int request_timeout_ms;
+	size_t max_response; /* bytes of body kept; more is an error */
+} WaHttpConfig;
+
+#endif
