@@ -116,7 +116,7 @@ shopt -s nullglob
 # ---- the suites --------------------------------------------------------------------
 
 suite_lists() { harness test/tools/checks/lists.pl; }
-suite_conventions() { harness test/tools/checks/conventions.pl; }
+suite_conventions() { harness test/tools/checks/conventions.pl test/tools/checks/dependencies.pl; }
 suite_format() { harness test/tools/checks/format.pl; }
 suite_symbols() { harness test/tools/checks/symbols.pl; }
 suite_strict() { harness test/tools/checks/strict.pl; }

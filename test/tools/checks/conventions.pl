@@ -45,19 +45,15 @@ foreach my $file (@sources)
 	ok($text =~ qr{\A/\*\n \* \Q@{[ $file =~ s{.*/}{}r ]}\E\n}, "$file begins by saying what it is");
 }
 
-# No header of ours stands in for one of the system's when its directory is searched, too.
-my @headers = map { s{.*/}{}r } grep { /\.h$/ } @sources;
-open my $probe, '|-', 'cc -E -P - > build/shadowing-headers' or die "cc: $!";
-print $probe map { "#if __has_include(<$_>)\n$_\n#endif\n" } 'limits.h', @headers;
-close $probe or die 'the compiler did not preprocess';
-is_deeply([ sort split /\s+/, contents('build/shadowing-headers') ], ['limits.h'], 'no header has the name of one of the system');
-
-# Only the HTTP client knows libcurl, and only it and the secrets' owner a token.
-foreach my $file (grep { !m{^src/(?:http|bin)/} } @sources)
+# The files that the READMEs of the code name are there.
+foreach my $readme (sort split /\n/, `find src test -name README.md`)
 {
-	my $text = contents($file);
+	my ($folder) = $readme =~ m{^(.*/)};
+	my $text = contents($readme);
+	my @named = $text =~ m{`([\w./-]+/[\w.-]+\.(?:c|h|sql|pl|sh))`}g;
+	my @missing = grep { my $name = $_; !grep { -e "$_$name" } '', 'src/', $folder } @named;
 
-	lacks($text, qr/#include [<"]curl/, "$file does not know libcurl");
+	is("@missing", '', "$readme names files that exist");
 }
 
 # The settings stand in alphabetical order, which is how they are looked for.
