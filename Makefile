@@ -37,6 +37,7 @@ OBJS = \
 	src/enqueue/options.o \
 	src/enqueue/quiet.o \
 	src/enqueue/service_window.o \
+	src/enqueue/template_message.o \
 	src/graph/error_class.o \
 	src/graph/error_codes.o \
 	src/graph/graph.o \

@@ -16,7 +16,7 @@
 #include "base/args.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
-#include "enqueue/message_functions.h"
+#include "enqueue/template_message.h"
 
 PG_FUNCTION_INFO_V1(wa_enqueue_bulk);
 
@@ -128,8 +128,8 @@ enqueue_one(Bulk *bulk, const JsonbValue *entry)
 	wa_enqueue_look_up(&e);
 	if (e.existing_id != 0)
 		return e.existing_id;
-	wa_message_use_template(&e, wa_jsonb_is_null(parameters) ? bulk->parameters
-															 : JsonbValueToJsonb(parameters));
+	wa_template_message_fill(&e, wa_jsonb_is_null(parameters) ? bulk->parameters
+															  : JsonbValueToJsonb(parameters));
 	return wa_enqueue_write(&e);
 }
 

@@ -34,7 +34,7 @@
 #include "common/message_state.h"
 #include "enqueue/enqueue.h"
 #include "enqueue/media_use.h"
-#include "enqueue/message_functions.h"
+#include "enqueue/service_window.h"
 #include "shared/wake.h"
 
 PG_FUNCTION_INFO_V1(wa_cancel_message);
@@ -352,7 +352,7 @@ retry(Oid schema, int64 id)
 		return false;
 	}
 	if (strcmp(text_to_cstring(e.message_type), "template") != 0)
-		wa_message_check_window(&e, true);
+		wa_service_window_check(&e, true);
 
 	wa_media_use_again(&e, id);
 

@@ -69,9 +69,7 @@ column(const WaRows *file, int number)
 static bool
 is_true(const WaRows *file, int number)
 {
-	char *value = column(file, number);
-
-	return value != NULL && value[0] == 't';
+	return wa_rows_int(file, 0, number, 0) != 0;
 }
 
 static WaRows

@@ -9,17 +9,14 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 
 #include "base/args.h"
-#include "base/guc.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "enqueue/content.h"
 #include "enqueue/media_use.h"
-#include "enqueue/message_functions.h"
 #include "enqueue/service_window.h"
-#include "template/template.h"
+#include "enqueue/template_message.h"
 
 PG_FUNCTION_INFO_V1(wa_enqueue_message);
 PG_FUNCTION_INFO_V1(wa_enqueue_payload);
@@ -38,72 +35,6 @@ enum
 	ARG_OWN /* where those of the kind of message begin */
 };
 
-static text *
-language_of(const WaEnqueue *e)
-{
-	if (e->template_language != NULL)
-		return e->template_language;
-	if (e->tenant_language != NULL)
-		return e->tenant_language;
-	return cstring_to_text(wa_guc_default_language);
-}
-
-/*
- * Authentication templates cannot go to a business-scoped user id (131062).
- */
-static void
-check_addressee(const WaEnqueue *e, const WaTemplateSpec *spec)
-{
-	if (e->recipient_is_user_id && pg_strcasecmp(spec->category, "AUTHENTICATION") == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("template \"%s\" can only be sent to a phone number", spec->name),
-						errdetail("Authentication templates cannot be sent to a business-scoped "
-								  "user id.")));
-}
-
-/*
- * The template of e->template_name and e->template_language, checked to be
- * usable; NULL if no template is known at all.
- */
-static const WaTemplateSpec *
-find_template(WaEnqueue *e)
-{
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	const WaTemplateSpec *spec =
-		wa_template_find(e->schema, text_to_cstring(e->template_name),
-						 text_to_cstring(e->template_language), snapshot, !e->silent);
-
-	UnregisterSnapshot(snapshot);
-	if (spec != NULL)
-		check_addressee(e, spec);
-
-	/* Of an unknown template the worst is assumed: an opt-out must hold. */
-	e->is_marketing = spec == NULL || pg_strcasecmp(spec->category, "MARKETING") == 0;
-	return spec;
-}
-
-void
-wa_message_use_template(WaEnqueue *e, Jsonb *parameters)
-{
-	const WaTemplateSpec *spec;
-	WaTemplateValues values;
-
-	e->message_type = cstring_to_text("template");
-	e->template_language = language_of(e);
-	wa_template_values_read(&values, parameters);
-	spec = find_template(e);
-	if (spec != NULL)
-		wa_template_check(spec, &values);
-	else
-		wa_template_check_blind(&values);
-	e->payload = wa_template_build(text_to_cstring(e->template_name),
-								   text_to_cstring(e->template_language), &values);
-	e->media = values.header_file;
-	e->awaits_media = false;
-	if (e->media != 0)
-		wa_media_use(e, wa_header_kind_name(values.header_kind));
-}
-
 static void
 read_addresses(WaEnqueue *e, FunctionCallInfo fcinfo)
 {
@@ -113,71 +44,60 @@ read_addresses(WaEnqueue *e, FunctionCallInfo fcinfo)
 }
 
 /*
+ * Writes the message, unless there is one with its key; "complete" makes the
+ * content once it is known who sends it and when.
+ */
+static int64
+write_once(WaEnqueue *e, FunctionCallInfo fcinfo, void (*complete)(WaEnqueue *e, Jsonb *given),
+		   Jsonb *given)
+{
+	WaOwner owner;
+	int64 id;
+
+	wa_owner_begin(&owner, fcinfo);
+	e->schema = owner.schema;
+	wa_enqueue_look_up(e);
+	id = e->existing_id;
+	if (id == 0)
+	{
+		complete(e, given);
+		id = wa_enqueue_write(e);
+	}
+	wa_owner_end(&owner);
+	return id;
+}
+
+/*
  * wa_enqueue_message(tenant_id, recipient_phone, template_name, parameters,
  * language, …)
  */
 Datum
 wa_enqueue_message(PG_FUNCTION_ARGS)
 {
-	WaOwner owner;
 	WaEnqueue e;
 	Jsonb *parameters;
-	int64 id;
 
 	read_addresses(&e, fcinfo);
 	e.template_name = wa_arg_text(fcinfo, ARG_OWN, "template_name");
 	parameters = wa_arg_jsonb_or_null(fcinfo, ARG_OWN + 1);
 	e.template_language = wa_arg_text_or_null(fcinfo, ARG_OWN + 2);
 	wa_options_read(&e.options, fcinfo, ARG_OWN + 3);
-
-	wa_owner_begin(&owner, fcinfo);
-	e.schema = owner.schema;
-	wa_enqueue_look_up(&e);
-	id = e.existing_id;
-	if (id == 0)
-	{
-		wa_message_use_template(&e, parameters);
-		id = wa_enqueue_write(&e);
-	}
-	wa_owner_end(&owner);
-	PG_RETURN_INT64(id);
+	PG_RETURN_INT64(write_once(&e, fcinfo, wa_template_message_fill, parameters));
 }
 
-/*
- * Outside the window only templates may be sent.  A tenant without a number has
- * no window yet; its message waits for the number like any other, unless there
- * is a template that is sure to be possible then.
- */
-void
-wa_message_check_window(WaEnqueue *e, bool lenient)
+static void
+complete_free_form(WaEnqueue *e, Jsonb *payload)
 {
-	if (e->phone_number_id != NULL)
-	{
-		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-		bool is_open =
-			wa_window_is_open(e->schema, e->phone_number_id, e->recipient, e->due_at, snapshot);
+	wa_service_window_check(e, false);
+	/* A fallback template that is sent in its place has a file of its own. */
+	if (e->media != 0 && e->template_name == NULL)
+		wa_media_use(e, text_to_cstring(e->message_type));
+}
 
-		UnregisterSnapshot(snapshot);
-		if (is_open)
-			return;
-	}
-	if (e->options.fallback_template != NULL)
-	{
-		e->template_name = e->options.fallback_template;
-		wa_message_use_template(e, e->options.fallback_parameters);
-		return;
-	}
-	if (e->phone_number_id == NULL)
-		return;
-	if (lenient && !wa_window_is_known(e->schema))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the 24-hour window of this recipient is closed"),
-			 errdetail("The recipient has not written to this number in the 24 hours before the "
-					   "message is due; Meta would refuse it (error 131047)."),
-			 errhint("Send a template with wa_enqueue_message(), or name one in "
-					 "fallback_template.")));
+static void
+complete_payload(WaEnqueue *e, Jsonb *payload)
+{
+	wa_service_window_check(e, true);
 }
 
 /*
@@ -188,28 +108,19 @@ static int64
 enqueue_free_form(WaEnqueue *e, FunctionCallInfo fcinfo, const char *type, Jsonb *payload,
 				  int first, bool lenient)
 {
-	WaOwner owner;
-	int64 id;
-
 	wa_content_check(type, payload);
 	e->message_type = cstring_to_text(type);
 	e->payload = payload;
 	wa_options_read(&e->options, fcinfo, first);
+	return write_once(e, fcinfo, lenient ? complete_payload : complete_free_form, payload);
+}
 
-	wa_owner_begin(&owner, fcinfo);
-	e->schema = owner.schema;
-	wa_enqueue_look_up(e);
-	id = e->existing_id;
-	if (id == 0)
-	{
-		wa_message_check_window(e, lenient);
-		/* A fallback template that is sent in its place has a file of its own. */
-		if (e->media != 0 && e->template_name == NULL)
-			wa_media_use(e, type);
-		id = wa_enqueue_write(e);
-	}
-	wa_owner_end(&owner);
-	return id;
+static void
+complete_raw_template(WaEnqueue *e, Jsonb *payload)
+{
+	e->message_type = cstring_to_text("template");
+	e->payload = payload;
+	(void) wa_template_message_find(e);
 }
 
 /*
@@ -220,8 +131,6 @@ enqueue_raw_template(WaEnqueue *e, FunctionCallInfo fcinfo, Jsonb *payload, int 
 {
 	JsonbValue *root = wa_jsonb_root(payload);
 	JsonbValue *language = wa_jsonb_get(root, "language");
-	WaOwner owner;
-	int64 id;
 
 	wa_content_check("template", payload);
 	e->template_name = cstring_to_text(wa_jsonb_get_string(root, "name"));
@@ -230,20 +139,7 @@ enqueue_raw_template(WaEnqueue *e, FunctionCallInfo fcinfo, Jsonb *payload, int 
 	if (e->options.fallback_template != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("a template needs no fallback_template")));
-
-	wa_owner_begin(&owner, fcinfo);
-	e->schema = owner.schema;
-	wa_enqueue_look_up(e);
-	id = e->existing_id;
-	if (id == 0)
-	{
-		e->message_type = cstring_to_text("template");
-		(void) find_template(e);
-		e->payload = payload;
-		id = wa_enqueue_write(e);
-	}
-	wa_owner_end(&owner);
-	return id;
+	return write_once(e, fcinfo, complete_raw_template, payload);
 }
 
 /*

@@ -8,11 +8,13 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/lookup.h"
 #include "base/statement.h"
 #include "enqueue/service_window.h"
+#include "enqueue/template_message.h"
 
 #define WINDOW_US (24 * USECS_PER_HOUR)
 
@@ -22,24 +24,52 @@ static WaLookup window_lookup = {.table = "whatsapp_windows",
 								 .ncolumns = 1,
 								 .columns = {"last_inbound_at"}};
 
+/* Whether any customer's message has ever arrived. */
 static WaStatement known_statement = {
 	.sql = "SELECT EXISTS (SELECT FROM @extschema@.whatsapp_windows)", .expected = SPI_OK_SELECT};
 
-bool
-wa_window_is_open(Oid schema, const text *phone_number_id, const char *recipient, TimestampTz when,
-				  Snapshot snapshot)
+/*
+ * Whether it will be open when the message is due.
+ */
+static bool
+is_open(const WaEnqueue *e)
 {
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Datum keys[2];
 	WaLookupRow *row;
 
-	keys[0] = PointerGetDatum(phone_number_id);
-	keys[1] = CStringGetTextDatum(recipient);
-	row = wa_lookup_one(&window_lookup, schema, keys, snapshot);
-	return row != NULL && when < DatumGetTimestampTz(row->values[0]) + WINDOW_US;
+	keys[0] = PointerGetDatum(e->phone_number_id);
+	keys[1] = CStringGetTextDatum(e->recipient);
+	row = wa_lookup_one(&window_lookup, e->schema, keys, snapshot);
+	UnregisterSnapshot(snapshot);
+	return row != NULL && e->due_at < DatumGetTimestampTz(row->values[0]) + WINDOW_US;
 }
 
-bool
-wa_window_is_known(Oid schema)
+/*
+ * Outside the window only templates may be sent.  A tenant without a number has
+ * no window yet; its message waits for the number like any other, unless there
+ * is a template that is sure to be possible then.
+ */
+void
+wa_service_window_check(WaEnqueue *e, bool lenient)
 {
-	return wa_statement_select_bool(&known_statement, schema, NULL);
+	if (e->phone_number_id != NULL && is_open(e))
+		return;
+	if (e->options.fallback_template != NULL)
+	{
+		e->template_name = e->options.fallback_template;
+		wa_template_message_fill(e, e->options.fallback_parameters);
+		return;
+	}
+	if (e->phone_number_id == NULL)
+		return;
+	if (lenient && !wa_statement_select_bool(&known_statement, e->schema, NULL))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the 24-hour window of this recipient is closed"),
+			 errdetail("The recipient has not written to this number in the 24 hours before the "
+					   "message is due; Meta would refuse it (error 131047)."),
+			 errhint("Send a template with wa_enqueue_message(), or name one in "
+					 "fallback_template.")));
 }

@@ -5,14 +5,13 @@
 #ifndef WA_ENQUEUE_SERVICE_WINDOW_H
 #define WA_ENQUEUE_SERVICE_WINDOW_H
 
-#include "datatype/timestamp.h"
-#include "utils/snapshot.h"
+#include "enqueue/enqueue.h"
 
-/* Will it (still) be open then? */
-extern bool wa_window_is_open(Oid schema, const text *phone_number_id, const char *recipient,
-							  TimestampTz when, Snapshot snapshot);
-
-/* Whether any customer's message has ever arrived. */
-extern bool wa_window_is_known(Oid schema);
+/*
+ * Raises an error if the window will be closed when the message is due; or makes
+ * it a message of its fall-back template, if it has one.  "lenient": not as long
+ * as no customer's message has ever arrived by webhook.
+ */
+extern void wa_service_window_check(WaEnqueue *e, bool lenient);
 
 #endif

@@ -32,19 +32,11 @@ wa_format(const char *fmt, va_list args)
 	}
 }
 
-/*
- * Meta counts characters, not bytes.
- */
-int
-wa_count_chars(const char *text)
-{
-	return pg_mbstrlen(text);
-}
-
+/* Meta counts characters, not bytes. */
 void
 wa_check_text(const char *what, const char *text, int max)
 {
-	int chars = wa_count_chars(text);
+	int chars = pg_mbstrlen(text);
 
 	if (chars == 0)
 		ereport(ERROR,

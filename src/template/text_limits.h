@@ -16,8 +16,6 @@
 /* Like vsnprintf, into palloc'd memory of the right size. */
 extern char *wa_format(const char *fmt, va_list args) pg_attribute_printf(1, 0);
 
-extern int wa_count_chars(const char *text);
-
 /* Not empty, and at most "max" characters. */
 extern void wa_check_text(const char *what, const char *text, int max);
 
