@@ -1,14 +1,7 @@
 /*
  * Messages that are no templates: what Meta receives for each type, and its limits.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(91);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null

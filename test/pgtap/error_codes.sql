@@ -1,14 +1,7 @@
 /*
  * The error codes of the Cloud API, as an operator looks them up.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(12);
 
 SELECT results_eq($$SELECT class, pause, max_retries, opts_out FROM wa_error_codes WHERE code = 131026$$,

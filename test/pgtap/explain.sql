@@ -4,14 +4,7 @@
  * The obstacles of a whole server (sending off, no token, no sender …) need a
  * server in that state and are in test/t; here they are taken out of the way.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(60);
 
 CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE sql STABLE

@@ -2,14 +2,7 @@
  * wa_health() and wa_diagnose(): what they find, and what they advise.
  * The states of a whole server are in test/t.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(35);
 
 CREATE FUNCTION pg_temp.health(what text) RETURNS text LANGUAGE sql AS

@@ -1,14 +1,7 @@
 /*
  * Cancelling, repeating and deciding messages by hand.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(59);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null

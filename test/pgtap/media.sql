@@ -3,14 +3,7 @@
  * that send such a file.  Nothing is uploaded here; the functions that the
  * sender calls are called in its place.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(77);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null

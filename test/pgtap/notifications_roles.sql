@@ -2,14 +2,7 @@
  * Notifications: as whom expressions run, who may make them, and what whoever
  * fires them learns.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(36);
 
 CREATE ROLE t_shop;

@@ -1,14 +1,7 @@
 /*
  * The listing of the account's numbers, as Meta sends it, and what changes in it mean.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(29);
 
 CREATE FUNCTION pg_temp.open_alerts() RETURNS text LANGUAGE sql AS $$

@@ -1,14 +1,7 @@
 /*
  * Numbers and tenants: who has which, and what happens to messages that wait.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(52);
 
 /* What waits: message ids as the test names them. */

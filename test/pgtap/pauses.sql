@@ -1,14 +1,7 @@
 /*
  * Pauses and alerts: what stops sending, what lifts it, and who is told.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(55);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null

@@ -1,14 +1,7 @@
 /*
  * Privileges: what each of the five sets of rights allows, and what it does not.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(45);
 
 CREATE ROLE t_admin;

@@ -1,14 +1,7 @@
 /*
  * The settings document of a tenant, and documents of the time before.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(39);
 
 SELECT wa_assign_phone('panaderia', '100000000000001', '+34 600 00 00 01') \g /dev/null

@@ -1,14 +1,7 @@
 /*
  * A tenant's own settings: defaults, checks, and what a change sets free.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 SELECT plan(68);
 
 /* ---- creating and changing ---- */

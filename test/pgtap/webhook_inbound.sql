@@ -1,14 +1,7 @@
 /*
  * Messages from customers: what is stored, for whom, and what follows.
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 \ir ../lib/webhook.sql
 SELECT plan(76);
 

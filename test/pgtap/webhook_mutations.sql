@@ -5,14 +5,7 @@
  * The damage follows from the seed, which is printed, and can be given:
  * psql -v seed=0.123 -f webhook_mutations.sql
  */
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = error;
-BEGIN;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS whatsapp_shared;
+\ir ../lib/begin.sql
 \ir ../lib/webhook.sql
 SELECT plan(4);
 
