@@ -169,7 +169,7 @@ clean-programs:
 
 # ---- tests: all of them, or one suite; see test/tools/run-tests.sh ----
 
-SUITES = lists conventions format symbols strict sql unit fuzz simulator regress isolation pgtap contract tap
+SUITES = lists conventions format build symbols strict sql unit fuzz simulator regress isolation pgtap contract tap
 
 test:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh

@@ -16,7 +16,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 
-all_suites=(lists conventions format symbols strict sql unit fuzz simulator regress isolation pgtap contract tap)
+all_suites=(lists conventions format build symbols strict sql unit fuzz simulator regress isolation pgtap contract tap)
 
 if [ "${WA_TESTS_PREPARED:-}" != yes ]; then
     test/tools/install-packages.sh test
@@ -118,6 +118,7 @@ shopt -s nullglob
 suite_lists() { harness test/tools/checks/lists.pl; }
 suite_conventions() { harness test/tools/checks/conventions.pl test/tools/checks/dependencies.pl; }
 suite_format() { harness test/tools/checks/format.pl; }
+suite_build() { harness test/tools/checks/build.pl; }
 suite_symbols() { harness test/tools/checks/symbols.pl; }
 suite_strict() { harness test/tools/checks/strict.pl; }
 suite_sql() { harness test/tools/checks/sql.pl; }
