@@ -183,7 +183,7 @@ wa_bucket_usage(WaBucket *b, double percent, int64_t now_us)
 }
 
 bool
-wa_window_init(WaWindow *w, int limit, int64_t length_us)
+wa_sliding_window_init(WaSlidingWindow *w, int limit, int64_t length_us)
 {
 	int64_t *times = NULL;
 
@@ -206,7 +206,7 @@ wa_window_init(WaWindow *w, int limit, int64_t length_us)
 }
 
 int
-wa_window_available(const WaWindow *w, int64_t now_us)
+wa_sliding_window_available(const WaSlidingWindow *w, int64_t now_us)
 {
 	int n = 0;
 
@@ -216,7 +216,7 @@ wa_window_available(const WaWindow *w, int64_t now_us)
 }
 
 void
-wa_window_take(WaWindow *w, int n, int64_t now_us)
+wa_sliding_window_take(WaSlidingWindow *w, int n, int64_t now_us)
 {
 	for (int i = 0; i < n && w->limit > 0; i++)
 	{
@@ -226,7 +226,7 @@ wa_window_take(WaWindow *w, int n, int64_t now_us)
 }
 
 int64_t
-wa_window_ready_at(const WaWindow *w, int64_t now_us)
+wa_sliding_window_ready_at(const WaSlidingWindow *w, int64_t now_us)
 {
 	int64_t at;
 

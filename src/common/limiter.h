@@ -43,19 +43,19 @@ extern void wa_bucket_usage(WaBucket *b, double percent, int64_t now_us);
  * and one that holds little loses a token at every delay of the caller's.
  * Start with all zero; limit 0 allows everything.
  */
-typedef struct WaWindow
+typedef struct WaSlidingWindow
 {
 	int limit;
 	int oldest; /* index of the oldest time */
 	int64_t length_us;
 	int64_t *times; /* malloc'd */
-} WaWindow;
+} WaSlidingWindow;
 
 /* Sets limit and length; forgets the past if either changes.  False: no memory. */
-extern bool wa_window_init(WaWindow *w, int limit, int64_t length_us);
+extern bool wa_sliding_window_init(WaSlidingWindow *w, int limit, int64_t length_us);
 
-extern int wa_window_available(const WaWindow *w, int64_t now_us);
-extern void wa_window_take(WaWindow *w, int n, int64_t now_us);
-extern int64_t wa_window_ready_at(const WaWindow *w, int64_t now_us);
+extern int wa_sliding_window_available(const WaSlidingWindow *w, int64_t now_us);
+extern void wa_sliding_window_take(WaSlidingWindow *w, int n, int64_t now_us);
+extern int64_t wa_sliding_window_ready_at(const WaSlidingWindow *w, int64_t now_us);
 
 #endif

@@ -13,16 +13,16 @@
 
 #define PREFIX "whatsapp_shared-"
 
-StaticAssertDecl(sizeof(PREFIX) + 2 * WA_MEDIA_BOUNDARY_RANDOM <= WA_MEDIA_BOUNDARY_SIZE,
-				 "WA_MEDIA_BOUNDARY_SIZE is too small");
+StaticAssertDecl(sizeof(PREFIX) + 2 * WA_MULTIPART_BOUNDARY_RANDOM <= WA_MULTIPART_BOUNDARY_SIZE,
+				 "WA_MULTIPART_BOUNDARY_SIZE is too small");
 
 bool
-wa_media_form_boundary(char *boundary, const WaMediaForm *form, const unsigned char *random)
+wa_multipart_boundary(char *boundary, const WaMultipart *form, const unsigned char *random)
 {
 	char *end = boundary + strlen(PREFIX);
 
 	memcpy(boundary, PREFIX, strlen(PREFIX));
-	for (int i = 0; i < WA_MEDIA_BOUNDARY_RANDOM; i++)
+	for (int i = 0; i < WA_MULTIPART_BOUNDARY_RANDOM; i++)
 		end += snprintf(end, 3, "%02x", random[i]);
 	return memmem(form->content, form->size, boundary, strlen(boundary)) == NULL;
 }
@@ -57,7 +57,7 @@ append_filename(StringInfo out, const char *filename)
 }
 
 void
-wa_media_form_write(StringInfo out, const WaMediaForm *form, const char *boundary)
+wa_multipart_write(StringInfo out, const WaMultipart *form, const char *boundary)
 {
 	append_field(out, boundary, "messaging_product", "whatsapp");
 	append_field(out, boundary, "type", form->mime_type);
@@ -70,7 +70,7 @@ wa_media_form_write(StringInfo out, const WaMediaForm *form, const char *boundar
 }
 
 void
-wa_media_form_content_type(StringInfo out, const char *boundary)
+wa_multipart_content_type(StringInfo out, const char *boundary)
 {
 	appendStringInfo(out, "multipart/form-data; boundary=%s", boundary);
 }

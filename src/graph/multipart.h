@@ -7,26 +7,26 @@
 
 #include "lib/stringinfo.h"
 
-typedef struct WaMediaForm
+typedef struct WaMultipart
 {
 	const char *mime_type;
 	const char *filename; /* or NULL */
 	const char *content;
 	size_t size;
-} WaMediaForm;
+} WaMultipart;
 
 /* Room for a boundary: of a prefix and so many hexadecimal digits. */
-#define WA_MEDIA_BOUNDARY_SIZE 64
-#define WA_MEDIA_BOUNDARY_RANDOM 16
+#define WA_MULTIPART_BOUNDARY_SIZE 64
+#define WA_MULTIPART_BOUNDARY_RANDOM 16
 
 /*
  * Makes a boundary of these random bytes.  False if, against all odds, the
  * content has it: try other bytes.
  */
-extern bool wa_media_form_boundary(char *boundary, const WaMediaForm *form,
-								   const unsigned char *random);
+extern bool wa_multipart_boundary(char *boundary, const WaMultipart *form,
+								  const unsigned char *random);
 
-extern void wa_media_form_write(StringInfo out, const WaMediaForm *form, const char *boundary);
-extern void wa_media_form_content_type(StringInfo out, const char *boundary);
+extern void wa_multipart_write(StringInfo out, const WaMultipart *form, const char *boundary);
+extern void wa_multipart_content_type(StringInfo out, const char *boundary);
 
 #endif

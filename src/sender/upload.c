@@ -245,9 +245,9 @@ free_slot(void)
 static void
 take(Upload *upload, const WaRows *rows, StringInfo body, StringInfo content_type)
 {
-	char boundary[WA_MEDIA_BOUNDARY_SIZE];
-	unsigned char random[WA_MEDIA_BOUNDARY_RANDOM];
-	WaMediaForm form;
+	char boundary[WA_MULTIPART_BOUNDARY_SIZE];
+	unsigned char random[WA_MULTIPART_BOUNDARY_RANDOM];
+	WaMultipart form;
 	bytea *content;
 	bool isnull;
 
@@ -266,9 +266,9 @@ take(Upload *upload, const WaRows *rows, StringInfo body, StringInfo content_typ
 		if (!pg_strong_random(random, sizeof(random)))
 			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 							errmsg("could not generate a random boundary")));
-	} while (!wa_media_form_boundary(boundary, &form, random));
-	wa_media_form_write(body, &form, boundary);
-	wa_media_form_content_type(content_type, boundary);
+	} while (!wa_multipart_boundary(boundary, &form, random));
+	wa_multipart_write(body, &form, boundary);
+	wa_multipart_content_type(content_type, boundary);
 }
 
 static Datum

@@ -154,22 +154,23 @@ test_usage(void)
 static void
 test_window(void)
 {
-	WaWindow w = {0};
+	WaSlidingWindow w = {0};
 
-	is_int(wa_window_available(&w, 0) > 1000000, 1, "no limit: everything");
-	ok(wa_window_init(&w, 3, SECOND), "three a second");
-	is_int(wa_window_available(&w, 0), 3, "all three at once");
-	wa_window_take(&w, 2, 0);
-	is_int(wa_window_available(&w, 0), 1, "one is left");
-	wa_window_take(&w, 1, SECOND / 2);
-	is_int(wa_window_available(&w, SECOND - 1), 0, "none until the first two are a second old");
-	is_int(wa_window_ready_at(&w, SECOND / 2), SECOND, "which is when it says");
-	is_int(wa_window_available(&w, SECOND), 2, "then two");
-	wa_window_take(&w, 2, SECOND);
-	is_int(wa_window_available(&w, SECOND + SECOND / 2), 1, "and the third when it is");
-	ok(wa_window_init(&w, 3, SECOND), "set to what it was");
-	is_int(wa_window_available(&w, SECOND), 0, "it forgets nothing");
-	ok(wa_window_init(&w, 0, SECOND), "and can be taken away");
+	is_int(wa_sliding_window_available(&w, 0) > 1000000, 1, "no limit: everything");
+	ok(wa_sliding_window_init(&w, 3, SECOND), "three a second");
+	is_int(wa_sliding_window_available(&w, 0), 3, "all three at once");
+	wa_sliding_window_take(&w, 2, 0);
+	is_int(wa_sliding_window_available(&w, 0), 1, "one is left");
+	wa_sliding_window_take(&w, 1, SECOND / 2);
+	is_int(wa_sliding_window_available(&w, SECOND - 1), 0,
+		   "none until the first two are a second old");
+	is_int(wa_sliding_window_ready_at(&w, SECOND / 2), SECOND, "which is when it says");
+	is_int(wa_sliding_window_available(&w, SECOND), 2, "then two");
+	wa_sliding_window_take(&w, 2, SECOND);
+	is_int(wa_sliding_window_available(&w, SECOND + SECOND / 2), 1, "and the third when it is");
+	ok(wa_sliding_window_init(&w, 3, SECOND), "set to what it was");
+	is_int(wa_sliding_window_available(&w, SECOND), 0, "it forgets nothing");
+	ok(wa_sliding_window_init(&w, 0, SECOND), "and can be taken away");
 }
 
 static void

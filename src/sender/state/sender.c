@@ -210,21 +210,21 @@ int
 wa_number_available(WaNumber *number, int64 now)
 {
 	return Min(wa_bucket_available(&number->bucket, now),
-			   wa_window_available(&number->window, now));
+			   wa_sliding_window_available(&number->window, now));
 }
 
 int64
 wa_number_ready_at(WaNumber *number, int64 now)
 {
 	return Max(wa_bucket_ready_at(&number->bucket, 1, now),
-			   wa_window_ready_at(&number->window, now));
+			   wa_sliding_window_ready_at(&number->window, now));
 }
 
 void
 wa_number_take(WaNumber *number, int n, int64 now)
 {
 	wa_bucket_take(&number->bucket, n, now);
-	wa_window_take(&number->window, n, now);
+	wa_sliding_window_take(&number->window, n, now);
 }
 
 void
@@ -290,8 +290,8 @@ set_rate(WaNumber *number, double rate)
 {
 	wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
 						  wa_now_us());
-	if (!wa_window_init(&number->window, rate <= MAX_WINDOW ? Max(1, (int) (rate * RATE_SHARE)) : 0,
-						WINDOW_US))
+	if (!wa_sliding_window_init(
+			&number->window, rate <= MAX_WINDOW ? Max(1, (int) (rate * RATE_SHARE)) : 0, WINDOW_US))
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 

@@ -37,7 +37,7 @@ typedef struct WaNumber
 	int64 passed_since_us; /* for how long there has been such a row; 0: there is none */
 	int64 look_again_us;   /* when to look at it again; 0: not */
 	WaBucket bucket;
-	WaWindow window;		  /* what the platform counts */
+	WaSlidingWindow window;	  /* what the platform counts */
 	TimestampTz paused_until; /* 0: not paused */
 	int claim_seen;			  /* rows the claim being made has found */
 	int n_again;

@@ -1,5 +1,5 @@
 /*
- * test_media_form.c
+ * test_multipart.c
  *	  The body of an upload, byte by byte.
  */
 #include "wa_c.h"
@@ -7,7 +7,7 @@
 #include "graph/multipart.h"
 #include "tap.h"
 
-static const unsigned char zeros[WA_MEDIA_BOUNDARY_RANDOM];
+static const unsigned char zeros[WA_MULTIPART_BOUNDARY_RANDOM];
 
 static bool
 equals(StringInfo text, const char *expected, size_t len)
@@ -18,13 +18,13 @@ equals(StringInfo text, const char *expected, size_t len)
 static void
 test_boundary(void)
 {
-	char boundary[WA_MEDIA_BOUNDARY_SIZE];
-	char content[WA_MEDIA_BOUNDARY_SIZE + 8];
-	unsigned char random[WA_MEDIA_BOUNDARY_RANDOM];
-	WaMediaForm form = {"text/plain", NULL, "abc", 3};
+	char boundary[WA_MULTIPART_BOUNDARY_SIZE];
+	char content[WA_MULTIPART_BOUNDARY_SIZE + 8];
+	unsigned char random[WA_MULTIPART_BOUNDARY_RANDOM];
+	WaMultipart form = {"text/plain", NULL, "abc", 3};
 
 	memset(random, 0xfe, sizeof(random));
-	ok(wa_media_form_boundary(boundary, &form, random), "a boundary");
+	ok(wa_multipart_boundary(boundary, &form, random), "a boundary");
 	is_str(boundary, "whatsapp_shared-fefefefefefefefefefefefefefefefe", "of the random bytes");
 	ok(strlen(boundary) <= 70, "not longer than RFC 2046 allows");
 
@@ -32,10 +32,10 @@ test_boundary(void)
 	memcpy(content + 3, boundary, strlen(boundary));
 	form.content = content;
 	form.size = 3 + strlen(boundary);
-	ok(!wa_media_form_boundary(boundary, &form, random), "one that the content has is refused");
-	ok(wa_media_form_boundary(boundary, &form, zeros), "another one is not");
+	ok(!wa_multipart_boundary(boundary, &form, random), "one that the content has is refused");
+	ok(wa_multipart_boundary(boundary, &form, zeros), "another one is not");
 	form.size--;
-	ok(wa_media_form_boundary(boundary, &form, random), "nor one that the content nearly has");
+	ok(wa_multipart_boundary(boundary, &form, random), "nor one that the content nearly has");
 }
 
 static void
@@ -49,20 +49,20 @@ test_body(void)
 		"z.pdf\"\r\n"
 		"Content-Type: application/pdf\r\n\r\n"
 		"a\0\r\n--B\xff\r\n--B1--\r\n";
-	WaMediaForm form = {"application/pdf", "F\xc3\xb1 \"x\r\nY: z.pdf", content, sizeof(content)};
+	WaMultipart form = {"application/pdf", "F\xc3\xb1 \"x\r\nY: z.pdf", content, sizeof(content)};
 	StringInfoData out;
 
 	initStringInfo(&out);
-	wa_media_form_write(&out, &form, "B1");
+	wa_multipart_write(&out, &form, "B1");
 	ok(equals(&out, expected, sizeof(expected) - 1), "the whole body");
 
 	resetStringInfo(&out);
 	form.filename = NULL;
-	wa_media_form_write(&out, &form, "B1");
+	wa_multipart_write(&out, &form, "B1");
 	ok(strstr(out.data, "name=\"file\"; filename=\"file\"\r\n") != NULL, "a file without a name");
 
 	resetStringInfo(&out);
-	wa_media_form_content_type(&out, "B1");
+	wa_multipart_content_type(&out, "B1");
 	is_str(out.data, "multipart/form-data; boundary=B1", "the content type");
 	pfree(out.data);
 }
