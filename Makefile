@@ -40,10 +40,10 @@ OBJS = \
 	src/enqueue/template_message.o \
 	src/graph/error_class.o \
 	src/graph/error_codes.o \
-	src/graph/graph.o \
-	src/graph/graph_reply.o \
 	src/graph/mask.o \
 	src/graph/multipart.o \
+	src/graph/request.o \
+	src/graph/response.o \
 	src/graph/usage_header.o \
 	src/http/buffer.o \
 	src/http/headers.o \

@@ -14,7 +14,7 @@
 
 #include "base/guc.h"
 #include "common/message_state.h"
-#include "graph/graph.h"
+#include "graph/request.h"
 #include "sender/claim.h"
 #include "sender/pace/gate.h"
 #include "sender/pace/messaging_limit.h"

@@ -26,7 +26,7 @@
 
 #include "base/guc.h"
 #include "base/secret.h"
-#include "graph/graph.h"
+#include "graph/request.h"
 #include "graph/usage_header.h"
 #include "http/http.h"
 #include "sender/claim.h"
@@ -257,7 +257,7 @@ answered(WaSender *sender, WaHttpResult *result)
 	dlist_delete(&job->node);
 	sender->n_in_flight--;
 	sender->window_answers++;
-	wa_graph_reply_read(result, finished(sender, job));
+	wa_graph_response_read(result, finished(sender, job));
 	if (result->phase == WA_HTTP_ANSWERED && result->status < 500)
 		sender->failures_in_row = 0;
 	else if (job->outcome->kind != WA_OUTCOME_REFUSED)

@@ -2,7 +2,7 @@
  * settle.c
  *	  Writes down what became of the requests that are finished.
  *
- * The answer is read by graph/graph_reply.c, and what follows from one that is no
+ * The answer is read by graph/response.c, and what follows from one that is no
  * acceptance is decided by sender/fate.c; this file says when to settle, and what, and
  * lets the sender's memory follow.  Settling comes before claiming: what has
  * left us is worth more than what has not.

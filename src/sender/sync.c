@@ -135,7 +135,7 @@ wa_sync_answered(WaSender *sender, const WaHttpResult *result)
 	{
 		WaOutcome outcome;
 
-		wa_graph_reply_read(result, &outcome);
+		wa_graph_response_read(result, &outcome);
 		snprintf(problem, sizeof(problem), "HTTP status %ld: %s", result->status, outcome.message);
 	}
 	else if ((answer = strdup(result->body)) == NULL)

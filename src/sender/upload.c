@@ -28,7 +28,7 @@
 #include "base/statement.h"
 #include "common/jsonscan.h"
 #include "common/message_state.h"
-#include "graph/graph_reply.h"
+#include "graph/response.h"
 #include "graph/multipart.h"
 #include "http/http.h"
 #include "sender/store/transaction.h"
@@ -132,7 +132,7 @@ wa_media_answered(WaSender *sender, const WaHttpResult *result)
 	Upload *upload = result->tag;
 
 	upload->answered = true;
-	wa_graph_reply_read(result, &upload->outcome);
+	wa_graph_response_read(result, &upload->outcome);
 	if (result->phase == WA_HTTP_ANSWERED && result->status == 200)
 		read_id(result, upload->id, sizeof(upload->id));
 }

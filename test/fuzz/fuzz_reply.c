@@ -8,7 +8,7 @@
  */
 #include "wa_c.h"
 
-#include "graph/graph_reply.h"
+#include "graph/response.h"
 #include "graph/usage_header.h"
 
 static void
@@ -42,7 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	result.api_version = result.usage = result.content_type = "";
 	result.retry_after_s = -1;
 
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	expect(memchr(outcome.wamid, '\0', sizeof(outcome.wamid)) != NULL);
 	expect(memchr(outcome.message, '\0', sizeof(outcome.message)) != NULL);
 	switch (outcome.kind)

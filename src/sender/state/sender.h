@@ -14,7 +14,7 @@
 #include "utils/hsearch.h"
 
 #include "common/limiter.h"
-#include "graph/graph_reply.h"
+#include "graph/response.h"
 
 struct WaHttp;
 typedef struct WaPairs WaPairs;

@@ -1,9 +1,9 @@
 /*
- * graph_reply.h
+ * response.h
  *	  What an answer of the Cloud API means for the message.  Pure.
  */
-#ifndef WA_GRAPH_GRAPH_REPLY_H
-#define WA_GRAPH_GRAPH_REPLY_H
+#ifndef WA_GRAPH_RESPONSE_H
+#define WA_GRAPH_RESPONSE_H
 
 #include "graph/error_class.h"
 #include "http/result.h"
@@ -31,6 +31,6 @@ typedef struct WaOutcome
 	char fbtrace_id[64];
 } WaOutcome;
 
-extern void wa_graph_reply_read(const WaHttpResult *result, WaOutcome *outcome);
+extern void wa_graph_response_read(const WaHttpResult *result, WaOutcome *outcome);
 
 #endif

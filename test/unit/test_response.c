@@ -3,7 +3,7 @@
  */
 #include "wa_c.h"
 
-#include "graph/graph_reply.h"
+#include "graph/response.h"
 #include "tap.h"
 
 static WaOutcome outcome;
@@ -23,7 +23,7 @@ read_body(long status, const char *body)
 		.retry_after_s = -1,
 	};
 
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 }
 
 static void
@@ -166,7 +166,7 @@ test_no_answer(void)
 		.retry_after_s = -1,
 	};
 
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	is_kind(WA_OUTCOME_NOT_WRITTEN, "no connection");
 	is_int(outcome.code, -7, "libcurl's code, negative");
 	is_int(outcome.http_status, 0, "no status");
@@ -175,7 +175,7 @@ test_no_answer(void)
 	result.phase = WA_HTTP_NO_ANSWER;
 	result.error = "Operation timed out";
 	result.error_code = 28;
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	is_kind(WA_OUTCOME_UNCERTAIN, "written, no answer");
 	is_int(outcome.code, -28, "libcurl's code, negative");
 
@@ -183,25 +183,25 @@ test_no_answer(void)
 	result.status = 200;
 	result.body = "{\"messages\":[{\"id\":\"wamid.X\"}]}";
 	result.body_len = strlen(result.body);
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	is_kind(WA_OUTCOME_ACCEPTED, "broken after a whole answer");
 	is_int(outcome.code, 0, "which is no error");
 	is_str(outcome.message, "", "and says nothing");
 
 	result.body_len--;
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	is_kind(WA_OUTCOME_UNCERTAIN, "broken one byte before its end");
 
 	result.status = 400;
 	result.body = "{\"error\":{\"code\":131026,\"message\":\"x\"}}";
 	result.body_len = strlen(result.body);
 	result.phase = WA_HTTP_NOT_WRITTEN;
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	is_kind(WA_OUTCOME_REFUSED, "refused before the body was complete");
 
 	result.phase = WA_HTTP_ANSWERED;
 	result.retry_after_s = 17;
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	is_int(outcome.retry_after_s, 17, "Retry-After is passed on");
 }
 
@@ -238,7 +238,7 @@ test_limits(void)
 	/* nesting and size */
 	memset(body, '[', 60000);
 	result.body_len = 60000;
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	is_kind(WA_OUTCOME_UNCERTAIN, "sixty thousand brackets");
 	len = snprintf(body, sizeof(body), "{\"error\":{\"code\":100},\"x\":\"");
 	memset(body + len, 'x', 70000);
@@ -249,7 +249,7 @@ test_limits(void)
 	/* bytes that are no text */
 	memcpy(body, "{\"a\":\"\0\",\"error\":{\"code\":100}}", 31);
 	result.body_len = 31;
-	wa_graph_reply_read(&result, &outcome);
+	wa_graph_response_read(&result, &outcome);
 	is_kind(WA_OUTCOME_UNCERTAIN, "a NUL byte");
 	read_body(400, "{\"error\":{\"code\":100,\"message\":\"bad \xff byte\"}}");
 	ok(outcome.kind == WA_OUTCOME_UNCERTAIN || strcmp(outcome.message, "bad ? byte") == 0,

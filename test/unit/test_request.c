@@ -3,7 +3,7 @@
  */
 #include "wa_c.h"
 
-#include "graph/graph.h"
+#include "graph/request.h"
 #include "common/jsonscan.h"
 #include "tap.h"
 

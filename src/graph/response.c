@@ -1,5 +1,5 @@
 /*
- * graph_reply.c
+ * response.c
  *	  What an answer of the Cloud API means for the message.
  *
  * The rule: only what Meta says in so many words is believed.  Accepted is an
@@ -16,7 +16,7 @@
 #include <limits.h>
 
 #include "common/jsonscan.h"
-#include "graph/graph_reply.h"
+#include "graph/response.h"
 #include "graph/mask.h"
 
 /*
@@ -212,7 +212,7 @@ read_answer(const WaHttpResult *result, WaOutcome *outcome)
 }
 
 void
-wa_graph_reply_read(const WaHttpResult *result, WaOutcome *outcome)
+wa_graph_response_read(const WaHttpResult *result, WaOutcome *outcome)
 {
 	memset(outcome, 0, sizeof(*outcome));
 	outcome->http_status = (int) result->status;

@@ -1,5 +1,5 @@
 /*
- * graph.c
+ * request.c
  *	  Builds requests to the Cloud API.
  *
  * The message's own object (payload) was checked and put together when it was
@@ -8,7 +8,7 @@
  */
 #include "wa_c.h"
 
-#include "graph/graph.h"
+#include "graph/request.h"
 
 /*
  * RFC 8259, section 7: the quote, the backslash and control characters must

@@ -1,9 +1,9 @@
 /*
- * graph.h
+ * request.h
  *	  Builds requests to the Cloud API.  Pure: knows nothing of curl or SQL.
  */
-#ifndef WA_GRAPH_GRAPH_H
-#define WA_GRAPH_GRAPH_H
+#ifndef WA_GRAPH_REQUEST_H
+#define WA_GRAPH_REQUEST_H
 
 #include "lib/stringinfo.h"
 
