@@ -1,6 +1,6 @@
 /*
  * Ten bakeries with three suppliers each, and what those sell.  Names and
- * telephone numbers are invented; the numbers are written in the various ways
+ * phone numbers are invented; the numbers are written in the various ways
  * in which people write them.
  */
 INSERT INTO bakeries (bakery_id, name, town) VALUES

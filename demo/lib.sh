@@ -127,7 +127,7 @@ show_refused() {
     printf '%s\n' "$output"
 }
 
-# A message as it stands on the telephone: the template with its values in it
+# A message as it appears on the phone: the template with its values in it
 # and its buttons, or the text.
 telephone() {
     value "SELECT '  ┃ ' || line

@@ -1,8 +1,8 @@
 /*
  * The same without writing a trigger: one call attaches one.
  *
- * When an order that the supplier knows of moves to another day, he is told
- * both days, written out in the bakery's language.
+ * When an order that was already announced is moved to another day, the supplier
+ * is told both days, written out in the bakery's language.
  */
 SELECT wa_create_notification(
     'purchase_orders', 'entrega_cambiada',

@@ -1,6 +1,6 @@
 /*
  * A morning's work: every bakery orders from its suppliers.  Each statement is
- * a transaction of its own, as when thirty people press the button.
+ * a transaction of its own, as if thirty people pressed the button.
  */
 SELECT place_order('trigal',    'TRI-2041', 'Harinas Molino de Mentira',  current_date + 2, '{"Harina de fuerza": 48, "Harina integral": 8}');
 SELECT place_order('trigal',    'TRI-2042', 'Lácteos Valle Imaginario',   current_date + 1, '{"Mantequilla": 3, "Leche entera": 10}');

@@ -2,8 +2,8 @@
  * What happens when a supplier presses a button under the message: the order
  * is confirmed or declined.
  *
- * The payload of the buttons was given by the trigger; message is our message
- * that the supplier answers, so its reference names the order.
+ * The payload of the buttons was given by the trigger; "message" is the message of
+ * ours that the supplier replies to, so its reference names the order.
  */
 CREATE FUNCTION answer_order(reply jsonb) RETURNS void
 LANGUAGE sql

@@ -1,7 +1,7 @@
 /*
  * The application of the demo: a purchasing program used by ten bakeries.
  *
- * Nothing here knows of WhatsApp.  These are the tables such a program has
+ * Nothing here knows about WhatsApp.  These are the tables such a program has
  * anyway; what it takes to tell the suppliers is in trigger.sql and
  * notification.sql, and what it takes to hear them in replies.sql.
  */
