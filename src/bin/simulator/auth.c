@@ -2,13 +2,13 @@
  * auth.c
  *	  Access tokens: the one that is valid, one that has expired, all others.
  */
-#include "auth.h"
+#include "bin/simulator/auth.h"
 
 #include <string.h>
 #include <strings.h>
 
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 /* From the header, or (Meta allows it, logs show it) from the query. */
 static const char *

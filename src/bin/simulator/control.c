@@ -2,19 +2,19 @@
  * control.c
  *	  /_control/: how tests steer and read the simulator.
  */
-#include "control.h"
+#include "bin/simulator/control.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "fault.h"
-#include "journal.h"
-#include "send_limits.h"
-#include "media.h"
-#include "registry.h"
-#include "settings.h"
-#include "util.h"
-#include "webhook.h"
+#include "bin/simulator/fault.h"
+#include "bin/simulator/journal.h"
+#include "bin/simulator/send_limits.h"
+#include "bin/simulator/media.h"
+#include "bin/simulator/registry.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
+#include "bin/simulator/webhook.h"
 
 void
 sim_control_ok(SimRequest *request)

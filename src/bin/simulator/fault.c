@@ -6,12 +6,12 @@
  * pointer until they are answered.  They are therefore kept until the program
  * ends; tests replace rules some hundred times, not millions.
  */
-#include "fault.h"
+#include "bin/simulator/fault.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "bin/httpd/util.h"
 
 static SimFault **rules;
 static size_t nrules;

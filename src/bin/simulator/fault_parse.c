@@ -4,14 +4,14 @@
  *	  rule would leave without effect, is an error: a test must not believe in
  *	  a fault that never happens.
  */
-#include "fault.h"
+#include "bin/simulator/fault.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 typedef struct Reader
 {

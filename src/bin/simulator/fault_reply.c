@@ -2,12 +2,12 @@
  * fault_reply.c
  *	  Turns a rule into what the client sees.
  */
-#include "fault_reply.h"
+#include "bin/simulator/fault_reply.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "util.h"
+#include "bin/httpd/util.h"
 
 static void
 plain_body(SimReply *reply, int status, const char *type, const char *text)

@@ -6,7 +6,7 @@
  * seen as 429 in the field, so that is what it is here (a fault rule can say
  * otherwise).
  */
-#include "graph_error.h"
+#include "bin/simulator/graph_error.h"
 
 #include <stdlib.h>
 

@@ -5,16 +5,16 @@
  * Records live in a ring, one allocation each, so that a benchmark of millions
  * of messages neither slows down nor fills the memory.
  */
-#include "journal.h"
+#include "bin/simulator/journal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "map.h"
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/map.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 SimCounters sim_counters;
 

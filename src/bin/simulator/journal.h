@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "buf.h"
+#include "bin/httpd/buf.h"
 
 /* Absent texts are NULL. */
 typedef struct SimRecord

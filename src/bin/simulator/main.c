@@ -4,15 +4,15 @@
  */
 #include <sys/resource.h>
 
-#include "fault.h"
-#include "journal.h"
-#include "listener.h"
-#include "loop.h"
-#include "media.h"
-#include "registry.h"
-#include "settings.h"
-#include "util.h"
-#include "webhook.h"
+#include "bin/simulator/fault.h"
+#include "bin/simulator/journal.h"
+#include "bin/httpd/listener.h"
+#include "bin/httpd/loop.h"
+#include "bin/simulator/media.h"
+#include "bin/simulator/registry.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
+#include "bin/simulator/webhook.h"
 
 static json_t *
 read_json_file(const char *path)

@@ -2,12 +2,12 @@
  * map.c
  *	  A hash table from strings to pointers, open addressing with linear probing.
  */
-#include "map.h"
+#include "bin/simulator/map.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "bin/httpd/util.h"
 
 /* The entry of the key, or the empty place where it belongs. */
 static SimMapEntry *

@@ -2,17 +2,17 @@
  * media.c
  *	  Uploaded files: kept in memory for 30 days of the simulator's clock.
  */
-#include "media.h"
+#include "bin/simulator/media.h"
 
 #include <gnutls/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "map.h"
-#include "registry.h"
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/map.h"
+#include "bin/simulator/registry.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 #define LIFE_US (INT64_C(30) * 24 * 3600 * 1000000)
 #define MB ((size_t) 1024 * 1024)

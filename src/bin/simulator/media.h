@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "route.h"
+#include "bin/simulator/route.h"
 
 /* POST /{version}/{number}/media */
 extern void sim_media_upload(SimRequest *request, const SimPath *path);

@@ -3,16 +3,16 @@
  *	  A send request, read and checked against Meta's rules: what all types
  *	  have in common, and the simple types.
  */
-#include "message.h"
+#include "bin/simulator/message.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "media.h"
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/media.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 bool
 sim_problem(SimProblem *problem, int code, const char *details, ...)

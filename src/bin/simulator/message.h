@@ -8,8 +8,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "registry.h"
-#include "reply.h"
+#include "bin/simulator/registry.h"
+#include "bin/simulator/reply.h"
 
 #define SIM_TO_SIZE 160
 #define SIM_WAMID_SIZE 96

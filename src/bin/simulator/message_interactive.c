@@ -4,8 +4,8 @@
  */
 #include <string.h>
 
-#include "message.h"
-#include "util.h"
+#include "bin/simulator/message.h"
+#include "bin/httpd/util.h"
 
 static bool
 check_header(const json_t *object, bool text_only, SimProblem *problem)

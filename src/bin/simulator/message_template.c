@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "message.h"
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/message.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 /* What the message gives, gathered from its components. */
 typedef struct Given

@@ -6,22 +6,22 @@
  * form of the message, limits, acceptance.  Once accepted, the message counts
  * as sent, whatever a fault rule then does to the answer.
  */
-#include "messages.h"
+#include "bin/simulator/messages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth.h"
-#include "fault_reply.h"
-#include "journal.h"
-#include "send_limits.h"
-#include "message.h"
-#include "nodes.h"
-#include "registry.h"
-#include "settings.h"
-#include "util.h"
-#include "webhook.h"
+#include "bin/simulator/auth.h"
+#include "bin/simulator/fault_reply.h"
+#include "bin/simulator/journal.h"
+#include "bin/simulator/send_limits.h"
+#include "bin/simulator/message.h"
+#include "bin/simulator/nodes.h"
+#include "bin/simulator/registry.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
+#include "bin/simulator/webhook.h"
 
 /*
  * Unique per run and between runs: the counter goes through a bijection that

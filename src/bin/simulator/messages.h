@@ -5,7 +5,7 @@
 #ifndef SIM_MESSAGES_H
 #define SIM_MESSAGES_H
 
-#include "route.h"
+#include "bin/simulator/route.h"
 
 extern void sim_messages_post(SimRequest *request, const SimPath *path);
 

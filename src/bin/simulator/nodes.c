@@ -2,7 +2,7 @@
  * nodes.c
  *	  Reading the account: numbers, templates, the account itself, health.
  */
-#include "nodes.h"
+#include "bin/simulator/nodes.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -10,9 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "registry.h"
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/registry.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 void
 sim_nodes_unknown(SimRequest *request, const SimPath *path)

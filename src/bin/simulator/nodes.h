@@ -5,7 +5,7 @@
 #ifndef SIM_NODES_H
 #define SIM_NODES_H
 
-#include "route.h"
+#include "bin/simulator/route.h"
 
 extern void sim_nodes_get(SimRequest *request, const SimPath *path);
 

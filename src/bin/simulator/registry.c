@@ -2,16 +2,16 @@
  * registry.c
  *	  The account being played: its phone numbers and message templates.
  */
-#include "registry.h"
+#include "bin/simulator/registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "map.h"
-#include "settings.h"
-#include "template_form.h"
-#include "util.h"
+#include "bin/simulator/map.h"
+#include "bin/simulator/settings.h"
+#include "bin/simulator/template_form.h"
+#include "bin/httpd/util.h"
 
 typedef struct List
 {

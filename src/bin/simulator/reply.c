@@ -2,14 +2,14 @@
  * reply.c
  *	  An answer in the making.
  */
-#include "reply.h"
+#include "bin/simulator/reply.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph_error.h"
-#include "util.h"
+#include "bin/simulator/graph_error.h"
+#include "bin/httpd/util.h"
 
 void
 sim_reply_header(SimReply *reply, const char *name, const char *value)

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "buf.h"
+#include "bin/httpd/buf.h"
 
 #define SIM_REPLY_HEADERS 6
 

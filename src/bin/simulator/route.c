@@ -2,21 +2,21 @@
  * route.c
  *	  From a request to the code that answers it.
  */
-#include "route.h"
+#include "bin/simulator/route.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth.h"
-#include "control.h"
-#include "fault_reply.h"
-#include "media.h"
-#include "messages.h"
-#include "nodes.h"
-#include "registry.h"
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/auth.h"
+#include "bin/simulator/control.h"
+#include "bin/simulator/fault_reply.h"
+#include "bin/simulator/media.h"
+#include "bin/simulator/messages.h"
+#include "bin/simulator/nodes.h"
+#include "bin/simulator/registry.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 /* Copies up to the next slash; false if it does not fit. */
 static bool

@@ -5,7 +5,7 @@
 #ifndef SIM_ROUTE_H
 #define SIM_ROUTE_H
 
-#include "server.h"
+#include "bin/httpd/request.h"
 
 /* /{version}/{node}[/{edge}], taken apart; the parts are "" where absent. */
 typedef struct SimPath

@@ -9,15 +9,15 @@
  * Per portfolio: recipients written to outside their service window in the
  * last 24 hours.
  */
-#include "send_limits.h"
+#include "bin/simulator/send_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "map.h"
-#include "settings.h"
-#include "util.h"
+#include "bin/simulator/map.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 #define SECOND_US INT64_C(1000000)
 #define DAY_US (24 * 3600 * SECOND_US)

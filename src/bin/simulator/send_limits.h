@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "message.h"
-#include "registry.h"
+#include "bin/simulator/message.h"
+#include "bin/simulator/registry.h"
 
 /*
  * True if the message may pass now; it is then counted.  A refused one is not,

@@ -2,14 +2,14 @@
  * settings.c
  *	  The table of settings, and the three ways to set them.
  */
-#include "settings.h"
+#include "bin/simulator/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "util.h"
+#include "bin/httpd/buf.h"
+#include "bin/httpd/util.h"
 
 SimSettings sim_settings;
 

@@ -2,13 +2,13 @@
  * template_form.c
  *	  What a template wants from a message, and the built-in ones.
  */
-#include "template_form.h"
+#include "bin/simulator/template_form.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "bin/httpd/util.h"
 
 /*
  * A bakery's notices to its suppliers and customers.  One with positional and

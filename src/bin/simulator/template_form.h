@@ -5,7 +5,7 @@
 #ifndef SIM_TEMPLATE_FORM_H
 #define SIM_TEMPLATE_FORM_H
 
-#include "registry.h"
+#include "bin/simulator/registry.h"
 
 /*
  * Reads a template as the listing shows it; keeps a reference to node.  NULL

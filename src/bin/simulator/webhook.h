@@ -14,10 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "buf.h"
-#include "fault.h"
-#include "registry.h"
-#include "server.h"
+#include "bin/httpd/buf.h"
+#include "bin/simulator/fault.h"
+#include "bin/simulator/registry.h"
+#include "bin/httpd/request.h"
 
 /* True if anybody is to be told. */
 extern bool sim_webhook_enabled(void);

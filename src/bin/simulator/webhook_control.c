@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control.h"
-#include "journal.h"
-#include "send_limits.h"
-#include "message.h"
-#include "settings.h"
-#include "template_form.h"
-#include "timer.h"
-#include "util.h"
-#include "webhook.h"
+#include "bin/simulator/control.h"
+#include "bin/simulator/journal.h"
+#include "bin/simulator/send_limits.h"
+#include "bin/simulator/message.h"
+#include "bin/simulator/settings.h"
+#include "bin/simulator/template_form.h"
+#include "bin/httpd/timer.h"
+#include "bin/httpd/util.h"
+#include "bin/simulator/webhook.h"
 
 static void
 to_buf(SimBuf *out, json_t *doc)

@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "settings.h"
-#include "timer.h"
-#include "util.h"
-#include "webhook.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/timer.h"
+#include "bin/httpd/util.h"
+#include "bin/simulator/webhook.h"
 
 SimWebhookCounters sim_webhook_counters;
 

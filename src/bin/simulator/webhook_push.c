@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "loop.h"
-#include "settings.h"
-#include "timer.h"
-#include "util.h"
-#include "webhook.h"
+#include "bin/httpd/loop.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/timer.h"
+#include "bin/httpd/util.h"
+#include "bin/simulator/webhook.h"
 
 /* A request under way or waiting for its next try. */
 typedef struct Delivery

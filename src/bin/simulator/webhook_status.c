@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph_error.h"
-#include "settings.h"
-#include "timer.h"
-#include "util.h"
-#include "webhook.h"
+#include "bin/simulator/graph_error.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/timer.h"
+#include "bin/httpd/util.h"
+#include "bin/simulator/webhook.h"
 
 typedef enum Status
 {

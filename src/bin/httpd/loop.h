@@ -2,8 +2,8 @@
  * loop.h
  *	  The one wait of the program: descriptors, timers, signals.
  */
-#ifndef SIM_LOOP_H
-#define SIM_LOOP_H
+#ifndef HTTPD_LOOP_H
+#define HTTPD_LOOP_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /*
- * server.c
+ * request.c
  *	  HTTP: from bytes to a whole request, and from a reply to bytes.
  *
  * A cut must happen at an exact point of the
@@ -7,7 +7,7 @@
  * (connect to AF_UNSPEC makes Linux send RST at once and drop what was not yet
  * sent); the library then notices an ended connection and cleans up.
  */
-#include "server.h"
+#include "bin/httpd/request.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,9 +16,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "journal.h"
-#include "route.h"
-#include "util.h"
+#include "bin/simulator/journal.h"
+#include "bin/simulator/route.h"
+#include "bin/httpd/util.h"
 
 /* Webhook bodies go up to 3 MB, media to 100 MB; nothing here needs more. */
 #define MAX_BODY ((size_t) 101 * 1024 * 1024)

@@ -2,7 +2,7 @@
  * util.c
  *	  Memory that cannot fail, clocks, random numbers, text helpers.
  */
-#include "util.h"
+#include "bin/httpd/util.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -2,11 +2,11 @@
  * timer.c
  *	  Timers in a binary heap, earliest first.
  */
-#include "timer.h"
+#include "bin/httpd/timer.h"
 
 #include <limits.h>
 
-#include "util.h"
+#include "bin/httpd/util.h"
 
 static SimTimer **heap; /* slots 1 .. count */
 static size_t count;

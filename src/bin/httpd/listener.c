@@ -5,7 +5,7 @@
  * libmicrohttpd gives us an epoll descriptor per port and runs when we tell it
  * to, in our thread: no locks anywhere.
  */
-#include "listener.h"
+#include "bin/httpd/listener.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -17,11 +17,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "loop.h"
-#include "server.h"
-#include "settings.h"
-#include "tls.h"
-#include "util.h"
+#include "bin/httpd/loop.h"
+#include "bin/httpd/request.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/tls.h"
+#include "bin/httpd/util.h"
 
 #define SIM_LISTENERS 2
 

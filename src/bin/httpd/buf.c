@@ -2,14 +2,14 @@
  * buf.c
  *	  A growing string.
  */
-#include "buf.h"
+#include "bin/httpd/buf.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "bin/httpd/util.h"
 
 /* Makes room for more bytes and a NUL. */
 void

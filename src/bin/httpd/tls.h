@@ -2,8 +2,8 @@
  * tls.h
  *	  The certificate for --tls: given, or made at start.
  */
-#ifndef SIM_TLS_H
-#define SIM_TLS_H
+#ifndef HTTPD_TLS_H
+#define HTTPD_TLS_H
 
 /* Reads --cert and --key, or makes a CA and a certificate for the loopback names. */
 extern void sim_tls_prepare(void);

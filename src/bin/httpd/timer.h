@@ -2,8 +2,8 @@
  * timer.h
  *	  Timers in a heap; the owner embeds the struct, so nothing is allocated.
  */
-#ifndef SIM_TIMER_H
-#define SIM_TIMER_H
+#ifndef HTTPD_TIMER_H
+#define HTTPD_TIMER_H
 
 #include <stdbool.h>
 #include <stddef.h>

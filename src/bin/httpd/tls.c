@@ -5,7 +5,7 @@
  * The CA lives as long as the process and its key is never written, so that
  * trusting the file trusts this one run only.
  */
-#include "tls.h"
+#include "bin/httpd/tls.h"
 
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -18,9 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "settings.h"
-#include "util.h"
+#include "bin/httpd/buf.h"
+#include "bin/simulator/settings.h"
+#include "bin/httpd/util.h"
 
 static char *certificate;
 static char *key;

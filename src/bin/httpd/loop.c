@@ -4,7 +4,7 @@
  *
  * Everything that happens, happens in a callback from here, one at a time.
  */
-#include "loop.h"
+#include "bin/httpd/loop.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,10 +14,10 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
-#include "journal.h"
-#include "listener.h"
-#include "timer.h"
-#include "util.h"
+#include "bin/simulator/journal.h"
+#include "bin/httpd/listener.h"
+#include "bin/httpd/timer.h"
+#include "bin/httpd/util.h"
 
 typedef struct Watch
 {

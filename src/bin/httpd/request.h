@@ -1,21 +1,21 @@
 /*
- * server.h
+ * request.h
  *	  HTTP: from bytes to a whole request, and from a reply to bytes.
  *
  * One thread does everything.  A request that must wait is suspended and its
  * timer wakes it, so that thousands can wait without cost.
  */
-#ifndef SIM_SERVER_H
-#define SIM_SERVER_H
+#ifndef HTTPD_REQUEST_H
+#define HTTPD_REQUEST_H
 
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "buf.h"
-#include "fault.h"
-#include "reply.h"
-#include "timer.h"
+#include "bin/httpd/buf.h"
+#include "bin/simulator/fault.h"
+#include "bin/simulator/reply.h"
+#include "bin/httpd/timer.h"
 
 typedef enum SimStage
 {

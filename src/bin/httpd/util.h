@@ -2,8 +2,8 @@
  * util.h
  *	  Memory that cannot fail, clocks, random numbers, text helpers.
  */
-#ifndef SIM_UTIL_H
-#define SIM_UTIL_H
+#ifndef HTTPD_UTIL_H
+#define HTTPD_UTIL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * listener.h
  *	  The ports: one to play on, and one for control that no rule disturbs.
  */
-#ifndef SIM_LISTENER_H
-#define SIM_LISTENER_H
+#ifndef HTTPD_LISTENER_H
+#define HTTPD_LISTENER_H
 
 /* Opens them and prints where they are: "listening on URL" comes last. */
 extern void sim_listener_start(void);

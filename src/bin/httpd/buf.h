@@ -2,8 +2,8 @@
  * buf.h
  *	  A growing string.
  */
-#ifndef SIM_BUF_H
-#define SIM_BUF_H
+#ifndef HTTPD_BUF_H
+#define HTTPD_BUF_H
 
 #include <stddef.h>
 
