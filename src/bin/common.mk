@@ -16,13 +16,16 @@ CC ?= cc
 CFLAGS ?= -O2 -g
 BIN_CFLAGS = -std=gnu11 -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes \
 	-Wdeclaration-after-statement -Wshadow -Wvla -Wformat=2 -Wno-unused-parameter -Wno-sign-compare
-BIN_CPPFLAGS = -I$(BIN)/.. -MMD -MP
+BIN_CPPFLAGS = -D_GNU_SOURCE -I$(BIN)/.. -MMD -MP
 COMPILE = $(CC) $(BIN_CFLAGS) $(CFLAGS) $(SAN) $(BIN_CPPFLAGS) $(CPPFLAGS)
 
 HTTPD_OBJS = \
 	httpd/buf.o \
+	httpd/clock.o \
+	httpd/connection.o \
 	httpd/listener.o \
 	httpd/loop.o \
+	httpd/reply.o \
 	httpd/request.o \
 	httpd/timer.o \
 	httpd/tls.o \

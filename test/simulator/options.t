@@ -63,7 +63,7 @@ for my $case (
 	[ qr/"-1" for delay_ms is not an integer between/, '--delay-ms=-1' ],
 	[ qr/"99" is not HOST:PORT/,                      '--listen', '99' ],
 	[ qr/cannot listen on "no\.such\.host\.invalid:1"/, '--listen', 'no.such.host.invalid:1' ],
-	[ qr/--cert and --key belong together/,           '--tls', '--cert' => '/dev/null' ],
+	[ qr/--cert and --key must be given together/,           '--tls', '--cert' => '/dev/null' ],
 	[ qr/could not open "\/no\/file"/,                '--tls', '--cert' => '/no/file', '--key' => '/no/file' ],
 	[ qr/are certificate and key right/,              '--tls', '--cert' => '/dev/null', '--key' => '/dev/null' ],
 	[ qr/^wa_simulator: unable to open \/no\/file/,     '--config' => '/no/file' ],

@@ -13,7 +13,7 @@
 
 /* Makes room for more bytes and a NUL. */
 void
-sim_buf_reserve(SimBuf *buf, size_t more)
+httpd_buf_reserve(HttpdBuf *buf, size_t more)
 {
 	size_t need = buf->len + more + 1;
 
@@ -23,14 +23,14 @@ sim_buf_reserve(SimBuf *buf, size_t more)
 		buf->size = 256;
 	while (buf->size < need)
 		buf->size *= 2;
-	buf->data = sim_realloc(buf->data, buf->size);
+	buf->data = httpd_realloc(buf->data, buf->size);
 	buf->data[buf->len] = '\0';
 }
 
 void
-sim_buf_add(SimBuf *buf, const void *data, size_t len)
+httpd_buf_add(HttpdBuf *buf, const void *data, size_t len)
 {
-	sim_buf_reserve(buf, len);
+	httpd_buf_reserve(buf, len);
 	if (len > 0)
 		memcpy(buf->data + buf->len, data, len);
 	buf->len += len;
@@ -38,26 +38,26 @@ sim_buf_add(SimBuf *buf, const void *data, size_t len)
 }
 
 void
-sim_buf_puts(SimBuf *buf, const char *s)
+httpd_buf_puts(HttpdBuf *buf, const char *s)
 {
-	sim_buf_add(buf, s, strlen(s));
+	httpd_buf_add(buf, s, strlen(s));
 }
 
 void
-sim_buf_printf(SimBuf *buf, const char *format, ...)
+httpd_buf_printf(HttpdBuf *buf, const char *format, ...)
 {
 	va_list args;
 	int n;
 
-	sim_buf_reserve(buf, 0);
+	httpd_buf_reserve(buf, 0);
 	va_start(args, format);
 	n = vsnprintf(buf->data + buf->len, buf->size - buf->len, format, args);
 	va_end(args);
 	if (n < 0)
-		sim_die("could not format text");
+		httpd_die("could not format text");
 	if ((size_t) n >= buf->size - buf->len)
 	{
-		sim_buf_reserve(buf, (size_t) n);
+		httpd_buf_reserve(buf, (size_t) n);
 		va_start(args, format);
 		vsnprintf(buf->data + buf->len, buf->size - buf->len, format, args);
 		va_end(args);
@@ -65,42 +65,64 @@ sim_buf_printf(SimBuf *buf, const char *format, ...)
 	buf->len += (size_t) n;
 }
 
+/* Bytes of the character at the start of s (RFC 3629); 0 if it is malformed. */
+static size_t
+utf8_sequence(const char *s)
+{
+	const unsigned char *p = (const unsigned char *) s;
+	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+
+	if (p[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+	{
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+
+	/* Overlong forms, surrogates, and beyond U+10FFFF. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return len;
+}
+
 void
-sim_buf_json(SimBuf *buf, const char *s)
+httpd_buf_json(HttpdBuf *buf, const char *s)
 {
 	const char *plain = s;
 
 	if (s == NULL)
 	{
-		sim_buf_puts(buf, "null");
+		httpd_buf_puts(buf, "null");
 		return;
 	}
-	sim_buf_add(buf, "\"", 1);
+	httpd_buf_add(buf, "\"", 1);
 	while (*s != '\0')
 	{
 		unsigned char c = (unsigned char) *s;
-		size_t len = sim_utf8_sequence(s);
+		size_t len = utf8_sequence(s);
 
 		if (len > 0 && c >= 0x20 && c != '"' && c != '\\')
 		{
 			s += len;
 			continue;
 		}
-		sim_buf_add(buf, plain, (size_t) (s - plain));
+		httpd_buf_add(buf, plain, (size_t) (s - plain));
 		if (len == 0)
-			sim_buf_puts(buf, "\\ufffd");
+			httpd_buf_puts(buf, "\\ufffd");
 		else if (c == '"' || c == '\\')
-			sim_buf_printf(buf, "\\%c", c);
+			httpd_buf_printf(buf, "\\%c", c);
 		else
-			sim_buf_printf(buf, "\\u%04x", c);
+			httpd_buf_printf(buf, "\\u%04x", c);
 		plain = ++s;
 	}
-	sim_buf_add(buf, plain, (size_t) (s - plain));
-	sim_buf_add(buf, "\"", 1);
+	httpd_buf_add(buf, plain, (size_t) (s - plain));
+	httpd_buf_add(buf, "\"", 1);
 }
 
 void
-sim_buf_free(SimBuf *buf)
+httpd_buf_free(HttpdBuf *buf)
 {
 	free(buf->data);
 	memset(buf, 0, sizeof(*buf));

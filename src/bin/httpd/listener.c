@@ -1,13 +1,14 @@
 /*
  * listener.c
- *	  The ports, and libmicrohttpd behind them.
+ *	  The sockets on which a program serves HTTP, and libmicrohttpd behind them.
  *
- * libmicrohttpd gives us an epoll descriptor per port and runs when we tell it
- * to, in our thread: no locks anywhere.
+ * libmicrohttpd gives us an epoll descriptor per listener and runs when we
+ * tell it to, in our thread: no locks anywhere.
  */
 #include "bin/httpd/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -17,13 +18,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bin/httpd/connection.h"
 #include "bin/httpd/loop.h"
 #include "bin/httpd/request.h"
-#include "bin/simulator/settings.h"
-#include "bin/httpd/tls.h"
 #include "bin/httpd/util.h"
-
-#define SIM_LISTENERS 2
 
 /*
  * Room for a request's head and the read buffer.  The library clears it before
@@ -31,8 +29,22 @@
  */
 #define CONNECTION_MEMORY 12288
 
-static struct MHD_Daemon *daemons[SIM_LISTENERS];
-static bool ready[SIM_LISTENERS]; /* has something to read */
+struct HttpdListener
+{
+	struct MHD_Daemon *daemon;
+	bool ready; /* has something to read */
+	char address[300];
+	HttpdListener *next;
+};
+
+static HttpdListener *listeners;
+
+static void (*drained)(void *arg);
+static void *drained_arg;
+
+/*
+ * Sockets
+ */
 
 static int
 bound_socket(const char *host, const char *port, const char *address)
@@ -44,168 +56,239 @@ bound_socket(const char *host, const char *port, const char *address)
 	int fd;
 
 	if (error != 0)
-		sim_die("cannot listen on \"%s\": %s", address, gai_strerror(error));
-	fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		httpd_die("cannot listen on \"%s\": %s", address, gai_strerror(error));
+	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		sim_die("could not create a socket: %s", strerror(errno));
+		httpd_die("could not create a socket: %s", strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 4096) != 0)
-		sim_die("could not listen on \"%s\": %s", address, strerror(errno));
+		httpd_die("could not listen on \"%s\": %s", address, strerror(errno));
 	freeaddrinfo(found);
 	return fd;
 }
 
-/* Listens on HOST:PORT; shown gets the same with the port that it became. */
 static int
-listen_on(const char *address, char *shown, size_t size)
+listen_on(const char *address)
 {
 	const char *colon = strrchr(address, ':');
 	char host[256];
-	char port[16];
-	struct sockaddr_storage bound;
-	socklen_t len = sizeof(bound);
-	int fd;
 
 	if (colon == NULL || (size_t) (colon - address) >= sizeof(host))
-		sim_die("\"%s\" is not HOST:PORT", address);
+		httpd_die("\"%s\" is not HOST:PORT", address);
 	snprintf(host, sizeof(host), "%.*s", (int) (colon - address), address);
 	if (host[0] == '[' && host[strlen(host) - 1] == ']')
 	{
 		host[strlen(host) - 1] = '\0';
 		memmove(host, host + 1, strlen(host));
 	}
-	fd = bound_socket(host, colon + 1, address);
-	getsockname(fd, (struct sockaddr *) &bound, &len);
-	getnameinfo((struct sockaddr *) &bound, len, host, sizeof(host), port, sizeof(port),
-				NI_NUMERICHOST | NI_NUMERICSERV);
-	snprintf(shown, size, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
-	return fd;
+	return bound_socket(host, colon + 1, address);
 }
 
 static void
-log_library_message(void *cls, const char *format, va_list args)
+check_inherited(int fd)
 {
-	/* Cut connections make it complain; that is what they are for. */
+	int listening = 0;
+	socklen_t len = sizeof(listening);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0)
+		httpd_die("descriptor %d cannot be used to listen: %s", fd, strerror(errno));
+	if (listening == 0)
+		httpd_die("descriptor %d is not a listening socket", fd);
 }
 
-/* The connection callback's argument: rules apply to the connections of which. */
+static void
+describe(int fd, char *out, size_t size)
+{
+	struct sockaddr_storage bound;
+	socklen_t len = sizeof(bound);
+	char host[256];
+	char port[16];
+
+	if (getsockname(fd, (struct sockaddr *) &bound, &len) != 0 ||
+		getnameinfo((struct sockaddr *) &bound, len, host, sizeof(host), port, sizeof(port),
+					NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		snprintf(out, size, "descriptor %d", fd);
+	else
+		snprintf(out, size, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/*
+ * libmicrohttpd
+ */
+
+static void
+discard_library_message(void *cls, const char *format, va_list args)
+{
+	/* It complains of every client that goes away. */
+}
+
 static struct MHD_Daemon *
-start_daemon(int fd, bool tls, bool with_rules)
+start_daemon(int fd, const HttpdListenerSettings *settings)
 {
 	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 	struct MHD_OptionItem options[3] = {{MHD_OPTION_END, 0, NULL}};
 
-	if (tls)
+	if (settings->certificate != NULL)
 	{
 		flags |= MHD_USE_TLS;
 		options[0] =
-			(struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) sim_tls_certificate()};
-		options[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) sim_tls_key()};
+			(struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) settings->certificate};
+		options[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) settings->key};
 		options[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	}
 	return MHD_start_daemon(
-		flags, 0, NULL, NULL, sim_server_access, NULL, MHD_OPTION_EXTERNAL_LOGGER,
-		log_library_message, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int) sim_settings.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned int) sim_settings.idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED,
-		sim_server_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, sim_server_connection,
-		with_rules ? &sim_settings : NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+		flags, 0, NULL, NULL, httpd_request_access, (void *) settings->service,
+		MHD_OPTION_EXTERNAL_LOGGER, discard_library_message, NULL,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY, MHD_OPTION_LISTEN_SOCKET,
+		fd, MHD_OPTION_CONNECTION_LIMIT, settings->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+		settings->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, httpd_request_completed, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, httpd_connection_notify, (void *) settings->service,
+		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+}
+
+/* When the library wants its turn, in milliseconds; -1: when something comes. */
+static int
+daemon_wait_ms(struct MHD_Daemon *daemon)
+{
+	MHD_UNSIGNED_LONG_LONG timeout;
+
+	if (MHD_get_timeout(daemon, &timeout) != MHD_YES)
+		return -1;
+	return timeout > 60000 ? 60000 : (int) timeout;
 }
 
 static void
-port_ready(int fd, uint32_t events, void *arg)
+run_all(void)
 {
-	*(bool *) arg = true;
+	for (HttpdListener *listener = listeners; listener != NULL; listener = listener->next)
+		MHD_run(listener->daemon);
+}
+
+/*
+ * The loop
+ */
+
+static void
+listener_ready(int fd, uint32_t events, void *arg)
+{
+	HttpdListener *listener = arg;
+
+	listener->ready = true;
+}
+
+static int
+wait_ms(void *arg)
+{
+	int least_ms = -1;
+
+	for (HttpdListener *listener = listeners; listener != NULL; listener = listener->next)
+	{
+		int ms = daemon_wait_ms(listener->daemon);
+
+		if (ms >= 0 && (least_ms < 0 || ms < least_ms))
+			least_ms = ms;
+	}
+	return least_ms;
 }
 
 static void
-open_port(int which, const char *address, bool tls, bool with_rules, char *shown, size_t size)
+check_drained(void)
 {
-	int fd = listen_on(address, shown, size);
+	void (*callback)(void *arg) = drained;
+
+	if (callback == NULL || httpd_request_count() > 0)
+		return;
+	drained = NULL;
+	callback(drained_arg);
+}
+
+/* A turn for each listener where something has come, or a time is over. */
+static void
+run(void *arg)
+{
+	for (HttpdListener *listener = listeners; listener != NULL; listener = listener->next)
+	{
+		if (!listener->ready && daemon_wait_ms(listener->daemon) != 0)
+			continue;
+		listener->ready = false;
+		MHD_run(listener->daemon);
+	}
+	while (httpd_request_take_resumed())
+		run_all();
+	check_drained();
+}
+
+/*
+ * Listeners
+ */
+
+HttpdListener *
+httpd_listener_open(const HttpdListenerSettings *settings)
+{
+	static HttpdTurn turn = {.wait_ms = wait_ms, .run = run};
+	HttpdListener *listener = httpd_alloc0(sizeof(HttpdListener));
 	const union MHD_DaemonInfo *info;
+	int fd = settings->socket;
 
-	daemons[which] = start_daemon(fd, tls, with_rules);
-	if (daemons[which] == NULL)
-		sim_die("could not start the HTTP server%s",
-				tls ? " (are certificate and key right?)" : "");
-	info = MHD_get_daemon_info(daemons[which], MHD_DAEMON_INFO_EPOLL_FD);
+	if (settings->address != NULL)
+		fd = listen_on(settings->address);
+	else
+		check_inherited(fd);
+	describe(fd, listener->address, sizeof(listener->address));
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
+		httpd_die("could not set up a listening socket: %s", strerror(errno));
+	listener->daemon = start_daemon(fd, settings);
+	if (listener->daemon == NULL)
+		httpd_die("could not start the HTTP server%s",
+				  settings->certificate != NULL ? " (are certificate and key right?)" : "");
+	info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (info == NULL || info->epoll_fd < 0)
-		sim_die("this libmicrohttpd cannot use epoll");
-	sim_loop_watch(info->epoll_fd, EPOLLIN, port_ready, &ready[which]);
+		httpd_die("this libmicrohttpd cannot use epoll");
+	httpd_loop_watch(info->epoll_fd, EPOLLIN, listener_ready, listener);
+
+	if (listeners == NULL)
+		httpd_loop_add_turn(&turn);
+	listener->next = listeners;
+	listeners = listener;
+	return listener;
+}
+
+const char *
+httpd_listener_address(const HttpdListener *listener)
+{
+	return listener->address;
 }
 
 void
-sim_listener_start(void)
+httpd_listener_drain(void (*callback)(void *arg), void *arg)
 {
-	char shown[300];
-	char control[300];
-
-	if (sim_settings.tls)
-		sim_tls_prepare();
-	open_port(0, sim_settings.listen, sim_settings.tls, true, shown, sizeof(shown));
-	open_port(1, sim_settings.control, false, false, control, sizeof(control));
-	if (sim_settings.tls)
-		printf("ca file %s\n", sim_tls_ca_file());
-	printf("control on http://%s\n", control);
-	printf("listening on %s://%s\n", sim_settings.tls ? "https" : "http", shown);
-	fflush(stdout);
-}
-
-int
-sim_listener_wait_ms(void)
-{
-	int wait_ms = -1;
-
-	for (int i = 0; i < SIM_LISTENERS; i++)
+	drained = callback;
+	drained_arg = arg;
+	httpd_request_close_connections();
+	for (HttpdListener *listener = listeners; listener != NULL; listener = listener->next)
 	{
-		MHD_UNSIGNED_LONG_LONG timeout;
+		MHD_socket fd = MHD_quiesce_daemon(listener->daemon);
 
-		if (MHD_get_timeout(daemons[i], &timeout) != MHD_YES)
-			continue;
-		if (timeout > 60000)
-			timeout = 60000;
-		if (wait_ms < 0 || (int) timeout < wait_ms)
-			wait_ms = (int) timeout;
-	}
-	return wait_ms;
-}
-
-/* A turn for each port where something has come, or a time is over. */
-static void
-run_ready(void)
-{
-	for (int i = 0; i < SIM_LISTENERS; i++)
-	{
-		MHD_UNSIGNED_LONG_LONG timeout;
-
-		if (!ready[i] && (MHD_get_timeout(daemons[i], &timeout) != MHD_YES || timeout > 0))
-			continue;
-		ready[i] = false;
-		MHD_run(daemons[i]);
+		/* The library leaves it to us, and a second time there is none. */
+		if (fd != MHD_INVALID_SOCKET)
+			close(fd);
 	}
 }
 
 void
-sim_listener_run(void)
+httpd_listener_stop(void)
 {
-	run_ready();
-	while (sim_server_take_resumed())
-	{
-		for (int i = 0; i < SIM_LISTENERS; i++)
-			MHD_run(daemons[i]);
-	}
-}
+	HttpdListener *next;
 
-void
-sim_listener_stop(void)
-{
 	/* The library demands that nothing is suspended when it stops. */
-	sim_server_drop_waiting();
-	sim_server_take_resumed();
-	for (int i = 0; i < SIM_LISTENERS; i++)
-		MHD_run(daemons[i]);
-	for (int i = 0; i < SIM_LISTENERS; i++)
-		MHD_stop_daemon(daemons[i]);
-	sim_tls_cleanup();
+	httpd_request_abort_all();
+	httpd_request_take_resumed();
+	run_all();
+	for (HttpdListener *listener = listeners; listener != NULL; listener = next)
+	{
+		next = listener->next;
+		MHD_stop_daemon(listener->daemon);
+		free(listener);
+	}
+	listeners = NULL;
 }

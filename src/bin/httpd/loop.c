@@ -13,48 +13,80 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
-#include "bin/simulator/journal.h"
-#include "bin/httpd/listener.h"
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
 
 typedef struct Watch
 {
-	SimWatcher watcher; /* NULL: not watched */
+	HttpdWatcher watcher; /* NULL: not watched */
 	void *arg;
 } Watch;
+
+typedef struct Handler
+{
+	HttpdSignalHandler handler;
+	void *arg;
+} Handler;
 
 #define MAX_EVENTS 64
 
 static int epoll_fd;
-static bool ended;
+static bool stopped;
+static HttpdTurn *turns;
 
 /* By descriptor, so that an event of one just closed finds nobody. */
 static Watch *watches;
 static int nwatches;
 
-void
-sim_loop_watch(int fd, uint32_t events, SimWatcher watcher, void *arg)
+static sigset_t signals;
+static int signal_fd = -1;
+static Handler handlers[NSIG];
+
+/*
+ * Descriptors
+ */
+
+/*
+ * Libraries close descriptors without telling us, which takes them out of
+ * epoll, and get the same number back: libpq when it connects again, say.  So
+ * what we know of a descriptor is only the first guess.
+ */
+static bool
+set_events(int fd, uint32_t events, bool known)
 {
 	struct epoll_event event = {.events = events, .data.fd = fd};
+
+	if (epoll_ctl(epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0)
+		return true;
+	if (known && errno == ENOENT)
+		return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+	if (!known && errno == EEXIST)
+		return epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0;
+	return false;
+}
+
+void
+httpd_loop_watch(int fd, uint32_t events, HttpdWatcher watcher, void *arg)
+{
 	bool known = fd < nwatches && watches[fd].watcher != NULL;
 
 	if (fd >= nwatches)
 	{
 		int size = fd + 64;
 
-		watches = sim_realloc(watches, (size_t) size * sizeof(Watch));
+		watches = httpd_realloc(watches, (size_t) size * sizeof(Watch));
 		memset(watches + nwatches, 0, (size_t) (size - nwatches) * sizeof(Watch));
 		nwatches = size;
 	}
 	watches[fd] = (Watch){watcher, arg};
-	if (epoll_ctl(epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0)
-		sim_die("could not watch a descriptor: %s", strerror(errno));
+	if (!set_events(fd, events, known))
+		httpd_die("could not watch a descriptor: %s", strerror(errno));
 }
 
 void
-sim_loop_unwatch(int fd)
+httpd_loop_unwatch(int fd)
 {
 	if (fd >= nwatches || watches[fd].watcher == NULL)
 		return;
@@ -64,37 +96,57 @@ sim_loop_unwatch(int fd)
 	(void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
+/*
+ * Signals
+ */
+
 static void
 signal_came(int fd, uint32_t events, void *arg)
 {
-	ended = true;
-}
+	struct signalfd_siginfo info;
 
-static void
-watch_signals(void)
-{
-	sigset_t set;
-	int fd;
+	while (read(fd, &info, sizeof(info)) == (ssize_t) sizeof(info))
+	{
+		const Handler *handler = &handlers[info.ssi_signo];
 
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	if (fd < 0)
-		sim_die("could not watch for signals: %s", strerror(errno));
-	sim_loop_watch(fd, EPOLLIN, signal_came, NULL);
+		handler->handler((int) info.ssi_signo, handler->arg);
+	}
 }
 
 void
-sim_loop_init(void)
+httpd_loop_on_signal(int signo, HttpdSignalHandler handler, void *arg)
+{
+	handlers[signo] = (Handler){handler, arg};
+	sigaddset(&signals, signo);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal_fd = signalfd(signal_fd, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signal_fd < 0)
+		httpd_die("could not watch for signals: %s", strerror(errno));
+	httpd_loop_watch(signal_fd, EPOLLIN, signal_came, NULL);
+}
+
+/*
+ * The loop
+ */
+
+void
+httpd_loop_init(void)
 {
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0)
-		sim_die("could not create an epoll descriptor: %s", strerror(errno));
-	watch_signals();
+		httpd_die("could not create an epoll descriptor: %s", strerror(errno));
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+}
+
+void
+httpd_loop_add_turn(HttpdTurn *turn)
+{
+	HttpdTurn **end = &turns;
+
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = turn;
 }
 
 /* The sooner of two times to wait, -1 being for ever. */
@@ -106,30 +158,56 @@ sooner(int a, int b)
 	return a < b ? a : b;
 }
 
-void
-sim_loop_run(void)
+static int
+time_to_wait_ms(void)
 {
-	while (!ended)
+	int wait_ms = httpd_timer_wait_ms();
+
+	for (HttpdTurn *turn = turns; turn != NULL; turn = turn->next)
+	{
+		if (turn->wait_ms != NULL)
+			wait_ms = sooner(wait_ms, turn->wait_ms(turn->arg));
+	}
+	return wait_ms;
+}
+
+static void
+dispatch(const struct epoll_event *events, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Watch *watch = &watches[events[i].data.fd];
+
+		if (watch->watcher != NULL)
+			watch->watcher(events[i].data.fd, events[i].events, watch->arg);
+	}
+}
+
+void
+httpd_loop_run(void)
+{
+	while (!stopped)
 	{
 		struct epoll_event events[MAX_EVENTS];
-		int n;
+		int n = epoll_wait(epoll_fd, events, MAX_EVENTS, time_to_wait_ms());
 
-		sim_journal_flush();
-		n = epoll_wait(epoll_fd, events, MAX_EVENTS,
-					   sooner(sim_listener_wait_ms(), sim_timer_wait_ms()));
 		if (n < 0 && errno != EINTR)
-			sim_die("could not wait: %s", strerror(errno));
-		for (int i = 0; i < n; i++)
+			httpd_die("could not wait: %s", strerror(errno));
+		dispatch(events, n);
+		httpd_timer_run();
+		for (HttpdTurn *turn = turns; turn != NULL; turn = turn->next)
 		{
-			Watch *watch = &watches[events[i].data.fd];
-
-			if (watch->watcher != NULL)
-				watch->watcher(events[i].data.fd, events[i].events, watch->arg);
+			if (turn->run != NULL)
+				turn->run(turn->arg);
 		}
-		sim_timer_run();
-		sim_listener_run();
 	}
 	free(watches);
 	watches = NULL;
 	nwatches = 0;
+}
+
+void
+httpd_loop_stop(void)
+{
+	stopped = true;
 }

@@ -7,14 +7,46 @@
 
 #include <stdint.h>
 
-typedef void (*SimWatcher)(int fd, uint32_t events, void *arg);
+/*
+ * Called when fd has one of the events, or has had one: a descriptor that is
+ * closed and opened again meanwhile may get an event of the old one, so read
+ * and write without blocking and take EAGAIN for an answer.
+ */
+typedef void (*HttpdWatcher)(int fd, uint32_t events, void *arg);
 
-/* Ends with sim_loop_run() when SIGTERM, SIGINT or SIGHUP comes. */
-extern void sim_loop_init(void);
-extern void sim_loop_run(void);
+/* Called for a signal, in the loop and not in a signal handler. */
+typedef void (*HttpdSignalHandler)(int signo, void *arg);
 
-/* Calls watcher when fd has one of the epoll events; a second call changes them. */
-extern void sim_loop_watch(int fd, uint32_t events, SimWatcher watcher, void *arg);
-extern void sim_loop_unwatch(int fd);
+/* Before any other call.  Ignores SIGPIPE. */
+extern void httpd_loop_init(void);
+
+/* Waits and calls, until httpd_loop_stop(), which may be called at any time. */
+extern void httpd_loop_run(void);
+extern void httpd_loop_stop(void);
+
+/* Watches fd for these epoll events; a second call changes events and watcher. */
+extern void httpd_loop_watch(int fd, uint32_t events, HttpdWatcher watcher, void *arg);
+
+/* Allowed also after fd was closed, and for one that is not watched. */
+extern void httpd_loop_unwatch(int fd);
+
+/* Blocks the signal from now on and calls handler instead.  Before threads start. */
+extern void httpd_loop_on_signal(int signo, HttpdSignalHandler handler, void *arg);
+
+/*
+ * What wants its turn in every round, in the order of registration; owned by
+ * the caller, who must keep it.  run is called after events and timers, and
+ * wait_ms before the wait: how long that may take, -1 being for ever.  Either
+ * may be NULL.
+ */
+typedef struct HttpdTurn
+{
+	int (*wait_ms)(void *arg);
+	void (*run)(void *arg);
+	void *arg;
+	struct HttpdTurn *next;
+} HttpdTurn;
+
+extern void httpd_loop_add_turn(HttpdTurn *turn);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * request.h
- *	  HTTP: from bytes to a whole request, and from a reply to bytes.
+ *	  A request: from bytes to a whole request, and from a reply to bytes.
  *
- * One thread does everything.  A request that must wait is suspended and its
- * timer wakes it, so that thousands can wait without cost.
+ * One thread does everything.  A request that waits is suspended and costs
+ * nothing but its memory until a timer or the program resumes it, so
+ * thousands can wait.
  */
 #ifndef HTTPD_REQUEST_H
 #define HTTPD_REQUEST_H
@@ -13,73 +14,99 @@
 #include <stdint.h>
 
 #include "bin/httpd/buf.h"
-#include "bin/simulator/fault.h"
-#include "bin/simulator/reply.h"
+#include "bin/httpd/connection.h"
+#include "bin/httpd/list.h"
+#include "bin/httpd/reply.h"
 #include "bin/httpd/timer.h"
 
-typedef enum SimStage
+/* READING -> READY -> SENDING, and WAITING before READY or within SENDING. */
+typedef enum HttpdStage
 {
-	SIM_STAGE_READING,
-	SIM_STAGE_WAITING, /* for the delay, or for sim_server_finish() */
-	SIM_STAGE_READY,
-	SIM_STAGE_SENDING
-} SimStage;
+	HTTPD_READING, /* the head or the body */
+	HTTPD_WAITING, /* deferred, for httpd_request_finish() */
+	HTTPD_READY,   /* to be sent as soon as libmicrohttpd asks */
+	HTTPD_SENDING
+} HttpdStage;
 
-typedef struct SimRequest
+typedef struct HttpdRequest
 {
-	struct MHD_Connection *connection;
+	HttpdConnection *connection;
 	char *method;
 	char *path;
-	SimBuf body;
-	bool too_large;
-	bool control; /* not counted, no rule applies */
-	SimStage stage;
-	SimReply reply;
+	HttpdBuf body;	  /* no more than max_body of it */
+	bool too_large;	  /* it was longer than that */
+	HttpdReply reply; /* for the program to fill */
 
-	/* set by the handler */
-	bool deferred;	  /* the reply comes later, by sim_server_finish() */
-	int64_t delay_us; /* before the reply, or the cut */
-	bool cut;		  /* end the connection instead of replying */
-	bool cut_reset;
-	uint64_t record;							 /* in the journal, 0: none */
-	void (*on_gone)(struct SimRequest *request); /* tells that it is over; or NULL */
-
-	/* the server's own */
-	SimFault *early_fault; /* cuts within the body */
-	SimTimer timer;
+	/* request.c's own */
+	HttpdStage stage;
+	bool deferred;
 	bool suspended;
-	bool abandoned;			 /* drop it as soon as it is resumed */
-	struct SimRequest *prev; /* of the suspended ones */
-	struct SimRequest *next;
-} SimRequest;
+	bool aborted;
+	HttpdTimer timer; /* of a delay, an expiry or a pause */
+	void (*expired)(struct HttpdRequest *request);
+	HttpdTimer client_check;
+	HttpdLink link; /* of the suspended ones */
+} HttpdRequest;
 
-/* What libmicrohttpd calls; see there. */
-extern enum MHD_Result sim_server_access(void *cls, struct MHD_Connection *connection,
-										 const char *path, const char *method, const char *version,
-										 const char *upload_data, size_t *upload_data_size,
-										 void **con_cls);
-extern void sim_server_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
-								 enum MHD_RequestTerminationCode reason);
-extern void sim_server_connection(void *cls, struct MHD_Connection *connection,
-								  void **socket_context, enum MHD_ConnectionNotificationCode code);
+/*
+ * In on_request: the reply comes later, by httpd_request_finish().  Until then
+ * the program may hold a pointer to the request, to be forgotten in on_end.
+ */
+extern void httpd_request_defer(HttpdRequest *request);
+extern void httpd_request_finish(HttpdRequest *request);
 
-/* True, once, if connections were resumed: the library must then get its turn. */
-extern bool sim_server_take_resumed(void);
+/* In on_request: defers it, and finishes it after so many microseconds. */
+extern void httpd_request_delay(HttpdRequest *request, int64_t delay_us);
 
-/* Before the end: resumes all that wait, and refuses whatever still comes. */
-extern void sim_server_drop_waiting(void);
+/*
+ * For a deferred request: calls expired at due_us unless it was finished by
+ * then.  expired fills the reply and finishes the request, or aborts it.
+ */
+extern void httpd_request_expire(HttpdRequest *request, int64_t due_us,
+								 void (*expired)(HttpdRequest *request));
 
-/* A deferred reply is there. */
-extern void sim_server_finish(SimRequest *request);
+/*
+ * For a deferred request: aborts it soon after its client has left, which is
+ * not noticed otherwise before the response is sent.
+ */
+extern void httpd_request_watch_client(HttpdRequest *request);
 
-/* Ends the connections that a rule left without an answer.  How many. */
-extern int sim_server_release(void);
+/* In a reply's produce: no further piece before so many microseconds. */
+extern void httpd_request_pause(HttpdRequest *request, int64_t pause_us);
 
-/* A query argument or a header of the request, or NULL. */
-extern const char *sim_server_argument(const SimRequest *request, const char *name);
-extern const char *sim_server_header(const SimRequest *request, const char *name);
+/*
+ * Ends the connection without a response, or within it: by RST, or (how a
+ * dying server looks) by FIN.  From any hook or timer.  on_end follows, but
+ * never before this returns.
+ */
+extern void httpd_request_abort(HttpdRequest *request, bool reset);
 
-/* True if the client is on this machine's loopback interface. */
-extern bool sim_server_from_loopback(const SimRequest *request);
+/* A query argument or a header, or NULL.  Valid until the response is sent. */
+extern const char *httpd_request_argument(const HttpdRequest *request, const char *name);
+extern const char *httpd_request_header(const HttpdRequest *request, const char *name);
+
+/*
+ * For the listener
+ */
+
+/* What libmicrohttpd calls; cls of the first is the service. */
+extern enum MHD_Result httpd_request_access(void *cls, struct MHD_Connection *mhd, const char *path,
+											const char *method, const char *version,
+											const char *upload_data, size_t *upload_data_size,
+											void **con_cls);
+extern void httpd_request_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
+									enum MHD_RequestTerminationCode reason);
+
+/* True, once, if requests were resumed: libmicrohttpd must then get its turn. */
+extern bool httpd_request_take_resumed(void);
+
+/* How many requests are between their head and their end. */
+extern int httpd_request_count(void);
+
+/* From now on each response says that the connection closes. */
+extern void httpd_request_close_connections(void);
+
+/* Aborts the requests that wait, and every one that still comes. */
+extern void httpd_request_abort_all(void);
 
 #endif

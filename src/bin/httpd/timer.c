@@ -6,21 +6,22 @@
 
 #include <limits.h>
 
+#include "bin/httpd/clock.h"
 #include "bin/httpd/util.h"
 
-static SimTimer **heap; /* slots 1 .. count */
+static HttpdTimer **heap; /* slots 1 .. count */
 static size_t count;
 static size_t size;
 
 static void
-place(size_t slot, SimTimer *timer)
+place(size_t slot, HttpdTimer *timer)
 {
 	heap[slot] = timer;
 	timer->slot = slot;
 }
 
 static void
-sift_up(size_t slot, SimTimer *timer)
+sift_up(size_t slot, HttpdTimer *timer)
 {
 	while (slot > 1 && heap[slot / 2]->due_us > timer->due_us)
 	{
@@ -31,7 +32,7 @@ sift_up(size_t slot, SimTimer *timer)
 }
 
 static void
-sift_down(size_t slot, SimTimer *timer)
+sift_down(size_t slot, HttpdTimer *timer)
 {
 	size_t child;
 
@@ -48,26 +49,26 @@ sift_down(size_t slot, SimTimer *timer)
 }
 
 void
-sim_timer_set(SimTimer *timer, int64_t due_us, void (*fire)(void *arg), void *arg)
+httpd_timer_set(HttpdTimer *timer, int64_t due_us, void (*fire)(void *arg), void *arg)
 {
-	sim_timer_cancel(timer);
+	httpd_timer_cancel(timer);
 	timer->due_us = due_us;
 	timer->fire = fire;
 	timer->arg = arg;
 	if (count + 1 >= size)
 	{
 		size = size == 0 ? 64 : size * 2;
-		heap = sim_realloc(heap, size * sizeof(*heap));
+		heap = httpd_realloc(heap, size * sizeof(*heap));
 	}
 	count++;
 	sift_up(count, timer);
 }
 
 void
-sim_timer_cancel(SimTimer *timer)
+httpd_timer_cancel(HttpdTimer *timer)
 {
 	size_t slot = timer->slot;
-	SimTimer *last;
+	HttpdTimer *last;
 
 	if (slot == 0)
 		return;
@@ -82,13 +83,13 @@ sim_timer_cancel(SimTimer *timer)
 }
 
 int
-sim_timer_wait_ms(void)
+httpd_timer_wait_ms(void)
 {
 	int64_t wait_us;
 
 	if (count == 0)
 		return -1;
-	wait_us = heap[1]->due_us - sim_now_us();
+	wait_us = heap[1]->due_us - httpd_now_us();
 	if (wait_us <= 0)
 		return 0;
 	if (wait_us > (int64_t) INT_MAX * 1000 - 999)
@@ -97,19 +98,19 @@ sim_timer_wait_ms(void)
 }
 
 bool
-sim_timer_run(void)
+httpd_timer_run(void)
 {
 	int64_t now_us;
 	bool any = false;
 
 	if (count == 0)
 		return false;
-	now_us = sim_now_us();
+	now_us = httpd_now_us();
 	while (count > 0 && heap[1]->due_us <= now_us)
 	{
-		SimTimer *timer = heap[1];
+		HttpdTimer *timer = heap[1];
 
-		sim_timer_cancel(timer);
+		httpd_timer_cancel(timer);
 		any = true;
 		timer->fire(timer->arg);
 	}

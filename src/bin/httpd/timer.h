@@ -9,22 +9,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct SimTimer
+typedef struct HttpdTimer
 {
-	int64_t due_us; /* sim_now_us() scale */
+	int64_t due_us; /* httpd_now_us() scale */
 	size_t slot;	/* place in the heap, from 1; 0: not set */
 	void (*fire)(void *arg);
 	void *arg;
-} SimTimer;
+} HttpdTimer;
 
 /* Sets, or moves, a timer; it fires once. */
-extern void sim_timer_set(SimTimer *timer, int64_t due_us, void (*fire)(void *arg), void *arg);
-extern void sim_timer_cancel(SimTimer *timer);
+extern void httpd_timer_set(HttpdTimer *timer, int64_t due_us, void (*fire)(void *arg), void *arg);
+extern void httpd_timer_cancel(HttpdTimer *timer);
 
 /* Milliseconds to the next one, rounded up; -1 if there is none. */
-extern int sim_timer_wait_ms(void);
+extern int httpd_timer_wait_ms(void);
 
 /* Fires all that are due.  True if any was. */
-extern bool sim_timer_run(void);
+extern bool httpd_timer_run(void);
 
 #endif

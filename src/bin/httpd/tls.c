@@ -1,13 +1,14 @@
 /*
  * tls.c
- *	  The certificate for --tls: given, or made at start.
+ *	  A certificate for a listener: from files, or made on the spot.
  *
- * The CA lives as long as the process and its key is never written, so that
- * trusting the file trusts this one run only.
+ * A CA that is made here lives as long as the process and its key is never
+ * written, so whoever trusts the file trusts this one run only.
  */
 #include "bin/httpd/tls.h"
 
 #include <errno.h>
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <stdbool.h>
@@ -19,13 +20,7 @@
 #include <unistd.h>
 
 #include "bin/httpd/buf.h"
-#include "bin/simulator/settings.h"
 #include "bin/httpd/util.h"
-
-static char *certificate;
-static char *key;
-static char *ca_file;
-static bool ca_file_temporary;
 
 #define CHECK(call)                                                                                \
 	do                                                                                             \
@@ -33,55 +28,61 @@ static bool ca_file_temporary;
 		int check_result = (call);                                                                 \
                                                                                                    \
 		if (check_result < 0)                                                                      \
-			sim_die("could not make a certificate: %s", gnutls_strerror(check_result));            \
+			httpd_die("could not make a certificate: %s", gnutls_strerror(check_result));          \
 	} while (0)
 
 static char *
 read_file(const char *path)
 {
 	FILE *f = fopen(path, "re");
-	SimBuf buf = {0};
+	HttpdBuf buf = {0};
 	char piece[4096];
 	size_t n;
 
 	if (f == NULL)
-		sim_die("could not open \"%s\": %s", path, strerror(errno));
-	sim_buf_reserve(&buf, 0);
+		httpd_die("could not open \"%s\": %s", path, strerror(errno));
+	httpd_buf_reserve(&buf, 0);
 	while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
-		sim_buf_add(&buf, piece, n);
+		httpd_buf_add(&buf, piece, n);
 	if (ferror(f))
-		sim_die("could not read \"%s\": %s", path, strerror(errno));
+		httpd_die("could not read \"%s\": %s", path, strerror(errno));
 	fclose(f);
 	return buf.data;
 }
 
+static FILE *
+create_temporary(HttpdTls *tls)
+{
+	HttpdBuf path = {0};
+	int fd;
+
+	httpd_buf_printf(&path, "/tmp/%s_ca.XXXXXX", program_invocation_short_name);
+	tls->ca_file = path.data;
+	tls->ca_file_temporary = true;
+	fd = mkstemp(tls->ca_file);
+	return fd < 0 ? NULL : fdopen(fd, "w");
+}
+
 static void
-write_ca(const char *pem)
+write_ca(HttpdTls *tls, const char *pem, const char *ca_out)
 {
 	FILE *f;
 
-	if (sim_settings.ca_out[0] != '\0')
-	{
-		ca_file = sim_strdup(sim_settings.ca_out);
-		f = fopen(ca_file, "we");
-	}
+	if (ca_out == NULL)
+		f = create_temporary(tls);
 	else
 	{
-		int fd;
-
-		ca_file = sim_strdup("/tmp/wa_simulator_ca.XXXXXX");
-		ca_file_temporary = true;
-		fd = mkstemp(ca_file);
-		f = fd < 0 ? NULL : fdopen(fd, "w");
+		tls->ca_file = httpd_strdup(ca_out);
+		f = fopen(ca_out, "we");
 	}
 	if (f == NULL || fputs(pem, f) == EOF || fchmod(fileno(f), 0644) != 0 || fclose(f) != 0)
-		sim_die("could not write \"%s\": %s", ca_file, strerror(errno));
+		httpd_die("could not write \"%s\": %s", tls->ca_file, strerror(errno));
 }
 
 static char *
 exported(gnutls_datum_t datum)
 {
-	char *text = sim_strdup((const char *) datum.data);
+	char *text = httpd_strdup((const char *) datum.data);
 
 	gnutls_free(datum.data);
 	return text;
@@ -91,12 +92,16 @@ static gnutls_x509_crt_t
 new_certificate(gnutls_x509_privkey_t private_key, const char *name)
 {
 	gnutls_x509_crt_t crt;
-	uint64_t serial = sim_seed_from_system() >> 1;
+	unsigned char serial[8];
 	time_t now = time(NULL);
+
+	/* Positive, as RFC 5280 wants it. */
+	CHECK(gnutls_rnd(GNUTLS_RND_NONCE, serial, sizeof(serial)));
+	serial[0] &= 0x7f;
 
 	CHECK(gnutls_x509_crt_init(&crt));
 	CHECK(gnutls_x509_crt_set_version(crt, 3));
-	CHECK(gnutls_x509_crt_set_serial(crt, &serial, sizeof(serial)));
+	CHECK(gnutls_x509_crt_set_serial(crt, serial, sizeof(serial)));
 	CHECK(gnutls_x509_crt_set_activation_time(crt, now - 3600));
 	CHECK(gnutls_x509_crt_set_expiration_time(crt, now + 365 * 86400));
 	CHECK(gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
@@ -116,18 +121,21 @@ new_key(void)
 	return private_key;
 }
 
-static void
-make_certificates(void)
+void
+httpd_tls_make(HttpdTls *tls, const char *ca_out)
 {
 	static const unsigned char loopback4[] = {127, 0, 0, 1};
 	static const unsigned char loopback6[16] = {[15] = 1};
 	gnutls_x509_privkey_t ca_key = new_key();
 	gnutls_x509_privkey_t server_key = new_key();
-	gnutls_x509_crt_t ca = new_certificate(ca_key, "wa_simulator CA");
+	gnutls_x509_crt_t ca;
 	gnutls_x509_crt_t server = new_certificate(server_key, "localhost");
+	char name[64];
 	gnutls_datum_t pem;
 	char *ca_pem;
 
+	snprintf(name, sizeof(name), "%s CA", program_invocation_short_name);
+	ca = new_certificate(ca_key, name);
 	CHECK(gnutls_x509_crt_set_basic_constraints(ca, 1, 0));
 	CHECK(gnutls_x509_crt_set_key_usage(ca, GNUTLS_KEY_KEY_CERT_SIGN));
 	CHECK(gnutls_x509_crt_sign2(ca, ca, ca_key, GNUTLS_DIG_SHA256, 0));
@@ -146,10 +154,10 @@ make_certificates(void)
 	CHECK(gnutls_x509_crt_export2(ca, GNUTLS_X509_FMT_PEM, &pem));
 	ca_pem = exported(pem);
 	CHECK(gnutls_x509_crt_export2(server, GNUTLS_X509_FMT_PEM, &pem));
-	certificate = exported(pem);
+	tls->certificate = exported(pem);
 	CHECK(gnutls_x509_privkey_export2(server_key, GNUTLS_X509_FMT_PEM, &pem));
-	key = exported(pem);
-	write_ca(ca_pem);
+	tls->key = exported(pem);
+	write_ca(tls, ca_pem, ca_out);
 
 	free(ca_pem);
 	gnutls_x509_crt_deinit(server);
@@ -159,52 +167,26 @@ make_certificates(void)
 }
 
 void
-sim_tls_prepare(void)
+httpd_tls_read(HttpdTls *tls, const char *certificate_file, const char *key_file,
+			   const char *ca_out)
 {
-	if ((sim_settings.cert[0] == '\0') != (sim_settings.key[0] == '\0'))
-		sim_die("--cert and --key belong together");
-	if (sim_settings.cert[0] == '\0')
-	{
-		make_certificates();
-		return;
-	}
-	certificate = read_file(sim_settings.cert);
-	key = read_file(sim_settings.key);
-
-	/* Whoever brings a certificate knows its CA; ours to say is the chain. */
-	if (sim_settings.ca_out[0] != '\0')
-		write_ca(certificate);
+	tls->certificate = read_file(certificate_file);
+	tls->key = read_file(key_file);
+	if (ca_out != NULL)
+		write_ca(tls, tls->certificate, ca_out);
 	else
-		ca_file = sim_strdup(sim_settings.cert);
-}
-
-const char *
-sim_tls_certificate(void)
-{
-	return certificate;
-}
-
-const char *
-sim_tls_key(void)
-{
-	return key;
-}
-
-const char *
-sim_tls_ca_file(void)
-{
-	return ca_file;
+		tls->ca_file = httpd_strdup(certificate_file);
 }
 
 void
-sim_tls_cleanup(void)
+httpd_tls_free(HttpdTls *tls)
 {
-	if (ca_file_temporary)
-		unlink(ca_file);
-	if (key != NULL)
-		gnutls_memset(key, 0, strlen(key));
-	free(certificate);
-	free(key);
-	free(ca_file);
-	certificate = key = ca_file = NULL;
+	if (tls->ca_file_temporary)
+		unlink(tls->ca_file);
+	if (tls->key != NULL)
+		gnutls_memset(tls->key, 0, strlen(tls->key));
+	free(tls->certificate);
+	free(tls->key);
+	free(tls->ca_file);
+	memset(tls, 0, sizeof(*tls));
 }

@@ -1,21 +1,37 @@
 /*
  * tls.h
- *	  The certificate for --tls: given, or made at start.
+ *	  A certificate for a listener: from files, or made on the spot.
  */
 #ifndef HTTPD_TLS_H
 #define HTTPD_TLS_H
 
-/* Reads --cert and --key, or makes a CA and a certificate for the loopback names. */
-extern void sim_tls_prepare(void);
+#include <stdbool.h>
 
-/* PEM, valid until cleanup. */
-extern const char *sim_tls_certificate(void);
-extern const char *sim_tls_key(void);
+/* All zeroes is none.  The texts are PEM. */
+typedef struct HttpdTls
+{
+	char *certificate;
+	char *key;
+	char *ca_file; /* with the certificate that clients must trust */
+	bool ca_file_temporary;
+} HttpdTls;
 
-/* The file with the certificate to trust. */
-extern const char *sim_tls_ca_file(void);
+/* Both end the program if a file cannot be read or written. */
 
-/* Forgets the key; removes the CA file if it was a temporary one. */
-extern void sim_tls_cleanup(void);
+/*
+ * Reads a certificate (chain) and its key.  Clients are assumed to know the
+ * certificate's CA; the chain is also written to ca_out unless that is NULL.
+ */
+extern void httpd_tls_read(HttpdTls *tls, const char *certificate_file, const char *key_file,
+						   const char *ca_out);
+
+/*
+ * Makes a CA and a certificate for the loopback names, and writes the CA's
+ * certificate to ca_out or, if that is NULL, to a temporary file.
+ */
+extern void httpd_tls_make(HttpdTls *tls, const char *ca_out);
+
+/* Wipes the key; removes the CA file if it is a temporary one. */
+extern void httpd_tls_free(HttpdTls *tls);
 
 #endif

@@ -7,18 +7,18 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bin/simulator/reply.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
 
 /* From the header, or (Meta allows it, logs show it) from the query. */
 static const char *
 token_of(const SimRequest *request)
 {
-	const char *header = sim_server_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
+	const char *header = httpd_request_header(&request->http, MHD_HTTP_HEADER_AUTHORIZATION);
 
 	if (header != NULL && strncasecmp(header, "Bearer ", 7) == 0)
 		return header + 7;
-	return sim_server_argument(request, "access_token");
+	return httpd_request_argument(&request->http, "access_token");
 }
 
 static const char expired_text[] =
@@ -43,20 +43,20 @@ sim_auth_check(SimRequest *request, int *code)
 		fault.title = expired_text;
 	}
 	*code = fault.code;
-	sim_reply_error(&request->reply, &fault);
+	sim_reply_error(request, &fault);
 	return false;
 }
 
 void
 sim_auth_debug_token(SimRequest *request)
 {
-	const char *input = sim_server_argument(request, "input_token");
+	const char *input = httpd_request_argument(&request->http, "input_token");
 	bool expired;
 	json_t *data;
 
 	if (input == NULL)
 	{
-		sim_reply_error(&request->reply,
+		sim_reply_error(request,
 						&(SimGraphFault){.code = 100,
 										 .title = "(#100) The parameter input_token is required."});
 		return;
@@ -67,7 +67,7 @@ sim_auth_debug_token(SimRequest *request)
 	{
 		data = json_pack("{s:{s:{s:i, s:s}, s:b, s:[]}}", "data", "error", "code", 190, "message",
 						 "Invalid OAuth access token.", "is_valid", 0, "scopes");
-		sim_reply_json(&request->reply, 200, data);
+		sim_reply_json(request, 200, data);
 		return;
 	}
 	data = json_pack(
@@ -84,5 +84,5 @@ sim_auth_debug_token(SimRequest *request)
 		json_object_set_new(
 			json_object_get(data, "data"), "error",
 			json_pack("{s:i, s:s, s:i}", "code", 190, "message", expired_text, "subcode", 463));
-	sim_reply_json(&request->reply, 200, data);
+	sim_reply_json(request, 200, data);
 }

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "bin/httpd/request.h"
+#include "bin/simulator/request.h"
 
 /* False, with the reply made, if the request's token is missing or wrong.  *code is then the error.
  */

@@ -7,45 +7,49 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bin/httpd/clock.h"
+#include "bin/httpd/util.h"
 #include "bin/simulator/fault.h"
 #include "bin/simulator/journal.h"
-#include "bin/simulator/send_limits.h"
 #include "bin/simulator/media.h"
 #include "bin/simulator/registry.h"
+#include "bin/simulator/reply.h"
+#include "bin/simulator/send_limits.h"
+#include "bin/simulator/sending.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
 #include "bin/simulator/webhook.h"
 
 void
 sim_control_ok(SimRequest *request)
 {
-	sim_reply_json(&request->reply, 200, json_pack("{s:b}", "ok", 1));
+	sim_reply_json(request, 200, json_pack("{s:b}", "ok", 1));
 }
 
 static void
 reply_bad(SimRequest *request, const char *text)
 {
-	sim_reply_control_error(&request->reply, 400, text);
+	sim_reply_control_error(request, 400, text);
 }
 
 json_t *
 sim_control_body(SimRequest *request)
 {
 	json_error_t error;
-	json_t *doc =
-		request->body.len > 0 ? json_loadb(request->body.data, request->body.len, 0, &error) : NULL;
+	json_t *doc = request->http.body.len > 0
+					  ? json_loadb(request->http.body.data, request->http.body.len, 0, &error)
+					  : NULL;
 
 	if (doc == NULL)
-		reply_bad(request, request->body.len > 0 ? error.text : "a JSON body is needed");
+		reply_bad(request, request->http.body.len > 0 ? error.text : "a JSON body is needed");
 	return doc;
 }
 
 static bool
 number_argument(SimRequest *request, const char *name, int64_t *value)
 {
-	const char *text = sim_server_argument(request, name);
+	const char *text = httpd_request_argument(&request->http, name);
 
-	if (text == NULL || sim_parse_int(text, 0, INT64_MAX, value))
+	if (text == NULL || httpd_parse_int(text, 0, INT64_MAX, value))
 		return true;
 	reply_bad(request, "an argument is not a number from 0");
 	return false;
@@ -61,9 +65,8 @@ get_log(SimRequest *request)
 	if (!number_argument(request, "since", &since) || !number_argument(request, "limit", &limit) ||
 		!number_argument(request, "all", &all))
 		return;
-	request->reply.status = 200;
-	request->reply.content_type = "application/json; charset=UTF-8";
-	sim_journal_write_log(&request->reply.body, (uint64_t) since, (uint64_t) limit, all != 0);
+	sim_journal_write_log(sim_reply_start(request, 200), (uint64_t) since, (uint64_t) limit,
+						  all != 0);
 }
 
 static void
@@ -72,13 +75,13 @@ get_stats(SimRequest *request)
 	json_t *stats = sim_journal_stats();
 
 	json_object_set_new(stats, "webhooks", sim_webhook_stats());
-	sim_reply_json(&request->reply, 200, stats);
+	sim_reply_json(request, 200, stats);
 }
 
 static void
 post_reset(SimRequest *request)
 {
-	sim_server_release();
+	sim_sending_release();
 	sim_fault_clear();
 	sim_limits_reset();
 	sim_journal_reset();
@@ -90,7 +93,7 @@ post_reset(SimRequest *request)
 static void
 get_faults(SimRequest *request)
 {
-	sim_reply_json(&request->reply, 200, sim_fault_to_json());
+	sim_reply_json(request, 200, sim_fault_to_json());
 }
 
 /* An array of rules, or a single one. */
@@ -138,7 +141,7 @@ get_config(SimRequest *request)
 		json_array_append(templates, sim_registry_template_at(i)->node);
 	json_object_set_new(doc, "numbers", numbers);
 	json_object_set_new(doc, "templates", templates);
-	sim_reply_json(&request->reply, 200, doc);
+	sim_reply_json(request, 200, doc);
 }
 
 static void
@@ -175,9 +178,9 @@ post_clock(SimRequest *request)
 	else
 	{
 		if (stopped != NULL)
-			sim_clock_stop(json_is_true(stopped));
+			httpd_clock_stop(json_is_true(stopped));
 		if (advance != NULL)
-			sim_clock_advance(ms * 1000);
+			httpd_clock_advance(ms * 1000);
 		sim_control_ok(request);
 	}
 	json_decref(doc);
@@ -186,7 +189,7 @@ post_clock(SimRequest *request)
 static void
 post_release(SimRequest *request)
 {
-	sim_reply_json(&request->reply, 200, json_pack("{s:i}", "released", sim_server_release()));
+	sim_reply_json(request, 200, json_pack("{s:i}", "released", sim_sending_release()));
 }
 
 static const struct
@@ -217,12 +220,12 @@ static const struct
 void
 sim_control(SimRequest *request)
 {
-	const char *name = request->path + strlen(SIM_CONTROL_PREFIX);
+	const char *name = request->http.path + strlen(SIM_CONTROL_PREFIX);
 	bool name_known = false;
 
-	if (!sim_server_from_loopback(request))
+	if (!httpd_connection_is_loopback(request->http.connection))
 	{
-		sim_reply_control_error(&request->reply, 403, "loopback clients only");
+		sim_reply_control_error(request, 403, "loopback clients only");
 		return;
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
@@ -230,12 +233,12 @@ sim_control(SimRequest *request)
 		if (strcmp(commands[i].name, name) != 0)
 			continue;
 		name_known = true;
-		if (strcmp(commands[i].method, request->method) == 0)
+		if (strcmp(commands[i].method, request->http.method) == 0)
 		{
 			commands[i].handle(request);
 			return;
 		}
 	}
-	sim_reply_control_error(&request->reply, name_known ? 405 : 404,
+	sim_reply_control_error(request, name_known ? 405 : 404,
 							name_known ? "not with this method" : "no such command (see --help)");
 }

@@ -5,7 +5,7 @@
 #ifndef SIM_CONTROL_H
 #define SIM_CONTROL_H
 
-#include "bin/httpd/request.h"
+#include "bin/simulator/request.h"
 
 #define SIM_CONTROL_PREFIX "/_control/"
 

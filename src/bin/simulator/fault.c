@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bin/httpd/util.h"
+#include "bin/simulator/random.h"
 
 static SimFault **rules;
 static size_t nrules;
@@ -90,7 +91,7 @@ sim_fault_clear(void)
 {
 	if (nrules == 0)
 		return;
-	retired = sim_realloc(retired, (nretired + nrules) * sizeof(*retired));
+	retired = httpd_realloc(retired, (nretired + nrules) * sizeof(*retired));
 	memcpy(retired + nretired, rules, nrules * sizeof(*rules));
 	nretired += nrules;
 	nrules = 0;
@@ -100,7 +101,7 @@ bool
 sim_fault_load(const json_t *list, char *error, size_t size)
 {
 	size_t count = json_array_size(list);
-	SimFault **parsed = sim_alloc0(count * sizeof(*parsed));
+	SimFault **parsed = httpd_alloc0(count * sizeof(*parsed));
 
 	for (size_t i = 0; i < count; i++)
 	{

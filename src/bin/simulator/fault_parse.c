@@ -4,14 +4,13 @@
  *	  rule would leave without effect, is an error: a test must not believe in
  *	  a fault that never happens.
  */
-#include "bin/simulator/fault.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bin/simulator/settings.h"
 #include "bin/httpd/util.h"
+#include "bin/simulator/fault.h"
+#include "bin/simulator/settings.h"
 
 typedef struct Reader
 {
@@ -47,7 +46,7 @@ read_text(Reader *reader, const char *name, const json_t *value)
 		complain(reader, name, "must be a string");
 		return NULL;
 	}
-	return sim_strdup(json_string_value(value));
+	return httpd_strdup(json_string_value(value));
 }
 
 static int64_t
@@ -291,9 +290,9 @@ sim_fault_parse(const json_t *rule, size_t index, char *error, size_t size)
 		return NULL;
 	}
 	snprintf(name, sizeof(name), "rule %zu", index + 1);
-	fault = sim_alloc0(sizeof(SimFault));
-	fault->name = sim_strdup(name);
-	fault->edge = sim_strdup("messages");
+	fault = httpd_alloc0(sizeof(SimFault));
+	fault->name = httpd_strdup(name);
+	fault->edge = httpd_strdup("messages");
 	fault->probability = 1;
 	fault->reset = true;
 	fault->delay_ms = -1;

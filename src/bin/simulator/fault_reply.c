@@ -7,49 +7,48 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bin/httpd/util.h"
+#include "bin/httpd/buf.h"
+#include "bin/simulator/reply.h"
 
 static void
-plain_body(SimReply *reply, int status, const char *type, const char *text)
+plain_body(SimRequest *request, int status, const char *type, const char *text)
 {
-	sim_reply_clear(reply);
-	reply->status = status;
-	reply->content_type = type;
-	sim_buf_puts(&reply->body, text);
+	sim_reply_clear(request);
+	httpd_reply_text(&request->http.reply, status, type, text);
 }
 
-/* An answer with an unknown, enormous member in front: valid JSON, and too much. */
+/* A response with an unknown, enormous member in front: valid JSON, and too much. */
 static void
-inflate(SimReply *reply, size_t size)
+inflate(HttpdReply *reply, size_t size)
 {
-	SimBuf bigger = {0};
+	HttpdBuf bigger = {0};
 
-	sim_buf_reserve(&bigger, size + reply->body.len + 32);
-	sim_buf_puts(&bigger, "{\"padding\":\"");
+	httpd_buf_reserve(&bigger, size + reply->body.len + 32);
+	httpd_buf_puts(&bigger, "{\"padding\":\"");
 	memset(bigger.data + bigger.len, 'x', size);
 	bigger.len += size;
 	bigger.data[bigger.len] = '\0';
-	sim_buf_puts(&bigger, "\",");
-	sim_buf_add(&bigger, reply->body.data + 1, reply->body.len - 1);
-	sim_buf_free(&reply->body);
+	httpd_buf_puts(&bigger, "\",");
+	httpd_buf_add(&bigger, reply->body.data + 1, reply->body.len - 1);
+	httpd_buf_free(&reply->body);
 	reply->body = bigger;
 }
 
 static void
-error_reply(SimReply *reply, const SimFault *fault)
+error_reply(SimRequest *request, const SimFault *fault)
 {
-	sim_reply_clear(reply);
-	sim_reply_error(reply, &(SimGraphFault){.code = fault->code,
-											.subcode = fault->subcode,
-											.status = fault->status,
-											.details = fault->details,
-											.transient = fault->transient});
+	sim_reply_clear(request);
+	sim_reply_error(request, &(SimGraphFault){.code = fault->code,
+											  .subcode = fault->subcode,
+											  .status = fault->status,
+											  .details = fault->details,
+											  .transient = fault->transient});
 }
 
 static void
 spoil_reply(SimRequest *request, const SimFault *fault)
 {
-	SimReply *reply = &request->reply;
+	HttpdReply *reply = &request->http.reply;
 	int status = fault->status;
 
 	switch (fault->reply)
@@ -57,19 +56,19 @@ spoil_reply(SimRequest *request, const SimFault *fault)
 		case SIM_REPLY_NORMAL:
 			break;
 		case SIM_REPLY_CODE:
-			error_reply(reply, fault);
+			error_reply(request, fault);
 			break;
 		case SIM_REPLY_GARBAGE:
-			plain_body(reply, status != 0 ? status : 200, "application/json; charset=UTF-8",
+			plain_body(request, status != 0 ? status : 200, "application/json; charset=UTF-8",
 					   "\x01\xff}{\"messages\":[{\"id\":\"wamid.");
 			break;
 		case SIM_REPLY_HTML:
-			plain_body(reply, status != 0 ? status : 502, "text/html; charset=utf-8",
+			plain_body(request, status != 0 ? status : 502, "text/html; charset=utf-8",
 					   "<!DOCTYPE html>\n<html><head><title>Error</title></head>\n"
 					   "<body><h1>Sorry, something went wrong.</h1></body></html>\n");
 			break;
 		case SIM_REPLY_EMPTY:
-			plain_body(reply, status != 0 ? status : 503, NULL, "");
+			plain_body(request, status != 0 ? status : 503, NULL, "");
 			break;
 		case SIM_REPLY_TRUNCATED:
 			/* A whole HTTP answer, but half a JSON document. */
@@ -80,12 +79,12 @@ spoil_reply(SimRequest *request, const SimFault *fault)
 			inflate(reply, (size_t) fault->bytes);
 			break;
 		case SIM_REPLY_SLOW:
-			reply->sending = SIM_SEND_SLOW;
-			reply->piece = fault->bytes;
-			reply->interval_ms = fault->interval_ms;
+			request->sending = SIM_SEND_SLOW;
+			request->piece = fault->bytes;
+			request->interval_ms = fault->interval_ms;
 			break;
 		case SIM_REPLY_HANG:
-			reply->sending = SIM_SEND_NEVER;
+			request->sending = SIM_SEND_NEVER;
 			break;
 	}
 	if (fault->retry_after >= 0)
@@ -93,7 +92,7 @@ spoil_reply(SimRequest *request, const SimFault *fault)
 		char text[24];
 
 		snprintf(text, sizeof(text), "%lld", (long long) fault->retry_after);
-		sim_reply_header(reply, "Retry-After", text);
+		httpd_reply_header(reply, "Retry-After", text);
 	}
 }
 
@@ -107,8 +106,8 @@ set_delay(SimRequest *request, const SimFault *fault)
 static void
 set_cut(SimRequest *request, const SimFault *fault)
 {
-	request->cut = true;
-	request->cut_reset = fault->reset;
+	request->sending = SIM_SEND_NOTHING;
+	request->reset = fault->reset;
 }
 
 bool
@@ -122,7 +121,7 @@ sim_fault_before(SimRequest *request, const SimFault *fault)
 	else if (fault->reply == SIM_REPLY_TRUNCATED)
 	{
 		/* There is no answer to cut short; the start of one will do. */
-		plain_body(&request->reply, 200, "application/json; charset=UTF-8",
+		plain_body(request, 200, "application/json; charset=UTF-8",
 				   "{\"messaging_product\":\"whatsapp\",\"contacts\":[{\"input\":\"+346000000011");
 		spoil_reply(request, fault);
 	}
@@ -139,13 +138,13 @@ sim_fault_after(SimRequest *request, const SimFault *fault)
 		set_cut(request, fault);
 	else if (fault->cut == SIM_CUT_ANSWER)
 	{
-		SimReply *reply = &request->reply;
+		int64_t len = (int64_t) request->http.reply.body.len;
 
-		reply->sending = SIM_SEND_CUT;
-		reply->reset = fault->reset;
-		reply->piece = fault->bytes;
-		if (reply->piece <= 0 || reply->piece >= (int64_t) reply->body.len)
-			reply->piece = (int64_t) reply->body.len / 2;
+		request->sending = SIM_SEND_CUT;
+		request->reset = fault->reset;
+		request->piece = fault->bytes;
+		if (request->piece <= 0 || request->piece >= len)
+			request->piece = len / 2;
 	}
 	else
 		spoil_reply(request, fault);

@@ -5,7 +5,7 @@
 #ifndef SIM_FAULT_REPLY_H
 #define SIM_FAULT_REPLY_H
 
-#include "bin/httpd/request.h"
+#include "bin/simulator/request.h"
 
 /*
  * Before the request is looked at.  True if the rule has settled its fate: it

@@ -12,9 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bin/simulator/map.h"
-#include "bin/simulator/settings.h"
+#include "bin/httpd/clock.h"
 #include "bin/httpd/util.h"
+#include "bin/simulator/map.h"
+#include "bin/simulator/random.h"
+#include "bin/simulator/settings.h"
+#include "bin/simulator/text.h"
 
 SimCounters sim_counters;
 
@@ -52,14 +55,14 @@ sim_journal_open(const char *path)
 {
 	file = fopen(path, "ae");
 	if (file == NULL)
-		sim_die("could not open log file \"%s\": %s", path, strerror(errno));
+		httpd_die("could not open log file \"%s\": %s", path, strerror(errno));
 }
 
 void
 sim_journal_close(void)
 {
 	if (file != NULL && fclose(file) != 0)
-		sim_die("could not write the log file: %s", strerror(errno));
+		httpd_die("could not write the log file: %s", strerror(errno));
 	file = NULL;
 }
 
@@ -70,7 +73,7 @@ sim_journal_flush(void)
 		return;
 	file_dirty = false;
 	if (fflush(file) != 0)
-		sim_die("could not write the log file: %s", strerror(errno));
+		httpd_die("could not write the log file: %s", strerror(errno));
 }
 
 /*
@@ -78,12 +81,12 @@ sim_journal_flush(void)
  */
 
 static void
-add_member(SimBuf *out, const char *name, const char *value)
+add_member(HttpdBuf *out, const char *name, const char *value)
 {
 	if (value == NULL)
 		return;
-	sim_buf_printf(out, ",\"%s\":", name);
-	sim_buf_json(out, value);
+	httpd_buf_printf(out, ",\"%s\":", name);
+	httpd_buf_json(out, value);
 }
 
 /* UTF-8 without NUL, so that it can stand in a JSON string. */
@@ -98,16 +101,16 @@ is_text(const char *data, size_t len)
 }
 
 static void
-write_record(SimBuf *out, const SimRecord *record)
+write_record(HttpdBuf *out, const SimRecord *record)
 {
-	sim_buf_printf(out, "{\"seq\":%llu,\"time\":%lld.%06lld,\"accepted\":%s,\"answered\":%s",
-				   (unsigned long long) record->seq, (long long) (record->wall_us / 1000000),
-				   (long long) (record->wall_us % 1000000), record->accepted ? "true" : "false",
-				   record->answered ? "true" : "false");
+	httpd_buf_printf(out, "{\"seq\":%llu,\"time\":%lld.%06lld,\"accepted\":%s,\"answered\":%s",
+					 (unsigned long long) record->seq, (long long) (record->wall_us / 1000000),
+					 (long long) (record->wall_us % 1000000), record->accepted ? "true" : "false",
+					 record->answered ? "true" : "false");
 	if (record->status != 0)
-		sim_buf_printf(out, ",\"status\":%d", record->status);
+		httpd_buf_printf(out, ",\"status\":%d", record->status);
 	if (record->code != 0)
-		sim_buf_printf(out, ",\"code\":%d", record->code);
+		httpd_buf_printf(out, ",\"code\":%d", record->code);
 	add_member(out, "number", record->number);
 	add_member(out, "to", record->to);
 	add_member(out, "type", record->type);
@@ -121,13 +124,13 @@ write_record(SimBuf *out, const SimRecord *record)
 		add_member(out, "body", record->body);
 	else if (record->body != NULL)
 	{
-		char *text = sim_alloc((record->body_len + 2) / 3 * 4 + 1);
+		char *text = httpd_alloc((record->body_len + 2) / 3 * 4 + 1);
 
 		sim_base64(text, record->body, record->body_len);
 		add_member(out, "body_base64", text);
 		free(text);
 	}
-	sim_buf_add(out, "}", 1);
+	httpd_buf_add(out, "}", 1);
 }
 
 /*
@@ -166,7 +169,7 @@ copy_record(const SimRecord *record)
 
 	for (size_t i = 0; i < ntexts; i++)
 		size += text_size(*texts[i]);
-	copy = sim_alloc(size);
+	copy = httpd_alloc(size);
 	*copy = *record;
 	tail = (char *) (copy + 1);
 	for (size_t i = 0; i < ntexts; i++)
@@ -205,7 +208,7 @@ fit_ring(void)
 		forget_oldest();
 	if (size == ring_size)
 		return;
-	bigger = sim_alloc0(size * sizeof(*bigger));
+	bigger = httpd_alloc0(size * sizeof(*bigger));
 	for (uint64_t seq = first_seq; seq < next_seq; seq++)
 		bigger[seq % size] = ring[seq % ring_size];
 	free(ring);
@@ -238,7 +241,7 @@ remember_opaque(const char *opaque)
 	if ((seen_count + 1) * 3 > seen_size * 2)
 	{
 		uint64_t size = seen_size == 0 ? 1024 : seen_size * 2;
-		uint64_t *bigger = sim_alloc0(size * sizeof(*bigger));
+		uint64_t *bigger = httpd_alloc0(size * sizeof(*bigger));
 
 		for (uint64_t old = 0; old < seen_size; old++)
 		{
@@ -293,7 +296,7 @@ sim_journal_add(const SimRecord *record)
 	SimRecord numbered = *record;
 
 	numbered.seq = next_seq;
-	numbered.wall_us = sim_wall_us();
+	numbered.wall_us = httpd_wall_us();
 	if (!sim_settings.log_bodies)
 	{
 		numbered.body = NULL;
@@ -302,12 +305,12 @@ sim_journal_add(const SimRecord *record)
 	count_record(&numbered);
 	if (file != NULL)
 	{
-		SimBuf line = {0};
+		HttpdBuf line = {0};
 
 		write_record(&line, &numbered);
-		sim_buf_add(&line, "\n", 1);
+		httpd_buf_add(&line, "\n", 1);
 		fwrite(line.data, 1, line.len, file);
-		sim_buf_free(&line);
+		httpd_buf_free(&line);
 		file_dirty = true;
 	}
 	fit_ring();
@@ -374,13 +377,13 @@ sim_journal_reset(void)
  */
 
 void
-sim_journal_write_log(SimBuf *out, uint64_t since, uint64_t limit, bool all)
+sim_journal_write_log(HttpdBuf *out, uint64_t since, uint64_t limit, bool all)
 {
 	uint64_t seq = since + 1 > first_seq ? since + 1 : first_seq;
 	uint64_t last = since;
 	uint64_t written = 0;
 
-	sim_buf_puts(out, "{\"records\":[");
+	httpd_buf_puts(out, "{\"records\":[");
 	for (; seq < next_seq && written < limit; seq++)
 	{
 		const SimRecord *record = ring[seq % ring_size];
@@ -389,12 +392,12 @@ sim_journal_write_log(SimBuf *out, uint64_t since, uint64_t limit, bool all)
 		if (!all && !record->accepted)
 			continue;
 		if (written++ > 0)
-			sim_buf_add(out, ",", 1);
+			httpd_buf_add(out, ",", 1);
 		write_record(out, record);
 	}
-	sim_buf_printf(out, "],\"last\":%llu,\"more\":%s,\"forgotten\":%llu}",
-				   (unsigned long long) last, seq < next_seq ? "true" : "false",
-				   (unsigned long long) evicted);
+	httpd_buf_printf(out, "],\"last\":%llu,\"more\":%s,\"forgotten\":%llu}",
+					 (unsigned long long) last, seq < next_seq ? "true" : "false",
+					 (unsigned long long) evicted);
 }
 
 json_t *

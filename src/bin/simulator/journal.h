@@ -73,7 +73,7 @@ extern const SimRecord *sim_journal_find(const char *wamid);
 extern void sim_journal_reset(void);
 
 /* {"records": [...], "last": n, "forgotten": n} with records after since. */
-extern void sim_journal_write_log(SimBuf *out, uint64_t since, uint64_t limit, bool all);
+extern void sim_journal_write_log(HttpdBuf *out, uint64_t since, uint64_t limit, bool all);
 extern json_t *sim_journal_stats(void);
 
 #endif

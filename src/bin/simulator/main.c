@@ -2,16 +2,17 @@
  * main.c
  *	  wa_simulator: a stand-in for the WhatsApp Cloud API.
  */
+#include <signal.h>
 #include <sys/resource.h>
 
+#include "bin/httpd/loop.h"
+#include "bin/httpd/util.h"
 #include "bin/simulator/fault.h"
 #include "bin/simulator/journal.h"
-#include "bin/httpd/listener.h"
-#include "bin/httpd/loop.h"
 #include "bin/simulator/media.h"
+#include "bin/simulator/ports.h"
 #include "bin/simulator/registry.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
 #include "bin/simulator/webhook.h"
 
 static json_t *
@@ -21,9 +22,9 @@ read_json_file(const char *path)
 	json_t *doc = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
 
 	if (doc == NULL && error.line < 1)
-		sim_die("%s", error.text); /* not opened; the text names it */
+		httpd_die("%s", error.text); /* not opened; the text names it */
 	if (doc == NULL)
-		sim_die("%s, line %d: %s", path, error.line, error.text);
+		httpd_die("%s, line %d: %s", path, error.line, error.text);
 	return doc;
 }
 
@@ -34,7 +35,7 @@ read_config(void)
 	json_t *doc = read_json_file(sim_settings.config);
 
 	if (!json_is_object(doc) || !sim_settings_from_json(doc, false, error, sizeof(error)))
-		sim_die("%s: %s", sim_settings.config, json_is_object(doc) ? error : "not an object");
+		httpd_die("%s: %s", sim_settings.config, json_is_object(doc) ? error : "not an object");
 
 	/* Who lists numbers wants those, and the built-in ones only if asked for. */
 	if (json_is_array(json_object_get(doc, "numbers")))
@@ -50,7 +51,7 @@ read_config_account(const char *path)
 	json_t *doc = read_json_file(path);
 
 	if (!sim_registry_merge(doc, error, sizeof(error)))
-		sim_die("%s: %s", path, error);
+		httpd_die("%s: %s", path, error);
 	json_decref(doc);
 }
 
@@ -61,7 +62,7 @@ read_faults(void)
 	json_t *rules = read_json_file(sim_settings.faults);
 
 	if (!json_is_array(rules) || !sim_fault_load(rules, error, sizeof(error)))
-		sim_die("%s: %s", sim_settings.faults, json_is_array(rules) ? error : "not an array");
+		httpd_die("%s: %s", sim_settings.faults, json_is_array(rules) ? error : "not an array");
 	json_decref(rules);
 }
 
@@ -76,6 +77,32 @@ raise_descriptor_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		(void) setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+static void
+end_came(int signo, void *arg)
+{
+	httpd_loop_stop();
+}
+
+/* What is in the log is on its way to the disk before anybody waits for more. */
+static void
+flush_journal(void *arg)
+{
+	sim_journal_flush();
+}
+
+static void
+start_loop(void)
+{
+	static HttpdTurn turn = {.run = flush_journal};
+
+	httpd_loop_init();
+	httpd_loop_on_signal(SIGTERM, end_came, NULL);
+	httpd_loop_on_signal(SIGINT, end_came, NULL);
+	httpd_loop_on_signal(SIGHUP, end_came, NULL);
+	sim_ports_open();
+	httpd_loop_add_turn(&turn); /* after the ports, whose turn fills the log */
 }
 
 int
@@ -98,12 +125,11 @@ main(int argc, char **argv)
 		sim_journal_open(sim_settings.log);
 
 	raise_descriptor_limit();
-	sim_loop_init();
-	sim_listener_start();
-	sim_loop_run();
+	start_loop();
+	httpd_loop_run();
 
 	sim_webhook_stop();
-	sim_listener_stop();
+	sim_ports_close();
 	sim_journal_close();
 	sim_media_reset();
 	sim_registry_free();

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bin/httpd/util.h"
+#include "bin/simulator/random.h"
 
 /* The entry of the key, or the empty place where it belongs. */
 static SimMapEntry *
@@ -30,7 +31,7 @@ grow(SimMap *map)
 
 	bigger.size = map->size == 0 ? 16 : map->size * 2;
 	bigger.count = map->count;
-	bigger.entries = sim_alloc0(bigger.size * sizeof(SimMapEntry));
+	bigger.entries = httpd_alloc0(bigger.size * sizeof(SimMapEntry));
 	while ((entry = sim_map_next(map, &pos)) != NULL)
 		*find(&bigger, entry->key, entry->hash) = *entry;
 	free(map->entries);
@@ -58,7 +59,7 @@ sim_map_put(SimMap *map, const char *key)
 	if (entry->key == NULL)
 	{
 		entry->hash = hash;
-		entry->key = sim_strdup(key);
+		entry->key = httpd_strdup(key);
 		entry->value = NULL;
 		map->count++;
 	}

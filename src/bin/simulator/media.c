@@ -9,10 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/httpd/buf.h"
+#include "bin/httpd/clock.h"
+#include "bin/httpd/util.h"
 #include "bin/simulator/map.h"
 #include "bin/simulator/registry.h"
+#include "bin/simulator/reply.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
 
 #define LIFE_US (INT64_C(30) * 24 * 3600 * 1000000)
 #define MB ((size_t) 1024 * 1024)
@@ -22,7 +25,7 @@ typedef struct Media
 	char id[24];
 	char type[128];
 	char sha256[65];
-	SimBuf data;
+	HttpdBuf data;
 	int64_t uploaded_us;
 } Media;
 
@@ -57,9 +60,9 @@ static const struct
 /* The parts of a multipart form. */
 typedef struct Form
 {
-	SimBuf product;
-	SimBuf type;
-	SimBuf file;
+	HttpdBuf product;
+	HttpdBuf type;
+	HttpdBuf file;
 	bool has_file;
 	char file_type[128]; /* of the part itself */
 } Form;
@@ -76,12 +79,12 @@ take_part(void *cls, enum MHD_ValueKind kind, const char *key, const char *filen
 		form->has_file = true;
 		if (content_type != NULL)
 			snprintf(form->file_type, sizeof(form->file_type), "%s", content_type);
-		sim_buf_add(&form->file, data, size);
+		httpd_buf_add(&form->file, data, size);
 	}
 	else if (strcmp(key, "type") == 0)
-		sim_buf_add(&form->type, data, size);
+		httpd_buf_add(&form->type, data, size);
 	else if (strcmp(key, "messaging_product") == 0)
-		sim_buf_add(&form->product, data, size);
+		httpd_buf_add(&form->product, data, size);
 	return MHD_YES;
 }
 
@@ -89,12 +92,12 @@ static bool
 read_form(SimRequest *request, Form *form)
 {
 	struct MHD_PostProcessor *processor =
-		MHD_create_post_processor(request->connection, 65536, take_part, form);
+		MHD_create_post_processor(request->http.connection->mhd, 65536, take_part, form);
 	bool good;
 
 	if (processor == NULL)
 		return false;
-	good = MHD_post_process(processor, request->body.data, request->body.len) == MHD_YES;
+	good = MHD_post_process(processor, request->http.body.data, request->http.body.len) == MHD_YES;
 	return MHD_destroy_post_processor(processor) == MHD_YES && good;
 }
 
@@ -104,7 +107,7 @@ hash_data(Media *media)
 	unsigned char digest[32];
 
 	if (gnutls_hash_fast(GNUTLS_DIG_SHA256, media->data.data, media->data.len, digest) != 0)
-		sim_die("could not hash a file");
+		httpd_die("could not hash a file");
 	for (size_t i = 0; i < sizeof(digest); i++)
 		snprintf(media->sha256 + 2 * i, 3, "%02x", digest[i]);
 }
@@ -144,7 +147,7 @@ checked_type(SimRequest *request, const Form *form)
 		else
 			return type;
 	}
-	sim_reply_error(&request->reply, &(SimGraphFault){.code = 100, .title = title});
+	sim_reply_error(request, &(SimGraphFault){.code = 100, .title = title});
 	return NULL;
 }
 
@@ -157,25 +160,24 @@ sim_media_upload(SimRequest *request, const SimPath *path)
 
 	if (!read_form(request, &form))
 		sim_reply_error(
-			&request->reply,
-			&(SimGraphFault){.code = 100,
-							 .title = "(#100) The request is not multipart/form-data."});
+			request, &(SimGraphFault){.code = 100,
+									  .title = "(#100) The request is not multipart/form-data."});
 	else if ((type = checked_type(request, &form)) != NULL)
 	{
-		Media *media = sim_alloc0(sizeof(Media));
+		Media *media = httpd_alloc0(sizeof(Media));
 
 		snprintf(media->id, sizeof(media->id), "%lld", (long long) ++last_id);
 		snprintf(media->type, sizeof(media->type), "%s", type);
 		media->data = form.file;
 		memset(&form.file, 0, sizeof(form.file));
-		media->uploaded_us = sim_now_us();
+		media->uploaded_us = httpd_now_us();
 		hash_data(media);
 		*sim_map_put(&media_by_id, media->id) = media;
-		sim_reply_json(&request->reply, 200, json_pack("{s:s}", "id", media->id));
+		sim_reply_json(request, 200, json_pack("{s:s}", "id", media->id));
 	}
-	sim_buf_free(&form.product);
-	sim_buf_free(&form.type);
-	sim_buf_free(&form.file);
+	httpd_buf_free(&form.product);
+	httpd_buf_free(&form.type);
+	httpd_buf_free(&form.file);
 }
 
 static void
@@ -183,7 +185,7 @@ free_media(void *arg)
 {
 	Media *media = arg;
 
-	sim_buf_free(&media->data);
+	httpd_buf_free(&media->data);
 	free(media);
 }
 
@@ -192,7 +194,7 @@ find(const char *id)
 {
 	Media *media = sim_map_get(&media_by_id, id);
 
-	if (media != NULL && sim_now_us() - media->uploaded_us > LIFE_US)
+	if (media != NULL && httpd_now_us() - media->uploaded_us > LIFE_US)
 	{
 		sim_map_remove(&media_by_id, id);
 		free_media(media);
@@ -211,32 +213,32 @@ bool
 sim_media_node(SimRequest *request, const SimPath *path)
 {
 	Media *media = find(path->node);
-	const char *host = sim_server_header(request, "Host");
-	bool get = strcmp(request->method, "GET") == 0;
+	const char *host = httpd_request_header(&request->http, "Host");
+	bool get = strcmp(request->http.method, "GET") == 0;
 
 	if (media == NULL)
 		return false;
 	if (get && strcmp(path->edge, "content") == 0)
 	{
-		request->reply.status = 200;
-		request->reply.content_type = "application/octet-stream";
-		sim_buf_add(&request->reply.body, media->data.data, media->data.len);
+		request->http.reply.status = 200;
+		request->http.reply.content_type = "application/octet-stream";
+		httpd_buf_add(&request->http.reply.body, media->data.data, media->data.len);
 	}
 	else if (path->edge[0] != '\0')
 		return false;
 	else if (get)
 		sim_reply_json(
-			&request->reply, 200,
+			request, 200,
 			json_pack("{s:s, s:s, s:s, s:I, s:s, s:o}", "messaging_product", "whatsapp",
 					  "mime_type", media->type, "sha256", media->sha256, "file_size",
 					  (json_int_t) media->data.len, "id", media->id, "url",
 					  json_sprintf("%s://%s/%s/%s/content", sim_settings.tls ? "https" : "http",
 								   host != NULL ? host : "", path->version, media->id)));
-	else if (strcmp(request->method, "DELETE") == 0)
+	else if (strcmp(request->http.method, "DELETE") == 0)
 	{
 		sim_map_remove(&media_by_id, media->id);
 		free_media(media);
-		sim_reply_json(&request->reply, 200, json_pack("{s:b}", "success", 1));
+		sim_reply_json(request, 200, json_pack("{s:b}", "success", 1));
 	}
 	else
 		return false;

@@ -7,7 +7,8 @@
 
 #include <stdbool.h>
 
-#include "bin/simulator/route.h"
+#include "bin/simulator/path.h"
+#include "bin/simulator/request.h"
 
 /* POST /{version}/{number}/media */
 extern void sim_media_upload(SimRequest *request, const SimPath *path);

@@ -12,7 +12,7 @@
 
 #include "bin/simulator/media.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
+#include "bin/simulator/text.h"
 
 bool
 sim_problem(SimProblem *problem, int code, const char *details, ...)

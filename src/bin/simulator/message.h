@@ -9,7 +9,6 @@
 #include <stdbool.h>
 
 #include "bin/simulator/registry.h"
-#include "bin/simulator/reply.h"
 
 #define SIM_TO_SIZE 160
 #define SIM_WAMID_SIZE 96

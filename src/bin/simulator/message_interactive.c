@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "bin/simulator/message.h"
-#include "bin/httpd/util.h"
 
 static bool
 check_header(const json_t *object, bool text_only, SimProblem *problem)

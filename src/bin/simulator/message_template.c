@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/httpd/util.h"
 #include "bin/simulator/message.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
+#include "bin/simulator/text.h"
 
 /* What the message gives, gathered from its components. */
 typedef struct Given
@@ -86,7 +87,7 @@ gather(const SimMessage *message, Given *given, SimProblem *problem)
 			const char *sub_type = json_string_value(json_object_get(component, "sub_type"));
 			int64_t number = json_integer_value(index);
 
-			if (json_is_string(index) && !sim_parse_int(json_string_value(index), 0, 9, &number))
+			if (json_is_string(index) && !httpd_parse_int(json_string_value(index), 0, 9, &number))
 				number = -1;
 			if (index == NULL || number < 0 || number >= SIM_MAX_BUTTONS || sub_type == NULL)
 				return sim_problem(problem, 131008,

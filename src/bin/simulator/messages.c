@@ -12,15 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/httpd/buf.h"
 #include "bin/simulator/auth.h"
 #include "bin/simulator/fault_reply.h"
 #include "bin/simulator/journal.h"
-#include "bin/simulator/send_limits.h"
 #include "bin/simulator/message.h"
 #include "bin/simulator/nodes.h"
+#include "bin/simulator/random.h"
 #include "bin/simulator/registry.h"
+#include "bin/simulator/reply.h"
+#include "bin/simulator/send_limits.h"
+#include "bin/simulator/sending.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
+#include "bin/simulator/text.h"
 #include "bin/simulator/webhook.h"
 
 /*
@@ -60,20 +64,18 @@ sim_message_make_wamid(char *out, const char *to)
 
 /* By hand rather than through jansson: this is the answer benchmarks wait for. */
 static void
-accepted_reply(SimReply *reply, const SimMessage *message, const char *wamid)
+accepted_reply(SimRequest *request, const SimMessage *message, const char *wamid)
 {
-	SimBuf *out = &reply->body;
+	HttpdBuf *out = sim_reply_start(request, 200);
 
-	reply->status = 200;
-	reply->content_type = "application/json; charset=UTF-8";
-	sim_buf_puts(out, "{\"messaging_product\":\"whatsapp\",\"contacts\":[{\"input\":");
-	sim_buf_json(out, message->input);
-	sim_buf_puts(out, message->by_user_id ? ",\"user_id\":" : ",\"wa_id\":");
-	sim_buf_json(out, message->to);
-	sim_buf_puts(out, "}],\"messages\":[{\"id\":\"");
-	sim_buf_puts(out, wamid);
-	sim_buf_puts(out, message->template_name != NULL ? "\",\"message_status\":\"accepted\"}]}"
-													 : "\"}]}");
+	httpd_buf_puts(out, "{\"messaging_product\":\"whatsapp\",\"contacts\":[{\"input\":");
+	httpd_buf_json(out, message->input);
+	httpd_buf_puts(out, message->by_user_id ? ",\"user_id\":" : ",\"wa_id\":");
+	httpd_buf_json(out, message->to);
+	httpd_buf_puts(out, "}],\"messages\":[{\"id\":\"");
+	httpd_buf_puts(out, wamid);
+	httpd_buf_puts(out, message->template_name != NULL ? "\",\"message_status\":\"accepted\"}]}"
+													   : "\"}]}");
 }
 
 static void
@@ -85,7 +87,7 @@ refuse(SimRequest *request, SimRecord *record, const SimProblem *problem)
 		fault.title = problem->title;
 	if (problem->details[0] != '\0')
 		fault.details = problem->details;
-	sim_reply_error(&request->reply, &fault);
+	sim_reply_error(request, &fault);
 	record->code = problem->code;
 }
 
@@ -143,9 +145,7 @@ process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage 
 	}
 	if (message->read_receipt)
 	{
-		sim_buf_puts(&request->reply.body, "{\"success\":true}");
-		request->reply.status = 200;
-		request->reply.content_type = "application/json; charset=UTF-8";
+		httpd_buf_puts(sim_reply_start(request, 200), "{\"success\":true}");
 		return;
 	}
 	if (!sim_limits_allow(number, message, &problem))
@@ -157,7 +157,7 @@ process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage 
 	record->wamid = wamid;
 	record->accepted = true;
 	tell_webhooks(number, message, wamid, fault);
-	accepted_reply(&request->reply, message, wamid);
+	accepted_reply(request, message, wamid);
 }
 
 static void
@@ -166,14 +166,15 @@ add_headers(SimRequest *request, const SimNumber *number)
 	char usage[256];
 
 	if (number != NULL && sim_limits_usage(number, usage, sizeof(usage)))
-		sim_reply_header(&request->reply, "x-business-use-case-usage", usage);
+		httpd_reply_header(&request->http.reply, "x-business-use-case-usage", usage);
 }
 
 void
 sim_messages_post(SimRequest *request, const SimPath *path)
 {
-	json_t *root =
-		request->body.len > 0 ? json_loadb(request->body.data, request->body.len, 0, NULL) : NULL;
+	json_t *root = request->http.body.len > 0
+					   ? json_loadb(request->http.body.data, request->http.body.len, 0, NULL)
+					   : NULL;
 	SimNumber *number = sim_registry_number(path->node);
 	SimMessage message = {0};
 	SimRecord record = {0};
@@ -199,8 +200,8 @@ sim_messages_post(SimRequest *request, const SimPath *path)
 	record.language = message.language;
 	record.opaque = message.opaque;
 	record.context = message.context;
-	record.body = request->body.data;
-	record.body_len = request->body.len;
+	record.body = request->http.body.data;
+	record.body_len = request->http.body.len;
 
 	fault =
 		sim_fault_pick(SIM_AT_REQUEST, &(SimFaultSubject){.edge = path->edge,
@@ -216,8 +217,8 @@ sim_messages_post(SimRequest *request, const SimPath *path)
 	add_headers(request, number);
 	if (fault != NULL && !settled)
 		sim_fault_after(request, fault);
-	if (!request->cut && request->reply.sending != SIM_SEND_NEVER)
-		record.status = request->reply.status;
+	if (sim_sending_shows_status(request))
+		record.status = request->http.reply.status;
 	request->record = sim_journal_add(&record);
 	json_decref(root);
 }
@@ -228,8 +229,8 @@ sim_messages_note_cut(SimRequest *request, const SimPath *path, const SimFault *
 	SimRecord record = {
 		.number = path->node,
 		.fault = fault->name,
-		.body = request->body.data,
-		.body_len = request->body.len,
+		.body = request->http.body.data,
+		.body_len = request->http.body.len,
 	};
 
 	request->record = sim_journal_add(&record);

@@ -5,7 +5,8 @@
 #ifndef SIM_MESSAGES_H
 #define SIM_MESSAGES_H
 
-#include "bin/simulator/route.h"
+#include "bin/simulator/path.h"
+#include "bin/simulator/request.h"
 
 extern void sim_messages_post(SimRequest *request, const SimPath *path);
 

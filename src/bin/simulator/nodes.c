@@ -10,9 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
-#include "bin/simulator/registry.h"
-#include "bin/simulator/settings.h"
 #include "bin/httpd/util.h"
+#include "bin/simulator/registry.h"
+#include "bin/simulator/reply.h"
+#include "bin/simulator/settings.h"
+#include "bin/simulator/text.h"
 
 void
 sim_nodes_unknown(SimRequest *request, const SimPath *path)
@@ -22,7 +24,7 @@ sim_nodes_unknown(SimRequest *request, const SimPath *path)
 
 	for (size_t i = 0; i < sizeof(method); i++)
 	{
-		method[i] = (char) tolower((unsigned char) request->method[i]);
+		method[i] = (char) tolower((unsigned char) request->http.method[i]);
 		if (method[i] == '\0')
 			break;
 	}
@@ -32,16 +34,15 @@ sim_nodes_unknown(SimRequest *request, const SimPath *path)
 			 "missing permissions, or does not support this operation. Please read the Graph API "
 			 "documentation at https://developers.facebook.com/docs/graph-api",
 			 method, path->node);
-	sim_reply_error(&request->reply, &(SimGraphFault){.code = 100,
-													  .subcode = 33,
-													  .type = "GraphMethodException",
-													  .title = title});
+	sim_reply_error(
+		request, &(SimGraphFault){
+					 .code = 100, .subcode = 33, .type = "GraphMethodException", .title = title});
 }
 
 static void
 bad_parameter(SimRequest *request, const char *text)
 {
-	sim_reply_error(&request->reply, &(SimGraphFault){.code = 100, .title = text});
+	sim_reply_error(request, &(SimGraphFault){.code = 100, .title = text});
 }
 
 /*
@@ -106,7 +107,7 @@ select_fields(const json_t *node, const char *fields, const char *entity_type)
 static const char *
 fields_of(const SimRequest *request, const char *defaults)
 {
-	const char *fields = sim_server_argument(request, "fields");
+	const char *fields = httpd_request_argument(&request->http, "fields");
 
 	return fields != NULL && fields[0] != '\0' ? fields : defaults;
 }
@@ -150,10 +151,10 @@ static void
 list_page(SimRequest *request, const SimPath *path, int count, int default_limit,
 		  json_t *(*item)(const SimRequest *request, int i))
 {
-	const char *limit_text = sim_server_argument(request, "limit");
-	const char *after = sim_server_argument(request, "after");
-	const char *before = sim_server_argument(request, "before");
-	json_t **items = sim_alloc0((size_t) (count + 1) * sizeof(*items));
+	const char *limit_text = httpd_request_argument(&request->http, "limit");
+	const char *after = httpd_request_argument(&request->http, "after");
+	const char *before = httpd_request_argument(&request->http, "before");
+	json_t **items = httpd_alloc0((size_t) (count + 1) * sizeof(*items));
 	json_t *data = json_array();
 	json_t *paging = json_object();
 	char cursor_before[32];
@@ -170,7 +171,7 @@ list_page(SimRequest *request, const SimPath *path, int count, int default_limit
 		if (one != NULL)
 			items[found++] = one;
 	}
-	if (limit_text != NULL && !sim_parse_int(limit_text, 1, 1000, &limit))
+	if (limit_text != NULL && !httpd_parse_int(limit_text, 1, 1000, &limit))
 		bad_parameter(request, "(#100) param limit must be a positive integer");
 	else if ((after != NULL && !read_cursor(after, found, &first)) ||
 			 (before != NULL && !read_cursor(before, found, &end)))
@@ -194,8 +195,8 @@ list_page(SimRequest *request, const SimPath *path, int count, int default_limit
 				json_pack("{s:s, s:s}", "before", cursor_before, "after", cursor_after));
 			if (end < found)
 			{
-				const char *host = sim_server_header(request, "Host");
-				const char *fields = sim_server_argument(request, "fields");
+				const char *host = httpd_request_header(&request->http, "Host");
+				const char *fields = httpd_request_argument(&request->http, "fields");
 
 				json_object_set_new(paging, "next",
 									json_sprintf("%s://%s/%s/%s/%s?limit=%d%s%s&after=%s",
@@ -206,8 +207,7 @@ list_page(SimRequest *request, const SimPath *path, int count, int default_limit
 												 fields != NULL ? fields : "", cursor_after));
 			}
 		}
-		sim_reply_json(&request->reply, 200,
-					   json_pack("{s:O, s:O}", "data", data, "paging", paging));
+		sim_reply_json(request, 200, json_pack("{s:O, s:O}", "data", data, "paging", paging));
 	}
 	for (int i = 0; i < found; i++)
 		json_decref(items[i]);
@@ -231,7 +231,7 @@ template_item(const SimRequest *request, int i)
 
 	for (size_t j = 0; j < sizeof(filters) / sizeof(filters[0]); j++)
 	{
-		const char *wanted = sim_server_argument(request, filters[j]);
+		const char *wanted = httpd_request_argument(&request->http, filters[j]);
 
 		if (wanted != NULL &&
 			strcasecmp(wanted, json_string_value(json_object_get(node, filters[j]))) != 0)
@@ -261,7 +261,7 @@ get_account(SimRequest *request, const SimPath *path)
 	{
 		json_t *node = account_node();
 
-		sim_reply_json(&request->reply, 200,
+		sim_reply_json(request, 200,
 					   select_fields(node, fields_of(request, account_default_fields), "WABA"));
 		json_decref(node);
 	}
@@ -290,10 +290,10 @@ sim_nodes_get(SimRequest *request, const SimPath *path)
 		sim_nodes_unknown(request, path);
 	else if (number != NULL)
 		sim_reply_json(
-			&request->reply, 200,
+			request, 200,
 			select_fields(number->node, fields_of(request, number_default_fields), "PHONE_NUMBER"));
 	else
-		sim_reply_json(&request->reply, 200,
+		sim_reply_json(request, 200,
 					   select_fields(template->node, fields_of(request, template_default_fields),
 									 "MESSAGE_TEMPLATE"));
 }

@@ -5,7 +5,8 @@
 #ifndef SIM_NODES_H
 #define SIM_NODES_H
 
-#include "bin/simulator/route.h"
+#include "bin/simulator/path.h"
+#include "bin/simulator/request.h"
 
 extern void sim_nodes_get(SimRequest *request, const SimPath *path);
 

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/httpd/util.h"
 #include "bin/simulator/map.h"
 #include "bin/simulator/settings.h"
 #include "bin/simulator/template_form.h"
-#include "bin/httpd/util.h"
 
 typedef struct List
 {
@@ -31,7 +31,7 @@ list_add(List *list, void *item)
 	if (list->count == list->size)
 	{
 		list->size = list->size == 0 ? 16 : list->size * 2;
-		list->items = sim_realloc(list->items, (size_t) list->size * sizeof(void *));
+		list->items = httpd_realloc(list->items, (size_t) list->size * sizeof(void *));
 	}
 	list->items[list->count++] = item;
 }
@@ -72,7 +72,7 @@ number_read_digits(SimNumber *number)
 	char *out;
 
 	free(number->digits);
-	number->digits = out = sim_strdup(display != NULL ? display : "");
+	number->digits = out = httpd_strdup(display != NULL ? display : "");
 	for (const char *p = number->digits; *p != '\0'; p++)
 	{
 		if (*p >= '0' && *p <= '9')
@@ -85,9 +85,9 @@ number_read_digits(SimNumber *number)
 static SimNumber *
 number_add(const char *id, const char *display, const char *name, bool listed)
 {
-	SimNumber *number = sim_alloc0(sizeof(SimNumber));
+	SimNumber *number = httpd_alloc0(sizeof(SimNumber));
 
-	number->id = sim_strdup(id);
+	number->id = httpd_strdup(id);
 	number->listed = listed;
 	number->node =
 		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s}", "id", id,
@@ -97,7 +97,7 @@ number_add(const char *id, const char *display, const char *name, bool listed)
 				  "level", "STANDARD", "whatsapp_business_manager_messaging_limit",
 				  "TIER_UNLIMITED", "last_onboarded_time", "2026-03-02T09:12:44+0000");
 	if (number->node == NULL)
-		sim_die("could not describe number \"%s\"", id);
+		httpd_die("could not describe number \"%s\"", id);
 	number_read_digits(number);
 	*sim_map_put(&number_by_id, id) = number;
 	if (listed)
@@ -357,7 +357,7 @@ sim_registry_init(void)
 	}
 	doc = sim_template_defaults();
 	if (!sim_registry_merge(doc, error, sizeof(error)))
-		sim_die("built-in templates: %s", error);
+		httpd_die("built-in templates: %s", error);
 	json_decref(doc);
 }
 

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bin/simulator/template_form.h"
+
 typedef struct SimNumber
 {
 	char *id;
@@ -22,49 +24,6 @@ typedef struct SimNumber
 	int64_t ring_size;
 	int64_t ring_next;
 } SimNumber;
-
-/* What a template wants from a message, read once from its components. */
-#define SIM_MAX_PARAMETERS 64
-#define SIM_MAX_BUTTONS 10
-
-typedef enum SimHeaderFormat
-{
-	SIM_HEADER_NONE,
-	SIM_HEADER_TEXT,
-	SIM_HEADER_IMAGE,
-	SIM_HEADER_VIDEO,
-	SIM_HEADER_DOCUMENT,
-	SIM_HEADER_LOCATION
-} SimHeaderFormat;
-
-typedef enum SimButtonKind
-{
-	SIM_BUTTON_QUICK_REPLY, /* parameter optional */
-	SIM_BUTTON_URL,			/* parameter if the address has a variable */
-	SIM_BUTTON_COPY_CODE,	/* coupon code */
-	SIM_BUTTON_OTHER		/* not checked */
-} SimButtonKind;
-
-typedef struct SimTemplate
-{
-	json_t *node;
-	const char *name; /* these point into node */
-	const char *language;
-	const char *status;
-	const char *category;
-	bool named;
-	SimHeaderFormat header;
-	int header_parameters;
-	const char *body_text;
-	int body_parameters;
-	char *parameter_names[SIM_MAX_PARAMETERS]; /* owned; of the body, if named */
-	int nbuttons;
-	struct
-	{
-		SimButtonKind kind;
-		bool needs_parameter;
-	} buttons[SIM_MAX_BUTTONS];
-} SimTemplate;
 
 /* The built-in numbers and templates. */
 extern void sim_registry_init(void);

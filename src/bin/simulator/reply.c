@@ -1,6 +1,6 @@
 /*
  * reply.c
- *	  An answer in the making.
+ *	  Responses as Meta makes them, and those of the control interface.
  */
 #include "bin/simulator/reply.h"
 
@@ -8,59 +8,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bin/simulator/graph_error.h"
+#include "bin/httpd/buf.h"
 #include "bin/httpd/util.h"
+#include "bin/simulator/graph_error.h"
+#include "bin/simulator/random.h"
+#include "bin/simulator/text.h"
 
-void
-sim_reply_header(SimReply *reply, const char *name, const char *value)
+HttpdBuf *
+sim_reply_start(SimRequest *request, int status)
 {
-	if (reply->nheaders >= SIM_REPLY_HEADERS)
-		sim_die("too many response headers");
-	reply->headers[reply->nheaders].name = name;
-	reply->headers[reply->nheaders].value = sim_strdup(value);
-	reply->nheaders++;
+	httpd_reply_text(&request->http.reply, status, "application/json; charset=UTF-8", "");
+	return &request->http.reply.body;
 }
 
 void
-sim_reply_clear(SimReply *reply)
+sim_reply_clear(SimRequest *request)
 {
-	for (int i = 0; i < reply->nheaders; i++)
-		free(reply->headers[i].value);
-	sim_buf_free(&reply->body);
-	memset(reply, 0, sizeof(*reply));
+	httpd_reply_clear(&request->http.reply);
+	request->trace[0] = '\0';
 }
 
 static int
 append_dump(const char *text, size_t len, void *arg)
 {
-	sim_buf_add(arg, text, len);
+	httpd_buf_add(arg, text, len);
 	return 0;
 }
 
 void
-sim_reply_json(SimReply *reply, int status, json_t *doc)
+sim_reply_json(SimRequest *request, int status, json_t *doc)
 {
+	HttpdBuf *out;
+
 	if (doc == NULL)
 	{
 		sim_reply_error(
-			reply, &(SimGraphFault){.code = 100, .title = "(#100) The request is not in UTF-8."});
+			request, &(SimGraphFault){.code = 100, .title = "(#100) The request is not in UTF-8."});
 		return;
 	}
-	reply->status = status;
-	reply->content_type = "application/json; charset=UTF-8";
-	reply->body.len = 0;
-	if (json_dump_callback(doc, append_dump, &reply->body, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
-		sim_die("could not write JSON");
+	out = sim_reply_start(request, status);
+	if (json_dump_callback(doc, append_dump, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+		httpd_die("could not write JSON");
 	json_decref(doc);
 }
 
 const char *
-sim_reply_trace(SimReply *reply)
+sim_reply_trace(SimRequest *request)
 {
 	static uint64_t state;
 	uint64_t random[2];
 	char text[28];
-	char *out = reply->trace;
+	char *out = request->trace;
 
 	if (out[0] != '\0')
 		return out;
@@ -83,49 +81,46 @@ sim_reply_trace(SimReply *reply)
 }
 
 void
-sim_reply_error(SimReply *reply, const SimGraphFault *fault)
+sim_reply_error(SimRequest *request, const SimGraphFault *fault)
 {
 	const SimGraphError *known = sim_graph_error_find(fault->code);
 	const char *title = fault->title != NULL ? fault->title : known->title;
 	const char *type = fault->type != NULL ? fault->type : known->type;
-	SimBuf message = {0};
+	HttpdBuf message = {0};
+	HttpdBuf *out;
 
 	/* Authentication errors and service-wide ones carry no "(#code)". */
 	if (known->plain_message || fault->title != NULL)
-		sim_buf_puts(&message, title);
+		httpd_buf_puts(&message, title);
 	else
-		sim_buf_printf(&message, "(#%d) %s", fault->code, title);
+		httpd_buf_printf(&message, "(#%d) %s", fault->code, title);
 
-	reply->status = fault->status != 0 ? fault->status : known->status;
-	reply->content_type = "application/json; charset=UTF-8";
-	reply->body.len = 0;
-	sim_buf_puts(&reply->body, "{\"error\":{\"message\":");
-	sim_buf_json(&reply->body, message.data);
-	sim_buf_puts(&reply->body, ",\"type\":");
-	sim_buf_json(&reply->body, type);
-	sim_buf_printf(&reply->body, ",\"code\":%d", fault->code);
+	out = sim_reply_start(request, fault->status != 0 ? fault->status : known->status);
+	httpd_buf_puts(out, "{\"error\":{\"message\":");
+	httpd_buf_json(out, message.data);
+	httpd_buf_puts(out, ",\"type\":");
+	httpd_buf_json(out, type);
+	httpd_buf_printf(out, ",\"code\":%d", fault->code);
 	if (fault->details != NULL)
 	{
-		sim_buf_puts(&reply->body,
-					 ",\"error_data\":{\"messaging_product\":\"whatsapp\",\"details\":");
-		sim_buf_json(&reply->body, fault->details);
-		sim_buf_puts(&reply->body, "}");
+		httpd_buf_puts(out, ",\"error_data\":{\"messaging_product\":\"whatsapp\",\"details\":");
+		httpd_buf_json(out, fault->details);
+		httpd_buf_puts(out, "}");
 	}
 	if (fault->subcode != 0)
-		sim_buf_printf(&reply->body, ",\"error_subcode\":%d", fault->subcode);
+		httpd_buf_printf(out, ",\"error_subcode\":%d", fault->subcode);
 	if (fault->transient)
-		sim_buf_puts(&reply->body, ",\"is_transient\":true");
-	sim_buf_printf(&reply->body, ",\"fbtrace_id\":\"%s\"}}", sim_reply_trace(reply));
-	sim_buf_free(&message);
+		httpd_buf_puts(out, ",\"is_transient\":true");
+	httpd_buf_printf(out, ",\"fbtrace_id\":\"%s\"}}", sim_reply_trace(request));
+	httpd_buf_free(&message);
 }
 
 void
-sim_reply_control_error(SimReply *reply, int status, const char *text)
+sim_reply_control_error(SimRequest *request, int status, const char *text)
 {
-	reply->status = status;
-	reply->content_type = "application/json; charset=UTF-8";
-	reply->body.len = 0;
-	sim_buf_puts(&reply->body, "{\"error\":");
-	sim_buf_json(&reply->body, text);
-	sim_buf_puts(&reply->body, "}");
+	HttpdBuf *out = sim_reply_start(request, status);
+
+	httpd_buf_puts(out, "{\"error\":");
+	httpd_buf_json(out, text);
+	httpd_buf_puts(out, "}");
 }

@@ -14,70 +14,16 @@
 #include "bin/simulator/media.h"
 #include "bin/simulator/messages.h"
 #include "bin/simulator/nodes.h"
+#include "bin/simulator/path.h"
+#include "bin/simulator/random.h"
 #include "bin/simulator/registry.h"
+#include "bin/simulator/reply.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
-
-/* Copies up to the next slash; false if it does not fit. */
-static bool
-take_segment(const char **path, char *out, size_t size)
-{
-	size_t len;
-
-	if (**path == '/')
-		(*path)++;
-	len = strcspn(*path, "/");
-	if (len >= size)
-		return false;
-	memcpy(out, *path, len);
-	out[len] = '\0';
-	*path += len;
-	return true;
-}
-
-/* v25.0 */
-static bool
-is_version(const char *text)
-{
-	size_t digits;
-
-	if (*text++ != 'v')
-		return false;
-	digits = strspn(text, "0123456789");
-	if (digits < 1 || digits > 2 || text[digits] != '.')
-		return false;
-	text += digits + 1;
-	return strspn(text, "0123456789") == 1 && text[1] == '\0';
-}
-
-void
-sim_route_parse(const char *path, SimPath *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->valid = take_segment(&path, out->version, sizeof(out->version)) &&
-				 take_segment(&path, out->node, sizeof(out->node)) &&
-				 take_segment(&path, out->edge, sizeof(out->edge)) && *path == '\0' &&
-				 out->node[0] != '\0' && is_version(out->version);
-}
 
 bool
 sim_route_is_control(const char *path)
 {
 	return strncmp(path, SIM_CONTROL_PREFIX, strlen(SIM_CONTROL_PREFIX)) == 0;
-}
-
-static bool
-is_send(const SimRequest *request, const SimPath *path)
-{
-	return path->valid && strcmp(request->method, "POST") == 0 &&
-		   (strcmp(path->edge, "messages") == 0 || strcmp(path->edge, "marketing_messages") == 0);
-}
-
-/* What a rule calls it: the edge, or for a node itself what kind of node. */
-static const char *
-edge_name(const SimPath *path)
-{
-	return path->edge[0] != '\0' ? path->edge : path->node;
 }
 
 SimFault *
@@ -87,9 +33,9 @@ sim_route_headers_fault(const SimRequest *request)
 
 	if (request->control)
 		return NULL;
-	sim_route_parse(request->path, &path);
+	sim_path_parse(request->http.path, &path);
 	return sim_fault_pick(SIM_AT_HEADERS,
-						  &(SimFaultSubject){.edge = edge_name(&path), .node = path.node});
+						  &(SimFaultSubject){.edge = sim_path_edge_name(&path), .node = path.node});
 }
 
 void
@@ -97,8 +43,8 @@ sim_route_cut_early(SimRequest *request, const SimFault *fault)
 {
 	SimPath path;
 
-	sim_route_parse(request->path, &path);
-	if (is_send(request, &path))
+	sim_path_parse(request->http.path, &path);
+	if (sim_path_is_send(&path, request->http.method))
 		sim_messages_note_cut(request, &path, fault);
 }
 
@@ -106,11 +52,11 @@ sim_route_cut_early(SimRequest *request, const SimFault *fault)
 static void
 answer_other(SimRequest *request, const SimPath *path)
 {
-	bool get = strcmp(request->method, "GET") == 0;
+	bool get = strcmp(request->http.method, "GET") == 0;
 
 	if (get && strcmp(path->node, "debug_token") == 0 && path->edge[0] == '\0')
 		sim_auth_debug_token(request);
-	else if (strcmp(request->method, "POST") == 0 && strcmp(path->edge, "media") == 0 &&
+	else if (strcmp(request->http.method, "POST") == 0 && strcmp(path->edge, "media") == 0 &&
 			 sim_registry_number(path->node) != NULL)
 		sim_media_upload(request, path);
 	else if (sim_media_node(request, path))
@@ -125,7 +71,7 @@ static void
 route_other(SimRequest *request, const SimPath *path)
 {
 	SimFault *fault = sim_fault_pick(
-		SIM_AT_REQUEST, &(SimFaultSubject){.edge = edge_name(path), .node = path->node});
+		SIM_AT_REQUEST, &(SimFaultSubject){.edge = sim_path_edge_name(path), .node = path->node});
 	int code;
 
 	if (fault != NULL && sim_fault_before(request, fault))
@@ -144,8 +90,8 @@ add_common_headers(SimRequest *request, const SimPath *path)
 
 	if (version[0] == '\0')
 		version = atoi(path->version + 1) < 21 ? "v21.0" : path->version;
-	sim_reply_header(&request->reply, "facebook-api-version", version);
-	sim_reply_header(&request->reply, "x-fb-trace-id", sim_reply_trace(&request->reply));
+	httpd_reply_header(&request->http.reply, "facebook-api-version", version);
+	httpd_reply_header(&request->http.reply, "x-fb-trace-id", sim_reply_trace(request));
 }
 
 static int64_t
@@ -174,21 +120,20 @@ sim_route(SimRequest *request)
 		sim_control(request);
 		return;
 	}
-	sim_route_parse(request->path, &path);
+	sim_path_parse(request->http.path, &path);
 	request->delay_us = general_delay_us();
-	if (request->too_large)
-		sim_reply_error(&request->reply,
-						&(SimGraphFault){.code = 100,
-										 .status = 413,
-										 .title = "(#100) The request is too large."});
+	if (request->http.too_large)
+		sim_reply_error(request, &(SimGraphFault){.code = 100,
+												  .status = 413,
+												  .title = "(#100) The request is too large."});
 	else if (!path.valid)
 	{
 		char title[300];
 
-		snprintf(title, sizeof(title), "Unknown path components: %.200s", request->path);
-		sim_reply_error(&request->reply, &(SimGraphFault){.code = 2500, .title = title});
+		snprintf(title, sizeof(title), "Unknown path components: %.200s", request->http.path);
+		sim_reply_error(request, &(SimGraphFault){.code = 2500, .title = title});
 	}
-	else if (is_send(request, &path))
+	else if (sim_path_is_send(&path, request->http.method))
 		sim_messages_post(request, &path);
 	else
 		route_other(request, &path);

@@ -15,9 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/httpd/clock.h"
+#include "bin/httpd/util.h"
 #include "bin/simulator/map.h"
 #include "bin/simulator/settings.h"
-#include "bin/httpd/util.h"
 
 #define SECOND_US INT64_C(1000000)
 #define DAY_US (24 * 3600 * SECOND_US)
@@ -45,10 +46,10 @@ pair_of(const SimNumber *number, const char *recipient)
 	place = sim_map_put(&pairs, key);
 	if (*place == NULL)
 	{
-		Pair *pair = sim_alloc0(sizeof(Pair));
+		Pair *pair = httpd_alloc0(sizeof(Pair));
 
 		pair->tokens = (double) sim_settings.pair_burst;
-		pair->updated_us = sim_now_us();
+		pair->updated_us = httpd_now_us();
 		*place = pair;
 	}
 	return *place;
@@ -74,7 +75,7 @@ fit_ring(SimNumber *number)
 	if (number->ring_size == rate)
 		return;
 	free(number->sends);
-	number->sends = sim_alloc0((size_t) rate * sizeof(int64_t));
+	number->sends = httpd_alloc0((size_t) rate * sizeof(int64_t));
 	for (int64_t i = 0; i < rate; i++)
 		number->sends[i] = INT64_MIN;
 	number->ring_size = rate;
@@ -145,7 +146,7 @@ recipient_count(const char *to, int64_t now_us)
 	void **place = sim_map_put(&recipients, to);
 
 	if (*place == NULL)
-		*place = sim_alloc0(sizeof(int64_t));
+		*place = httpd_alloc0(sizeof(int64_t));
 	if (*(int64_t *) *place == 0 || now_us - *(int64_t *) *place >= DAY_US)
 		recent_recipients++;
 	*(int64_t *) *place = now_us;
@@ -154,7 +155,7 @@ recipient_count(const char *to, int64_t now_us)
 bool
 sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *problem)
 {
-	int64_t now_us = sim_now_us();
+	int64_t now_us = httpd_now_us();
 	bool limit_recipients = sim_settings.enforce_limits && sim_settings.recipient_limit > 0;
 	Pair *pair;
 	bool open;
@@ -194,7 +195,7 @@ sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *probl
 void
 sim_limits_inbound(SimNumber *number, const char *from, bool count)
 {
-	int64_t now_us = sim_now_us();
+	int64_t now_us = httpd_now_us();
 
 	pair_of(number, from)->inbound_us = now_us;
 	if (!count)
@@ -214,7 +215,7 @@ send_at(const SimNumber *number, int64_t i)
 static int
 used_percent(const SimNumber *number)
 {
-	int64_t since_us = sim_now_us() - SECOND_US;
+	int64_t since_us = httpd_now_us() - SECOND_US;
 	int64_t low = 0;
 	int64_t high = number->ring_size;
 

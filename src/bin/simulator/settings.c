@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bin/httpd/buf.h"
 #include "bin/httpd/util.h"
 
 SimSettings sim_settings;
@@ -159,7 +158,7 @@ set_text(const Setting *setting, const char *value)
 	char **variable = setting->variable;
 
 	free(*variable);
-	*variable = sim_strdup(value);
+	*variable = httpd_strdup(value);
 }
 
 static void
@@ -281,11 +280,11 @@ sim_settings_from_arguments(int argc, char **argv)
 			setting = find_option(argument + 2, value != NULL ? (size_t) (value - argument - 2)
 															  : strlen(argument + 2));
 		if (setting == NULL)
-			sim_die("unknown argument \"%s\" (see --help)", argument);
+			httpd_die("unknown argument \"%s\" (see --help)", argument);
 		if (setting->kind == KIND_BOOL)
 		{
 			if (value != NULL)
-				sim_die("\"%.*s\" takes no value", (int) (value - argument), argument);
+				httpd_die("\"%.*s\" takes no value", (int) (value - argument), argument);
 			set_number(setting, setting->int_default == 0);
 			continue;
 		}
@@ -294,14 +293,14 @@ sim_settings_from_arguments(int argc, char **argv)
 		else if (++i < argc)
 			value = argv[i];
 		else
-			sim_die("\"%s\" needs a value", argument);
+			httpd_die("\"%s\" needs a value", argument);
 		if (setting->kind == KIND_TEXT)
 			set_text(setting, value);
-		else if (sim_parse_int(value, setting->min, setting->max, &number))
+		else if (httpd_parse_int(value, setting->min, setting->max, &number))
 			set_number(setting, number);
 		else
-			sim_die("\"%s\" for %s is not an integer between %lld and %lld", value, setting->name,
-					(long long) setting->min, (long long) setting->max);
+			httpd_die("\"%s\" for %s is not an integer between %lld and %lld", value, setting->name,
+					  (long long) setting->min, (long long) setting->max);
 	}
 }
 

@@ -75,7 +75,7 @@ sim_template_defaults(void)
 	json_t *doc = json_loads(defaults, 0, &error);
 
 	if (doc == NULL)
-		sim_die("built-in templates, byte %d: %s", error.position, error.text);
+		httpd_die("built-in templates, byte %d: %s", error.position, error.text);
 	return doc;
 }
 
@@ -107,7 +107,7 @@ count_placeholders(const char *text, char **names)
 
 		if (close == NULL)
 			break;
-		name = sim_strdup(open + 2);
+		name = httpd_strdup(open + 2);
 		name[close - open - 2] = '\0';
 		for (int i = 0; i < count; i++)
 			known = known || strcmp(found[i], name) == 0;
@@ -211,7 +211,7 @@ read_component(SimTemplate *template, const json_t *component)
 SimTemplate *
 sim_template_read(json_t *node, char *error, size_t size)
 {
-	SimTemplate *template = sim_alloc0(sizeof(SimTemplate));
+	SimTemplate *template = httpd_alloc0(sizeof(SimTemplate));
 	const char *format = json_string_value(json_object_get(node, "parameter_format"));
 	size_t i;
 	json_t *component;

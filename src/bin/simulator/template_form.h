@@ -5,7 +5,51 @@
 #ifndef SIM_TEMPLATE_FORM_H
 #define SIM_TEMPLATE_FORM_H
 
-#include "bin/simulator/registry.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SIM_MAX_PARAMETERS 64
+#define SIM_MAX_BUTTONS 10
+
+typedef enum SimHeaderFormat
+{
+	SIM_HEADER_NONE,
+	SIM_HEADER_TEXT,
+	SIM_HEADER_IMAGE,
+	SIM_HEADER_VIDEO,
+	SIM_HEADER_DOCUMENT,
+	SIM_HEADER_LOCATION
+} SimHeaderFormat;
+
+typedef enum SimButtonKind
+{
+	SIM_BUTTON_QUICK_REPLY, /* parameter optional */
+	SIM_BUTTON_URL,			/* parameter if the address has a variable */
+	SIM_BUTTON_COPY_CODE,	/* coupon code */
+	SIM_BUTTON_OTHER		/* not checked */
+} SimButtonKind;
+
+typedef struct SimTemplate
+{
+	json_t *node;
+	const char *name; /* these point into node */
+	const char *language;
+	const char *status;
+	const char *category;
+	bool named;
+	SimHeaderFormat header;
+	int header_parameters;
+	const char *body_text;
+	int body_parameters;
+	char *parameter_names[SIM_MAX_PARAMETERS]; /* owned; of the body, if named */
+	int nbuttons;
+	struct
+	{
+		SimButtonKind kind;
+		bool needs_parameter;
+	} buttons[SIM_MAX_BUTTONS];
+} SimTemplate;
 
 /*
  * Reads a template as the listing shows it; keeps a reference to node.  NULL

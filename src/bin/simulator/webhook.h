@@ -17,7 +17,7 @@
 #include "bin/httpd/buf.h"
 #include "bin/simulator/fault.h"
 #include "bin/simulator/registry.h"
-#include "bin/httpd/request.h"
+#include "bin/simulator/request.h"
 
 /* True if anybody is to be told. */
 extern bool sim_webhook_enabled(void);
@@ -58,15 +58,15 @@ typedef struct SimItem
 	const char *field;
 	const SimNumber *number;
 	const char *list;
-	SimBuf contact; /* JSON object, or empty */
-	SimBuf item;	/* JSON object */
+	HttpdBuf contact; /* JSON object, or empty */
+	HttpdBuf item;	  /* JSON object */
 } SimItem;
 
 /* Takes over the two buffers. */
 extern void sim_outbox_add(SimItem *item);
 
 /* A whole value of any field; takes over the buffer. */
-extern void sim_outbox_add_value(const char *field, bool with_time, SimBuf *value);
+extern void sim_outbox_add_value(const char *field, bool with_time, HttpdBuf *value);
 
 /* A body ready to be sent. */
 typedef struct SimPost

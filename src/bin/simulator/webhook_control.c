@@ -6,24 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bin/simulator/control.h"
-#include "bin/simulator/journal.h"
-#include "bin/simulator/send_limits.h"
-#include "bin/simulator/message.h"
-#include "bin/simulator/settings.h"
-#include "bin/simulator/template_form.h"
+#include "bin/httpd/buf.h"
+#include "bin/httpd/clock.h"
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
+#include "bin/simulator/control.h"
+#include "bin/simulator/journal.h"
+#include "bin/simulator/message.h"
+#include "bin/simulator/reply.h"
+#include "bin/simulator/request.h"
+#include "bin/simulator/send_limits.h"
+#include "bin/simulator/settings.h"
+#include "bin/simulator/template_form.h"
+#include "bin/simulator/text.h"
 #include "bin/simulator/webhook.h"
 
 static void
-to_buf(SimBuf *out, json_t *doc)
+to_buf(HttpdBuf *out, json_t *doc)
 {
 	char *text = json_dumps(doc, JSON_COMPACT | JSON_ENCODE_ANY);
 
 	if (text == NULL)
-		sim_die("could not write JSON");
-	sim_buf_puts(out, text);
+		httpd_die("could not write JSON");
+	httpd_buf_puts(out, text);
 	free(text);
 	json_decref(doc);
 }
@@ -55,7 +60,7 @@ deliver_inbound(SimRequest *request, SimNumber *number, const char *from, const 
 		user_id = made_user_id;
 	}
 	sim_message_make_wamid(wamid, from != NULL ? from : user_id);
-	snprintf(timestamp, sizeof(timestamp), "%lld", (long long) (sim_wall_us() / 1000000));
+	snprintf(timestamp, sizeof(timestamp), "%lld", (long long) (httpd_wall_us() / 1000000));
 	json_object_set_new(message, "id", json_string(wamid));
 	json_object_set_new(message, "timestamp", json_string(timestamp));
 	json_object_set_new(message, "from_user_id", json_string(user_id));
@@ -73,7 +78,7 @@ deliver_inbound(SimRequest *request, SimNumber *number, const char *from, const 
 	if (from != NULL)
 		sim_limits_inbound(number, from, true);
 	sim_limits_inbound(number, user_id, from == NULL);
-	sim_reply_json(&request->reply, 200, json_pack("{s:s}", "id", wamid));
+	sim_reply_json(request, 200, json_pack("{s:s}", "id", wamid));
 }
 
 /* The sender's digits from +34..., or NULL if it is no phone number. */
@@ -109,7 +114,7 @@ inbound_is_wrong(SimRequest *request, const json_t *doc, const SimNumber *number
 	else if (strcmp(type, "unsupported") != 0 && json_object_get(doc, type) == NULL)
 		problem = "the member named after the type is needed";
 	if (problem != NULL)
-		sim_reply_control_error(&request->reply, 400, problem);
+		sim_reply_control_error(request, 400, problem);
 	return problem != NULL;
 }
 
@@ -219,7 +224,7 @@ sim_control_press(SimRequest *request)
 		return;
 	if (record == NULL || record->body == NULL || !sim_webhook_enabled())
 	{
-		sim_reply_control_error(&request->reply, 400,
+		sim_reply_control_error(request, 400,
 								sim_webhook_enabled()
 									? "no message with this \"wamid\" is in the log"
 									: "webhooks are off");
@@ -235,7 +240,7 @@ sim_control_press(SimRequest *request)
 	if (message == NULL || number == NULL)
 	{
 		json_decref(message);
-		sim_reply_control_error(&request->reply, 400, "the message has no such button");
+		sim_reply_control_error(request, 400, "the message has no such button");
 	}
 	else
 	{
@@ -261,15 +266,14 @@ sim_control_event(SimRequest *request)
 	json_t *doc = sim_control_body(request);
 	const char *field = text_member(doc, "field");
 	json_t *value = json_object_get(doc, "value");
-	SimBuf text = {0};
+	HttpdBuf text = {0};
 
 	if (doc == NULL)
 		return;
 	if (!sim_webhook_enabled())
-		sim_reply_control_error(&request->reply, 400, "webhooks are off");
+		sim_reply_control_error(request, 400, "webhooks are off");
 	else if (field == NULL || !json_is_object(value))
-		sim_reply_control_error(&request->reply, 400,
-								"\"field\" and an object \"value\" are needed");
+		sim_reply_control_error(request, 400, "\"field\" and an object \"value\" are needed");
 	else
 	{
 		to_buf(&text, json_incref(value));
@@ -285,38 +289,37 @@ sim_control_event(SimRequest *request)
  */
 
 static SimRequest *puller;
-static SimTimer pull_timer;
+static HttpdTimer pull_timer;
 
 static void
 answer_pull(SimRequest *request)
 {
-	const char *text = sim_server_argument(request, "max");
-	SimBuf *out = &request->reply.body;
+	const char *text = httpd_request_argument(&request->http, "max");
+	HttpdBuf *out;
 	int64_t max = 100;
 	SimPost *post;
 
-	if (text != NULL && !sim_parse_int(text, 1, 1000000, &max))
+	if (text != NULL && !httpd_parse_int(text, 1, 1000000, &max))
 	{
-		sim_reply_control_error(&request->reply, 400, "\"max\" is not a positive number");
+		sim_reply_control_error(request, 400, "\"max\" is not a positive number");
 		return;
 	}
-	sim_buf_puts(out, "{\"posts\":[");
+	out = sim_reply_start(request, 200);
+	httpd_buf_puts(out, "{\"posts\":[");
 	for (int64_t i = 0; i < max && (post = sim_outbox_pull()) != NULL; i++)
 	{
-		char *body = sim_alloc((post->len + 2) / 3 * 4 + 1);
+		char *body = httpd_alloc((post->len + 2) / 3 * 4 + 1);
 
 		sim_base64(body, post->body, post->len);
-		sim_buf_printf(out, "%s{\"signature\":\"%s\",\"items\":%d,\"body\":\"", i > 0 ? "," : "",
-					   post->signature, post->items);
-		sim_buf_puts(out, body);
-		sim_buf_puts(out, "\"}");
+		httpd_buf_printf(out, "%s{\"signature\":\"%s\",\"items\":%d,\"body\":\"", i > 0 ? "," : "",
+						 post->signature, post->items);
+		httpd_buf_puts(out, body);
+		httpd_buf_puts(out, "\"}");
 		free(body);
 		sim_post_free(post);
 	}
-	sim_buf_printf(out, "],\"pending\":%lld}",
-				   (long long) (sim_webhook_planned() + sim_outbox_waiting()));
-	request->reply.status = 200;
-	request->reply.content_type = "application/json; charset=UTF-8";
+	httpd_buf_printf(out, "],\"pending\":%lld}",
+					 (long long) (sim_webhook_planned() + sim_outbox_waiting()));
 }
 
 static void
@@ -327,27 +330,27 @@ pull_ready(void *arg)
 	if (request == NULL)
 		return;
 	puller = NULL;
-	sim_timer_cancel(&pull_timer);
+	httpd_timer_cancel(&pull_timer);
 	sim_outbox_notify(NULL, NULL);
 	answer_pull(request);
-	sim_server_finish(request);
+	httpd_request_finish(&request->http);
 }
 
 /* With wait_ms, waits so long for the first body. */
 void
 sim_control_webhooks(SimRequest *request)
 {
-	const char *text = sim_server_argument(request, "wait_ms");
+	const char *text = httpd_request_argument(&request->http, "wait_ms");
 	int64_t wait_ms = 0;
 
 	if (!sim_settings.webhook_pull)
 	{
-		sim_reply_control_error(&request->reply, 400, "webhook_pull is off");
+		sim_reply_control_error(request, 400, "webhook_pull is off");
 		return;
 	}
-	if (text != NULL && !sim_parse_int(text, 0, 3600000, &wait_ms))
+	if (text != NULL && !httpd_parse_int(text, 0, 3600000, &wait_ms))
 	{
-		sim_reply_control_error(&request->reply, 400, "\"wait_ms\" is not a number");
+		sim_reply_control_error(request, 400, "\"wait_ms\" is not a number");
 		return;
 	}
 	if (wait_ms == 0 || sim_outbox_has_post())
@@ -357,14 +360,14 @@ sim_control_webhooks(SimRequest *request)
 	}
 	if (puller != NULL)
 	{
-		sim_reply_control_error(&request->reply, 409, "another client is already waiting");
+		sim_reply_control_error(request, 409, "another client is already waiting");
 		return;
 	}
 	puller = request;
-	request->deferred = true;
+	httpd_request_defer(&request->http);
 	request->on_gone = sim_control_puller_gone;
 	sim_outbox_notify(pull_ready, NULL);
-	sim_timer_set(&pull_timer, sim_now_us() + wait_ms * 1000, pull_ready, NULL);
+	httpd_timer_set(&pull_timer, httpd_now_us() + wait_ms * 1000, pull_ready, NULL);
 }
 
 void
@@ -373,7 +376,7 @@ sim_control_puller_gone(SimRequest *request)
 	if (puller != request)
 		return;
 	puller = NULL;
-	sim_timer_cancel(&pull_timer);
+	httpd_timer_cancel(&pull_timer);
 	sim_outbox_notify(NULL, NULL);
 }
 
@@ -381,7 +384,7 @@ void
 sim_control_handshake(SimRequest *request)
 {
 	if (sim_settings.webhook_url[0] == '\0')
-		sim_reply_control_error(&request->reply, 400, "webhook_url is not set");
+		sim_reply_control_error(request, 400, "webhook_url is not set");
 	else
 		sim_push_handshake(request);
 }

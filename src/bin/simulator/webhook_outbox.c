@@ -12,9 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bin/simulator/settings.h"
+#include "bin/httpd/buf.h"
+#include "bin/httpd/clock.h"
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
+#include "bin/simulator/random.h"
+#include "bin/simulator/settings.h"
 #include "bin/simulator/webhook.h"
 
 SimWebhookCounters sim_webhook_counters;
@@ -29,7 +32,7 @@ typedef struct Entry
 static Entry *waiting;
 static int nwaiting;
 static int waiting_size;
-static SimTimer flush_timer;
+static HttpdTimer flush_timer;
 
 /* Pull mode: bodies to be fetched. */
 static SimPost *first_post;
@@ -65,7 +68,7 @@ sim_webhook_sign(const char *body, size_t len, char *out, size_t size)
 								 strlen(sim_settings.app_secret), body, len, mac);
 
 	if (error != 0)
-		sim_die("could not sign a webhook");
+		httpd_die("could not sign a webhook");
 	n = (size_t) snprintf(out, size, "sha256=");
 	for (size_t i = 0; i < sizeof(mac) && n + 2 < size; i++)
 	{
@@ -89,7 +92,7 @@ write_file(const char *path, const char *data, size_t len)
 	f = fopen(temporary, "we");
 	if (f == NULL || fwrite(data, 1, len, f) != len || fclose(f) != 0 ||
 		rename(temporary, path) != 0)
-		sim_die("could not write \"%s\": %s", path, strerror(errno));
+		httpd_die("could not write \"%s\": %s", path, strerror(errno));
 }
 
 /* The signature comes last: who sees it finds the body whole. */
@@ -148,10 +151,10 @@ sim_outbox_notify(void (*there)(void *arg), void *arg)
 static SimPost *
 copy_post(const SimPost *post)
 {
-	SimPost *copy = sim_alloc(sizeof(SimPost));
+	SimPost *copy = httpd_alloc(sizeof(SimPost));
 
 	*copy = *post;
-	copy->body = sim_alloc(post->len);
+	copy->body = httpd_alloc(post->len);
 	memcpy(copy->body, post->body, post->len);
 	return copy;
 }
@@ -181,7 +184,7 @@ same_change(const Entry *a, const Entry *b)
 
 /* contacts[] of the group, each once. */
 static void
-add_contacts(SimBuf *out, const Entry *entries, int count)
+add_contacts(HttpdBuf *out, const Entry *entries, int count)
 {
 	bool any = false;
 
@@ -194,52 +197,52 @@ add_contacts(SimBuf *out, const Entry *entries, int count)
 					strcmp(entries[j].item.contact.data, entries[i].item.contact.data) == 0;
 		if (known)
 			continue;
-		sim_buf_puts(out, any ? "," : ",\"contacts\":[");
-		sim_buf_add(out, entries[i].item.contact.data, entries[i].item.contact.len);
+		httpd_buf_puts(out, any ? "," : ",\"contacts\":[");
+		httpd_buf_add(out, entries[i].item.contact.data, entries[i].item.contact.len);
 		any = true;
 	}
 	if (any)
-		sim_buf_puts(out, "]");
+		httpd_buf_puts(out, "]");
 }
 
 static void
-add_group(SimBuf *out, const Entry *entries, int count)
+add_group(HttpdBuf *out, const Entry *entries, int count)
 {
 	const SimItem *item = &entries[0].item;
 
-	sim_buf_puts(out, "{\"field\":");
-	sim_buf_json(out, item->field);
-	sim_buf_puts(out, ",\"value\":");
+	httpd_buf_puts(out, "{\"field\":");
+	httpd_buf_json(out, item->field);
+	httpd_buf_puts(out, ",\"value\":");
 	if (item->list == NULL)
-		sim_buf_add(out, item->item.data, item->item.len);
+		httpd_buf_add(out, item->item.data, item->item.len);
 	else
 	{
-		sim_buf_printf(out,
-					   "{\"messaging_product\":\"whatsapp\",\"metadata\":{"
-					   "\"display_phone_number\":\"%s\",\"phone_number_id\":\"%s\"}",
-					   item->number->digits, item->number->id);
+		httpd_buf_printf(out,
+						 "{\"messaging_product\":\"whatsapp\",\"metadata\":{"
+						 "\"display_phone_number\":\"%s\",\"phone_number_id\":\"%s\"}",
+						 item->number->digits, item->number->id);
 		add_contacts(out, entries, count);
-		sim_buf_printf(out, ",\"%s\":[", item->list);
+		httpd_buf_printf(out, ",\"%s\":[", item->list);
 		for (int i = 0; i < count; i++)
 		{
 			if (i > 0)
-				sim_buf_puts(out, ",");
-			sim_buf_add(out, entries[i].item.item.data, entries[i].item.item.len);
+				httpd_buf_puts(out, ",");
+			httpd_buf_add(out, entries[i].item.item.data, entries[i].item.item.len);
 		}
-		sim_buf_puts(out, "]}");
+		httpd_buf_puts(out, "]}");
 	}
-	sim_buf_puts(out, "}");
+	httpd_buf_puts(out, "}");
 }
 
 /* entry[]: management fields carry a time, messages do not. */
 static void
-add_entry(SimBuf *out, const Entry *entries, int count)
+add_entry(HttpdBuf *out, const Entry *entries, int count)
 {
-	sim_buf_puts(out, "{\"id\":");
-	sim_buf_json(out, sim_settings.waba_id);
+	httpd_buf_puts(out, "{\"id\":");
+	httpd_buf_json(out, sim_settings.waba_id);
 	if (entries[0].with_time)
-		sim_buf_printf(out, ",\"time\":%lld", (long long) (sim_wall_us() / 1000000));
-	sim_buf_puts(out, ",\"changes\":[");
+		httpd_buf_printf(out, ",\"time\":%lld", (long long) (httpd_wall_us() / 1000000));
+	httpd_buf_puts(out, ",\"changes\":[");
 	for (int i = 0; i < count;)
 	{
 		int n = 1;
@@ -247,18 +250,18 @@ add_entry(SimBuf *out, const Entry *entries, int count)
 		while (i + n < count && same_change(&entries[i], &entries[i + n]))
 			n++;
 		if (i > 0)
-			sim_buf_puts(out, ",");
+			httpd_buf_puts(out, ",");
 		add_group(out, entries + i, n);
 		i += n;
 	}
-	sim_buf_puts(out, "]}");
+	httpd_buf_puts(out, "]}");
 }
 
 static void
 free_entry(Entry *entry)
 {
-	sim_buf_free(&entry->item.contact);
-	sim_buf_free(&entry->item.item);
+	httpd_buf_free(&entry->item.contact);
+	httpd_buf_free(&entry->item.item);
 	free(entry->field);
 }
 
@@ -266,10 +269,10 @@ free_entry(Entry *entry)
 static void
 make_post(int count)
 {
-	SimPost *post = sim_alloc0(sizeof(SimPost));
-	SimBuf out = {0};
+	SimPost *post = httpd_alloc0(sizeof(SimPost));
+	HttpdBuf out = {0};
 
-	sim_buf_puts(&out, "{\"object\":\"whatsapp_business_account\",\"entry\":[");
+	httpd_buf_puts(&out, "{\"object\":\"whatsapp_business_account\",\"entry\":[");
 	for (int i = 0; i < count;)
 	{
 		int n = 1;
@@ -277,11 +280,11 @@ make_post(int count)
 		while (i + n < count && waiting[i + n].with_time == waiting[i].with_time)
 			n++;
 		if (i > 0)
-			sim_buf_puts(&out, ",");
+			httpd_buf_puts(&out, ",");
 		add_entry(&out, waiting + i, n);
 		i += n;
 	}
-	sim_buf_puts(&out, "]}");
+	httpd_buf_puts(&out, "]}");
 	for (int i = 0; i < count; i++)
 		free_entry(&waiting[i]);
 	nwaiting -= count;
@@ -317,17 +320,17 @@ add(Entry *entry)
 	if (nwaiting == waiting_size)
 	{
 		waiting_size = waiting_size == 0 ? 64 : waiting_size * 2;
-		waiting = sim_realloc(waiting, (size_t) waiting_size * sizeof(Entry));
+		waiting = httpd_realloc(waiting, (size_t) waiting_size * sizeof(Entry));
 	}
 	waiting[nwaiting++] = *entry;
 	if (nwaiting >= sim_settings.webhook_batch)
 	{
-		sim_timer_cancel(&flush_timer);
+		httpd_timer_cancel(&flush_timer);
 		flush(NULL);
 	}
 	else if (flush_timer.slot == 0)
-		sim_timer_set(&flush_timer, sim_now_us() + sim_settings.webhook_batch_ms * 1000, flush,
-					  NULL);
+		httpd_timer_set(&flush_timer, httpd_now_us() + sim_settings.webhook_batch_ms * 1000, flush,
+						NULL);
 }
 
 void
@@ -339,9 +342,9 @@ sim_outbox_add(SimItem *item)
 }
 
 void
-sim_outbox_add_value(const char *field, bool with_time, SimBuf *value)
+sim_outbox_add_value(const char *field, bool with_time, HttpdBuf *value)
 {
-	Entry entry = {.with_time = with_time, .field = sim_strdup(field)};
+	Entry entry = {.with_time = with_time, .field = httpd_strdup(field)};
 
 	entry.item.field = entry.field;
 	entry.item.item = *value;
@@ -366,7 +369,7 @@ sim_webhook_reset(void)
 	SimPost *post;
 
 	sim_webhook_forget_planned();
-	sim_timer_cancel(&flush_timer);
+	httpd_timer_cancel(&flush_timer);
 	for (int i = 0; i < nwaiting; i++)
 		free_entry(&waiting[i]);
 	nwaiting = 0;

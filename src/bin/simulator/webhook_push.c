@@ -9,10 +9,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "bin/httpd/buf.h"
+#include "bin/httpd/clock.h"
 #include "bin/httpd/loop.h"
-#include "bin/simulator/settings.h"
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
+#include "bin/simulator/random.h"
+#include "bin/simulator/reply.h"
+#include "bin/simulator/request.h"
+#include "bin/simulator/settings.h"
 #include "bin/simulator/webhook.h"
 
 /* A request under way or waiting for its next try. */
@@ -23,15 +28,15 @@ typedef struct Delivery
 	char *challenge;
 	CURL *easy; /* NULL while waiting */
 	struct curl_slist *headers;
-	SimTimer retry;
+	HttpdTimer retry;
 	int64_t first_us;
-	SimBuf answer;
+	HttpdBuf answer;
 	struct Delivery *prev;
 	struct Delivery *next;
 } Delivery;
 
 static CURLM *multi;
-static SimTimer curl_timer;
+static HttpdTimer curl_timer;
 static Delivery *deliveries;
 static int64_t npending;
 static int nactive;
@@ -68,9 +73,9 @@ static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
 	if (what == CURL_POLL_REMOVE)
-		sim_loop_unwatch(fd);
+		httpd_loop_unwatch(fd);
 	else
-		sim_loop_watch(
+		httpd_loop_watch(
 			fd, (what != CURL_POLL_OUT ? EPOLLIN : 0) | (what != CURL_POLL_IN ? EPOLLOUT : 0),
 			socket_ready, NULL);
 	return 0;
@@ -89,10 +94,10 @@ static int
 set_curl_timer(CURLM *handle, long timeout_ms, void *arg)
 {
 	if (timeout_ms < 0)
-		sim_timer_cancel(&curl_timer);
+		httpd_timer_cancel(&curl_timer);
 	else
-		sim_timer_set(&curl_timer, sim_now_us() + (int64_t) timeout_ms * 1000, curl_time_over,
-					  NULL);
+		httpd_timer_set(&curl_timer, httpd_now_us() + (int64_t) timeout_ms * 1000, curl_time_over,
+						NULL);
 	return 0;
 }
 
@@ -102,7 +107,7 @@ start_curl(void)
 	if (multi != NULL)
 		return;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || (multi = curl_multi_init()) == NULL)
-		sim_die("could not start libcurl");
+		httpd_die("could not start libcurl");
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_curl_timer);
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 64L);
@@ -129,7 +134,7 @@ static void
 finish(Delivery *delivery)
 {
 	end_transfer(delivery);
-	sim_timer_cancel(&delivery->retry);
+	httpd_timer_cancel(&delivery->retry);
 	if (delivery->prev != NULL)
 		delivery->prev->next = delivery->next;
 	else
@@ -140,7 +145,7 @@ finish(Delivery *delivery)
 	if (delivery->post != NULL)
 		sim_post_free(delivery->post);
 	free(delivery->challenge);
-	sim_buf_free(&delivery->answer);
+	httpd_buf_free(&delivery->answer);
 	free(delivery);
 }
 
@@ -151,16 +156,16 @@ keep_answer(char *data, size_t size, size_t n, void *arg)
 
 	if (delivery->answer.len + n > MAX_ANSWER)
 		return 0;
-	sim_buf_add(&delivery->answer, data, n);
+	httpd_buf_add(&delivery->answer, data, n);
 	return n;
 }
 
 static Delivery *
 new_delivery(void)
 {
-	Delivery *delivery = sim_alloc0(sizeof(Delivery));
+	Delivery *delivery = httpd_alloc0(sizeof(Delivery));
 
-	delivery->first_us = sim_now_us();
+	delivery->first_us = httpd_now_us();
 	delivery->next = deliveries;
 	if (deliveries != NULL)
 		deliveries->prev = delivery;
@@ -175,7 +180,7 @@ start_transfer(Delivery *delivery, const char *url)
 	CURL *easy = curl_easy_init();
 
 	if (easy == NULL)
-		sim_die("could not start libcurl");
+		httpd_die("could not start libcurl");
 	delivery->easy = easy;
 	delivery->answer.len = 0;
 	nactive++;
@@ -221,7 +226,7 @@ postpone(Delivery *delivery)
 
 	sim_webhook_counters.failed_attempts++;
 	end_transfer(delivery);
-	if (sim_now_us() - delivery->first_us >= sim_settings.webhook_give_up_ms * 1000 ||
+	if (httpd_now_us() - delivery->first_us >= sim_settings.webhook_give_up_ms * 1000 ||
 		sim_settings.webhook_url[0] == '\0')
 	{
 		sim_webhook_counters.given_up++;
@@ -232,7 +237,7 @@ postpone(Delivery *delivery)
 		gap_ms *= 2;
 	if (gap_ms > sim_settings.webhook_retry_max_ms)
 		gap_ms = sim_settings.webhook_retry_max_ms;
-	sim_timer_set(&delivery->retry, sim_now_us() + gap_ms * 1000, try_again, delivery);
+	httpd_timer_set(&delivery->retry, httpd_now_us() + gap_ms * 1000, try_again, delivery);
 }
 
 static void
@@ -242,12 +247,12 @@ handshake_done(Delivery *delivery, CURLcode result, long status)
 	const char *answer = delivery->answer.len > 0 ? delivery->answer.data : "";
 	bool good = result == CURLE_OK && status == 200 && strcmp(answer, delivery->challenge) == 0;
 
-	sim_reply_json(&request->reply, 200,
+	sim_reply_json(request, 200,
 				   json_pack("{s:b, s:i, s:s, s:s}", "ok", good, "status", (int) status, "error",
 							 result == CURLE_OK ? "" : curl_easy_strerror(result), "challenge",
 							 delivery->challenge));
 	finish(delivery);
-	sim_server_finish(request);
+	httpd_request_finish(&request->http);
 }
 
 static void
@@ -321,7 +326,7 @@ void
 sim_push_handshake(SimRequest *request)
 {
 	Delivery *delivery;
-	SimBuf url = {0};
+	HttpdBuf url = {0};
 	char challenge[24];
 	char *token;
 
@@ -330,16 +335,16 @@ sim_push_handshake(SimRequest *request)
 	delivery->handshake = request;
 	snprintf(challenge, sizeof(challenge), "%llu",
 			 (unsigned long long) (sim_seed_from_system() % 10000000000));
-	delivery->challenge = sim_strdup(challenge);
+	delivery->challenge = httpd_strdup(challenge);
 	token = curl_easy_escape(NULL, sim_settings.verify_token, 0);
-	sim_buf_printf(&url, "%s%chub.mode=subscribe&hub.verify_token=%s&hub.challenge=%s",
-				   sim_settings.webhook_url,
-				   strchr(sim_settings.webhook_url, '?') == NULL ? '?' : '&',
-				   token != NULL ? token : "", challenge);
+	httpd_buf_printf(&url, "%s%chub.mode=subscribe&hub.verify_token=%s&hub.challenge=%s",
+					 sim_settings.webhook_url,
+					 strchr(sim_settings.webhook_url, '?') == NULL ? '?' : '&',
+					 token != NULL ? token : "", challenge);
 	curl_free(token);
-	request->deferred = true;
+	httpd_request_defer(&request->http);
 	start_transfer(delivery, url.data);
-	sim_buf_free(&url);
+	httpd_buf_free(&url);
 }
 
 void

@@ -10,10 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bin/simulator/graph_error.h"
-#include "bin/simulator/settings.h"
+#include "bin/httpd/buf.h"
+#include "bin/httpd/clock.h"
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
+#include "bin/simulator/graph_error.h"
+#include "bin/simulator/random.h"
+#include "bin/simulator/settings.h"
 #include "bin/simulator/webhook.h"
 
 typedef enum Status
@@ -39,7 +42,7 @@ typedef struct Step
 
 typedef struct Flight
 {
-	SimTimer timer;
+	HttpdTimer timer;
 	struct Flight *prev;
 	struct Flight *next;
 	int nsteps;
@@ -72,13 +75,13 @@ percent(int64_t share)
 static char *
 copy_or_null(const char *text)
 {
-	return text != NULL ? sim_strdup(text) : NULL;
+	return text != NULL ? httpd_strdup(text) : NULL;
 }
 
 static void
 land(Flight *flight)
 {
-	sim_timer_cancel(&flight->timer);
+	httpd_timer_cancel(&flight->timer);
 	if (flight->prev != NULL)
 		flight->prev->next = flight->next;
 	else
@@ -106,33 +109,33 @@ sim_webhook_user_id(char *out, size_t size, const char *digits)
  */
 
 static void
-add_error(SimBuf *out, int code)
+add_error(HttpdBuf *out, int code)
 {
 	const char *title = sim_graph_error_find(code)->title;
 
-	sim_buf_printf(out, ",\"errors\":[{\"code\":%d,\"title\":", code);
-	sim_buf_json(out, title);
-	sim_buf_puts(out, ",\"message\":");
-	sim_buf_json(out, title);
-	sim_buf_puts(out, ",\"error_data\":{\"details\":");
-	sim_buf_json(out, title);
-	sim_buf_puts(out, "},\"href\":\"https://developers.facebook.com/docs/whatsapp/cloud-api/"
-					  "support/error-codes/\"}]");
+	httpd_buf_printf(out, ",\"errors\":[{\"code\":%d,\"title\":", code);
+	httpd_buf_json(out, title);
+	httpd_buf_puts(out, ",\"message\":");
+	httpd_buf_json(out, title);
+	httpd_buf_puts(out, ",\"error_data\":{\"details\":");
+	httpd_buf_json(out, title);
+	httpd_buf_puts(out, "},\"href\":\"https://developers.facebook.com/docs/whatsapp/cloud-api/"
+						"support/error-codes/\"}]");
 }
 
 /* A user known by id only has no phone number here either. */
 static void
-add_contact(SimBuf *out, const Flight *flight, const char *user_id)
+add_contact(HttpdBuf *out, const Flight *flight, const char *user_id)
 {
-	sim_buf_puts(out, "{\"profile\":{\"name\":\"Cliente Ejemplo\"}");
+	httpd_buf_puts(out, "{\"profile\":{\"name\":\"Cliente Ejemplo\"}");
 	if (!flight->by_user_id)
 	{
-		sim_buf_puts(out, ",\"wa_id\":");
-		sim_buf_json(out, flight->to);
+		httpd_buf_puts(out, ",\"wa_id\":");
+		httpd_buf_json(out, flight->to);
 	}
-	sim_buf_puts(out, ",\"user_id\":");
-	sim_buf_json(out, user_id);
-	sim_buf_puts(out, "}");
+	httpd_buf_puts(out, ",\"user_id\":");
+	httpd_buf_json(out, user_id);
+	httpd_buf_puts(out, "}");
 }
 
 static void
@@ -140,7 +143,7 @@ tell(const Flight *flight, const Step *step)
 {
 	const SimNumber *number = sim_registry_number(flight->number);
 	SimItem item = {.field = "messages", .number = number, .list = "statuses"};
-	SimBuf *out = &item.item;
+	HttpdBuf *out = &item.item;
 	char user_id[SIM_USER_ID_SIZE];
 
 	if (number == NULL)
@@ -150,32 +153,32 @@ tell(const Flight *flight, const Step *step)
 	else
 		sim_webhook_user_id(user_id, sizeof(user_id), flight->to);
 
-	sim_buf_printf(out, "{\"id\":\"%s\",\"status\":\"%s\",\"timestamp\":\"%lld\"", flight->wamid,
-				   status_names[step->status], (long long) step->happened_s);
+	httpd_buf_printf(out, "{\"id\":\"%s\",\"status\":\"%s\",\"timestamp\":\"%lld\"", flight->wamid,
+					 status_names[step->status], (long long) step->happened_s);
 	if (!flight->by_user_id)
 	{
-		sim_buf_puts(out, ",\"recipient_id\":");
-		sim_buf_json(out, flight->to);
+		httpd_buf_puts(out, ",\"recipient_id\":");
+		httpd_buf_json(out, flight->to);
 	}
 	if (step->status != STATUS_FAILED)
 	{
-		sim_buf_puts(out, ",\"recipient_user_id\":");
-		sim_buf_json(out, user_id);
+		httpd_buf_puts(out, ",\"recipient_user_id\":");
+		httpd_buf_json(out, user_id);
 		add_contact(&item.contact, flight, user_id);
 	}
 	if (flight->opaque != NULL)
 	{
-		sim_buf_puts(out, ",\"biz_opaque_callback_data\":");
-		sim_buf_json(out, flight->opaque);
+		httpd_buf_puts(out, ",\"biz_opaque_callback_data\":");
+		httpd_buf_json(out, flight->opaque);
 	}
 	if (step->status == STATUS_SENT || step->status == STATUS_DELIVERED)
-		sim_buf_printf(out,
-					   ",\"pricing\":{\"billable\":true,\"pricing_model\":\"PMP\","
-					   "\"type\":\"regular\",\"category\":\"%s\"}",
-					   flight->category);
+		httpd_buf_printf(out,
+						 ",\"pricing\":{\"billable\":true,\"pricing_model\":\"PMP\","
+						 "\"type\":\"regular\",\"category\":\"%s\"}",
+						 flight->category);
 	if (step->status == STATUS_FAILED)
 		add_error(out, flight->code);
-	sim_buf_puts(out, "}");
+	httpd_buf_puts(out, "}");
 	sim_outbox_add(&item);
 }
 
@@ -187,22 +190,22 @@ static void
 step_due(void *arg)
 {
 	Flight *flight = arg;
-	int64_t now_us = sim_now_us();
+	int64_t now_us = httpd_now_us();
 
 	while (flight->at < flight->nsteps && flight->steps[flight->at].due_us <= now_us)
 		tell(flight, &flight->steps[flight->at++]);
 	if (flight->at == flight->nsteps)
 		land(flight);
 	else
-		sim_timer_set(&flight->timer, flight->steps[flight->at].due_us, step_due, flight);
+		httpd_timer_set(&flight->timer, flight->steps[flight->at].due_us, step_due, flight);
 }
 
 static void
 add_step(Flight *flight, Status status, int64_t *after_ms, int64_t more_ms)
 {
 	*after_ms += more_ms;
-	flight->steps[flight->nsteps++] =
-		(Step){status, sim_wall_us() / 1000000 + *after_ms / 1000, sim_now_us() + *after_ms * 1000};
+	flight->steps[flight->nsteps++] = (Step){status, httpd_wall_us() / 1000000 + *after_ms / 1000,
+											 httpd_now_us() + *after_ms * 1000};
 }
 
 /* What will happen, in the order in which it happens. */
@@ -296,24 +299,24 @@ sim_webhook_accepted(const SimAccepted *accepted)
 
 	if (!sim_webhook_enabled() || (accepted->fault != NULL && accepted->fault->webhook_none))
 		return;
-	flight = sim_alloc0(sizeof(Flight));
+	flight = httpd_alloc0(sizeof(Flight));
 	flight->next = flights;
 	if (flights != NULL)
 		flights->prev = flight;
 	flights = flight;
 	nflights++;
 	flight->by_user_id = accepted->by_user_id;
-	flight->number = sim_strdup(accepted->number->id);
-	flight->to = sim_strdup(accepted->to);
-	flight->wamid = sim_strdup(accepted->wamid);
+	flight->number = httpd_strdup(accepted->number->id);
+	flight->to = httpd_strdup(accepted->to);
+	flight->wamid = httpd_strdup(accepted->wamid);
 	flight->opaque = copy_or_null(accepted->opaque);
-	flight->category = sim_strdup(accepted->category);
+	flight->category = httpd_strdup(accepted->category);
 	plan(flight, accepted);
 	disturb(flight);
 	if (flight->nsteps == 0)
 		land(flight);
 	else
-		sim_timer_set(&flight->timer, flight->steps[0].due_us, step_due, flight);
+		httpd_timer_set(&flight->timer, flight->steps[0].due_us, step_due, flight);
 }
 
 int64_t

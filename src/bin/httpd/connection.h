@@ -1,0 +1,43 @@
+/*
+ * connection.h
+ *	  A client's connection: its deadline, its end, its peer.
+ */
+#ifndef HTTPD_CONNECTION_H
+#define HTTPD_CONNECTION_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+
+#include "bin/httpd/service.h"
+#include "bin/httpd/timer.h"
+
+typedef struct HttpdConnection
+{
+	struct MHD_Connection *mhd;
+	const HttpdService *service;
+	HttpdTimer deadline;
+} HttpdConnection;
+
+/* What libmicrohttpd calls; cls is the service. */
+extern void httpd_connection_notify(void *cls, struct MHD_Connection *mhd, void **socket_context,
+									enum MHD_ConnectionNotificationCode code);
+
+extern HttpdConnection *httpd_connection_of(struct MHD_Connection *mhd);
+
+/* Starts the service's deadline anew; and ends it. */
+extern void httpd_connection_start_deadline(HttpdConnection *connection);
+extern void httpd_connection_end_deadline(HttpdConnection *connection);
+
+/*
+ * Ends the connection below libmicrohttpd, which cleans up when it notices: by
+ * RST, which drops what was not sent yet, or by FIN.  For a request that may be
+ * suspended, use httpd_request_abort().
+ */
+extern void httpd_connection_abort(HttpdConnection *connection, bool reset);
+
+extern bool httpd_connection_client_has_left(const HttpdConnection *connection);
+
+/* True if the client is on the loopback interface. */
+extern bool httpd_connection_is_loopback(const HttpdConnection *connection);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * text.h
+ *	  Text: length in characters, base64.
+ */
+#ifndef SIM_TEXT_H
+#define SIM_TEXT_H
+
+#include <stddef.h>
+
+/* Characters, not bytes. */
+extern size_t sim_utf8_length(const char *s);
+
+/* Writes 4 * ceil(len / 3) characters and a NUL. */
+extern void sim_base64(char *out, const void *data, size_t len);
+
+#endif
