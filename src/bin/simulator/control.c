@@ -11,6 +11,7 @@
 #include "bin/httpd/util.h"
 #include "bin/simulator/fault.h"
 #include "bin/simulator/journal.h"
+#include "bin/simulator/json.h"
 #include "bin/simulator/media.h"
 #include "bin/simulator/registry.h"
 #include "bin/simulator/reply.h"
@@ -35,9 +36,7 @@ json_t *
 sim_control_body(SimRequest *request)
 {
 	json_error_t error;
-	json_t *doc = request->http.body.len > 0
-					  ? json_loadb(request->http.body.data, request->http.body.len, 0, &error)
-					  : NULL;
+	json_t *doc = sim_json_read(&request->http.body, &error);
 
 	if (doc == NULL)
 		reply_bad(request, request->http.body.len > 0 ? error.text : "a JSON body is needed");

@@ -16,6 +16,7 @@
 #include "bin/simulator/registry.h"
 #include "bin/simulator/reply.h"
 #include "bin/simulator/settings.h"
+#include "bin/simulator/text.h"
 
 #define LIFE_US (INT64_C(30) * 24 * 3600 * 1000000)
 #define MB ((size_t) 1024 * 1024)
@@ -108,8 +109,7 @@ hash_data(Media *media)
 
 	if (gnutls_hash_fast(GNUTLS_DIG_SHA256, media->data.data, media->data.len, digest) != 0)
 		httpd_die("could not hash a file");
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(media->sha256 + 2 * i, 3, "%02x", digest[i]);
+	sim_hex(media->sha256, digest, sizeof(digest));
 }
 
 /* NULL, with the reply made, if the form is not acceptable. */

@@ -16,6 +16,7 @@
 #include "bin/simulator/auth.h"
 #include "bin/simulator/fault_reply.h"
 #include "bin/simulator/journal.h"
+#include "bin/simulator/json.h"
 #include "bin/simulator/message.h"
 #include "bin/simulator/nodes.h"
 #include "bin/simulator/random.h"
@@ -172,9 +173,7 @@ add_headers(SimRequest *request, const SimNumber *number)
 void
 sim_messages_post(SimRequest *request, const SimPath *path)
 {
-	json_t *root = request->http.body.len > 0
-					   ? json_loadb(request->http.body.data, request->http.body.len, 0, NULL)
-					   : NULL;
+	json_t *root = sim_json_read(&request->http.body, NULL);
 	SimNumber *number = sim_registry_number(path->node);
 	SimMessage message = {0};
 	SimRecord record = {0};

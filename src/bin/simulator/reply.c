@@ -11,6 +11,7 @@
 #include "bin/httpd/buf.h"
 #include "bin/httpd/util.h"
 #include "bin/simulator/graph_error.h"
+#include "bin/simulator/json.h"
 #include "bin/simulator/random.h"
 #include "bin/simulator/text.h"
 
@@ -28,28 +29,16 @@ sim_reply_clear(SimRequest *request)
 	request->trace[0] = '\0';
 }
 
-static int
-append_dump(const char *text, size_t len, void *arg)
-{
-	httpd_buf_add(arg, text, len);
-	return 0;
-}
-
 void
 sim_reply_json(SimRequest *request, int status, json_t *doc)
 {
-	HttpdBuf *out;
-
 	if (doc == NULL)
 	{
 		sim_reply_error(
 			request, &(SimGraphFault){.code = 100, .title = "(#100) The request is not in UTF-8."});
 		return;
 	}
-	out = sim_reply_start(request, status);
-	if (json_dump_callback(doc, append_dump, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
-		httpd_die("could not write JSON");
-	json_decref(doc);
+	sim_json_write(sim_reply_start(request, status), doc);
 }
 
 const char *

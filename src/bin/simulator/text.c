@@ -1,6 +1,6 @@
 /*
  * text.c
- *	  Text: length in characters, base64.
+ *	  Text: length in characters, base64, hexadecimal.
  */
 #include "bin/simulator/text.h"
 
@@ -33,6 +33,20 @@ sim_base64(char *out, const void *data, size_t len)
 		*out++ = digits[(p[0] & 3) << 4 | (len > 1 ? p[1] >> 4 : 0)];
 		*out++ = len > 1 ? digits[(p[1] & 15) << 2] : '=';
 		*out++ = '=';
+	}
+	*out = '\0';
+}
+
+void
+sim_hex(char *out, const void *data, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *p = data;
+
+	for (; len > 0; p++, len--)
+	{
+		*out++ = digits[*p >> 4];
+		*out++ = digits[*p & 15];
 	}
 	*out = '\0';
 }

@@ -99,9 +99,6 @@ typedef struct SimWebhookCounters
 extern SimWebhookCounters sim_webhook_counters;
 extern json_t *sim_webhook_stats(void);
 
-/* sha256=<hex HMAC of the body with the app secret> */
-extern void sim_webhook_sign(const char *body, size_t len, char *out, size_t size);
-
 /* Calls back, once, when the next body can be fetched. */
 extern void sim_outbox_notify(void (*there)(void *arg), void *arg);
 
@@ -127,9 +124,6 @@ extern void sim_control_press(SimRequest *request);
 extern void sim_control_event(SimRequest *request);
 extern void sim_control_webhooks(SimRequest *request);
 extern void sim_control_handshake(SimRequest *request);
-
-/* The client that waits for a body has left. */
-extern void sim_control_puller_gone(SimRequest *request);
 
 /* A user's id within the business, made from the phone number. */
 #define SIM_USER_ID_SIZE 160

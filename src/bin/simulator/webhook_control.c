@@ -12,6 +12,7 @@
 #include "bin/httpd/util.h"
 #include "bin/simulator/control.h"
 #include "bin/simulator/journal.h"
+#include "bin/simulator/json.h"
 #include "bin/simulator/message.h"
 #include "bin/simulator/reply.h"
 #include "bin/simulator/request.h"
@@ -20,18 +21,6 @@
 #include "bin/simulator/template_form.h"
 #include "bin/simulator/text.h"
 #include "bin/simulator/webhook.h"
-
-static void
-to_buf(HttpdBuf *out, json_t *doc)
-{
-	char *text = json_dumps(doc, JSON_COMPACT | JSON_ENCODE_ANY);
-
-	if (text == NULL)
-		httpd_die("could not write JSON");
-	httpd_buf_puts(out, text);
-	free(text);
-	json_decref(doc);
-}
 
 /*
  * Messages from users
@@ -70,8 +59,8 @@ deliver_inbound(SimRequest *request, SimNumber *number, const char *from, const 
 		json_object_set_new(message, "from", json_string(from));
 		json_object_set_new(contact, "wa_id", json_string(from));
 	}
-	to_buf(&item.contact, contact);
-	to_buf(&item.item, message);
+	sim_json_write(&item.contact, contact);
+	sim_json_write(&item.item, message);
 	sim_outbox_add(&item);
 
 	/* The window opens for whichever way the business will write back. */
@@ -276,7 +265,7 @@ sim_control_event(SimRequest *request)
 		sim_reply_control_error(request, 400, "\"field\" and an object \"value\" are needed");
 	else
 	{
-		to_buf(&text, json_incref(value));
+		sim_json_write(&text, json_incref(value));
 		sim_outbox_add_value(
 			field, strcmp(field, "messages") != 0 && strcmp(field, "user_preferences") != 0, &text);
 		sim_control_ok(request);
@@ -336,6 +325,17 @@ pull_ready(void *arg)
 	httpd_request_finish(&request->http);
 }
 
+/* The client that waits for a body has left. */
+static void
+puller_gone(SimRequest *request)
+{
+	if (puller != request)
+		return;
+	puller = NULL;
+	httpd_timer_cancel(&pull_timer);
+	sim_outbox_notify(NULL, NULL);
+}
+
 /* With wait_ms, waits so long for the first body. */
 void
 sim_control_webhooks(SimRequest *request)
@@ -365,19 +365,9 @@ sim_control_webhooks(SimRequest *request)
 	}
 	puller = request;
 	httpd_request_defer(&request->http);
-	request->on_gone = sim_control_puller_gone;
+	request->on_gone = puller_gone;
 	sim_outbox_notify(pull_ready, NULL);
 	httpd_timer_set(&pull_timer, httpd_now_us() + wait_ms * 1000, pull_ready, NULL);
-}
-
-void
-sim_control_puller_gone(SimRequest *request)
-{
-	if (puller != request)
-		return;
-	puller = NULL;
-	httpd_timer_cancel(&pull_timer);
-	sim_outbox_notify(NULL, NULL);
 }
 
 void

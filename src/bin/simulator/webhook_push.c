@@ -11,6 +11,7 @@
 
 #include "bin/httpd/buf.h"
 #include "bin/httpd/clock.h"
+#include "bin/httpd/list.h"
 #include "bin/httpd/loop.h"
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
@@ -31,13 +32,12 @@ typedef struct Delivery
 	HttpdTimer retry;
 	int64_t first_us;
 	HttpdBuf answer;
-	struct Delivery *prev;
-	struct Delivery *next;
+	HttpdLink link;
 } Delivery;
 
 static CURLM *multi;
 static HttpdTimer curl_timer;
-static Delivery *deliveries;
+static HttpdLink deliveries = HTTPD_LIST_EMPTY(deliveries);
 static int64_t npending;
 static int nactive;
 
@@ -135,12 +135,7 @@ finish(Delivery *delivery)
 {
 	end_transfer(delivery);
 	httpd_timer_cancel(&delivery->retry);
-	if (delivery->prev != NULL)
-		delivery->prev->next = delivery->next;
-	else
-		deliveries = delivery->next;
-	if (delivery->next != NULL)
-		delivery->next->prev = delivery->prev;
+	httpd_list_remove(&delivery->link);
 	npending--;
 	if (delivery->post != NULL)
 		sim_post_free(delivery->post);
@@ -166,10 +161,7 @@ new_delivery(void)
 	Delivery *delivery = httpd_alloc0(sizeof(Delivery));
 
 	delivery->first_us = httpd_now_us();
-	delivery->next = deliveries;
-	if (deliveries != NULL)
-		deliveries->prev = delivery;
-	deliveries = delivery;
+	httpd_list_push(&deliveries, &delivery->link);
 	npending++;
 	return delivery;
 }
@@ -358,22 +350,23 @@ sim_push_reset(void)
 		sim_post_free(first_queued);
 	}
 	nqueued = 0;
-	for (Delivery *delivery = deliveries; delivery != NULL;)
+	for (HttpdLink *link = deliveries.next, *following; link != &deliveries; link = following)
 	{
-		Delivery *following = delivery->next;
+		Delivery *delivery = HTTPD_ELEMENT(Delivery, link, link);
 
-		/* Somebody waits for a handshake's answer; it ends by itself. */
+		following = link->next;
+
+		/* A client waits for the result of a handshake, which ends by itself. */
 		if (delivery->handshake == NULL)
 			finish(delivery);
-		delivery = following;
 	}
 }
 
 void
 sim_push_stop(void)
 {
-	while (deliveries != NULL)
-		finish(deliveries);
+	while (!httpd_list_is_empty(&deliveries))
+		finish(HTTPD_ELEMENT(Delivery, link, deliveries.next));
 	if (multi == NULL)
 		return;
 	curl_multi_cleanup(multi);

@@ -12,6 +12,7 @@
 
 #include "bin/httpd/buf.h"
 #include "bin/httpd/clock.h"
+#include "bin/httpd/list.h"
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
 #include "bin/simulator/graph_error.h"
@@ -43,8 +44,7 @@ typedef struct Step
 typedef struct Flight
 {
 	HttpdTimer timer;
-	struct Flight *prev;
-	struct Flight *next;
+	HttpdLink link;
 	int nsteps;
 	int at;
 	int code; /* of STATUS_FAILED */
@@ -57,7 +57,7 @@ typedef struct Flight
 	char *category;
 } Flight;
 
-static Flight *flights;
+static HttpdLink flights = HTTPD_LIST_EMPTY(flights);
 static int64_t nflights;
 static uint64_t random_state;
 
@@ -82,12 +82,7 @@ static void
 land(Flight *flight)
 {
 	httpd_timer_cancel(&flight->timer);
-	if (flight->prev != NULL)
-		flight->prev->next = flight->next;
-	else
-		flights = flight->next;
-	if (flight->next != NULL)
-		flight->next->prev = flight->prev;
+	httpd_list_remove(&flight->link);
 	nflights--;
 	free(flight->number);
 	free(flight->to);
@@ -300,10 +295,7 @@ sim_webhook_accepted(const SimAccepted *accepted)
 	if (!sim_webhook_enabled() || (accepted->fault != NULL && accepted->fault->webhook_none))
 		return;
 	flight = httpd_alloc0(sizeof(Flight));
-	flight->next = flights;
-	if (flights != NULL)
-		flights->prev = flight;
-	flights = flight;
+	httpd_list_push(&flights, &flight->link);
 	nflights++;
 	flight->by_user_id = accepted->by_user_id;
 	flight->number = httpd_strdup(accepted->number->id);
@@ -328,6 +320,6 @@ sim_webhook_planned(void)
 void
 sim_webhook_forget_planned(void)
 {
-	while (flights != NULL)
-		land(flights);
+	while (!httpd_list_is_empty(&flights))
+		land(HTTPD_ELEMENT(Flight, link, flights.next));
 }
