@@ -4,7 +4,6 @@
  *	  and get exactly the parameters it has places for.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bin/httpd/util.h"

@@ -5,7 +5,6 @@
 #include "bin/simulator/reply.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bin/httpd/buf.h"

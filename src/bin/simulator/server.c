@@ -100,22 +100,14 @@ on_end(HttpdRequest *http, bool sent)
 		sim_journal_answered(request->record);
 }
 
+#define EVERY_PORT                                                                                 \
+	.request_size = sizeof(SimRequest), .max_body = MAX_BODY, .on_head = on_head,                  \
+	.on_body = on_body, .on_request = on_request, .on_end = on_end
+
 const HttpdService sim_server_service = {
-	.request_size = sizeof(SimRequest),
-	.max_body = MAX_BODY,
+	EVERY_PORT,
 	.on_connect = on_connect,
 	.on_disconnect = on_disconnect,
-	.on_head = on_head,
-	.on_body = on_body,
-	.on_request = on_request,
-	.on_end = on_end,
 };
 
-const HttpdService sim_server_control_service = {
-	.request_size = sizeof(SimRequest),
-	.max_body = MAX_BODY,
-	.on_head = on_head,
-	.on_body = on_body,
-	.on_request = on_request,
-	.on_end = on_end,
-};
+const HttpdService sim_server_control_service = {EVERY_PORT};

@@ -81,6 +81,17 @@ typedef struct SimPost
 
 extern void sim_post_free(SimPost *post);
 
+/* Bodies in line, the oldest first.  All zeroes is an empty one. */
+typedef struct SimPostQueue
+{
+	SimPost *first;
+	SimPost *last;
+	int64_t count;
+} SimPostQueue;
+
+extern void sim_post_queue_add(SimPostQueue *queue, SimPost *post);
+extern SimPost *sim_post_queue_take(SimPostQueue *queue); /* or NULL */
+
 /* Pull mode: takes the oldest, or NULL. */
 extern SimPost *sim_outbox_pull(void);
 extern int64_t sim_outbox_waiting(void);

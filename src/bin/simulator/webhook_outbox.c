@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bin/httpd/buf.h"
 #include "bin/httpd/clock.h"
@@ -36,9 +35,7 @@ static int waiting_size;
 static HttpdTimer flush_timer;
 
 /* Pull mode: bodies to be fetched. */
-static SimPost *first_post;
-static SimPost *last_post;
-static int64_t nposts;
+static SimPostQueue to_fetch;
 static void (*notify)(void *arg);
 static void *notify_arg;
 
@@ -57,6 +54,30 @@ sim_post_free(SimPost *post)
 {
 	free(post->body);
 	free(post);
+}
+
+void
+sim_post_queue_add(SimPostQueue *queue, SimPost *post)
+{
+	post->next = NULL;
+	if (queue->first == NULL)
+		queue->first = post;
+	else
+		queue->last->next = post;
+	queue->last = post;
+	queue->count++;
+}
+
+SimPost *
+sim_post_queue_take(SimPostQueue *queue)
+{
+	SimPost *post = queue->first;
+
+	if (post == NULL)
+		return NULL;
+	queue->first = post->next;
+	queue->count--;
+	return post;
 }
 
 /*
@@ -116,12 +137,7 @@ keep_for_pull(SimPost *post)
 {
 	void (*there)(void *arg) = notify;
 
-	if (first_post == NULL)
-		first_post = post;
-	else
-		last_post->next = post;
-	last_post = post;
-	nposts++;
+	sim_post_queue_add(&to_fetch, post);
 	notify = NULL;
 	if (there != NULL)
 		there(notify_arg);
@@ -130,13 +146,10 @@ keep_for_pull(SimPost *post)
 SimPost *
 sim_outbox_pull(void)
 {
-	SimPost *post = first_post;
+	SimPost *post = sim_post_queue_take(&to_fetch);
 
-	if (post == NULL)
-		return NULL;
-	first_post = post->next;
-	nposts--;
-	sim_webhook_counters.delivered++;
+	if (post != NULL)
+		sim_webhook_counters.delivered++;
 	return post;
 }
 
@@ -353,13 +366,13 @@ sim_outbox_add_value(const char *field, bool with_time, HttpdBuf *value)
 bool
 sim_outbox_has_post(void)
 {
-	return first_post != NULL;
+	return to_fetch.first != NULL;
 }
 
 int64_t
 sim_outbox_waiting(void)
 {
-	return nwaiting + nposts;
+	return nwaiting + to_fetch.count;
 }
 
 void

@@ -42,9 +42,7 @@ static int64_t npending;
 static int nactive;
 
 /* Posts in line for a free connection. */
-static SimPost *first_queued;
-static SimPost *last_queued;
-static int64_t nqueued;
+static SimPostQueue queued;
 
 /* An answer beyond this is nobody's idea of an acknowledgement. */
 #define MAX_ANSWER 65536
@@ -283,13 +281,11 @@ collect(void)
 static void
 start_queued(void)
 {
-	while (first_queued != NULL && nactive < sim_settings.webhook_connections)
+	while (queued.first != NULL && nactive < sim_settings.webhook_connections)
 	{
 		Delivery *delivery = new_delivery();
 
-		delivery->post = first_queued;
-		first_queued = first_queued->next;
-		nqueued--;
+		delivery->post = sim_post_queue_take(&queued);
 		start_transfer(delivery, sim_settings.webhook_url);
 	}
 }
@@ -298,20 +294,14 @@ void
 sim_push_post(SimPost *post)
 {
 	start_curl();
-	post->next = NULL;
-	if (first_queued == NULL)
-		first_queued = post;
-	else
-		last_queued->next = post;
-	last_queued = post;
-	nqueued++;
+	sim_post_queue_add(&queued, post);
 	start_queued();
 }
 
 int64_t
 sim_push_pending(void)
 {
-	return npending + nqueued;
+	return npending + queued.count;
 }
 
 void
@@ -342,14 +332,10 @@ sim_push_handshake(SimRequest *request)
 void
 sim_push_reset(void)
 {
-	SimPost *next;
+	SimPost *post;
 
-	for (; first_queued != NULL; first_queued = next)
-	{
-		next = first_queued->next;
-		sim_post_free(first_queued);
-	}
-	nqueued = 0;
+	while ((post = sim_post_queue_take(&queued)) != NULL)
+		sim_post_free(post);
 	for (HttpdLink *link = deliveries.next, *following; link != &deliveries; link = following)
 	{
 		Delivery *delivery = HTTPD_ELEMENT(Delivery, link, link);
