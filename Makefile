@@ -164,6 +164,7 @@ simulator:
 clean: clean-programs
 clean-programs:
 	$(MAKE) -C $(TOP)/src/bin/simulator clean
+	$(MAKE) -C $(TOP)/test/simulator/httpd clean
 	$(MAKE) -C $(TOP)/test/unit clean
 	$(MAKE) -C $(TOP)/test/fuzz clean
 

@@ -29,7 +29,7 @@ sub binary
 	return $ENV{WA_SIMULATOR} if defined $ENV{WA_SIMULATOR};
 	my $here = File::Spec->rel2abs(dirname(__FILE__));
 	return File::Spec->catfile($here, File::Spec->updir, File::Spec->updir,
-		'src', 'simulator', 'wa_simulator');
+		'src', 'bin', 'simulator', 'wa_simulator');
 }
 
 # Starts it with these arguments and waits until it is ready.

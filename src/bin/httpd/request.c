@@ -46,11 +46,11 @@ cancel_timers(HttpdRequest *request)
 static void
 resume(HttpdRequest *request)
 {
+	cancel_timers(request);
 	if (!request->suspended)
 		return;
 	request->suspended = false;
 	httpd_list_remove(&request->link);
-	cancel_timers(request);
 	MHD_resume_connection(request->connection->mhd);
 	resumed = true;
 }
@@ -65,7 +65,6 @@ void
 httpd_request_finish(HttpdRequest *request)
 {
 	request->deferred = false;
-	cancel_timers(request);
 	if (request->stage == HTTPD_WAITING)
 		request->stage = HTTPD_READY;
 	resume(request);
@@ -285,7 +284,6 @@ httpd_request_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		service->on_end(request, reason == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	count--;
 	cancel_timers(request);
-	httpd_connection_start_deadline(request->connection);
 	httpd_reply_clear(&request->reply);
 	httpd_buf_free(&request->body);
 	free(request->method);

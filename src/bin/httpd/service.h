@@ -32,10 +32,11 @@ typedef struct HttpdService
 	size_t max_body;
 
 	/*
-	 * How long a client may take to deliver a whole request (from accept, or
-	 * from the end of the previous exchange), and then to take the response;
-	 * 0 is no limit.  The connection is closed.  The inactivity timeout of the
-	 * listener does not do this: a byte now and then satisfies it.
+	 * How long a client may take, after which its connection is closed: from
+	 * accept to the end of its first request, and from the beginning of a
+	 * response to the end of the next request, so also to take the response.
+	 * The time between belongs to the program.  0 is no limit.  The listener's
+	 * inactivity timeout does not do this: a byte now and then satisfies it.
 	 */
 	int64_t deadline_us;
 
