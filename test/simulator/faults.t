@@ -330,26 +330,26 @@ subtest 'several rules' => sub {
 #
 
 for my $case (
-	[ {}, qr/does nothing/ ],
-	[ { cut => 'later' }, qr/"cut" has a value that is not known/ ],
-	[ { reply => 'nice' }, qr/"reply" has a value/ ],
-	[ { reply => 'code' }, qr/lacks "code"/ ],
+	[ {}, qr/has no effect: give/ ],
+	[ { cut => 'later' }, qr/"cut" has an unknown value/ ],
+	[ { reply => 'nice' }, qr/"reply" has an unknown value/ ],
+	[ { reply => 'code' }, qr/needs "code"/ ],
 	[ { cut => 'accepted', reply => 'html' }, qr/both "cut" and "reply"/ ],
 	[ { code => 1, cut => 'body' }, qr/both "cut" and "reply"/ ],
-	[ { cut => 'headers', match => { template => 'x' } }, qr/before template and recipient/ ],
+	[ { cut => 'headers', match => { template => 'x' } }, qr/before the template and recipient/ ],
 	[ { cut => 'connect', match => { number => '1' } }, qr/before the number/ ],
-	[ { cut => 'headers', delay_ms => 5 }, qr/cuts before there is anything to delay/ ],
+	[ { cut => 'headers', delay_ms => 5 }, qr/before there is a response to delay/ ],
 	[ { cut => 'received', accept => JSON::PP::true }, qr/never accepts/ ],
 	[ { cut => 'accepted', accept => JSON::PP::false }, qr/always accepts/ ],
-	[ { code => 1, bytes => 5 }, qr/"bytes", which has no meaning/ ],
-	[ { cut => 'accepted', status => 500 }, qr/"status", which has no meaning/ ],
-	[ { reply => 'html', details => 'x' }, qr/need a "code"/ ],
+	[ { code => 1, bytes => 5 }, qr/"bytes", which has no effect/ ],
+	[ { cut => 'accepted', status => 500 }, qr/"status", which has no effect/ ],
+	[ { reply => 'html', details => 'x' }, qr/require "code"/ ],
 	[ { delay_ms => 5, how => 'close' }, qr/"how" without "cut"/ ],
-	[ { delay_ms => -5 }, qr/"delay_ms" must be an integer from 0/ ],
+	[ { delay_ms => -5 }, qr/"delay_ms" must be a non-negative integer/ ],
 	[ { delay_ms => 5, match => { nth => 0 } }, qr/"nth" must be a positive integer/ ],
 	[ { delay_ms => 5, match => { probability => 2 } }, qr/"probability" must be/ ],
-	[ { delay_ms => 5, match => { weather => 1 } }, qr/"weather" is not known in "match"/ ],
-	[ { delay_ms => 5, wether => 1 }, qr/"wether" is not known in a rule/ ],
+	[ { delay_ms => 5, match => { weather => 1 } }, qr/"weather" is not a member of "match"/ ],
+	[ { delay_ms => 5, wether => 1 }, qr/"wether" is not a member of a rule/ ],
 	[ { code => 1, webhook_code => 131026 }, qr/not accepted/ ])
 {
 	my ($rule, $reason) = @$case;

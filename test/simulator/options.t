@@ -57,7 +57,7 @@ for my $case (
 	[ qr/unknown argument "--nothing"/,               '--nothing' ],
 	[ qr/unknown argument "nothing"/,                 'nothing' ],
 	[ qr/unknown argument "--log-bodies"/,            '--log-bodies' ],
-	[ qr/"--numbers" needs a value/,                  '--numbers' ],
+	[ qr/"--numbers" requires a value/,                  '--numbers' ],
 	[ qr/"--tls" takes no value/,                     '--tls=yes' ],
 	[ qr/"x" for numbers is not an integer between/,  '--numbers', 'x' ],
 	[ qr/"-1" for delay_ms is not an integer between/, '--delay-ms=-1' ],
@@ -76,7 +76,7 @@ for my $case (
 	[ qr/"numbers" must be an object with an "id"/,   '--config' => file('number', '{"numbers":[{}]}') ],
 	[ qr/"templates" must be an array/,               '--config' => file('templates', '{"templates":{}}') ],
 	[ qr/not an array/,                               '--faults' => file('faults', '{}') ],
-	[ qr/rule 1 does nothing/,                        '--faults' => file('empty', '[{}]') ],
+	[ qr/rule 1 has no effect/,                        '--faults' => file('empty', '[{}]') ],
 	[ qr/could not open log file/,                    '--log' => '/no/file' ])
 {
 	my ($reason, @arguments) = @$case;

@@ -11,7 +11,6 @@
 
 #include "bin/httpd/util.h"
 
-/* Makes room for more bytes and a NUL. */
 void
 httpd_buf_reserve(HttpdBuf *buf, size_t more)
 {

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* All zeroes is an empty one.  data is NUL-terminated once there was room. */
+/* All zeroes is an empty one.  data is NULL until something is added, then ends in NUL. */
 typedef struct HttpdBuf
 {
 	char *data;
@@ -15,6 +15,7 @@ typedef struct HttpdBuf
 	size_t size;
 } HttpdBuf;
 
+/* Makes room for that many more bytes and a NUL. */
 extern void httpd_buf_reserve(HttpdBuf *buf, size_t more);
 extern void httpd_buf_add(HttpdBuf *buf, const void *data, size_t len);
 extern void httpd_buf_puts(HttpdBuf *buf, const char *s);
@@ -22,11 +23,12 @@ extern void httpd_buf_printf(HttpdBuf *buf, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * s as a JSON string, quotes included; NULL gives null.  Bytes that are not
- * UTF-8 become U+FFFD: requests are full of what their sender likes.
+ * Appends s as a JSON string with its quotes, or null for NULL.  Bytes that are
+ * not UTF-8 become U+FFFD: a request may contain anything.
  */
 extern void httpd_buf_json(HttpdBuf *buf, const char *s);
 
+/* Frees the memory; the buffer is then an empty one. */
 extern void httpd_buf_free(HttpdBuf *buf);
 
 #endif

@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 /*
- * Called when fd has one of the events, or has had one: a descriptor that is
- * closed and opened again meanwhile may get an event of the old one, so read
- * and write without blocking and take EAGAIN for an answer.
+ * Called when fd has one of the events.  A descriptor that was closed and opened
+ * again within a round may get an event of the old one, so read and write
+ * without blocking, and expect EAGAIN.
  */
 typedef void (*HttpdWatcher)(int fd, uint32_t events, void *arg);
 
@@ -34,10 +34,10 @@ extern void httpd_loop_unwatch(int fd);
 extern void httpd_loop_on_signal(int signo, HttpdSignalHandler handler, void *arg);
 
 /*
- * What wants its turn in every round, in the order of registration; owned by
- * the caller, who must keep it.  run is called after events and timers, and
- * wait_ms before the wait: how long that may take, -1 being for ever.  Either
- * may be NULL.
+ * Something that runs in every round of the loop, in the order of registration.
+ * run is called after events and timers; wait_ms before the wait, and returns
+ * its longest duration, -1 being for ever.  Either may be NULL.  The struct is
+ * the caller's and must stay.
  */
 typedef struct HttpdTurn
 {

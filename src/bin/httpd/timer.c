@@ -97,22 +97,19 @@ httpd_timer_wait_ms(void)
 	return (int) ((wait_us + 999) / 1000);
 }
 
-bool
+void
 httpd_timer_run(void)
 {
 	int64_t now_us;
-	bool any = false;
 
 	if (count == 0)
-		return false;
+		return;
 	now_us = httpd_now_us();
 	while (count > 0 && heap[1]->due_us <= now_us)
 	{
 		HttpdTimer *timer = heap[1];
 
 		httpd_timer_cancel(timer);
-		any = true;
 		timer->fire(timer->arg);
 	}
-	return any;
 }

@@ -1,6 +1,6 @@
 /*
  * auth.c
- *	  Access tokens: the one that is valid, one that has expired, all others.
+ *	  Access tokens: the valid one, an expired one, and all others.
  */
 #include "bin/simulator/auth.h"
 
@@ -10,7 +10,7 @@
 #include "bin/simulator/reply.h"
 #include "bin/simulator/settings.h"
 
-/* From the header, or (Meta allows it, logs show it) from the query. */
+/* From the header or, which Meta allows although logs then show it, from the query. */
 static const char *
 token_of(const SimRequest *request)
 {

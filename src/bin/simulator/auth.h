@@ -9,11 +9,13 @@
 
 #include "bin/simulator/request.h"
 
-/* False, with the reply made, if the request's token is missing or wrong.  *code is then the error.
+/*
+ * True, with *code 0, if the request carries the valid token.  Otherwise fills
+ * in the error response and sets *code to its error code.
  */
 extern bool sim_auth_check(SimRequest *request, int *code);
 
-/* What debug_token says about the token in the argument input_token. */
+/* The response of debug_token about the token in the argument input_token. */
 extern void sim_auth_debug_token(SimRequest *request);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * control.c
- *	  /_control/: how tests steer and read the simulator.
+ *	  /_control/: how tests control the simulator and read from it.
  */
 #include "bin/simulator/control.h"
 
@@ -39,7 +39,7 @@ sim_control_body(SimRequest *request)
 	json_t *doc = sim_json_read(&request->http.body, &error);
 
 	if (doc == NULL)
-		reply_bad(request, request->http.body.len > 0 ? error.text : "a JSON body is needed");
+		reply_bad(request, request->http.body.len > 0 ? error.text : "a JSON body is required");
 	return doc;
 }
 
@@ -50,7 +50,7 @@ number_argument(SimRequest *request, const char *name, int64_t *value)
 
 	if (text == NULL || httpd_parse_int(text, 0, INT64_MAX, value))
 		return true;
-	reply_bad(request, "an argument is not a number from 0");
+	reply_bad(request, "an argument is not a non-negative integer");
 	return false;
 }
 
@@ -112,7 +112,7 @@ post_faults(SimRequest *request)
 		doc = list;
 	}
 	if (!json_is_array(doc))
-		reply_bad(request, "fault rules are an array");
+		reply_bad(request, "fault rules must be an array");
 	else if (!sim_fault_load(doc, error, sizeof(error)))
 		reply_bad(request, error);
 	else
@@ -147,7 +147,7 @@ static void
 post_config(SimRequest *request)
 {
 	json_t *doc = sim_control_body(request);
-	char error[256] = "a configuration is an object";
+	char error[256] = "a configuration must be an object";
 
 	if (doc == NULL)
 		return;
@@ -239,5 +239,5 @@ sim_control(SimRequest *request)
 		}
 	}
 	sim_reply_control_error(request, name_known ? 405 : 404,
-							name_known ? "not with this method" : "no such command (see --help)");
+							name_known ? "method not allowed" : "no such command (see --help)");
 }

@@ -1,6 +1,6 @@
 /*
  * control.h
- *	  /_control/: how tests steer and read the simulator.
+ *	  /_control/: how tests control the simulator and read from it.
  */
 #ifndef SIM_CONTROL_H
 #define SIM_CONTROL_H
@@ -11,7 +11,7 @@
 
 extern void sim_control(SimRequest *request);
 
-/* The body as JSON, or NULL with the reply made. */
+/* The body as JSON; or NULL, with the error response filled in. */
 extern json_t *sim_control_body(SimRequest *request);
 
 /* {"ok": true} */

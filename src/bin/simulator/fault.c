@@ -2,9 +2,9 @@
  * fault.c
  *	  Choosing the rule that applies to a request.
  *
- * Replaced rules may still be needed by requests under way, which keep the
- * pointer until they are answered.  They are therefore kept until the program
- * ends; tests replace rules some hundred times, not millions.
+ * Requests in flight keep a pointer to their rule until their response is sent,
+ * so rules that are replaced are kept until the program ends.  Tests replace
+ * rules hundreds of times, not millions.
  */
 #include "bin/simulator/fault.h"
 
@@ -19,7 +19,7 @@ static size_t nrules;
 static SimFault **retired;
 static size_t nretired;
 
-/* At which moment a rule acts. */
+/* The moment at which a rule acts. */
 static SimFaultMoment
 moment_of(const SimFault *fault)
 {
@@ -50,7 +50,7 @@ subject_matches(const SimFault *fault, const SimFaultSubject *subject)
 		   text_matches(fault->recipient, subject->recipient);
 }
 
-/* Counts a matching request and says if this is one to act upon. */
+/* Counts a matching request; true if the rule acts on it. */
 static bool
 its_turn(SimFault *fault)
 {
@@ -72,7 +72,7 @@ sim_fault_pick(SimFaultMoment moment, const SimFaultSubject *subject)
 {
 	SimFault *chosen = NULL;
 
-	/* Every rule counts what it matches, also behind one that was chosen. */
+	/* Every rule counts its matches, even after another rule was chosen. */
 	for (size_t i = 0; i < nrules; i++)
 	{
 		if (moment_of(rules[i]) == moment &&

@@ -1,8 +1,9 @@
 /*
  * fault_parse.c
- *	  Reads fault rules.  A member that is not known, or that the rest of the
- *	  rule would leave without effect, is an error: a test must not believe in
- *	  a fault that never happens.
+ *	  Reads fault rules.
+ *
+ * An unknown member, or one that has no effect in its rule, is an error: a test
+ * must not rely on a fault that never happens.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ typedef struct Reader
 	SimFault *fault;
 	size_t index;
 	bool accept_given;
-	char *error; /* first complaint, "" if none */
+	char *error; /* the first one; "": none */
 	size_t size;
 } Reader;
 
@@ -26,7 +27,7 @@ static const char *const cut_names[] = {"none",		"connect",	"headers", "body",
 static const char *const reply_names[] = {"normal",	   "code",		"garbage", "html", "empty",
 										  "truncated", "oversized", "slow",	   "hang"};
 
-/* About a member, or with NULL about the rule as a whole. */
+/* About a member or, if name is NULL, about the rule as a whole. */
 static void
 complain(Reader *reader, const char *name, const char *what)
 {
@@ -56,7 +57,7 @@ read_number(Reader *reader, const char *name, const json_t *value, int64_t min)
 		json_integer_value(value) > INT64_C(1000000000))
 	{
 		complain(reader, name,
-				 min > 0 ? "must be a positive integer" : "must be an integer from 0");
+				 min > 0 ? "must be a positive integer" : "must be a non-negative integer");
 		return min;
 	}
 	return json_integer_value(value);
@@ -81,7 +82,7 @@ read_word(Reader *reader, const char *name, const json_t *value, const char *con
 		if (strcmp(words[i], text) == 0)
 			return i;
 	}
-	complain(reader, name, "has a value that is not known");
+	complain(reader, name, "has an unknown value");
 	return 0;
 }
 
@@ -122,15 +123,15 @@ read_match(Reader *reader, const json_t *match)
 		{
 			fault->probability = json_number_value(value);
 			if (!json_is_number(value) || fault->probability < 0 || fault->probability > 1)
-				complain(reader, name, "must be a number from 0 to 1");
+				complain(reader, name, "must be a number between 0 and 1");
 		}
 		else if (strcmp(name, "seed") == 0)
 			fault->random = (uint64_t) read_number(reader, name, value, 0);
 		else
-			complain(reader, name, "is not known in \"match\"");
+			complain(reader, name, "is not a member of \"match\"");
 	}
 
-	/* As the message names it, a leading + aside. */
+	/* As in the message, but for a leading +. */
 	if (fault->recipient != NULL && fault->recipient[0] == '+')
 		memmove(fault->recipient, fault->recipient + 1, strlen(fault->recipient));
 }
@@ -191,7 +192,7 @@ read_member(Reader *reader, const char *name, const json_t *value)
 	else if (strcmp(name, "retry_after") == 0)
 		fault->retry_after = read_number(reader, name, value, 0);
 	else
-		complain(reader, name, "is not known in a rule");
+		complain(reader, name, "is not a member of a rule");
 }
 
 /* What each kind of fault allows, and its defaults. */
@@ -204,50 +205,51 @@ check_rule(Reader *reader, const json_t *rule)
 
 	if (fault->cut == SIM_CUT_NONE && fault->reply == SIM_REPLY_NORMAL && fault->delay_ms < 0 &&
 		fault->webhook_code == 0 && !fault->webhook_none)
-		complain(reader, NULL, "does nothing: give \"cut\", \"reply\", \"code\" or \"delay_ms\"");
+		complain(reader, NULL, "has no effect: give \"cut\", \"reply\", \"code\" or \"delay_ms\"");
 	if (fault->cut != SIM_CUT_NONE && fault->reply != SIM_REPLY_NORMAL)
 		complain(reader, NULL, "has both \"cut\" and \"reply\" or \"code\"");
 	if (json_object_get(rule, "code") != NULL && fault->reply != SIM_REPLY_CODE)
 		complain(reader, NULL, "has both \"code\" and another \"reply\"");
 	if (fault->reply == SIM_REPLY_CODE && json_object_get(rule, "code") == NULL)
-		complain(reader, NULL, "lacks \"code\"");
+		complain(reader, NULL, "needs \"code\"");
 	if (json_object_get(rule, "how") != NULL && fault->cut == SIM_CUT_NONE)
 		complain(reader, NULL, "has \"how\" without \"cut\"");
 	if (early && (fault->template_name != NULL || fault->recipient != NULL))
-		complain(reader, NULL, "cuts before template and recipient can be known");
+		complain(reader, NULL, "cuts the connection before the template and recipient are known");
 	if (early && fault->delay_ms >= 0)
-		complain(reader, NULL, "has \"delay_ms\", but cuts before there is anything to delay");
+		complain(reader, NULL,
+				 "has \"delay_ms\", but cuts the connection before there is a response to delay");
 	if (fault->cut == SIM_CUT_CONNECT &&
 		(fault->number != NULL || json_object_get(json_object_get(rule, "match"), "edge") != NULL))
-		complain(reader, NULL, "cuts before the number can be known");
+		complain(reader, NULL, "cuts the connection before the number is known");
 	if (fault->bytes >= 0 && fault->cut != SIM_CUT_BODY && fault->cut != SIM_CUT_ANSWER &&
 		fault->reply != SIM_REPLY_OVERSIZED && fault->reply != SIM_REPLY_SLOW)
-		complain(reader, NULL, "has \"bytes\", which has no meaning here");
+		complain(reader, NULL, "has \"bytes\", which has no effect here");
 	if (json_object_get(rule, "interval_ms") != NULL && fault->reply != SIM_REPLY_SLOW)
 		complain(reader, NULL, "has \"interval_ms\" without \"reply\": \"slow\"");
 	if (fault->status != 0 && fault->reply != SIM_REPLY_CODE && fault->reply != SIM_REPLY_GARBAGE &&
 		fault->reply != SIM_REPLY_HTML && fault->reply != SIM_REPLY_EMPTY)
-		complain(reader, NULL, "has \"status\", which has no meaning here");
+		complain(reader, NULL, "has \"status\", which has no effect here");
 	if (fault->status > 599)
-		complain(reader, NULL, "has a \"status\" beyond 599");
+		complain(reader, NULL, "has a \"status\" greater than 599");
 	if (fault->reply != SIM_REPLY_CODE &&
 		(fault->subcode != 0 || fault->transient || fault->details != NULL))
-		complain(reader, NULL, "has members that need a \"code\"");
+		complain(reader, NULL, "has members that require \"code\"");
 
-	/* Is the message accepted?  Often the fault itself says it. */
+	/* Whether the message is accepted, which most faults determine. */
 	if (fault->cut == SIM_CUT_ACCEPTED || fault->cut == SIM_CUT_ANSWER ||
 		(fault->cut == SIM_CUT_NONE && fault->reply == SIM_REPLY_NORMAL) ||
 		fault->reply == SIM_REPLY_SLOW || fault->reply == SIM_REPLY_OVERSIZED)
 	{
 		if (reader->accept_given && !fault->accept)
-			complain(reader, NULL, "is of a kind that always accepts");
+			complain(reader, NULL, "always accepts the message");
 		fault->accept = true;
 	}
 	else if (fault->cut != SIM_CUT_NONE && fault->accept)
-		complain(reader, NULL, "is of a kind that never accepts");
+		complain(reader, NULL, "never accepts the message");
 
 	if ((fault->webhook_code != 0 || fault->webhook_none) && !fault->accept)
-		complain(reader, NULL, "decides on webhooks of a message that is not accepted");
+		complain(reader, NULL, "sets the webhooks of a message that is not accepted");
 
 	if (fault->bytes < 0)
 	{
@@ -259,7 +261,7 @@ check_rule(Reader *reader, const json_t *rule)
 			fault->bytes = 0;
 	}
 	if (fault->reply == SIM_REPLY_SLOW && fault->bytes == 0)
-		complain(reader, NULL, "sends no \"bytes\" at a time");
+		complain(reader, NULL, "needs a positive \"bytes\"");
 }
 
 void

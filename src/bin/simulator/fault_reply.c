@@ -71,7 +71,7 @@ spoil_reply(SimRequest *request, const SimFault *fault)
 			plain_body(request, status != 0 ? status : 503, NULL, "");
 			break;
 		case SIM_REPLY_TRUNCATED:
-			/* A whole HTTP answer, but half a JSON document. */
+			/* A complete HTTP response with half a JSON document. */
 			reply->body.len /= 2;
 			reply->body.data[reply->body.len] = '\0';
 			break;
@@ -120,7 +120,7 @@ sim_fault_before(SimRequest *request, const SimFault *fault)
 		set_cut(request, fault);
 	else if (fault->reply == SIM_REPLY_TRUNCATED)
 	{
-		/* There is no answer to cut short; the start of one will do. */
+		/* There is no response to truncate; the beginning of one will do. */
 		plain_body(request, 200, "application/json; charset=UTF-8",
 				   "{\"messaging_product\":\"whatsapp\",\"contacts\":[{\"input\":\"+346000000011");
 		spoil_reply(request, fault);

@@ -8,12 +8,12 @@
 #include "bin/simulator/request.h"
 
 /*
- * Before the request is looked at.  True if the rule has settled its fate: it
- * is neither accepted nor refused by Meta's rules.
+ * Before the request is processed.  True if the rule alone decides the outcome:
+ * the request is then neither accepted nor refused by Meta's rules.
  */
 extern bool sim_fault_before(SimRequest *request, const SimFault *fault);
 
-/* After the normal answer was made: spoils it. */
+/* After the normal response was made: spoils it. */
 extern void sim_fault_after(SimRequest *request, const SimFault *fault);
 
 #endif

@@ -12,7 +12,7 @@
 
 #define OAUTH "OAuthException"
 
-/* In order of code: looked up by bisection. */
+/* In order of code, for the binary search. */
 static const SimGraphError errors[] = {
 	{0, 401, OAUTH, "AuthException", true},
 	{1, 400, OAUTH, "An unknown error occurred", true},

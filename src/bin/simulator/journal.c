@@ -1,9 +1,9 @@
 /*
  * journal.c
- *	  What happened: one record for every send request, and the counters.
+ *	  The log: one record for every send request, and the counters.
  *
  * Records live in a ring, one allocation each, so that a benchmark of millions
- * of messages neither slows down nor fills the memory.
+ * of messages neither slows down nor fills memory.
  */
 #include "bin/simulator/journal.h"
 
@@ -24,13 +24,13 @@ SimCounters sim_counters;
 static SimRecord **ring;
 static uint64_t ring_size;
 static uint64_t first_seq = 1; /* of the oldest record in the ring */
-static uint64_t next_seq = 1;  /* goes on counting after a reset */
-static uint64_t evicted;	   /* records that had to make room */
+static uint64_t next_seq = 1;  /* not reset */
+static uint64_t evicted;	   /* records overwritten */
 
 static FILE *file;
 static bool file_dirty;
 
-/* How often each refusal was given, and each opaque text accepted. */
+/* How often each error was returned, and which opaque data was accepted. */
 typedef struct CodeCount
 {
 	int code;
@@ -89,7 +89,7 @@ add_member(HttpdBuf *out, const char *name, const char *value)
 	httpd_buf_json(out, value);
 }
 
-/* UTF-8 without NUL, so that it can stand in a JSON string. */
+/* UTF-8 without NUL, as a JSON string needs it. */
 static bool
 is_text(const char *data, size_t len)
 {
@@ -155,7 +155,7 @@ copy_text(char **tail, const char *text, size_t size)
 	return copy;
 }
 
-/* A copy of the record and all its texts in one piece of memory. */
+/* A copy of the record and all its texts in one allocation. */
 static SimRecord *
 copy_record(const SimRecord *record)
 {
@@ -197,7 +197,7 @@ forget_oldest(void)
 	first_seq++;
 }
 
-/* The ring follows the setting; what still fits stays. */
+/* Resizes the ring to the setting, and keeps the newest records. */
 static void
 fit_ring(void)
 {
@@ -231,7 +231,7 @@ count_code(int code)
 		codes[ncodes++] = (CodeCount){code, 1};
 }
 
-/* True if the text was there before.  64 bits of hash make a mistake unlikely. */
+/* True if the text was seen before.  A 64-bit hash makes a collision unlikely. */
 static bool
 remember_opaque(const char *opaque)
 {
@@ -334,7 +334,7 @@ sim_journal_add(const SimRecord *record)
 const SimRecord *
 sim_journal_find(const char *wamid)
 {
-	/* From the newest on: that is who gets replies. */
+	/* From the newest, which is the one most often asked for. */
 	for (uint64_t seq = next_seq; seq-- > first_seq;)
 	{
 		const SimRecord *record = ring[seq % ring_size];

@@ -1,9 +1,9 @@
 /*
  * journal.h
- *	  What happened: one record for every send request, and the counters.
+ *	  The log: one record for every send request, and the counters.
  *
- * A record says if the message was accepted, that is, if a person would have
- * received it, whatever its sender got to know.
+ * A record says whether the message was accepted, that is, whether a person
+ * would have received it, whatever response its sender got.
  */
 #ifndef SIM_JOURNAL_H
 #define SIM_JOURNAL_H
@@ -20,8 +20,8 @@ typedef struct SimRecord
 	uint64_t seq; /* 1, 2, ... */
 	int64_t wall_us;
 	bool accepted;
-	bool answered; /* the whole answer was handed to the network */
-	int status;	   /* HTTP status of the answer, 0 if none */
+	bool answered; /* the whole response was handed to the network */
+	int status;	   /* HTTP status of the response, 0 if none */
 	int code;	   /* Graph error code, 0 if none */
 	const char *number;
 	const char *to; /* digits, or a business-scoped user id */
@@ -58,16 +58,16 @@ extern SimCounters sim_counters;
 extern void sim_journal_open(const char *path);
 extern void sim_journal_close(void);
 
-/* Hands what was written to the operating system. */
+/* Flushes the file. */
 extern void sim_journal_flush(void);
 
-/* Copies the record, numbers it, and counts.  Returns its number. */
+/* Copies the record, numbers and counts it.  Returns its number. */
 extern uint64_t sim_journal_add(const SimRecord *record);
 
-/* Later news of a record: its answer has left, whole. */
+/* The whole response of this record was sent. */
 extern void sim_journal_answered(uint64_t seq);
 
-/* The accepted message with this id; NULL if it is not, or no longer, known. */
+/* The accepted message with this id; NULL if it is unknown or was overwritten. */
 extern const SimRecord *sim_journal_find(const char *wamid);
 
 extern void sim_journal_reset(void);

@@ -22,7 +22,7 @@ read_json_file(const char *path)
 	json_t *doc = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
 
 	if (doc == NULL && error.line < 1)
-		httpd_die("%s", error.text); /* not opened; the text names it */
+		httpd_die("%s", error.text); /* it could not be opened; the text names it */
 	if (doc == NULL)
 		httpd_die("%s, line %d: %s", path, error.line, error.text);
 	return doc;
@@ -37,7 +37,7 @@ read_config(void)
 	if (!json_is_object(doc) || !sim_settings_from_json(doc, false, error, sizeof(error)))
 		httpd_die("%s: %s", sim_settings.config, json_is_object(doc) ? error : "not an object");
 
-	/* Who lists numbers wants those, and the built-in ones only if asked for. */
+	/* A list of numbers replaces the built-in ones, unless those are asked for, too. */
 	if (json_is_array(json_object_get(doc, "numbers")))
 		sim_settings.numbers = 0;
 	json_decref(doc);
@@ -85,7 +85,7 @@ end_came(int signo, void *arg)
 	httpd_loop_stop();
 }
 
-/* What is in the log is on its way to the disk before anybody waits for more. */
+/* Whoever has a response finds its record in the file soon. */
 static void
 flush_journal(void *arg)
 {
@@ -108,7 +108,7 @@ start_loop(void)
 int
 main(int argc, char **argv)
 {
-	/* The file first, then the arguments again: they have the last word. */
+	/* The file first, then the arguments again: they override it. */
 	sim_settings_init();
 	sim_settings_from_arguments(argc, argv);
 	if (sim_settings.config[0] != '\0')

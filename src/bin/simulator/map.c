@@ -10,7 +10,7 @@
 #include "bin/httpd/util.h"
 #include "bin/simulator/random.h"
 
-/* The entry of the key, or the empty place where it belongs. */
+/* The entry of the key, or the empty entry where it belongs. */
 static SimMapEntry *
 find(const SimMap *map, const char *key, uint64_t hash)
 {

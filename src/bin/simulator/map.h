@@ -11,7 +11,7 @@
 typedef struct SimMapEntry
 {
 	uint64_t hash;
-	char *key; /* owned; NULL in an empty place */
+	char *key; /* owned; NULL in an empty entry */
 	void *value;
 } SimMapEntry;
 
@@ -29,7 +29,7 @@ extern void *sim_map_get(const SimMap *map, const char *key);
 /* Where the value is kept; a new key starts with NULL. */
 extern void **sim_map_put(SimMap *map, const char *key);
 
-/* Takes a key out and returns its value, or NULL. */
+/* Removes a key and returns its value, or NULL. */
 extern void *sim_map_remove(SimMap *map, const char *key);
 
 /* Steps through the entries: start with *pos = 0; NULL at the end. */

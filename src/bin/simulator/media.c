@@ -32,7 +32,7 @@ typedef struct Media
 
 static SimMap media_by_id;
 
-/* What Meta takes, and how much of it. */
+/* What Meta accepts, and up to which size. */
 static const struct
 {
 	const char *type;
@@ -112,7 +112,7 @@ hash_data(Media *media)
 	sim_hex(media->sha256, digest, sizeof(digest));
 }
 
-/* NULL, with the reply made, if the form is not acceptable. */
+/* NULL, with the error response filled in, if the form is not acceptable. */
 static const char *
 checked_type(SimRequest *request, const Form *form)
 {

@@ -47,9 +47,9 @@ sim_problem_parameter(SimProblem *problem, const char *text, ...)
  */
 
 /*
- * Meta drops spaces, hyphens and parentheses.  Without a + it takes the number
- * as it is if it begins with the sender's own calling code, and else puts that
- * code in front, which reaches a stranger; the journal shows whom.
+ * Meta drops spaces, hyphens and parentheses.  A number without + is
+ * used as it is if it begins with the sender's own calling code; otherwise that
+ * code is prepended, which reaches a stranger.  The log shows whom.
  */
 static void
 read_phone(const char *text, const SimNumber *number, char *out)
@@ -182,7 +182,7 @@ check_media_type(const SimMessage *message, SimProblem *problem)
 	return sim_check_media(message->object, message->type, problem);
 }
 
-/* Numbers, although Meta's own specification says strings; both are taken. */
+/* Numbers, although Meta's own specification says strings; both are accepted. */
 static bool
 is_coordinate(const json_t *value, double limit)
 {
@@ -303,7 +303,7 @@ check_recipient(const SimMessage *message, const SimNumber *number, SimProblem *
 	return true;
 }
 
-/* Misspelt members must not go unnoticed in a test. */
+/* A misspelt member must not go unnoticed in a test. */
 static bool
 check_members(const SimMessage *message, SimProblem *problem)
 {

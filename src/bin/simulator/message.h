@@ -16,8 +16,8 @@
 typedef struct SimMessage
 {
 	const json_t *root;
-	bool marketing; /* came by the marketing_messages edge */
-	int version;	/* major, as asked for: some codes depend on it */
+	bool marketing; /* sent to the marketing_messages edge */
+	int version;	/* the major one of the request: some codes depend on it */
 	const char *type;
 	const json_t *object; /* the member named after the type, or NULL */
 	char to[SIM_TO_SIZE]; /* digits, or a business-scoped user id; "" if unreadable */
@@ -39,18 +39,18 @@ typedef struct SimProblem
 	char details[320]; /* "": none */
 } SimProblem;
 
-/* Fills the problem and returns false, for the caller to return too. */
+/* Fills in the problem and returns false, so that a caller can return that. */
 extern bool sim_problem(SimProblem *problem, int code, const char *details, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The same for code 100, whose text is the title: "(#100) ...". */
+/* As above, for code 100, whose text is the title: "(#100) ...". */
 extern bool sim_problem_parameter(SimProblem *problem, const char *text, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Takes out of the document whatever is readable; judges nothing. */
+/* Reads what it can from the document, without checking it. */
 extern void sim_message_read(SimMessage *message, const json_t *root, const SimNumber *number);
 
-/* True if Meta would accept it, limits and the state of things apart. */
+/* True if Meta would accept it, apart from limits. */
 extern bool sim_message_check(const SimMessage *message, const SimNumber *number,
 							  SimProblem *problem);
 

@@ -38,7 +38,7 @@ check_frame(const json_t *object, size_t body_max, bool text_header, SimProblem 
 			sim_check_text(footer, "interactive['footer']", "text", 60, true, problem));
 }
 
-/* Ids must differ within a message. */
+/* IDs must be unique within a message. */
 static bool
 id_is_new(const json_t *seen, const json_t *object)
 {

@@ -1,7 +1,7 @@
 /*
  * message_template.c
  *	  The rules for template messages: the template must exist, be approved,
- *	  and get exactly the parameters it has places for.
+ *	  and get exactly the parameters that it takes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "bin/simulator/settings.h"
 #include "bin/simulator/text.h"
 
-/* What the message gives, gathered from its components. */
+/* The parameters of the message, from its components. */
 typedef struct Given
 {
 	const json_t *header;
@@ -150,7 +150,7 @@ check_header(const SimTemplate *template, const json_t *parameters, SimProblem *
 	return sim_check_media(json_object_get(parameter, type), "template header", problem);
 }
 
-/* With names, each must be one of the template's, and each of those must come. */
+/* Each named parameter must be one of the template's, and none may be missing. */
 static bool
 check_names(const SimTemplate *template, const json_t *parameters, SimProblem *problem)
 {
@@ -212,7 +212,7 @@ check_body(const SimMessage *message, const SimTemplate *template, const json_t 
 				"than 4 consecutive spaces",
 				i + 1);
 
-		/* {{1}} or {{name}} makes way for the text. */
+		/* The text replaces {{1}} or {{name}}. */
 		length += sim_utf8_length(text);
 		if (name != NULL)
 			length -= strlen(name) + 4 < length ? strlen(name) + 4 : length;

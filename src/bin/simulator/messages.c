@@ -1,10 +1,10 @@
 /*
  * messages.c
- *	  POST /{version}/{number}/messages: from the request to the answer.
+ *	  POST /{version}/{number}/messages: from the request to the response.
  *
  * The order is Meta's as far as it can be seen from outside: token, number,
  * form of the message, limits, acceptance.  Once accepted, the message counts
- * as sent, whatever a fault rule then does to the answer.
+ * as sent, whatever a fault rule then does to the response.
  */
 #include "bin/simulator/messages.h"
 
@@ -29,8 +29,8 @@
 #include "bin/simulator/webhook.h"
 
 /*
- * Unique per run and between runs: the counter goes through a bijection that
- * starts somewhere else each time.  The rest looks like Meta's.
+ * Unique within a run and between runs: the counter, which starts at random,
+ * goes through a bijection.  The rest looks like Meta's.
  */
 void
 sim_message_make_wamid(char *out, const char *to)
@@ -63,7 +63,7 @@ sim_message_make_wamid(char *out, const char *to)
 	sim_base64(out + 6, raw, n);
 }
 
-/* By hand rather than through jansson: this is the answer benchmarks wait for. */
+/* Written without jansson, for speed: this is the response of a benchmark. */
 static void
 accepted_reply(SimRequest *request, const SimMessage *message, const char *wamid)
 {
@@ -118,7 +118,7 @@ tell_webhooks(const SimNumber *number, const SimMessage *message, const char *wa
 	sim_webhook_accepted(&accepted);
 }
 
-/* Meta's rules, the way a message takes through them. */
+/* Meta's rules, in their order. */
 static void
 process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage *message,
 		SimRecord *record, char *wamid, const SimFault *fault)

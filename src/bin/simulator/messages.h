@@ -1,6 +1,6 @@
 /*
  * messages.h
- *	  POST /{version}/{number}/messages: from the request to the answer.
+ *	  POST /{version}/{number}/messages: from the request to the response.
  */
 #ifndef SIM_MESSAGES_H
 #define SIM_MESSAGES_H
@@ -10,7 +10,7 @@
 
 extern void sim_messages_post(SimRequest *request, const SimPath *path);
 
-/* A send request that never became whole: for the journal. */
+/* Logs a send request that was cut before it was complete. */
 extern void sim_messages_note_cut(SimRequest *request, const SimPath *path, const SimFault *fault);
 
 #endif

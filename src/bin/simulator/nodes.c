@@ -99,7 +99,7 @@ select_fields(const json_t *node, const char *fields, const char *entity_type)
 			fields++;
 	}
 
-	/* The id always comes. */
+	/* The ID is always included. */
 	json_object_set(out, "id", json_object_get(node, "id"));
 	return out;
 }
@@ -116,7 +116,7 @@ fields_of(const SimRequest *request, const char *defaults)
  * Paging
  */
 
-/* A cursor is opaque; ours is the base64 of the place in the list. */
+/* A cursor is opaque; ours is the position in the list in base64. */
 static void
 write_cursor(char *out, int place)
 {

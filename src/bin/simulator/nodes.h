@@ -10,7 +10,7 @@
 
 extern void sim_nodes_get(SimRequest *request, const SimPath *path);
 
-/* Meta's answer for a node that does not exist, or not for you, or not so. */
+/* Meta's response for a node that does not exist, is not visible, or cannot do this. */
 extern void sim_nodes_unknown(SimRequest *request, const SimPath *path);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * ports.c
- *	  The ports: one that plays Meta, and one for control, which no fault rule
+ *	  The ports: one that simulates Meta, and one for control, which no fault rule
  *	  disturbs.
  */
 #include "bin/simulator/ports.h"

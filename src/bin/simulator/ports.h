@@ -1,6 +1,6 @@
 /*
  * ports.h
- *	  The ports: one that plays Meta, and one for control.
+ *	  The ports: one that simulates Meta, and one for control.
  */
 #ifndef SIM_PORTS_H
 #define SIM_PORTS_H

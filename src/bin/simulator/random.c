@@ -42,7 +42,7 @@ sim_seed_from_system(void)
 	return seed;
 }
 
-/* FNV-1a, finished by the mixer because tables use the low bits. */
+/* FNV-1a, then mixed because hash tables use the low bits. */
 uint64_t
 sim_hash(const void *data, size_t len)
 {

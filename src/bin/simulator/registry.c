@@ -214,7 +214,7 @@ merge_template(const json_t *element, char *error, size_t size)
 		return true;
 	}
 
-	/* Members that a new template does not name. */
+	/* Defaults for members that a new template does not have. */
 	node = old != NULL ? json_deep_copy(old->node) : json_object();
 	json_object_update(node, (json_t *) element);
 	if (json_object_get(node, "id") == NULL)

@@ -14,10 +14,10 @@
 typedef struct SimNumber
 {
 	char *id;
-	char *digits; /* display_phone_number without all but the digits */
+	char *digits; /* only the digits of display_phone_number */
 	json_t *node; /* every field a client can ask for */
-	bool listed;  /* false: only met because any number is accepted */
-	bool removed; /* taken away; kept because others may still point to it */
+	bool listed;  /* false: known only because any number is accepted */
+	bool removed; /* removed; kept because others may still point to it */
 
 	/* the last sends, a ring as long as the rate (send_limits.c) */
 	int64_t *sends;
@@ -32,8 +32,9 @@ extern void sim_registry_free(void);
 /*
  * Merges "numbers" and "templates" of a configuration document: an element
  * with a known id (numbers) or name and language (templates) changes the
- * members it names, "removed": true takes it away, anything else is added.
- * False and a reason if something is wrong; what came before it has happened.
+ * members it names, "removed": true removes it, anything else is added.  If an
+ * element is invalid, returns false with the reason in error; the elements
+ * before it have been merged.
  */
 extern bool sim_registry_merge(const json_t *doc, char *error, size_t size);
 

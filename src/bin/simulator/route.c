@@ -1,6 +1,6 @@
 /*
  * route.c
- *	  From a request to the code that answers it.
+ *	  From a request to the code that handles it.
  */
 #include "bin/simulator/route.h"
 
@@ -48,9 +48,9 @@ sim_route_cut_early(SimRequest *request, const SimFault *fault)
 		sim_messages_note_cut(request, &path, fault);
 }
 
-/* Everything but sending, its token being right. */
+/* Everything but sending, after the token was checked. */
 static void
-answer_other(SimRequest *request, const SimPath *path)
+serve_other(SimRequest *request, const SimPath *path)
 {
 	bool get = strcmp(request->http.method, "GET") == 0;
 
@@ -77,7 +77,7 @@ route_other(SimRequest *request, const SimPath *path)
 	if (fault != NULL && sim_fault_before(request, fault))
 		return;
 	if (sim_auth_check(request, &code))
-		answer_other(request, path);
+		serve_other(request, path);
 	if (fault != NULL)
 		sim_fault_after(request, fault);
 }

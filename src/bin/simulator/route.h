@@ -1,22 +1,22 @@
 /*
  * route.h
- *	  From a request to the code that answers it.
+ *	  From a request to the code that handles it.
  */
 #ifndef SIM_ROUTE_H
 #define SIM_ROUTE_H
 
 #include "bin/simulator/request.h"
 
-/* Steering rather than playing. */
+/* True for a command of the control interface. */
 extern bool sim_route_is_control(const char *path);
 
-/* The head of a request was read: a rule that cuts here or within the body. */
+/* After the head of a request: a rule that cuts here or within the body, or NULL. */
 extern SimFault *sim_route_headers_fault(const SimRequest *request);
 
-/* The whole request is there: fills request->http.reply. */
+/* After the whole request: fills in the response, or defers it. */
 extern void sim_route(SimRequest *request);
 
-/* A request was cut before it was whole. */
+/* Logs a request that was cut before it was complete. */
 extern void sim_route_cut_early(SimRequest *request, const SimFault *fault);
 
 #endif

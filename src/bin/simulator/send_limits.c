@@ -23,7 +23,7 @@
 #define SECOND_US INT64_C(1000000)
 #define DAY_US (24 * 3600 * SECOND_US)
 
-/* What is known of one sender and one recipient. */
+/* The state of one pair of sender and recipient. */
 typedef struct Pair
 {
 	double tokens;
@@ -66,7 +66,7 @@ rate_of(const SimNumber *number)
 	return level != NULL && strcmp(level, "HIGH") == 0 ? 1000 : 80;
 }
 
-/* The ring is as long as the rate; a changed rate starts anew. */
+/* The ring is as long as the rate; another rate starts a new ring. */
 static void
 fit_ring(SimNumber *number)
 {
@@ -118,7 +118,7 @@ window_open(const Pair *pair, int64_t now_us)
 	return pair->inbound_us != 0 && now_us - pair->inbound_us < DAY_US;
 }
 
-/* Recipients of the last day; the dead are buried now and then. */
+/* Recipients of the last 24 hours; older ones are removed now and then. */
 static bool
 recipient_has_room(const char *to, int64_t now_us)
 {
@@ -204,14 +204,14 @@ sim_limits_inbound(SimNumber *number, const char *from, bool count)
 	number_count(number, now_us);
 }
 
-/* The ring from its oldest send on; places never used come first. */
+/* The ring from its oldest send; unused entries come first. */
 static int64_t
 send_at(const SimNumber *number, int64_t i)
 {
 	return number->sends[(number->ring_next + i) % number->ring_size];
 }
 
-/* How much of its rate the number used in the last second: by bisection. */
+/* The sends of the last second, by binary search. */
 static int
 used_percent(const SimNumber *number)
 {

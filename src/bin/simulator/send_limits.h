@@ -12,8 +12,8 @@
 #include "bin/simulator/registry.h"
 
 /*
- * True if the message may pass now; it is then counted.  A refused one is not,
- * so that a client that waits as told gets through.
+ * True if the limits allow the message now; it is then counted.  A refused one
+ * is not counted, so that a client that waits as told succeeds.
  */
 extern bool sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *problem);
 
@@ -23,7 +23,7 @@ extern bool sim_limits_allow(SimNumber *number, const SimMessage *message, SimPr
  */
 extern void sim_limits_inbound(SimNumber *number, const char *from, bool count);
 
-/* The value of x-business-use-case-usage; false if there is nothing to say. */
+/* The value of x-business-use-case-usage; false if there is none. */
 extern bool sim_limits_usage(const SimNumber *number, char *out, size_t size);
 
 extern void sim_limits_reset(void);

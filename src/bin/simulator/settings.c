@@ -60,10 +60,10 @@ typedef struct Setting
 
 static const Setting table[] = {
 	HEADING("Listening"),
-	TEXT(listen, "127.0.0.1:0", true, "HOST:PORT", "address to serve; port 0 takes a free one"),
+	TEXT(listen, "127.0.0.1:0", true, "HOST:PORT", "address to listen on; port 0 takes a free one"),
 	TEXT(control, "127.0.0.1:0", true, "HOST:PORT",
-		 "plain http for /_control/, also served by the other; no fault rule applies here"),
-	BOOL(tls, true, "serve https, with a certificate made at start unless given"),
+		 "plain HTTP for /_control/ alone, free of fault rules; the other address serves it, too"),
+	BOOL(tls, true, "serve HTTPS, with a certificate made at start unless given"),
 	TEXT(cert, "", true, "FILE", "PEM certificate (chain) for --tls"),
 	TEXT(key, "", true, "FILE", "PEM private key for --tls"),
 	TEXT(ca_out, "", true, "FILE",
@@ -73,14 +73,14 @@ static const Setting table[] = {
 	INT(idle_timeout_s, 75, 0, 86400, true,
 		"seconds after which a connection without requests is closed; 0: never"),
 
-	HEADING("The account it plays"),
+	HEADING("The simulated account"),
 	TEXT(config, "", true, "FILE",
 		 "JSON object with any of these settings, and \"numbers\" and \"templates\""),
 	INT(numbers, 12, 0, 100000, true, "business phone numbers, 100000000000001 and up"),
 	TEXT(token, "SIMULATOR_TOKEN", false, "TEXT", "the valid access token"),
-	TEXT(expired_token, "", false, "TEXT", "a token that is answered with 190, subcode 463"),
+	TEXT(expired_token, "", false, "TEXT", "a token that is refused with 190, subcode 463"),
 	INT(token_expires_at, 0, 0, INT64_MAX, false,
-		"what debug_token says of the valid one, epoch seconds; 0: never"),
+		"what debug_token reports for the valid one, epoch seconds; 0: never"),
 	TEXT(app_secret, "SIMULATOR_APP_SECRET", false, "TEXT", "key of the webhook signatures"),
 	TEXT(verify_token, "SIMULATOR_VERIFY_TOKEN", false, "TEXT", "token of the webhook handshake"),
 	TEXT(waba_id, "300000000000001", false, "ID", "the WhatsApp Business account"),
@@ -95,11 +95,11 @@ static const Setting table[] = {
 
 	BOOL(check_media, false, "refuse media ids that were not uploaded here"),
 
-	HEADING("Answers"),
-	INT(delay_ms, 0, 0, HOUR_MS, false, "time from the request to the answer"),
-	INT(delay_jitter_ms, 0, 0, HOUR_MS, false, "at most so much more, at random"),
+	HEADING("Responses"),
+	INT(delay_ms, 0, 0, HOUR_MS, false, "delay from the request to the response"),
+	INT(delay_jitter_ms, 0, 0, HOUR_MS, false, "random addition to the delay, at most"),
 	TEXT(faults, "", true, "FILE", "JSON array of fault rules (see README.md)"),
-	INT(seed, 1, 0, INT64_MAX, false, "of every random choice"),
+	INT(seed, 1, 0, INT64_MAX, false, "seed of every random choice"),
 
 	HEADING("Limits"),
 	BOOL(enforce_limits, false, "enforce the limits below"),
@@ -117,7 +117,7 @@ static const Setting table[] = {
 		"--enforce-limits"),
 
 	HEADING("Webhooks (off unless one of the first three is given)"),
-	TEXT(webhook_url, "", false, "URL", "POST them there, until the answer is 200"),
+	TEXT(webhook_url, "", false, "URL", "POST them there, until the response is 200"),
 	TEXT(webhook_spool, "", false, "DIR",
 		 "write each as DIR/NNNNNNNNN.body and then .signature instead"),
 	BOOL(webhook_pull, false, "keep them for GET /_control/webhooks instead"),
@@ -131,14 +131,14 @@ static const Setting table[] = {
 	BOOL(webhook_fail_after_sent, false, "they are \"sent\" first"),
 	PERCENT(webhook_skip_delivered_percent, "messages that are \"read\" but never \"delivered\""),
 	PERCENT(webhook_no_read_percent, "messages never reported as \"read\""),
-	PERCENT(webhook_lose_percent, "statuses that are never told"),
+	PERCENT(webhook_lose_percent, "statuses that are never reported"),
 	PERCENT(webhook_reorder_percent, "messages whose statuses come in random order"),
-	PERCENT(webhook_repeat_percent, "statuses told twice"),
+	PERCENT(webhook_repeat_percent, "statuses reported twice"),
 	PERCENT(webhook_repeat_post_percent, "POSTs made twice"),
 	PERCENT(webhook_late_percent, "statuses that come late"),
-	INT(webhook_late_ms, 1000, 0, DAY_MS, false, "by how much; also the gap before a repetition"),
+	INT(webhook_late_ms, 1000, 0, DAY_MS, false, "how late; also the gap before a repetition"),
 	INT(webhook_connections, 8, 1, 1000, false, "POSTs under way at a time"),
-	INT(webhook_timeout_ms, 10000, 1, HOUR_MS, false, "how long an answer may take"),
+	INT(webhook_timeout_ms, 10000, 1, HOUR_MS, false, "how long a response may take"),
 	INT(webhook_retry_ms, 1000, 1, DAY_MS, false, "gap before the first retry; doubles each time"),
 	INT(webhook_retry_max_ms, 60000, 1, DAY_MS, false, "the longest gap"),
 	INT(webhook_give_up_ms, 7 * DAY_MS, 0, 30 * DAY_MS, false, "no retries after that"),
@@ -200,9 +200,10 @@ option_name(const Setting *setting, char *out, size_t size)
 static void
 print_help(void)
 {
-	puts("wa_simulator plays the WhatsApp Cloud API for tests: it checks, accepts, limits and\n"
-		 "refuses messages as Meta does, breaks in every way a rule asks for, remembers what it\n"
-		 "accepted, and sends signed webhooks.  Nothing leaves the machine.\n\n"
+	puts("wa_simulator simulates the WhatsApp Cloud API for tests: it checks, accepts, limits and\n"
+		 "refuses messages as Meta does, fails in every way a rule asks for, logs what it "
+		 "accepted,\n"
+		 "and sends signed webhooks.  Nothing leaves the machine.\n\n"
 		 "Usage: wa_simulator [OPTION]...\n\n"
 		 "When ready it prints \"control on URL\" (after \"ca file PATH\" with --tls) and then\n"
 		 "\"listening on URL\", a line each.");
@@ -228,21 +229,21 @@ print_help(void)
 		putchar('\n');
 	}
 	puts("\n  --help                           this text\n\n"
-		 "While it runs, URL/_control/ answers to loopback clients:\n"
+		 "While it runs, URL/_control/ serves loopback clients:\n"
 		 "  GET  log?since=N&limit=N&all=1   accepted messages (all=1: every send request)\n"
 		 "  GET  stats                       counters\n"
-		 "  POST reset                       forget log, counters, limits and faults\n"
-		 "  GET, POST, DELETE faults         the rules; POST puts new ones in their place\n"
+		 "  POST reset                       clear log, counters, limits and faults\n"
+		 "  GET, POST, DELETE faults         the rules; POST replaces them\n"
 		 "  GET, POST config                 settings, numbers and templates; POST merges\n"
 		 "  POST clock                       {\"advance_ms\": N} or {\"stopped\": true}\n"
-		 "  POST release                     drop connections that a rule left without answer\n"
+		 "  POST release                     cut connections that a rule left without a response\n"
 		 "  POST inbound                     a user writes: {\"number\":, \"from\":, \"type\":, "
 		 "...}\n"
 		 "  POST press                       a user presses: {\"wamid\":, \"button\": 0}\n"
 		 "  POST event                       any webhook: {\"field\":, \"value\": {...}}\n"
 		 "  POST handshake                   verify webhook_url by GET, as Meta does\n"
 		 "  GET  webhooks?max=N&wait_ms=N    fetch webhooks (pull mode)\n"
-		 "src/simulator/README.md tells more.");
+		 "See src/bin/simulator/README.md for more.");
 }
 
 static const Setting *
@@ -293,7 +294,7 @@ sim_settings_from_arguments(int argc, char **argv)
 		else if (++i < argc)
 			value = argv[i];
 		else
-			httpd_die("\"%s\" needs a value", argument);
+			httpd_die("\"%s\" requires a value", argument);
 		if (setting->kind == KIND_TEXT)
 			set_text(setting, value);
 		else if (httpd_parse_int(value, setting->min, setting->max, &number))

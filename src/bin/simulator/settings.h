@@ -1,7 +1,7 @@
 /*
  * settings.h
  *	  Everything that can be set: by an option, in the configuration file, or
- *	  while running.  One table serves all three, and --help.
+ *	  at run time.  One table serves all three, and --help.
  */
 #ifndef SIM_SETTINGS_H
 #define SIM_SETTINGS_H
@@ -86,13 +86,14 @@ extern SimSettings sim_settings;
 /* Gives every setting its default. */
 extern void sim_settings_init(void);
 
-/* Reads the command line; ends the program for --help and for what is wrong. */
+/* Reads the command line; ends the program after --help, and with a message if an argument is
+ * invalid. */
 extern void sim_settings_from_arguments(int argc, char **argv);
 
 /*
- * Sets what doc (an object) says about settings, leaving "numbers" and
- * "templates" to the registry.  False, with nothing changed and the reason in error, if a value is
- * wrong or, while running, the setting is fixed at start.
+ * Applies the settings in doc, an object, leaving "numbers" and "templates" to
+ * the registry.  If a value is invalid or, while running, the setting is fixed
+ * at start, returns false with the reason in error, and changes nothing.
  */
 extern bool sim_settings_from_json(const json_t *doc, bool running, char *error, size_t size);
 

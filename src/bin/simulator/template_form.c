@@ -1,6 +1,6 @@
 /*
  * template_form.c
- *	  What a template wants from a message, and the built-in ones.
+ *	  What a template requires of a message, and the built-in templates.
  */
 #include "bin/simulator/template_form.h"
 
@@ -234,8 +234,7 @@ sim_template_read(json_t *node, char *error, size_t size)
 	{
 		if (!read_component(template, component))
 		{
-			snprintf(error, size, "template \"%s\": component %zu makes no sense", template->name,
-					 i);
+			snprintf(error, size, "template \"%s\": component %zu is invalid", template->name, i);
 			sim_template_free(template);
 			return NULL;
 		}

@@ -1,6 +1,6 @@
 /*
  * template_form.h
- *	  What a template wants from a message, and the built-in ones.
+ *	  What a template requires of a message, and the built-in templates.
  */
 #ifndef SIM_TEMPLATE_FORM_H
 #define SIM_TEMPLATE_FORM_H
@@ -52,8 +52,8 @@ typedef struct SimTemplate
 } SimTemplate;
 
 /*
- * Reads a template as the listing shows it; keeps a reference to node.  NULL
- * and a reason if its components make no sense.
+ * Reads a template as the listing shows it; keeps a reference to node.  NULL,
+ * with the reason in error, if its components are invalid.
  */
 extern SimTemplate *sim_template_read(json_t *node, char *error, size_t size);
 extern void sim_template_free(SimTemplate *template);

@@ -1,7 +1,7 @@
 /*
  * webhook.h
- *	  What the simulator tells the business: statuses of its messages, messages
- *	  of its users, events of its account.
+ *	  What the simulator reports to the business: statuses of its messages,
+ *	  messages of its users, events of its account.
  *
  * An item (one status, one inbound message) is put into the outbox, which
  * joins items into signed POST bodies as Meta does; a body then goes out by
@@ -19,7 +19,7 @@
 #include "bin/simulator/registry.h"
 #include "bin/simulator/request.h"
 
-/* True if anybody is to be told. */
+/* True if webhooks have somewhere to go. */
 extern bool sim_webhook_enabled(void);
 extern void sim_webhook_reset(void);
 extern void sim_webhook_stop(void);
@@ -36,7 +36,7 @@ typedef struct SimAccepted
 	const char *wamid;
 	const char *opaque;	   /* or NULL */
 	const char *category;  /* for the price */
-	bool reaction;		   /* never gets further than sent */
+	bool reaction;		   /* has no status after sent */
 	bool voice;			   /* can be played */
 	const SimFault *fault; /* may decide about the statuses; or NULL */
 } SimAccepted;
@@ -44,7 +44,7 @@ typedef struct SimAccepted
 /* A message was accepted: plans its statuses. */
 extern void sim_webhook_accepted(const SimAccepted *accepted);
 
-/* Messages whose statuses are not all out yet. */
+/* The number of messages with statuses still to come. */
 extern int64_t sim_webhook_planned(void);
 extern void sim_webhook_forget_planned(void);
 
@@ -101,7 +101,7 @@ typedef struct SimWebhookCounters
 {
 	uint64_t items;
 	uint64_t posts;		/* bodies made */
-	uint64_t delivered; /* answered with 200, written to a file, or fetched */
+	uint64_t delivered; /* acknowledged with 200, written to a file, or fetched */
 	uint64_t attempts;	/* HTTP requests */
 	uint64_t failed_attempts;
 	uint64_t given_up;
@@ -117,7 +117,7 @@ extern void sim_outbox_notify(void (*there)(void *arg), void *arg);
  * Delivery by HTTP (webhook_push.c)
  */
 
-/* Takes over the post and delivers it, however long that takes. */
+/* Takes over the post and delivers it, with retries. */
 extern void sim_push_post(SimPost *post);
 extern int64_t sim_push_pending(void);
 extern void sim_push_reset(void);

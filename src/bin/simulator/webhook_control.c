@@ -32,7 +32,7 @@ text_member(const json_t *doc, const char *name)
 	return json_string_value(json_object_get(doc, name));
 }
 
-/* Somebody writes: message has all but sender, id and time.  Takes it over. */
+/* A user's message, complete but for sender, ID and time; takes over the reference. */
 static void
 deliver_inbound(SimRequest *request, SimNumber *number, const char *from, const char *user_id,
 				const char *profile_name, json_t *message)
@@ -63,7 +63,7 @@ deliver_inbound(SimRequest *request, SimNumber *number, const char *from, const 
 	sim_json_write(&item.item, message);
 	sim_outbox_add(&item);
 
-	/* The window opens for whichever way the business will write back. */
+	/* The service window opens for both ways to address the user. */
 	if (from != NULL)
 		sim_limits_inbound(number, from, true);
 	sim_limits_inbound(number, user_id, from == NULL);
@@ -97,11 +97,11 @@ inbound_is_wrong(SimRequest *request, const json_t *doc, const SimNumber *number
 	else if (json_object_get(doc, "from") != NULL && from == NULL)
 		problem = "\"from\" is not a phone number";
 	else if (from == NULL && text_member(doc, "from_user_id") == NULL)
-		problem = "\"from\" or \"from_user_id\" is needed";
+		problem = "\"from\" or \"from_user_id\" is required";
 	else if (type == NULL)
-		problem = "\"type\" is needed";
+		problem = "\"type\" is required";
 	else if (strcmp(type, "unsupported") != 0 && json_object_get(doc, type) == NULL)
-		problem = "the member named after the type is needed";
+		problem = "the member named after the type is required";
 	if (problem != NULL)
 		sim_reply_control_error(request, 400, problem);
 	return problem != NULL;
@@ -109,7 +109,7 @@ inbound_is_wrong(SimRequest *request, const json_t *doc, const SimNumber *number
 
 /*
  * {"number":, "from": and/or "from_user_id":, "name":, "type":, <type>: ...}
- * and whatever else the message shall have, "context" say.
+ * and any further member of the message, such as "context".
  */
 void
 sim_control_inbound(SimRequest *request)
@@ -140,7 +140,7 @@ sim_control_inbound(SimRequest *request)
  * Pressing a button of a message that was accepted
  */
 
-/* What a button of a template says, and which payload came with the message. */
+/* The button's text from the template, and its payload from the message. */
 static json_t *
 template_button(const SimRecord *record, const json_t *root, int index)
 {
@@ -167,7 +167,7 @@ template_button(const SimRecord *record, const json_t *root, int index)
 	if (text == NULL)
 		return NULL;
 
-	/* Without a payload of the message's own, Meta gives the text. */
+	/* Without a payload in the message, Meta uses the text. */
 	return json_pack("{s:s, s:{s:s, s:s}}", "type", "button", "button", "payload",
 					 payload != NULL ? payload : text, "text", text);
 }
@@ -262,7 +262,7 @@ sim_control_event(SimRequest *request)
 	if (!sim_webhook_enabled())
 		sim_reply_control_error(request, 400, "webhooks are off");
 	else if (field == NULL || !json_is_object(value))
-		sim_reply_control_error(request, 400, "\"field\" and an object \"value\" are needed");
+		sim_reply_control_error(request, 400, "\"field\" and an object \"value\" are required");
 	else
 	{
 		sim_json_write(&text, json_incref(value));
@@ -281,7 +281,7 @@ static SimRequest *puller;
 static HttpdTimer pull_timer;
 
 static void
-answer_pull(SimRequest *request)
+serve_pull(SimRequest *request)
 {
 	const char *text = httpd_request_argument(&request->http, "max");
 	HttpdBuf *out;
@@ -290,7 +290,7 @@ answer_pull(SimRequest *request)
 
 	if (text != NULL && !httpd_parse_int(text, 1, 1000000, &max))
 	{
-		sim_reply_control_error(request, 400, "\"max\" is not a positive number");
+		sim_reply_control_error(request, 400, "\"max\" is not a positive integer");
 		return;
 	}
 	out = sim_reply_start(request, 200);
@@ -321,7 +321,7 @@ pull_ready(void *arg)
 	puller = NULL;
 	httpd_timer_cancel(&pull_timer);
 	sim_outbox_notify(NULL, NULL);
-	answer_pull(request);
+	serve_pull(request);
 	httpd_request_finish(&request->http);
 }
 
@@ -336,7 +336,7 @@ puller_gone(SimRequest *request)
 	sim_outbox_notify(NULL, NULL);
 }
 
-/* With wait_ms, waits so long for the first body. */
+/* With wait_ms, waits at most that long for the first body. */
 void
 sim_control_webhooks(SimRequest *request)
 {
@@ -350,12 +350,12 @@ sim_control_webhooks(SimRequest *request)
 	}
 	if (text != NULL && !httpd_parse_int(text, 0, 3600000, &wait_ms))
 	{
-		sim_reply_control_error(request, 400, "\"wait_ms\" is not a number");
+		sim_reply_control_error(request, 400, "\"wait_ms\" is not a non-negative integer");
 		return;
 	}
 	if (wait_ms == 0 || sim_outbox_has_post())
 	{
-		answer_pull(request);
+		serve_pull(request);
 		return;
 	}
 	if (puller != NULL)

@@ -3,7 +3,7 @@
  *	  From items to signed bodies, and where those go.
  *
  * Items wait until a body is full or the first of them has waited long enough.
- * In a body, neighbours of one number and field share a change, as with Meta.
+ * In a body, adjacent items of one number and field share a change, as with Meta.
  */
 #include <errno.h>
 #include <gnutls/crypto.h>
@@ -115,7 +115,7 @@ write_file(const char *path, const char *data, size_t len)
 		httpd_die("could not write \"%s\": %s", path, strerror(errno));
 }
 
-/* The signature comes last: who sees it finds the body whole. */
+/* The signature comes last: once it is there, the body is complete. */
 static void
 spool(SimPost *post)
 {

@@ -1,7 +1,7 @@
 /*
  * webhook_push.c
  *	  Delivery of webhooks by HTTP, as Meta does: several connections, retried
- *	  with growing gaps until the answer is 200.
+ *	  with growing gaps until the response is 200.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -21,17 +21,17 @@
 #include "bin/simulator/settings.h"
 #include "bin/simulator/webhook.h"
 
-/* A request under way or waiting for its next try. */
+/* A request in flight or waiting for its next attempt. */
 typedef struct Delivery
 {
 	SimPost *post;		   /* NULL for the handshake */
-	SimRequest *handshake; /* who asked for it */
+	SimRequest *handshake; /* the request for it */
 	char *challenge;
 	CURL *easy; /* NULL while waiting */
 	struct curl_slist *headers;
 	HttpdTimer retry;
 	int64_t first_us;
-	HttpdBuf answer;
+	HttpdBuf response;
 	HttpdLink link;
 } Delivery;
 
@@ -41,11 +41,11 @@ static HttpdLink deliveries = HTTPD_LIST_EMPTY(deliveries);
 static int64_t npending;
 static int nactive;
 
-/* Posts in line for a free connection. */
+/* Posts that wait for a free connection. */
 static SimPostQueue queued;
 
-/* An answer beyond this is nobody's idea of an acknowledgement. */
-#define MAX_ANSWER 65536
+/* A longer response is no acknowledgement. */
+#define MAX_RESPONSE 65536
 
 static void start_queued(void);
 
@@ -138,18 +138,18 @@ finish(Delivery *delivery)
 	if (delivery->post != NULL)
 		sim_post_free(delivery->post);
 	free(delivery->challenge);
-	httpd_buf_free(&delivery->answer);
+	httpd_buf_free(&delivery->response);
 	free(delivery);
 }
 
 static size_t
-keep_answer(char *data, size_t size, size_t n, void *arg)
+keep_response(char *data, size_t size, size_t n, void *arg)
 {
 	Delivery *delivery = arg;
 
-	if (delivery->answer.len + n > MAX_ANSWER)
+	if (delivery->response.len + n > MAX_RESPONSE)
 		return 0;
-	httpd_buf_add(&delivery->answer, data, n);
+	httpd_buf_add(&delivery->response, data, n);
 	return n;
 }
 
@@ -172,7 +172,7 @@ start_transfer(Delivery *delivery, const char *url)
 	if (easy == NULL)
 		httpd_die("could not start libcurl");
 	delivery->easy = easy;
-	delivery->answer.len = 0;
+	delivery->response.len = 0;
 	nactive++;
 	curl_easy_setopt(easy, CURLOPT_URL, url);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, delivery);
@@ -180,7 +180,7 @@ start_transfer(Delivery *delivery, const char *url)
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) sim_settings.webhook_timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep_answer);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep_response);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, delivery);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "facebookexternalua");
 	if (delivery->post != NULL)
@@ -208,7 +208,7 @@ try_again(void *arg)
 	start_transfer(delivery, sim_settings.webhook_url);
 }
 
-/* Not 200: later again, each time twice as late. */
+/* Not 200: retried later, with a gap that doubles. */
 static void
 postpone(Delivery *delivery)
 {
@@ -234,8 +234,8 @@ static void
 handshake_done(Delivery *delivery, CURLcode result, long status)
 {
 	SimRequest *request = delivery->handshake;
-	const char *answer = delivery->answer.len > 0 ? delivery->answer.data : "";
-	bool good = result == CURLE_OK && status == 200 && strcmp(answer, delivery->challenge) == 0;
+	const char *response = delivery->response.len > 0 ? delivery->response.data : "";
+	bool good = result == CURLE_OK && status == 200 && strcmp(response, delivery->challenge) == 0;
 
 	sim_reply_json(request, 200,
 				   json_pack("{s:b, s:i, s:s, s:s}", "ok", good, "status", (int) status, "error",

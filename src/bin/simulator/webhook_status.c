@@ -1,10 +1,10 @@
 /*
  * webhook_status.c
- *	  The way of an accepted message: sent, delivered, read, or failed.
+ *	  The statuses of an accepted message: sent, delivered, read, or failed.
  *
- * The whole way is drawn when the message is accepted, with what is to go
- * wrong on it: late, lost, repeated or out of order.  Each status keeps the
- * time at which it happened, whenever it is told.
+ * All of them are planned when the message is accepted, including what goes
+ * wrong: late, lost, repeated or out of order.  Each status keeps the time at
+ * which it happened, whenever it is reported.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ typedef enum Status
 
 static const char *const status_names[] = {"sent", "delivered", "read", "played", "failed"};
 
-/* Four statuses, each told twice. */
+/* Four statuses, each reported twice. */
 #define MAX_STEPS 8
 
 typedef struct Step
@@ -50,7 +50,7 @@ typedef struct Flight
 	int code; /* of STATUS_FAILED */
 	bool by_user_id;
 	Step steps[MAX_STEPS];
-	char *number; /* id: the number itself may be taken away meanwhile */
+	char *number; /* ID: the number itself may be removed meanwhile */
 	char *to;
 	char *wamid;
 	char *opaque;
@@ -61,7 +61,7 @@ static HttpdLink flights = HTTPD_LIST_EMPTY(flights);
 static int64_t nflights;
 static uint64_t random_state;
 
-/* Draws lots: true in so many cases of a hundred. */
+/* True with this probability, in percent. */
 static bool
 percent(int64_t share)
 {
@@ -118,7 +118,7 @@ add_error(HttpdBuf *out, int code)
 						"support/error-codes/\"}]");
 }
 
-/* A user known by id only has no phone number here either. */
+/* A user who is known by ID only has no phone number here either. */
 static void
 add_contact(HttpdBuf *out, const Flight *flight, const char *user_id)
 {
@@ -203,7 +203,7 @@ add_step(Flight *flight, Status status, int64_t *after_ms, int64_t more_ms)
 											 httpd_now_us() + *after_ms * 1000};
 }
 
-/* What will happen, in the order in which it happens. */
+/* What happens, in order. */
 static void
 plan(Flight *flight, const SimAccepted *accepted)
 {
@@ -243,7 +243,7 @@ compare_steps(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-/* What goes wrong with the telling of it. */
+/* What goes wrong in reporting it. */
 static void
 disturb(Flight *flight)
 {
@@ -258,7 +258,7 @@ disturb(Flight *flight)
 	}
 	flight->nsteps = planned = kept;
 
-	/* Out of order: the same moments, other statuses. */
+	/* Out of order: the same times, other statuses. */
 	if (percent(s->webhook_reorder_percent))
 	{
 		for (int i = planned - 1; i > 0; i--)
