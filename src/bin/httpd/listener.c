@@ -7,6 +7,7 @@
  */
 #include "bin/httpd/listener.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
@@ -230,6 +231,8 @@ httpd_listener_open(const HttpdListenerSettings *settings)
 	const union MHD_DaemonInfo *info;
 	int fd = settings->socket;
 
+	assert(settings->service->request_size >= sizeof(HttpdRequest));
+	assert(settings->service->on_request != NULL);
 	if (settings->address != NULL)
 		fd = listen_on(settings->address);
 	else

@@ -55,7 +55,7 @@ typedef struct HttpdRequest
 extern void httpd_request_defer(HttpdRequest *request);
 extern void httpd_request_finish(HttpdRequest *request);
 
-/* In on_request: defers it, and finishes it after so many microseconds. */
+/* In on_request: defers it, and finishes it after delay_us. */
 extern void httpd_request_delay(HttpdRequest *request, int64_t delay_us);
 
 /*
@@ -71,7 +71,7 @@ extern void httpd_request_expire(HttpdRequest *request, int64_t due_us,
  */
 extern void httpd_request_watch_client(HttpdRequest *request);
 
-/* In a reply's produce: no further piece before so many microseconds. */
+/* In a reply's produce: no further piece for pause_us. */
 extern void httpd_request_pause(HttpdRequest *request, int64_t pause_us);
 
 /*

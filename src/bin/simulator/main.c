@@ -80,12 +80,12 @@ raise_descriptor_limit(void)
 }
 
 static void
-end_came(int signo, void *arg)
+stop_on_signal(int signo, void *arg)
 {
 	httpd_loop_stop();
 }
 
-/* Whoever has a response finds its record in the file soon. */
+/* A record is in the file soon after its response was sent. */
 static void
 flush_journal(void *arg)
 {
@@ -98,9 +98,9 @@ start_loop(void)
 	static HttpdTurn turn = {.run = flush_journal};
 
 	httpd_loop_init();
-	httpd_loop_on_signal(SIGTERM, end_came, NULL);
-	httpd_loop_on_signal(SIGINT, end_came, NULL);
-	httpd_loop_on_signal(SIGHUP, end_came, NULL);
+	httpd_loop_on_signal(SIGTERM, stop_on_signal, NULL);
+	httpd_loop_on_signal(SIGINT, stop_on_signal, NULL);
+	httpd_loop_on_signal(SIGHUP, stop_on_signal, NULL);
 	sim_ports_open();
 	httpd_loop_add_turn(&turn); /* after the ports, whose turn fills the log */
 }
