@@ -97,21 +97,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_pause(text, text, text, timestamptz) IS
 'Stops sending for the account, a number, a tenant or a template, until the given time or wa_resume(). Messages keep their place and lose no attempt.';
 
-/* The key has no default here: a call without one is the function above. */
-CREATE FUNCTION @extschema@.wa_pause(
-    scope text,
-    key anyelement,
-    reason text DEFAULT 'paused by an operator',
-    until timestamptz DEFAULT NULL)
-RETURNS void
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_pause($1, $2::text, $3, $4)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_pause(text, anyelement, text, timestamptz) IS
-'The same for a key of another type, such as the uuid or bigint of a tenant.';
-
 /*
  * A pause set by the program.  A person's pause stays as it is; an automatic
  * one is extended, never shortened (NULL: until something lifts it), and goes
@@ -197,15 +182,6 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_resume(text, text) IS
 'Ends a pause, whoever set it, and sends what waited for it. False: there was none.';
-
-CREATE FUNCTION @extschema@.wa_resume(scope text, key anyelement) RETURNS boolean
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_resume($1, $2::text)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_resume(text, anyelement) IS
-'The same for a key of another type, such as the uuid or bigint of a tenant.';
 
 /*
  * For the senders: removes the pauses whose time has come, and says whether

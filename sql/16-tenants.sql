@@ -249,24 +249,3 @@ BEGIN
     END IF;
 END
 $$;
-
-CREATE FUNCTION @extschema@.wa_configure_tenant(
-    tenant_id anyelement,
-    enabled boolean DEFAULT NULL,
-    language text DEFAULT NULL,
-    messages_per_second real DEFAULT NULL,
-    quiet_from time DEFAULT NULL,
-    quiet_to time DEFAULT NULL,
-    time_zone text DEFAULT NULL,
-    on_uncertain text DEFAULT NULL,
-    daily_share real DEFAULT NULL,
-    retention interval DEFAULT NULL,
-    reset text[] DEFAULT '{}')
-RETURNS @extschema@.whatsapp_tenants
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_configure_tenant($1::text, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_configure_tenant(anyelement, boolean, text, real, time, time, text, text, real, interval, text[]) IS
-'The same for a tenant key of another type, such as uuid or bigint.';

@@ -284,20 +284,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_phone(text, text, text) IS
 'Gives the number to the tenant; both are created if new. Raises unique_violation, naming the holder, if either is taken; does nothing if they already belong together.';
 
-CREATE FUNCTION @extschema@.wa_assign_phone(
-    INOUT tenant_id anyelement,
-    INOUT phone_number_id text,
-    INOUT display_phone_number text DEFAULT NULL,
-    OUT assigned_at timestamptz)
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT $1, r.phone_number_id, r.display_phone_number, r.assigned_at
-    FROM @extschema@.wa_assign_phone($1::text, $2, $3) AS r
-$$;
-COMMENT ON FUNCTION @extschema@.wa_assign_phone(anyelement, text, text) IS
-'The same for a tenant key of another type, such as uuid or bigint.';
-
 /* ---- choosing a number ---------------------------------------------------- */
 
 CREATE VIEW @extschema@.wa_free_numbers AS
@@ -399,20 +385,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_phone(text) IS
 'Gives the tenant the best free number (see wa_free_numbers), or returns the one it has.';
 
-CREATE FUNCTION @extschema@.wa_assign_phone(
-    INOUT tenant_id anyelement,
-    OUT phone_number_id text,
-    OUT display_phone_number text,
-    OUT assigned_at timestamptz)
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT $1, r.phone_number_id, r.display_phone_number, r.assigned_at
-    FROM @extschema@.wa_assign_phone($1::text) AS r
-$$;
-COMMENT ON FUNCTION @extschema@.wa_assign_phone(anyelement) IS
-'The same for a tenant key of another type, such as uuid or bigint.';
-
 CREATE FUNCTION @extschema@.wa_assign_all()
 RETURNS TABLE (tenant_id text, phone_number_id text, display_phone_number text)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -479,12 +451,3 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_unassign_phone(text) IS
 'Ends the tenant''s assignment; its period stays on record. Queued messages wait until the tenant has a number again. False: there was none.';
-
-CREATE FUNCTION @extschema@.wa_unassign_phone(tenant_id anyelement) RETURNS boolean
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_unassign_phone($1::text)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_unassign_phone(anyelement) IS
-'The same for a tenant key of another type, such as uuid or bigint.';

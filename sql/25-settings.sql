@@ -171,24 +171,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_set_notification_settings(text, jsonb) IS
 'Takes over a tenant''s settings document and returns it as it is then. Keys that are absent stay as they are; credentials are dropped with a NOTICE; the number can be repeated but not chosen.';
 
-CREATE FUNCTION @extschema@.wa_notification_settings(tenant_id anyelement) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_notification_settings($1::text)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_notification_settings(anyelement) IS
-'The same for a tenant key of another type, such as uuid or bigint.';
-
-CREATE FUNCTION @extschema@.wa_set_notification_settings(tenant_id anyelement, settings jsonb) RETURNS jsonb
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_set_notification_settings($1::text, $2)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_set_notification_settings(anyelement, jsonb) IS
-'The same for a tenant key of another type, such as uuid or bigint.';
-
 /* ---- a whole platform's documents ------------------------------------------ */
 
 CREATE FUNCTION @extschema@.wa_import_settings(documents jsonb)

@@ -212,20 +212,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_upload_media(text, bytea, text, text) IS
 'Has the worker upload a file for the tenant''s number after COMMIT, and returns its id for wa_enqueue_media(…, media => id) or the header of a template ({"header": {"document": {"media": id}}}); what becomes of it is in whatsapp_media. The same bytes are uploaded once in the 30 days for which Meta keeps them. Images up to 5 MB, audio and video 16 MB, documents 100 MB, stickers 100 kB or, if they move, 500 kB. Errors: 22004, 22023 type that cannot be sent, 42704 unknown tenant, 54000 too large.';
 
-CREATE FUNCTION @extschema@.wa_upload_media(
-    tenant_id anyelement,
-    content   bytea,
-    mime_type text,
-    filename  text DEFAULT NULL)
-RETURNS bigint
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_upload_media(tenant_id::text, content, mime_type, filename)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_upload_media(anyelement, bytea, text, text) IS
-'The same for a tenant id of another type than text.';
-
 /* ---- uploading --------------------------------------------------------------- */
 
 /*

@@ -142,32 +142,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
 'Takes back wa_opt_out(): for marketing, or (all) for everything. False if nothing was noted. Errors as there.';
 
-CREATE FUNCTION @extschema@.wa_opt_out(
-    tenant_id anyelement,
-    recipient text,
-    category  text DEFAULT 'marketing')
-RETURNS boolean
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_opt_out($1::text, $2, $3)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_opt_out(anyelement, text, text) IS
-'The same for a tenant key of another type, such as uuid or bigint.';
-
-CREATE FUNCTION @extschema@.wa_opt_in(
-    tenant_id anyelement,
-    recipient text,
-    category  text DEFAULT 'marketing')
-RETURNS boolean
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_opt_in($1::text, $2, $3)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_opt_in(anyelement, text, text) IS
-'The same for a tenant key of another type, such as uuid or bigint.';
-
 /* ---- what a customer decides ------------------------------------------------------ */
 
 /*

@@ -459,13 +459,3 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_diagnose(text) IS
 'The troubleshooting checklist for one tenant, each line checked: ok, warning or error, what was found, and what to do.';
-
-CREATE FUNCTION @extschema@.wa_diagnose(tenant_id anyelement)
-RETURNS TABLE (item text, state text, detail text, remedy text)
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM @extschema@.wa_diagnose($1::text)
-$$;
-COMMENT ON FUNCTION @extschema@.wa_diagnose(anyelement) IS
-'The same for a tenant key of another type, such as uuid or bigint.';
