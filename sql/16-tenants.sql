@@ -34,7 +34,7 @@ CREATE TABLE @extschema@.whatsapp_tenants (
     time_zone           text,
     on_uncertain        text
         CONSTRAINT whatsapp_tenants_on_uncertain_check
-        CHECK (on_uncertain IN ('auto', 'resend', 'park', 'fail')),
+        CHECK (@extschema@.wa_internal_is_uncertain_policy(on_uncertain)),
     retention           interval
         CONSTRAINT whatsapp_tenants_retention_check CHECK (retention >= interval '0'),
     created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -235,7 +235,7 @@ BEGIN
         RAISE EXCEPTION 'messages_per_second must be between 0.01 and 10000'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'To stop a tenant use enabled => false or wa_pause().';
-    ELSIF t.on_uncertain NOT IN ('auto', 'resend', 'park', 'fail') THEN
+    ELSIF NOT @extschema@.wa_internal_is_uncertain_policy(t.on_uncertain) THEN
         RAISE EXCEPTION 'unknown policy "%" for on_uncertain', t.on_uncertain
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use auto, resend, park or fail.';

@@ -71,6 +71,20 @@ CREATE TABLE @extschema@.whatsapp_leases (
 COMMENT ON TABLE @extschema@.whatsapp_leases IS
 'Batches of requests that a sender has on the wire. Internal.';
 
+/*
+ * The requests on the wire.  For a decision about a message read it with a
+ * snapshot taken after the lock of its queue row: a claim holds that lock until
+ * its lease is committed.
+ */
+CREATE VIEW @extschema@.wa_internal_on_wire_requests AS
+SELECT q.message_id, q.phone_number_id, l.claimed_at
+FROM @extschema@.whatsapp_leases AS l
+    CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(l.message_ids), pg_catalog.unnest(l.attempts))
+        AS x (message_id, attempt)
+    JOIN @extschema@.whatsapp_queue AS q ON q.message_id = x.message_id AND q.attempts < x.attempt;
+COMMENT ON VIEW @extschema@.wa_internal_on_wire_requests IS
+'Messages that a request now on the wire may be for: those of a lease whose attempt the queue has not counted yet. Internal.';
+
 /* Whom the account has written to first within the last 24 hours, for the messaging limit. */
 
 CREATE TABLE @extschema@.whatsapp_reach (
@@ -80,6 +94,11 @@ CREATE TABLE @extschema@.whatsapp_reach (
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE @extschema@.whatsapp_reach IS
 'Recipients reached by templates outside a service window, each with the tenant that did and when: the account''s messaging limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
+
+CREATE FUNCTION @extschema@.wa_internal_is_urgent(priority smallint) RETURNS boolean
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_urgent';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_urgent(smallint) IS
+'Whether a message of this priority is sent in quiet hours, too. Internal.';
 
 CREATE FUNCTION @extschema@.wa_internal_quiet_end(
     due_at     timestamptz,
@@ -121,13 +140,9 @@ BEGIN
                   HINT = 'Use a transaction at isolation level READ COMMITTED.';
     END IF;
     RETURN COALESCE((
-        SELECT pg_catalog.array_agg(q.message_id)
-        FROM @extschema@.whatsapp_leases AS l
-            CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(l.message_ids), pg_catalog.unnest(l.attempts))
-                AS x (message_id, attempt)
-            JOIN @extschema@.whatsapp_queue AS q
-                ON q.message_id = x.message_id AND q.attempts < x.attempt
-        WHERE q.message_id = ANY (ids)), '{}');
+        SELECT pg_catalog.array_agg(w.message_id)
+        FROM @extschema@.wa_internal_on_wire_requests AS w
+        WHERE w.message_id = ANY (ids)), '{}');
 END
 $$;
 
@@ -162,7 +177,7 @@ CREATE FUNCTION @extschema@.wa_internal_quiet_until(
 AS $$
     SELECT @extschema@.wa_internal_quiet_end(GREATEST(due_at, clock_timestamp()), t.quiet_from, t.quiet_to, t.time_zone)
     FROM @extschema@.whatsapp_tenants AS t
-    WHERE t.tenant_id = m.tenant_id AND m.priority < 100
+    WHERE t.tenant_id = m.tenant_id AND NOT @extschema@.wa_internal_is_urgent(m.priority)
 $$;
 
 /*
@@ -199,7 +214,7 @@ BEGIN
         FROM @extschema@.whatsapp_queue AS q
             JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
         WHERE q.state = 'r' AND q.phone_number_id = ANY (numbers)
-            AND m.tenant_id = ANY (quiet) AND m.priority < 100
+            AND m.tenant_id = ANY (quiet) AND NOT @extschema@.wa_internal_is_urgent(m.priority)
         ORDER BY q.message_id
         LIMIT 10000
         FOR UPDATE OF q SKIP LOCKED) AS locked;

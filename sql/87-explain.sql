@@ -193,17 +193,6 @@ $$;
 
 /* ---- a message in the queue --------------------------------------------------- */
 
-/* Since when it is on the wire; NULL if it is not. */
-CREATE FUNCTION @extschema@.wa_internal_on_wire_since(q @extschema@.whatsapp_queue) RETURNS timestamptz
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT max(l.claimed_at)
-    FROM @extschema@.whatsapp_leases AS l
-        CROSS JOIN LATERAL ROWS FROM (unnest(l.message_ids), unnest(l.attempts)) AS x (message_id, attempt)
-    WHERE x.message_id = q.message_id AND x.attempt > q.attempts
-$$;
-
 /* The pause that concerns the message, the widest scope first. */
 CREATE FUNCTION @extschema@.wa_internal_pause_of(
     m @extschema@.whatsapp_messages, number text) RETURNS @extschema@.whatsapp_pauses
@@ -327,12 +316,9 @@ DECLARE
     lowered text;
 BEGIN
     IF EXISTS (
-        SELECT FROM @extschema@.whatsapp_leases AS l
-            CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(l.message_ids), pg_catalog.unnest(l.attempts))
-                AS x (message_id, attempt)
-            JOIN @extschema@.whatsapp_queue AS o ON o.message_id = x.message_id AND o.attempts < x.attempt
-            JOIN @extschema@.whatsapp_messages AS other ON other.id = x.message_id
-        WHERE o.phone_number_id = q.phone_number_id
+        SELECT FROM @extschema@.wa_internal_on_wire_requests AS w
+            JOIN @extschema@.whatsapp_messages AS other ON other.id = w.message_id
+        WHERE w.phone_number_id = q.phone_number_id
             AND COALESCE(other.recipient_phone, other.recipient_user_id)
                 = COALESCE(m.recipient_phone, m.recipient_user_id)) THEN
         reason := 'recipient_order';
@@ -420,7 +406,8 @@ BEGIN
             FROM @extschema@.wa_internal_explain_end(m) AS e;
         RETURN;
     END IF;
-    sent_at := @extschema@.wa_internal_on_wire_since(q);
+    SELECT pg_catalog.max(w.claimed_at) INTO sent_at
+        FROM @extschema@.wa_internal_on_wire_requests AS w WHERE w.message_id = m.id;
     IF sent_at IS NOT NULL THEN
         reason := 'on_the_wire';
         detail := pg_catalog.format('since %s', pg_catalog.date_trunc('second', sent_at));

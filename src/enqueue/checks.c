@@ -1,6 +1,7 @@
 /*
  * checks.c
- *	  The rules of the hot tables' columns, as functions for CHECK constraints.
+ *	  Rules that SQL and C share: of the hot tables' columns, as functions for
+ *	  CHECK constraints, and of priorities.
  *
  * PostgreSQL reads the text of a table's constraints anew for every statement
  * that writes to it.  A list of eleven words costs as much there as the whole
@@ -12,11 +13,13 @@
 #include "utils/builtins.h"
 
 #include "common/message_state.h"
+#include "enqueue/enqueue.h"
 #include "enqueue/options.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_is_status);
 PG_FUNCTION_INFO_V1(wa_internal_is_uncertain_policy);
 PG_FUNCTION_INFO_V1(wa_internal_is_queue_state);
+PG_FUNCTION_INFO_V1(wa_internal_is_urgent);
 
 /*
  * wa_internal_is_status(word)
@@ -57,4 +60,13 @@ wa_internal_is_queue_state(PG_FUNCTION_ARGS)
 		default:
 			PG_RETURN_BOOL(false);
 	}
+}
+
+/*
+ * wa_internal_is_urgent(priority): whether a message passes quiet hours.
+ */
+Datum
+wa_internal_is_urgent(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(PG_GETARG_INT16(0) >= WA_PRIORITY_URGENT);
 }
