@@ -156,7 +156,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @extschema@.wa_apply_phone_number_page(page jsonb) RETURNS integer
+CREATE FUNCTION @extschema@.wa_internal_apply_phone_number_page(page jsonb) RETURNS integer
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -182,7 +182,7 @@ BEGIN
     RETURN applied;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_apply_phone_number_page(jsonb) IS
+COMMENT ON FUNCTION @extschema@.wa_internal_apply_phone_number_page(jsonb) IS
 'Takes over one page of GET /{account}/phone_numbers. Called by the sender; returns how many numbers the page had.';
 
 /*
@@ -190,13 +190,13 @@ COMMENT ON FUNCTION @extschema@.wa_apply_phone_number_page(jsonb) IS
  * account or a missing permission than an account that has lost everything, so
  * it marks nothing.
  */
-CREATE FUNCTION @extschema@.wa_finish_phone_number_sync(started_at timestamptz) RETURNS integer
+CREATE FUNCTION @extschema@.wa_internal_finish_phone_number_sync(started_at timestamptz) RETURNS integer
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    since CONSTANT timestamptz := wa_finish_phone_number_sync.started_at;
+    since CONSTANT timestamptz := wa_internal_finish_phone_number_sync.started_at;
     found_numbers integer;
     vanished record;
     gone integer := 0;
@@ -230,7 +230,7 @@ BEGIN
     RETURN gone;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_finish_phone_number_sync(timestamptz) IS
+COMMENT ON FUNCTION @extschema@.wa_internal_finish_phone_number_sync(timestamptz) IS
 'After the last page of a listing begun at that time: marks the numbers that were not in it. Called by the sender; returns how many vanished.';
 
 /* ---- the access token ----------------------------------------------------------- */

@@ -131,7 +131,7 @@ COMMENT ON FUNCTION @extschema@.wa_unregister_template(text, text) IS
  * name or a language is of no use and is passed over; everything else is stored
  * even if this version cannot make sense of it.
  */
-CREATE FUNCTION @extschema@.wa_apply_template_page(page jsonb) RETURNS integer
+CREATE FUNCTION @extschema@.wa_internal_apply_template_page(page jsonb) RETURNS integer
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -181,7 +181,7 @@ BEGIN
     RETURN applied;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_apply_template_page(jsonb) IS
+COMMENT ON FUNCTION @extschema@.wa_internal_apply_template_page(jsonb) IS
 'Stores one page of Meta''s list of templates, as it came, and returns how many it took. Called by the sender.';
 
 /*
@@ -191,13 +191,13 @@ COMMENT ON FUNCTION @extschema@.wa_apply_template_page(jsonb) IS
  * A template that was listed as approved is not paused: its automatic pause
  * ends, unless that began after the listing did.
  */
-CREATE FUNCTION @extschema@.wa_finish_template_sync(started_at timestamptz) RETURNS integer
+CREATE FUNCTION @extschema@.wa_internal_finish_template_sync(started_at timestamptz) RETURNS integer
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    since CONSTANT timestamptz := wa_finish_template_sync.started_at;
+    since CONSTANT timestamptz := wa_internal_finish_template_sync.started_at;
     listed integer;
     vanished integer := 0;
     t record;
@@ -236,7 +236,7 @@ BEGIN
     RETURN vanished;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_finish_template_sync(timestamptz) IS
+COMMENT ON FUNCTION @extschema@.wa_internal_finish_template_sync(timestamptz) IS
 'After the last page of a listing begun at that time: marks the templates that were not in it, and ends the pauses of those that are approved. Called by the sender; returns how many vanished.';
 
 CREATE FUNCTION @extschema@.wa_sync_templates() RETURNS void

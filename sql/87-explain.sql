@@ -11,7 +11,7 @@
  * What each error code of the Cloud API means for a message: the table of
  * error_class.c, by which answers and webhooks are judged, to be read in SQL.
  */
-CREATE FUNCTION @extschema@.wa_error_codes_rows(
+CREATE FUNCTION @extschema@.wa_internal_error_codes(
     OUT code        integer,
     OUT title       text,
     OUT class       text,
@@ -21,13 +21,13 @@ CREATE FUNCTION @extschema@.wa_error_codes_rows(
     OUT remedy      text)
 RETURNS SETOF record
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 300
-AS 'MODULE_PATHNAME', 'wa_error_codes_rows';
-COMMENT ON FUNCTION @extschema@.wa_error_codes_rows() IS
+AS 'MODULE_PATHNAME', 'wa_internal_error_codes';
+COMMENT ON FUNCTION @extschema@.wa_internal_error_codes() IS
 'The rows of the view wa_error_codes.';
 
 CREATE VIEW @extschema@.wa_error_codes AS
     SELECT code, title, class, pause, max_retries, opts_out, remedy
-    FROM @extschema@.wa_error_codes_rows();
+    FROM @extschema@.wa_internal_error_codes();
 COMMENT ON VIEW @extschema@.wa_error_codes IS
 'Every error code of the Cloud API that is known here: what it means, what happens to the message, and what a person should do.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.class IS

@@ -3,53 +3,84 @@
  * sets of rights.  Roles are the administrator's: none is made here.
  */
 
-/* What belongs to this extension and can be granted. */
+/* What belongs to this extension and can be granted; settled: see wa_internal_settle_privileges(). */
 CREATE FUNCTION @extschema@.wa_internal_grantable(
-    OUT object_name text, OUT object text, OUT kind text, OUT is_table boolean, OUT acl aclitem[])
+    OUT object_name text, OUT object text, OUT kind text, OUT is_table boolean, OUT acl aclitem[], OUT settled boolean)
 RETURNS SETOF record
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p.proname, p.oid::regprocedure::text, 'ROUTINE', false, p.proacl
-    FROM pg_depend AS d
-        JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'whatsapp_shared'
-        JOIN pg_proc AS p ON p.oid = d.objid
-    WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-    UNION ALL
-    SELECT c.relname, c.oid::regclass::text, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
-           c.relkind IN ('r', 'p', 'v'), c.relacl
-    FROM pg_depend AS d
-        JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'whatsapp_shared'
-        JOIN pg_class AS c ON c.oid = d.objid
-    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-        AND c.relkind IN ('r', 'p', 'v', 'S')
+    SELECT o.object_name, o.object, o.kind, o.is_table, o.acl,
+           EXISTS (SELECT FROM pg_init_privs AS i
+                   WHERE i.classoid = o.classid AND i.objoid = o.oid AND i.objsubid = 0)
+    FROM (SELECT p.tableoid, p.oid, p.proname, p.oid::regprocedure::text, 'ROUTINE', false, p.proacl
+          FROM pg_proc AS p
+          UNION ALL
+          SELECT c.tableoid, c.oid, c.relname, c.oid::regclass::text,
+                 CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relkind <> 'S', c.relacl
+          FROM pg_class AS c
+          WHERE c.relkind IN ('r', 'p', 'v', 'S')) AS o (classid, oid, object_name, object, kind, is_table, acl)
+        JOIN pg_depend AS d ON d.classid = o.classid AND d.objid = o.oid AND d.deptype = 'e'
+        JOIN pg_extension AS e ON d.refclassid = e.tableoid AND d.refobjid = e.oid AND e.extname = 'whatsapp_shared'
 $$;
 
 /* ---- what each privilege consists of --------------------------------------------- */
 
 /*
- * Names of functions (with all their variants), tables and views, beside those
- * that wa_internal_privilege_objects() finds by their form.  Functions called
- * by a view run with the rights of whoever reads it, hence some internal ones.
+ * Every public function (with all its variants), table and view stands here
+ * once, under the privileges that include it; "{}": nobody's but the owner's.
+ * EXECUTE on functions, SELECT on tables and views.
+ *
+ * Internal functions that a view calls are here, too: they run with the rights
+ * of whoever reads it.
  */
-CREATE FUNCTION @extschema@.wa_internal_privilege_names(privilege text) RETURNS text[]
+CREATE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])
+RETURNS SETOF record
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE privilege
-        WHEN 'sender' THEN '{wa_create_notification,wa_drop_notification,wa_notifications,
-            wa_retry_notification,whatsapp_notification_failures,
-            wa_cancel_message,wa_upload_media,wa_explain,wa_notification_settings,wa_opt_out,wa_opt_in,
-            wa_reason_codes,wa_error_codes,wa_error_codes_rows}'::text[]
-        WHEN 'monitor' THEN '{wa_health,wa_diagnose,wa_explain,wa_stats,wa_costs,
-            wa_tenant_status,wa_number_status,wa_queue_status,wa_free_numbers,
-            wa_internal_number_health,wa_internal_number_rate,
-            wa_reason_codes,wa_error_codes,wa_error_codes_rows,
-            whatsapp_alerts,whatsapp_pauses,whatsapp_sync}'::text[]
-        WHEN 'webhook' THEN '{wa_webhook_ingest,wa_webhook_challenge}'::text[]
-        WHEN 'tenant' THEN '{wa_tenant_role,whatsapp_messages,whatsapp_inbound_messages,
-            wa_reason_codes,wa_error_codes,wa_error_codes_rows}'::text[]
-        END
+    SELECT unnest(l.names), l.privileges
+    FROM (VALUES
+        /* applications */
+        ('{admin,sender}'::text[], '{
+            wa_enqueue_message, wa_enqueue_payload, wa_enqueue_text, wa_enqueue_media, wa_enqueue_interactive,
+            wa_enqueue_location, wa_enqueue_contacts, wa_enqueue_reaction, wa_enqueue_bulk, wa_upload_media,
+            wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings,
+            wa_create_notification, wa_drop_notification, wa_retry_notification, wa_notifications,
+            whatsapp_notification_failures}'::text[]),
+        ('{admin,sender,monitor}', '{wa_explain}'),
+        ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
+        ('{admin,tenant}', '{whatsapp_messages, whatsapp_inbound_messages}'),
+        /* The mark of a tenant's own role: an administrator must not have it. */
+        ('{tenant}', '{wa_internal_tenant_role}'),
+
+        /* people and programs that watch */
+        ('{admin,monitor}', '{
+            wa_health, wa_diagnose, wa_stats, wa_costs,
+            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
+            wa_queue_status, wa_free_numbers, whatsapp_alerts, whatsapp_pauses, whatsapp_sync}'),
+
+        /* the gateway */
+        ('{webhook}', '{wa_webhook_ingest, wa_webhook_challenge}'),
+
+        /* administrators */
+        ('{admin}', '{
+            wa_configure_tenant, wa_assign_phone, wa_assign_all, wa_unassign_phone,
+            wa_set_notification_settings, wa_import_settings,
+            wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
+            wa_pause, wa_resume, wa_resolve_alert, wa_retry_message, wa_resolve_message,
+            wa_on_reply, wa_off_reply, wa_retry_reply, wa_adopt, wa_worker_restart}'),
+        ('{admin}', '{
+            whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
+            whatsapp_queue, whatsapp_leases, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
+            whatsapp_media, whatsapp_media_uses, whatsapp_notifications, whatsapp_damage_policies,
+            whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_windows, whatsapp_reply_handlers,
+            whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,
+            whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
+            whatsapp_late_deliveries, wa_delivered_messages, whatsapp_installation}'),
+
+        /* Superusers grant; wa_create_notification() attaches triggers. */
+        ('{}', '{wa_grant, wa_revoke, wa_notify}')) AS l (privileges, names)
 $$;
 
 CREATE FUNCTION @extschema@.wa_internal_privilege_objects(
@@ -59,20 +90,9 @@ RETURNS SETOF record
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT g.object, g.kind, CASE WHEN g.is_table THEN 'SELECT' ELSE 'EXECUTE' END, g.acl
-    FROM @extschema@.wa_internal_grantable() AS g
-    WHERE g.kind <> 'SEQUENCE'
-        AND CASE privilege
-            /*
-             * All that people call and read; webhooks are the gateway's, grants the
-             * superuser's, and triggers with wa_notify() wa_create_notification()'s.
-             */
-            WHEN 'admin' THEN g.is_table
-                OR g.object_name NOT LIKE 'wa\_internal\_%'
-                    AND g.object_name NOT LIKE 'wa\_webhook\_%'
-                    AND g.object_name NOT IN ('wa_grant', 'wa_revoke', 'wa_tenant_role', 'wa_notify')
-                OR g.object_name = ANY (@extschema@.wa_internal_privilege_names('monitor'))
-            ELSE privilege = 'sender' AND g.object_name LIKE 'wa\_enqueue\_%'
-                OR g.object_name = ANY (@extschema@.wa_internal_privilege_names(privilege)) END
+    FROM @extschema@.wa_internal_privilege_list() AS l
+        JOIN @extschema@.wa_internal_grantable() AS g USING (object_name)
+    WHERE privilege = ANY (l.privileges)
 $$;
 
 /* Whether the role has been given all of it, by name. */
@@ -125,13 +145,13 @@ $$;
  * own.  A mark of that kind survives pg_dump, which takes along the rights to
  * an extension's objects, but not policies made after CREATE EXTENSION.
  */
-CREATE FUNCTION @extschema@.wa_tenant_role() RETURNS boolean
+CREATE FUNCTION @extschema@.wa_internal_tenant_role() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT true
 $$;
-COMMENT ON FUNCTION @extschema@.wa_tenant_role() IS
+COMMENT ON FUNCTION @extschema@.wa_internal_tenant_role() IS
 'Whoever may execute this sees only the messages of the tenant named by whatsapp_shared.tenant. Granted by wa_grant(role, ''tenant'').';
 
 /*
@@ -144,7 +164,7 @@ CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_messages USING (true);
 
 CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_messages AS RESTRICTIVE
     USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
-           OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
+           OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_internal_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
 
 ALTER TABLE @extschema@.whatsapp_inbound_messages ENABLE ROW LEVEL SECURITY;
 
@@ -152,7 +172,7 @@ CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_messages USING 
 
 CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_messages AS RESTRICTIVE
     USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
-           OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
+           OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_internal_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
 
 /* ---- granting ------------------------------------------------------------------------ */
 
@@ -192,17 +212,38 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_revoke(name, text) IS
 'Takes from a role what wa_grant() gave it; rights that another of its privileges includes stay. USAGE of the schema is left to the administrator.';
 
-/* The functions of this file, too; then statistics for those who watch the server. */
-DO $$
+/* ---- installing -------------------------------------------------------------------- */
+
+/*
+ * The last act of this script, and of an update script that has made objects:
+ * takes them from PUBLIC, and gives pg_monitor what the privilege monitor
+ * includes.  New are objects without initial privileges (pg_init_privs), which
+ * this writes for all of them.
+ *
+ * Objects of earlier versions are left alone, and no other role is given
+ * anything: what a script grants counts as the extension's own, and pg_dump
+ * would leave it out, together with all that was granted on the object by hand.
+ * So after an update wa_grant() is called again for each role.
+ */
+CREATE FUNCTION @extschema@.wa_internal_settle_privileges() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
+    fresh text[];
     command text;
 BEGIN
+    fresh := ARRAY(SELECT g.object FROM @extschema@.wa_internal_grantable() AS g WHERE NOT g.settled);
     FOR command IN
         SELECT pg_catalog.format('REVOKE ALL ON %s %s FROM PUBLIC', g.kind, g.object)
-        FROM @extschema@.wa_internal_grantable() AS g
+        FROM @extschema@.wa_internal_grantable() AS g WHERE g.object = ANY (fresh)
+        UNION ALL
+        SELECT pg_catalog.format('GRANT %s ON %s %s TO pg_monitor', o.rights, o.kind, o.object)
+        FROM @extschema@.wa_internal_privilege_objects('monitor') AS o WHERE o.object = ANY (fresh)
     LOOP
         EXECUTE command;
     END LOOP;
-    PERFORM @extschema@.wa_internal_change_privilege('GRANT', 'pg_monitor', 'monitor');
 END
 $$;
+
+SELECT @extschema@.wa_internal_settle_privileges();

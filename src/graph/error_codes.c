@@ -13,7 +13,7 @@
 
 #define COLUMNS 7
 
-PG_FUNCTION_INFO_V1(wa_error_codes_rows);
+PG_FUNCTION_INFO_V1(wa_internal_error_codes);
 
 static Datum
 interval_of_seconds(int seconds)
@@ -29,7 +29,7 @@ interval_of_seconds(int seconds)
  * "WHERE code = ..." finds it.
  */
 Datum
-wa_error_codes_rows(PG_FUNCTION_ARGS)
+wa_internal_error_codes(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 

@@ -4,7 +4,7 @@
  *
  * Sender 0 reads one page at a time, through the same connections as the
  * messages, and hands each page as it came to an SQL function that knows what
- * it means (wa_apply_phone_number_page and its like).  A run is asked for by
+ * it means (wa_internal_apply_phone_number_page and its like).  A run is asked for by
  * wa_sync_…(), that is by whatsapp_sync.requested_at, or due by
  * whatsapp_shared.sync_interval.
  *
@@ -54,12 +54,12 @@ static const SyncKind kinds[] = {
 	 "id,display_phone_number,verified_name,status,quality_rating,code_verification_status,"
 	 "name_status,platform_type,account_mode,throughput,whatsapp_business_manager_messaging_limit,"
 	 "last_onboarded_time",
-	 "SELECT @extschema@.wa_apply_phone_number_page($1)",
-	 "SELECT @extschema@.wa_finish_phone_number_sync($1)"},
+	 "SELECT @extschema@.wa_internal_apply_phone_number_page($1)",
+	 "SELECT @extschema@.wa_internal_finish_phone_number_sync($1)"},
 	{"templates", "message_templates",
 	 "id,name,language,status,category,parameter_format,quality_score,components",
-	 "SELECT @extschema@.wa_apply_template_page($1)",
-	 "SELECT @extschema@.wa_finish_template_sync($1)"},
+	 "SELECT @extschema@.wa_internal_apply_template_page($1)",
+	 "SELECT @extschema@.wa_internal_finish_template_sync($1)"},
 	{"token", NULL, NULL, "SELECT @extschema@.wa_internal_apply_token_state($1)", NULL}};
 
 static int running = -1; /* index of the kind being read */

@@ -21,37 +21,37 @@ UPDATE whatsapp_damage_policies SET action = 'alert';
 /* ---- taking over ---- */
 
 SELECT wa_assign_phone('panaderia', '100000000000001', '+34600000001') \g /dev/null
-SELECT is(wa_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_2K')), 1, 'a page of one number');
+SELECT is(wa_internal_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_2K')), 1, 'a page of one number');
 SELECT is(display_phone_number, '+34 600 00 00 01', 'Meta''s way of writing it counts') FROM whatsapp_phone_numbers;
 SELECT is((verified_name, status, quality_rating, code_verification_status, name_status)::text,
     '("Panadería Ejemplo",CONNECTED,GREEN,VERIFIED,APPROVED)', 'all fields are taken over') FROM whatsapp_phone_numbers;
 SELECT is((platform_type, account_mode, throughput_level, messaging_limit, source)::text,
     '(CLOUD_API,LIVE,STANDARD,TIER_2K,sync)', 'these, too') FROM whatsapp_phone_numbers;
 SELECT is((SELECT count(*) FROM whatsapp_phone_numbers), 1::bigint, 'the number that was entered by hand is the same one');
-SELECT is(wa_finish_phone_number_sync(now() - interval '1 second'), 0, 'nothing has vanished');
+SELECT is(wa_internal_finish_phone_number_sync(now() - interval '1 second'), 0, 'nothing has vanished');
 SELECT is(items, 1, 'one number was found') FROM whatsapp_sync WHERE kind = 'phone_numbers';
 SELECT is(pg_temp.open_alerts(), 'none', 'all is well');
-SELECT wa_apply_phone_number_page('{"data": [{"id": "100000000000001"}]}') \g /dev/null
+SELECT wa_internal_apply_phone_number_page('{"data": [{"id": "100000000000001"}]}') \g /dev/null
 SELECT is(status, 'CONNECTED', 'a field that is absent stays as it was') FROM whatsapp_phone_numbers;
 
 /* ---- changes for the worse, and back ---- */
 
-SELECT wa_apply_phone_number_page(pg_temp.listing('CONNECTED', 'YELLOW', 'TIER_2K')) \g /dev/null
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('CONNECTED', 'YELLOW', 'TIER_2K')) \g /dev/null
 SELECT is(pg_temp.open_alerts(), 'warning number_quality 100000000000001', 'yellow is a warning');
-SELECT wa_apply_phone_number_page(pg_temp.listing('CONNECTED', 'RED', 'TIER_2K')) \g /dev/null
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('CONNECTED', 'RED', 'TIER_2K')) \g /dev/null
 SELECT is(pg_temp.open_alerts(), 'error number_quality 100000000000001', 'red is worse');
-SELECT wa_apply_phone_number_page(pg_temp.listing('CONNECTED', 'RED', 'TIER_2K')) \g /dev/null
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('CONNECTED', 'RED', 'TIER_2K')) \g /dev/null
 SELECT is(occurrences, 2, 'no news is not counted') FROM whatsapp_alerts;
-SELECT wa_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_2K')) \g /dev/null
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_2K')) \g /dev/null
 SELECT is(pg_temp.open_alerts(), 'none', 'green closes the alert');
 
-SELECT wa_apply_phone_number_page(pg_temp.listing('FLAGGED', 'GREEN', 'TIER_250')) \g /dev/null
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('FLAGGED', 'GREEN', 'TIER_250')) \g /dev/null
 SELECT is(pg_temp.open_alerts(), 'warning messaging_limit, warning number_status 100000000000001', 'status and limit have alerts of their own');
-SELECT wa_apply_phone_number_page(pg_temp.listing('BANNED', 'GREEN', 'TIER_UNLIMITED')) \g /dev/null
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('BANNED', 'GREEN', 'TIER_UNLIMITED')) \g /dev/null
 SELECT is(pg_temp.open_alerts(), 'error number_status 100000000000001', 'a higher limit closes the one, a ban makes the other worse');
-SELECT wa_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_10K')) \g /dev/null
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_10K')) \g /dev/null
 SELECT is(pg_temp.open_alerts(), 'warning messaging_limit', 'unlimited to anything is less');
-SELECT wa_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_100K')) \g /dev/null
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_100K')) \g /dev/null
 
 SELECT is(wa_internal_limit_size('TIER_250'), 250::bigint, 'limits are read: 250');
 SELECT is(wa_internal_limit_size('TIER_100K'), 100000::bigint, '100K');
@@ -59,24 +59,24 @@ SELECT is(wa_internal_limit_size('TIER_UNLIMITED'), NULL, 'unlimited has no size
 
 /* ---- numbers that vanish ---- */
 
-SELECT wa_apply_phone_number_page('{"data": [{"id": "100000000000002", "status": "CONNECTED"}]}') \g /dev/null
+SELECT wa_internal_apply_phone_number_page('{"data": [{"id": "100000000000002", "status": "CONNECTED"}]}') \g /dev/null
 CREATE TEMP TABLE run AS SELECT clock_timestamp() AS started;
-SELECT wa_apply_phone_number_page('{"data": [{"id": "100000000000002"}]}') \g /dev/null
-SELECT is(wa_finish_phone_number_sync(started), 1, 'a number that is not listed any more has vanished') FROM run;
+SELECT wa_internal_apply_phone_number_page('{"data": [{"id": "100000000000002"}]}') \g /dev/null
+SELECT is(wa_internal_finish_phone_number_sync(started), 1, 'a number that is not listed any more has vanished') FROM run;
 SELECT is(health, 'missing', 'its tenant cannot send') FROM wa_number_status WHERE tenant_id = 'panaderia';
 SELECT is(pg_temp.open_alerts(), 'error number_missing 100000000000001', 'which is an error, since it has a tenant');
-SELECT is(wa_finish_phone_number_sync(started), 0, 'it vanishes once') FROM run;
-SELECT wa_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_100K')) \g /dev/null
+SELECT is(wa_internal_finish_phone_number_sync(started), 0, 'it vanishes once') FROM run;
+SELECT wa_internal_apply_phone_number_page(pg_temp.listing('CONNECTED', 'GREEN', 'TIER_100K')) \g /dev/null
 SELECT is(pg_temp.open_alerts(), 'none', 'and may come back');
 
 CREATE TEMP TABLE empty_run AS SELECT clock_timestamp() AS started;
-SELECT is(wa_finish_phone_number_sync(started), 0, 'if nothing at all is listed, nothing is believed to have vanished') FROM empty_run;
+SELECT is(wa_internal_finish_phone_number_sync(started), 0, 'if nothing at all is listed, nothing is believed to have vanished') FROM empty_run;
 SELECT is(pg_temp.open_alerts(), 'warning no_numbers', 'but somebody should look');
 
 /* ---- bad pages ---- */
 
-SELECT throws_ok($$SELECT wa_apply_phone_number_page('{"error": {}}')$$, '22023', 'page of phone numbers has no list "data"', 'a page has a list');
-SELECT is(wa_apply_phone_number_page('{"data": [{"id": "abc"}, {}, 3, {"id": "100000000000003", "status": 7}]}'), 1,
+SELECT throws_ok($$SELECT wa_internal_apply_phone_number_page('{"error": {}}')$$, '22023', 'page of phone numbers has no list "data"', 'a page has a list');
+SELECT is(wa_internal_apply_phone_number_page('{"data": [{"id": "abc"}, {}, 3, {"id": "100000000000003", "status": 7}]}'), 1,
     'entries without an identifier are passed over');
 
 /* ---- asking for it ---- */

@@ -225,38 +225,38 @@ CREATE FUNCTION pg_temp.listed(name text, status text DEFAULT 'APPROVED') RETURN
         'quality_score', '{"score": "GREEN", "date": 1764000000}'::jsonb, 'message_send_ttl_seconds', 43200,
         'components', '[{"type": "BODY", "text": "Hola {{1}}", "example": {"body_text": [["Ana"]]}}]'::jsonb)
 $$;
-SELECT is(wa_apply_template_page(pg_temp.page(pg_temp.listed('listada'), pg_temp.listed('pedido'), '{"id": "1"}', '{"name": "Mala!", "language": "es"}')), 2,
+SELECT is(wa_internal_apply_template_page(pg_temp.page(pg_temp.listed('listada'), pg_temp.listed('pedido'), '{"id": "1"}', '{"name": "Mala!", "language": "es"}')), 2,
     'a page of two templates, and two elements of no use');
 SELECT is((template_id, category, status, quality, parameter_format, source)::text, '(200000000000001,UTILITY,APPROVED,GREEN,POSITIONAL,sync)', 'what Meta says is kept')
     FROM whatsapp_templates WHERE name = 'listada';
 SELECT is(source, 'sync', 'Meta''s word replaces ours') FROM whatsapp_templates WHERE name = 'pedido' AND language = 'es';
 SELECT is(source, 'local', 'where it has one of that language') FROM whatsapp_templates WHERE name = 'pedido' AND language = 'en_US';
-SELECT is(wa_finish_template_sync(now() - interval '1 minute'), 0, 'nothing has vanished');
+SELECT is(wa_internal_finish_template_sync(now() - interval '1 minute'), 0, 'nothing has vanished');
 SELECT is(items, 2, 'two were listed') FROM whatsapp_sync WHERE kind = 'templates';
 SELECT is(pg_temp.sent('listada', '["Ana"]') -> 0 -> 'parameters' -> 0 ->> 'text', 'Ana', 'it can be used');
 
 UPDATE whatsapp_templates SET synced_at = now() - interval '1 hour' WHERE source = 'sync';
-SELECT is(wa_finish_template_sync(now()), 0, 'an empty listing is taken for a mistake');
+SELECT is(wa_internal_finish_template_sync(now()), 0, 'an empty listing is taken for a mistake');
 SELECT is((SELECT count(*) FROM whatsapp_templates WHERE missing_since IS NOT NULL), 0::bigint, 'and marks nothing');
-SELECT wa_apply_template_page(pg_temp.page(pg_temp.listed('pedido'))) \g /dev/null
-SELECT is(wa_finish_template_sync(now()), 1, 'one has vanished');
+SELECT wa_internal_apply_template_page(pg_temp.page(pg_temp.listed('pedido'))) \g /dev/null
+SELECT is(wa_internal_finish_template_sync(now()), 1, 'one has vanished');
 SELECT throws_ok($$SELECT pg_temp.sent('listada', '["Ana"]')$$, '42704', 'template "listada" (es) no longer exists at Meta', 'and cannot be used');
 SELECT is((SELECT count(*) FROM whatsapp_templates WHERE source = 'local' AND missing_since IS NOT NULL), 0::bigint, 'what was entered by hand is left alone');
 SELECT is((SELECT string_agg(concat_ws(' ', severity, kind, key), ', ') FROM whatsapp_alerts WHERE resolved_at IS NULL), 'warning template_status listada/es', 'the operator hears of it');
-SELECT wa_apply_template_page(pg_temp.page(pg_temp.listed('pedido'), pg_temp.listed('listada'))) \g /dev/null
-SELECT wa_finish_template_sync(now()) \g /dev/null
+SELECT wa_internal_apply_template_page(pg_temp.page(pg_temp.listed('pedido'), pg_temp.listed('listada'))) \g /dev/null
+SELECT wa_internal_finish_template_sync(now()) \g /dev/null
 SELECT lives_ok($$SELECT pg_temp.sent('listada', '["Ana"]')$$, 'it is back');
 SELECT is((SELECT count(*) FROM whatsapp_alerts WHERE resolved_at IS NULL), 0::bigint, 'and so is the quiet');
 
-SELECT wa_apply_template_page(pg_temp.page(pg_temp.listed('listada', 'DISABLED'))) \g /dev/null
+SELECT wa_internal_apply_template_page(pg_temp.page(pg_temp.listed('listada', 'DISABLED'))) \g /dev/null
 SELECT throws_ok($$SELECT pg_temp.sent('listada', '["Ana"]')$$, '55000', 'template "listada" (es) is not approved', 'one that Meta has disabled');
 SELECT is((SELECT string_agg(concat_ws(' ', severity, kind, key), ', ') FROM whatsapp_alerts WHERE resolved_at IS NULL), 'error template_status listada/es', 'is an alert');
 INSERT INTO whatsapp_pauses (scope, key, reason, automatic, paused_at) VALUES ('template', 'listada/es', 'template_paused', true, now() - interval '1 hour'),
     ('template', 'pedido/es', 'by hand', false, now() - interval '1 hour');
-SELECT wa_apply_template_page(pg_temp.page(pg_temp.listed('listada'), pg_temp.listed('pedido'))) \g /dev/null
-SELECT wa_finish_template_sync(now() - interval '1 minute') \g /dev/null
+SELECT wa_internal_apply_template_page(pg_temp.page(pg_temp.listed('listada'), pg_temp.listed('pedido'))) \g /dev/null
+SELECT wa_internal_finish_template_sync(now() - interval '1 minute') \g /dev/null
 SELECT is((SELECT string_agg(key, ', ') FROM whatsapp_pauses), 'pedido/es', 'approved again, its automatic pause ends; one set by hand stays');
-SELECT throws_ok($$SELECT wa_apply_template_page('{"error": {}}')$$, '22023', 'a page of templates must have an array "data"', 'no page');
+SELECT throws_ok($$SELECT wa_internal_apply_template_page('{"error": {}}')$$, '22023', 'a page of templates must have an array "data"', 'no page');
 
 /* ---- registering ---- */
 

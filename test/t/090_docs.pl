@@ -151,7 +151,7 @@ my %functions = map { $_ => 1 } split /\n/, $node->safe_psql(
 		JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 	WHERE e.extname = 'whatsapp_shared' AND d.deptype = 'e'
 		AND 'anyelement'::regtype <> ALL (p.proargtypes::oid[])
-		AND p.proname !~ '^wa_(internal|apply|finish)_' AND p.proname NOT IN ('wa_error_codes_rows', 'wa_tenant_role')});
+		AND p.proname !~ '^wa_internal_'});
 
 my $options = 'scheduled_at=, expires_at=, priority=, idempotency_key=, reference=, on_uncertain=';
 my %stands_for = (

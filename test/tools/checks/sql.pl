@@ -47,6 +47,18 @@ none(q{so does every function that runs with its owner's rights}, "
 none('no function can be called by everybody', "
 	SELECT oid::regprocedure FROM $functions f
 	WHERE proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee = 0)");
+none('every public function, table and view is in the list of privileges, if only as nobody\'s', "
+	SELECT proname FROM $functions f WHERE NOT starts_with(proname, 'wa_internal_')
+	UNION SELECT relname FROM $relations r
+		WHERE relkind IN ('r', 'p', 'v', 'm') AND NOT starts_with(relname, 'wa_internal_')
+	EXCEPT SELECT object_name FROM wa.wa_internal_privilege_list()");
+none('once', "
+	SELECT object_name FROM wa.wa_internal_privilege_list() GROUP BY 1 HAVING count(*) > 1");
+none('under privileges that there are', "
+	SELECT object_name, p FROM wa.wa_internal_privilege_list(), unnest(privileges) p
+	WHERE p NOT IN ('admin', 'sender', 'monitor', 'webhook', 'tenant')");
+none('no function names objects for privileges by a pattern', "
+	SELECT oid::regprocedure FROM $functions f WHERE proname ~ 'privilege|grant' AND prosrc ~* 'like|~|starts_with'");
 none('every function is described', "
 	SELECT oid::regprocedure FROM $functions f
 	WHERE obj_description(oid, 'pg_proc') IS NULL AND proname NOT LIKE 'wa\\_internal\\_%'");
