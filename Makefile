@@ -117,7 +117,10 @@ OBJS = \
 	src/webhook/traffic.o \
 	src/webhook/update.o
 
+# The script of the version is built from its fragments; scripts that update from
+# one version to another are written by hand.
 DATA_built = sql/whatsapp_shared--$(EXTVERSION).sql
+DATA = $(patsubst $(TOP)/%,%,$(wildcard $(TOP)/sql/whatsapp_shared--*--*.sql))
 SQL_FRAGMENTS = $(sort $(wildcard $(TOP)/sql/[0-9][0-9]-*.sql))
 
 PG_CPPFLAGS = -I$(TOP)/src
