@@ -74,7 +74,8 @@ CREATE FUNCTION @extschema@.wa_stats(
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_stats';
 COMMENT ON FUNCTION @extschema@.wa_stats() IS
-'One row for each sender of this database: its process and what it has counted since the server started or the number of senders changed.';
+'One row for each sender of this database: its process and what it has counted since the server started or the '
+'number of senders changed.';
 
 CREATE FUNCTION @extschema@.wa_worker_restart() RETURNS integer
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_worker_restart';

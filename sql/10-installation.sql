@@ -12,9 +12,11 @@ CREATE TABLE @extschema@.whatsapp_installation (
     adopted_at        timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE @extschema@.whatsapp_installation IS
-'One row: the cluster and database this data belongs to. A copy restored elsewhere differs from it and does not send until wa_adopt() is called.';
+'One row: the cluster and database this data belongs to. A copy restored elsewhere differs from it and does not send '
+'until wa_adopt() is called.';
 COMMENT ON COLUMN @extschema@.whatsapp_installation.installation_id IS
-'Eight hexadecimal digits that travel in biz_opaque_callback_data, so that webhooks of another installation on the same WhatsApp Business account are recognised as foreign.';
+'Eight hexadecimal digits that travel in biz_opaque_callback_data, so that webhooks of another installation on the '
+'same WhatsApp Business account are recognised as foreign.';
 
 CREATE TRIGGER whatsapp_installation_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_installation
@@ -49,12 +51,12 @@ BEGIN
     UPDATE @extschema@.whatsapp_installation AS i
         SET system_identifier = c.system_identifier,
             database_oid = d.oid,
-            adopted_at = pg_catalog.clock_timestamp(),
+            adopted_at = clock_timestamp(),
             installation_id = CASE WHEN new_identity
-                THEN pg_catalog.left(pg_catalog.gen_random_uuid()::text, 8) ELSE i.installation_id END
-        FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d
-        WHERE d.datname = pg_catalog.current_database();
-    SELECT pg_catalog.count(*) INTO waiting FROM @extschema@.whatsapp_queue;
+                THEN left(gen_random_uuid()::text, 8) ELSE i.installation_id END
+        FROM pg_control_system() AS c, pg_database AS d
+        WHERE d.datname = current_database();
+    SELECT count(*) INTO waiting FROM @extschema@.whatsapp_queue;
     IF waiting > 0 THEN
         RAISE NOTICE '% queued messages may be sent from here now', waiting
             USING HINT = 'If the original is still running it has them, too: let only one of the two send.';
@@ -63,4 +65,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_adopt(boolean) IS
-'Makes this cluster and database the home of the data, after a restore or an upgrade by pg_upgrade; until then a copy does not send. new_identity: the original lives on beside this one, so that its webhooks are not taken for ours.';
+'Makes this cluster and database the home of the data, after a restore or an upgrade by pg_upgrade; until then a '
+'copy does not send. new_identity: the original lives on beside this one, so that its webhooks are not taken for '
+'ours.';

@@ -20,7 +20,8 @@ CREATE UNIQUE INDEX whatsapp_alerts_open_key
     ON @extschema@.whatsapp_alerts (kind, scope, key)
     WHERE resolved_at IS NULL;
 COMMENT ON TABLE @extschema@.whatsapp_alerts IS
-'What an operator should look at. An open alert is counted up instead of repeated; each new one is also sent as NOTIFY whatsapp_alerts.';
+'What an operator should look at. An open alert is counted up instead of repeated; each new one is also sent as '
+'NOTIFY whatsapp_alerts.';
 
 /*
  * Opens an alert, or counts up the open one of the same kind, scope and key.
@@ -53,12 +54,12 @@ BEGIN
             occurrences = a.occurrences + 1, last_seen_at = EXCLUDED.last_seen_at
         RETURNING a.alert_id INTO id;
     IF before IS NULL
-       OR pg_catalog.array_position(ranks, a_severity) > pg_catalog.array_position(ranks, before) THEN
+       OR array_position(ranks, a_severity) > array_position(ranks, before) THEN
         /* A payload must stay under 8000 bytes; the row has the rest. */
-        PERFORM pg_catalog.pg_notify('whatsapp_alerts', pg_catalog.json_build_object(
+        PERFORM pg_notify('whatsapp_alerts', json_build_object(
             'alert_id', id, 'severity', a_severity, 'kind', a_kind,
-            'scope', a_scope, 'key', pg_catalog.left(a_key, 300),
-            'message', pg_catalog.left(a_message, 600))::text);
+            'scope', a_scope, 'key', left(a_key, 300),
+            'message', left(a_message, 600))::text);
     END IF;
     RETURN id;
 END
@@ -70,7 +71,7 @@ CREATE FUNCTION @extschema@.wa_internal_resolve_alert(a_kind text, a_scope text,
 AS $$
 BEGIN
     UPDATE @extschema@.whatsapp_alerts AS a
-        SET resolved_at = pg_catalog.clock_timestamp()
+        SET resolved_at = clock_timestamp()
         WHERE a.kind = a_kind AND a.scope = COALESCE(a_scope, '') AND a.key = COALESCE(a_key, '')
             AND a.resolved_at IS NULL;
     RETURN FOUND;
@@ -83,7 +84,7 @@ CREATE FUNCTION @extschema@.wa_resolve_alert(alert_id bigint) RETURNS boolean
 AS $$
 BEGIN
     UPDATE @extschema@.whatsapp_alerts AS a
-        SET resolved_at = pg_catalog.clock_timestamp()
+        SET resolved_at = clock_timestamp()
         WHERE a.alert_id = wa_resolve_alert.alert_id AND a.resolved_at IS NULL;
     IF NOT FOUND AND NOT EXISTS (
             SELECT FROM @extschema@.whatsapp_alerts AS a WHERE a.alert_id = wa_resolve_alert.alert_id) THEN

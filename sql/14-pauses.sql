@@ -20,7 +20,8 @@ CREATE TABLE @extschema@.whatsapp_pauses (
     PRIMARY KEY (scope, key)
 );
 COMMENT ON TABLE @extschema@.whatsapp_pauses IS
-'What is paused now, why and until when (NULL: until wa_resume, or until the event that lifts it). The key is empty for the account, else a phone_number_id, a tenant_id, or template name/language.';
+'What is paused now, why and until when (NULL: until wa_resume, or until the event that lifts it). The key is empty '
+'for the account, else a phone_number_id, a tenant_id, or template name/language.';
 
 CREATE TRIGGER whatsapp_pauses_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_pauses
@@ -42,7 +43,7 @@ BEGIN
             RETURN '';
         WHEN 'number' THEN
             IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.phone_number_id = key)
-               AND key IS DISTINCT FROM pg_catalog.current_setting('whatsapp_shared.phone_number_id', true) THEN
+               AND key IS DISTINCT FROM current_setting('whatsapp_shared.phone_number_id', true) THEN
                 RAISE EXCEPTION 'phone number "%" does not exist', key
                     USING ERRCODE = 'undefined_object',
                           HINT = 'The key is a phone_number_id of whatsapp_phone_numbers.';
@@ -83,7 +84,7 @@ BEGIN
         RAISE EXCEPTION 'a pause needs a reason'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'wa_explain() shows it to whoever asks why a message waits.';
-    ELSIF until <= pg_catalog.clock_timestamp() THEN
+    ELSIF until <= clock_timestamp() THEN
         RAISE EXCEPTION 'the end of a pause must lie ahead'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -95,7 +96,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_pause(text, text, text, timestamptz) IS
-'Stops sending for the account, a number, a tenant or a template, until the given time or wa_resume(). Messages keep their place and lose no attempt.';
+'Stops sending for the account, a number, a tenant or a template, until the given time or wa_resume(). Messages keep '
+'their place and lose no attempt.';
 
 /*
  * A pause set by the program.  A person's pause stays as it is; an automatic
@@ -129,9 +131,9 @@ BEGIN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN scope = 'account' OR until IS NULL THEN 'error' ELSE 'warning' END,
             'paused', scope, COALESCE(key, ''),
-            pg_catalog.format('Sending is paused for %s: %s',
-                pg_catalog.concat_ws(' ', 'the ' || scope, NULLIF(key, '')), COALESCE(detail, reason)),
-            pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+            format('Sending is paused for %s: %s',
+                concat_ws(' ', 'the ' || scope, NULLIF(key, '')), COALESCE(detail, reason)),
+            jsonb_strip_nulls(jsonb_build_object(
                 'reason', reason, 'error_code', error_code, 'until', until)));
     END IF;
     RETURN COALESCE(fresh, false);
@@ -174,7 +176,7 @@ BEGIN
         PERFORM @extschema@.wa_internal_pause_key(scope, key);
     END IF;
     IF NOT @extschema@.wa_internal_lift_pause(scope, key, false) THEN
-        RAISE NOTICE '% is not paused', pg_catalog.concat_ws(' ', scope, NULLIF(key, ''));
+        RAISE NOTICE '% is not paused', concat_ws(' ', scope, NULLIF(key, ''));
         RETURN false;
     END IF;
     RETURN true;
@@ -199,7 +201,7 @@ BEGIN
     lifted := false;
     FOR due IN
         SELECT p.scope, p.key FROM @extschema@.whatsapp_pauses AS p
-        WHERE p.until <= pg_catalog.clock_timestamp()
+        WHERE p.until <= clock_timestamp()
         ORDER BY p.scope, p.key
         FOR UPDATE SKIP LOCKED
     LOOP
@@ -207,7 +209,7 @@ BEGIN
         PERFORM @extschema@.wa_internal_resolve_alert('paused', due.scope, due.key);
         lifted := true;
     END LOOP;
-    SELECT pg_catalog.min(p.until) INTO next_end FROM @extschema@.whatsapp_pauses AS p;
+    SELECT min(p.until) INTO next_end FROM @extschema@.whatsapp_pauses AS p;
 END
 $$;
 

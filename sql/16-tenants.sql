@@ -59,10 +59,10 @@ AS $$
 BEGIN
     IF candidate IS NULL THEN
         RAISE EXCEPTION 'tenant_id must not be null' USING ERRCODE = 'null_value_not_allowed';
-    ELSIF candidate = '' OR pg_catalog.length(candidate) > 255 THEN
+    ELSIF candidate = '' OR length(candidate) > 255 THEN
         RAISE EXCEPTION 'tenant_id must have 1 to 255 characters'
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = pg_catalog.format('It has %s.', pg_catalog.length(candidate));
+                  DETAIL = format('It has %s.', length(candidate));
     ELSIF candidate !~ '[^[:space:]]' THEN
         RAISE EXCEPTION 'tenant_id must not be blank'
             USING ERRCODE = 'invalid_parameter_value',
@@ -83,7 +83,7 @@ CREATE FUNCTION @extschema@.wa_internal_check_time_zone(candidate text) RETURNS 
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_timezone_names AS z WHERE z.name = candidate) THEN
+    IF NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = candidate) THEN
         RAISE EXCEPTION 'unknown time zone "%"', candidate
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use a name of the view pg_timezone_names, such as "Europe/Madrid".';
@@ -108,7 +108,7 @@ BEGIN
     IF candidate IS NOT NULL AND taken + candidate::numeric > 1 THEN
         RAISE EXCEPTION 'daily_share % is more than is left', candidate
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = pg_catalog.format('The other tenants are guaranteed %s together; the sum must not exceed 1.', taken);
+                  DETAIL = format('The other tenants are guaranteed %s together; the sum must not exceed 1.', taken);
     END IF;
     RETURN candidate;
 END
@@ -166,7 +166,7 @@ BEGIN
         IF word IS NULL OR word <> ALL (known) THEN
             RAISE EXCEPTION 'cannot reset "%"', word
                 USING ERRCODE = 'invalid_parameter_value',
-                      HINT = pg_catalog.format('These can be reset: %s.', pg_catalog.array_to_string(known, ', '));
+                      HINT = format('These can be reset: %s.', array_to_string(known, ', '));
         END IF;
     END LOOP;
 
@@ -202,7 +202,7 @@ BEGIN
     IF new IS NOT DISTINCT FROM old THEN
         RETURN old;
     END IF;
-    new.updated_at := pg_catalog.clock_timestamp();
+    new.updated_at := clock_timestamp();
     UPDATE @extschema@.whatsapp_tenants AS t
         SET enabled = new.enabled, language = new.language,
             messages_per_second = new.messages_per_second,
@@ -222,8 +222,10 @@ BEGIN
     RETURN new;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real, interval, text[]) IS
-'Creates the tenant if new and changes its settings. NULL leaves a value as it is; a name in reset returns that setting to the installation''s default.';
+COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
+    interval, text[]) IS
+'Creates the tenant if new and changes its settings. NULL leaves a value as it is; a name in reset returns that '
+'setting to the installation''s default.';
 
 /* The rules that the table's constraints state, in words a person can act on. */
 CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void

@@ -38,7 +38,8 @@ CREATE TABLE @extschema@.whatsapp_phone_numbers (
 COMMENT ON TABLE @extschema@.whatsapp_phone_numbers IS
 'The phone numbers of the WhatsApp Business account, as entered by hand or read from Meta.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messages_per_second IS
-'The operator''s own rate for this number; NULL follows throughput_level, else the setting whatsapp_shared.messages_per_second.';
+'The operator''s own rate for this number; NULL follows throughput_level, else the setting '
+'whatsapp_shared.messages_per_second.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_factor IS
 'What the rate is multiplied with, below 1 while rate_reason holds; see whatsapp_damage_policies.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_reason IS
@@ -67,7 +68,8 @@ CREATE UNIQUE INDEX whatsapp_phone_assignments_tenant_key
 CREATE INDEX whatsapp_phone_assignments_history_idx
     ON @extschema@.whatsapp_phone_assignments (phone_number_id, assigned_at);
 COMMENT ON TABLE @extschema@.whatsapp_phone_assignments IS
-'Who had which number, and when. The current assignment has no unassigned_at; two unique indexes make it exclusive both ways.';
+'Who had which number, and when. The current assignment has no unassigned_at; two unique indexes make it exclusive '
+'both ways.';
 
 CREATE TRIGGER whatsapp_phone_assignments_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_phone_assignments
@@ -130,7 +132,7 @@ BEGIN
                   HINT = 'Write the telephone number as people read it, such as "+34 600 00 00 01".';
     END IF;
 
-    IF number = pg_catalog.current_setting('whatsapp_shared.phone_number_id', true) THEN
+    IF number = current_setting('whatsapp_shared.phone_number_id', true) THEN
         RAISE WARNING 'phone number "%" is the default number', number
             USING DETAIL = 'Tenants without a number of their own send from it now; from here on their messages wait.',
                   HINT = 'Name a number that no tenant has in whatsapp_shared.phone_number_id, or give each of them its own: SELECT * FROM wa_assign_all();';
@@ -154,12 +156,12 @@ BEGIN
         RAISE EXCEPTION 'phone number "%" cannot send', number
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = CASE WHEN n.missing_since IS NOT NULL
-                      THEN pg_catalog.format('It has not been part of the WhatsApp Business account since %s.', pg_catalog.date_trunc('second', n.missing_since))
-                      ELSE pg_catalog.format('Its status at Meta is %s.', n.status) END,
+                      THEN format('It has not been part of the WhatsApp Business account since %s.', date_trunc('second', n.missing_since))
+                      ELSE format('Its status at Meta is %s.', n.status) END,
                   HINT = 'Choose another number, or run wa_sync_phone_numbers() if this has changed.';
     ELSIF n.status <> 'CONNECTED' THEN
         RAISE WARNING 'phone number "%" may not be able to send yet', number
-            USING DETAIL = pg_catalog.format('Its status at Meta is %s.', n.status);
+            USING DETAIL = format('Its status at Meta is %s.', n.status);
     END IF;
     IF display IS NOT NULL AND n.display_phone_number IS DISTINCT FROM display THEN
         UPDATE @extschema@.whatsapp_phone_numbers AS p
@@ -205,7 +207,7 @@ DECLARE
     id bigint;
 BEGIN
     INSERT INTO @extschema@.whatsapp_phone_assignments AS a (tenant_id, phone_number_id, assigned_at)
-        VALUES (tenant, number, pg_catalog.clock_timestamp())
+        VALUES (tenant, number, clock_timestamp())
         ON CONFLICT DO NOTHING
         RETURNING a.assignment_id INTO id;
     IF NOT FOUND THEN
@@ -215,7 +217,7 @@ BEGIN
     /* The clock was read before the wait for a predecessor; periods never overlap. */
     UPDATE @extschema@.whatsapp_phone_assignments AS a
         SET assigned_at = before.ended
-        FROM (SELECT pg_catalog.max(b.unassigned_at) AS ended
+        FROM (SELECT max(b.unassigned_at) AS ended
               FROM @extschema@.whatsapp_phone_assignments AS b
               WHERE b.phone_number_id = number OR b.tenant_id = tenant) AS before
         WHERE a.assignment_id = id AND a.assigned_at < before.ended;
@@ -246,14 +248,14 @@ BEGIN
         IF holder <> tenant THEN
             RAISE EXCEPTION 'phone number "%" is already assigned', number
                 USING ERRCODE = 'unique_violation',
-                      DETAIL = pg_catalog.format('It is assigned to tenant "%s".', holder),
-                      HINT = pg_catalog.format('Release it first: SELECT wa_unassign_phone(%L);', holder),
+                      DETAIL = format('It is assigned to tenant "%s".', holder),
+                      HINT = format('Release it first: SELECT wa_unassign_phone(%L);', holder),
                       CONSTRAINT = 'whatsapp_phone_assignments_number_key';
         ELSIF held IS NOT NULL THEN
             RAISE EXCEPTION 'tenant "%" already has a phone number', tenant
                 USING ERRCODE = 'unique_violation',
-                      DETAIL = pg_catalog.format('It has number "%s".', held),
-                      HINT = pg_catalog.format('Release it first: SELECT wa_unassign_phone(%L);', tenant),
+                      DETAIL = format('It has number "%s".', held),
+                      HINT = format('Release it first: SELECT wa_unassign_phone(%L);', tenant),
                       CONSTRAINT = 'whatsapp_phone_assignments_tenant_key';
         END IF;
         /* Whoever was in the way let go meanwhile: try again. */
@@ -282,7 +284,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_phone(text, text, text) IS
-'Gives the number to the tenant; both are created if new. Raises unique_violation, naming the holder, if either is taken; does nothing if they already belong together.';
+'Gives the number to the tenant; both are created if new. Raises unique_violation, naming the holder, if either is '
+'taken; does nothing if they already belong together.';
 
 /* ---- choosing a number ---------------------------------------------------- */
 
@@ -301,7 +304,8 @@ ORDER BY (p.status IS NULL),
          CASE p.quality_rating WHEN 'GREEN' THEN 0 WHEN 'YELLOW' THEN 2 WHEN 'RED' THEN 3 ELSE 1 END,
          p.created_at, p.phone_number_id;
 COMMENT ON VIEW @extschema@.wa_free_numbers IS
-'Numbers that can be given to a tenant, the best first: known to be connected, good quality, oldest. Not among them: the default number, paused and vanished ones.';
+'Numbers that can be given to a tenant, the best first: known to be connected, good quality, oldest. Not among them: '
+'the default number, paused and vanished ones.';
 
 /*
  * Locks a free number so that concurrent calls choose different ones; NULL if
@@ -421,7 +425,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_all() IS
-'Gives every enabled tenant without a number a free one, the oldest tenant first. One row per tenant; phone_number_id is null for those that found none.';
+'Gives every enabled tenant without a number a free one, the oldest tenant first. One row per tenant; '
+'phone_number_id is null for those that found none.';
 
 /* ---- unassigning ---------------------------------------------------------- */
 
@@ -438,7 +443,7 @@ BEGIN
         PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
     END IF;
     UPDATE @extschema@.whatsapp_phone_assignments AS a
-        SET unassigned_at = GREATEST(pg_catalog.clock_timestamp(), a.assigned_at)
+        SET unassigned_at = GREATEST(clock_timestamp(), a.assigned_at)
         WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL
         RETURNING a.phone_number_id INTO number;
     IF NOT FOUND THEN
@@ -450,4 +455,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_unassign_phone(text) IS
-'Ends the tenant''s assignment; its period stays on record. Queued messages wait until the tenant has a number again. False: there was none.';
+'Ends the tenant''s assignment; its period stays on record. Queued messages wait until the tenant has a number '
+'again. False: there was none.';

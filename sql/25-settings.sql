@@ -36,10 +36,10 @@ BEGIN
     /* Older programs wrote ids as numbers. */
     IF key LIKE '%\_id' AND document ->> key ~ '^[0-9]+$' THEN
         NULL;
-    ELSIF pg_catalog.jsonb_typeof(document -> key) NOT IN ('string', 'null') THEN
+    ELSIF jsonb_typeof(document -> key) NOT IN ('string', 'null') THEN
         RAISE EXCEPTION '"%" must be a string', key
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(document -> key));
+                  DETAIL = format('It is of type %s.', jsonb_typeof(document -> key));
     END IF;
     RETURN NULLIF(document ->> key, '');
 END
@@ -59,25 +59,25 @@ CREATE FUNCTION @extschema@.wa_internal_apply_settings(
 AS $$
 DECLARE
     unknown text[];
-    default_language CONSTANT text := pg_catalog.current_setting('whatsapp_shared.default_language', true);
+    default_language CONSTANT text := current_setting('whatsapp_shared.default_language', true);
     lang text;
     before text;
 BEGIN
     PERFORM @extschema@.wa_internal_check_tenant_id(tenant);
-    IF pg_catalog.jsonb_typeof(document) IS DISTINCT FROM 'object' THEN
+    IF jsonb_typeof(document) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'settings must be a JSON object'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT k.dropped, k.ignored, k.unknown INTO dropped, ignored, unknown
         FROM @extschema@.wa_internal_settings_keys(document) AS k;
-    IF pg_catalog.cardinality(unknown) > 0 THEN
+    IF cardinality(unknown) > 0 THEN
         RAISE EXCEPTION 'unknown setting "%"', unknown[1]
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Known settings: whatsapp_enabled, whatsapp_phone_number_id, whatsapp_display_phone_number, whatsapp_default_language.';
-    ELSIF pg_catalog.jsonb_typeof(document -> 'whatsapp_enabled') NOT IN ('boolean', 'null') THEN
+    ELSIF jsonb_typeof(document -> 'whatsapp_enabled') NOT IN ('boolean', 'null') THEN
         RAISE EXCEPTION '"whatsapp_enabled" must be true or false'
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = pg_catalog.format('It is of type %s.', pg_catalog.jsonb_typeof(document -> 'whatsapp_enabled'));
+                  DETAIL = format('It is of type %s.', jsonb_typeof(document -> 'whatsapp_enabled'));
     END IF;
 
     /* A document that repeats the installation's default does not pin it. */
@@ -99,12 +99,12 @@ AS $$
 DECLARE
     document jsonb;
 BEGIN
-    SELECT pg_catalog.jsonb_build_object(
+    SELECT jsonb_build_object(
             'whatsapp_enabled', t.enabled,
             'whatsapp_phone_number_id', p.phone_number_id,
             'whatsapp_display_phone_number', p.display_phone_number,
             'whatsapp_default_language',
-                COALESCE(t.language, pg_catalog.current_setting('whatsapp_shared.default_language', true)))
+                COALESCE(t.language, current_setting('whatsapp_shared.default_language', true)))
         INTO document
         FROM @extschema@.whatsapp_tenants AS t
             LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
@@ -119,7 +119,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_notification_settings(text) IS
-'The tenant''s settings document: whatsapp_enabled, whatsapp_phone_number_id, whatsapp_display_phone_number, whatsapp_default_language.';
+'The tenant''s settings document: whatsapp_enabled, whatsapp_phone_number_id, whatsapp_display_phone_number, '
+'whatsapp_default_language.';
 
 /* Digits are what counts: the same number may be written in many ways. */
 CREATE FUNCTION @extschema@.wa_internal_same_number(a text, b text) RETURNS boolean
@@ -149,27 +150,28 @@ BEGIN
         IF wanted IS NOT NULL AND NOT @extschema@.wa_internal_same_number(wanted, current_document ->> key) THEN
             RAISE EXCEPTION 'a tenant cannot choose its own phone number'
                 USING ERRCODE = 'insufficient_privilege',
-                      DETAIL = pg_catalog.format('"%s" is %s; the document says %s.', key,
-                          COALESCE(pg_catalog.quote_ident(current_document ->> key), 'not assigned'),
-                          pg_catalog.quote_ident(wanted)),
+                      DETAIL = format('"%s" is %s; the document says %s.', key,
+                          COALESCE(quote_ident(current_document ->> key), 'not assigned'),
+                          quote_ident(wanted)),
                       HINT = 'Numbers are given by the platform, with wa_assign_phone().';
         END IF;
     END LOOP;
 
-    IF pg_catalog.cardinality(keys.dropped) > 0 THEN
+    IF cardinality(keys.dropped) > 0 THEN
         RAISE NOTICE 'credentials in the settings of tenant "%" were dropped: %', tenant_id,
-                pg_catalog.array_to_string(keys.dropped, ', ')
+                array_to_string(keys.dropped, ', ')
             USING HINT = 'The platform''s master credentials are used for all tenants.';
     END IF;
-    IF pg_catalog.cardinality(keys.ignored) > 0 THEN
+    IF cardinality(keys.ignored) > 0 THEN
         RAISE NOTICE 'settings of tenant "%" that do not concern WhatsApp were ignored: %', tenant_id,
-            pg_catalog.array_to_string(keys.ignored, ', ');
+            array_to_string(keys.ignored, ', ');
     END IF;
     RETURN current_document;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_set_notification_settings(text, jsonb) IS
-'Takes over a tenant''s settings document and returns it as it is then. Keys that are absent stay as they are; credentials are dropped with a NOTICE; the number can be repeated but not chosen.';
+'Takes over a tenant''s settings document and returns it as it is then. Keys that are absent stay as they are; '
+'credentials are dropped with a NOTICE; the number can be repeated but not chosen.';
 
 /* ---- a whole platform's documents ------------------------------------------ */
 
@@ -184,17 +186,17 @@ DECLARE
     number text;
     detail text;
 BEGIN
-    IF pg_catalog.jsonb_typeof(documents) NOT IN ('object', 'array') OR documents IS NULL THEN
+    IF jsonb_typeof(documents) NOT IN ('object', 'array') OR documents IS NULL THEN
         RAISE EXCEPTION 'documents must be an object by tenant, or an array of objects with a tenant_id'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOR tenant_id, document IN
         SELECT o.key, o.value
-            FROM pg_catalog.jsonb_each(CASE pg_catalog.jsonb_typeof(documents) WHEN 'object' THEN documents END) AS o
+            FROM jsonb_each(CASE jsonb_typeof(documents) WHEN 'object' THEN documents END) AS o
         UNION ALL
-        SELECT CASE WHEN pg_catalog.jsonb_typeof(a.value -> 'tenant_id') IN ('string', 'number')
+        SELECT CASE WHEN jsonb_typeof(a.value -> 'tenant_id') IN ('string', 'number')
                     THEN a.value ->> 'tenant_id' END, a.value
-            FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(documents) WHEN 'array' THEN documents END) AS a
+            FROM jsonb_array_elements(CASE jsonb_typeof(documents) WHEN 'array' THEN documents END) AS a
     LOOP
         taken := '{}';
         dropped := '{}';
@@ -208,7 +210,7 @@ BEGIN
                 PERFORM @extschema@.wa_assign_phone(tenant_id, number,
                     @extschema@.wa_internal_settings_text(document, 'whatsapp_display_phone_number'));
             END IF;
-            taken := ARRAY(SELECT k.name FROM pg_catalog.jsonb_object_keys(document) AS k (name)
+            taken := ARRAY(SELECT k.name FROM jsonb_object_keys(document) AS k (name)
                            WHERE k.name LIKE 'whatsapp%' AND k.name <> ALL (dropped)
                                AND (number IS NOT NULL OR k.name NOT LIKE '%number%')
                            ORDER BY k.name);
@@ -216,11 +218,13 @@ BEGIN
             WHEN invalid_parameter_value OR null_value_not_allowed OR unique_violation
                  OR object_not_in_prerequisite_state THEN
                 GET STACKED DIAGNOSTICS refused = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
-                refused := pg_catalog.left(pg_catalog.concat_ws('. ', refused, NULLIF(detail, '')), 500);
+                refused := left(concat_ws('. ', refused, NULLIF(detail, '')), 500);
         END;
         RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_import_settings(jsonb) IS
-'Takes over the settings documents of a whole platform ({tenant: document, …}, or an array of documents with tenant_id), numbers included. One row per tenant: the settings taken, the credentials dropped, what was ignored, and why a document was refused.';
+'Takes over the settings documents of a whole platform ({tenant: document, …}, or an array of documents with '
+'tenant_id), numbers included. One row per tenant: the settings taken, the credentials dropped, what was ignored, '
+'and why a document was refused.';

@@ -13,7 +13,8 @@
 CREATE FUNCTION @extschema@.wa_internal_is_status(word text) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_status';
 COMMENT ON FUNCTION @extschema@.wa_internal_is_status(text) IS
-'Whether this is a status of a message: queued, sending, accepted, sent, delivered, read, failed, uncertain, cancelled, expired or skipped. Internal.';
+'Whether this is a status of a message: queued, sending, accepted, sent, delivered, read, failed, uncertain, '
+'cancelled, expired or skipped. Internal.';
 
 /*
  * fillfactor: neighbours are accepted in one transaction, so a page must have
@@ -79,7 +80,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.phone_number_id IS
 COMMENT ON COLUMN @extschema@.whatsapp_messages.payload IS
 'The Graph API object that stands under the key named by message_type, as Meta receives it.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.status IS
-'queued, sending (on the wire for longer than a moment), accepted by Meta, sent, delivered, read; or failed, uncertain, cancelled, expired, skipped. wa_explain(id) says why.';
+'queued, sending (on the wire for longer than a moment), accepted by Meta, sent, delivered, read; or failed, '
+'uncertain, cancelled, expired, skipped. wa_explain(id) says why.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.status_reason IS
 'A reason code where the status alone does not say it, such as tenant_disabled for a skipped message.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.attempts IS
@@ -89,7 +91,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.reference IS
 COMMENT ON COLUMN @extschema@.whatsapp_messages.whatsapp_message_id IS
 'Meta''s id of the message (wamid), known from its acceptance on.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.error_code IS
-'Graph API error code of the last failure; meaning and remedy in wa_error_codes. Negative for failures of our own connection.';
+'Graph API error code of the last failure; meaning and remedy in wa_error_codes. Negative for failures of our own '
+'connection.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.finished_at IS
 'When no further sending can follow; retention counts from here.';
 
@@ -142,8 +145,17 @@ CREATE FUNCTION @extschema@.wa_enqueue_message(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_message';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, integer, text, text, text) IS
-'Queues a template message in this transaction and returns its id; it is sent after COMMIT. parameters: an array of the body''s values, an object of its named values, or an object with any of header, body and buttons. language: as approved by Meta; NULL takes the tenant''s, then whatsapp_shared.default_language. scheduled_at: not before; expires_at: not after. priority (-1000 to 1000): each point is a head start of ten minutes; from 100 on it also passes quiet hours. idempotency_key: a second message of the tenant with the same key is not written, the first one''s id is returned. reference: the application''s own name for the occasion. on_uncertain: auto, resend, park or fail. Errors: 22004 a needed argument is NULL; 22023 bad recipient, time, priority, key, or parameters that do not fit the template; 42704 unknown tenant, template or language; 55000 template not approved. Without a number the message waits; if the tenant is switched off or the recipient has opted out it is stored as skipped.';
+COMMENT ON FUNCTION @extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, integer,
+    text, text, text) IS
+'Queues a template message in this transaction and returns its id; it is sent after COMMIT. parameters: an array of '
+'the body''s values, an object of its named values, or an object with any of header, body and buttons. language: as '
+'approved by Meta; NULL takes the tenant''s, then whatsapp_shared.default_language. scheduled_at: not before; '
+'expires_at: not after. priority (-1000 to 1000): each point is a head start of ten minutes; from 100 on it also '
+'passes quiet hours. idempotency_key: a second message of the tenant with the same key is not written, the first '
+'one''s id is returned. reference: the application''s own name for the occasion. on_uncertain: auto, resend, park or '
+'fail. Errors: 22004 a needed argument is NULL; 22023 bad recipient, time, priority, key, or parameters that do not '
+'fit the template; 42704 unknown tenant, template or language; 55000 template not approved. Without a number the '
+'message waits; if the tenant is switched off or the recipient has opted out it is stored as skipped.';
 
 CREATE FUNCTION @extschema@.wa_enqueue_payload(
     tenant_id           text,
@@ -162,8 +174,13 @@ CREATE FUNCTION @extschema@.wa_enqueue_payload(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_payload';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_payload(text, text, text, jsonb, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
-'Queues a message of any type of Meta''s API: payload is the object that stands under the key type there. Types with known limits are checked against them. Outside the 24-hour window (not checked as long as no customer''s message has ever arrived by webhook) only type template is possible; fallback_template and fallback_parameters name what to send instead. context_message_id: the wamid of the message replied to. The other arguments, and errors, as in wa_enqueue_message(); 54000 for a payload above 128 kB, 55000 if the window is closed.';
+COMMENT ON FUNCTION @extschema@.wa_enqueue_payload(text, text, text, jsonb, timestamptz, timestamptz, integer, text,
+    text, text, text, text, jsonb) IS
+'Queues a message of any type of Meta''s API: payload is the object that stands under the key type there. Types with '
+'known limits are checked against them. Outside the 24-hour window (not checked as long as no customer''s message '
+'has ever arrived by webhook) only type template is possible; fallback_template and fallback_parameters name what to '
+'send instead. context_message_id: the wamid of the message replied to. The other arguments, and errors, as in '
+'wa_enqueue_message(); 54000 for a payload above 128 kB, 55000 if the window is closed.';
 
 CREATE FUNCTION @extschema@.wa_enqueue_text(
     tenant_id           text,
@@ -182,8 +199,11 @@ CREATE FUNCTION @extschema@.wa_enqueue_text(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_text';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_text(text, text, text, boolean, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
-'Queues a text of up to 4096 characters. Possible for 24 hours after the recipient has written to the tenant''s number; otherwise error 55000, unless fallback_template names a template to send instead. The other arguments as in wa_enqueue_message() and wa_enqueue_payload().';
+COMMENT ON FUNCTION @extschema@.wa_enqueue_text(text, text, text, boolean, timestamptz, timestamptz, integer, text,
+    text, text, text, text, jsonb) IS
+'Queues a text of up to 4096 characters. Possible for 24 hours after the recipient has written to the tenant''s '
+'number; otherwise error 55000, unless fallback_template names a template to send instead. The other arguments as in '
+'wa_enqueue_message() and wa_enqueue_payload().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_media(
     tenant_id           text,
@@ -207,8 +227,12 @@ CREATE FUNCTION @extschema@.wa_enqueue_media(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_media';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_media(text, text, text, text, text, text, text, boolean, bigint, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
-'Queues an image, video, audio, document or sticker, by link, by Meta''s media id, or by the id that wa_upload_media() gave it (media); then the message waits until the file is uploaded, for the reason media_upload, and fails if that fails. caption (up to 1024 characters): not for audio and stickers; filename: documents only; voice: audio only, makes it a voice note. Otherwise as wa_enqueue_text().';
+COMMENT ON FUNCTION @extschema@.wa_enqueue_media(text, text, text, text, text, text, text, boolean, bigint,
+    timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
+'Queues an image, video, audio, document or sticker, by link, by Meta''s media id, or by the id that '
+'wa_upload_media() gave it (media); then the message waits until the file is uploaded, for the reason media_upload, '
+'and fails if that fails. caption (up to 1024 characters): not for audio and stickers; filename: documents only; '
+'voice: audio only, makes it a voice note. Otherwise as wa_enqueue_text().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_interactive(
     tenant_id           text,
@@ -226,8 +250,10 @@ CREATE FUNCTION @extschema@.wa_enqueue_interactive(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_interactive';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_interactive(text, text, jsonb, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
-'Queues an interactive message: the object that stands under "interactive" in Meta''s API. Reply buttons, lists and cta_url are checked against Meta''s limits, other kinds are passed on. Otherwise as wa_enqueue_text().';
+COMMENT ON FUNCTION @extschema@.wa_enqueue_interactive(text, text, jsonb, timestamptz, timestamptz, integer, text,
+    text, text, text, text, jsonb) IS
+'Queues an interactive message: the object that stands under "interactive" in Meta''s API. Reply buttons, lists and '
+'cta_url are checked against Meta''s limits, other kinds are passed on. Otherwise as wa_enqueue_text().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_location(
     tenant_id           text,
@@ -248,7 +274,8 @@ CREATE FUNCTION @extschema@.wa_enqueue_location(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_location';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_location(text, text, double precision, double precision, text, text, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
+COMMENT ON FUNCTION @extschema@.wa_enqueue_location(text, text, double precision, double precision, text, text,
+    timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
 'Queues a location. Otherwise as wa_enqueue_text().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_contacts(
@@ -267,8 +294,10 @@ CREATE FUNCTION @extschema@.wa_enqueue_contacts(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_contacts';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_contacts(text, text, jsonb, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
-'Queues contact cards: an array of 1 to 257 objects as in Meta''s API, each with name.formatted_name and at least one part of the name. Otherwise as wa_enqueue_text().';
+COMMENT ON FUNCTION @extschema@.wa_enqueue_contacts(text, text, jsonb, timestamptz, timestamptz, integer, text, text,
+    text, text, text, jsonb) IS
+'Queues contact cards: an array of 1 to 257 objects as in Meta''s API, each with name.formatted_name and at least '
+'one part of the name. Otherwise as wa_enqueue_text().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_reaction(
     tenant_id           text,
@@ -287,7 +316,8 @@ CREATE FUNCTION @extschema@.wa_enqueue_reaction(
 RETURNS bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_reaction';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_reaction(text, text, text, text, timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
+COMMENT ON FUNCTION @extschema@.wa_enqueue_reaction(text, text, text, text, timestamptz, timestamptz, integer, text,
+    text, text, text, text, jsonb) IS
 'Queues a reaction to the message with this wamid; an empty emoji takes it back. Otherwise as wa_enqueue_text().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_bulk(
@@ -305,22 +335,32 @@ CREATE FUNCTION @extschema@.wa_enqueue_bulk(
 RETURNS SETOF bigint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_bulk';
 
-COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(text, text, jsonb, jsonb, text, timestamptz, timestamptz, integer, text, text, text) IS
-'Queues one template for many recipients and returns the ids in their order. recipients: an array of phone numbers, or of objects with to (or recipient_phone), parameters, reference and idempotency_key, which override the common ones. With an idempotency_key for the whole call, each message''s key is that, a colon and the recipient. One bad entry refuses all; the error names it. Otherwise as wa_enqueue_message().';
+COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(text, text, jsonb, jsonb, text, timestamptz, timestamptz, integer,
+    text, text, text) IS
+'Queues one template for many recipients and returns the ids in their order. recipients: an array of phone numbers, '
+'or of objects with to (or recipient_phone), parameters, reference and idempotency_key, which override the common '
+'ones. With an idempotency_key for the whole call, each message''s key is that, a colon and the recipient. One bad '
+'entry refuses all; the error names it. Otherwise as wa_enqueue_message().';
 
 /* ---- cancelling, repeating and deciding by hand: src/enqueue/lifecycle.c --------- */
 
 CREATE FUNCTION @extschema@.wa_cancel_message(id bigint) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_cancel_message';
 COMMENT ON FUNCTION @extschema@.wa_cancel_message(bigint) IS
-'Takes a message that still waits out of the queue. True: it will not be sent. False, with a NOTICE that names its status: it is being sent, was sent, or has ended. Error 42704 for an unknown id.';
+'Takes a message that still waits out of the queue. True: it will not be sent. False, with a NOTICE that names its '
+'status: it is being sent, was sent, or has ended. Error 42704 for an unknown id.';
 
 CREATE FUNCTION @extschema@.wa_retry_message(id bigint) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_message';
 COMMENT ON FUNCTION @extschema@.wa_retry_message(bigint) IS
-'Queues a failed, expired, cancelled or skipped message again, from the number that its tenant has now and without an expiry that has passed. False, with a NOTICE: its status is another, or it would be skipped again. What went wrong before stays in whatsapp_attempts. Errors: 42704 unknown id; 55000 if it is no template and the 24-hour window is closed.';
+'Queues a failed, expired, cancelled or skipped message again, from the number that its tenant has now and without '
+'an expiry that has passed. False, with a NOTICE: its status is another, or it would be skipped again. What went '
+'wrong before stays in whatsapp_attempts. Errors: 42704 unknown id; 55000 if it is no template and the 24-hour '
+'window is closed.';
 
 CREATE FUNCTION @extschema@.wa_resolve_message(id bigint, outcome text) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_resolve_message';
 COMMENT ON FUNCTION @extschema@.wa_resolve_message(bigint, text) IS
-'Says what became of an uncertain message: accepted or sent (it arrived), failed, or resend (send it again, at the risk of a second copy). False, with a NOTICE: it is not uncertain (any more). Errors: 42704 unknown id, 22023 unknown outcome.';
+'Says what became of an uncertain message: accepted or sent (it arrived), failed, or resend (send it again, at the '
+'risk of a second copy). False, with a NOTICE: it is not uncertain (any more). Errors: 42704 unknown id, 22023 '
+'unknown outcome.';

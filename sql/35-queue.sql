@@ -11,7 +11,8 @@
 CREATE FUNCTION @extschema@.wa_internal_is_queue_state(state "char", has_number boolean) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_queue_state';
 COMMENT ON FUNCTION @extschema@.wa_internal_is_queue_state("char", boolean) IS
-'Whether this is a state of a queue row: r (ready, which needs a number), d (deferred), h (held) or u (uncertain). Internal.';
+'Whether this is a state of a queue row: r (ready, which needs a number), d (deferred), h (held) or u (uncertain). '
+'Internal.';
 
 /*
  * rank orders the queue of one number: microseconds since 2000-01-01 of the
@@ -48,7 +49,8 @@ CREATE INDEX whatsapp_queue_held_idx
 CREATE INDEX whatsapp_queue_expiry_idx
     ON @extschema@.whatsapp_queue (expires_at) WHERE expires_at IS NOT NULL AND state <> 'u';
 COMMENT ON TABLE @extschema@.whatsapp_queue IS
-'One thin row for each message that may still have to be sent. Internal: read wa_queue_status and wa_explain() instead.';
+'One thin row for each message that may still have to be sent. Internal: read wa_queue_status and wa_explain() '
+'instead.';
 
 /*
  * The durable intent to send: written and committed before the first byte of
@@ -83,7 +85,8 @@ FROM @extschema@.whatsapp_leases AS l
         AS x (message_id, attempt)
     JOIN @extschema@.whatsapp_queue AS q ON q.message_id = x.message_id AND q.attempts < x.attempt;
 COMMENT ON VIEW @extschema@.wa_internal_on_wire_requests IS
-'Messages that a request now on the wire may be for: those of a lease whose attempt the queue has not counted yet. Internal.';
+'Messages that a request now on the wire may be for: those of a lease whose attempt the queue has not counted yet. '
+'Internal.';
 
 /* Whom the account has written to first within the last 24 hours, for the messaging limit. */
 
@@ -93,7 +96,8 @@ CREATE TABLE @extschema@.whatsapp_reach (
     reached_at timestamptz NOT NULL
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE @extschema@.whatsapp_reach IS
-'Recipients reached by templates outside a service window, each with the tenant that did and when: the account''s messaging limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
+'Recipients reached by templates outside a service window, each with the tenant that did and when: the account''s '
+'messaging limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
 
 CREATE FUNCTION @extschema@.wa_internal_is_urgent(priority smallint) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_urgent';
@@ -130,17 +134,17 @@ CREATE FUNCTION @extschema@.wa_internal_on_wire(ids bigint[]) RETURNS bigint[]
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF pg_catalog.cardinality(ids) = 0 THEN
+    IF cardinality(ids) = 0 THEN
         RETURN '{}';
-    ELSIF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+    ELSIF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION 'cannot take queued messages from the sender at isolation level "%"',
-                pg_catalog.current_setting('transaction_isolation')
+                current_setting('transaction_isolation')
             USING ERRCODE = 'feature_not_supported',
                   DETAIL = 'Such a transaction cannot see which messages are being sent now.',
                   HINT = 'Use a transaction at isolation level READ COMMITTED.';
     END IF;
     RETURN COALESCE((
-        SELECT pg_catalog.array_agg(w.message_id)
+        SELECT array_agg(w.message_id)
         FROM @extschema@.wa_internal_on_wire_requests AS w
         WHERE w.message_id = ANY (ids)), '{}');
 END
@@ -153,17 +157,17 @@ CREATE FUNCTION @extschema@.wa_internal_wake_rows(ids bigint[]) RETURNS void
 AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_wake(w.phone_number_id, w.rank)
-        FROM (SELECT q.phone_number_id, pg_catalog.min(q.rank) AS rank
+        FROM (SELECT q.phone_number_id, min(q.rank) AS rank
               FROM @extschema@.whatsapp_queue AS q
               WHERE q.message_id = ANY (ids) AND q.state = 'r'
               GROUP BY q.phone_number_id) AS w;
     PERFORM @extschema@.wa_internal_wake_due(w.due_at)
-        FROM (SELECT pg_catalog.min(q.due_at) AS due_at
+        FROM (SELECT min(q.due_at) AS due_at
               FROM @extschema@.whatsapp_queue AS q
               WHERE q.message_id = ANY (ids) AND q.state = 'd') AS w
         WHERE w.due_at IS NOT NULL;
     /* Whether the file is still on its way is for sender 0 to see. */
-    PERFORM @extschema@.wa_internal_wake_due(pg_catalog.clock_timestamp())
+    PERFORM @extschema@.wa_internal_wake_due(clock_timestamp())
         WHERE EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q
                       WHERE q.message_id = ANY (ids) AND q.state = 'h' AND q.hold_reason = 'media_upload');
 END
@@ -191,25 +195,25 @@ CREATE FUNCTION @extschema@.wa_internal_begin_quiet_hours(OUT next_begin timesta
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    clock CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    clock CONSTANT timestamptz := clock_timestamp();
     quiet text[];
     numbers text[];
     ids bigint[];
 BEGIN
     deferred := 0;
-    SELECT pg_catalog.array_agg(t.tenant_id) FILTER (WHERE t.is_quiet),
-           pg_catalog.array_agg(DISTINCT @extschema@.wa_internal_number_of(t.tenant_id)) FILTER (WHERE t.is_quiet),
-           pg_catalog.min(@extschema@.wa_internal_quiet_begin(clock, t.quiet_from, t.time_zone))
+    SELECT array_agg(t.tenant_id) FILTER (WHERE t.is_quiet),
+           array_agg(DISTINCT @extschema@.wa_internal_number_of(t.tenant_id)) FILTER (WHERE t.is_quiet),
+           min(@extschema@.wa_internal_quiet_begin(clock, t.quiet_from, t.time_zone))
         INTO quiet, numbers, next_begin
         FROM (SELECT o.tenant_id, o.quiet_from, o.time_zone,
                      @extschema@.wa_internal_quiet_end(clock, o.quiet_from, o.quiet_to, o.time_zone) IS NOT NULL AS is_quiet
               FROM @extschema@.whatsapp_tenants AS o
               WHERE o.quiet_from IS NOT NULL) AS t;
     /* Only such a transaction can see what is on the wire; the next sweep can. */
-    IF quiet IS NULL OR pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+    IF quiet IS NULL OR current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RETURN;
     END IF;
-    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+    SELECT COALESCE(array_agg(locked.message_id), '{}') INTO ids FROM (
         SELECT q.message_id
         FROM @extschema@.whatsapp_queue AS q
             JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
@@ -220,7 +224,7 @@ BEGIN
         FOR UPDATE OF q SKIP LOCKED) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
     PERFORM @extschema@.wa_internal_release_rows(ids);
-    deferred := pg_catalog.cardinality(ids);
+    deferred := cardinality(ids);
 END
 $$;
 
@@ -237,12 +241,12 @@ AS $$
 BEGIN
     UPDATE @extschema@.whatsapp_queue AS q
         SET state = CASE WHEN q.phone_number_id IS NULL OR d.awaits_media THEN 'h'
-                         WHEN d.quiet_until IS NOT NULL OR d.due_at > pg_catalog.clock_timestamp() THEN 'd'
+                         WHEN d.quiet_until IS NOT NULL OR d.due_at > clock_timestamp() THEN 'd'
                          ELSE 'r' END,
             hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number'
                                WHEN d.awaits_media THEN 'media_upload'
                                WHEN d.quiet_until IS NOT NULL THEN 'quiet_hours'
-                               WHEN d.due_at > pg_catalog.clock_timestamp()
+                               WHEN d.due_at > clock_timestamp()
                                THEN CASE q.attempts WHEN 0 THEN 'scheduled' ELSE 'retry' END
                           END,
             due_at = COALESCE(d.quiet_until, d.due_at)
@@ -280,7 +284,7 @@ DECLARE
     ids bigint[];
 BEGIN
     /* quiet_hours defers, everything else holds. */
-    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+    SELECT COALESCE(array_agg(locked.message_id), '{}') INTO ids FROM (
         SELECT q.message_id
         FROM @extschema@.whatsapp_queue AS q
         WHERE q.hold_reason = reason
@@ -295,7 +299,7 @@ BEGIN
         LIMIT max_rows
         FOR UPDATE OF q) AS locked;
     PERFORM @extschema@.wa_internal_release_rows(ids);
-    RETURN pg_catalog.cardinality(ids);
+    RETURN cardinality(ids);
 END
 $$;
 
@@ -317,11 +321,11 @@ CREATE FUNCTION @extschema@.wa_internal_queue_to_number(tenant text, number text
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    fallback CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.phone_number_id', true), '');
+    fallback CONSTANT text := NULLIF(current_setting('whatsapp_shared.phone_number_id', true), '');
     ids bigint[];
     held bigint[];
 BEGIN
-    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+    SELECT COALESCE(array_agg(locked.message_id), '{}') INTO ids FROM (
         SELECT q.message_id
         FROM @extschema@.whatsapp_queue AS q
             JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
@@ -334,7 +338,7 @@ BEGIN
         ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
     END IF;
     PERFORM @extschema@.wa_internal_set_number(ids, number);
-    SELECT COALESCE(pg_catalog.array_agg(q.message_id), '{}') INTO held
+    SELECT COALESCE(array_agg(q.message_id), '{}') INTO held
         FROM @extschema@.whatsapp_queue AS q
         WHERE q.message_id = ANY (ids)
             AND (q.state = 'h' AND q.hold_reason = 'no_number'
@@ -358,7 +362,7 @@ AS $$
 DECLARE
     ids bigint[];
 BEGIN
-    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+    SELECT COALESCE(array_agg(locked.message_id), '{}') INTO ids FROM (
         SELECT q.message_id
         FROM @extschema@.whatsapp_queue AS q
             JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
@@ -405,8 +409,8 @@ BEGIN
         WHERE q.state = 'h' AND q.hold_reason = reason AND q.message_id > after_id
         ORDER BY q.message_id
         LIMIT page)
-    SELECT pg_catalog.count(*), pg_catalog.max(h.message_id),
-        pg_catalog.array_agg(h.message_id) FILTER (WHERE CASE h.hold_reason
+    SELECT count(*), max(h.message_id),
+        array_agg(h.message_id) FILTER (WHERE CASE h.hold_reason
             WHEN 'no_number' THEN a.phone_number_id IS NOT NULL OR fallback IS NOT NULL
             WHEN 'tenant_disabled' THEN COALESCE(t.enabled, false)
             WHEN 'tenant_paused' THEN NOT EXISTS (
@@ -425,7 +429,7 @@ BEGIN
                 ON a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL;
 
     IF stale IS NOT NULL THEN
-        SELECT pg_catalog.array_agg(locked.message_id) INTO stale FROM (
+        SELECT array_agg(locked.message_id) INTO stale FROM (
             SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
             WHERE q.message_id = ANY (stale) AND q.state = 'h'
             ORDER BY q.message_id

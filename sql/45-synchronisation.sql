@@ -45,8 +45,8 @@ BEGIN
     IF now IN ('YELLOW', 'RED') AND now IS DISTINCT FROM before THEN
         PERFORM @extschema@.wa_internal_alert(
             CASE now WHEN 'RED' THEN 'error' ELSE 'warning' END, 'number_quality', 'number', number,
-            pg_catalog.format('The quality of phone number %s is %s: recipients block or report its messages.', number, now),
-            pg_catalog.jsonb_build_object('before', before, 'now', now));
+            format('The quality of phone number %s is %s: recipients block or report its messages.', number, now),
+            jsonb_build_object('before', before, 'now', now));
     ELSIF now = 'GREEN' AND before IN ('YELLOW', 'RED') THEN
         PERFORM @extschema@.wa_internal_resolve_alert('number_quality', 'number', number);
     END IF;
@@ -64,8 +64,8 @@ BEGIN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN now IN ('BANNED', 'DELETED', 'DISCONNECTED', 'RESTRICTED') THEN 'error' ELSE 'warning' END,
             'number_status', 'number', number,
-            pg_catalog.format('The status of phone number %s is %s; only CONNECTED numbers are sure to send.', number, now),
-            pg_catalog.jsonb_build_object('before', before, 'now', now));
+            format('The status of phone number %s is %s; only CONNECTED numbers are sure to send.', number, now),
+            jsonb_build_object('before', before, 'now', now));
     END IF;
 END
 $$;
@@ -98,8 +98,8 @@ DECLARE
 BEGIN
     IF is_now < was THEN
         PERFORM @extschema@.wa_internal_alert('warning', 'messaging_limit', 'account', '',
-            pg_catalog.format('Meta has lowered the account''s limit of recipients per day from %s to %s.', before, now),
-            pg_catalog.jsonb_build_object('before', before, 'now', now, 'phone_number_id', number));
+            format('Meta has lowered the account''s limit of recipients per day from %s to %s.', before, now),
+            jsonb_build_object('before', before, 'now', now, 'phone_number_id', number));
     ELSIF is_now > was THEN
         PERFORM @extschema@.wa_internal_resolve_alert('messaging_limit', 'account', '');
     END IF;
@@ -127,7 +127,7 @@ BEGIN
             entry ->> 'code_verification_status', entry ->> 'name_status', entry ->> 'platform_type',
             entry ->> 'account_mode', entry #>> '{throughput,level}',
             COALESCE(entry ->> 'whatsapp_business_manager_messaging_limit', entry ->> 'messaging_limit_tier'),
-            'sync', pg_catalog.clock_timestamp())
+            'sync', clock_timestamp())
         ON CONFLICT ON CONSTRAINT whatsapp_phone_numbers_pkey DO UPDATE
         SET display_phone_number = COALESCE(EXCLUDED.display_phone_number, p.display_phone_number),
             verified_name = COALESCE(EXCLUDED.verified_name, p.verified_name),
@@ -164,12 +164,12 @@ DECLARE
     entry jsonb;
     applied integer := 0;
 BEGIN
-    IF pg_catalog.jsonb_typeof(page -> 'data') IS DISTINCT FROM 'array' THEN
+    IF jsonb_typeof(page -> 'data') IS DISTINCT FROM 'array' THEN
         RAISE EXCEPTION 'page of phone numbers has no list "data"'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOR entry IN
-        SELECT e.value FROM pg_catalog.jsonb_array_elements(page -> 'data') AS e
+        SELECT e.value FROM jsonb_array_elements(page -> 'data') AS e
         ORDER BY e.value ->> 'id'
     LOOP
         IF entry ->> 'id' ~ '^[0-9]{5,20}$' THEN
@@ -201,7 +201,7 @@ DECLARE
     vanished record;
     gone integer := 0;
 BEGIN
-    SELECT pg_catalog.count(*) INTO found_numbers
+    SELECT count(*) INTO found_numbers
         FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.synced_at >= since;
     UPDATE @extschema@.whatsapp_sync AS s SET items = found_numbers WHERE s.kind = 'phone_numbers';
     IF found_numbers = 0 THEN
@@ -213,7 +213,7 @@ BEGIN
 
     FOR vanished IN
         UPDATE @extschema@.whatsapp_phone_numbers AS p
-            SET missing_since = pg_catalog.clock_timestamp()
+            SET missing_since = clock_timestamp()
             WHERE p.source = 'sync' AND p.synced_at < since AND p.missing_since IS NULL
             RETURNING p.phone_number_id, p.display_phone_number, (
                 SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
@@ -223,15 +223,16 @@ BEGIN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN vanished.tenant_id IS NULL THEN 'warning' ELSE 'error' END,
             'number_missing', 'number', vanished.phone_number_id,
-            pg_catalog.format('Phone number %s is no longer part of the WhatsApp Business account.',
+            format('Phone number %s is no longer part of the WhatsApp Business account.',
                 COALESCE(vanished.display_phone_number, vanished.phone_number_id)),
-            pg_catalog.jsonb_build_object('tenant_id', vanished.tenant_id));
+            jsonb_build_object('tenant_id', vanished.tenant_id));
     END LOOP;
     RETURN gone;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_finish_phone_number_sync(timestamptz) IS
-'After the last page of a listing begun at that time: marks the numbers that were not in it. Called by the sender; returns how many vanished.';
+'After the last page of a listing begun at that time: marks the numbers that were not in it. Called by the sender; '
+'returns how many vanished.';
 
 /* ---- the access token ----------------------------------------------------------- */
 
@@ -253,30 +254,30 @@ DECLARE
 BEGIN
     IF (data ->> 'is_valid')::boolean IS NOT TRUE THEN
         PERFORM @extschema@.wa_internal_alert('error', 'token', 'account', '',
-            pg_catalog.format('The access token is not valid: %s',
+            format('The access token is not valid: %s',
                 COALESCE(data #>> '{error,message}', 'Meta gives no reason')));
         RETURN;
     END IF;
 
     /* 0 means never, for both; the earlier one counts. */
-    SELECT pg_catalog.min(pg_catalog.to_timestamp(v.seconds)) INTO ends
+    SELECT min(to_timestamp(v.seconds)) INTO ends
         FROM (VALUES ((data ->> 'expires_at')::double precision),
                      ((data ->> 'data_access_expires_at')::double precision)) AS v (seconds)
         WHERE v.seconds > 0;
-    days := EXTRACT(epoch FROM ends - pg_catalog.clock_timestamp()) / 86400;
+    days := EXTRACT(epoch FROM ends - clock_timestamp()) / 86400;
     missing := ARRAY(
-        SELECT r.scope FROM pg_catalog.unnest(required) AS r (scope)
+        SELECT r.scope FROM unnest(required) AS r (scope)
         WHERE NOT COALESCE(data -> 'scopes', '[]') ? r.scope);
 
-    IF pg_catalog.jsonb_typeof(data -> 'scopes') = 'array' AND missing <> '{}' THEN
+    IF jsonb_typeof(data -> 'scopes') = 'array' AND missing <> '{}' THEN
         PERFORM @extschema@.wa_internal_alert('error', 'token', 'account', '',
-            pg_catalog.format('The access token lacks the permission %s',
-                pg_catalog.array_to_string(missing, ' and ')));
+            format('The access token lacks the permission %s',
+                array_to_string(missing, ' and ')));
     ELSIF days <= 14 THEN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN days <= 7 THEN 'error' ELSE 'warning' END, 'token', 'account', '',
-            pg_catalog.format('The access token ends in %s days, at %s: put a new one into the file named by whatsapp_shared.access_token_file and reload',
-                GREATEST(pg_catalog.floor(days), 0), ends));
+            format('The access token ends in %s days, at %s: put a new one into the file named by whatsapp_shared.access_token_file and reload',
+                GREATEST(floor(days), 0), ends));
     ELSE
         PERFORM @extschema@.wa_internal_resolve_alert('token', 'account', '');
     END IF;

@@ -16,7 +16,8 @@ CREATE TABLE @extschema@.whatsapp_damage_policies (
 INSERT INTO @extschema@.whatsapp_damage_policies (event, action) VALUES
     ('quality_yellow', 'slow'), ('quality_red', 'pause'), ('number_flagged', 'pause'), ('limit_lowered', 'slow');
 COMMENT ON TABLE @extschema@.whatsapp_damage_policies IS
-'What happens by itself when a number''s quality falls, Meta flags it or lowers the messaging limit: alert (nothing more), slow (its rate times factor), pause (until that is over, or wa_resume). All of them raise an alert.';
+'What happens by itself when a number''s quality falls, Meta flags it or lowers the messaging limit: alert (nothing '
+'more), slow (its rate times factor), pause (until that is over, or wa_resume). All of them raise an alert.';
 
 /* The policies that are in force for a number. */
 CREATE FUNCTION @extschema@.wa_internal_damage_of(n @extschema@.whatsapp_phone_numbers)
@@ -76,9 +77,9 @@ BEGIN
     END IF;
     words := CASE why
         WHEN 'number_flagged' THEN 'Meta has flagged it for its quality'
-        WHEN 'limit_lowered' THEN pg_catalog.format('Meta has lowered the messaging limit from %s to %s',
+        WHEN 'limit_lowered' THEN format('Meta has lowered the messaging limit from %s to %s',
             NEW.limit_lowered_from, NEW.messaging_limit)
-        ELSE pg_catalog.format('Meta rates its quality %s: recipients block or report its messages', NEW.quality_rating) END;
+        ELSE format('Meta rates its quality %s: recipients block or report its messages', NEW.quality_rating) END;
     UPDATE @extschema@.whatsapp_pauses AS p SET reason = why, detail = words
         WHERE p.scope = 'number' AND p.key = NEW.phone_number_id AND p.automatic AND p.reason ~ ours;
     IF NOT FOUND THEN

@@ -28,13 +28,16 @@ CREATE TABLE @extschema@.whatsapp_templates (
 );
 CREATE INDEX whatsapp_templates_id_idx ON @extschema@.whatsapp_templates (template_id);
 COMMENT ON TABLE @extschema@.whatsapp_templates IS
-'The message templates that can be used: read from Meta by wa_sync_templates(), or entered with wa_register_template().';
+'The message templates that can be used: read from Meta by wa_sync_templates(), or entered with '
+'wa_register_template().';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.status IS
-'APPROVED can be used. Others, in Meta''s words: PENDING, REJECTED, PAUSED, DISABLED, IN_APPEAL, ARCHIVED, PENDING_DELETION …';
+'APPROVED can be used. Others, in Meta''s words: PENDING, REJECTED, PAUSED, DISABLED, IN_APPEAL, ARCHIVED, '
+'PENDING_DELETION …';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.components IS
 'Header, body, footer and buttons as Meta lists them.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.source IS
-'sync: read from Meta; local: entered by hand, and left alone by the synchronisation as long as Meta has none of that name and language.';
+'sync: read from Meta; local: entered by hand, and left alone by the synchronisation as long as Meta has none of '
+'that name and language.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.missing_since IS
 'Since when Meta no longer lists it; it cannot be used then.';
 
@@ -79,19 +82,19 @@ BEGIN
     IF name IS NULL OR language IS NULL OR components IS NULL THEN
         RAISE EXCEPTION 'name, language and components of a template must not be null'
             USING ERRCODE = 'null_value_not_allowed';
-    ELSIF name !~ '^[a-z0-9_]+$' OR pg_catalog.length(name) > 512 THEN
+    ELSIF name !~ '^[a-z0-9_]+$' OR length(name) > 512 THEN
         RAISE EXCEPTION 'invalid template name "%"', name
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A name has up to 512 lower-case letters, digits and underscores.';
-    ELSIF pg_catalog.jsonb_typeof(components) <> 'array' THEN
+    ELSIF jsonb_typeof(components) <> 'array' THEN
         RAISE EXCEPTION 'components of a template must be an array'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give them as Meta lists them: [{"type": "BODY", "text": "Hola {{1}}"}].';
-    ELSIF pg_catalog.upper(category) NOT IN ('MARKETING', 'UTILITY', 'AUTHENTICATION') THEN
+    ELSIF upper(category) NOT IN ('MARKETING', 'UTILITY', 'AUTHENTICATION') THEN
         RAISE EXCEPTION 'invalid template category "%"', category
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use MARKETING, UTILITY or AUTHENTICATION.';
-    ELSIF pg_catalog.upper(parameter_format) NOT IN ('POSITIONAL', 'NAMED') THEN
+    ELSIF upper(parameter_format) NOT IN ('POSITIONAL', 'NAMED') THEN
         RAISE EXCEPTION 'invalid parameter format "%"', parameter_format
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use POSITIONAL or NAMED.';
@@ -99,17 +102,19 @@ BEGIN
     t.name := name;
     t.language := @extschema@.wa_internal_check_language(language);
     t.template_id := template_id;
-    t.category := COALESCE(pg_catalog.upper(category), 'UTILITY');
-    t.status := COALESCE(pg_catalog.upper(status), 'APPROVED');
-    t.parameter_format := COALESCE(pg_catalog.upper(parameter_format), 'POSITIONAL');
+    t.category := COALESCE(upper(category), 'UTILITY');
+    t.status := COALESCE(upper(status), 'APPROVED');
+    t.parameter_format := COALESCE(upper(parameter_format), 'POSITIONAL');
     t.components := components;
     t.source := 'local';
-    t.updated_at := pg_catalog.now();
+    t.updated_at := now();
     PERFORM @extschema@.wa_internal_store_template(t);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_register_template(text, text, jsonb, text, text, text, text) IS
-'Enters a template by hand, or replaces what is known of it: for tests, and for work without access to Meta. components as Meta lists them. The next synchronisation replaces it if Meta has one of that name and language, and leaves it alone otherwise. Errors: 22004, 22023.';
+'Enters a template by hand, or replaces what is known of it: for tests, and for work without access to Meta. '
+'components as Meta lists them. The next synchronisation replaces it if Meta has one of that name and language, and '
+'leaves it alone otherwise. Errors: 22004, 22023.';
 
 CREATE FUNCTION @extschema@.wa_unregister_template(name text, language text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -141,32 +146,32 @@ DECLARE
     before text;
     applied integer := 0;
 BEGIN
-    IF pg_catalog.jsonb_typeof(page -> 'data') IS DISTINCT FROM 'array' THEN
+    IF jsonb_typeof(page -> 'data') IS DISTINCT FROM 'array' THEN
         RAISE EXCEPTION 'a page of templates must have an array "data"'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     /* In one order, so that two synchronisations cannot deadlock. */
     FOR element IN
-        SELECT e FROM pg_catalog.jsonb_array_elements(page -> 'data') AS e
+        SELECT e FROM jsonb_array_elements(page -> 'data') AS e
         ORDER BY e ->> 'name', e ->> 'language'
     LOOP
-        CONTINUE WHEN (element ->> 'name' ~ '^[a-z0-9_]+$' AND pg_catalog.length(element ->> 'name') <= 512) IS NOT TRUE
+        CONTINUE WHEN (element ->> 'name' ~ '^[a-z0-9_]+$' AND length(element ->> 'name') <= 512) IS NOT TRUE
             OR (element ->> 'language' ~ '^[A-Za-z0-9_]{2,16}$') IS NOT TRUE;
         t := NULL;
         t.name := element ->> 'name';
         t.language := element ->> 'language';
         t.template_id := element ->> 'id';
-        t.category := COALESCE(pg_catalog.upper(element ->> 'category'), 'UNKNOWN');
-        t.status := COALESCE(pg_catalog.upper(element ->> 'status'), 'UNKNOWN');
+        t.category := COALESCE(upper(element ->> 'category'), 'UNKNOWN');
+        t.status := COALESCE(upper(element ->> 'status'), 'UNKNOWN');
         t.quality := element -> 'quality_score' ->> 'score';
         t.rejected_reason := NULLIF(element ->> 'rejected_reason', 'NONE');
-        t.parameter_format := CASE pg_catalog.upper(element ->> 'parameter_format')
+        t.parameter_format := CASE upper(element ->> 'parameter_format')
             WHEN 'NAMED' THEN 'NAMED' ELSE 'POSITIONAL' END;
-        t.components := CASE pg_catalog.jsonb_typeof(element -> 'components')
+        t.components := CASE jsonb_typeof(element -> 'components')
             WHEN 'array' THEN element -> 'components' ELSE '[]' END;
         t.source := 'sync';
-        t.synced_at := pg_catalog.clock_timestamp();
-        t.updated_at := pg_catalog.clock_timestamp();
+        t.synced_at := clock_timestamp();
+        t.updated_at := clock_timestamp();
         SELECT o.status INTO before FROM @extschema@.whatsapp_templates AS o
             WHERE o.name = t.name AND o.language = t.language;
         PERFORM @extschema@.wa_internal_store_template(t);
@@ -174,7 +179,7 @@ BEGIN
             PERFORM @extschema@.wa_internal_alert(
                 CASE t.status WHEN 'PAUSED' THEN 'warning' ELSE 'error' END,
                 'template_status', 'template', t.name || '/' || t.language,
-                pg_catalog.format('Meta has set the template %s/%s to %s', t.name, t.language, t.status));
+                format('Meta has set the template %s/%s to %s', t.name, t.language, t.status));
         END IF;
         applied := applied + 1;
     END LOOP;
@@ -202,7 +207,7 @@ DECLARE
     vanished integer := 0;
     t record;
 BEGIN
-    SELECT pg_catalog.count(*) INTO listed
+    SELECT count(*) INTO listed
         FROM @extschema@.whatsapp_templates AS o WHERE o.source = 'sync' AND o.synced_at >= since;
     UPDATE @extschema@.whatsapp_sync AS s SET items = listed WHERE s.kind = 'templates';
     IF listed = 0 THEN
@@ -225,19 +230,20 @@ BEGIN
     END LOOP;
 
     FOR t IN
-        UPDATE @extschema@.whatsapp_templates AS o SET missing_since = pg_catalog.clock_timestamp()
+        UPDATE @extschema@.whatsapp_templates AS o SET missing_since = clock_timestamp()
             WHERE o.source = 'sync' AND o.missing_since IS NULL AND o.synced_at < since
             RETURNING o.name || '/' || o.language AS key
     LOOP
         vanished := vanished + 1;
         PERFORM @extschema@.wa_internal_alert('warning', 'template_status', 'template', t.key,
-            pg_catalog.format('Meta no longer lists the template %s', t.key));
+            format('Meta no longer lists the template %s', t.key));
     END LOOP;
     RETURN vanished;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_finish_template_sync(timestamptz) IS
-'After the last page of a listing begun at that time: marks the templates that were not in it, and ends the pauses of those that are approved. Called by the sender; returns how many vanished.';
+'After the last page of a listing begun at that time: marks the templates that were not in it, and ends the pauses '
+'of those that are approved. Called by the sender; returns how many vanished.';
 
 CREATE FUNCTION @extschema@.wa_sync_templates() RETURNS void
     LANGUAGE sql SECURITY DEFINER

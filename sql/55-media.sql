@@ -117,15 +117,15 @@ CREATE FUNCTION @extschema@.wa_internal_check_media(content bytea, mime_type tex
 AS $$
 DECLARE
     rule record;
-    size CONSTANT integer := pg_catalog.length(content);
+    size CONSTANT integer := length(content);
 BEGIN
     SELECT t.* INTO rule FROM @extschema@.wa_internal_media_types() AS t
-        WHERE t.mime_type = pg_catalog.split_part(wa_internal_check_media.mime_type, ';', 1);
+        WHERE t.mime_type = split_part(wa_internal_check_media.mime_type, ';', 1);
     /* The type stands in a header of the upload: one parameter, no other characters. */
     IF NOT FOUND OR wa_internal_check_media.mime_type !~ '^[a-z0-9/.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)?$' THEN
-        RAISE EXCEPTION 'files of type "%" cannot be sent', pg_catalog.left(wa_internal_check_media.mime_type, 100)
+        RAISE EXCEPTION 'files of type "%" cannot be sent', left(wa_internal_check_media.mime_type, 100)
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'WhatsApp takes ' || (SELECT pg_catalog.string_agg(t.mime_type, ', ')
+                  DETAIL = 'WhatsApp takes ' || (SELECT string_agg(t.mime_type, ', ')
                                                  FROM @extschema@.wa_internal_media_types() AS t) || '.';
     ELSIF size = 0 THEN
         RAISE EXCEPTION 'argument "content" must not be empty' USING ERRCODE = 'invalid_parameter_value';
@@ -136,7 +136,7 @@ BEGIN
     IF size > rule.max_size THEN
         RAISE EXCEPTION 'file is too large'
             USING ERRCODE = 'program_limit_exceeded',
-                  DETAIL = pg_catalog.format('It has %s bytes; at most %s are allowed for %s.', size, rule.max_size,
+                  DETAIL = format('It has %s bytes; at most %s are allowed for %s.', size, rule.max_size,
                       CASE WHEN rule.kind <> 'sticker' THEN 'the type ' || rule.mime_type
                            WHEN rule.max_size > 100 * 1024 THEN 'a sticker that moves'
                            ELSE 'a sticker that does not move' END);
@@ -184,33 +184,37 @@ BEGIN
         RAISE EXCEPTION 'tenant "%" does not exist', tenant
             USING ERRCODE = 'undefined_object',
                   HINT = 'Create it with wa_assign_phone() or wa_configure_tenant().';
-    ELSIF pg_catalog.length(name) > 240 THEN
+    ELSIF length(name) > 240 THEN
         RAISE EXCEPTION 'filename is too long'
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = pg_catalog.format('It has %s characters; at most 240 are allowed.', pg_catalog.length(name));
+                  DETAIL = format('It has %s characters; at most 240 are allowed.', length(name));
     END IF;
     kind := @extschema@.wa_internal_check_media(bytes, type);
     number := @extschema@.wa_internal_number_of(tenant);
 
     /* The same bytes again: as they are if they wait or Meta still has them, else from the start. */
     INSERT INTO @extschema@.whatsapp_media AS m (tenant_id, sha256, mime_type, filename, kind, size, content)
-        VALUES (tenant, pg_catalog.sha256(bytes), type, name, kind, pg_catalog.length(bytes), bytes)
+        VALUES (tenant, sha256(bytes), type, name, kind, length(bytes), bytes)
         ON CONFLICT (tenant_id, sha256, mime_type) DO UPDATE
-            SET content = EXCLUDED.content, status = 'waiting', attempts = 0, next_attempt_at = pg_catalog.now(),
+            SET content = EXCLUDED.content, status = 'waiting', attempts = 0, next_attempt_at = now(),
                 error_code = NULL, error = NULL
-            WHERE m.status <> 'waiting' AND NOT @extschema@.wa_internal_media_usable(m, number, pg_catalog.now())
+            WHERE m.status <> 'waiting' AND NOT @extschema@.wa_internal_media_usable(m, number, now())
         RETURNING m.id INTO medium;
     IF medium IS NULL THEN
         SELECT m.id INTO STRICT medium FROM @extschema@.whatsapp_media AS m
-            WHERE m.tenant_id = tenant AND m.sha256 = pg_catalog.sha256(bytes) AND m.mime_type = type;
+            WHERE m.tenant_id = tenant AND m.sha256 = sha256(bytes) AND m.mime_type = type;
     ELSE
-        PERFORM @extschema@.wa_internal_wake_due(pg_catalog.clock_timestamp());
+        PERFORM @extschema@.wa_internal_wake_due(clock_timestamp());
     END IF;
     RETURN medium;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_upload_media(text, bytea, text, text) IS
-'Has the worker upload a file for the tenant''s number after COMMIT, and returns its id for wa_enqueue_media(…, media => id) or the header of a template ({"header": {"document": {"media": id}}}); what becomes of it is in whatsapp_media. The same bytes are uploaded once in the 30 days for which Meta keeps them. Images up to 5 MB, audio and video 16 MB, documents 100 MB, stickers 100 kB or, if they move, 500 kB. Errors: 22004, 22023 type that cannot be sent, 42704 unknown tenant, 54000 too large.';
+'Has the worker upload a file for the tenant''s number after COMMIT, and returns its id for wa_enqueue_media(…, '
+'media => id) or the header of a template ({"header": {"document": {"media": id}}}); what becomes of it is in '
+'whatsapp_media. The same bytes are uploaded once in the 30 days for which Meta keeps them. Images up to 5 MB, audio '
+'and video 16 MB, documents 100 MB, stickers 100 kB or, if they move, 500 kB. Errors: 22004, 22023 type that cannot '
+'be sent, 42704 unknown tenant, 54000 too large.';
 
 /* ---- uploading --------------------------------------------------------------- */
 
@@ -236,7 +240,7 @@ BEGIN
             FROM @extschema@.whatsapp_media AS w
                 JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = w.tenant_id AND t.enabled
                 CROSS JOIN LATERAL @extschema@.wa_internal_number_of(w.tenant_id) AS n (number)
-            WHERE w.status = 'waiting' AND w.next_attempt_at <= pg_catalog.clock_timestamp()
+            WHERE w.status = 'waiting' AND w.next_attempt_at <= clock_timestamp()
                 AND n.number IS NOT NULL AND n.number <> ALL (busy)
             ORDER BY w.next_attempt_at
             LIMIT 1
@@ -247,7 +251,7 @@ BEGIN
         SELECT o.* INTO other FROM @extschema@.whatsapp_media AS o
             WHERE o.sha256 = m.sha256 AND o.phone_number_id = number AND o.status = 'uploaded'
                 AND o.mime_type = m.mime_type AND o.id <> m.id
-                AND @extschema@.wa_internal_media_usable(o, number, pg_catalog.now())
+                AND @extschema@.wa_internal_media_usable(o, number, now())
             ORDER BY o.expires_at DESC LIMIT 1;
         IF FOUND THEN
             PERFORM @extschema@.wa_internal_media_uploaded(m.id, number, other.media_id, other.uploaded_at);
@@ -256,7 +260,7 @@ BEGIN
 
         UPDATE @extschema@.whatsapp_media AS w
             SET attempts = w.attempts + 1,
-                next_attempt_at = pg_catalog.clock_timestamp() + pg_catalog.make_interval(
+                next_attempt_at = clock_timestamp() + make_interval(
                     secs => LEAST(retry_ms * 2 ^ LEAST(w.attempts, 30), max_retry_ms) / 1000)
             WHERE w.id = m.id;
         RETURN QUERY SELECT m.id, number, m.mime_type, m.filename, m.content, m.attempts + 1;
@@ -306,7 +310,7 @@ BEGIN
         SET status = CASE WHEN for_good THEN 'failed' ELSE m.status END,
             content = CASE WHEN NOT for_good THEN m.content END,
             attempts = m.attempts - CASE WHEN counts THEN 0 ELSE 1 END,
-            next_attempt_at = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => delay_ms / 1000.0),
+            next_attempt_at = clock_timestamp() + make_interval(secs => delay_ms / 1000.0),
             error_code = code, error = message
         WHERE m.id = medium AND m.status = 'waiting';
     IF for_good THEN
@@ -338,8 +342,8 @@ DECLARE
     held bigint[];
 BEGIN
     SELECT o.* INTO STRICT m FROM @extschema@.whatsapp_media AS o WHERE o.id = medium;
-    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}'),
-           COALESCE(pg_catalog.array_agg(locked.message_id)
+    SELECT COALESCE(array_agg(locked.message_id), '{}'),
+           COALESCE(array_agg(locked.message_id)
                FILTER (WHERE locked.state = 'h' AND locked.hold_reason = 'media_upload'), '{}')
         INTO ids, held
         FROM (
@@ -352,7 +356,7 @@ BEGIN
             FOR UPDATE OF q SKIP LOCKED) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
     UPDATE @extschema@.whatsapp_messages AS o
-        SET payload = pg_catalog.jsonb_set(o.payload, @extschema@.wa_internal_media_path(o.payload), pg_catalog.to_jsonb(m.media_id))
+        SET payload = jsonb_set(o.payload, @extschema@.wa_internal_media_path(o.payload), to_jsonb(m.media_id))
         WHERE o.id = ANY (ids)
             AND o.payload #>> @extschema@.wa_internal_media_path(o.payload) IS DISTINCT FROM m.media_id;
     PERFORM @extschema@.wa_internal_release_rows(held);
@@ -419,37 +423,37 @@ BEGIN
             JOIN @extschema@.whatsapp_media_uses AS u ON u.message_id = q.message_id
             JOIN @extschema@.whatsapp_media AS m ON m.id = u.medium
         WHERE q.state = 'h' AND q.hold_reason = 'media_upload'
-            AND @extschema@.wa_internal_media_usable(m, q.phone_number_id, pg_catalog.now())
+            AND @extschema@.wa_internal_media_usable(m, q.phone_number_id, now())
             AND (m.content IS NOT NULL OR @extschema@.wa_internal_media_usable(m, q.phone_number_id, q.due_at))
     LOOP
         PERFORM @extschema@.wa_internal_apply_media(ready);
     END LOOP;
 
     /* Of another number, or too old, and wanted. */
-    SELECT COALESCE(pg_catalog.array_agg(DISTINCT m.id), '{}') INTO again
+    SELECT COALESCE(array_agg(DISTINCT m.id), '{}') INTO again
         FROM @extschema@.whatsapp_queue AS q
             JOIN @extschema@.whatsapp_media_uses AS u ON u.message_id = q.message_id
             JOIN @extschema@.whatsapp_media AS m ON m.id = u.medium
         WHERE q.state = 'h' AND q.hold_reason = 'media_upload'
             AND m.status = 'uploaded' AND m.content IS NOT NULL
-            AND NOT @extschema@.wa_internal_media_usable(m, q.phone_number_id, pg_catalog.now());
+            AND NOT @extschema@.wa_internal_media_usable(m, q.phone_number_id, now());
     again := again || COALESCE((
-        SELECT pg_catalog.array_agg(m.id)
+        SELECT array_agg(m.id)
         FROM @extschema@.whatsapp_media AS m
         WHERE m.status = 'uploaded' AND m.content IS NOT NULL
-            AND m.expires_at < pg_catalog.clock_timestamp() + interval '1 day'
+            AND m.expires_at < clock_timestamp() + interval '1 day'
             AND @extschema@.wa_internal_media_wanted(m.id)), '{}');
     UPDATE @extschema@.whatsapp_media AS m
-        SET status = 'waiting', attempts = 0, next_attempt_at = pg_catalog.clock_timestamp()
+        SET status = 'waiting', attempts = 0, next_attempt_at = clock_timestamp()
         WHERE m.id = ANY (again) AND m.status = 'uploaded';
 
     /* An id that has run out already must not be sent. */
-    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO ids FROM (
+    SELECT COALESCE(array_agg(locked.message_id), '{}') INTO ids FROM (
         SELECT q.message_id
         FROM @extschema@.whatsapp_media AS m
             JOIN @extschema@.whatsapp_media_uses AS u ON u.medium = m.id
             JOIN @extschema@.whatsapp_queue AS q ON q.message_id = u.message_id
-        WHERE m.id = ANY (again) AND m.expires_at <= pg_catalog.clock_timestamp() AND q.state IN ('r', 'd')
+        WHERE m.id = ANY (again) AND m.expires_at <= clock_timestamp() AND q.state IN ('r', 'd')
         ORDER BY q.message_id
         FOR UPDATE OF q SKIP LOCKED) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
@@ -457,7 +461,7 @@ BEGIN
         SET state = 'h', hold_reason = 'media_upload'
         WHERE q.message_id = ANY (ids);
 
-    SELECT COALESCE(pg_catalog.array_agg(locked.message_id), '{}') INTO vain FROM (
+    SELECT COALESCE(array_agg(locked.message_id), '{}') INTO vain FROM (
         SELECT q.message_id
         FROM @extschema@.whatsapp_queue AS q
             LEFT JOIN @extschema@.whatsapp_media_uses AS u ON u.message_id = q.message_id
@@ -495,12 +499,12 @@ AS $$
 BEGIN
     UPDATE @extschema@.whatsapp_media AS m SET content = NULL
         WHERE m.status = 'uploaded' AND m.content IS NOT NULL
-            AND m.uploaded_at < pg_catalog.now() - interval '10 minutes'
+            AND m.uploaded_at < now() - interval '10 minutes'
             AND NOT @extschema@.wa_internal_media_wanted(m.id);
     IF retention > '0' THEN
         DELETE FROM @extschema@.whatsapp_media AS m
             WHERE m.status <> 'waiting'
-                AND COALESCE(m.expires_at, m.next_attempt_at) < pg_catalog.now() - retention
+                AND COALESCE(m.expires_at, m.next_attempt_at) < now() - retention
                 AND NOT @extschema@.wa_internal_media_wanted(m.id);
         DELETE FROM @extschema@.whatsapp_media_uses AS u
             WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS o WHERE o.id = u.message_id);

@@ -31,9 +31,11 @@ CREATE TABLE @extschema@.whatsapp_notifications (
     created_at      timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE @extschema@.whatsapp_notifications IS
-'What the triggers made by wa_create_notification() send. A session reads a row once: change it with wa_drop_notification() and wa_create_notification(). Read wa_notifications instead.';
+'What the triggers made by wa_create_notification() send. A session reads a row once: change it with '
+'wa_drop_notification() and wa_create_notification(). Read wa_notifications instead.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.notification_id IS
-'What the trigger knows it by: random, so that a trigger restored without this row never sends what another notification says.';
+'What the trigger knows it by: random, so that a trigger restored without this row never sends what another '
+'notification says.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.relation IS
 'The table''s name when the notification was made; part of its idempotency keys.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.registered_by IS
@@ -57,11 +59,14 @@ CREATE TABLE @extschema@.whatsapp_notification_failures (
 CREATE INDEX whatsapp_notification_failures_idx
     ON @extschema@.whatsapp_notification_failures (notification_id, failed_at);
 COMMENT ON TABLE @extschema@.whatsapp_notification_failures IS
-'Messages that notifications should have sent and could not, each with the reason. wa_retry_notification() tries one again. Kept for whatsapp_shared.retention. Those who are no administrators see the failures of tables that they own, or owned then.';
+'Messages that notifications should have sent and could not, each with the reason. wa_retry_notification() tries one '
+'again. Kept for whatsapp_shared.retention. Those who are no administrators see the failures of tables that they '
+'own, or owned then.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.table_owner IS
 'The role that owned the table then: what the row says was its own.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_key IS
-'The primary key of the row, its columns in the order of the table and separated by commas; NULL if the table has none.';
+'The primary key of the row, its columns in the order of the table and separated by commas; NULL if the table has '
+'none.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_id IS
 'The same by column, for wa_retry_notification().';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.old_row IS
@@ -72,7 +77,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.old_row IS
 CREATE FUNCTION @extschema@.wa_notify() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_notify';
 COMMENT ON FUNCTION @extschema@.wa_notify() IS
-'What the triggers of notifications call. It does not break the statement that fires it: what goes wrong becomes a WARNING and a row of whatsapp_notification_failures, unless the notification is strict.';
+'What the triggers of notifications call. It does not break the statement that fires it: what goes wrong becomes a '
+'WARNING and a row of whatsapp_notification_failures, unless the notification is strict.';
 
 CREATE FUNCTION @extschema@.wa_create_notification(
     relation         regclass,
@@ -93,8 +99,17 @@ CREATE FUNCTION @extschema@.wa_create_notification(
     strict           boolean DEFAULT false)
 RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_create_notification';
-COMMENT ON FUNCTION @extschema@.wa_create_notification(regclass, text, text, text, jsonb, text, text, text, text, text, text, text, text, integer, text, boolean) IS
-'Has a template message sent for each row that is inserted into the table, or whose columns change (events: ''INSERT'', ''UPDATE OF status'', ''INSERT OR UPDATE OF status, total''). Returns the name of the notification, by default the template''s. tenant_column, recipient_column, reference, idempotency_key, scheduled_at, expires_at and condition are columns or SQL expressions over NEW and OLD; so are the strings in parameters, which has the forms known from wa_enqueue_message(). A value can also be an object: {"column" or "expression": …, "format": number, money, date, short_date, time or datetime, "currency": …, "digits": …, "default": …}, or {"value": …} for a constant. For members of the role that owns the table who may call wa_enqueue_message(). Errors: 42501 not allowed; 22023, 42703, 42804 and others for whatever is wrong with an expression, named in the message; 42710 the table has a notification of this name.';
+COMMENT ON FUNCTION @extschema@.wa_create_notification(regclass, text, text, text, jsonb, text, text, text, text,
+    text, text, text, text, integer, text, boolean) IS
+'Has a template message sent for each row that is inserted into the table, or whose columns change (events: '
+'''INSERT'', ''UPDATE OF status'', ''INSERT OR UPDATE OF status, total''). Returns the name of the notification, by '
+'default the template''s. tenant_column, recipient_column, reference, idempotency_key, scheduled_at, expires_at and '
+'condition are columns or SQL expressions over NEW and OLD; so are the strings in parameters, which has the forms '
+'known from wa_enqueue_message(). A value can also be an object: {"column" or "expression": …, "format": number, '
+'money, date, short_date, time or datetime, "currency": …, "digits": …, "default": …}, or {"value": …} for a '
+'constant. For members of the role that owns the table who may call wa_enqueue_message(). Errors: 42501 not allowed; '
+'22023, 42703, 42804 and others for whatever is wrong with an expression, named in the message; 42710 the table has '
+'a notification of this name.';
 
 CREATE FUNCTION @extschema@.wa_drop_notification(relation regclass, name text) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_drop_notification';
@@ -126,7 +141,10 @@ $$;
 CREATE FUNCTION @extschema@.wa_retry_notification(failure_id bigint) RETURNS boolean
     LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_notification';
 COMMENT ON FUNCTION @extschema@.wa_retry_notification(bigint) IS
-'Tries again what a notification could not send (whatsapp_notification_failures), for the row as it is now; what was sent, or is not wanted any longer, is no failure any more and its row is removed. False: it failed again, and the row has the new reason. For administrators, and for members of the role that owns the table. Errors: 42501 not allowed; 42704 unknown failure; 55000 the notification is gone, or its table had no primary key.';
+'Tries again what a notification could not send (whatsapp_notification_failures), for the row as it is now; what was '
+'sent, or is not wanted any longer, is no failure any more and its row is removed. False: it failed again, and the '
+'row has the new reason. For administrators, and for members of the role that owns the table. Errors: 42501 not '
+'allowed; 42704 unknown failure; 55000 the notification is gone, or its table had no primary key.';
 
 /* ---- what is attached where ------------------------------------------------ */
 
@@ -166,7 +184,8 @@ FROM @extschema@.whatsapp_notifications AS n
 WHERE pg_catalog.has_table_privilege('@extschema@.whatsapp_notifications'::regclass, 'SELECT')
     OR pg_catalog.pg_has_role(c.relowner, 'USAGE');
 COMMENT ON VIEW @extschema@.wa_notifications IS
-'The notifications on the application''s tables: what each sends, its trigger, state and role, and how often and why it has failed. Those who are no administrators see the notifications of tables that they own.';
+'The notifications on the application''s tables: what each sends, its trigger, state and role, and how often and why '
+'it has failed. Those who are no administrators see the notifications of tables that they own.';
 
 /* ---- who sees failures ------------------------------------------------------- */
 
@@ -209,8 +228,8 @@ AS $$
         AND NOT EXISTS (
             SELECT FROM pg_trigger AS t
             WHERE t.tgfoid = '@extschema@.wa_notify()'::regprocedure
-                AND t.tgargs = pg_catalog.convert_to(n.name, pg_catalog.getdatabaseencoding()) || '\x00'::bytea
-                || pg_catalog.convert_to(n.notification_id, pg_catalog.getdatabaseencoding()) || '\x00'::bytea)
+                AND t.tgargs = convert_to(n.name, getdatabaseencoding()) || '\x00'::bytea
+                || convert_to(n.notification_id, getdatabaseencoding()) || '\x00'::bytea)
 $$;
 
 CREATE FUNCTION @extschema@.wa_internal_retain_notification_failures(batch integer) RETURNS bigint
@@ -218,7 +237,7 @@ CREATE FUNCTION @extschema@.wa_internal_retain_notification_failures(batch integ
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    keep CONSTANT interval := pg_catalog.current_setting('whatsapp_shared.retention')::interval;
+    keep CONSTANT interval := current_setting('whatsapp_shared.retention')::interval;
     deleted bigint;
 BEGIN
     IF keep = interval '0' THEN
@@ -229,7 +248,7 @@ BEGIN
         SELECT o.failure_id FROM (
             SELECT f.failure_id, f.failed_at FROM @extschema@.whatsapp_notification_failures AS f
             ORDER BY f.failure_id LIMIT batch) AS o
-        WHERE o.failed_at < pg_catalog.now() - keep);
+        WHERE o.failed_at < now() - keep);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;
 END

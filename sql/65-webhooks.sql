@@ -30,7 +30,8 @@ CREATE INDEX whatsapp_parked_events_wamid_idx
 CREATE INDEX whatsapp_parked_events_received_idx
     ON @extschema@.whatsapp_parked_events (received_at);
 COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
-'Parts of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes known. Kept for whatsapp_shared.retention.';
+'Parts of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes '
+'known. Kept for whatsapp_shared.retention.';
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.body IS
 'A whole request whose signature was right but which is no JSON that can be stored.';
 
@@ -42,21 +43,24 @@ CREATE TABLE @extschema@.whatsapp_webhook_traffic (
     last_inbound_at timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE @extschema@.whatsapp_webhook_traffic IS
-'For each number, when the last webhook was received, to within a second, and when it last brought a status or a message. The empty number stands for the account''s own events.';
+'For each number, when the last webhook was received, to within a second, and when it last brought a status or a '
+'message. The empty number stands for the account''s own events.';
 
 CREATE FUNCTION @extschema@.wa_webhook_challenge(mode text, token text, challenge text) RETURNS text
     LANGUAGE C STABLE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wa_webhook_challenge';
 COMMENT ON FUNCTION @extschema@.wa_webhook_challenge(text, text, text) IS
-'The handshake by which Meta makes sure that a webhook address is ours: returns the challenge if the token is whatsapp_shared.webhook_verify_token.';
+'The handshake by which Meta makes sure that a webhook address is ours: returns the challenge if the token is '
+'whatsapp_shared.webhook_verify_token.';
 
 CREATE FUNCTION @extschema@.wa_webhook_ingest(body bytea, signature text) RETURNS jsonb
     LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wa_webhook_ingest';
 COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
-'Takes one webhook: the bytes of its body and the header X-Hub-Signature-256. Answer Meta with 200 when the transaction has committed. Returns how many items were applied, duplicate, parked and foreign.';
+'Takes one webhook: the bytes of its body and the header X-Hub-Signature-256. Answer Meta with 200 when the '
+'transaction has committed. Returns how many items were applied, duplicate, parked and foreign.';
 
 /*
  * What statuses mean for more than their own message.  Pauses follow
@@ -78,10 +82,10 @@ AS $$
 DECLARE
     c record;
 BEGIN
-    /* Of several arrays there is no pg_catalog.unnest(); the path is pinned. */
+    /* Of several arrays there is no unnest(); the path is pinned. */
     INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at)
         SELECT m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing', 'error',
-            pg_catalog.min(x.at)
+            min(x.at)
         FROM unnest(actions, message_ids, happened_at) AS x (action, id, at)
             JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
         WHERE x.action = 'opt_out' AND NOT @extschema@.wa_internal_resumed_later(
@@ -99,41 +103,41 @@ BEGIN
     FOR c IN
         SELECT DISTINCT ON (w.scope, w.key)
             w.scope, w.key, x.code, x.text,
-            CASE WHEN x.seconds > 0 THEN x.at + pg_catalog.make_interval(secs => x.seconds) END AS until
+            CASE WHEN x.seconds > 0 THEN x.at + make_interval(secs => x.seconds) END AS until
         FROM unnest(actions, message_ids, error_codes, texts, pause_seconds, happened_at)
                 AS x (action, id, code, text, seconds, at)
             JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
             CROSS JOIN LATERAL (
-                SELECT pg_catalog.substr(x.action, 7) AS scope,
+                SELECT substr(x.action, 7) AS scope,
                     CASE x.action
                         WHEN 'pause_account' THEN ''
                         WHEN 'pause_number' THEN m.phone_number_id
                         WHEN 'pause_template' THEN m.template_name || '/' || m.template_language
                     END AS key) AS w
         WHERE x.action LIKE 'pause\_%' AND w.key IS NOT NULL
-            AND x.at > pg_catalog.clock_timestamp() - interval '1 hour'
+            AND x.at > clock_timestamp() - interval '1 hour'
         ORDER BY w.scope, w.key, x.seconds = 0 DESC, x.at DESC
     LOOP
-        CONTINUE WHEN c.until <= pg_catalog.clock_timestamp();
+        CONTINUE WHEN c.until <= clock_timestamp();
         PERFORM @extschema@.wa_internal_pause(c.scope, c.key, 'error_' || c.code,
             COALESCE(c.text, 'Meta reports error ' || c.code), c.code, c.until);
     END LOOP;
 
     FOR c IN
-        SELECT x.code, pg_catalog.min(x.text) AS text, pg_catalog.count(*) AS n
+        SELECT x.code, min(x.text) AS text, count(*) AS n
         FROM unnest(actions, error_codes, texts) AS x (action, code, text)
         WHERE x.action = 'unknown_code'
         GROUP BY x.code
         ORDER BY x.code
     LOOP
         PERFORM @extschema@.wa_internal_alert('warning', 'unknown_error_code', '', c.code::text,
-            pg_catalog.format('Meta reports an error that is not in wa_error_codes: %s', c.code),
-            pg_catalog.jsonb_build_object('text', c.text, 'messages', c.n));
+            format('Meta reports an error that is not in wa_error_codes: %s', c.code),
+            jsonb_build_object('text', c.text, 'messages', c.n));
     END LOOP;
 
     /* An attempt that failed, and was followed by wa_retry_message(), is no second message. */
     FOR c IN
-        SELECT x.id, m.tenant_id, pg_catalog.array_agg(DISTINCT x.text) AS wamids
+        SELECT x.id, m.tenant_id, array_agg(DISTINCT x.text) AS wamids
         FROM unnest(actions, message_ids, attempts, texts) AS x (action, id, attempt, text)
             JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
         WHERE x.action = 'duplicate_delivery'
@@ -144,8 +148,8 @@ BEGIN
         ORDER BY x.id
     LOOP
         PERFORM @extschema@.wa_internal_alert('warning', 'duplicate_send', 'message', c.id::text,
-            pg_catalog.format('Message %s has reached Meta more than once', c.id),
-            pg_catalog.jsonb_build_object('tenant_id', c.tenant_id, 'whatsapp_message_ids', c.wamids));
+            format('Message %s has reached Meta more than once', c.id),
+            jsonb_build_object('tenant_id', c.tenant_id, 'whatsapp_message_ids', c.wamids));
     END LOOP;
 END
 $$;
@@ -172,19 +176,19 @@ DECLARE
     n record;
 BEGIN
     FOR n IN
-        SELECT s.number, pg_catalog.count(*) AS accepted,
-            pg_catalog.count(*) FILTER (WHERE s.silent) AS silent,
-            pg_catalog.min(s.accepted_at) FILTER (WHERE s.silent) AS since,
+        SELECT s.number, count(*) AS accepted,
+            count(*) FILTER (WHERE s.silent) AS silent,
+            min(s.accepted_at) FILTER (WHERE s.silent) AS since,
             (SELECT t.last_status_at FROM @extschema@.whatsapp_webhook_traffic AS t
              WHERE t.phone_number_id = s.number) AS last_status_at
         FROM (
             SELECT m.phone_number_id AS number, m.accepted_at,
                 m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
             FROM @extschema@.whatsapp_messages AS m
-            WHERE (m.created_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
-                    OR m.scheduled_at BETWEEN pg_catalog.now() - interval '45 minutes' AND pg_catalog.now() - interval '30 minutes'
+            WHERE (m.created_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
+                    OR m.scheduled_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
                         AND m.scheduled_at > m.created_at)
-                AND m.accepted_at < pg_catalog.now() - interval '25 minutes'
+                AND m.accepted_at < now() - interval '25 minutes'
                 AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
             LIMIT 20000) AS s
         WHERE s.number IS NOT NULL
@@ -193,17 +197,17 @@ BEGIN
     LOOP
         IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
             PERFORM @extschema@.wa_internal_alert('error', 'webhook_silence', 'number', n.number,
-                pg_catalog.format('No webhook tells what became of the messages of phone number %s since %s.',
+                format('No webhook tells what became of the messages of phone number %s since %s.',
                     n.number, n.since),
-                pg_catalog.jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
+                jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
                     'last_status_at', n.last_status_at));
         ELSE
             PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', n.number);
             IF n.silent >= 5 AND n.silent * 10 > n.accepted THEN
                 PERFORM @extschema@.wa_internal_alert('warning', 'statuses_missing', 'number', n.number,
-                    pg_catalog.format('%s of %s messages of phone number %s have no status after half an hour.',
+                    format('%s of %s messages of phone number %s have no status after half an hour.',
                         n.silent, n.accepted, n.number),
-                    pg_catalog.jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
+                    jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
             ELSE
                 PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing', 'number', n.number);
             END IF;
@@ -231,10 +235,10 @@ DECLARE
     parked bigint;
     reasons jsonb;
 BEGIN
-    SELECT pg_catalog.sum(r.n), pg_catalog.jsonb_object_agg(r.reason, r.n) INTO parked, reasons FROM (
-        SELECT p.reason, pg_catalog.count(*) AS n FROM (
+    SELECT sum(r.n), jsonb_object_agg(r.reason, r.n) INTO parked, reasons FROM (
+        SELECT p.reason, count(*) AS n FROM (
             SELECT p.reason FROM @extschema@.whatsapp_parked_events AS p
-            WHERE p.received_at > pg_catalog.now() - interval '1 hour' LIMIT 10000) AS p
+            WHERE p.received_at > now() - interval '1 hour' LIMIT 10000) AS p
         GROUP BY p.reason) AS r;
     IF parked >= 100 THEN
         PERFORM @extschema@.wa_internal_alert('warning', 'parked_events', 'account', '',
@@ -251,8 +255,8 @@ CREATE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bi
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    keep CONSTANT interval := pg_catalog.current_setting('whatsapp_shared.retention')::interval;
-    oldest CONSTANT timestamptz := pg_catalog.now() - keep;
+    keep CONSTANT interval := current_setting('whatsapp_shared.retention')::interval;
+    oldest CONSTANT timestamptz := now() - keep;
     n bigint;
     deleted bigint := 0;
 BEGIN
@@ -301,4 +305,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
-'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the tables of webhooks in order. Internal.';
+'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the '
+'tables of webhooks in order. Internal.';

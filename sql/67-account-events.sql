@@ -42,7 +42,7 @@ DECLARE
     template_name CONSTANT text := value ->> 'message_template_name';
     template_language CONSTANT text := value ->> 'message_template_language';
     key CONSTANT text := template_name || '/' || template_language;
-    event CONSTANT text := pg_catalog.upper(value ->> 'event');
+    event CONSTANT text := upper(value ->> 'event');
     title CONSTANT text := value #>> '{other_info,title}';
     why CONSTANT text := COALESCE(value #>> '{other_info,description}', value #>> '{rejection_info,reason}',
         NULLIF(value ->> 'reason', 'NONE'));
@@ -52,10 +52,10 @@ BEGIN
     UPDATE @extschema@.whatsapp_templates AS t
         SET status = CASE WHEN usable THEN 'APPROVED' WHEN event = 'FLAGGED' THEN t.status ELSE event END,
             rejected_reason = CASE event WHEN 'REJECTED' THEN COALESCE(value ->> 'reason', why) END,
-            updated_at = pg_catalog.clock_timestamp()
+            updated_at = clock_timestamp()
         WHERE t.name = template_name AND t.language = template_language;
     IF NOT FOUND THEN
-        UPDATE @extschema@.whatsapp_sync SET requested_at = pg_catalog.clock_timestamp() WHERE kind = 'templates';
+        UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'templates';
     END IF;
 
     IF usable THEN
@@ -65,8 +65,8 @@ BEGIN
     END IF;
     IF event IN ('PAUSED', 'DISABLED', 'LOCKED', 'REJECTED', 'ARCHIVED', 'PENDING_DELETION', 'DELETED') THEN
         /* The first two pauses for quality end by themselves. */
-        PERFORM @extschema@.wa_internal_pause('template', key, 'template_' || pg_catalog.lower(event),
-            pg_catalog.format('Meta has set it to %s%s', event, ' (' || COALESCE(why, title) || ')'), NULL,
+        PERFORM @extschema@.wa_internal_pause('template', key, 'template_' || lower(event),
+            format('Meta has set it to %s%s', event, ' (' || COALESCE(why, title) || ')'), NULL,
             CASE WHEN event = 'PAUSED' THEN at + CASE title
                 WHEN 'FIRST_PAUSE' THEN interval '3 hours' WHEN 'SECOND_PAUSE' THEN interval '6 hours' END END);
     END IF;
@@ -74,7 +74,7 @@ BEGIN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN event IN ('DISABLED', 'REJECTED', 'LIMIT_EXCEEDED', 'LOCKED') THEN 'error' ELSE 'warning' END,
             'template_status', 'template', key,
-            pg_catalog.format('Meta has set the template %s to %s%s', key, event, ': ' || why), value);
+            format('Meta has set the template %s to %s%s', key, event, ': ' || why), value);
     END IF;
 END
 $$;
@@ -84,16 +84,16 @@ CREATE FUNCTION @extschema@.wa_internal_event_template_quality(value jsonb, at t
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    key CONSTANT text := pg_catalog.concat_ws('/', value ->> 'message_template_name', value ->> 'message_template_language');
-    score CONSTANT text := pg_catalog.upper(value ->> 'new_quality_score');
+    key CONSTANT text := concat_ws('/', value ->> 'message_template_name', value ->> 'message_template_language');
+    score CONSTANT text := upper(value ->> 'new_quality_score');
 BEGIN
     UPDATE @extschema@.whatsapp_templates AS t
-        SET quality = score, updated_at = pg_catalog.clock_timestamp()
+        SET quality = score, updated_at = clock_timestamp()
         WHERE t.name = value ->> 'message_template_name' AND t.language = value ->> 'message_template_language';
     IF score IN ('YELLOW', 'RED') THEN
         PERFORM @extschema@.wa_internal_alert(CASE score WHEN 'RED' THEN 'error' ELSE 'warning' END,
             'template_quality', 'template', key,
-            pg_catalog.format('The quality of the template %s is %s: if it falls further, Meta pauses it.', key, score), value);
+            format('The quality of the template %s is %s: if it falls further, Meta pauses it.', key, score), value);
     ELSE
         PERFORM @extschema@.wa_internal_resolve_alert('template_quality', 'template', key);
     END IF;
@@ -105,16 +105,16 @@ CREATE FUNCTION @extschema@.wa_internal_event_template_category(value jsonb, at 
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    key CONSTANT text := pg_catalog.concat_ws('/', value ->> 'message_template_name', value ->> 'message_template_language');
+    key CONSTANT text := concat_ws('/', value ->> 'message_template_name', value ->> 'message_template_language');
 BEGIN
     UPDATE @extschema@.whatsapp_templates AS t
-        SET category = pg_catalog.upper(value ->> 'new_category'), updated_at = pg_catalog.clock_timestamp()
+        SET category = upper(value ->> 'new_category'), updated_at = clock_timestamp()
         WHERE t.name = value ->> 'message_template_name' AND t.language = value ->> 'message_template_language'
             AND value ->> 'new_category' IS NOT NULL;
     PERFORM @extschema@.wa_internal_alert('warning', 'template_category', 'template', key,
         CASE WHEN value ->> 'new_category' IS NULL
-             THEN pg_catalog.format('Meta is going to change the category of the template %s to %s', key, value ->> 'correct_category')
-             ELSE pg_catalog.format('Meta has changed the category of the template %s from %s to %s', key,
+             THEN format('Meta is going to change the category of the template %s to %s', key, value ->> 'correct_category')
+             ELSE format('Meta has changed the category of the template %s from %s to %s', key,
                  COALESCE(value ->> 'previous_category', 'another'), value ->> 'new_category') END
             || '; price and limits go with it.', value);
 END
@@ -173,10 +173,10 @@ CREATE FUNCTION @extschema@.wa_internal_event_number_quality(value jsonb, at tim
 AS $$
 DECLARE
     number CONSTANT text := @extschema@.wa_internal_number_by_display(value ->> 'display_phone_number');
-    event CONSTANT text := pg_catalog.upper(value ->> 'event');
+    event CONSTANT text := upper(value ->> 'event');
 BEGIN
     /* The event does not tell everything: the numbers are read anew as well. */
-    UPDATE @extschema@.whatsapp_sync SET requested_at = pg_catalog.clock_timestamp() WHERE kind = 'phone_numbers';
+    UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'phone_numbers';
     PERFORM @extschema@.wa_internal_set_limit(@extschema@.wa_internal_limit_name(
         COALESCE(value ->> 'max_daily_conversations_per_business', value ->> 'current_limit')));
     IF number IS NULL THEN
@@ -188,7 +188,7 @@ BEGIN
             WHERE n.phone_number_id = number;
     ELSIF event = 'FLAGGED' THEN
         PERFORM @extschema@.wa_internal_alert('error', 'number_flagged', 'number', number,
-            pg_catalog.format('Meta has flagged the phone number %s for its quality.', number), value);
+            format('Meta has flagged the phone number %s for its quality.', number), value);
         UPDATE @extschema@.whatsapp_phone_numbers AS n SET flagged_at = at WHERE n.phone_number_id = number;
     ELSIF event = 'UNFLAGGED' THEN
         PERFORM @extschema@.wa_internal_resolve_alert('number_flagged', 'number', number);
@@ -203,7 +203,7 @@ CREATE FUNCTION @extschema@.wa_internal_event_number_name(value jsonb, at timest
 AS $$
 DECLARE
     number CONSTANT text := @extschema@.wa_internal_number_by_display(value ->> 'display_phone_number');
-    decision CONSTANT text := pg_catalog.upper(value ->> 'decision');
+    decision CONSTANT text := upper(value ->> 'decision');
 BEGIN
     UPDATE @extschema@.whatsapp_phone_numbers AS n
         SET name_status = decision,
@@ -213,11 +213,11 @@ BEGIN
     IF decision = 'APPROVED' THEN
         PERFORM @extschema@.wa_internal_resolve_alert('number_name', 'number', number);
         PERFORM @extschema@.wa_internal_alert('info', 'number_name_approved', 'number', number,
-            pg_catalog.format('Meta has approved the name "%s": it shows after the number is registered again.',
+            format('Meta has approved the name "%s": it shows after the number is registered again.',
                 value ->> 'requested_verified_name'), value);
     ELSIF decision = 'REJECTED' THEN
         PERFORM @extschema@.wa_internal_alert('warning', 'number_name', 'number', number,
-            pg_catalog.format('Meta has refused the name "%s"%s', value ->> 'requested_verified_name',
+            format('Meta has refused the name "%s"%s', value ->> 'requested_verified_name',
                 ': ' || (value ->> 'rejection_reason')), value);
     END IF;
 END
@@ -232,14 +232,14 @@ AS $$
 DECLARE
     kind CONSTANT text := info ->> 'restriction_type';
     until CONSTANT timestamptz := CASE WHEN info ->> 'expiration' ~ '^[0-9]{9,11}$'
-        THEN pg_catalog.to_timestamp((info ->> 'expiration')::bigint) END;
+        THEN to_timestamp((info ->> 'expiration')::bigint) END;
 BEGIN
     PERFORM @extschema@.wa_internal_alert('error', 'account_restriction', 'account', COALESCE(kind, ''),
-        pg_catalog.format('Meta restricts the account: %s%s', kind, ' until ' || until), info);
+        format('Meta restricts the account: %s%s', kind, ' until ' || until), info);
     IF kind IN ('RESTRICTED_BIZ_INITIATED_MESSAGING', 'RESTRICTED_CUSTOMER_INITIATED_MESSAGING')
-       AND COALESCE(until, 'infinity') > pg_catalog.clock_timestamp() THEN
+       AND COALESCE(until, 'infinity') > clock_timestamp() THEN
         PERFORM @extschema@.wa_internal_pause('account', NULL, 'account_restriction',
-            pg_catalog.format('Meta restricts the account: %s', kind), NULL, until);
+            format('Meta restricts the account: %s', kind), NULL, until);
     END IF;
 END
 $$;
@@ -249,33 +249,33 @@ CREATE FUNCTION @extschema@.wa_internal_event_account_update(value jsonb, at tim
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event CONSTANT text := pg_catalog.upper(value ->> 'event');
-    ban CONSTANT text := pg_catalog.upper(value #>> '{ban_info,waba_ban_state}');
+    event CONSTANT text := upper(value ->> 'event');
+    ban CONSTANT text := upper(value #>> '{ban_info,waba_ban_state}');
     gone CONSTANT boolean := event IN ('ACCOUNT_DELETED', 'PARTNER_REMOVED', 'PARTNER_APP_UNINSTALLED', 'ACCOUNT_OFFBOARDED')
         OR event = 'DISABLED_UPDATE' AND ban = 'DISABLE';
     back CONSTANT boolean := event = 'ACCOUNT_RECONNECTED' OR event = 'DISABLED_UPDATE' AND ban = 'REINSTATE';
 BEGIN
     IF event = 'ACCOUNT_RESTRICTION' THEN
         PERFORM @extschema@.wa_internal_restrict_account(r.info)
-            FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(value -> 'restriction_info')
+            FROM jsonb_array_elements(CASE jsonb_typeof(value -> 'restriction_info')
                 WHEN 'array' THEN value -> 'restriction_info' ELSE '[]' END) AS r (info);
     ELSIF gone THEN
         PERFORM @extschema@.wa_internal_pause('account', NULL, 'account_disabled',
-            pg_catalog.format('Meta says %s', pg_catalog.concat_ws(', ', event, ban)), NULL, NULL);
+            format('Meta says %s', concat_ws(', ', event, ban)), NULL, NULL);
         PERFORM @extschema@.wa_internal_alert('error', 'account_disabled', 'account', '',
-            pg_catalog.format('The account can no longer be used: Meta says %s.', pg_catalog.concat_ws(', ', event, ban)), value);
+            format('The account can no longer be used: Meta says %s.', concat_ws(', ', event, ban)), value);
     ELSIF back THEN
         PERFORM @extschema@.wa_internal_lift_pause_for('account', NULL, '^account_');
         PERFORM @extschema@.wa_internal_resolve_alert('account_disabled', 'account', '');
     ELSIF event = 'DISABLED_UPDATE' THEN
         PERFORM @extschema@.wa_internal_alert('error', 'account_disabled', 'account', '',
-            pg_catalog.format('Meta is going to disable the account (%s%s).', ban, ', ' || (value #>> '{ban_info,waba_ban_date}')), value);
+            format('Meta is going to disable the account (%s%s).', ban, ', ' || (value #>> '{ban_info,waba_ban_date}')), value);
     ELSIF event = 'ACCOUNT_VIOLATION' THEN
         PERFORM @extschema@.wa_internal_alert('error', 'account_violation', 'account', '',
-            pg_catalog.format('Meta reports a violation of its policy: %s', value #>> '{violation_info,violation_type}'), value);
+            format('Meta reports a violation of its policy: %s', value #>> '{violation_info,violation_type}'), value);
     ELSE
         PERFORM @extschema@.wa_internal_alert('info', 'account_update', 'account', COALESCE(event, ''),
-            pg_catalog.format('Meta reports a change of the account: %s', event), value);
+            format('Meta reports a change of the account: %s', event), value);
     END IF;
 END
 $$;
@@ -286,13 +286,13 @@ CREATE FUNCTION @extschema@.wa_internal_event_account_alert(value jsonb, at time
 AS $$
 DECLARE
     info CONSTANT jsonb := COALESCE(value -> 'alert_info', value);
-    key CONSTANT text := pg_catalog.concat_ws(' ', value ->> 'entity_type', value ->> 'entity_id', info ->> 'alert_type');
+    key CONSTANT text := concat_ws(' ', value ->> 'entity_type', value ->> 'entity_id', info ->> 'alert_type');
 BEGIN
-    IF pg_catalog.upper(info ->> 'alert_status') IN ('RESOLVED', 'DISMISSED') THEN
+    IF upper(info ->> 'alert_status') IN ('RESOLVED', 'DISMISSED') THEN
         PERFORM @extschema@.wa_internal_resolve_alert('account_alert', 'account', key);
     ELSE
         PERFORM @extschema@.wa_internal_alert(
-            CASE pg_catalog.upper(info ->> 'alert_severity') WHEN 'CRITICAL' THEN 'error' WHEN 'WARNING' THEN 'warning' ELSE 'info' END,
+            CASE upper(info ->> 'alert_severity') WHEN 'CRITICAL' THEN 'error' WHEN 'WARNING' THEN 'warning' ELSE 'info' END,
             'account_alert', 'account', key,
             COALESCE(info ->> 'alert_description', info ->> 'alert_type', 'Meta raises an alert.'), value);
     END IF;
@@ -304,13 +304,13 @@ CREATE FUNCTION @extschema@.wa_internal_event_account_review(value jsonb, at tim
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF pg_catalog.upper(value ->> 'decision') = 'APPROVED' THEN
+    IF upper(value ->> 'decision') = 'APPROVED' THEN
         PERFORM @extschema@.wa_internal_resolve_alert('account_review', 'account', '');
     ELSE
         PERFORM @extschema@.wa_internal_alert(
-            CASE pg_catalog.upper(value ->> 'decision') WHEN 'REJECTED' THEN 'error' ELSE 'warning' END,
+            CASE upper(value ->> 'decision') WHEN 'REJECTED' THEN 'error' ELSE 'warning' END,
             'account_review', 'account', '',
-            pg_catalog.format('Meta''s review of the account ended with %s.', value ->> 'decision'), value);
+            format('Meta''s review of the account ended with %s.', value ->> 'decision'), value);
     END IF;
 END
 $$;
@@ -322,7 +322,7 @@ AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_alert('warning', 'security', 'number',
         COALESCE(@extschema@.wa_internal_number_by_display(value ->> 'display_phone_number'), ''),
-        pg_catalog.format('Security of a phone number: %s. If it was none of us, change the PIN in WhatsApp Manager.',
+        format('Security of a phone number: %s. If it was none of us, change the PIN in WhatsApp Manager.',
             value ->> 'event'), value);
 END
 $$;
@@ -335,7 +335,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_alert(
         CASE value ->> 'status' WHEN 'approved' THEN 'info' ELSE 'warning' END, 'business_username', 'number',
         COALESCE(@extschema@.wa_internal_number_by_display(value ->> 'display_phone_number'), ''),
-        pg_catalog.format('The user name "%s" is %s.', value ->> 'username', value ->> 'status'), value);
+        format('The user name "%s" is %s.', value ->> 'username', value ->> 'status'), value);
 END
 $$;
 
@@ -349,11 +349,11 @@ CREATE FUNCTION @extschema@.wa_internal_event_errors(value jsonb, at timestamptz
 AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_alert('warning', 'webhook_error', 'number',
-            pg_catalog.concat_ws('/', value #>> '{metadata,phone_number_id}', e.error ->> 'code'),
-            pg_catalog.format('Meta reports error %s: %s', e.error ->> 'code',
+            concat_ws('/', value #>> '{metadata,phone_number_id}', e.error ->> 'code'),
+            format('Meta reports error %s: %s', e.error ->> 'code',
                 COALESCE(e.error #>> '{error_data,details}', e.error ->> 'title')), e.error)
         FROM (SELECT a.error
-              FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(value -> 'errors')
+              FROM jsonb_array_elements(CASE jsonb_typeof(value -> 'errors')
                   WHEN 'array' THEN value -> 'errors' ELSE '[]' END) AS a (error)
               ORDER BY a.error ->> 'code') AS e;
 END
@@ -389,7 +389,7 @@ BEGIN
         WHEN 'template_category_update' THEN
             PERFORM @extschema@.wa_internal_event_template_category(value, at);
         WHEN 'message_template_components_update' THEN
-            UPDATE @extschema@.whatsapp_sync SET requested_at = pg_catalog.clock_timestamp() WHERE kind = 'templates';
+            UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'templates';
         WHEN 'phone_number_quality_update' THEN
             PERFORM @extschema@.wa_internal_event_number_quality(value, at);
         WHEN 'phone_number_name_update' THEN
@@ -461,9 +461,9 @@ CREATE FUNCTION @extschema@.wa_internal_account_event(field text, value jsonb, h
 AS $$
 #variable_conflict use_variable
 DECLARE
-    mark CONSTANT bytea := pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(
-        pg_catalog.concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
-    at CONSTANT timestamptz := COALESCE(happened_at, pg_catalog.clock_timestamp());
+    mark CONSTANT bytea := substr(sha256(convert_to(
+        concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
+    at CONSTANT timestamptz := COALESCE(happened_at, clock_timestamp());
     about CONSTANT text := @extschema@.wa_internal_event_key(field, value);
     repetition CONSTANT interval := '10 minutes';
     superseded boolean;
@@ -491,7 +491,7 @@ BEGIN
             RAISE;
         WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
-            RETURN 'failed: ' || pg_catalog.left(problem, 200);
+            RETURN 'failed: ' || left(problem, 200);
     END;
 END
 $$;

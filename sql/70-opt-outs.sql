@@ -13,11 +13,13 @@ CREATE TABLE @extschema@.whatsapp_opt_outs (
     PRIMARY KEY (tenant_id, recipient, category)
 );
 COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
-'Recipients who want no messages of a category (marketing, or all) from a tenant. Messages to them are stored as skipped. Written by wa_opt_out(), by opt-out words that arrive, and by Meta''s refusals.';
+'Recipients who want no messages of a category (marketing, or all) from a tenant. Messages to them are stored as '
+'skipped. Written by wa_opt_out(), by opt-out words that arrive, and by Meta''s refusals.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.recipient IS
 'Number in international form with +, or business-scoped user id.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.source IS
-'Where it came from: manual, inbound (a word such as BAJA), preferences (WhatsApp''s own switch), error (Meta refused with 131050).';
+'Where it came from: manual, inbound (a word such as BAJA), preferences (WhatsApp''s own switch), error (Meta '
+'refused with 131050).';
 
 CREATE TABLE @extschema@.whatsapp_opt_words (
     language text NOT NULL,
@@ -28,7 +30,8 @@ CREATE TABLE @extschema@.whatsapp_opt_words (
     PRIMARY KEY (word, language)
 );
 COMMENT ON TABLE @extschema@.whatsapp_opt_words IS
-'Words by which a customer stops (out) or resumes (in) messages; none switches a word off that is shipped. They count if they are the whole message; case, accents, spaces around and punctuation behind do not matter.';
+'Words by which a customer stops (out) or resumes (in) messages; none switches a word off that is shipped. They '
+'count if they are the whole message; case, accents, spaces around and punctuation behind do not matter.';
 
 /* ---- words that stop and resume messages ------------------------------------- */
 
@@ -48,7 +51,7 @@ CREATE FUNCTION @extschema@.wa_internal_normalise_opt_word() RETURNS trigger
 AS $$
 BEGIN
     /* In another encoding webhooks are refused anyway, and normalize() fails. */
-    IF pg_catalog.getdatabaseencoding() = 'UTF8' THEN
+    IF getdatabaseencoding() = 'UTF8' THEN
         NEW.word := @extschema@.wa_internal_opt_word(NEW.word);
     END IF;
     RETURN NEW;
@@ -120,7 +123,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
-'Notes that the recipient wants no messages from this tenant: none of marketing (templates of that category, and templates whose category is not known), or none at all (all). New ones are stored as skipped; what is queued already is still sent. False if it was noted before. Errors: 22004, 22023, 42704 unknown tenant.';
+'Notes that the recipient wants no messages from this tenant: none of marketing (templates of that category, and '
+'templates whose category is not known), or none at all (all). New ones are stored as skipped; what is queued '
+'already is still sent. False if it was noted before. Errors: 22004, 22023, 42704 unknown tenant.';
 
 CREATE FUNCTION @extschema@.wa_opt_in(
     tenant_id text,
@@ -193,7 +198,7 @@ BEGIN
             WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
                 AND i.received_at > since - interval '1 day' AND i.sent_at > since
                 AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
-                AND i.message_type IN ('text', 'button', 'interactive') AND pg_catalog.length(i.text) <= 60
+                AND i.message_type IN ('text', 'button', 'interactive') AND length(i.text) <= 60
                 AND w.action = 'in');
 END
 $$;
@@ -225,7 +230,7 @@ BEGIN
         INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at)
             SELECT t.tenant_id, r.recipient, category, source, decided_at
             FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-                CROSS JOIN pg_catalog.unnest(recipients) AS r (recipient)
+                CROSS JOIN unnest(recipients) AS r (recipient)
             WHERE r.recipient IS NOT NULL
             ORDER BY t.tenant_id, r.recipient
             ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE

@@ -21,7 +21,8 @@ CREATE UNIQUE INDEX whatsapp_contacts_wa_id_key
 CREATE UNIQUE INDEX whatsapp_contacts_user_id_key
     ON @extschema@.whatsapp_contacts (user_id) WHERE user_id IS NOT NULL;
 COMMENT ON TABLE @extschema@.whatsapp_contacts IS
-'Customers who have written or were written to, as webhooks name them: number (wa_id, digits only), business-scoped user id, name. Either identity may be unknown. Kept for whatsapp_shared.retention after they were last seen.';
+'Customers who have written or were written to, as webhooks name them: number (wa_id, digits only), business-scoped '
+'user id, name. Either identity may be unknown. Kept for whatsapp_shared.retention after they were last seen.';
 COMMENT ON COLUMN @extschema@.whatsapp_contacts.last_seen_at IS
 'When a webhook last named them: to within an hour if they wrote, a month if they were only written to.';
 
@@ -44,7 +45,7 @@ DECLARE
     kept bigint;
 BEGIN
     LOOP
-        SELECT pg_catalog.array_agg(l.contact_id ORDER BY l.contact_id) INTO found_ids FROM (
+        SELECT array_agg(l.contact_id ORDER BY l.contact_id) INTO found_ids FROM (
             SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
             WHERE c.contact_id IN (
                     SELECT w.contact_id FROM @extschema@.whatsapp_contacts AS w WHERE w.wa_id = wa
@@ -64,10 +65,10 @@ BEGIN
     END LOOP;
 
     kept := found_ids[1];
-    IF pg_catalog.cardinality(found_ids) > 1 THEN
-        SELECT COALESCE(wa, pg_catalog.max(c.wa_id)), COALESCE(usr, pg_catalog.max(c.user_id)),
-                COALESCE(parent, pg_catalog.max(c.parent_user_id)), COALESCE(name, pg_catalog.max(c.name)),
-                COALESCE(username, pg_catalog.max(c.username))
+    IF cardinality(found_ids) > 1 THEN
+        SELECT COALESCE(wa, max(c.wa_id)), COALESCE(usr, max(c.user_id)),
+                COALESCE(parent, max(c.parent_user_id)), COALESCE(name, max(c.name)),
+                COALESCE(username, max(c.username))
             INTO wa, usr, parent, name, username
             FROM @extschema@.whatsapp_contacts AS c WHERE c.contact_id = ANY (found_ids);
         DELETE FROM @extschema@.whatsapp_contacts AS c
@@ -100,7 +101,7 @@ RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    seen_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    seen_at CONSTANT timestamptz := clock_timestamp();
     changed record;
 BEGIN
     FOR changed IN
@@ -130,7 +131,7 @@ BEGIN
         /* If another session was faster, or somebody is named twice, all are looked at. */
         SELECT n.* FROM news AS n
         WHERE NOT n.fresh
-            OR (SELECT pg_catalog.count(*) FROM added) < (SELECT pg_catalog.count(*) FROM news AS f WHERE f.fresh)
+            OR (SELECT count(*) FROM added) < (SELECT count(*) FROM news AS f WHERE f.fresh)
         ORDER BY n.usr, n.wa
     LOOP
         PERFORM @extschema@.wa_internal_merge_contact(changed.wa, changed.usr, changed.parent, changed.name,

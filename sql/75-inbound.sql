@@ -66,7 +66,8 @@ CREATE TABLE @extschema@.whatsapp_reply_handlers (
     registered_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
-'Functions called when a customer presses a button or chooses from a list, by the beginning of the reply''s payload. Made by wa_on_reply().';
+'Functions called when a customer presses a button or chooses from a list, by the beginning of the reply''s payload. '
+'Made by wa_on_reply().';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.search_path IS
 'That of the session which registered the handler; it is called with the same.';
 
@@ -120,12 +121,12 @@ RETURNS TABLE (inbound_id bigint, reply boolean)
 AS $$
 #variable_conflict use_column
 DECLARE
-    sequence CONSTANT regclass := pg_catalog.pg_get_serial_sequence(
+    sequence CONSTANT regclass := pg_get_serial_sequence(
         '@extschema@.whatsapp_inbound_messages', 'inbound_id');
     ids bigint[];
 BEGIN
     WITH v AS MATERIALIZED (
-        SELECT pg_catalog.nextval(sequence) AS id, x.number, x.wamid, x.type, x.at, x.phone, x.user_id,
+        SELECT nextval(sequence) AS id, x.number, x.wamid, x.type, x.at, x.phone, x.user_id,
             x.message::jsonb AS message
         FROM unnest(numbers, wamids, types, sent_at, phones, user_ids, messages)
             AS x (number, wamid, type, at, phone, user_id, message)
@@ -155,9 +156,9 @@ BEGIN
             ORDER BY v.wamid, v.id
             ON CONFLICT ON CONSTRAINT whatsapp_inbound_messages_wamid_key DO NOTHING
             RETURNING inbound_id)
-    SELECT COALESCE(pg_catalog.array_agg(s.inbound_id ORDER BY s.inbound_id), '{}') INTO ids FROM stored AS s;
+    SELECT COALESCE(array_agg(s.inbound_id ORDER BY s.inbound_id), '{}') INTO ids FROM stored AS s;
 
-    IF pg_catalog.cardinality(ids) > 0 THEN
+    IF cardinality(ids) > 0 THEN
         PERFORM @extschema@.wa_internal_after_inbound(ids);
     END IF;
     RETURN QUERY
@@ -180,7 +181,7 @@ DECLARE
     item record;
 BEGIN
     INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT i.phone_number_id, r.recipient, pg_catalog.max(i.sent_at)
+        SELECT i.phone_number_id, r.recipient, max(i.sent_at)
         FROM @extschema@.whatsapp_inbound_messages AS i
             CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS r (recipient)
         WHERE i.inbound_id = ANY (ids) AND r.recipient IS NOT NULL
@@ -196,7 +197,7 @@ BEGIN
         FROM @extschema@.whatsapp_inbound_messages AS i
             CROSS JOIN LATERAL (
                 SELECT w.action FROM @extschema@.whatsapp_opt_words AS w
-                WHERE pg_catalog.length(i.text) <= 60 AND w.action <> 'none' AND w.word = @extschema@.wa_internal_opt_word(i.text)
+                WHERE length(i.text) <= 60 AND w.action <> 'none' AND w.word = @extschema@.wa_internal_opt_word(i.text)
                 ORDER BY w.action DESC LIMIT 1) AS w
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
@@ -213,7 +214,7 @@ BEGIN
         IF item.message_type = 'system' THEN
             IF item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
                 PERFORM @extschema@.wa_internal_change_identity(
-                    pg_catalog.ltrim(item.sender_phone, '+'),
+                    ltrim(item.sender_phone, '+'),
                     COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
                     item.payload #>> '{system,wa_id}',
                     COALESCE(item.payload #>> '{system,user_id}',
@@ -285,21 +286,21 @@ DECLARE
     failed record;
 BEGIN
     UPDATE @extschema@.whatsapp_inbound_messages AS i
-        SET handler = c.handler, handled_at = pg_catalog.clock_timestamp(), handler_error = c.error
+        SET handler = c.handler, handled_at = clock_timestamp(), handler_error = c.error
         FROM unnest(inbound_ids, handlers, errors) AS c (inbound_id, handler, error)
         WHERE i.inbound_id = c.inbound_id;
     FOR failed IN
-        SELECT c.prefix, pg_catalog.max(c.handler) AS handler, pg_catalog.count(*) AS n,
-            pg_catalog.max(c.inbound_id) AS inbound_id,
-            (pg_catalog.array_agg(c.error ORDER BY c.inbound_id DESC))[1] AS error
+        SELECT c.prefix, max(c.handler) AS handler, count(*) AS n,
+            max(c.inbound_id) AS inbound_id,
+            (array_agg(c.error ORDER BY c.inbound_id DESC))[1] AS error
         FROM unnest(inbound_ids, prefixes, handlers, errors) AS c (inbound_id, prefix, handler, error)
         WHERE c.error IS NOT NULL
         GROUP BY c.prefix
         ORDER BY c.prefix
     LOOP
         PERFORM @extschema@.wa_internal_alert('warning', 'reply_handler', '', failed.prefix,
-            pg_catalog.format('The handler %s failed for a reply', failed.handler),
-            pg_catalog.jsonb_build_object('inbound_id', failed.inbound_id, 'error', failed.error, 'replies', failed.n));
+            format('The handler %s failed for a reply', failed.handler),
+            jsonb_build_object('inbound_id', failed.inbound_id, 'error', failed.error, 'replies', failed.n));
     END LOOP;
 END
 $$;
@@ -308,7 +309,8 @@ CREATE FUNCTION @extschema@.wa_on_reply(prefix text, handler regprocedure) RETUR
     LANGUAGE C VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'wa_on_reply';
 COMMENT ON FUNCTION @extschema@.wa_on_reply(text, regprocedure) IS
-'Has the function called, with one jsonb argument, for each reply by button or list whose payload begins with the prefix; the longest prefix wins. It runs as the role that registers it, with the search_path of this session.';
+'Has the function called, with one jsonb argument, for each reply by button or list whose payload begins with the '
+'prefix; the longest prefix wins. It runs as the role that registers it, with the search_path of this session.';
 
 CREATE FUNCTION @extschema@.wa_off_reply(prefix text) RETURNS boolean
     LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -321,4 +323,5 @@ CREATE FUNCTION @extschema@.wa_retry_reply(inbound_id bigint) RETURNS boolean
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wa_retry_reply';
 COMMENT ON FUNCTION @extschema@.wa_retry_reply(bigint) IS
-'Calls the handler of a reply once more, after its mistake has been mended (whatsapp_inbound_messages.handler_error). False: it failed again.';
+'Calls the handler of a reply once more, after its mistake has been mended '
+'(whatsapp_inbound_messages.handler_error). False: it failed again.';

@@ -18,7 +18,8 @@ CREATE TABLE @extschema@.whatsapp_markets (
 
 INSERT INTO @extschema@.whatsapp_markets (calling_code, country, market) VALUES ('34', 'ES', 'Spain');
 COMMENT ON TABLE @extschema@.whatsapp_markets IS
-'Which market of the price list a recipient belongs to, by the longest calling code that fits, or by the country of a business-scoped user id.';
+'Which market of the price list a recipient belongs to, by the longest calling code that fits, or by the country of '
+'a business-scoped user id.';
 
 CREATE TABLE @extschema@.whatsapp_prices (
     market     text NOT NULL,
@@ -35,7 +36,8 @@ CREATE TABLE @extschema@.whatsapp_prices (
     PRIMARY KEY (market, category, currency, valid_from)
 );
 COMMENT ON TABLE @extschema@.whatsapp_prices IS
-'Price of one delivered message by market and category, from a day on until the next. Shipped with values for Spain; replace them by Meta''s rate card for your account.';
+'Price of one delivered message by market and category, from a day on until the next. Shipped with values for Spain; '
+'replace them by Meta''s rate card for your account.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.free_per_number IS
 'How many of a calendar month are free for each phone number.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.estimated IS
@@ -70,7 +72,8 @@ CREATE TABLE @extschema@.whatsapp_usage_days (
     PRIMARY KEY (day, tenant_id, phone_number_id, market, category, free)
 );
 COMMENT ON TABLE @extschema@.whatsapp_usage_days IS
-'Delivered messages by day, for the days that are closed; "free" by Meta''s own word. wa_costs adds the days that are still open.';
+'Delivered messages by day, for the days that are closed; "free" by Meta''s own word. wa_costs adds the days that '
+'are still open.';
 
 CREATE TABLE @extschema@.whatsapp_usage_closed (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -82,7 +85,8 @@ CREATE TABLE @extschema@.whatsapp_usage_closed (
 COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
 'One row: the last day that is summed up in whatsapp_usage_days, and where days begin.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
-'The account''s time zone at Meta: days and months of wa_costs are its days and months, whoever looks. At first the one that CREATE EXTENSION was run with.';
+'The account''s time zone at Meta: days and months of wa_costs are its days and months, whoever looks. At first the '
+'one that CREATE EXTENSION was run with.';
 
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
 
@@ -115,7 +119,8 @@ CREATE VIEW @extschema@.wa_delivered_messages AS
     FROM @extschema@.whatsapp_messages AS m
     WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
 COMMENT ON VIEW @extschema@.wa_delivered_messages IS
-'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a range of created_at, the same of scheduled_at, and the ids in whatsapp_late_deliveries: there are no other indexes.';
+'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a '
+'range of created_at, the same of scheduled_at, and the ids in whatsapp_late_deliveries: there are no other indexes.';
 
 /*
  * Closes the next day, if one is old enough: Meta repeats webhooks for seven
@@ -131,12 +136,12 @@ DECLARE
     next date;
 BEGIN
     SELECT c.through + 1 INTO next FROM @extschema@.whatsapp_usage_closed AS c
-        WHERE c.through + 1 < (pg_catalog.now() AT TIME ZONE c.time_zone)::date - 8 FOR UPDATE SKIP LOCKED;
+        WHERE c.through + 1 < (now() AT TIME ZONE c.time_zone)::date - 8 FOR UPDATE SKIP LOCKED;
     IF next IS NULL THEN
         RETURN false;
     END IF;
     INSERT INTO @extschema@.whatsapp_usage_days (day, tenant_id, phone_number_id, market, category, free, messages)
-        SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, pg_catalog.count(*)
+        SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, count(*)
         FROM @extschema@.wa_delivered_messages AS d
         WHERE d.day = next AND (d.created_at BETWEEN next - 32 AND next + 2
             OR d.scheduled_at BETWEEN next - 32 AND next + 2 AND d.scheduled_at > d.created_at
@@ -201,4 +206,6 @@ CREATE VIEW @extschema@.wa_costs AS
             FROM @extschema@.whatsapp_usage_closed AS z) AS t
     GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
 COMMENT ON VIEW @extschema@.wa_costs IS
-'Delivered messages and what they cost, by tenant, month, category and currency: one row for each currency of the price list, so choose one. cost is NULL where whatsapp_prices has no price; month_estimate projects the running month by its days. An account of our own, not Meta''s invoice.';
+'Delivered messages and what they cost, by tenant, month, category and currency: one row for each currency of the '
+'price list, so choose one. cost is NULL where whatsapp_prices has no price; month_estimate projects the running '
+'month by its days. An account of our own, not Meta''s invoice.';

@@ -62,7 +62,8 @@ FROM @extschema@.whatsapp_phone_numbers AS p
     LEFT JOIN @extschema@.whatsapp_webhook_traffic AS w
         ON w.phone_number_id = p.phone_number_id;
 COMMENT ON VIEW @extschema@.wa_number_status IS
-'Every number: who has it, what Meta says of it, and its health in one word: ok, unknown (never read from Meta), degraded, at_risk, paused, blocked, missing.';
+'Every number: who has it, what Meta says of it, and its health in one word: ok, unknown (never read from Meta), '
+'degraded, at_risk, paused, blocked, missing.';
 
 /* ---- tenants ---------------------------------------------------------------- */
 
@@ -102,7 +103,8 @@ FROM @extschema@.whatsapp_tenants AS t
             SELECT FROM @extschema@.whatsapp_phone_assignments AS a
             WHERE a.phone_number_id = s.number AND a.unassigned_at IS NULL)) AS d;
 COMMENT ON VIEW @extschema@.wa_tenant_status IS
-'Every tenant with its number. status: ready, disabled, paused, no_number, or number_ and the health of a number that cannot send.';
+'Every tenant with its number. status: ready, disabled, paused, no_number, or number_ and the health of a number '
+'that cannot send.';
 
 /* ---- the queue --------------------------------------------------------------- */
 
@@ -147,7 +149,7 @@ BEGIN
         SELECT 'sender ' || s.sender,
                CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'warning' ELSE 'ok' END,
                CASE WHEN s.pid IS NULL THEN 'Not running at the moment.'
-                    ELSE pg_catalog.format('Process %s: %s accepted, %s failed, %s on the wire, %s cycles ended in an error.',
+                    ELSE format('Process %s: %s accepted, %s failed, %s on the wire, %s cycles ended in an error.',
                         s.pid, s.accepted, s.failed, s.in_flight, s.errors) END,
                CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'See the server''s log.' END
         FROM @extschema@.wa_stats() AS s
@@ -161,7 +163,7 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    account CONSTANT text := NULLIF(pg_catalog.current_setting('whatsapp_shared.business_account_id', true), '');
+    account CONSTANT text := NULLIF(current_setting('whatsapp_shared.business_account_id', true), '');
     taken CONSTANT text := @extschema@.wa_internal_default_number_taken();
 BEGIN
     RETURN QUERY
@@ -169,7 +171,7 @@ BEGIN
                CASE WHEN @extschema@.wa_internal_credentials_present(c.item) THEN 'ok' ELSE c.without END,
                CASE WHEN @extschema@.wa_internal_credentials_present(c.item) THEN 'Set.' ELSE c.consequence END,
                CASE WHEN NOT @extschema@.wa_internal_credentials_present(c.item)
-                    THEN pg_catalog.format('Write it into a file, name the file in whatsapp_shared.%s_file, and reload.', c.item) END
+                    THEN format('Write it into a file, name the file in whatsapp_shared.%s_file, and reload.', c.item) END
         FROM (VALUES
             ('access_token', 'error', 'Not set: nothing can be sent.'),
             ('app_secret', 'warning', 'Not set: webhooks cannot be verified, so no delivery status is known.'),
@@ -181,7 +183,7 @@ BEGIN
                CASE WHEN account IS NULL THEN 'Set whatsapp_shared.business_account_id and reload.' END;
     RETURN QUERY
         SELECT 'phone_number_id', 'warning',
-               pg_catalog.format('Of no use: %s, and sends for that one only; the messages of tenants without a number wait.', taken),
+               format('Of no use: %s, and sends for that one only; the messages of tenants without a number wait.', taken),
                'Set whatsapp_shared.phone_number_id to a number that no tenant has, and reload; or SELECT * FROM wa_assign_all();'
         WHERE taken IS NOT NULL;
 END
@@ -193,37 +195,37 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    stale CONSTANT interval := 3 * pg_catalog.current_setting('whatsapp_shared.sync_interval', true)::interval;
+    stale CONSTANT interval := 3 * current_setting('whatsapp_shared.sync_interval', true)::interval;
 BEGIN
     RETURN QUERY
         SELECT 'sync ' || s.kind,
                CASE WHEN s.error IS NOT NULL OR s.finished_at IS NULL
-                         OR stale > interval '0' AND s.finished_at < pg_catalog.clock_timestamp() - stale
+                         OR stale > interval '0' AND s.finished_at < clock_timestamp() - stale
                     THEN 'warning' ELSE 'ok' END,
-               CASE WHEN s.error IS NOT NULL THEN pg_catalog.format('The last run failed: %s.', pg_catalog.rtrim(s.error, '.'))
+               CASE WHEN s.error IS NOT NULL THEN format('The last run failed: %s.', rtrim(s.error, '.'))
                     WHEN s.finished_at IS NULL THEN 'Never read from Meta.'
-                    ELSE pg_catalog.concat_ws(', ', 'Read at ' || pg_catalog.date_trunc('second', s.finished_at)::text, s.items::text || ' found') || '.' END,
+                    ELSE concat_ws(', ', 'Read at ' || date_trunc('second', s.finished_at)::text, s.items::text || ' found') || '.' END,
                CASE WHEN s.error IS NOT NULL OR s.finished_at IS NULL
                     THEN 'Sending works without it; quality, limits and templates are unknown until it succeeds.' END
         FROM @extschema@.whatsapp_sync AS s
         ORDER BY s.kind;
     RETURN QUERY
-        SELECT 'pause ' || pg_catalog.concat_ws(' ', p.scope, NULLIF(p.key, '')),
+        SELECT 'pause ' || concat_ws(' ', p.scope, NULLIF(p.key, '')),
                CASE p.scope WHEN 'account' THEN 'error' ELSE 'warning' END,
-               pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', p.reason, p.detail),
-                   'since ' || pg_catalog.date_trunc('second', p.paused_at)::text,
-                   'until ' || pg_catalog.date_trunc('second', p.until)::text) || '.',
-               pg_catalog.format('SELECT wa_resume(%s);',
-                   pg_catalog.concat_ws(', ', pg_catalog.quote_literal(p.scope),
-                       CASE WHEN p.key <> '' THEN pg_catalog.quote_literal(p.key) END))
+               concat_ws(', ', concat_ws(': ', p.reason, p.detail),
+                   'since ' || date_trunc('second', p.paused_at)::text,
+                   'until ' || date_trunc('second', p.until)::text) || '.',
+               format('SELECT wa_resume(%s);',
+                   concat_ws(', ', quote_literal(p.scope),
+                       CASE WHEN p.key <> '' THEN quote_literal(p.key) END))
         FROM @extschema@.whatsapp_pauses AS p
-        WHERE p.until IS NULL OR p.until > pg_catalog.clock_timestamp()
+        WHERE p.until IS NULL OR p.until > clock_timestamp()
         ORDER BY p.scope, p.key;
     RETURN QUERY
         SELECT 'number ' || n.phone_number_id,
                CASE WHEN n.health IN ('missing', 'blocked') AND n.tenant_id IS NOT NULL THEN 'error' ELSE 'warning' END,
-               pg_catalog.format('Its health is %s%s%s.', n.health,
-                   CASE WHEN n.tenant_id IS NULL THEN '' ELSE pg_catalog.format(' (tenant %s)', n.tenant_id) END,
+               format('Its health is %s%s%s.', n.health,
+                   CASE WHEN n.tenant_id IS NULL THEN '' ELSE format(' (tenant %s)', n.tenant_id) END,
                    '; its rate is lowered to ' || n.messages_per_second || ' a second because of ' || n.rate_reason),
                CASE n.health
                    WHEN 'missing' THEN 'It is not part of the account any more; assign the tenant another number.'
@@ -245,35 +247,35 @@ DECLARE
     webhooks timestamptz;
     last_accepted timestamptz;
 BEGIN
-    SELECT COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
-           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
-           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
-           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
-           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
-           COALESCE(pg_catalog.sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked
+    SELECT COALESCE(sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked
         INTO total FROM @extschema@.wa_queue_status AS q;
     item := 'queue';
     state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
-    detail := pg_catalog.format('%s ready, %s deferred, %s held (%s for want of a number).',
+    detail := format('%s ready, %s deferred, %s held (%s for want of a number).',
         total.ready, total.deferred, total.held, total.no_number);
     remedy := CASE WHEN total.held > 0 THEN 'wa_queue_status names the reasons.' END;
     RETURN NEXT;
 
     item := 'uncertain messages';
     state := CASE WHEN total.parked > 0 THEN 'warning' ELSE 'ok' END;
-    detail := pg_catalog.format('%s, of which %s wait for a person.', total.uncertain, total.parked);
+    detail := format('%s, of which %s wait for a person.', total.uncertain, total.parked);
     remedy := CASE WHEN total.parked > 0 THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
     RETURN NEXT;
 
     /* By primary key and among the newest only: history may be large. */
-    SELECT pg_catalog.max(w.last_webhook_at) INTO webhooks FROM @extschema@.whatsapp_webhook_traffic AS w;
-    SELECT pg_catalog.max(m.accepted_at) INTO last_accepted FROM (
+    SELECT max(w.last_webhook_at) INTO webhooks FROM @extschema@.whatsapp_webhook_traffic AS w;
+    SELECT max(m.accepted_at) INTO last_accepted FROM (
         SELECT o.accepted_at FROM @extschema@.whatsapp_messages AS o ORDER BY o.id DESC LIMIT 1000) AS m;
     item := 'webhooks';
     state := CASE WHEN last_accepted > COALESCE(webhooks, '-infinity') + interval '15 minutes'
-                       AND last_accepted < pg_catalog.clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
+                       AND last_accepted < clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN webhooks IS NULL THEN 'None has ever come.'
-                   ELSE pg_catalog.format('The last one came at %s.', pg_catalog.date_trunc('second', webhooks)) END;
+                   ELSE format('The last one came at %s.', date_trunc('second', webhooks)) END;
     remedy := CASE state WHEN 'warning' THEN 'Messages were accepted since, and no status has come: is the receiver of webhooks reachable from the internet, and the app subscribed to the account?' END;
     RETURN NEXT;
 END
@@ -323,23 +325,23 @@ BEGIN
     item := 'enabled';
     state := CASE WHEN t.whatsapp_enabled THEN 'ok' ELSE 'error' END;
     detail := CASE WHEN t.whatsapp_enabled THEN 'WhatsApp is switched on.' ELSE 'WhatsApp is switched off: new messages are skipped.' END;
-    remedy := CASE WHEN NOT t.whatsapp_enabled THEN pg_catalog.format('SELECT wa_configure_tenant(%L, enabled => true);', t.tenant_id) END;
+    remedy := CASE WHEN NOT t.whatsapp_enabled THEN format('SELECT wa_configure_tenant(%L, enabled => true);', t.tenant_id) END;
     RETURN NEXT;
 
     item := 'number';
     state := CASE WHEN t.phone_number_id IS NOT NULL THEN 'ok' WHEN fallback IS NOT NULL THEN 'warning' ELSE 'error' END;
     detail := CASE WHEN t.phone_number_id IS NOT NULL
-                   THEN pg_catalog.format('%s since %s.', pg_catalog.concat_ws(', ', t.phone_number_id, t.display_phone_number),
-                       pg_catalog.date_trunc('second', t.assigned_at))
-                   WHEN fallback IS NOT NULL THEN pg_catalog.format('None of its own; the default number %s is used.', fallback)
-                   ELSE pg_catalog.concat_ws('; ', 'None: messages wait', taken) || '.' END;
-    remedy := CASE WHEN t.phone_number_id IS NULL THEN pg_catalog.format('SELECT wa_assign_phone(%L);', t.tenant_id) END;
+                   THEN format('%s since %s.', concat_ws(', ', t.phone_number_id, t.display_phone_number),
+                       date_trunc('second', t.assigned_at))
+                   WHEN fallback IS NOT NULL THEN format('None of its own; the default number %s is used.', fallback)
+                   ELSE concat_ws('; ', 'None: messages wait', taken) || '.' END;
+    remedy := CASE WHEN t.phone_number_id IS NULL THEN format('SELECT wa_assign_phone(%L);', t.tenant_id) END;
     RETURN NEXT;
 
     IF t.phone_number_id IS NOT NULL THEN
         item := 'number health';
         state := CASE WHEN t.number_health = 'ok' THEN 'ok' WHEN t.number_health IN ('missing', 'blocked') THEN 'error' ELSE 'warning' END;
-        detail := pg_catalog.concat_ws(', quality ', t.number_health, t.quality_rating);
+        detail := concat_ws(', quality ', t.number_health, t.quality_rating);
         remedy := CASE t.number_health
             WHEN 'ok' THEN NULL
             WHEN 'unknown' THEN 'SELECT wa_sync_phone_numbers();'
@@ -349,17 +351,17 @@ BEGIN
 
     FOR pause IN
         SELECT p.* FROM @extschema@.whatsapp_pauses AS p
-        WHERE (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
+        WHERE (p.until IS NULL OR p.until > clock_timestamp())
             AND (p.scope IN ('account', 'template') OR p.scope = 'tenant' AND p.key = t.tenant_id
                  OR p.scope = 'number' AND p.key = COALESCE(t.phone_number_id, fallback))
         ORDER BY p.scope, p.key
     LOOP
-        item := 'pause ' || pg_catalog.concat_ws(' ', pause.scope, NULLIF(pause.key, ''));
+        item := 'pause ' || concat_ws(' ', pause.scope, NULLIF(pause.key, ''));
         state := CASE pause.scope WHEN 'template' THEN 'warning' ELSE 'error' END;
-        detail := pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', pause.reason, pause.detail),
-            'until ' || pg_catalog.date_trunc('second', pause.until)::text) || '.';
-        remedy := pg_catalog.format('SELECT wa_resume(%s);', pg_catalog.concat_ws(', ', pg_catalog.quote_literal(pause.scope),
-            CASE WHEN pause.key <> '' THEN pg_catalog.quote_literal(pause.key) END));
+        detail := concat_ws(', ', concat_ws(': ', pause.reason, pause.detail),
+            'until ' || date_trunc('second', pause.until)::text) || '.';
+        remedy := format('SELECT wa_resume(%s);', concat_ws(', ', quote_literal(pause.scope),
+            CASE WHEN pause.key <> '' THEN quote_literal(pause.key) END));
         RETURN NEXT;
     END LOOP;
 END
@@ -401,7 +403,7 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
 AS $$
 DECLARE
     look CONSTANT integer := 10000;
-    since CONSTANT timestamptz := pg_catalog.clock_timestamp() - interval '24 hours';
+    since CONSTANT timestamptz := clock_timestamp() - interval '24 hours';
     waiting bigint;
 BEGIN
     RETURN QUERY
@@ -409,28 +411,28 @@ BEGIN
             SELECT m.status, m.error_code FROM @extschema@.whatsapp_messages AS m
             WHERE m.tenant_id = tenant AND m.created_at > since
             ORDER BY m.created_at DESC LIMIT look),
-        counted AS (SELECT r.status, pg_catalog.count(*) AS n FROM recent AS r GROUP BY r.status),
-        failed AS (SELECT r.error_code, pg_catalog.count(*) AS n FROM recent AS r
+        counted AS (SELECT r.status, count(*) AS n FROM recent AS r GROUP BY r.status),
+        failed AS (SELECT r.error_code, count(*) AS n FROM recent AS r
                    WHERE r.status = 'failed' GROUP BY r.error_code)
         SELECT 'last 24 hours', CASE WHEN EXISTS (SELECT FROM failed) THEN 'warning' ELSE 'ok' END,
-               COALESCE(pg_catalog.string_agg(pg_catalog.format('%s %s', c.n, c.status), ', ' ORDER BY c.n DESC, c.status) || '.',
+               COALESCE(string_agg(format('%s %s', c.n, c.status), ', ' ORDER BY c.n DESC, c.status) || '.',
                         'No messages.'), NULL
             FROM counted AS c
         UNION ALL
-        (SELECT pg_catalog.concat_ws(' ', 'failures with error', f.error_code::text), 'warning',
-                pg_catalog.format('%s: %s.', f.n, COALESCE(e.title, 'not in wa_error_codes')),
+        (SELECT concat_ws(' ', 'failures with error', f.error_code::text), 'warning',
+                format('%s: %s.', f.n, COALESCE(e.title, 'not in wa_error_codes')),
                 COALESCE(e.remedy, 'See error_message in whatsapp_messages.')
             FROM failed AS f LEFT JOIN @extschema@.wa_error_codes AS e ON e.code = f.error_code
             ORDER BY f.n DESC, f.error_code);
 
-    SELECT pg_catalog.min(m.id) INTO waiting FROM (
+    SELECT min(m.id) INTO waiting FROM (
         SELECT o.id, o.status FROM @extschema@.whatsapp_messages AS o
         WHERE o.tenant_id = tenant AND o.created_at > since
         ORDER BY o.created_at DESC LIMIT look) AS m
         WHERE m.status IN ('queued', 'sending', 'uncertain');
     RETURN QUERY
         SELECT 'oldest waiting message', CASE WHEN e.earliest IS NULL THEN 'warning' ELSE 'ok' END,
-               pg_catalog.format('Message %s: %s', e.message_id, e.explanation), e.remedy
+               format('Message %s: %s', e.message_id, e.explanation), e.remedy
         FROM @extschema@.wa_explain(waiting) AS e
         WHERE waiting IS NOT NULL;
 END
@@ -458,4 +460,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_diagnose(text) IS
-'The troubleshooting checklist for one tenant, each line checked: ok, warning or error, what was found, and what to do.';
+'The troubleshooting checklist for one tenant, each line checked: ok, warning or error, what was found, and what to '
+'do.';

@@ -29,11 +29,14 @@ CREATE VIEW @extschema@.wa_error_codes AS
     SELECT code, title, class, pause, max_retries, opts_out, remedy
     FROM @extschema@.wa_internal_error_codes();
 COMMENT ON VIEW @extschema@.wa_error_codes IS
-'Every error code of the Cloud API that is known here: what it means, what happens to the message, and what a person should do.';
+'Every error code of the Cloud API that is known here: what it means, what happens to the message, and what a person '
+'should do.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.class IS
-'permanent: the message fails. retry: again later. throttle_number, throttle_pair: slowed down. pause_account_short, pause_account, pause_number, pause_template: what it names waits. not_applicable: not of sending.';
+'permanent: the message fails. retry: again later. throttle_number, throttle_pair: slowed down. pause_account_short, '
+'pause_account, pause_number, pause_template: what it names waits. not_applicable: not of sending.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.pause IS
-'How long the throttle or pause lasts, or the least delay before a retry; NULL: until something happens, or whatever the settings say.';
+'How long the throttle or pause lasts, or the least delay before a retry; NULL: until something happens, or whatever '
+'the settings say.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.max_retries IS
 'How often a message is retried after this code; NULL: whatsapp_shared.max_attempts decides.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.opts_out IS
@@ -115,10 +118,10 @@ CREATE FUNCTION @extschema@.wa_internal_global_obstacle() RETURNS text
 AS $$
 BEGIN
     RETURN CASE
-        WHEN pg_catalog.pg_is_in_recovery() THEN 'standby'
+        WHEN pg_is_in_recovery() THEN 'standby'
         WHEN NOT @extschema@.wa_internal_preloaded() THEN 'not_preloaded'
         WHEN NOT @extschema@.wa_internal_at_home() THEN 'clone_not_adopted'
-        WHEN NOT pg_catalog.current_setting('whatsapp_shared.enabled')::boolean THEN 'sending_disabled'
+        WHEN NOT current_setting('whatsapp_shared.enabled')::boolean THEN 'sending_disabled'
         WHEN NOT @extschema@.wa_internal_credentials_present() THEN 'credentials_missing'
         WHEN NOT @extschema@.wa_internal_database_listed() THEN 'database_not_listed'
         WHEN NOT @extschema@.wa_internal_sender_running() THEN 'sender_not_running'
@@ -159,12 +162,12 @@ BEGIN
     reason := m.status;
     CASE m.status
         WHEN 'failed' THEN
-            detail := pg_catalog.concat_ws(': ', 'error ' || m.error_code::text, m.error_message);
+            detail := concat_ws(': ', 'error ' || m.error_code::text, m.error_message);
             remedy := (SELECT e.remedy FROM @extschema@.wa_error_codes AS e WHERE e.code = m.error_code);
             IF m.status_reason = 'uncertain' THEN
                 detail := 'nobody knows whether Meta had accepted it, and the policy was to give up';
             ELSIF m.attempts > 1 THEN
-                detail := pg_catalog.format('%s, after %s attempts', detail, m.attempts);
+                detail := format('%s, after %s attempts', detail, m.attempts);
             END IF;
         WHEN 'skipped' THEN
             reason := COALESCE(m.status_reason, 'skipped');
@@ -174,17 +177,17 @@ BEGIN
             END IF;
         WHEN 'accepted' THEN
             reason := COALESCE(m.status_reason, 'accepted');
-            detail := pg_catalog.format('accepted at %s', pg_catalog.date_trunc('second', m.accepted_at));
+            detail := format('accepted at %s', date_trunc('second', m.accepted_at));
         WHEN 'sent' THEN
-            detail := pg_catalog.format('sent at %s', pg_catalog.date_trunc('second', m.sent_at));
+            detail := format('sent at %s', date_trunc('second', m.sent_at));
         WHEN 'delivered' THEN
-            detail := pg_catalog.format('delivered at %s', pg_catalog.date_trunc('second', m.delivered_at));
+            detail := format('delivered at %s', date_trunc('second', m.delivered_at));
         WHEN 'read' THEN
-            detail := pg_catalog.format('read at %s', pg_catalog.date_trunc('second', m.read_at));
+            detail := format('read at %s', date_trunc('second', m.read_at));
         WHEN 'cancelled' THEN
-            detail := pg_catalog.format('cancelled at %s', pg_catalog.date_trunc('second', m.finished_at));
+            detail := format('cancelled at %s', date_trunc('second', m.finished_at));
         WHEN 'expired' THEN
-            detail := pg_catalog.format('it was to be sent by %s', pg_catalog.date_trunc('second', m.expires_at));
+            detail := format('it was to be sent by %s', date_trunc('second', m.expires_at));
         ELSE
             reason := 'not_queued';
     END CASE;
@@ -247,12 +250,12 @@ BEGIN
     ELSIF pause.scope IS DISTINCT FROM 'account'
         AND (q.phone_number_id IS NULL OR @extschema@.wa_internal_loses_number(m.tenant_id, q.phone_number_id)) THEN
         reason := 'no_number';
-        detail := pg_catalog.concat_ws('; ', pg_catalog.format('the messages of tenant "%s" wait until it has one', m.tenant_id),
+        detail := concat_ws('; ', format('the messages of tenant "%s" wait until it has one', m.tenant_id),
                                        @extschema@.wa_internal_default_number_taken());
     ELSIF pause.scope IS NOT NULL THEN
         reason := pause.scope || '_paused';
-        detail := pg_catalog.concat_ws(', ', pg_catalog.concat_ws(': ', pause.reason, pause.detail),
-                                       'until ' || pg_catalog.date_trunc('second', pause.until)::text);
+        detail := concat_ws(', ', concat_ws(': ', pause.reason, pause.detail),
+                                       'until ' || date_trunc('second', pause.until)::text);
         earliest := CASE WHEN pause.until IS NOT NULL THEN GREATEST(pause.until, q.due_at) END;
     END IF;
 END
@@ -271,7 +274,7 @@ AS $$
 DECLARE
     policy CONSTANT text := COALESCE(m.on_uncertain,
         (SELECT t.on_uncertain FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = m.tenant_id),
-        pg_catalog.current_setting('whatsapp_shared.uncertain_policy', true));
+        current_setting('whatsapp_shared.uncertain_policy', true));
 BEGIN
     IF q.due_at = 'infinity' THEN
         reason := 'parked';
@@ -279,7 +282,7 @@ BEGIN
     END IF;
     reason := 'uncertain';
     earliest := q.due_at;
-    detail := pg_catalog.format('without a webhook until %s %s', pg_catalog.date_trunc('second', q.due_at), CASE policy
+    detail := format('without a webhook until %s %s', date_trunc('second', q.due_at), CASE policy
         WHEN 'resend' THEN 'it is sent again'
         WHEN 'park' THEN 'it waits for a person'
         WHEN 'fail' THEN 'it is given up'
@@ -325,23 +328,23 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT pg_catalog.count(*) INTO ahead FROM (
+    SELECT count(*) INTO ahead FROM (
         SELECT FROM @extschema@.whatsapp_queue AS o
         WHERE o.phone_number_id = q.phone_number_id AND o.state = 'r'
             AND (o.rank, o.message_id) < (q.rank, q.message_id)
         LIMIT enough) AS o;
     SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor),
-            CASE WHEN p.rate_factor < 1 THEN pg_catalog.format(', lowered to %s because of %s',
-                pg_catalog.trim_scale(p.rate_factor::numeric * 100) || '%', p.rate_reason) ELSE '' END
+            CASE WHEN p.rate_factor < 1 THEN format(', lowered to %s because of %s',
+                trim_scale(p.rate_factor::numeric * 100) || '%', p.rate_reason) ELSE '' END
         INTO rate, lowered
         FROM (VALUES (q.phone_number_id)) AS n (id)
             LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = n.id;
-    earliest := pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => ahead / rate);
+    earliest := clock_timestamp() + make_interval(secs => ahead / rate);
     IF ahead < rate THEN
         reason := 'next';
     ELSE
         reason := 'number_rate';
-        detail := pg_catalog.format('%s%s before it, at %s a second%s',
+        detail := format('%s%s before it, at %s a second%s',
             CASE WHEN ahead = enough THEN 'at least ' END, ahead, rate, lowered);
     END IF;
 END
@@ -358,13 +361,13 @@ CREATE FUNCTION @extschema@.wa_internal_explain_wait(
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF q.expires_at <= pg_catalog.clock_timestamp() THEN
+    IF q.expires_at <= clock_timestamp() THEN
         reason := 'expiring';
     ELSIF q.state = 'r' THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
     ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN
         reason := q.hold_reason;
-        SELECT pg_catalog.concat_ws(', ', pg_catalog.format('file %s', f.id), 'last attempt: ' || f.error),
+        SELECT concat_ws(', ', format('file %s', f.id), 'last attempt: ' || f.error),
                CASE f.status WHEN 'waiting' THEN GREATEST(q.due_at, f.next_attempt_at) END
             INTO detail, earliest
             FROM @extschema@.whatsapp_media_uses AS u
@@ -376,7 +379,7 @@ BEGIN
     ELSE
         reason := COALESCE(q.hold_reason, 'scheduled');
         earliest := q.due_at;
-        IF q.due_at <= pg_catalog.clock_timestamp() THEN
+        IF q.due_at <= clock_timestamp() THEN
             reason := 'next';
         ELSIF reason IN ('retry', 'network') THEN
             detail := @extschema@.wa_internal_last_error(q.message_id);
@@ -406,11 +409,11 @@ BEGIN
             FROM @extschema@.wa_internal_explain_end(m) AS e;
         RETURN;
     END IF;
-    SELECT pg_catalog.max(w.claimed_at) INTO sent_at
+    SELECT max(w.claimed_at) INTO sent_at
         FROM @extschema@.wa_internal_on_wire_requests AS w WHERE w.message_id = m.id;
     IF sent_at IS NOT NULL THEN
         reason := 'on_the_wire';
-        detail := pg_catalog.format('since %s', pg_catalog.date_trunc('second', sent_at));
+        detail := format('since %s', date_trunc('second', sent_at));
         earliest := sent_at;
     ELSIF q.state = 'u' THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_uncertain(m, q) AS e;
@@ -440,7 +443,7 @@ BEGIN
     RETURN QUERY
         SELECT m.id, m.status, e.reason,
                CASE WHEN e.detail IS NULL THEN r.meaning
-                    ELSE pg_catalog.format('%s (%s)', pg_catalog.rtrim(r.meaning, '.'), e.detail) || '.' END,
+                    ELSE format('%s (%s)', rtrim(r.meaning, '.'), e.detail) || '.' END,
                e.earliest,
                COALESCE(e.remedy, r.remedy)
         FROM @extschema@.wa_internal_explain(m) AS e
@@ -448,4 +451,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_explain(bigint) IS
-'Why the message is where it is: its status, a reason code (see wa_reason_codes), the same in words, when it can go out at the earliest (NULL: unknown), and what to do.';
+'Why the message is where it is: its status, a reason code (see wa_reason_codes), the same in words, when it can go '
+'out at the earliest (NULL: unknown), and what to do.';

@@ -16,37 +16,43 @@ CREATE FUNCTION @extschema@.wa_internal_replace_row() RETURNS trigger
 AS $$
 DECLARE
     same_key CONSTANT text := (
-        SELECT pg_catalog.string_agg(pg_catalog.format('t.%1$I = ($1).%1$I', a.attname), ' AND ')
-        FROM pg_catalog.pg_index AS i
-            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+        SELECT string_agg(format('t.%1$I = ($1).%1$I', a.attname), ' AND ')
+        FROM pg_index AS i
+            JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
         WHERE i.indrelid = TG_RELID AND i.indisprimary);
 BEGIN
-    EXECUTE pg_catalog.format('DELETE FROM %s AS t WHERE %s', TG_RELID::regclass, same_key) USING NEW;
+    EXECUTE format('DELETE FROM %s AS t WHERE %s', TG_RELID::regclass, same_key) USING NEW;
     RETURN NEW;
 END
 $$;
 
-DO $$
+/* Marks what is not marked yet: for this script, and for update scripts that add tables. */
+CREATE FUNCTION @extschema@.wa_internal_mark_for_dump() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     object record;
     filled boolean;
 BEGIN
     FOR object IN
         SELECT c.oid::regclass AS name, c.relkind
-        FROM pg_catalog.pg_depend AS d
-            JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'whatsapp_shared'
-            JOIN pg_catalog.pg_class AS c ON c.oid = d.objid AND c.relkind IN ('r', 'S')
-        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_extension'::regclass
-            AND d.deptype = 'e'
+        FROM pg_depend AS d
+            JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'whatsapp_shared'
+            JOIN pg_class AS c ON c.oid = d.objid AND c.relkind IN ('r', 'S')
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+            AND (e.extconfig IS NULL OR c.oid <> ALL (e.extconfig))
         ORDER BY c.relname
     LOOP
-        PERFORM pg_catalog.pg_extension_config_dump(object.name, '');
+        PERFORM pg_extension_config_dump(object.name, '');
         CONTINUE WHEN object.relkind = 'S';
-        EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s)', object.name) INTO filled;
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', object.name) INTO filled;
         IF filled THEN
-            EXECUTE pg_catalog.format('CREATE TRIGGER whatsapp_replace_row BEFORE INSERT ON %s '
+            EXECUTE format('CREATE TRIGGER whatsapp_replace_row BEFORE INSERT ON %s '
                 'FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_replace_row()', object.name);
         END IF;
     END LOOP;
 END
 $$;
+
+SELECT @extschema@.wa_internal_mark_for_dump();

@@ -114,7 +114,7 @@ DECLARE
     command text;
 BEGIN
     FOR command IN
-        SELECT pg_catalog.format('%s %s ON %s %s %s %I', verb, o.rights, o.kind, o.object,
+        SELECT format('%s %s ON %s %s %s %I', verb, o.rights, o.kind, o.object,
             CASE verb WHEN 'GRANT' THEN 'TO' ELSE 'FROM' END, role)
         FROM @extschema@.wa_internal_privilege_objects(privilege) AS o
     LOOP
@@ -128,7 +128,7 @@ CREATE FUNCTION @extschema@.wa_internal_check_privilege(role name, privilege tex
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF role IS NULL OR NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = role) THEN
+    IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
         RAISE EXCEPTION 'role "%" does not exist', role USING ERRCODE = 'undefined_object';
     ELSIF privilege IS NULL OR privilege NOT IN ('admin', 'sender', 'monitor', 'webhook', 'tenant') THEN
         RAISE EXCEPTION 'unknown privilege "%"', privilege
@@ -152,7 +152,8 @@ AS $$
     SELECT true
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_tenant_role() IS
-'Whoever may execute this sees only the messages of the tenant named by whatsapp_shared.tenant. Granted by wa_grant(role, ''tenant'').';
+'Whoever may execute this sees only the messages of the tenant named by whatsapp_shared.tenant. Granted by '
+'wa_grant(role, ''tenant'').';
 
 /*
  * One policy leaves everybody as the rights to the table say; the restrictive
@@ -182,12 +183,14 @@ CREATE FUNCTION @extschema@.wa_grant(role name, privilege text) RETURNS void
 AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_check_privilege(role, privilege);
-    EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
+    EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
     PERFORM @extschema@.wa_internal_change_privilege('GRANT', role, privilege);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_grant(name, text) IS
-'Gives a role one set of rights: admin (all functions and tables), sender (write, cancel and explain messages), monitor (views, health, alerts), webhook (take what Meta sends), tenant (read the messages of the tenant named by whatsapp_shared.tenant, and no others). For superusers.';
+'Gives a role one set of rights: admin (all functions and tables), sender (write, cancel and explain messages), '
+'monitor (views, health, alerts), webhook (take what Meta sends), tenant (read the messages of the tenant named by '
+'whatsapp_shared.tenant, and no others). For superusers.';
 
 CREATE FUNCTION @extschema@.wa_revoke(role name, privilege text) RETURNS void
     LANGUAGE plpgsql
@@ -199,8 +202,8 @@ DECLARE
 BEGIN
     PERFORM @extschema@.wa_internal_check_privilege(role, privilege);
     /* The sets overlap: what the role keeps of another one is given back. */
-    SELECT pg_catalog.array_agg(p.name) INTO others
-        FROM pg_catalog.unnest('{admin,sender,monitor,webhook,tenant}'::text[]) AS p (name)
+    SELECT array_agg(p.name) INTO others
+        FROM unnest('{admin,sender,monitor,webhook,tenant}'::text[]) AS p (name)
         WHERE p.name <> privilege AND (privilege <> 'admin' OR p.name = 'tenant')
             AND @extschema@.wa_internal_holds_privilege(role, p.name);
     PERFORM @extschema@.wa_internal_change_privilege('REVOKE', role, privilege);
@@ -210,7 +213,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_revoke(name, text) IS
-'Takes from a role what wa_grant() gave it; rights that another of its privileges includes stay. USAGE of the schema is left to the administrator.';
+'Takes from a role what wa_grant() gave it; rights that another of its privileges includes stay. USAGE of the schema '
+'is left to the administrator.';
 
 /* ---- installing -------------------------------------------------------------------- */
 
@@ -235,10 +239,10 @@ DECLARE
 BEGIN
     fresh := ARRAY(SELECT g.object FROM @extschema@.wa_internal_grantable() AS g WHERE NOT g.settled);
     FOR command IN
-        SELECT pg_catalog.format('REVOKE ALL ON %s %s FROM PUBLIC', g.kind, g.object)
+        SELECT format('REVOKE ALL ON %s %s FROM PUBLIC', g.kind, g.object)
         FROM @extschema@.wa_internal_grantable() AS g WHERE g.object = ANY (fresh)
         UNION ALL
-        SELECT pg_catalog.format('GRANT %s ON %s %s TO pg_monitor', o.rights, o.kind, o.object)
+        SELECT format('GRANT %s ON %s %s TO pg_monitor', o.rights, o.kind, o.object)
         FROM @extschema@.wa_internal_privilege_objects('monitor') AS o WHERE o.object = ANY (fresh)
     LOOP
         EXECUTE command;
