@@ -14,9 +14,15 @@ CREATE TABLE @extschema@.whatsapp_installation (
 COMMENT ON TABLE @extschema@.whatsapp_installation IS
 'One row: the cluster and database this data belongs to. A copy restored elsewhere differs from it and does not send '
 'until wa_adopt() is called.';
+COMMENT ON COLUMN @extschema@.whatsapp_installation.singleton IS 'Always true: the table has one row.';
 COMMENT ON COLUMN @extschema@.whatsapp_installation.installation_id IS
 'Eight hexadecimal digits that travel in biz_opaque_callback_data, so that webhooks of another installation on the '
 'same WhatsApp Business account are recognised as foreign.';
+COMMENT ON COLUMN @extschema@.whatsapp_installation.system_identifier IS
+'The cluster''s system identifier (pg_control_system()) when the data was adopted.';
+COMMENT ON COLUMN @extschema@.whatsapp_installation.database_oid IS 'The database''s OID when the data was adopted.';
+COMMENT ON COLUMN @extschema@.whatsapp_installation.adopted_at IS
+'When the extension was created, or wa_adopt() last called.';
 
 CREATE TRIGGER whatsapp_installation_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_installation

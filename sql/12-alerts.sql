@@ -22,6 +22,21 @@ CREATE UNIQUE INDEX whatsapp_alerts_open_key
 COMMENT ON TABLE @extschema@.whatsapp_alerts IS
 'What an operator should look at. An open alert is counted up instead of repeated; each new one is also sent as '
 'NOTIFY whatsapp_alerts.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.alert_id IS 'The argument of wa_resolve_alert().';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.created_at IS 'When the condition was first noticed.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.severity IS 'info, warning or error.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.kind IS
+'What happened, as a code, such as paused, token or webhook_silence.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.scope IS
+'What the alert concerns: account, number, tenant, template, message; empty for others.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.key IS 'Which one of the scope; empty for the account.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.message IS 'One sentence for people.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.detail IS 'Further facts, by kind.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.occurrences IS
+'How often the condition was noticed while the alert was open.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.last_seen_at IS 'When it was last noticed.';
+COMMENT ON COLUMN @extschema@.whatsapp_alerts.resolved_at IS
+'When the alert was closed, by wa_resolve_alert() or because the cause was gone; NULL while it is open.';
 
 /*
  * Opens an alert, or counts up the open one of the same kind, scope and key.

@@ -22,6 +22,18 @@ CREATE TABLE @extschema@.whatsapp_pauses (
 COMMENT ON TABLE @extschema@.whatsapp_pauses IS
 'What is paused now, why and until when (NULL: until wa_resume, or until the event that lifts it). The key is empty '
 'for the account, else a phone_number_id, a tenant_id, or template name/language.';
+COMMENT ON COLUMN @extschema@.whatsapp_pauses.scope IS 'account, number, tenant or template.';
+COMMENT ON COLUMN @extschema@.whatsapp_pauses.key IS
+'Empty for the account; a phone_number_id, a tenant_id, or a template as name/language or name.';
+COMMENT ON COLUMN @extschema@.whatsapp_pauses.reason IS
+'Given by the operator, or a code such as error_131048 or quality_red.';
+COMMENT ON COLUMN @extschema@.whatsapp_pauses.detail IS 'What Meta said, for an automatic pause.';
+COMMENT ON COLUMN @extschema@.whatsapp_pauses.error_code IS 'The Graph API error code that caused it, if one did.';
+COMMENT ON COLUMN @extschema@.whatsapp_pauses.automatic IS
+'Whether the extension paused it by itself. Only such a pause ends when its cause has gone.';
+COMMENT ON COLUMN @extschema@.whatsapp_pauses.paused_at IS 'When the pause began.';
+COMMENT ON COLUMN @extschema@.whatsapp_pauses.until IS
+'When it ends by itself; NULL: by wa_resume(), or when its cause has gone.';
 
 CREATE TRIGGER whatsapp_pauses_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_pauses

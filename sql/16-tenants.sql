@@ -43,8 +43,27 @@ CREATE TABLE @extschema@.whatsapp_tenants (
 );
 COMMENT ON TABLE @extschema@.whatsapp_tenants IS
 'The tenants that may send, with their own settings; NULL means the installation''s default.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.tenant_id IS 'The application''s own identifier of the tenant, as text.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.enabled IS
+'False: new messages are stored as skipped, queued ones are held.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.language IS
+'Template language for messages that name none; NULL: whatsapp_shared.default_language.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.messages_per_second IS
+'The tenant''s own rate limit; NULL: that of its number.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.daily_share IS
 'Guaranteed share (0 to 1) of the portfolio''s limit of unique recipients per moving 24 hours.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.quiet_from IS
+'Local time at which quiet hours begin; NULL: the tenant has none.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.quiet_to IS
+'Local time at which quiet hours end; before quiet_from if they span midnight.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.time_zone IS
+'Time zone of the quiet hours; NULL: the server''s log_timezone.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.on_uncertain IS
+'What happens to uncertain messages: auto, resend, park or fail; NULL: whatsapp_shared.uncertain_policy.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.retention IS
+'How long finished messages are kept; NULL: whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.created_at IS 'When the tenant was created.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.updated_at IS 'When its settings were last changed.';
 
 CREATE TRIGGER whatsapp_tenants_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_tenants

@@ -37,6 +37,22 @@ CREATE TABLE @extschema@.whatsapp_phone_numbers (
 );
 COMMENT ON TABLE @extschema@.whatsapp_phone_numbers IS
 'The phone numbers of the WhatsApp Business account, as entered by hand or read from Meta.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.phone_number_id IS 'Meta''s ID of the number.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.display_phone_number IS 'The phone number as people write it.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.verified_name IS 'The display name that recipients see.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.status IS
+'Meta''s status, such as CONNECTED, FLAGGED or BANNED; NULL: not read yet.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.quality_rating IS 'Meta''s rating: GREEN, YELLOW, RED or UNKNOWN.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.code_verification_status IS
+'Whether the number''s ownership is verified, as Meta reports it.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.name_status IS 'Whether Meta has approved the display name.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.platform_type IS
+'CLOUD_API, or another platform on which the number is registered.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.account_mode IS 'LIVE or SANDBOX.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.throughput_level IS
+'Meta''s throughput level: STANDARD (80 messages a second) or HIGH (1,000).';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messaging_limit IS
+'The portfolio''s limit of unique recipients in 24 hours, such as TIER_2K, as Meta reports it.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messages_per_second IS
 'The operator''s own rate for this number; NULL follows throughput_level, else the setting '
 'whatsapp_shared.messages_per_second.';
@@ -44,8 +60,16 @@ COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_factor IS
 'What the rate is multiplied with, below 1 while rate_reason holds; see whatsapp_damage_policies.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_reason IS
 'Why the rate is lowered: quality_yellow, quality_red, number_flagged or limit_lowered; NULL if it is not.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.flagged_at IS
+'When Meta flagged the number for its quality; NULL: it is not flagged.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.limit_lowered_from IS
 'The messaging limit from which Meta has lowered it, until it is reached again.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.source IS
+'manual: entered by wa_assign_phone(); sync: read from Meta.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.synced_at IS 'When it was last read from Meta.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.missing_since IS
+'Since when Meta no longer lists it; nothing is sent from it then.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.created_at IS 'When it became known here.';
 
 CREATE TRIGGER whatsapp_phone_numbers_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_phone_numbers
@@ -70,6 +94,11 @@ CREATE INDEX whatsapp_phone_assignments_history_idx
 COMMENT ON TABLE @extschema@.whatsapp_phone_assignments IS
 'Who had which number, and when. The current assignment has no unassigned_at; two unique indexes make it exclusive '
 'both ways.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_assignments.assignment_id IS 'Number of the assignment.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_assignments.tenant_id IS 'The tenant that has, or had, the number.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_assignments.phone_number_id IS 'The number.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_assignments.assigned_at IS 'When the assignment began.';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_assignments.unassigned_at IS 'When it ended; NULL: it is current.';
 
 CREATE TRIGGER whatsapp_phone_assignments_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_phone_assignments
@@ -306,6 +335,14 @@ ORDER BY (p.status IS NULL),
 COMMENT ON VIEW @extschema@.wa_free_numbers IS
 'Numbers that can be given to a tenant, the best first: known to be connected, good quality, oldest. Not among them: '
 'the default number, paused and vanished ones.';
+COMMENT ON COLUMN @extschema@.wa_free_numbers.phone_number_id IS 'Meta''s ID of the number.';
+COMMENT ON COLUMN @extschema@.wa_free_numbers.display_phone_number IS 'The phone number as people write it.';
+COMMENT ON COLUMN @extschema@.wa_free_numbers.verified_name IS 'The display name that recipients see.';
+COMMENT ON COLUMN @extschema@.wa_free_numbers.status IS 'Meta''s status; NULL: not read yet.';
+COMMENT ON COLUMN @extschema@.wa_free_numbers.quality_rating IS 'Meta''s rating: GREEN, YELLOW, RED or UNKNOWN.';
+COMMENT ON COLUMN @extschema@.wa_free_numbers.messaging_limit IS
+'The portfolio''s limit of unique recipients in 24 hours, as Meta reports it.';
+COMMENT ON COLUMN @extschema@.wa_free_numbers.created_at IS 'When the number became known here.';
 
 /*
  * Locks a free number so that concurrent calls choose different ones; NULL if

@@ -75,10 +75,24 @@ CREATE INDEX whatsapp_messages_created_idx ON @extschema@.whatsapp_messages USIN
     WITH (pages_per_range = 32);
 COMMENT ON TABLE @extschema@.whatsapp_messages IS
 'Every message, its content and what became of it. Kept for whatsapp_shared.retention after it is finished.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.id IS 'The ID that the enqueue functions return.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.tenant_id IS 'The tenant that the message is sent for.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.phone_number_id IS
 'The number it was, or is to be, sent from; NULL while the tenant has none.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.recipient_phone IS
+'The recipient in international form with +; NULL if addressed by user ID only.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.recipient_user_id IS
+'The recipient''s business-scoped user ID, if the message is addressed by it.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.recipient_wa_id IS
+'The recipient''s WhatsApp ID, as the first status named it.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.message_type IS
+'The type of Meta''s API: template, text, image, interactive …';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.template_name IS 'The template''s name, for type template.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.template_language IS 'The template''s language, for type template.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.payload IS
 'The Graph API object that stands under the key named by message_type, as Meta receives it.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.context_message_id IS
+'The wamid of the message that this one replies to.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.status IS
 'queued, sending (on the wire for longer than a moment), accepted by Meta, sent, delivered, read; or failed, '
 'uncertain, cancelled, expired, skipped. wa_explain(id) says why.';
@@ -86,13 +100,34 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.status_reason IS
 'A reason code where the status alone does not say it, such as tenant_disabled for a skipped message.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.attempts IS
 'Requests that were begun for this message. Waiting for a rate limit or a pause is not an attempt.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.priority IS
+'-1000 to 1000: each point is a head start of ten minutes; from 100 on quiet hours do not hold the message.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.idempotency_key IS
+'Unique for the tenant: a second message with the same key is not written.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.reference IS
 'The application''s own name for the occasion, such as a purchase order number; returned with replies.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.on_uncertain IS
+'Policy for this message: auto, resend, park or fail; NULL: the tenant''s.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.whatsapp_message_id IS
 'Meta''s id of the message (wamid), known from its acceptance on.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.error_code IS
 'Graph API error code of the last failure; meaning and remedy in wa_error_codes. Negative for failures of our own '
 'connection.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.error_message IS 'Meta''s text for error_code, or our own.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.pricing_category IS
+'The category that Meta charges, from the status webhook: marketing, utility, authentication, service …';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.pricing_type IS
+'Meta''s pricing type, such as regular, free_customer_service or free_entry_point.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.billable IS 'Whether Meta charges the message; NULL: not known yet.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.created_at IS 'When the message was enqueued.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.scheduled_at IS 'Not sent before this time.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.expires_at IS 'Not sent after this time; NULL: it does not expire.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.accepted_at IS 'When Meta accepted it.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.sent_at IS 'When it left Meta''s servers.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.delivered_at IS 'When it reached the recipient''s phone.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.read_at IS 'When the recipient read it.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.played_at IS 'When the recipient played a voice message.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.failed_at IS 'When it failed.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.finished_at IS
 'When no further sending can follow; retention counts from here.';
 
@@ -122,6 +157,18 @@ CREATE INDEX whatsapp_attempts_message_idx ON @extschema@.whatsapp_attempts (mes
 CREATE INDEX whatsapp_attempts_ended_idx ON @extschema@.whatsapp_attempts USING brin (ended_at);
 COMMENT ON TABLE @extschema@.whatsapp_attempts IS
 'Attempts that did not end in acceptance: what was tried and what came back.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.message_id IS 'The message.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.attempt IS 'Which attempt of the message, from 1.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.phone_number_id IS 'The number that it was sent from.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.outcome IS
+'The class of the error (see wa_error_codes), or failed, uncertain or not_sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.http_status IS 'HTTP status of the response; NULL: there was none.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.error_code IS
+'Graph API error code; negative for failures of our own connection.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.error_message IS 'Meta''s text for it, or our own.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.fbtrace_id IS 'Meta''s trace ID, for its support.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.started_at IS 'When the request began.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.ended_at IS 'When the outcome was known.';
 
 /* ---- writing ---------------------------------------------------------------- */
 

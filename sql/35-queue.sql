@@ -98,6 +98,9 @@ CREATE TABLE @extschema@.whatsapp_reach (
 COMMENT ON TABLE @extschema@.whatsapp_reach IS
 'Recipients reached by templates outside a service window, each with the tenant that did and when: the account''s '
 'messaging limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
+COMMENT ON COLUMN @extschema@.whatsapp_reach.recipient IS 'The recipient.';
+COMMENT ON COLUMN @extschema@.whatsapp_reach.tenant_id IS 'The tenant whose share of the limit it counts for.';
+COMMENT ON COLUMN @extschema@.whatsapp_reach.reached_at IS 'When the 24 hours began.';
 
 CREATE FUNCTION @extschema@.wa_internal_is_urgent(priority smallint) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_urgent';

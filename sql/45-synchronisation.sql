@@ -22,6 +22,12 @@ CREATE TABLE @extschema@.whatsapp_sync (
 INSERT INTO @extschema@.whatsapp_sync (kind) VALUES ('phone_numbers'), ('templates'), ('token');
 COMMENT ON TABLE @extschema@.whatsapp_sync IS
 'The state of each synchronisation with Meta: when it was asked for, when it last ran, what it found.';
+COMMENT ON COLUMN @extschema@.whatsapp_sync.kind IS 'What is read: phone_numbers, templates or token.';
+COMMENT ON COLUMN @extschema@.whatsapp_sync.requested_at IS 'When it was last asked for.';
+COMMENT ON COLUMN @extschema@.whatsapp_sync.started_at IS 'When it last began.';
+COMMENT ON COLUMN @extschema@.whatsapp_sync.finished_at IS 'When it last ended.';
+COMMENT ON COLUMN @extschema@.whatsapp_sync.items IS 'How many items Meta listed.';
+COMMENT ON COLUMN @extschema@.whatsapp_sync.error IS 'What went wrong; NULL: it succeeded.';
 
 /* A sender also writes here how its synchronisation went; that is no news to it. */
 CREATE TRIGGER whatsapp_sync_requested

@@ -18,6 +18,11 @@ INSERT INTO @extschema@.whatsapp_damage_policies (event, action) VALUES
 COMMENT ON TABLE @extschema@.whatsapp_damage_policies IS
 'What happens by itself when a number''s quality falls, Meta flags it or lowers the messaging limit: alert (nothing '
 'more), slow (its rate times factor), pause (until that is over, or wa_resume). All of them raise an alert.';
+COMMENT ON COLUMN @extschema@.whatsapp_damage_policies.event IS
+'quality_yellow, quality_red, number_flagged or limit_lowered.';
+COMMENT ON COLUMN @extschema@.whatsapp_damage_policies.action IS
+'alert (nothing more), slow (the rate times factor) or pause.';
+COMMENT ON COLUMN @extschema@.whatsapp_damage_policies.factor IS 'What slow multiplies the number''s rate by.';
 
 /* The policies that are in force for a number. */
 CREATE FUNCTION @extschema@.wa_internal_damage_of(n @extschema@.whatsapp_phone_numbers)

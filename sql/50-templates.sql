@@ -30,16 +30,25 @@ CREATE INDEX whatsapp_templates_id_idx ON @extschema@.whatsapp_templates (templa
 COMMENT ON TABLE @extschema@.whatsapp_templates IS
 'The message templates that can be used: read from Meta by wa_sync_templates(), or entered with '
 'wa_register_template().';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.name IS 'The template''s name at Meta.';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.language IS 'Its language, as approved by Meta.';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.template_id IS 'Meta''s ID; NULL for one entered by hand.';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.category IS
+'MARKETING, UTILITY or AUTHENTICATION; UNKNOWN if Meta does not say.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.status IS
 'APPROVED can be used. Others, in Meta''s words: PENDING, REJECTED, PAUSED, DISABLED, IN_APPEAL, ARCHIVED, '
 'PENDING_DELETION …';
-COMMENT ON COLUMN @extschema@.whatsapp_templates.components IS
-'Header, body, footer and buttons as Meta lists them.';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.quality IS 'Meta''s quality score: GREEN, YELLOW, RED or UNKNOWN.';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.rejected_reason IS 'Why Meta has rejected it.';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.parameter_format IS 'POSITIONAL ({{1}}) or NAMED ({{name}}).';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.components IS 'Header, body, footer and buttons as Meta lists them.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.source IS
 'sync: read from Meta; local: entered by hand, and left alone by the synchronisation as long as Meta has none of '
 'that name and language.';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.synced_at IS 'When it was last read from Meta.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.missing_since IS
 'Since when Meta no longer lists it; it cannot be used then.';
+COMMENT ON COLUMN @extschema@.whatsapp_templates.updated_at IS 'When this row last changed.';
 
 /* ---- entering them by hand, and applying what Meta lists -------------------------- */
 

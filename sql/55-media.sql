@@ -43,12 +43,26 @@ CREATE INDEX whatsapp_media_kept_idx
     ON @extschema@.whatsapp_media (expires_at) WHERE status = 'uploaded' AND content IS NOT NULL;
 COMMENT ON TABLE @extschema@.whatsapp_media IS
 'Files given to wa_upload_media(), and what became of their upload.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.id IS 'The ID that wa_upload_media() returns.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.tenant_id IS 'The tenant that it was uploaded for.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.sha256 IS 'SHA-256 of the bytes: the same file is uploaded once.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.mime_type IS 'Its media type, such as application/pdf.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.filename IS 'The file''s name, if one was given.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.kind IS
+'The message type that can carry it: image, video, audio, document or sticker.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.size IS 'Size in bytes.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.content IS
 'The bytes, until Meta has them and no message waits that could outlive Meta''s id.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.status IS 'waiting, uploaded or failed.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.phone_number_id IS
 'The number that it was uploaded for; Meta''s id belongs to it.';
-COMMENT ON COLUMN @extschema@.whatsapp_media.media_id IS 'Meta''s id of it.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.media_id IS 'Meta''s ID of the file.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.created_at IS 'When it was first given to wa_upload_media().';
+COMMENT ON COLUMN @extschema@.whatsapp_media.uploaded_at IS 'When Meta had it.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.expires_at IS 'When Meta''s ID expires.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.attempts IS 'Uploads that were begun for this id.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.next_attempt_at IS 'When the next upload is due.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.error_code IS 'Graph API error code of the last failure.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.error IS 'What went wrong at the last attempt.';
 
 /* Which messages send it; kept as long as the message, for wa_retry_message(). */

@@ -38,8 +38,31 @@ COMMENT ON COLUMN @extschema@.whatsapp_notifications.notification_id IS
 'notification says.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.relation IS
 'The table''s name when the notification was made; part of its idempotency keys.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.name IS 'The notification''s name, unique for the table.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.events IS 'INSERT, UPDATE, or UPDATE OF columns.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.template_name IS 'The template that is sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.tenant IS 'Expression over NEW and OLD for the tenant.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.recipient IS 'Expression for the recipient.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.parameters IS 'The template''s parameters, with expressions.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.condition IS
+'Expression that must be true for a message to be sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.language IS
+'The template''s language; NULL: the tenant''s, then whatsapp_shared.default_language.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.reference IS 'Expression for the message''s reference.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.idempotency_key IS 'Expression for the idempotency key.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.scheduled_at IS
+'Expression for the time before which it is not sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.expires_at IS
+'Expression for the time after which it is not sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.priority IS 'The messages'' priority.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.on_uncertain IS 'The messages'' policy if they become uncertain.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.strict IS
+'Whether a failure breaks the statement that fired the trigger.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.registered_by IS
 'The role that made it. Its expressions run as this role, or as the table''s owner if the role is a superuser.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.search_path IS
+'The search_path of the session that made it; expressions run with the same.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.created_at IS 'When it was made.';
 
 CREATE TABLE @extschema@.whatsapp_notification_failures (
     failure_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -62,8 +85,13 @@ COMMENT ON TABLE @extschema@.whatsapp_notification_failures IS
 'Messages that notifications should have sent and could not, each with the reason. wa_retry_notification() tries one '
 'again. Kept for whatsapp_shared.retention. Those who are no administrators see the failures of tables that they '
 'own, or owned then.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.failure_id IS 'The argument of wa_retry_notification().';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.notification_id IS 'The notification that failed.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.notification IS 'Its name.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.relation IS 'The table''s name at that time.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.table_owner IS
 'The role that owned the table then: what the row says was its own.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.event IS 'INSERT or UPDATE.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_key IS
 'The primary key of the row, its columns in the order of the table and separated by commas; NULL if the table has '
 'none.';
@@ -71,6 +99,10 @@ COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_id IS
 'The same by column, for wa_retry_notification().';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.old_row IS
 'What the row was before the update, for expressions over OLD; long values that are stored out of line are left out.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.sqlstate IS 'SQLSTATE of the error.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.message IS 'The error''s message.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.detail IS 'The error''s detail.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.failed_at IS 'When it failed.';
 
 /* ---- making, dropping and repeating them; see src/notify/trigger.c ---------------- */
 
@@ -186,6 +218,34 @@ WHERE pg_catalog.has_table_privilege('@extschema@.whatsapp_notifications'::regcl
 COMMENT ON VIEW @extschema@.wa_notifications IS
 'The notifications on the application''s tables: what each sends, its trigger, state and role, and how often and why '
 'it has failed. Those who are no administrators see the notifications of tables that they own.';
+COMMENT ON COLUMN @extschema@.wa_notifications.name IS 'The notification''s name, unique for the table.';
+COMMENT ON COLUMN @extschema@.wa_notifications.relation IS 'The table.';
+COMMENT ON COLUMN @extschema@.wa_notifications.trigger_name IS 'The trigger on the table; NULL if it is gone.';
+COMMENT ON COLUMN @extschema@.wa_notifications.state IS
+'active, disabled, detached (no trigger), role gone, role does not own the table, or role may not send.';
+COMMENT ON COLUMN @extschema@.wa_notifications.events IS 'INSERT, UPDATE, or UPDATE OF columns.';
+COMMENT ON COLUMN @extschema@.wa_notifications.template_name IS 'The template that is sent.';
+COMMENT ON COLUMN @extschema@.wa_notifications.tenant IS 'Expression for the tenant.';
+COMMENT ON COLUMN @extschema@.wa_notifications.recipient IS 'Expression for the recipient.';
+COMMENT ON COLUMN @extschema@.wa_notifications.parameters IS 'The template''s parameters, with expressions.';
+COMMENT ON COLUMN @extschema@.wa_notifications.condition IS 'Expression that must be true for a message to be sent.';
+COMMENT ON COLUMN @extschema@.wa_notifications.language IS
+'The template''s language; NULL: the tenant''s, then whatsapp_shared.default_language.';
+COMMENT ON COLUMN @extschema@.wa_notifications.reference IS 'Expression for the message''s reference.';
+COMMENT ON COLUMN @extschema@.wa_notifications.idempotency_key IS 'Expression for the idempotency key.';
+COMMENT ON COLUMN @extschema@.wa_notifications.scheduled_at IS 'Expression for the time before which it is not sent.';
+COMMENT ON COLUMN @extschema@.wa_notifications.expires_at IS 'Expression for the time after which it is not sent.';
+COMMENT ON COLUMN @extschema@.wa_notifications.priority IS 'The messages'' priority.';
+COMMENT ON COLUMN @extschema@.wa_notifications.on_uncertain IS 'The messages'' policy if they become uncertain.';
+COMMENT ON COLUMN @extschema@.wa_notifications.strict IS
+'Whether a failure breaks the statement that fired the trigger.';
+COMMENT ON COLUMN @extschema@.wa_notifications.registered_by IS 'The role that made it.';
+COMMENT ON COLUMN @extschema@.wa_notifications.runs_as IS 'The role that its expressions run as.';
+COMMENT ON COLUMN @extschema@.wa_notifications.created_at IS 'When it was made.';
+COMMENT ON COLUMN @extschema@.wa_notifications.failures IS 'How many failures are on record.';
+COMMENT ON COLUMN @extschema@.wa_notifications.last_failure_at IS 'When it last failed.';
+COMMENT ON COLUMN @extschema@.wa_notifications.last_failure_sqlstate IS 'SQLSTATE of the last failure.';
+COMMENT ON COLUMN @extschema@.wa_notifications.last_failure IS 'Message and detail of the last failure.';
 
 /* ---- who sees failures ------------------------------------------------------- */
 

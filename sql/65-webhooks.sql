@@ -32,8 +32,20 @@ CREATE INDEX whatsapp_parked_events_received_idx
 COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
 'Parts of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes '
 'known. Kept for whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.parked_id IS 'Number of the item.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.fingerprint IS
+'Hash of the item, by which a repeated delivery is recognised.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.kind IS
+'body, entry, change, status, message or event: which part of the webhook it is.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.reason IS 'Why it could not be used, such as unknown_message.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.phone_number_id IS 'The number that it concerns, if it names one.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.whatsapp_message_id IS
+'The wamid that it concerns, if it names one.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.message_id IS 'Our message that it concerns, if it names one.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.event IS 'The item as Meta sent it.';
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.body IS
 'A whole request whose signature was right but which is no JSON that can be stored.';
+COMMENT ON COLUMN @extschema@.whatsapp_parked_events.received_at IS 'When it was received.';
 
 /* When webhooks last came: what tells silence from an outage. */
 CREATE TABLE @extschema@.whatsapp_webhook_traffic (
@@ -45,6 +57,12 @@ CREATE TABLE @extschema@.whatsapp_webhook_traffic (
 COMMENT ON TABLE @extschema@.whatsapp_webhook_traffic IS
 'For each number, when the last webhook was received, to within a second, and when it last brought a status or a '
 'message. The empty number stands for the account''s own events.';
+COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.phone_number_id IS
+'The number; empty for events of the account itself.';
+COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_webhook_at IS 'When the last webhook was received.';
+COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_status_at IS 'When the last status was received.';
+COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_inbound_at IS
+'When the last message from a customer was received.';
 
 CREATE FUNCTION @extschema@.wa_webhook_challenge(mode text, token text, challenge text) RETURNS text
     LANGUAGE C STABLE PARALLEL UNSAFE SECURITY DEFINER

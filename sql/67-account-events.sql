@@ -27,10 +27,17 @@ CREATE INDEX whatsapp_account_events_received_idx
     ON @extschema@.whatsapp_account_events (received_at);
 COMMENT ON TABLE @extschema@.whatsapp_account_events IS
 'Webhooks about the account itself: templates, numbers, restrictions, limits. Kept for whatsapp_shared.retention.';
-COMMENT ON COLUMN @extschema@.whatsapp_account_events.received_at IS
-'When it was received; for errors of the field messages, which carry no time, when it last counted.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.event_id IS 'Number of the event.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.fingerprint IS
+'Hash of the event, by which a repeated delivery is recognised.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.field IS
+'The webhook field, such as account_update or message_template_status_update.';
 COMMENT ON COLUMN @extschema@.whatsapp_account_events.key IS
 'What it is about, where that can be told: a template, a phone number, a customer, a part of the account.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.value IS 'The event as Meta sent it.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.happened_at IS 'When it happened, by Meta''s clock.';
+COMMENT ON COLUMN @extschema@.whatsapp_account_events.received_at IS
+'When it was received; for errors of the field messages, which carry no time, when it last counted.';
 
 /* ---- templates -------------------------------------------------------------------- */
 

@@ -15,11 +15,14 @@ CREATE TABLE @extschema@.whatsapp_opt_outs (
 COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
 'Recipients who want no messages of a category (marketing, or all) from a tenant. Messages to them are stored as '
 'skipped. Written by wa_opt_out(), by opt-out words that arrive, and by Meta''s refusals.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.tenant_id IS 'The tenant that must not write.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.recipient IS
 'Number in international form with +, or business-scoped user id.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.category IS 'marketing, or all.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.source IS
 'Where it came from: manual, inbound (a word such as BAJA), preferences (WhatsApp''s own switch), error (Meta '
 'refused with 131050).';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.created_at IS 'When the recipient opted out.';
 
 CREATE TABLE @extschema@.whatsapp_opt_words (
     language text NOT NULL,
@@ -32,6 +35,9 @@ CREATE TABLE @extschema@.whatsapp_opt_words (
 COMMENT ON TABLE @extschema@.whatsapp_opt_words IS
 'Words by which a customer stops (out) or resumes (in) messages; none switches a word off that is shipped. They '
 'count if they are the whole message; case, accents, spaces around and punctuation behind do not matter.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_words.language IS 'The language of the word; words of all languages count.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_words.word IS 'The word or phrase, in lower case without accents.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_words.action IS 'out (stop), in (resume) or none (switched off).';
 
 /* ---- words that stop and resume messages ------------------------------------- */
 

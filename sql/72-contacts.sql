@@ -23,6 +23,14 @@ CREATE UNIQUE INDEX whatsapp_contacts_user_id_key
 COMMENT ON TABLE @extschema@.whatsapp_contacts IS
 'Customers who have written or were written to, as webhooks name them: number (wa_id, digits only), business-scoped '
 'user id, name. Either identity may be unknown. Kept for whatsapp_shared.retention after they were last seen.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.contact_id IS 'Number of the contact.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.wa_id IS 'The customer''s WhatsApp ID: the phone number, digits only.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.user_id IS 'The customer''s business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.parent_user_id IS
+'The user ID in the parent portfolio, if Meta reports one.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.name IS 'The name in the customer''s WhatsApp profile.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.username IS 'The customer''s WhatsApp user name.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.first_seen_at IS 'When a webhook first named the customer.';
 COMMENT ON COLUMN @extschema@.whatsapp_contacts.last_seen_at IS
 'When a webhook last named them: to within an hour if they wrote, a month if they were only written to.';
 

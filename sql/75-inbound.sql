@@ -35,16 +35,34 @@ CREATE INDEX whatsapp_inbound_messages_received_idx
     ON @extschema@.whatsapp_inbound_messages USING brin (received_at);
 COMMENT ON TABLE @extschema@.whatsapp_inbound_messages IS
 'Messages from customers, each once, with the tenant that had the number when it was sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.inbound_id IS
+'Number of the message; the argument of wa_retry_reply().';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.whatsapp_message_id IS 'Meta''s ID of the message (wamid).';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.tenant_id IS
+'The tenant that it belongs to; NULL: no tenant had the number.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.phone_number_id IS 'The number that the customer wrote to.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sender_phone IS
 'In international form with +; NULL for a customer who hides it behind a user name.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sender_user_id IS 'The customer''s business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_type IS
+'The type of Meta''s API: text, image, button, interactive …';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.text IS
 'What a person would read: the text, the caption of media, the title of the button pressed.';
-COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.payload IS
-'The message as Meta sent it.';
-COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_id IS
-'Our message that this one replies to.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.payload IS 'The message as Meta sent it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.context_whatsapp_message_id IS
+'The wamid of the message that it replies to.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_id IS 'Our message that this one replies to.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_id IS
 'The payload of the button, or the id of the row, that was chosen.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_title IS
+'The text of the button, or row, that was chosen.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sent_at IS 'When the customer sent it, by Meta''s clock.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.received_at IS 'When its webhook was received.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.edited_at IS 'When the customer last edited it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.revoked_at IS 'When the customer deleted it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handler IS
+'The function that was called for the reply; NULL: none.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handled_at IS 'When the handler was last called.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handler_error IS
 'Why the handler registered with wa_on_reply() failed; wa_retry_reply(inbound_id) calls it again.';
 
@@ -56,6 +74,10 @@ CREATE TABLE @extschema@.whatsapp_windows (
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE @extschema@.whatsapp_windows IS
 'When each customer last wrote to each number. For 24 hours from then on messages without a template may be sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.phone_number_id IS 'The number.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.recipient IS
+'The customer: phone number with +, or business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.last_inbound_at IS 'When the customer last wrote to the number.';
 
 CREATE TABLE @extschema@.whatsapp_reply_handlers (
     prefix        text COLLATE "C" PRIMARY KEY
@@ -68,8 +90,13 @@ CREATE TABLE @extschema@.whatsapp_reply_handlers (
 COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
 'Functions called when a customer presses a button or chooses from a list, by the beginning of the reply''s payload. '
 'Made by wa_on_reply().';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.prefix IS 'What the payload of a reply must begin with.';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.handler IS 'The function, with its schema.';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_by IS
+'The role that registered the handler, and that it runs as.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.search_path IS
 'That of the session which registered the handler; it is called with the same.';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_at IS 'When it was registered.';
 
 /* ---- messages ------------------------------------------------------------------- */
 

@@ -20,6 +20,10 @@ INSERT INTO @extschema@.whatsapp_markets (calling_code, country, market) VALUES 
 COMMENT ON TABLE @extschema@.whatsapp_markets IS
 'Which market of the price list a recipient belongs to, by the longest calling code that fits, or by the country of '
 'a business-scoped user id.';
+COMMENT ON COLUMN @extschema@.whatsapp_markets.calling_code IS
+'Country calling code, or the beginning of a number, without +.';
+COMMENT ON COLUMN @extschema@.whatsapp_markets.country IS 'ISO country code, for recipients known by user ID only.';
+COMMENT ON COLUMN @extschema@.whatsapp_markets.market IS 'The market of the price list.';
 
 CREATE TABLE @extschema@.whatsapp_prices (
     market     text NOT NULL,
@@ -38,10 +42,16 @@ CREATE TABLE @extschema@.whatsapp_prices (
 COMMENT ON TABLE @extschema@.whatsapp_prices IS
 'Price of one delivered message by market and category, from a day on until the next. Shipped with values for Spain; '
 'replace them by Meta''s rate card for your account.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.market IS 'The market, as in whatsapp_markets, or other.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.category IS 'marketing, utility, authentication or service.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.currency IS 'ISO currency code.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.price IS 'Price of one delivered message.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.valid_from IS 'First day on which the price applies.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.free_per_number IS
 'How many of a calendar month are free for each phone number.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.estimated IS
 'Not from a rate card in this currency, but converted from another.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.source IS 'Where the price is from.';
 
 INSERT INTO @extschema@.whatsapp_prices
     (market, category, currency, price, valid_from, free_per_number, estimated, source) VALUES
@@ -74,6 +84,13 @@ CREATE TABLE @extschema@.whatsapp_usage_days (
 COMMENT ON TABLE @extschema@.whatsapp_usage_days IS
 'Delivered messages by day, for the days that are closed; "free" by Meta''s own word. wa_costs adds the days that '
 'are still open.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.day IS 'The day, in the account''s time zone.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.tenant_id IS 'The tenant.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.phone_number_id IS 'The number that the messages were sent from.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.market IS 'The market of the recipients.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.category IS 'The category charged.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.free IS 'Whether Meta reported the messages as free.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.messages IS 'How many were delivered.';
 
 CREATE TABLE @extschema@.whatsapp_usage_closed (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -84,6 +101,8 @@ CREATE TABLE @extschema@.whatsapp_usage_closed (
 );
 COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
 'One row: the last day that is summed up in whatsapp_usage_days, and where days begin.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.singleton IS 'Always true: the table has one row.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.through IS 'The last day that is summed up.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
 'The account''s time zone at Meta: days and months of wa_costs are its days and months, whoever looks. At first the '
 'one that CREATE EXTENSION was run with.';
@@ -121,6 +140,15 @@ CREATE VIEW @extschema@.wa_delivered_messages AS
 COMMENT ON VIEW @extschema@.wa_delivered_messages IS
 'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a '
 'range of created_at, the same of scheduled_at, and the ids in whatsapp_late_deliveries: there are no other indexes.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.id IS 'The message.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.created_at IS 'When it was enqueued.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.scheduled_at IS 'When it was meant to be sent.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.day IS 'The day of delivery, in the account''s time zone.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.tenant_id IS 'The tenant.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.phone_number_id IS 'The number that it was sent from.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.market IS 'The recipient''s market.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.category IS 'The category charged.';
+COMMENT ON COLUMN @extschema@.wa_delivered_messages.free IS 'Whether Meta reported it as free.';
 
 /*
  * Closes the next day, if one is old enough: Meta repeats webhooks for seven
@@ -209,3 +237,12 @@ COMMENT ON VIEW @extschema@.wa_costs IS
 'Delivered messages and what they cost, by tenant, month, category and currency: one row for each currency of the '
 'price list, so choose one. cost is NULL where whatsapp_prices has no price; month_estimate projects the running '
 'month by its days. An account of our own, not Meta''s invoice.';
+COMMENT ON COLUMN @extschema@.wa_costs.tenant_id IS 'The tenant.';
+COMMENT ON COLUMN @extschema@.wa_costs.month IS 'First day of the month.';
+COMMENT ON COLUMN @extschema@.wa_costs.category IS 'The category charged.';
+COMMENT ON COLUMN @extschema@.wa_costs.currency IS 'Currency of the price; NULL: the list has no price.';
+COMMENT ON COLUMN @extschema@.wa_costs.delivered IS 'Messages delivered.';
+COMMENT ON COLUMN @extschema@.wa_costs.charged IS 'Messages that are charged, after free ones and the allowance.';
+COMMENT ON COLUMN @extschema@.wa_costs.cost IS 'What they cost.';
+COMMENT ON COLUMN @extschema@.wa_costs.price_estimated IS 'Whether a price was converted from another currency.';
+COMMENT ON COLUMN @extschema@.wa_costs.month_estimate IS 'The cost projected to the whole month.';

@@ -64,6 +64,28 @@ FROM @extschema@.whatsapp_phone_numbers AS p
 COMMENT ON VIEW @extschema@.wa_number_status IS
 'Every number: who has it, what Meta says of it, and its health in one word: ok, unknown (never read from Meta), '
 'degraded, at_risk, paused, blocked, missing.';
+COMMENT ON COLUMN @extschema@.wa_number_status.phone_number_id IS 'Meta''s ID of the number.';
+COMMENT ON COLUMN @extschema@.wa_number_status.display_phone_number IS 'The phone number as people write it.';
+COMMENT ON COLUMN @extschema@.wa_number_status.verified_name IS 'The display name that recipients see.';
+COMMENT ON COLUMN @extschema@.wa_number_status.tenant_id IS
+'The tenant that has the number; NULL: it is free, or the default number.';
+COMMENT ON COLUMN @extschema@.wa_number_status.assigned_at IS 'Since when the tenant has it.';
+COMMENT ON COLUMN @extschema@.wa_number_status.health IS 'ok, unknown, degraded, at_risk, paused, blocked or missing.';
+COMMENT ON COLUMN @extschema@.wa_number_status.status IS 'Meta''s status.';
+COMMENT ON COLUMN @extschema@.wa_number_status.quality_rating IS 'Meta''s rating: GREEN, YELLOW, RED or UNKNOWN.';
+COMMENT ON COLUMN @extschema@.wa_number_status.name_status IS 'Whether Meta has approved the display name.';
+COMMENT ON COLUMN @extschema@.wa_number_status.throughput_level IS 'Meta''s throughput level: STANDARD or HIGH.';
+COMMENT ON COLUMN @extschema@.wa_number_status.messaging_limit IS
+'The portfolio''s limit of unique recipients in 24 hours, as Meta reports it.';
+COMMENT ON COLUMN @extschema@.wa_number_status.messages_per_second IS
+'The highest rate at which messages are sent from it now.';
+COMMENT ON COLUMN @extschema@.wa_number_status.rate_reason IS 'Why the rate is lowered; NULL: it is not.';
+COMMENT ON COLUMN @extschema@.wa_number_status.pause_reason IS 'Why the number is paused; NULL: it is not.';
+COMMENT ON COLUMN @extschema@.wa_number_status.paused_until IS
+'When the pause ends by itself; NULL: by wa_resume(), or when its cause has gone.';
+COMMENT ON COLUMN @extschema@.wa_number_status.last_webhook_at IS 'When the last webhook about it was received.';
+COMMENT ON COLUMN @extschema@.wa_number_status.synced_at IS 'When it was last read from Meta.';
+COMMENT ON COLUMN @extschema@.wa_number_status.missing_since IS 'Since when Meta no longer lists it.';
 
 /* ---- tenants ---------------------------------------------------------------- */
 
@@ -105,6 +127,27 @@ FROM @extschema@.whatsapp_tenants AS t
 COMMENT ON VIEW @extschema@.wa_tenant_status IS
 'Every tenant with its number. status: ready, disabled, paused, no_number, or number_ and the health of a number '
 'that cannot send.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.tenant_id IS 'The tenant.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.whatsapp_enabled IS 'False: new messages are skipped.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.phone_number_id IS 'The tenant''s own number; NULL: it has none.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.display_phone_number IS 'The phone number as people write it.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.verified_name IS 'The display name that recipients see.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.assigned_at IS 'Since when the tenant has the number.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.status IS
+'ready, disabled, paused, no_number, or number_ and the health of a number that cannot send.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.number_health IS 'The number''s health; see wa_number_status.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.quality_rating IS 'Meta''s rating of the number.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.language IS 'Template language for messages that name none.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.messages_per_second IS
+'The tenant''s own rate limit; NULL: that of its number.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.quiet_from IS 'Local time at which quiet hours begin.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.quiet_to IS 'Local time at which quiet hours end.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.time_zone IS
+'Time zone of the quiet hours; NULL: the server''s log_timezone.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.pause_reason IS 'Why the tenant, or its number, is paused.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.paused_until IS 'When the pause ends by itself.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.last_message_at IS 'When the tenant last enqueued a message.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.created_at IS 'When the tenant was created.';
 
 /* ---- the queue --------------------------------------------------------------- */
 
@@ -124,6 +167,12 @@ FROM (SELECT o.phone_number_id, o.state, o.hold_reason,
       GROUP BY o.phone_number_id, o.state, o.hold_reason) AS q;
 COMMENT ON VIEW @extschema@.wa_queue_status IS
 'What waits, by number, state and reason: how many, since when the oldest, and when the next is due.';
+COMMENT ON COLUMN @extschema@.wa_queue_status.phone_number_id IS 'The number; NULL: the tenants have none.';
+COMMENT ON COLUMN @extschema@.wa_queue_status.state IS 'ready, deferred, held or uncertain.';
+COMMENT ON COLUMN @extschema@.wa_queue_status.reason IS 'Reason code; see wa_reason_codes.';
+COMMENT ON COLUMN @extschema@.wa_queue_status.messages IS 'How many messages wait.';
+COMMENT ON COLUMN @extschema@.wa_queue_status.oldest_created_at IS 'When the oldest of them was enqueued.';
+COMMENT ON COLUMN @extschema@.wa_queue_status.next_due_at IS 'When the next one becomes due.';
 
 /* ---- the installation -------------------------------------------------------- */
 

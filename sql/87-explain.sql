@@ -31,6 +31,8 @@ CREATE VIEW @extschema@.wa_error_codes AS
 COMMENT ON VIEW @extschema@.wa_error_codes IS
 'Every error code of the Cloud API that is known here: what it means, what happens to the message, and what a person '
 'should do.';
+COMMENT ON COLUMN @extschema@.wa_error_codes.code IS 'Graph API error code.';
+COMMENT ON COLUMN @extschema@.wa_error_codes.title IS 'What it means, in short.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.class IS
 'permanent: the message fails. retry: again later. throttle_number, throttle_pair: slowed down. pause_account_short, '
 'pause_account, pause_number, pause_template: what it names waits. not_applicable: not of sending.';
@@ -41,6 +43,7 @@ COMMENT ON COLUMN @extschema@.wa_error_codes.max_retries IS
 'How often a message is retried after this code; NULL: whatsapp_shared.max_attempts decides.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.opts_out IS
 'Whether the code records that the recipient wants no more marketing.';
+COMMENT ON COLUMN @extschema@.wa_error_codes.remedy IS 'What to do.';
 
 CREATE VIEW @extschema@.wa_reason_codes (reason, meaning, remedy) AS
 VALUES
@@ -110,6 +113,9 @@ VALUES
     ('next', 'Nothing is in the way: the message is about to be sent.', 'None.');
 COMMENT ON VIEW @extschema@.wa_reason_codes IS
 'Every reason code of wa_explain(), with its meaning and what to do.';
+COMMENT ON COLUMN @extschema@.wa_reason_codes.reason IS 'The code.';
+COMMENT ON COLUMN @extschema@.wa_reason_codes.meaning IS 'What it means.';
+COMMENT ON COLUMN @extschema@.wa_reason_codes.remedy IS 'What to do.';
 
 /* The name of the reason why nothing at all is sent; NULL if nothing is in the way. */
 CREATE FUNCTION @extschema@.wa_internal_global_obstacle() RETURNS text
