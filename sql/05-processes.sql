@@ -74,13 +74,13 @@ CREATE FUNCTION @extschema@.wa_stats(
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_stats';
 COMMENT ON FUNCTION @extschema@.wa_stats() IS
-'One row for each sender of this database: its process and what it has counted since the server started or the '
-'number of senders changed.';
+'One row for each sender of this database: its process, and its counters since the server started or the number of '
+'senders changed.';
 
 CREATE FUNCTION @extschema@.wa_worker_restart() RETURNS integer
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_worker_restart';
 COMMENT ON FUNCTION @extschema@.wa_worker_restart() IS
-'Makes the senders of this database record what is on the wire, end and start anew. Returns how many there are.';
+'Makes the senders of this database record what is on the wire, exit and start anew. Returns how many there are.';
 
 /* When this commits, the launcher starts senders for this database if it is listed. */
 SELECT @extschema@.wa_internal_wake_launcher();

@@ -12,8 +12,8 @@ CREATE TABLE @extschema@.whatsapp_installation (
     adopted_at        timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE @extschema@.whatsapp_installation IS
-'One row: the cluster and database this data belongs to. A copy restored elsewhere differs from it and does not send '
-'until wa_adopt() is called.';
+'One row: the cluster and database that this data belongs to. A copy that is restored elsewhere does not match and '
+'sends nothing until wa_adopt() is called.';
 COMMENT ON COLUMN @extschema@.whatsapp_installation.singleton IS 'Always true: the table has one row.';
 COMMENT ON COLUMN @extschema@.whatsapp_installation.installation_id IS
 'Eight hexadecimal digits that travel in biz_opaque_callback_data, so that webhooks of another installation on the '
@@ -64,13 +64,14 @@ BEGIN
         WHERE d.datname = current_database();
     SELECT count(*) INTO waiting FROM @extschema@.whatsapp_queue;
     IF waiting > 0 THEN
-        RAISE NOTICE '% queued messages may be sent from here now', waiting
-            USING HINT = 'If the original is still running it has them, too: let only one of the two send.';
+        RAISE NOTICE '% queued messages can now be sent from here', waiting
+            USING HINT = 'If the original installation is still running, it has them too: '
+                         'let only one of the two send.';
     END IF;
     RETURN true;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_adopt(boolean) IS
-'Makes this cluster and database the home of the data, after a restore or an upgrade by pg_upgrade; until then a '
-'copy does not send. new_identity: the original lives on beside this one, so that its webhooks are not taken for '
-'ours.';
+'Makes this cluster and database the home of the data, after a restore or pg_upgrade; until then a copy sends '
+'nothing. new_identity: the original installation stays in use beside this one, and its webhooks must not be taken '
+'for ours. False, with a NOTICE: it is the home already.';

@@ -20,7 +20,7 @@ CREATE UNIQUE INDEX whatsapp_alerts_open_key
     ON @extschema@.whatsapp_alerts (kind, scope, key)
     WHERE resolved_at IS NULL;
 COMMENT ON TABLE @extschema@.whatsapp_alerts IS
-'What an operator should look at. An open alert is counted up instead of repeated; each new one is also sent as '
+'What an operator should look at. A repeated condition is counted on its open alert; each new alert is also sent as '
 'NOTIFY whatsapp_alerts.';
 COMMENT ON COLUMN @extschema@.whatsapp_alerts.alert_id IS 'The argument of wa_resolve_alert().';
 COMMENT ON COLUMN @extschema@.whatsapp_alerts.created_at IS 'When the condition was first noticed.';
@@ -109,4 +109,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_resolve_alert(bigint) IS
-'Closes an alert that has been seen to. If its cause returns, a new alert is opened. False: it was closed already.';
+'Closes an alert that has been dealt with. If its cause returns, a new alert is opened. False: it was closed already.';

@@ -20,8 +20,8 @@ CREATE TABLE @extschema@.whatsapp_pauses (
     PRIMARY KEY (scope, key)
 );
 COMMENT ON TABLE @extschema@.whatsapp_pauses IS
-'What is paused now, why and until when (NULL: until wa_resume, or until the event that lifts it). The key is empty '
-'for the account, else a phone_number_id, a tenant_id, or template name/language.';
+'What is paused now, why, and until when. An operator''s pause ends at its time or by wa_resume(), an automatic one '
+'also when its cause has gone.';
 COMMENT ON COLUMN @extschema@.whatsapp_pauses.scope IS 'account, number, tenant or template.';
 COMMENT ON COLUMN @extschema@.whatsapp_pauses.key IS
 'Empty for the account; a phone_number_id, a tenant_id, or a template as name/language or name.';
@@ -68,7 +68,8 @@ BEGIN
             IF key IS NULL OR key !~ '^[a-z0-9_]+(/[A-Za-z0-9_]{2,16})?$' THEN
                 RAISE EXCEPTION 'invalid template "%"', key
                     USING ERRCODE = 'invalid_parameter_value',
-                          HINT = 'Write name/language, such as "pedido_listo/es", or the name alone for all its languages.';
+                          HINT = 'Write name/language, such as "pedido_listo/es", '
+                                 'or the name alone for all its languages.';
             END IF;
         ELSE
             RAISE EXCEPTION 'unknown scope "%"', scope
@@ -97,7 +98,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'wa_explain() shows it to whoever asks why a message waits.';
     ELSIF until <= clock_timestamp() THEN
-        RAISE EXCEPTION 'the end of a pause must lie ahead'
+        RAISE EXCEPTION 'the end of a pause must be in the future'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     INSERT INTO @extschema@.whatsapp_pauses AS p (scope, key, reason, until)
@@ -109,7 +110,7 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_pause(text, text, text, timestamptz) IS
 'Stops sending for the account, a number, a tenant or a template, until the given time or wa_resume(). Messages keep '
-'their place and lose no attempt.';
+'their place in the queue, and no attempt is counted.';
 
 /*
  * A pause set by the program.  A person's pause stays as it is; an automatic
@@ -195,7 +196,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_resume(text, text) IS
-'Ends a pause, whoever set it, and sends what waited for it. False: there was none.';
+'Ends a pause, manual or automatic, and releases the messages it held. False: there was none.';
 
 /*
  * For the senders: removes the pauses whose time has come, and says whether

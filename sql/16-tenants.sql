@@ -42,7 +42,7 @@ CREATE TABLE @extschema@.whatsapp_tenants (
     CONSTRAINT whatsapp_tenants_quiet_hours_check CHECK ((quiet_from IS NULL) = (quiet_to IS NULL))
 );
 COMMENT ON TABLE @extschema@.whatsapp_tenants IS
-'The tenants that may send, with their own settings; NULL means the installation''s default.';
+'The tenants and their own settings; NULL means the installation''s default.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.tenant_id IS 'The application''s own identifier of the tenant, as text.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.enabled IS
 'False: new messages are stored as skipped, queued ones are held.';
@@ -51,7 +51,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenants.language IS
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.messages_per_second IS
 'The tenant''s own rate limit; NULL: that of its number.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.daily_share IS
-'Guaranteed share (0 to 1) of the portfolio''s limit of unique recipients per moving 24 hours.';
+'Guaranteed share (0 to 1) of the portfolio''s limit of unique recipients in 24 hours.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.quiet_from IS
 'Local time at which quiet hours begin; NULL: the tenant has none.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.quiet_to IS
@@ -105,7 +105,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = candidate) THEN
         RAISE EXCEPTION 'unknown time zone "%"', candidate
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Use a name of the view pg_timezone_names, such as "Europe/Madrid".';
+                  HINT = 'Use a name from the view pg_timezone_names, such as "Europe/Madrid".';
     END IF;
     RETURN candidate;
 END
@@ -127,7 +127,7 @@ BEGIN
     IF candidate IS NOT NULL AND taken + candidate::numeric > 1 THEN
         RAISE EXCEPTION 'daily_share % is more than is left', candidate
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('The other tenants are guaranteed %s together; the sum must not exceed 1.', taken);
+                  DETAIL = format('The other tenants are guaranteed %s in total; the sum must not exceed 1.', taken);
     END IF;
     RETURN candidate;
 END
@@ -150,7 +150,7 @@ AS $$
 BEGIN
     RAISE EXCEPTION 'tenant "%" does not exist', tenant
         USING ERRCODE = 'undefined_object',
-              HINT = 'Tenants are created by wa_configure_tenant() or wa_assign_phone().';
+              HINT = 'Create it with wa_assign_phone() or wa_configure_tenant().';
 END
 $$;
 
@@ -214,7 +214,8 @@ BEGIN
     new.quiet_to := COALESCE(wa_configure_tenant.quiet_to, new.quiet_to);
     new.time_zone := COALESCE(@extschema@.wa_internal_check_time_zone(wa_configure_tenant.time_zone), new.time_zone);
     new.on_uncertain := COALESCE(wa_configure_tenant.on_uncertain, new.on_uncertain);
-    new.daily_share := COALESCE(@extschema@.wa_internal_check_share(old.tenant_id, wa_configure_tenant.daily_share), new.daily_share);
+    new.daily_share := COALESCE(
+        @extschema@.wa_internal_check_share(old.tenant_id, wa_configure_tenant.daily_share), new.daily_share);
     new.retention := COALESCE(wa_configure_tenant.retention, new.retention);
     PERFORM @extschema@.wa_internal_check_tenant(new);
 
@@ -243,8 +244,8 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
     interval, text[]) IS
-'Creates the tenant if new and changes its settings. NULL leaves a value as it is; a name in reset returns that '
-'setting to the installation''s default.';
+'Creates the tenant if it is new and changes its settings. NULL leaves a setting as it is; naming it in reset '
+'returns it to the installation''s default. Errors: 22004, 22023.';
 
 /* The rules that the table's constraints state, in words a person can act on. */
 CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void
@@ -255,13 +256,13 @@ BEGIN
     IF t.messages_per_second NOT BETWEEN 0.01::real AND 10000 THEN
         RAISE EXCEPTION 'messages_per_second must be between 0.01 and 10000'
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'To stop a tenant use enabled => false or wa_pause().';
+                  HINT = 'To stop a tenant, use enabled => false or wa_pause().';
     ELSIF NOT @extschema@.wa_internal_is_uncertain_policy(t.on_uncertain) THEN
         RAISE EXCEPTION 'unknown policy "%" for on_uncertain', t.on_uncertain
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use auto, resend, park or fail.';
     ELSIF (t.quiet_from IS NULL) <> (t.quiet_to IS NULL) OR t.quiet_from = t.quiet_to THEN
-        RAISE EXCEPTION 'quiet hours need a beginning and a different end'
+        RAISE EXCEPTION 'quiet hours need a start and a different end'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give quiet_from and quiet_to together; reset => ''{quiet_hours}'' removes them.';
     ELSIF t.retention < interval '0' THEN

@@ -36,7 +36,7 @@ CREATE TABLE @extschema@.whatsapp_phone_numbers (
     created_at           timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE @extschema@.whatsapp_phone_numbers IS
-'The phone numbers of the WhatsApp Business account, as entered by hand or read from Meta.';
+'The phone numbers of the WhatsApp Business account, entered by hand or read from Meta.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.phone_number_id IS 'Meta''s ID of the number.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.display_phone_number IS 'The phone number as people write it.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.verified_name IS 'The display name that recipients see.';
@@ -57,13 +57,13 @@ COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messages_per_second IS
 'The operator''s own rate for this number; NULL follows throughput_level, else the setting '
 'whatsapp_shared.messages_per_second.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_factor IS
-'What the rate is multiplied with, below 1 while rate_reason holds; see whatsapp_damage_policies.';
+'Factor that the rate is multiplied by; below 1 while rate_reason applies. See whatsapp_damage_policies.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.rate_reason IS
 'Why the rate is lowered: quality_yellow, quality_red, number_flagged or limit_lowered; NULL if it is not.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.flagged_at IS
 'When Meta flagged the number for its quality; NULL: it is not flagged.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.limit_lowered_from IS
-'The messaging limit from which Meta has lowered it, until it is reached again.';
+'The messaging limit before Meta lowered it, until it is reached again.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.source IS
 'manual: entered by wa_assign_phone(); sync: read from Meta.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.synced_at IS 'When it was last read from Meta.';
@@ -92,8 +92,8 @@ CREATE UNIQUE INDEX whatsapp_phone_assignments_tenant_key
 CREATE INDEX whatsapp_phone_assignments_history_idx
     ON @extschema@.whatsapp_phone_assignments (phone_number_id, assigned_at);
 COMMENT ON TABLE @extschema@.whatsapp_phone_assignments IS
-'Who had which number, and when. The current assignment has no unassigned_at; two unique indexes make it exclusive '
-'both ways.';
+'Which tenant had which number, and when. The current assignment has no unassigned_at; a tenant has one number at '
+'most, and a number one tenant.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_assignments.assignment_id IS 'Number of the assignment.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_assignments.tenant_id IS 'The tenant that has, or had, the number.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_assignments.phone_number_id IS 'The number.';
@@ -154,17 +154,20 @@ BEGIN
     ELSIF number !~ '^[0-9]{5,20}$' THEN
         RAISE EXCEPTION 'invalid phone_number_id "%"', number
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'phone_number_id is the identifier Meta gives to a number, 5 to 20 digits; the telephone number itself is display_phone_number.';
+                  HINT = 'phone_number_id is the Meta ID of the number, 5 to 20 digits; '
+                         'the phone number itself is display_phone_number.';
     ELSIF display !~ '^\+?[0-9][0-9 ().-]{4,30}$' THEN
         RAISE EXCEPTION 'invalid display_phone_number "%"', display
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Write the telephone number as people read it, such as "+34 600 00 00 01".';
+                  HINT = 'Write the phone number as people read it, such as "+34 600 00 00 01".';
     END IF;
 
     IF number = current_setting('whatsapp_shared.phone_number_id', true) THEN
         RAISE WARNING 'phone number "%" is the default number', number
-            USING DETAIL = 'Tenants without a number of their own send from it now; from here on their messages wait.',
-                  HINT = 'Name a number that no tenant has in whatsapp_shared.phone_number_id, or give each of them its own: SELECT * FROM wa_assign_all();';
+            USING DETAIL = 'Tenants without a number of their own have been sending from it; '
+                           'from now on their messages wait.',
+                  HINT = 'Set whatsapp_shared.phone_number_id to a number that no tenant has, '
+                         'or give each tenant its own: SELECT * FROM wa_assign_all();';
     END IF;
 
     /* The lock that the foreign key will take, taken early: see wa_internal_free_number. */
@@ -174,7 +177,7 @@ BEGIN
         IF EXISTS (SELECT FROM @extschema@.whatsapp_sync AS s
                    WHERE s.kind = 'phone_numbers' AND s.finished_at IS NOT NULL AND s.error IS NULL) THEN
             RAISE WARNING 'phone number "%" is not among those read from Meta', number
-                USING HINT = 'Check the identifier, or run wa_sync_phone_numbers() if the number is new.';
+                USING HINT = 'Check the ID, or run wa_sync_phone_numbers() if the number is new.';
         END IF;
         INSERT INTO @extschema@.whatsapp_phone_numbers (phone_number_id, display_phone_number)
             VALUES (number, display) ON CONFLICT DO NOTHING;
@@ -185,7 +188,8 @@ BEGIN
         RAISE EXCEPTION 'phone number "%" cannot send', number
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = CASE WHEN n.missing_since IS NOT NULL
-                      THEN format('It has not been part of the WhatsApp Business account since %s.', date_trunc('second', n.missing_since))
+                      THEN format('It has not been part of the WhatsApp Business account since %s.',
+                          date_trunc('second', n.missing_since))
                       ELSE format('Its status at Meta is %s.', n.status) END,
                   HINT = 'Choose another number, or run wa_sync_phone_numbers() if this has changed.';
     ELSIF n.status <> 'CONNECTED' THEN
@@ -313,8 +317,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_phone(text, text, text) IS
-'Gives the number to the tenant; both are created if new. Raises unique_violation, naming the holder, if either is '
-'taken; does nothing if they already belong together.';
+'Assigns the number to the tenant; both are created if they are new. Does nothing if they already belong together. '
+'Errors: 22004, 22023; 23505 either is taken, by whom the error says; 55000 the number cannot send.';
 
 /* ---- choosing a number ---------------------------------------------------- */
 
@@ -333,8 +337,8 @@ ORDER BY (p.status IS NULL),
          CASE p.quality_rating WHEN 'GREEN' THEN 0 WHEN 'YELLOW' THEN 2 WHEN 'RED' THEN 3 ELSE 1 END,
          p.created_at, p.phone_number_id;
 COMMENT ON VIEW @extschema@.wa_free_numbers IS
-'Numbers that can be given to a tenant, the best first: known to be connected, good quality, oldest. Not among them: '
-'the default number, paused and vanished ones.';
+'Numbers that can be assigned to a tenant, the best first: connected, of good quality, known longest. The default '
+'number and numbers that are paused or missing are not among them.';
 COMMENT ON COLUMN @extschema@.wa_free_numbers.phone_number_id IS 'Meta''s ID of the number.';
 COMMENT ON COLUMN @extschema@.wa_free_numbers.display_phone_number IS 'The phone number as people write it.';
 COMMENT ON COLUMN @extschema@.wa_free_numbers.verified_name IS 'The display name that recipients see.';
@@ -415,7 +419,8 @@ BEGIN
     IF phone_number_id IS NULL THEN
         RAISE EXCEPTION 'no free phone number for tenant "%"', tenant_id
             USING ERRCODE = 'configuration_limit_exceeded',
-                  HINT = 'Add a number to the WhatsApp Business account and run wa_sync_phone_numbers(), or name a number to wa_assign_phone().';
+                  HINT = 'Add a number to the WhatsApp Business account and run wa_sync_phone_numbers(), '
+                         'or pass a number to wa_assign_phone().';
     END IF;
     SELECT p.display_phone_number, a.assigned_at INTO STRICT display_phone_number, assigned_at
         FROM @extschema@.whatsapp_phone_assignments AS a
@@ -424,7 +429,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_phone(text) IS
-'Gives the tenant the best free number (see wa_free_numbers), or returns the one it has.';
+'Assigns the best free number (see wa_free_numbers) to the tenant, or returns the number that it has. Error 53400: '
+'there is no free number.';
 
 CREATE FUNCTION @extschema@.wa_assign_all()
 RETURNS TABLE (tenant_id text, phone_number_id text, display_phone_number text)
@@ -462,8 +468,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_all() IS
-'Gives every enabled tenant without a number a free one, the oldest tenant first. One row per tenant; '
-'phone_number_id is null for those that found none.';
+'Assigns a free number to every enabled tenant that has none, the oldest tenant first. One row for each tenant; '
+'phone_number_id is NULL if no number was left.';
 
 /* ---- unassigning ---------------------------------------------------------- */
 
@@ -492,5 +498,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_unassign_phone(text) IS
-'Ends the tenant''s assignment; its period stays on record. Queued messages wait until the tenant has a number '
-'again. False: there was none.';
+'Ends the tenant''s assignment, which stays on record. Queued messages wait until the tenant has a number again. '
+'False, with a NOTICE: it had none.';

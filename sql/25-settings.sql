@@ -20,7 +20,8 @@ AS $$
            COALESCE(array_agg(k.name) FILTER (WHERE NOT k.credential AND k.name !~* '^what'), '{}'),
            COALESCE(array_agg(k.name) FILTER (WHERE NOT k.credential AND k.name ~* '^what'), '{}')
     FROM (SELECT e.name,
-                 e.name ~* '(token|secret|password|credential|api_?key|certificate|pin$|business_(account_)?id|waba_id|app_id|system_user|api_(version|url)|webhook)' AS credential
+                 e.name ~* '(token|secret|password|credential|api_?key|certificate|pin$|business_(account_)?id|'
+                           'waba_id|app_id|system_user|api_(version|url)|webhook)' AS credential
           FROM jsonb_object_keys(document) AS e (name)
           WHERE e.name NOT IN ('tenant_id', 'whatsapp_enabled', 'whatsapp_phone_number_id',
                                'whatsapp_display_phone_number', 'whatsapp_default_language')
@@ -73,7 +74,8 @@ BEGIN
     IF cardinality(unknown) > 0 THEN
         RAISE EXCEPTION 'unknown setting "%"', unknown[1]
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Known settings: whatsapp_enabled, whatsapp_phone_number_id, whatsapp_display_phone_number, whatsapp_default_language.';
+                  HINT = 'Known settings: whatsapp_enabled, whatsapp_phone_number_id, '
+                         'whatsapp_display_phone_number, whatsapp_default_language.';
     ELSIF jsonb_typeof(document -> 'whatsapp_enabled') NOT IN ('boolean', 'null') THEN
         RAISE EXCEPTION '"whatsapp_enabled" must be true or false'
             USING ERRCODE = 'invalid_parameter_value',
@@ -153,7 +155,7 @@ BEGIN
                       DETAIL = format('"%s" is %s; the document says %s.', key,
                           COALESCE(quote_ident(current_document ->> key), 'not assigned'),
                           quote_ident(wanted)),
-                      HINT = 'Numbers are given by the platform, with wa_assign_phone().';
+                      HINT = 'The platform assigns numbers, with wa_assign_phone().';
         END IF;
     END LOOP;
 
@@ -170,8 +172,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_set_notification_settings(text, jsonb) IS
-'Takes over a tenant''s settings document and returns it as it is then. Keys that are absent stay as they are; '
-'credentials are dropped with a NOTICE; the number can be repeated but not chosen.';
+'Applies a tenant''s settings document and returns the resulting one. Absent keys leave their settings as they are; '
+'credentials are dropped with a NOTICE; the number may be repeated but not changed.';
 
 /* ---- a whole platform's documents ------------------------------------------ */
 
@@ -225,6 +227,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_import_settings(jsonb) IS
-'Takes over the settings documents of a whole platform ({tenant: document, …}, or an array of documents with '
-'tenant_id), numbers included. One row per tenant: the settings taken, the credentials dropped, what was ignored, '
-'and why a document was refused.';
+'Applies the settings documents of a whole platform ({tenant: document, …}, or an array of documents with '
+'tenant_id), numbers included. One row for each tenant: the settings taken, the credentials dropped, the keys '
+'ignored, and why a document was refused.';

@@ -74,11 +74,11 @@ CREATE INDEX whatsapp_messages_scheduled_idx ON @extschema@.whatsapp_messages (s
 CREATE INDEX whatsapp_messages_created_idx ON @extschema@.whatsapp_messages USING brin (created_at)
     WITH (pages_per_range = 32);
 COMMENT ON TABLE @extschema@.whatsapp_messages IS
-'Every message, its content and what became of it. Kept for whatsapp_shared.retention after it is finished.';
+'Every message, its content and its status. Kept for whatsapp_shared.retention after it is finished.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.id IS 'The ID that the enqueue functions return.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.tenant_id IS 'The tenant that the message is sent for.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.phone_number_id IS
-'The number it was, or is to be, sent from; NULL while the tenant has none.';
+'The number it was, or will be, sent from; NULL while the tenant has none.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.recipient_phone IS
 'The recipient in international form with +; NULL if addressed by user ID only.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.recipient_user_id IS
@@ -90,26 +90,26 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.message_type IS
 COMMENT ON COLUMN @extschema@.whatsapp_messages.template_name IS 'The template''s name, for type template.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.template_language IS 'The template''s language, for type template.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.payload IS
-'The Graph API object that stands under the key named by message_type, as Meta receives it.';
+'The Graph API object under the key named by message_type, as Meta receives it.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.context_message_id IS
 'The wamid of the message that this one replies to.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.status IS
 'queued, sending (on the wire for longer than a moment), accepted by Meta, sent, delivered, read; or failed, '
-'uncertain, cancelled, expired, skipped. wa_explain(id) says why.';
+'uncertain, cancelled, expired, skipped. wa_explain(id) explains it.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.status_reason IS
-'A reason code where the status alone does not say it, such as tenant_disabled for a skipped message.';
+'A reason code if the status alone does not explain it, such as tenant_disabled for a skipped message.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.attempts IS
-'Requests that were begun for this message. Waiting for a rate limit or a pause is not an attempt.';
+'Requests begun for this message. Waiting for a rate limit or a pause is not an attempt.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.priority IS
 '-1000 to 1000: each point is a head start of ten minutes; from 100 on quiet hours do not hold the message.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.idempotency_key IS
 'Unique for the tenant: a second message with the same key is not written.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.reference IS
-'The application''s own name for the occasion, such as a purchase order number; returned with replies.';
+'The application''s own name for the occasion, such as an order number; returned with replies.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.on_uncertain IS
 'Policy for this message: auto, resend, park or fail; NULL: the tenant''s.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.whatsapp_message_id IS
-'Meta''s id of the message (wamid), known from its acceptance on.';
+'Meta''s ID of the message (wamid), known once it is accepted.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.error_code IS
 'Graph API error code of the last failure; meaning and remedy in wa_error_codes. Negative for failures of our own '
 'connection.';
@@ -129,7 +129,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.read_at IS 'When the recipient r
 COMMENT ON COLUMN @extschema@.whatsapp_messages.played_at IS 'When the recipient played a voice message.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.failed_at IS 'When it failed.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.finished_at IS
-'When no further sending can follow; retention counts from here.';
+'When the message was finished; retention counts from here.';
 
 /* Where a reply (context.id) or a status without our own data is looked up. */
 CREATE TABLE @extschema@.whatsapp_wamids (
@@ -156,7 +156,7 @@ CREATE TABLE @extschema@.whatsapp_attempts (
 CREATE INDEX whatsapp_attempts_message_idx ON @extschema@.whatsapp_attempts (message_id);
 CREATE INDEX whatsapp_attempts_ended_idx ON @extschema@.whatsapp_attempts USING brin (ended_at);
 COMMENT ON TABLE @extschema@.whatsapp_attempts IS
-'Attempts that did not end in acceptance: what was tried and what came back.';
+'Attempts that did not end in acceptance: what was sent and what came back.';
 COMMENT ON COLUMN @extschema@.whatsapp_attempts.message_id IS 'The message.';
 COMMENT ON COLUMN @extschema@.whatsapp_attempts.attempt IS 'Which attempt of the message, from 1.';
 COMMENT ON COLUMN @extschema@.whatsapp_attempts.phone_number_id IS 'The number that it was sent from.';
@@ -194,15 +194,16 @@ RETURNS bigint
 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, integer,
     text, text, text) IS
-'Queues a template message in this transaction and returns its id; it is sent after COMMIT. parameters: an array of '
+'Queues a template message in this transaction and returns its ID; it is sent after COMMIT. parameters: an array of '
 'the body''s values, an object of its named values, or an object with any of header, body and buttons. language: as '
-'approved by Meta; NULL takes the tenant''s, then whatsapp_shared.default_language. scheduled_at: not before; '
-'expires_at: not after. priority (-1000 to 1000): each point is a head start of ten minutes; from 100 on it also '
-'passes quiet hours. idempotency_key: a second message of the tenant with the same key is not written, the first '
-'one''s id is returned. reference: the application''s own name for the occasion. on_uncertain: auto, resend, park or '
-'fail. Errors: 22004 a needed argument is NULL; 22023 bad recipient, time, priority, key, or parameters that do not '
-'fit the template; 42704 unknown tenant, template or language; 55000 template not approved. Without a number the '
-'message waits; if the tenant is switched off or the recipient has opted out it is stored as skipped.';
+'approved by Meta; NULL takes the tenant''s, then whatsapp_shared.default_language. scheduled_at: not sent before; '
+'expires_at: not sent after. priority (-1000 to 1000): each point is a head start of ten minutes; from 100 on quiet '
+'hours do not hold the message. idempotency_key: a second message of the tenant with the same key is not written, '
+'and the first one''s ID is returned. reference: the application''s own name for the occasion. on_uncertain: auto, '
+'resend, park or fail. Without a number the message waits; if the tenant is switched off or the recipient has opted '
+'out, it is stored as skipped. Errors: 22004 a required argument is NULL; 22023 bad recipient, time, priority, key, '
+'or parameters that do not fit the template; 42704 unknown tenant, template or language; 55000 template not '
+'approved.';
 
 CREATE FUNCTION @extschema@.wa_enqueue_payload(
     tenant_id           text,
@@ -223,11 +224,11 @@ RETURNS bigint
 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_payload(text, text, text, jsonb, timestamptz, timestamptz, integer, text,
     text, text, text, text, jsonb) IS
-'Queues a message of any type of Meta''s API: payload is the object that stands under the key type there. Types with '
-'known limits are checked against them. Outside the 24-hour window (not checked as long as no customer''s message '
-'has ever arrived by webhook) only type template is possible; fallback_template and fallback_parameters name what to '
-'send instead. context_message_id: the wamid of the message replied to. The other arguments, and errors, as in '
-'wa_enqueue_message(); 54000 for a payload above 128 kB, 55000 if the window is closed.';
+'Queues a message of any type of Meta''s API: payload is the object that stands under the key named by type. Types '
+'with known limits are checked. Outside the service window (24 hours; not checked until the first message from a '
+'customer has arrived by webhook) only templates can be sent; fallback_template and fallback_parameters name one to '
+'send instead. context_message_id: the wamid of the message replied to. Other arguments and errors as in '
+'wa_enqueue_message(); also 54000 payload above 128 kB, 55000 service window closed.';
 
 CREATE FUNCTION @extschema@.wa_enqueue_text(
     tenant_id           text,
@@ -248,9 +249,9 @@ RETURNS bigint
 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_text(text, text, text, boolean, timestamptz, timestamptz, integer, text,
     text, text, text, text, jsonb) IS
-'Queues a text of up to 4096 characters. Possible for 24 hours after the recipient has written to the tenant''s '
-'number; otherwise error 55000, unless fallback_template names a template to send instead. The other arguments as in '
-'wa_enqueue_message() and wa_enqueue_payload().';
+'Queues a text of up to 4096 characters. It can be sent within the service window, 24 hours after the recipient last '
+'wrote to the tenant''s number; otherwise error 55000, unless fallback_template names a template to send instead. '
+'Other arguments as in wa_enqueue_message() and wa_enqueue_payload().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_media(
     tenant_id           text,
@@ -276,10 +277,10 @@ RETURNS bigint
 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_media(text, text, text, text, text, text, text, boolean, bigint,
     timestamptz, timestamptz, integer, text, text, text, text, text, jsonb) IS
-'Queues an image, video, audio, document or sticker, by link, by Meta''s media id, or by the id that '
-'wa_upload_media() gave it (media); then the message waits until the file is uploaded, for the reason media_upload, '
-'and fails if that fails. caption (up to 1024 characters): not for audio and stickers; filename: documents only; '
-'voice: audio only, makes it a voice note. Otherwise as wa_enqueue_text().';
+'Queues an image, video, audio, document or sticker, by link, by Meta''s media ID, or by the ID that '
+'wa_upload_media() returned (media). In the last case the message waits until the file is uploaded (reason '
+'media_upload), and fails if the upload fails. caption (up to 1024 characters): not for audio and stickers; '
+'filename: documents only; voice: audio only, makes it a voice message. Otherwise as wa_enqueue_text().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_interactive(
     tenant_id           text,
@@ -300,7 +301,7 @@ RETURNS bigint
 COMMENT ON FUNCTION @extschema@.wa_enqueue_interactive(text, text, jsonb, timestamptz, timestamptz, integer, text,
     text, text, text, text, jsonb) IS
 'Queues an interactive message: the object that stands under "interactive" in Meta''s API. Reply buttons, lists and '
-'cta_url are checked against Meta''s limits, other kinds are passed on. Otherwise as wa_enqueue_text().';
+'cta_url are checked against Meta''s limits; other kinds are passed on as they are. Otherwise as wa_enqueue_text().';
 
 CREATE FUNCTION @extschema@.wa_enqueue_location(
     tenant_id           text,
@@ -384,30 +385,29 @@ RETURNS SETOF bigint
 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(text, text, jsonb, jsonb, text, timestamptz, timestamptz, integer,
     text, text, text) IS
-'Queues one template for many recipients and returns the ids in their order. recipients: an array of phone numbers, '
+'Queues one template for many recipients and returns the IDs in their order. recipients: an array of phone numbers, '
 'or of objects with to (or recipient_phone), parameters, reference and idempotency_key, which override the common '
-'ones. With an idempotency_key for the whole call, each message''s key is that, a colon and the recipient. One bad '
-'entry refuses all; the error names it. Otherwise as wa_enqueue_message().';
+'ones. With an idempotency_key for the whole call, each message''s key is that key, a colon and the recipient. One '
+'bad entry rejects the whole call; the error names it. Otherwise as wa_enqueue_message().';
 
 /* ---- cancelling, repeating and deciding by hand: src/enqueue/lifecycle.c --------- */
 
 CREATE FUNCTION @extschema@.wa_cancel_message(id bigint) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_cancel_message';
 COMMENT ON FUNCTION @extschema@.wa_cancel_message(bigint) IS
-'Takes a message that still waits out of the queue. True: it will not be sent. False, with a NOTICE that names its '
-'status: it is being sent, was sent, or has ended. Error 42704 for an unknown id.';
+'Cancels a message that is still waiting. True: it will not be sent. False, with a NOTICE that names its status: it '
+'is being sent, was sent, or is finished. Error 42704: unknown ID.';
 
 CREATE FUNCTION @extschema@.wa_retry_message(id bigint) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_message';
 COMMENT ON FUNCTION @extschema@.wa_retry_message(bigint) IS
-'Queues a failed, expired, cancelled or skipped message again, from the number that its tenant has now and without '
-'an expiry that has passed. False, with a NOTICE: its status is another, or it would be skipped again. What went '
-'wrong before stays in whatsapp_attempts. Errors: 42704 unknown id; 55000 if it is no template and the 24-hour '
-'window is closed.';
+'Queues a failed, expired, cancelled or skipped message again, from the number that its tenant has now, and without '
+'an expiry that has passed. Earlier errors stay in whatsapp_attempts. False, with a NOTICE: it has another status, '
+'or would be skipped again. Errors: 42704 unknown ID; 55000 it is no template and the service window is closed.';
 
 CREATE FUNCTION @extschema@.wa_resolve_message(id bigint, outcome text) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_resolve_message';
 COMMENT ON FUNCTION @extschema@.wa_resolve_message(bigint, text) IS
-'Says what became of an uncertain message: accepted or sent (it arrived), failed, or resend (send it again, at the '
-'risk of a second copy). False, with a NOTICE: it is not uncertain (any more). Errors: 42704 unknown id, 22023 '
-'unknown outcome.';
+'Decides an uncertain message: accepted or sent (it arrived), failed, or resend (send it again, at the risk of a '
+'second copy). False, with a NOTICE: it is not uncertain, or no longer. Errors: 42704 unknown ID, 22023 unknown '
+'outcome.';

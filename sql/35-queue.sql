@@ -49,8 +49,7 @@ CREATE INDEX whatsapp_queue_held_idx
 CREATE INDEX whatsapp_queue_expiry_idx
     ON @extschema@.whatsapp_queue (expires_at) WHERE expires_at IS NOT NULL AND state <> 'u';
 COMMENT ON TABLE @extschema@.whatsapp_queue IS
-'One thin row for each message that may still have to be sent. Internal: read wa_queue_status and wa_explain() '
-'instead.';
+'One row for each message that may still have to be sent. Internal: read wa_queue_status and wa_explain() instead.';
 
 /*
  * The durable intent to send: written and committed before the first byte of
@@ -96,8 +95,8 @@ CREATE TABLE @extschema@.whatsapp_reach (
     reached_at timestamptz NOT NULL
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE @extschema@.whatsapp_reach IS
-'Recipients reached by templates outside a service window, each with the tenant that did and when: the account''s '
-'messaging limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
+'Recipients reached by templates outside a service window, with the tenant and the time: the account''s messaging '
+'limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.recipient IS 'The recipient.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.tenant_id IS 'The tenant whose share of the limit it counts for.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.reached_at IS 'When the 24 hours began.';
@@ -209,7 +208,8 @@ BEGIN
            min(@extschema@.wa_internal_quiet_begin(clock, t.quiet_from, t.time_zone))
         INTO quiet, numbers, next_begin
         FROM (SELECT o.tenant_id, o.quiet_from, o.time_zone,
-                     @extschema@.wa_internal_quiet_end(clock, o.quiet_from, o.quiet_to, o.time_zone) IS NOT NULL AS is_quiet
+                     @extschema@.wa_internal_quiet_end(clock, o.quiet_from, o.quiet_to, o.time_zone) IS NOT NULL
+                         AS is_quiet
               FROM @extschema@.whatsapp_tenants AS o
               WHERE o.quiet_from IS NOT NULL) AS t;
     /* Only such a transaction can see what is on the wire; the next sweep can. */
@@ -297,7 +297,8 @@ BEGIN
                 SELECT FROM @extschema@.whatsapp_messages AS m
                 WHERE m.id = q.message_id
                     AND (tenant IS NULL OR m.tenant_id = tenant)
-                    AND (template IS NULL OR template IN (m.template_name, m.template_name || '/' || m.template_language))))
+                    AND (template IS NULL
+                         OR template IN (m.template_name, m.template_name || '/' || m.template_language))))
         ORDER BY q.message_id
         LIMIT max_rows
         FOR UPDATE OF q) AS locked;

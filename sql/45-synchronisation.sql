@@ -21,7 +21,7 @@ CREATE TABLE @extschema@.whatsapp_sync (
 
 INSERT INTO @extschema@.whatsapp_sync (kind) VALUES ('phone_numbers'), ('templates'), ('token');
 COMMENT ON TABLE @extschema@.whatsapp_sync IS
-'The state of each synchronisation with Meta: when it was asked for, when it last ran, what it found.';
+'The state of each synchronisation with Meta: when it was requested, when it last ran, what it found.';
 COMMENT ON COLUMN @extschema@.whatsapp_sync.kind IS 'What is read: phone_numbers, templates or token.';
 COMMENT ON COLUMN @extschema@.whatsapp_sync.requested_at IS 'When it was last asked for.';
 COMMENT ON COLUMN @extschema@.whatsapp_sync.started_at IS 'When it last began.';
@@ -41,7 +41,7 @@ AS $$
     UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'phone_numbers'
 $$;
 COMMENT ON FUNCTION @extschema@.wa_sync_phone_numbers() IS
-'Asks the sender to read the account''s numbers from Meta as soon as this commits; whatsapp_sync tells how it went.';
+'Requests that the sender read the account''s numbers from Meta after COMMIT; whatsapp_sync shows the result.';
 
 CREATE FUNCTION @extschema@.wa_internal_quality_alert(number text, before text, now text) RETURNS void
     LANGUAGE plpgsql
@@ -70,7 +70,8 @@ BEGIN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN now IN ('BANNED', 'DELETED', 'DISCONNECTED', 'RESTRICTED') THEN 'error' ELSE 'warning' END,
             'number_status', 'number', number,
-            format('The status of phone number %s is %s; only CONNECTED numbers are sure to send.', number, now),
+            format('The status of phone number %s is %s; only CONNECTED numbers can be relied on to send.',
+                number, now),
             jsonb_build_object('before', before, 'now', now));
     END IF;
 END
@@ -151,7 +152,8 @@ BEGIN
     IF old.phone_number_id IS NULL AND new.quality_rating IN ('YELLOW', 'RED') THEN
         /* Damage control follows updates: a restore, too, makes rows that are new. */
         UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = NULL WHERE p.phone_number_id = number;
-        UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = new.quality_rating WHERE p.phone_number_id = number;
+        UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = new.quality_rating
+            WHERE p.phone_number_id = number;
     END IF;
     PERFORM @extschema@.wa_internal_quality_alert(number, old.quality_rating, new.quality_rating);
     PERFORM @extschema@.wa_internal_status_alert(number, old.status, new.status);
@@ -182,14 +184,14 @@ BEGIN
             PERFORM @extschema@.wa_internal_apply_phone_number(entry);
             applied := applied + 1;
         ELSE
-            RAISE WARNING 'passed over an entry without a phone_number_id';
+            RAISE WARNING 'skipped an entry without a phone_number_id';
         END IF;
     END LOOP;
     RETURN applied;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_apply_phone_number_page(jsonb) IS
-'Takes over one page of GET /{account}/phone_numbers. Called by the sender; returns how many numbers the page had.';
+'Applies one page of GET /{account}/phone_numbers. Called by the sender; returns how many numbers the page had.';
 
 /*
  * After the last page.  A listing without any number more likely means a wrong
@@ -212,7 +214,8 @@ BEGIN
     UPDATE @extschema@.whatsapp_sync AS s SET items = found_numbers WHERE s.kind = 'phone_numbers';
     IF found_numbers = 0 THEN
         PERFORM @extschema@.wa_internal_alert('warning', 'no_numbers', 'account', '',
-            'Meta lists no phone number for whatsapp_shared.business_account_id; is it the right account, and may the token read it?');
+            'Meta lists no phone numbers for whatsapp_shared.business_account_id. '
+            'Check the account ID and the token''s permissions.');
         RETURN 0;
     END IF;
     PERFORM @extschema@.wa_internal_resolve_alert('no_numbers', 'account', '');
@@ -237,8 +240,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_finish_phone_number_sync(timestamptz) IS
-'After the last page of a listing begun at that time: marks the numbers that were not in it. Called by the sender; '
-'returns how many vanished.';
+'After the last page of a listing begun at that time: marks the numbers that were not in it as missing. Called by '
+'the sender; returns how many.';
 
 /* ---- the access token ----------------------------------------------------------- */
 
@@ -282,7 +285,8 @@ BEGIN
     ELSIF days <= 14 THEN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN days <= 7 THEN 'error' ELSE 'warning' END, 'token', 'account', '',
-            format('The access token ends in %s days, at %s: put a new one into the file named by whatsapp_shared.access_token_file and reload',
+            format('The access token expires in %s days, at %s: put a new one into the file named by '
+                'whatsapp_shared.access_token_file and reload',
                 GREATEST(floor(days), 0), ends));
     ELSE
         PERFORM @extschema@.wa_internal_resolve_alert('token', 'account', '');

@@ -16,8 +16,9 @@ CREATE TABLE @extschema@.whatsapp_damage_policies (
 INSERT INTO @extschema@.whatsapp_damage_policies (event, action) VALUES
     ('quality_yellow', 'slow'), ('quality_red', 'pause'), ('number_flagged', 'pause'), ('limit_lowered', 'slow');
 COMMENT ON TABLE @extschema@.whatsapp_damage_policies IS
-'What happens by itself when a number''s quality falls, Meta flags it or lowers the messaging limit: alert (nothing '
-'more), slow (its rate times factor), pause (until that is over, or wa_resume). All of them raise an alert.';
+'What happens automatically when a number''s quality falls, or Meta flags it or lowers the messaging limit: alert '
+'(nothing more), slow (its rate times factor), or pause (until the cause has gone, or wa_resume()). Each raises an '
+'alert.';
 COMMENT ON COLUMN @extschema@.whatsapp_damage_policies.event IS
 'quality_yellow, quality_red, number_flagged or limit_lowered.';
 COMMENT ON COLUMN @extschema@.whatsapp_damage_policies.action IS
@@ -47,7 +48,8 @@ CREATE FUNCTION @extschema@.wa_internal_number_rate_by_damage() RETURNS trigger
 AS $$
 BEGIN
     IF NEW.messaging_limit IS DISTINCT FROM OLD.messaging_limit THEN
-        IF @extschema@.wa_internal_limit_rank(NEW.messaging_limit) < @extschema@.wa_internal_limit_rank(OLD.messaging_limit) THEN
+        IF @extschema@.wa_internal_limit_rank(NEW.messaging_limit)
+           < @extschema@.wa_internal_limit_rank(OLD.messaging_limit) THEN
             NEW.limit_lowered_from := COALESCE(OLD.limit_lowered_from, OLD.messaging_limit);
         ELSIF @extschema@.wa_internal_limit_rank(NEW.messaging_limit)
               >= @extschema@.wa_internal_limit_rank(OLD.limit_lowered_from) THEN

@@ -28,8 +28,7 @@ CREATE TABLE @extschema@.whatsapp_templates (
 );
 CREATE INDEX whatsapp_templates_id_idx ON @extschema@.whatsapp_templates (template_id);
 COMMENT ON TABLE @extschema@.whatsapp_templates IS
-'The message templates that can be used: read from Meta by wa_sync_templates(), or entered with '
-'wa_register_template().';
+'Message templates, read from Meta by wa_sync_templates() or entered with wa_register_template().';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.name IS 'The template''s name at Meta.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.language IS 'Its language, as approved by Meta.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.template_id IS 'Meta''s ID; NULL for one entered by hand.';
@@ -43,8 +42,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_templates.rejected_reason IS 'Why Meta ha
 COMMENT ON COLUMN @extschema@.whatsapp_templates.parameter_format IS 'POSITIONAL ({{1}}) or NAMED ({{name}}).';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.components IS 'Header, body, footer and buttons as Meta lists them.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.source IS
-'sync: read from Meta; local: entered by hand, and left alone by the synchronisation as long as Meta has none of '
-'that name and language.';
+'sync: read from Meta; local: entered by hand, and left alone by the synchronisation unless Meta has a template of '
+'this name and language.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.synced_at IS 'When it was last read from Meta.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.missing_since IS
 'Since when Meta no longer lists it; it cannot be used then.';
@@ -121,9 +120,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_register_template(text, text, jsonb, text, text, text, text) IS
-'Enters a template by hand, or replaces what is known of it: for tests, and for work without access to Meta. '
-'components as Meta lists them. The next synchronisation replaces it if Meta has one of that name and language, and '
-'leaves it alone otherwise. Errors: 22004, 22023.';
+'Enters a template by hand, or replaces one: for tests, and for work without access to Meta. components: as Meta '
+'lists them. The next synchronisation replaces it if Meta has a template of this name and language, and leaves it '
+'alone otherwise. Errors: 22004, 22023.';
 
 CREATE FUNCTION @extschema@.wa_unregister_template(name text, language text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -138,7 +137,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_unregister_template(text, text) IS
-'Removes a template that was entered by hand; false if there is no such one.';
+'Removes a template that was entered by hand. False: there is none.';
 
 /*
  * One page of GET /{waba}/message_templates, as it came.  An element without a
@@ -196,7 +195,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_apply_template_page(jsonb) IS
-'Stores one page of Meta''s list of templates, as it came, and returns how many it took. Called by the sender.';
+'Stores one page of Meta''s list of templates and returns how many it took. Called by the sender.';
 
 /*
  * A listing without any template is taken for a mistake (another account, a
@@ -251,8 +250,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_finish_template_sync(timestamptz) IS
-'After the last page of a listing begun at that time: marks the templates that were not in it, and ends the pauses '
-'of those that are approved. Called by the sender; returns how many vanished.';
+'After the last page of a listing begun at that time: marks the templates that were not in it as missing, and ends '
+'the pauses of those that are approved. Called by the sender; returns how many are missing.';
 
 CREATE FUNCTION @extschema@.wa_sync_templates() RETURNS void
     LANGUAGE sql SECURITY DEFINER
@@ -261,4 +260,4 @@ AS $$
     UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'templates'
 $$;
 COMMENT ON FUNCTION @extschema@.wa_sync_templates() IS
-'Asks the sender to read the account''s templates from Meta as soon as this commits; whatsapp_sync tells how it went.';
+'Requests that the sender read the account''s templates from Meta after COMMIT; whatsapp_sync shows the result.';

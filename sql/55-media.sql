@@ -42,7 +42,7 @@ CREATE INDEX whatsapp_media_uploaded_idx
 CREATE INDEX whatsapp_media_kept_idx
     ON @extschema@.whatsapp_media (expires_at) WHERE status = 'uploaded' AND content IS NOT NULL;
 COMMENT ON TABLE @extschema@.whatsapp_media IS
-'Files given to wa_upload_media(), and what became of their upload.';
+'Files passed to wa_upload_media(), and the state of their upload.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.id IS 'The ID that wa_upload_media() returns.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.tenant_id IS 'The tenant that it was uploaded for.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.sha256 IS 'SHA-256 of the bytes: the same file is uploaded once.';
@@ -52,18 +52,18 @@ COMMENT ON COLUMN @extschema@.whatsapp_media.kind IS
 'The message type that can carry it: image, video, audio, document or sticker.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.size IS 'Size in bytes.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.content IS
-'The bytes, until Meta has them and no message waits that could outlive Meta''s id.';
+'The file, until Meta has it and no waiting message could outlive Meta''s ID.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.status IS 'waiting, uploaded or failed.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.phone_number_id IS
-'The number that it was uploaded for; Meta''s id belongs to it.';
+'The number that it was uploaded for; Meta''s ID is valid for it only.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.media_id IS 'Meta''s ID of the file.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.created_at IS 'When it was first given to wa_upload_media().';
 COMMENT ON COLUMN @extschema@.whatsapp_media.uploaded_at IS 'When Meta had it.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.expires_at IS 'When Meta''s ID expires.';
-COMMENT ON COLUMN @extschema@.whatsapp_media.attempts IS 'Uploads that were begun for this id.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.attempts IS 'Uploads begun for this file.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.next_attempt_at IS 'When the next upload is due.';
 COMMENT ON COLUMN @extschema@.whatsapp_media.error_code IS 'Graph API error code of the last failure.';
-COMMENT ON COLUMN @extschema@.whatsapp_media.error IS 'What went wrong at the last attempt.';
+COMMENT ON COLUMN @extschema@.whatsapp_media.error IS 'The error of the last upload.';
 
 /* Which messages send it; kept as long as the message, for wa_retry_message(). */
 CREATE TABLE @extschema@.whatsapp_media_uses (
@@ -139,7 +139,7 @@ BEGIN
     IF NOT FOUND OR wa_internal_check_media.mime_type !~ '^[a-z0-9/.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)?$' THEN
         RAISE EXCEPTION 'files of type "%" cannot be sent', left(wa_internal_check_media.mime_type, 100)
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'WhatsApp takes ' || (SELECT string_agg(t.mime_type, ', ')
+                  DETAIL = 'WhatsApp accepts ' || (SELECT string_agg(t.mime_type, ', ')
                                                  FROM @extschema@.wa_internal_media_types() AS t) || '.';
     ELSIF size = 0 THEN
         RAISE EXCEPTION 'argument "content" must not be empty' USING ERRCODE = 'invalid_parameter_value';
@@ -152,8 +152,8 @@ BEGIN
             USING ERRCODE = 'program_limit_exceeded',
                   DETAIL = format('It has %s bytes; at most %s are allowed for %s.', size, rule.max_size,
                       CASE WHEN rule.kind <> 'sticker' THEN 'the type ' || rule.mime_type
-                           WHEN rule.max_size > 100 * 1024 THEN 'a sticker that moves'
-                           ELSE 'a sticker that does not move' END);
+                           WHEN rule.max_size > 100 * 1024 THEN 'an animated sticker'
+                           ELSE 'a static sticker' END);
     END IF;
     RETURN rule.kind;
 END
@@ -195,9 +195,7 @@ BEGIN
         RAISE EXCEPTION 'tenant_id, content and mime_type must not be null'
             USING ERRCODE = 'null_value_not_allowed';
     ELSIF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
-        RAISE EXCEPTION 'tenant "%" does not exist', tenant
-            USING ERRCODE = 'undefined_object',
-                  HINT = 'Create it with wa_assign_phone() or wa_configure_tenant().';
+        PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
     ELSIF length(name) > 240 THEN
         RAISE EXCEPTION 'filename is too long'
             USING ERRCODE = 'invalid_parameter_value',
@@ -224,11 +222,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_upload_media(text, bytea, text, text) IS
-'Has the worker upload a file for the tenant''s number after COMMIT, and returns its id for wa_enqueue_media(…, '
-'media => id) or the header of a template ({"header": {"document": {"media": id}}}); what becomes of it is in '
-'whatsapp_media. The same bytes are uploaded once in the 30 days for which Meta keeps them. Images up to 5 MB, audio '
-'and video 16 MB, documents 100 MB, stickers 100 kB or, if they move, 500 kB. Errors: 22004, 22023 type that cannot '
-'be sent, 42704 unknown tenant, 54000 too large.';
+'Has the sender upload a file for the tenant''s number after COMMIT, and returns its ID for wa_enqueue_media(…, '
+'media => id) or the header of a template ({"header": {"document": {"media": id}}}). whatsapp_media shows the '
+'result. The same bytes are uploaded once in the 30 days for which Meta keeps them. Limits: images 5 MB, audio and '
+'video 16 MB, documents 100 MB, stickers 100 kB, animated ones 500 kB. Errors: 22004, 22023 type that cannot be '
+'sent, 42704 unknown tenant, 54000 too large.';
 
 /* ---- uploading --------------------------------------------------------------- */
 
@@ -407,7 +405,7 @@ AS $$
             finished_at = clock_timestamp(), error_code = m.error_code,
             error_message = CASE
                 WHEN m.id IS NULL OR m.status <> 'failed'
-                    THEN format('file %s is not kept any longer; upload it again', u.medium)
+                    THEN format('file %s is no longer stored; upload it again', u.medium)
                 ELSE format('file %s could not be uploaded: %s', u.medium, m.error) END
         FROM gone
             JOIN @extschema@.whatsapp_media_uses AS u ON u.message_id = gone.message_id

@@ -31,11 +31,11 @@ CREATE TABLE @extschema@.whatsapp_notifications (
     created_at      timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE @extschema@.whatsapp_notifications IS
-'What the triggers made by wa_create_notification() send. A session reads a row once: change it with '
+'What the triggers made by wa_create_notification() send. Sessions cache a row: change it with '
 'wa_drop_notification() and wa_create_notification(). Read wa_notifications instead.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.notification_id IS
-'What the trigger knows it by: random, so that a trigger restored without this row never sends what another '
-'notification says.';
+'The trigger''s argument: random, so that a trigger that is restored without this row never sends another '
+'notification''s message.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.relation IS
 'The table''s name when the notification was made; part of its idempotency keys.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.name IS 'The notification''s name, unique for the table.';
@@ -82,23 +82,23 @@ CREATE TABLE @extschema@.whatsapp_notification_failures (
 CREATE INDEX whatsapp_notification_failures_idx
     ON @extschema@.whatsapp_notification_failures (notification_id, failed_at);
 COMMENT ON TABLE @extschema@.whatsapp_notification_failures IS
-'Messages that notifications should have sent and could not, each with the reason. wa_retry_notification() tries one '
-'again. Kept for whatsapp_shared.retention. Those who are no administrators see the failures of tables that they '
-'own, or owned then.';
+'Messages that notifications should have sent but could not, with the reason. wa_retry_notification() tries one '
+'again. Kept for whatsapp_shared.retention. Roles other than administrators see the failures of tables that they own '
+'or owned then.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.failure_id IS 'The argument of wa_retry_notification().';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.notification_id IS 'The notification that failed.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.notification IS 'Its name.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.relation IS 'The table''s name at that time.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.table_owner IS
-'The role that owned the table then: what the row says was its own.';
+'The role that owned the table at that time, and may see the failure.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.event IS 'INSERT or UPDATE.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_key IS
 'The primary key of the row, its columns in the order of the table and separated by commas; NULL if the table has '
 'none.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.row_id IS
-'The same by column, for wa_retry_notification().';
+'The primary key by column, for wa_retry_notification().';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.old_row IS
-'What the row was before the update, for expressions over OLD; long values that are stored out of line are left out.';
+'The row before the update, for expressions over OLD; long values that are stored out of line are left out.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.sqlstate IS 'SQLSTATE of the error.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.message IS 'The error''s message.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.detail IS 'The error''s detail.';
@@ -109,8 +109,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.failed_at IS 'When 
 CREATE FUNCTION @extschema@.wa_notify() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_notify';
 COMMENT ON FUNCTION @extschema@.wa_notify() IS
-'What the triggers of notifications call. It does not break the statement that fires it: what goes wrong becomes a '
-'WARNING and a row of whatsapp_notification_failures, unless the notification is strict.';
+'The trigger function of notifications. An error does not break the statement that fired it: it becomes a WARNING '
+'and a row of whatsapp_notification_failures, unless the notification is strict.';
 
 CREATE FUNCTION @extschema@.wa_create_notification(
     relation         regclass,
@@ -134,19 +134,19 @@ RETURNS text
 COMMENT ON FUNCTION @extschema@.wa_create_notification(regclass, text, text, text, jsonb, text, text, text, text,
     text, text, text, text, integer, text, boolean) IS
 'Has a template message sent for each row that is inserted into the table, or whose columns change (events: '
-'''INSERT'', ''UPDATE OF status'', ''INSERT OR UPDATE OF status, total''). Returns the name of the notification, by '
+'''INSERT'', ''UPDATE OF status'', ''INSERT OR UPDATE OF status, total''). Returns the notification''s name, by '
 'default the template''s. tenant_column, recipient_column, reference, idempotency_key, scheduled_at, expires_at and '
 'condition are columns or SQL expressions over NEW and OLD; so are the strings in parameters, which has the forms '
 'known from wa_enqueue_message(). A value can also be an object: {"column" or "expression": …, "format": number, '
 'money, date, short_date, time or datetime, "currency": …, "digits": …, "default": …}, or {"value": …} for a '
 'constant. For members of the role that owns the table who may call wa_enqueue_message(). Errors: 42501 not allowed; '
-'22023, 42703, 42804 and others for whatever is wrong with an expression, named in the message; 42710 the table has '
-'a notification of this name.';
+'22023, 42703, 42804 and others for an expression that is wrong, named in the message; 42710 the table has a '
+'notification of this name.';
 
 CREATE FUNCTION @extschema@.wa_drop_notification(relation regclass, name text) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_drop_notification';
 COMMENT ON FUNCTION @extschema@.wa_drop_notification(regclass, text) IS
-'Ends what wa_create_notification() began. False: the table has no notification of this name.';
+'Removes a notification and its trigger. False: the table has no notification of this name.';
 
 /*
  * The trigger of a failed notification: on the same table the one of that name,
@@ -173,10 +173,10 @@ $$;
 CREATE FUNCTION @extschema@.wa_retry_notification(failure_id bigint) RETURNS boolean
     LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_notification';
 COMMENT ON FUNCTION @extschema@.wa_retry_notification(bigint) IS
-'Tries again what a notification could not send (whatsapp_notification_failures), for the row as it is now; what was '
-'sent, or is not wanted any longer, is no failure any more and its row is removed. False: it failed again, and the '
-'row has the new reason. For administrators, and for members of the role that owns the table. Errors: 42501 not '
-'allowed; 42704 unknown failure; 55000 the notification is gone, or its table had no primary key.';
+'Tries again to send what a notification could not (whatsapp_notification_failures), for the row as it is now. If it '
+'is sent, or no longer wanted, the failure is removed. False: it failed again, and the failure has the new reason. '
+'For administrators, and for members of the role that owns the table. Errors: 42501 not allowed; 42704 unknown '
+'failure; 55000 the notification is gone, or its table had no primary key.';
 
 /* ---- what is attached where ------------------------------------------------ */
 
@@ -190,7 +190,8 @@ SELECT n.name,
             WHEN r.oid IS NULL THEN 'role gone'
             WHEN NOT pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE') THEN 'role does not own the table'
             WHEN NOT pg_catalog.has_function_privilege(r.oid,
-                '@extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, integer, text, text, text)'::regprocedure,
+                '@extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, '
+                'integer, text, text, text)'::regprocedure,
                 'EXECUTE') THEN 'role may not send'
             ELSE 'active' END AS state,
        n.events, n.template_name, n.tenant, n.recipient, n.parameters, n.condition, n.language,
@@ -209,7 +210,8 @@ FROM @extschema@.whatsapp_notifications AS n
         SELECT pg_catalog.count(*) AS failures,
                pg_catalog.max(f.failed_at) AS last_failure_at,
                (pg_catalog.array_agg(f.sqlstate ORDER BY f.failed_at DESC))[1] AS last_failure_sqlstate,
-               (pg_catalog.array_agg(pg_catalog.concat_ws(': ', f.message, f.detail) ORDER BY f.failed_at DESC))[1] AS last_failure
+               (pg_catalog.array_agg(pg_catalog.concat_ws(': ', f.message, f.detail) ORDER BY f.failed_at DESC))[1]
+                   AS last_failure
         FROM @extschema@.whatsapp_notification_failures AS f
         WHERE f.notification_id = n.notification_id) AS f ON true
 /* All of them for administrators; for others those on tables of their own. */
@@ -217,7 +219,7 @@ WHERE pg_catalog.has_table_privilege('@extschema@.whatsapp_notifications'::regcl
     OR pg_catalog.pg_has_role(c.relowner, 'USAGE');
 COMMENT ON VIEW @extschema@.wa_notifications IS
 'The notifications on the application''s tables: what each sends, its trigger, state and role, and how often and why '
-'it has failed. Those who are no administrators see the notifications of tables that they own.';
+'it has failed. Roles other than administrators see the notifications of tables that they own.';
 COMMENT ON COLUMN @extschema@.wa_notifications.name IS 'The notification''s name, unique for the table.';
 COMMENT ON COLUMN @extschema@.wa_notifications.relation IS 'The table.';
 COMMENT ON COLUMN @extschema@.wa_notifications.trigger_name IS 'The trigger on the table; NULL if it is gone.';
@@ -269,7 +271,8 @@ CREATE POLICY whatsapp_own_tables ON @extschema@.whatsapp_notification_failures 
             AND t.tgargs OPERATOR(pg_catalog.=) (
                 pg_catalog.convert_to(whatsapp_notification_failures.notification, pg_catalog.getdatabaseencoding())
                 OPERATOR(pg_catalog.||) '\x00'::pg_catalog.bytea
-                OPERATOR(pg_catalog.||) pg_catalog.convert_to(whatsapp_notification_failures.notification_id, pg_catalog.getdatabaseencoding())
+                OPERATOR(pg_catalog.||) pg_catalog.convert_to(
+                    whatsapp_notification_failures.notification_id, pg_catalog.getdatabaseencoding())
                 OPERATOR(pg_catalog.||) '\x00'::pg_catalog.bytea)
             AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
 

@@ -30,7 +30,7 @@ CREATE INDEX whatsapp_parked_events_wamid_idx
 CREATE INDEX whatsapp_parked_events_received_idx
     ON @extschema@.whatsapp_parked_events (received_at);
 COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
-'Parts of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes '
+'Items of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes '
 'known. Kept for whatsapp_shared.retention.';
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.parked_id IS 'Number of the item.';
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.fingerprint IS
@@ -44,7 +44,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_parked_events.whatsapp_message_id IS
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.message_id IS 'Our message that it concerns, if it names one.';
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.event IS 'The item as Meta sent it.';
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.body IS
-'A whole request whose signature was right but which is no JSON that can be stored.';
+'A whole request with a valid signature that is not JSON that can be stored.';
 COMMENT ON COLUMN @extschema@.whatsapp_parked_events.received_at IS 'When it was received.';
 
 /* When webhooks last came: what tells silence from an outage. */
@@ -55,8 +55,7 @@ CREATE TABLE @extschema@.whatsapp_webhook_traffic (
     last_inbound_at timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE @extschema@.whatsapp_webhook_traffic IS
-'For each number, when the last webhook was received, to within a second, and when it last brought a status or a '
-'message. The empty number stands for the account''s own events.';
+'When the last webhook, status and message were received for each number, to within a second.';
 COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.phone_number_id IS
 'The number; empty for events of the account itself.';
 COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_webhook_at IS 'When the last webhook was received.';
@@ -69,7 +68,7 @@ CREATE FUNCTION @extschema@.wa_webhook_challenge(mode text, token text, challeng
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wa_webhook_challenge';
 COMMENT ON FUNCTION @extschema@.wa_webhook_challenge(text, text, text) IS
-'The handshake by which Meta makes sure that a webhook address is ours: returns the challenge if the token is '
+'Meta''s verification request for a webhook address: returns the challenge if the token is '
 'whatsapp_shared.webhook_verify_token.';
 
 CREATE FUNCTION @extschema@.wa_webhook_ingest(body bytea, signature text) RETURNS jsonb
@@ -77,7 +76,7 @@ CREATE FUNCTION @extschema@.wa_webhook_ingest(body bytea, signature text) RETURN
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wa_webhook_ingest';
 COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
-'Takes one webhook: the bytes of its body and the header X-Hub-Signature-256. Answer Meta with 200 when the '
+'Processes one webhook: the bytes of its body and the header X-Hub-Signature-256. Respond to Meta with 200 once the '
 'transaction has committed. Returns how many items were applied, duplicate, parked and foreign.';
 
 /*
@@ -215,7 +214,7 @@ BEGIN
     LOOP
         IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
             PERFORM @extschema@.wa_internal_alert('error', 'webhook_silence', 'number', n.number,
-                format('No webhook tells what became of the messages of phone number %s since %s.',
+                format('No webhook has reported on the messages of phone number %s since %s.',
                     n.number, n.since),
                 jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
                     'last_status_at', n.last_status_at));
@@ -260,7 +259,7 @@ BEGIN
         GROUP BY p.reason) AS r;
     IF parked >= 100 THEN
         PERFORM @extschema@.wa_internal_alert('warning', 'parked_events', 'account', '',
-            'Many parts of webhooks could not be used in the last hour: see whatsapp_parked_events.', reasons);
+            'Many webhook items could not be used in the last hour: see whatsapp_parked_events.', reasons);
     ELSE
         PERFORM @extschema@.wa_internal_resolve_alert('parked_events', 'account', '');
     END IF;

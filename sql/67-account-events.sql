@@ -33,7 +33,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_account_events.fingerprint IS
 COMMENT ON COLUMN @extschema@.whatsapp_account_events.field IS
 'The webhook field, such as account_update or message_template_status_update.';
 COMMENT ON COLUMN @extschema@.whatsapp_account_events.key IS
-'What it is about, where that can be told: a template, a phone number, a customer, a part of the account.';
+'What the event concerns, if known: a template, a phone number, a customer, a part of the account.';
 COMMENT ON COLUMN @extschema@.whatsapp_account_events.value IS 'The event as Meta sent it.';
 COMMENT ON COLUMN @extschema@.whatsapp_account_events.happened_at IS 'When it happened, by Meta''s clock.';
 COMMENT ON COLUMN @extschema@.whatsapp_account_events.received_at IS
@@ -120,7 +120,8 @@ BEGIN
             AND value ->> 'new_category' IS NOT NULL;
     PERFORM @extschema@.wa_internal_alert('warning', 'template_category', 'template', key,
         CASE WHEN value ->> 'new_category' IS NULL
-             THEN format('Meta is going to change the category of the template %s to %s', key, value ->> 'correct_category')
+             THEN format('Meta is going to change the category of the template %s to %s', key,
+                 value ->> 'correct_category')
              ELSE format('Meta has changed the category of the template %s from %s to %s', key,
                  COALESCE(value ->> 'previous_category', 'another'), value ->> 'new_category') END
             || '; price and limits go with it.', value);
@@ -214,17 +215,18 @@ DECLARE
 BEGIN
     UPDATE @extschema@.whatsapp_phone_numbers AS n
         SET name_status = decision,
-            verified_name = CASE decision WHEN 'APPROVED' THEN COALESCE(value ->> 'requested_verified_name', n.verified_name)
+            verified_name = CASE decision
+                WHEN 'APPROVED' THEN COALESCE(value ->> 'requested_verified_name', n.verified_name)
                                           ELSE n.verified_name END
         WHERE n.phone_number_id = number;
     IF decision = 'APPROVED' THEN
         PERFORM @extschema@.wa_internal_resolve_alert('number_name', 'number', number);
         PERFORM @extschema@.wa_internal_alert('info', 'number_name_approved', 'number', number,
-            format('Meta has approved the name "%s": it shows after the number is registered again.',
+            format('Meta has approved the name "%s": it is shown once the number has been registered again.',
                 value ->> 'requested_verified_name'), value);
     ELSIF decision = 'REJECTED' THEN
         PERFORM @extschema@.wa_internal_alert('warning', 'number_name', 'number', number,
-            format('Meta has refused the name "%s"%s', value ->> 'requested_verified_name',
+            format('Meta has rejected the name "%s"%s', value ->> 'requested_verified_name',
                 ': ' || (value ->> 'rejection_reason')), value);
     END IF;
 END
@@ -258,7 +260,8 @@ AS $$
 DECLARE
     event CONSTANT text := upper(value ->> 'event');
     ban CONSTANT text := upper(value #>> '{ban_info,waba_ban_state}');
-    gone CONSTANT boolean := event IN ('ACCOUNT_DELETED', 'PARTNER_REMOVED', 'PARTNER_APP_UNINSTALLED', 'ACCOUNT_OFFBOARDED')
+    gone CONSTANT boolean :=
+        event IN ('ACCOUNT_DELETED', 'PARTNER_REMOVED', 'PARTNER_APP_UNINSTALLED', 'ACCOUNT_OFFBOARDED')
         OR event = 'DISABLED_UPDATE' AND ban = 'DISABLE';
     back CONSTANT boolean := event = 'ACCOUNT_RECONNECTED' OR event = 'DISABLED_UPDATE' AND ban = 'REINSTATE';
 BEGIN
@@ -276,7 +279,8 @@ BEGIN
         PERFORM @extschema@.wa_internal_resolve_alert('account_disabled', 'account', '');
     ELSIF event = 'DISABLED_UPDATE' THEN
         PERFORM @extschema@.wa_internal_alert('error', 'account_disabled', 'account', '',
-            format('Meta is going to disable the account (%s%s).', ban, ', ' || (value #>> '{ban_info,waba_ban_date}')), value);
+            format('Meta is going to disable the account (%s%s).', ban,
+                ', ' || (value #>> '{ban_info,waba_ban_date}')), value);
     ELSIF event = 'ACCOUNT_VIOLATION' THEN
         PERFORM @extschema@.wa_internal_alert('error', 'account_violation', 'account', '',
             format('Meta reports a violation of its policy: %s', value #>> '{violation_info,violation_type}'), value);
@@ -299,7 +303,8 @@ BEGIN
         PERFORM @extschema@.wa_internal_resolve_alert('account_alert', 'account', key);
     ELSE
         PERFORM @extschema@.wa_internal_alert(
-            CASE upper(info ->> 'alert_severity') WHEN 'CRITICAL' THEN 'error' WHEN 'WARNING' THEN 'warning' ELSE 'info' END,
+            CASE upper(info ->> 'alert_severity')
+                WHEN 'CRITICAL' THEN 'error' WHEN 'WARNING' THEN 'warning' ELSE 'info' END,
             'account_alert', 'account', key,
             COALESCE(info ->> 'alert_description', info ->> 'alert_type', 'Meta raises an alert.'), value);
     END IF;
@@ -329,7 +334,7 @@ AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_alert('warning', 'security', 'number',
         COALESCE(@extschema@.wa_internal_number_by_display(value ->> 'display_phone_number'), ''),
-        format('Security of a phone number: %s. If it was none of us, change the PIN in WhatsApp Manager.',
+        format('Security event for a phone number: %s. If you did not cause it, change the PIN in WhatsApp Manager.',
             value ->> 'event'), value);
 END
 $$;

@@ -13,15 +13,16 @@ CREATE TABLE @extschema@.whatsapp_opt_outs (
     PRIMARY KEY (tenant_id, recipient, category)
 );
 COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
-'Recipients who want no messages of a category (marketing, or all) from a tenant. Messages to them are stored as '
-'skipped. Written by wa_opt_out(), by opt-out words that arrive, and by Meta''s refusals.';
+'Recipients who have opted out of a category of messages (marketing, or all) from a tenant. Messages to them are '
+'stored as skipped. Written by wa_opt_out(), by opt-out words that arrive, by WhatsApp''s own switch, and by Meta''s '
+'error 131050.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.tenant_id IS 'The tenant that must not write.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.recipient IS
-'Number in international form with +, or business-scoped user id.';
+'Phone number in international form with +, or business-scoped user ID.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.category IS 'marketing, or all.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.source IS
-'Where it came from: manual, inbound (a word such as BAJA), preferences (WhatsApp''s own switch), error (Meta '
-'refused with 131050).';
+'Its origin: manual, inbound (a word such as BAJA), preferences (WhatsApp''s own switch), error (Meta''s error '
+'131050).';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.created_at IS 'When the recipient opted out.';
 
 CREATE TABLE @extschema@.whatsapp_opt_words (
@@ -33,8 +34,8 @@ CREATE TABLE @extschema@.whatsapp_opt_words (
     PRIMARY KEY (word, language)
 );
 COMMENT ON TABLE @extschema@.whatsapp_opt_words IS
-'Words by which a customer stops (out) or resumes (in) messages; none switches a word off that is shipped. They '
-'count if they are the whole message; case, accents, spaces around and punctuation behind do not matter.';
+'Words with which a customer opts out of messages or in again; action none disables a built-in word. A word counts '
+'if it is the whole message; case, accents, and surrounding spaces and punctuation do not matter.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_words.language IS 'The language of the word; words of all languages count.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_words.word IS 'The word or phrase, in lower case without accents.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_words.action IS 'out (stop), in (resume) or none (switched off).';
@@ -102,9 +103,7 @@ BEGIN
         RAISE EXCEPTION 'invalid category "%"', category
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use marketing or all.';
     ELSIF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
-        RAISE EXCEPTION 'tenant "%" does not exist', tenant
-            USING ERRCODE = 'undefined_object',
-                  HINT = 'Create it with wa_assign_phone() or wa_configure_tenant().';
+        PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
     END IF;
     RETURN @extschema@.wa_internal_recipient(recipient);
 END
@@ -129,9 +128,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
-'Notes that the recipient wants no messages from this tenant: none of marketing (templates of that category, and '
-'templates whose category is not known), or none at all (all). New ones are stored as skipped; what is queued '
-'already is still sent. False if it was noted before. Errors: 22004, 22023, 42704 unknown tenant.';
+'Records that the recipient wants no marketing from this tenant (templates of that category or of an unknown one), '
+'or, with category all, no messages at all. New messages are stored as skipped; those queued already are still sent. '
+'False: it was recorded before. Errors: 22004, 22023, 42704 unknown tenant.';
 
 CREATE FUNCTION @extschema@.wa_opt_in(
     tenant_id text,
@@ -151,7 +150,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
-'Takes back wa_opt_out(): for marketing, or (all) for everything. False if nothing was noted. Errors as there.';
+'Reverses wa_opt_out(): for marketing, or, with category all, for everything. False: nothing was recorded. Errors as '
+'there.';
 
 /* ---- what a customer decides ------------------------------------------------------ */
 
@@ -276,7 +276,8 @@ BEGIN
     FOR p IN
         WITH v AS MATERIALIZED (
             SELECT x.*, COALESCE(x.user_id, x.phone) AS key, x.text::jsonb AS item,
-                substr(sha256(convert_to(concat_ws(E'\n', 'user_preferences', x.number, x.text::jsonb), 'UTF8')), 1, 16) AS mark
+                substr(sha256(convert_to(concat_ws(E'\n', 'user_preferences', x.number, x.text::jsonb), 'UTF8')), 1, 16)
+                    AS mark
             FROM unnest(numbers, phones, user_ids, choices, chosen_at, items) WITH ORDINALITY
                 AS x (number, phone, user_id, choice, at, text, n)
         ), stored AS (

@@ -21,8 +21,8 @@ CREATE UNIQUE INDEX whatsapp_contacts_wa_id_key
 CREATE UNIQUE INDEX whatsapp_contacts_user_id_key
     ON @extschema@.whatsapp_contacts (user_id) WHERE user_id IS NOT NULL;
 COMMENT ON TABLE @extschema@.whatsapp_contacts IS
-'Customers who have written or were written to, as webhooks name them: number (wa_id, digits only), business-scoped '
-'user id, name. Either identity may be unknown. Kept for whatsapp_shared.retention after they were last seen.';
+'Customers who have written or were written to, as webhooks name them: by phone number, by business-scoped user ID, '
+'or both. Kept for whatsapp_shared.retention after they were last seen.';
 COMMENT ON COLUMN @extschema@.whatsapp_contacts.contact_id IS 'Number of the contact.';
 COMMENT ON COLUMN @extschema@.whatsapp_contacts.wa_id IS 'The customer''s WhatsApp ID: the phone number, digits only.';
 COMMENT ON COLUMN @extschema@.whatsapp_contacts.user_id IS 'The customer''s business-scoped user ID.';
@@ -121,7 +121,8 @@ BEGIN
                 LEFT JOIN LATERAL (
                     SELECT w.* FROM @extschema@.whatsapp_contacts AS w WHERE w.wa_id = u.wa
                     UNION ALL
-                    SELECT o.* FROM @extschema@.whatsapp_contacts AS o WHERE u.wa IS NULL AND o.user_id = u.usr) AS c ON true
+                    SELECT o.* FROM @extschema@.whatsapp_contacts AS o
+                    WHERE u.wa IS NULL AND o.user_id = u.usr) AS c ON true
             WHERE c.contact_id IS NULL OR u.usr IS NOT NULL AND u.usr IS DISTINCT FROM c.user_id
                 OR u.parent IS NOT NULL AND u.parent IS DISTINCT FROM c.parent_user_id
                 OR u.name IS NOT NULL AND u.name IS DISTINCT FROM c.name

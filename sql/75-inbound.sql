@@ -42,18 +42,18 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.tenant_id IS
 'The tenant that it belongs to; NULL: no tenant had the number.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.phone_number_id IS 'The number that the customer wrote to.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sender_phone IS
-'In international form with +; NULL for a customer who hides it behind a user name.';
+'In international form with +; NULL for a customer who hides it behind a username.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sender_user_id IS 'The customer''s business-scoped user ID.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_type IS
 'The type of Meta''s API: text, image, button, interactive …';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.text IS
-'What a person would read: the text, the caption of media, the title of the button pressed.';
+'The readable part: the text, the caption of media, the title of the button pressed.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.payload IS 'The message as Meta sent it.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.context_whatsapp_message_id IS
 'The wamid of the message that it replies to.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_id IS 'Our message that this one replies to.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_id IS
-'The payload of the button, or the id of the row, that was chosen.';
+'The payload of the button, or the ID of the row, that was chosen.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_title IS
 'The text of the button, or row, that was chosen.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sent_at IS 'When the customer sent it, by Meta''s clock.';
@@ -73,7 +73,8 @@ CREATE TABLE @extschema@.whatsapp_windows (
     PRIMARY KEY (phone_number_id, recipient)
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE @extschema@.whatsapp_windows IS
-'When each customer last wrote to each number. For 24 hours from then on messages without a template may be sent.';
+'When each customer last wrote to each number. Within the service window, 24 hours from then, messages other than '
+'templates can be sent.';
 COMMENT ON COLUMN @extschema@.whatsapp_windows.phone_number_id IS 'The number.';
 COMMENT ON COLUMN @extschema@.whatsapp_windows.recipient IS
 'The customer: phone number with +, or business-scoped user ID.';
@@ -88,14 +89,13 @@ CREATE TABLE @extschema@.whatsapp_reply_handlers (
     registered_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
-'Functions called when a customer presses a button or chooses from a list, by the beginning of the reply''s payload. '
-'Made by wa_on_reply().';
+'Functions that are called when a customer presses a button or chooses from a list. Made by wa_on_reply().';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.prefix IS 'What the payload of a reply must begin with.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.handler IS 'The function, with its schema.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_by IS
 'The role that registered the handler, and that it runs as.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.search_path IS
-'That of the session which registered the handler; it is called with the same.';
+'The search_path of the session that registered the handler; it is called with the same.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_at IS 'When it was registered.';
 
 /* ---- messages ------------------------------------------------------------------- */
@@ -250,10 +250,13 @@ BEGIN
             END IF;
         ELSE
             UPDATE @extschema@.whatsapp_inbound_messages AS o
-                SET edited_at = CASE item.message_type WHEN 'edit' THEN GREATEST(o.edited_at, item.sent_at) ELSE o.edited_at END,
-                    revoked_at = CASE item.message_type WHEN 'revoke' THEN GREATEST(o.revoked_at, item.sent_at) ELSE o.revoked_at END
+                SET edited_at = CASE item.message_type
+                        WHEN 'edit' THEN GREATEST(o.edited_at, item.sent_at) ELSE o.edited_at END,
+                    revoked_at = CASE item.message_type
+                        WHEN 'revoke' THEN GREATEST(o.revoked_at, item.sent_at) ELSE o.revoked_at END
                 WHERE o.whatsapp_message_id = COALESCE(
-                    item.payload #>> ARRAY[item.message_type, 'original_message_id'], item.payload ->> 'original_message_id')
+                    item.payload #>> ARRAY[item.message_type, 'original_message_id'],
+                    item.payload ->> 'original_message_id')
                     AND o.phone_number_id = item.phone_number_id;
         END IF;
     END LOOP;
@@ -337,18 +340,18 @@ CREATE FUNCTION @extschema@.wa_on_reply(prefix text, handler regprocedure) RETUR
     AS 'MODULE_PATHNAME', 'wa_on_reply';
 COMMENT ON FUNCTION @extschema@.wa_on_reply(text, regprocedure) IS
 'Has the function called, with one jsonb argument, for each reply by button or list whose payload begins with the '
-'prefix; the longest prefix wins. It runs as the role that registers it, with the search_path of this session.';
+'prefix; the longest prefix wins. It runs as the role that registers it, with this session''s search_path.';
 
 CREATE FUNCTION @extschema@.wa_off_reply(prefix text) RETURNS boolean
     LANGUAGE C VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'wa_off_reply';
 COMMENT ON FUNCTION @extschema@.wa_off_reply(text) IS
-'Ends what wa_on_reply() began for this prefix. False: there was no handler.';
+'Removes the handler that wa_on_reply() registered for this prefix. False: there was none.';
 
 CREATE FUNCTION @extschema@.wa_retry_reply(inbound_id bigint) RETURNS boolean
     LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'wa_retry_reply';
 COMMENT ON FUNCTION @extschema@.wa_retry_reply(bigint) IS
-'Calls the handler of a reply once more, after its mistake has been mended '
-'(whatsapp_inbound_messages.handler_error). False: it failed again.';
+'Calls the handler of a reply again, after it has been fixed (see whatsapp_inbound_messages.handler_error). False: '
+'it failed again.';

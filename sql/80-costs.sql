@@ -18,8 +18,8 @@ CREATE TABLE @extschema@.whatsapp_markets (
 
 INSERT INTO @extschema@.whatsapp_markets (calling_code, country, market) VALUES ('34', 'ES', 'Spain');
 COMMENT ON TABLE @extschema@.whatsapp_markets IS
-'Which market of the price list a recipient belongs to, by the longest calling code that fits, or by the country of '
-'a business-scoped user id.';
+'Which market of the price list a recipient belongs to: by the longest matching calling code, or by the country of a '
+'business-scoped user ID.';
 COMMENT ON COLUMN @extschema@.whatsapp_markets.calling_code IS
 'Country calling code, or the beginning of a number, without +.';
 COMMENT ON COLUMN @extschema@.whatsapp_markets.country IS 'ISO country code, for recipients known by user ID only.';
@@ -40,17 +40,17 @@ CREATE TABLE @extschema@.whatsapp_prices (
     PRIMARY KEY (market, category, currency, valid_from)
 );
 COMMENT ON TABLE @extschema@.whatsapp_prices IS
-'Price of one delivered message by market and category, from a day on until the next. Shipped with values for Spain; '
-'replace them by Meta''s rate card for your account.';
+'Price of one delivered message by market and category, from a day on until the next entry. Shipped with values for '
+'Spain; replace them with Meta''s rate card for your account.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.market IS 'The market, as in whatsapp_markets, or other.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.category IS 'marketing, utility, authentication or service.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.currency IS 'ISO currency code.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.price IS 'Price of one delivered message.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.valid_from IS 'First day on which the price applies.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.free_per_number IS
-'How many of a calendar month are free for each phone number.';
+'How many messages a calendar month are free for each phone number.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.estimated IS
-'Not from a rate card in this currency, but converted from another.';
+'True: converted from another currency, not from a rate card.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.source IS 'Where the price is from.';
 
 INSERT INTO @extschema@.whatsapp_prices
@@ -58,7 +58,8 @@ INSERT INTO @extschema@.whatsapp_prices
     ('Spain', 'marketing', 'USD', 0.0615, '2025-07-01', 0, false, 'transcription of Meta''s rate card'),
     ('Spain', 'marketing', 'USD', 0.0707, '2026-07-01', 0, false, 'transcription of Meta''s rate card'),
     ('Spain', 'utility', 'USD', 0.0200, '2026-10-01', 0, false, 'transcription of Meta''s rate card, first tier'),
-    ('Spain', 'authentication', 'USD', 0.0200, '2026-10-01', 0, false, 'transcription of Meta''s rate card, first tier'),
+    ('Spain', 'authentication', 'USD', 0.0200, '2026-10-01', 0, false,
+     'transcription of Meta''s rate card, first tier'),
     ('Spain', 'service', 'USD', 0, '2025-07-01', 0, false, 'free before October 2026'),
     ('Spain', 'service', 'USD', 0.0200, '2026-10-01', 1000, false, 'transcription of Meta''s rate card'),
     ('Spain', 'marketing', 'EUR', 0.0585, '2026-07-01', 0, true, 'converted from USD'),
@@ -82,8 +83,7 @@ CREATE TABLE @extschema@.whatsapp_usage_days (
     PRIMARY KEY (day, tenant_id, phone_number_id, market, category, free)
 );
 COMMENT ON TABLE @extschema@.whatsapp_usage_days IS
-'Delivered messages by day, for the days that are closed; "free" by Meta''s own word. wa_costs adds the days that '
-'are still open.';
+'Delivered messages by day, for the days that are closed. wa_costs adds the days that are still open.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.day IS 'The day, in the account''s time zone.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.tenant_id IS 'The tenant.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.phone_number_id IS 'The number that the messages were sent from.';
@@ -100,12 +100,12 @@ CREATE TABLE @extschema@.whatsapp_usage_closed (
         CHECK (('2000-01-01 00:00:00Z'::timestamptz AT TIME ZONE time_zone) IS NOT NULL)
 );
 COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
-'One row: the last day that is summed up in whatsapp_usage_days, and where days begin.';
+'One row: the last day that is summed up in whatsapp_usage_days, and the time zone of its days.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.singleton IS 'Always true: the table has one row.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.through IS 'The last day that is summed up.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
-'The account''s time zone at Meta: days and months of wa_costs are its days and months, whoever looks. At first the '
-'one that CREATE EXTENSION was run with.';
+'The account''s time zone at Meta, in which wa_costs counts days and months. Initially that of the session that ran '
+'CREATE EXTENSION.';
 
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
 
@@ -138,8 +138,8 @@ CREATE VIEW @extschema@.wa_delivered_messages AS
     FROM @extschema@.whatsapp_messages AS m
     WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
 COMMENT ON VIEW @extschema@.wa_delivered_messages IS
-'Each delivered message with the day, market and category it is charged under; "free" by Meta''s own word. Give a '
-'range of created_at, the same of scheduled_at, and the ids in whatsapp_late_deliveries: there are no other indexes.';
+'Each delivered message with the day, market and category it is charged under. Query it with a range of created_at, '
+'the same range of scheduled_at, and the IDs in whatsapp_late_deliveries: only these are indexed.';
 COMMENT ON COLUMN @extschema@.wa_delivered_messages.id IS 'The message.';
 COMMENT ON COLUMN @extschema@.wa_delivered_messages.created_at IS 'When it was enqueued.';
 COMMENT ON COLUMN @extschema@.wa_delivered_messages.scheduled_at IS 'When it was meant to be sent.';
@@ -234,9 +234,9 @@ CREATE VIEW @extschema@.wa_costs AS
             FROM @extschema@.whatsapp_usage_closed AS z) AS t
     GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
 COMMENT ON VIEW @extschema@.wa_costs IS
-'Delivered messages and what they cost, by tenant, month, category and currency: one row for each currency of the '
-'price list, so choose one. cost is NULL where whatsapp_prices has no price; month_estimate projects the running '
-'month by its days. An account of our own, not Meta''s invoice.';
+'Delivered messages and their cost, by tenant, month, category and currency. There is one row for each currency of '
+'the price list, so choose one. cost is NULL if whatsapp_prices has no price; month_estimate projects the current '
+'month. Our own calculation, not Meta''s invoice.';
 COMMENT ON COLUMN @extschema@.wa_costs.tenant_id IS 'The tenant.';
 COMMENT ON COLUMN @extschema@.wa_costs.month IS 'First day of the month.';
 COMMENT ON COLUMN @extschema@.wa_costs.category IS 'The category charged.';

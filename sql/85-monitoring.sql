@@ -17,7 +17,8 @@ CREATE FUNCTION @extschema@.wa_internal_number_health(
 AS $$
     SELECT CASE
         WHEN missing THEN 'missing'
-        WHEN status IN ('BANNED', 'DELETED', 'DISCONNECTED', 'MIGRATED', 'UNVERIFIED', 'PENDING', 'OFFLINE') THEN 'blocked'
+        WHEN status IN ('BANNED', 'DELETED', 'DISCONNECTED', 'MIGRATED', 'UNVERIFIED', 'PENDING', 'OFFLINE')
+            THEN 'blocked'
         WHEN paused THEN 'paused'
         WHEN status IN ('FLAGGED', 'RESTRICTED') OR quality_rating = 'RED' THEN 'at_risk'
         WHEN status = 'RATE_LIMITED' OR quality_rating = 'YELLOW' THEN 'degraded'
@@ -47,7 +48,8 @@ SELECT p.phone_number_id,
        p.name_status,
        p.throughput_level,
        p.messaging_limit,
-       @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor) AS messages_per_second,
+       @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor)
+           AS messages_per_second,
        p.rate_reason,
        x.reason AS pause_reason,
        x.until AS paused_until,
@@ -62,8 +64,8 @@ FROM @extschema@.whatsapp_phone_numbers AS p
     LEFT JOIN @extschema@.whatsapp_webhook_traffic AS w
         ON w.phone_number_id = p.phone_number_id;
 COMMENT ON VIEW @extschema@.wa_number_status IS
-'Every number: who has it, what Meta says of it, and its health in one word: ok, unknown (never read from Meta), '
-'degraded, at_risk, paused, blocked, missing.';
+'Every number: its tenant, what Meta reports about it, and its health in one word: ok, unknown (not read from Meta '
+'yet), degraded, at_risk, paused, blocked or missing.';
 COMMENT ON COLUMN @extschema@.wa_number_status.phone_number_id IS 'Meta''s ID of the number.';
 COMMENT ON COLUMN @extschema@.wa_number_status.display_phone_number IS 'The phone number as people write it.';
 COMMENT ON COLUMN @extschema@.wa_number_status.verified_name IS 'The display name that recipients see.';
@@ -166,7 +168,7 @@ FROM (SELECT o.phone_number_id, o.state, o.hold_reason,
       FROM @extschema@.whatsapp_queue AS o
       GROUP BY o.phone_number_id, o.state, o.hold_reason) AS q;
 COMMENT ON VIEW @extschema@.wa_queue_status IS
-'What waits, by number, state and reason: how many, since when the oldest, and when the next is due.';
+'Waiting messages by number, state and reason: how many, since when the oldest waits, and when the next is due.';
 COMMENT ON COLUMN @extschema@.wa_queue_status.phone_number_id IS 'The number; NULL: the tenants have none.';
 COMMENT ON COLUMN @extschema@.wa_queue_status.state IS 'ready, deferred, held or uncertain.';
 COMMENT ON COLUMN @extschema@.wa_queue_status.reason IS 'Reason code; see wa_reason_codes.';
@@ -190,7 +192,8 @@ DECLARE
     obstacle CONSTANT text := @extschema@.wa_internal_global_obstacle();
 BEGIN
     RETURN QUERY
-        SELECT 'sending', CASE WHEN obstacle IS NULL THEN 'ok' WHEN obstacle = 'standby' THEN 'warning' ELSE 'error' END,
+        SELECT 'sending',
+               CASE WHEN obstacle IS NULL THEN 'ok' WHEN obstacle = 'standby' THEN 'warning' ELSE 'error' END,
                COALESCE(r.meaning, 'A sender serves this database.'), r.remedy
         FROM (VALUES (obstacle)) AS o (reason)
             LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = o.reason;
@@ -220,7 +223,8 @@ BEGIN
                CASE WHEN @extschema@.wa_internal_credentials_present(c.item) THEN 'ok' ELSE c.without END,
                CASE WHEN @extschema@.wa_internal_credentials_present(c.item) THEN 'Set.' ELSE c.consequence END,
                CASE WHEN NOT @extschema@.wa_internal_credentials_present(c.item)
-                    THEN format('Write it into a file, name the file in whatsapp_shared.%s_file, and reload.', c.item) END
+                    THEN format('Write it into a file, name the file in whatsapp_shared.%s_file, and reload.',
+                                c.item) END
         FROM (VALUES
             ('access_token', 'error', 'Not set: nothing can be sent.'),
             ('app_secret', 'warning', 'Not set: webhooks cannot be verified, so no delivery status is known.'),
@@ -232,8 +236,9 @@ BEGIN
                CASE WHEN account IS NULL THEN 'Set whatsapp_shared.business_account_id and reload.' END;
     RETURN QUERY
         SELECT 'phone_number_id', 'warning',
-               format('Of no use: %s, and sends for that one only; the messages of tenants without a number wait.', taken),
-               'Set whatsapp_shared.phone_number_id to a number that no tenant has, and reload; or SELECT * FROM wa_assign_all();'
+               format('Unusable: %s and sends for that tenant only; messages of tenants without a number wait.', taken),
+               'Set whatsapp_shared.phone_number_id to a number that no tenant has, and reload; '
+               'or SELECT * FROM wa_assign_all();'
         WHERE taken IS NOT NULL;
 END
 $$;
@@ -253,7 +258,8 @@ BEGIN
                     THEN 'warning' ELSE 'ok' END,
                CASE WHEN s.error IS NOT NULL THEN format('The last run failed: %s.', rtrim(s.error, '.'))
                     WHEN s.finished_at IS NULL THEN 'Never read from Meta.'
-                    ELSE concat_ws(', ', 'Read at ' || date_trunc('second', s.finished_at)::text, s.items::text || ' found') || '.' END,
+                    ELSE concat_ws(', ', 'Read at ' || date_trunc('second', s.finished_at)::text,
+                                   s.items::text || ' found') || '.' END,
                CASE WHEN s.error IS NOT NULL OR s.finished_at IS NULL
                     THEN 'Sending works without it; quality, limits and templates are unknown until it succeeds.' END
         FROM @extschema@.whatsapp_sync AS s
@@ -277,9 +283,10 @@ BEGIN
                    CASE WHEN n.tenant_id IS NULL THEN '' ELSE format(' (tenant %s)', n.tenant_id) END,
                    '; its rate is lowered to ' || n.messages_per_second || ' a second because of ' || n.rate_reason),
                CASE n.health
-                   WHEN 'missing' THEN 'It is not part of the account any more; assign the tenant another number.'
-                   WHEN 'blocked' THEN 'See the WhatsApp Manager; assign the tenant another number meanwhile.'
-                   ELSE 'Recipients block or report its messages: send less, and what was asked for. The rate is restored when Meta''s rating or limit is; policy in whatsapp_damage_policies.' END
+                   WHEN 'missing' THEN 'It is no longer part of the account; assign the tenant another number.'
+                   WHEN 'blocked' THEN 'See WhatsApp Manager; assign the tenant another number meanwhile.'
+                   ELSE 'Recipients block or report its messages: send fewer, and only what they asked for. '
+                        'The rate is restored with Meta''s rating or limit; see whatsapp_damage_policies.' END
         FROM @extschema@.wa_number_status AS n
         WHERE n.health NOT IN ('ok', 'unknown', 'paused') OR n.rate_reason IS NOT NULL
         ORDER BY n.phone_number_id;
@@ -305,15 +312,16 @@ BEGIN
         INTO total FROM @extschema@.wa_queue_status AS q;
     item := 'queue';
     state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s ready, %s deferred, %s held (%s for want of a number).',
+    detail := format('%s ready, %s deferred, %s held (%s because the tenant has no number).',
         total.ready, total.deferred, total.held, total.no_number);
     remedy := CASE WHEN total.held > 0 THEN 'wa_queue_status names the reasons.' END;
     RETURN NEXT;
 
     item := 'uncertain messages';
     state := CASE WHEN total.parked > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s, of which %s wait for a person.', total.uncertain, total.parked);
-    remedy := CASE WHEN total.parked > 0 THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
+    detail := format('%s, of which %s wait for an operator.', total.uncertain, total.parked);
+    remedy := CASE WHEN total.parked > 0
+        THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
     RETURN NEXT;
 
     /* By primary key and among the newest only: history may be large. */
@@ -323,9 +331,11 @@ BEGIN
     item := 'webhooks';
     state := CASE WHEN last_accepted > COALESCE(webhooks, '-infinity') + interval '15 minutes'
                        AND last_accepted < clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
-    detail := CASE WHEN webhooks IS NULL THEN 'None has ever come.'
-                   ELSE format('The last one came at %s.', date_trunc('second', webhooks)) END;
-    remedy := CASE state WHEN 'warning' THEN 'Messages were accepted since, and no status has come: is the receiver of webhooks reachable from the internet, and the app subscribed to the account?' END;
+    detail := CASE WHEN webhooks IS NULL THEN 'None has been received.'
+                   ELSE format('The last one was received at %s.', date_trunc('second', webhooks)) END;
+    remedy := CASE state WHEN 'warning'
+        THEN 'Messages have been accepted since, without any status. Check that the webhook receiver is reachable '
+             'from the internet and that the app is subscribed to the account.' END;
     RETURN NEXT;
 END
 $$;
@@ -337,7 +347,7 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
 AS $$
     SELECT 'alert ' || a.alert_id, CASE a.severity WHEN 'info' THEN 'ok' ELSE a.severity END,
            format('%s (%s times, last at %s)', a.message, a.occurrences, date_trunc('second', a.last_seen_at)),
-           format('SELECT wa_resolve_alert(%s); when it has been seen to.', a.alert_id)
+           format('SELECT wa_resolve_alert(%s); once it has been dealt with.', a.alert_id)
     FROM @extschema@.whatsapp_alerts AS a
     WHERE a.resolved_at IS NULL
     ORDER BY a.alert_id
@@ -357,7 +367,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_health() IS
-'The whole installation, checked: one row per item with ok, warning or error, what was found, and what to do.';
+'Checks the whole installation: one row for each item with ok, warning or error, what was found, and what to do.';
 
 /* ---- one tenant ---------------------------------------------------------------- */
 
@@ -373,12 +383,15 @@ DECLARE
 BEGIN
     item := 'enabled';
     state := CASE WHEN t.whatsapp_enabled THEN 'ok' ELSE 'error' END;
-    detail := CASE WHEN t.whatsapp_enabled THEN 'WhatsApp is switched on.' ELSE 'WhatsApp is switched off: new messages are skipped.' END;
-    remedy := CASE WHEN NOT t.whatsapp_enabled THEN format('SELECT wa_configure_tenant(%L, enabled => true);', t.tenant_id) END;
+    detail := CASE WHEN t.whatsapp_enabled THEN 'WhatsApp is switched on.'
+                   ELSE 'WhatsApp is switched off: new messages are skipped.' END;
+    remedy := CASE WHEN NOT t.whatsapp_enabled
+                   THEN format('SELECT wa_configure_tenant(%L, enabled => true);', t.tenant_id) END;
     RETURN NEXT;
 
     item := 'number';
-    state := CASE WHEN t.phone_number_id IS NOT NULL THEN 'ok' WHEN fallback IS NOT NULL THEN 'warning' ELSE 'error' END;
+    state := CASE WHEN t.phone_number_id IS NOT NULL THEN 'ok'
+                  WHEN fallback IS NOT NULL THEN 'warning' ELSE 'error' END;
     detail := CASE WHEN t.phone_number_id IS NOT NULL
                    THEN format('%s since %s.', concat_ws(', ', t.phone_number_id, t.display_phone_number),
                        date_trunc('second', t.assigned_at))
@@ -389,12 +402,13 @@ BEGIN
 
     IF t.phone_number_id IS NOT NULL THEN
         item := 'number health';
-        state := CASE WHEN t.number_health = 'ok' THEN 'ok' WHEN t.number_health IN ('missing', 'blocked') THEN 'error' ELSE 'warning' END;
+        state := CASE WHEN t.number_health = 'ok' THEN 'ok'
+                      WHEN t.number_health IN ('missing', 'blocked') THEN 'error' ELSE 'warning' END;
         detail := concat_ws(', quality ', t.number_health, t.quality_rating);
         remedy := CASE t.number_health
             WHEN 'ok' THEN NULL
             WHEN 'unknown' THEN 'SELECT wa_sync_phone_numbers();'
-            ELSE 'See wa_number_status and the WhatsApp Manager.' END;
+            ELSE 'See wa_number_status and WhatsApp Manager.' END;
         RETURN NEXT;
     END IF;
 
@@ -422,7 +436,8 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'templates',
-           CASE WHEN count(*) FILTER (WHERE p.status = 'APPROVED' AND p.missing_since IS NULL) = 0 THEN 'warning' ELSE 'ok' END,
+           CASE WHEN count(*) FILTER (WHERE p.status = 'APPROVED' AND p.missing_since IS NULL) = 0
+                THEN 'warning' ELSE 'ok' END,
            format('%s approved, %s others.',
                count(*) FILTER (WHERE p.status = 'APPROVED' AND p.missing_since IS NULL),
                count(*) FILTER (WHERE p.status <> 'APPROVED' OR p.missing_since IS NOT NULL)),
@@ -509,5 +524,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_diagnose(text) IS
-'The troubleshooting checklist for one tenant, each line checked: ok, warning or error, what was found, and what to '
-'do.';
+'Checks everything that one tenant needs for sending: one row for each item with ok, warning or error, what was '
+'found, and what to do.';

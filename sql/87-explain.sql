@@ -29,16 +29,15 @@ CREATE VIEW @extschema@.wa_error_codes AS
     SELECT code, title, class, pause, max_retries, opts_out, remedy
     FROM @extschema@.wa_internal_error_codes();
 COMMENT ON VIEW @extschema@.wa_error_codes IS
-'Every error code of the Cloud API that is known here: what it means, what happens to the message, and what a person '
-'should do.';
+'The known error codes of the Cloud API: what each means, what happens to the message, and what to do.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.code IS 'Graph API error code.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.title IS 'What it means, in short.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.class IS
 'permanent: the message fails. retry: again later. throttle_number, throttle_pair: slowed down. pause_account_short, '
 'pause_account, pause_number, pause_template: what it names waits. not_applicable: not of sending.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.pause IS
-'How long the throttle or pause lasts, or the least delay before a retry; NULL: until something happens, or whatever '
-'the settings say.';
+'How long the throttle or pause lasts, or the minimum delay before a retry; NULL: until an event ends it, or as '
+'configured.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.max_retries IS
 'How often a message is retried after this code; NULL: whatsapp_shared.max_attempts decides.';
 COMMENT ON COLUMN @extschema@.wa_error_codes.opts_out IS
@@ -49,35 +48,37 @@ CREATE VIEW @extschema@.wa_reason_codes (reason, meaning, remedy) AS
 VALUES
     /* the end, or on its way to it */
     ('accepted', 'Meta has accepted the message; no delivery status has come yet.',
-     'Usually none: the recipient''s telephone may be off. If no message gets a status, see whether webhooks arrive (wa_health).'),
+     'Usually none: the recipient''s phone may be off. '
+     'If no message gets a status, check that webhooks arrive (wa_health).'),
     ('held_for_quality_assessment', 'Meta has accepted the message and holds it while it assesses the template.',
-     'None: it is released or refused by Meta, usually within an hour.'),
-    ('sent', 'The message has left Meta''s servers and has not reached the telephone yet.',
-     'None: the recipient''s telephone is off or has no connection.'),
-    ('delivered', 'The message has reached the recipient''s telephone.', 'None.'),
+     'None: Meta releases or rejects it, usually within an hour.'),
+    ('sent', 'The message has left Meta''s servers and has not reached the recipient''s phone yet.',
+     'None: the recipient''s phone is off or has no connection.'),
+    ('delivered', 'The message has reached the recipient''s phone.', 'None.'),
     ('read', 'The recipient has read the message.', 'None.'),
-    ('failed', 'The message could not be delivered.', 'Mend the cause, then wa_retry_message().'),
+    ('failed', 'The message could not be delivered.', 'Fix the cause, then wa_retry_message().'),
     ('cancelled', 'The message was cancelled before it was sent.', 'wa_retry_message() sends it after all.'),
     ('expired', 'The message was not sent before its expiry.',
      'wa_retry_message() sends it after all; a later expires_at leaves more time.'),
-    ('opted_out', 'The recipient wants no messages of this kind from the tenant.',
+    ('opted_out', 'The recipient has opted out of messages of this kind from the tenant.',
      'None, unless the recipient has agreed again: wa_opt_in().'),
 
     /* in doubt */
-    ('on_the_wire', 'The message is being sent now.', 'None: the answer is awaited.'),
-    ('uncertain', 'The message was sent but no answer came back: it may or may not have been accepted.',
-     'None: a webhook or, after the grace, the policy settles it. wa_resolve_message() decides at once.'),
-    ('parked', 'The message may or may not have been accepted, no webhook says so, and the policy is to wait for a person.',
-     'Ask the recipient or look into the WhatsApp Manager, then wa_resolve_message().'),
-    ('not_queued', 'The message waits, but has no place in the queue.',
-     'This should not happen. wa_cancel_message() or wa_retry_message(), and report it, please.'),
+    ('on_the_wire', 'The message is being sent now.', 'None: waiting for Meta''s response.'),
+    ('uncertain', 'The message was sent but no response came back: it may or may not have been accepted.',
+     'None: a webhook settles it, or the policy after the grace period. wa_resolve_message() decides at once.'),
+    ('parked',
+     'The message may or may not have been accepted, no webhook says so, and the policy is to wait for an operator.',
+     'Ask the recipient or check WhatsApp Manager, then wa_resolve_message().'),
+    ('not_queued', 'The message waits but is not in the queue.',
+     'This should not happen: use wa_cancel_message() or wa_retry_message(), and please report it.'),
 
     /* nothing is sent at all */
     ('standby', 'This server is a standby; messages are sent from the primary.', 'None.'),
     ('not_preloaded', 'The server was started without the library.',
      'Add whatsapp_shared to shared_preload_libraries and restart the server.'),
     ('clone_not_adopted', 'This database is a copy of another installation, and copies do not send.',
-     'If it is the place from which to send now: SELECT wa_adopt();'),
+     'If messages are to be sent from here now: SELECT wa_adopt();'),
     ('sending_disabled', 'Sending is switched off on this server.',
      'ALTER SYSTEM SET whatsapp_shared.enabled = on; SELECT pg_reload_conf();'),
     ('credentials_missing', 'The server has no access token.',
@@ -85,7 +86,8 @@ VALUES
     ('database_not_listed', 'No sender serves this database.',
      'Add it to whatsapp_shared.databases and reload the server.'),
     ('sender_not_running', 'The sender of this database is not running.',
-     'See the server''s log; it is started again by itself unless the server has no worker processes left (max_worker_processes).'),
+     'See the server''s log; it restarts by itself unless the server has run out of worker processes '
+     '(max_worker_processes).'),
 
     /* stopped by a person or by an event */
     ('account_paused', 'Sending is paused for the whole account.', 'wa_resume(''account'') when the cause has gone.'),
@@ -100,17 +102,19 @@ VALUES
     /* a matter of time */
     ('expiring', 'The message has passed its expiry and will be marked as expired.', 'None.'),
     ('scheduled', 'The message is not due yet.', 'None.'),
-    ('quiet_hours', 'It is quiet hours for the tenant.', 'None; messages of priority 100 and more are sent in quiet hours, too.'),
-    ('retry', 'The last attempt failed in a way that may pass; another one follows.', 'None.'),
+    ('quiet_hours', 'The tenant''s quiet hours are in effect.',
+     'None; messages with priority 100 or more are sent in quiet hours too.'),
+    ('retry', 'The last attempt failed with a temporary error; another one follows.', 'None.'),
     ('network', 'Meta could not be reached; another attempt follows.',
-     'If it lasts, check the server''s way to graph.facebook.com (name resolution, proxy, firewall).'),
+     'If it lasts, check the server''s connection to graph.facebook.com (name resolution, proxy, firewall).'),
     ('pair_rate', 'WhatsApp allows one message in 6 seconds to one recipient, after a burst of 45.', 'None.'),
-    ('tenant_rate', 'The tenant''s own rate is used up for the moment.', 'None, or wa_configure_tenant(…, messages_per_second => …).'),
+    ('tenant_rate', 'The tenant''s own rate is used up for the moment.',
+     'None, or wa_configure_tenant(…, messages_per_second => …).'),
     ('recipient_order', 'An earlier message to the same recipient is not settled yet; the order is kept.', 'None.'),
-    ('budget', 'The account''s limit of recipients in 24 hours is used up as far as the tenant may use it.',
-     'None: the next place becomes free by itself. wa_configure_tenant(…, daily_share => …) guarantees a tenant its part.'),
+    ('budget', 'The tenant''s share of the account''s limit of recipients in 24 hours is used up.',
+     'None: capacity frees up by itself. wa_configure_tenant(…, daily_share => …) guarantees a tenant its share.'),
     ('number_rate', 'Other messages of the same number are sent first.', 'None.'),
-    ('next', 'Nothing is in the way: the message is about to be sent.', 'None.');
+    ('next', 'Nothing holds the message back: it is about to be sent.', 'None.');
 COMMENT ON VIEW @extschema@.wa_reason_codes IS
 'Every reason code of wa_explain(), with its meaning and what to do.';
 COMMENT ON COLUMN @extschema@.wa_reason_codes.reason IS 'The code.';
@@ -171,7 +175,7 @@ BEGIN
             detail := concat_ws(': ', 'error ' || m.error_code::text, m.error_message);
             remedy := (SELECT e.remedy FROM @extschema@.wa_error_codes AS e WHERE e.code = m.error_code);
             IF m.status_reason = 'uncertain' THEN
-                detail := 'nobody knows whether Meta had accepted it, and the policy was to give up';
+                detail := 'it is unknown whether Meta had accepted it, and the policy was to give up';
             ELSIF m.attempts > 1 THEN
                 detail := format('%s, after %s attempts', detail, m.attempts);
             END IF;
@@ -288,11 +292,11 @@ BEGIN
     END IF;
     reason := 'uncertain';
     earliest := q.due_at;
-    detail := format('without a webhook until %s %s', date_trunc('second', q.due_at), CASE policy
+    detail := format('if no webhook comes by %s, %s', date_trunc('second', q.due_at), CASE policy
         WHEN 'resend' THEN 'it is sent again'
-        WHEN 'park' THEN 'it waits for a person'
+        WHEN 'park' THEN 'it waits for an operator'
         WHEN 'fail' THEN 'it is given up'
-        ELSE 'it is sent again if webhooks of other messages have come, and waits for a person if not' END);
+        ELSE 'it is sent again if webhooks of other messages have come, and waits for an operator if not' END);
 END
 $$;
 
@@ -457,5 +461,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_explain(bigint) IS
-'Why the message is where it is: its status, a reason code (see wa_reason_codes), the same in words, when it can go '
-'out at the earliest (NULL: unknown), and what to do.';
+'Why the message has its status: a reason code (see wa_reason_codes), the reason in words, when it can be sent at '
+'the earliest (NULL: unknown), and what to do.';

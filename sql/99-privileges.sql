@@ -153,7 +153,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_tenant_role() IS
 'Whoever may execute this sees only the messages of the tenant named by whatsapp_shared.tenant. Granted by '
-'wa_grant(role, ''tenant'').';
+'wa_grant(role, ''tenant''). Internal.';
 
 /*
  * One policy leaves everybody as the rights to the table say; the restrictive
@@ -165,7 +165,8 @@ CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_messages USING (true);
 
 CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_messages AS RESTRICTIVE
     USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
-           OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_internal_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
+           OR (SELECT NOT pg_catalog.has_function_privilege(
+               '@extschema@.wa_internal_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
 
 ALTER TABLE @extschema@.whatsapp_inbound_messages ENABLE ROW LEVEL SECURITY;
 
@@ -173,7 +174,8 @@ CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_messages USING 
 
 CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_messages AS RESTRICTIVE
     USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
-           OR (SELECT NOT pg_catalog.has_function_privilege('@extschema@.wa_internal_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
+           OR (SELECT NOT pg_catalog.has_function_privilege(
+               '@extschema@.wa_internal_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
 
 /* ---- granting ------------------------------------------------------------------------ */
 
@@ -188,9 +190,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_grant(name, text) IS
-'Gives a role one set of rights: admin (all functions and tables), sender (write, cancel and explain messages), '
-'monitor (views, health, alerts), webhook (take what Meta sends), tenant (read the messages of the tenant named by '
-'whatsapp_shared.tenant, and no others). For superusers.';
+'Grants a role one of five privileges: admin (all functions and tables for operators), sender (enqueue, cancel and '
+'explain messages), monitor (status views, health, alerts), webhook (process webhooks), tenant (read the messages of '
+'the tenant named by whatsapp_shared.tenant, and no others). For superusers.';
 
 CREATE FUNCTION @extschema@.wa_revoke(role name, privilege text) RETURNS void
     LANGUAGE plpgsql
@@ -213,7 +215,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_revoke(name, text) IS
-'Takes from a role what wa_grant() gave it; rights that another of its privileges includes stay. USAGE of the schema '
+'Revokes what wa_grant() granted; rights that another of the role''s privileges includes stay. USAGE on the schema '
 'is left to the administrator.';
 
 /* ---- installing -------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ SELECT is(pg_temp.health('queue'), 'warning', 'one that is held may be');
 UPDATE whatsapp_queue SET state = 'u', hold_reason = 'uncertain';
 SELECT is(pg_temp.health('uncertain messages'), 'ok', 'an uncertain one settles itself');
 UPDATE whatsapp_queue SET state = 'u', hold_reason = 'parked', due_at = 'infinity';
-SELECT is(pg_temp.health('uncertain messages'), 'warning', 'unless it waits for a person');
+SELECT is(pg_temp.health('uncertain messages'), 'warning', 'unless it waits for an operator');
 
 SELECT is(pg_temp.health('webhooks'), 'ok', 'nothing accepted, no webhook missed');
 UPDATE whatsapp_messages SET status = 'accepted', accepted_at = clock_timestamp() - interval '1 hour';

@@ -40,18 +40,18 @@ CREATE FUNCTION pg_temp.payload(message bigint) RETURNS jsonb LANGUAGE sql AS
 SELECT is(wa_internal_check_media('x', t.mime_type), t.kind, t.mime_type || ' is sent as ' || t.kind)
 FROM (VALUES ('image/jpeg', 'image'), ('image/png', 'image'), ('image/webp', 'sticker'), ('audio/ogg; codecs=opus', 'audio'),
       ('video/mp4', 'video'), ('application/pdf', 'document'), ('text/plain', 'document')) AS t (mime_type, kind);
-SELECT pg_temp.refused($$'x'$$, 'image/gif', '22023', 'files of type "image/gif" cannot be sent', '^WhatsApp takes image/jpeg, .*\.$', 'a GIF');
+SELECT pg_temp.refused($$'x'$$, 'image/gif', '22023', 'files of type "image/gif" cannot be sent', '^WhatsApp accepts image/jpeg, .*\.$', 'a GIF');
 SELECT pg_temp.refused($$'x'$$, E'text/plain; charset=a\r\nX: b', '22023', E'files of type "text/plain; charset=a\r\nX: b" cannot be sent', '.', 'a type with a line end');
 SELECT pg_temp.refused($$''$$, 'image/png', '22023', 'argument "content" must not be empty', '^$', 'no bytes');
 SELECT pg_temp.refused(format('pg_temp.file(%s)', t.max + 1), t.type, '54000', 'file is too large', t.detail, t.type || ' over its limit')
 FROM (VALUES ('image/jpeg', 5242880, '^It has 5242881 bytes; at most 5242880 are allowed for the type image/jpeg\.$'),
       ('audio/mpeg', 16777216, 'at most 16777216'), ('video/mp4', 16777216, 'at most 16777216'),
-      ('image/webp', 102400, 'for a sticker that does not move')) AS t (type, max, detail);
+      ('image/webp', 102400, 'for a static sticker')) AS t (type, max, detail);
 SELECT lives_ok(format($$SELECT wa_upload_media('panaderia', pg_temp.file(%s, %L), %L)$$, t.max, t.type, t.type), t.type || ' of just its limit')
 FROM (VALUES ('image/jpeg', 5242880), ('image/webp', 102400)) AS t (type, max);
 /* RIFF, size, WEBP, VP8X, size, flags with the animation bit */
 SELECT lives_ok($$SELECT wa_upload_media('panaderia', '\x524946460000000057454250565038580a00000002000000'::bytea || pg_temp.file(400000), 'image/webp')$$,
-    'a sticker that moves may be larger');
+    'an animated sticker may be larger');
 SELECT throws_ok($$SELECT wa_upload_media('panaderia', '\x524946460000000057454250565038580a00000010000000'::bytea || pg_temp.file(400000), 'image/webp')$$,
     '54000', 'file is too large', 'one that is only transparent may not');
 SELECT throws_ok($$SELECT wa_upload_media('nadie', 'x', 'image/png')$$, '42704', 'tenant "nadie" does not exist', 'an unknown tenant');

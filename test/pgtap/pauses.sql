@@ -43,7 +43,7 @@ SELECT throws_ok($$SELECT wa_pause('tenant', 'nadie')$$, '42704', 'tenant "nadie
 SELECT throws_ok($$SELECT wa_pause('template', 'Pedido Listo')$$, '22023', 'invalid template "Pedido Listo"', 'a template''s name has its rules');
 SELECT throws_ok($$SELECT wa_pause('tenant', 'panaderia', '')$$, '22023', 'a pause needs a reason', 'whoever pauses says why');
 SELECT throws_ok($$SELECT wa_pause('tenant', 'panaderia', 'x', now() - interval '1 minute')$$, '22023',
-    'the end of a pause must lie ahead', 'and not in the past');
+    'the end of a pause must be in the future', 'and not in the past');
 
 /* ---- resuming ---- */
 

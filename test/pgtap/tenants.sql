@@ -40,7 +40,7 @@ SELECT is((t).language, code, 'a code that a message can have, a tenant can have
 SELECT throws_ok(format('SELECT wa_configure_tenant(%L, language => %L)', 'panaderia', code), '22023', format('invalid language code "%s"', code), 'and no other')
     FROM unnest('{"",e,ES,es_,es-ES,es_ES_x}'::text[]) AS code;
 SELECT throws_ok($$SELECT wa_configure_tenant('x', time_zone => 'Mars/Olympus')$$, '22023', 'unknown time zone "Mars/Olympus"', 'time zones are known ones');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00')$$, '22023', 'quiet hours need a beginning and a different end', 'quiet hours need both ends');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00')$$, '22023', 'quiet hours need a start and a different end', 'quiet hours need both ends');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00', quiet_to => '22:00')$$, '22023', NULL, 'which differ');
 SELECT throws_ok(format('SELECT wa_configure_tenant(%L, messages_per_second => %L)', 'x', rate), '22023', 'messages_per_second must be between 0.01 and 10000', 'no rate: ' || rate)
     FROM unnest('{0,-1,0.000001,0.0099,10001,NaN,Infinity}'::real[]) AS rate;

@@ -112,7 +112,7 @@ $id = send_with_fault({ cut => 'received' }, on_uncertain => "'park'");
 wait_status($node, $id, 'uncertain');
 grace_over($id);
 wait_for($node, "SELECT hold_reason = 'parked' FROM whatsapp_queue WHERE message_id = $id",
-	'policy park: it waits for a person');
+	'policy park: it waits for an operator');
 wait_for($node,
 	"SELECT EXISTS (SELECT FROM whatsapp_alerts WHERE kind = 'uncertain' AND resolved_at IS NULL)",
 	'and an alert says so');

@@ -77,6 +77,11 @@ none('no table or view can be read by everybody', "
 none('every table and view is described', "
 	SELECT oid::regclass FROM $relations r
 	WHERE relkind IN ('r', 'p', 'v', 'm') AND obj_description(oid, 'pg_class') IS NULL");
+none('so is every column that a user can see', "
+	SELECT a.attrelid::regclass, a.attname FROM $relations r JOIN pg_attribute a ON a.attrelid = r.oid
+	WHERE relkind IN ('r', 'p', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+	AND NOT starts_with(relname, 'wa_internal_') AND obj_description(r.oid, 'pg_class') !~ '\\mInternal\\M'
+	AND col_description(r.oid, a.attnum) IS NULL");
 none('all tables and views have our prefix', "
 	SELECT oid::regclass FROM $relations r
 	WHERE relkind IN ('r', 'p', 'v', 'm') AND relname !~ '^(whatsapp|wa)_'");
@@ -107,6 +112,32 @@ none('and with each table its sequences', "
 		AND d.refclassid = 'pg_class'::regclass
 	JOIN pg_extension e ON e.extname = 'whatsapp_shared' AND d.refobjid = ANY (e.extconfig)
 	WHERE s.relkind = 'S' AND NOT s.oid = ANY (e.extconfig)");
+
+# ---- the script ------------------------------------------------------------------------
+
+# Functions whose calls look like these are no functions, but syntax.
+my $syntax = qr/^(?:coalesce|greatest|least|nullif|array|operator|exists|extract)$/i;
+foreach my $file (sort glob 'sql/[0-9][0-9]-*.sql')
+{
+	my $text = slurp_file($file);
+	my @lines = split /\n/, $text;
+
+	utf8::decode($_) foreach @lines;
+	is(join(', ', grep { length $lines[ $_ - 1 ] > 120 } 1 .. @lines), '', "$file: lines have 120 columns at most");
+
+	# Strings and comments are blanked; bodies of functions, whose path is pinned, come to every second place.
+	$text =~ s{/\*.*?\*/}{}gs;
+	my ($script, $bodies) = ('', '');
+	my @parts = split /\$\$/, $text;
+	while (my ($outside, $body) = splice @parts, 0, 2)
+	{
+		$script .= $outside =~ s/'(?:[^']|'')*'/''/gr;
+		$bodies .= $body // '';
+	}
+	unlike($bodies, qr/pg_catalog\./, "$file: where the path is pinned, pg_catalog stands before no name");
+	is( join(', ', grep { !/$syntax/ } $script =~ /(?<![.\w"])(\w+)\(/g),
+		'', "$file: elsewhere it stands before every function");
+}
 
 # ---- uninstalling ---------------------------------------------------------------------
 
