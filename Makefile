@@ -13,6 +13,7 @@ OBJS = \
 	src/base/jsonb.o \
 	src/base/lookup.o \
 	src/base/owner.o \
+	src/base/role_section.o \
 	src/base/rows.o \
 	src/base/schema.o \
 	src/base/secret.o \

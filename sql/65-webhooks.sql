@@ -71,9 +71,9 @@ COMMENT ON FUNCTION @extschema@.wa_webhook_challenge(text, text, text) IS
 'Meta''s verification request for a webhook address: returns the challenge if the token is '
 'whatsapp_shared.webhook_verify_token.';
 
+/* It becomes the owner by itself, after the caller's deferred triggers have fired as the caller. */
 CREATE FUNCTION @extschema@.wa_webhook_ingest(body bytea, signature text) RETURNS jsonb
-    LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
+    LANGUAGE C VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'wa_webhook_ingest';
 COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
 'Processes one webhook: the bytes of its body and the header X-Hub-Signature-256. Respond to Meta with 200 once the '

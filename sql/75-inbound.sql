@@ -348,9 +348,9 @@ CREATE FUNCTION @extschema@.wa_off_reply(prefix text) RETURNS boolean
 COMMENT ON FUNCTION @extschema@.wa_off_reply(text) IS
 'Removes the handler that wa_on_reply() registered for this prefix. False: there was none.';
 
+/* As wa_webhook_ingest(), it becomes the owner by itself. */
 CREATE FUNCTION @extschema@.wa_retry_reply(inbound_id bigint) RETURNS boolean
-    LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
+    LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'wa_retry_reply';
 COMMENT ON FUNCTION @extschema@.wa_retry_reply(bigint) IS
 'Calls the handler of a reply again, after it has been fixed (see whatsapp_inbound_messages.handler_error). False: '

@@ -3,16 +3,14 @@
  *	  A section of code that runs SQL as the owner of our tables.
  *
  * The applications' roles may call our functions and have no right on our
- * tables.  SECURITY DEFINER with a SET clause for search_path would do, but
- * setting and resetting it on each call costs as much as all our look-ups;
- * instead every name and operator in the statements is qualified.
+ * tables.  The section is begun in C and not by SECURITY DEFINER with a SET clause,
+ * which would cost each call several times as much; base/role_section.c says why
+ * nothing of the caller's can run in it.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -37,20 +35,27 @@ owner_of_tables(Oid schema)
 	return owner;
 }
 
+static void
+begin(WaOwner *owner, FunctionCallInfo fcinfo, WaRoleTrust trust)
+{
+	owner->schema = wa_schema_of_call(fcinfo);
+	wa_role_section_begin(&owner->section, owner_of_tables(owner->schema), trust, WA_PINNED_PATH);
+}
+
 void
 wa_owner_begin(WaOwner *owner, FunctionCallInfo fcinfo)
 {
-	owner->schema = wa_schema_of_call(fcinfo);
-	GetUserIdAndSecContext(&owner->save_userid, &owner->save_sec_context);
-	SetUserIdAndSecContext(owner_of_tables(owner->schema),
-						   owner->save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	begin(owner, fcinfo, WA_ROLE_WITH_TRIGGERS);
+}
+
+void
+wa_owner_begin_restricted(WaOwner *owner, FunctionCallInfo fcinfo)
+{
+	begin(owner, fcinfo, WA_ROLE_RESTRICTED);
 }
 
 void
 wa_owner_end(WaOwner *owner)
 {
-	SPI_finish();
-	SetUserIdAndSecContext(owner->save_userid, owner->save_sec_context);
+	wa_role_section_end(&owner->section);
 }

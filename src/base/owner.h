@@ -7,21 +7,24 @@
 
 #include "fmgr.h"
 
+#include "base/role_section.h"
+
 typedef struct WaOwner
 {
 	Oid schema;
-
-	/* private to base/owner.c */
-	Oid save_userid;
-	int save_sec_context;
+	WaRoleSection section; /* private to base/owner.c */
 } WaOwner;
 
 /*
  * Connects to SPI as the owner of the tables in the schema of the function
- * called.  If an error leaves the section, the abort of the (sub)transaction
- * undoes both.  No code of the caller's choosing may run in it.
+ * called, with search_path pinned; for errors see base/role_section.h.  No code
+ * of the caller's choosing may run in it.
+ *
+ * wa_owner_begin() is for statements that write messages, on which the owner may
+ * have triggers; wa_owner_begin_restricted() is for all others.
  */
 extern void wa_owner_begin(WaOwner *owner, FunctionCallInfo fcinfo);
+extern void wa_owner_begin_restricted(WaOwner *owner, FunctionCallInfo fcinfo);
 extern void wa_owner_end(WaOwner *owner);
 
 #endif

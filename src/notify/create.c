@@ -33,6 +33,7 @@
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/role_section.h"
 #include "base/schema.h"
 #include "base/statement.h"
 #include "common/message_state.h"
@@ -432,7 +433,7 @@ wa_create_notification(PG_FUNCTION_ARGS)
 	Oid enqueue_function = wa_notify_enqueue_function(schema);
 	WaNotification n;
 	WaNotifyScope scope;
-	WaNotifySection section;
+	WaRoleSection section;
 	CreateTrigStmt *statement;
 	Relation rel;
 	Oid role;
@@ -456,9 +457,9 @@ wa_create_notification(PG_FUNCTION_ARGS)
 	wa_notify_scope_init(&scope, rel, (statement->events & TRIGGER_TYPE_UPDATE) != 0);
 	n.events = events_sql(&scope, statement);
 	n.relation = qualified_name(rel);
-	wa_notify_begin_as(&section, role, n.search_path);
+	wa_role_section_begin(&section, role, WA_ROLE_RESTRICTED, n.search_path);
 	check_expressions(&n, &scope);
-	wa_notify_end_as(&section);
+	wa_role_section_end(&section);
 
 	/* The lock is kept to the end of the transaction, but not the reference. */
 	relation_close(rel, NoLock);

@@ -122,7 +122,7 @@ record(void *argument)
 	set_text(&values[8], &nulls[8], error->message != NULL ? error->message : "");
 	set_text(&values[9], &nulls[9], error->detail);
 	set_text(&values[10], &nulls[10], GetUserNameFromId(f->plan->owner, false));
-	wa_owner_begin(&owner, f->fcinfo);
+	wa_owner_begin_restricted(&owner, f->fcinfo);
 	wa_statement_run(&failure_statement, owner.schema, values, nulls);
 	wa_owner_end(&owner);
 }

@@ -213,15 +213,4 @@ extern Oid wa_notify_check_role(const char *role, Oid owner, const char *relatio
 /* wa_enqueue_message(text, …) in this schema. */
 extern Oid wa_notify_enqueue_function(Oid schema);
 
-/* A section, connected to SPI, in which code of others runs as a role. */
-typedef struct WaNotifySection
-{
-	Oid save_userid;
-	int save_sec_context;
-	int guc_level;
-} WaNotifySection;
-
-extern void wa_notify_begin_as(WaNotifySection *section, Oid role, const char *search_path);
-extern void wa_notify_end_as(WaNotifySection *section);
-
 #endif

@@ -211,7 +211,7 @@ read_registration(FunctionCallInfo fcinfo, const char *id, MemoryContext context
 	WaOwner owner;
 	Datum values[1];
 
-	wa_owner_begin(&owner, fcinfo);
+	wa_owner_begin_restricted(&owner, fcinfo);
 	values[0] = CStringGetTextDatum(id);
 	rows = wa_statement_run_latest(&registration_statement, owner.schema, values, NULL);
 	if (rows.count > 0)

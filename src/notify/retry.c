@@ -29,6 +29,7 @@
 
 #include "base/jsonb.h"
 #include "base/owner.h"
+#include "base/role_section.h"
 #include "base/rows.h"
 #include "base/schema.h"
 #include "base/statement.h"
@@ -163,7 +164,7 @@ read_failure(FunctionCallInfo fcinfo, int64 id, Failure *failure)
 	Datum key = Int64GetDatum(id);
 	WaOwner owner;
 
-	wa_owner_begin(&owner, fcinfo);
+	wa_owner_begin_restricted(&owner, fcinfo);
 	rows = wa_statement_run(&find_statement, owner.schema, &key, NULL);
 	if (rows.count == 0)
 		raise_unknown(id);
@@ -198,7 +199,7 @@ forget_failure(FunctionCallInfo fcinfo, int64 id)
 	Datum key = Int64GetDatum(id);
 	WaOwner owner;
 
-	wa_owner_begin(&owner, fcinfo);
+	wa_owner_begin_restricted(&owner, fcinfo);
 	wa_statement_run(&forget_statement, owner.schema, &key, NULL);
 	wa_owner_end(&owner);
 }
@@ -214,7 +215,7 @@ note_new_reason(FunctionCallInfo fcinfo, int64 id, const ErrorData *error)
 	values[2] = CStringGetTextDatum(error->message != NULL ? error->message : "");
 	if (error->detail != NULL)
 		values[3] = CStringGetTextDatum(error->detail);
-	wa_owner_begin(&owner, fcinfo);
+	wa_owner_begin_restricted(&owner, fcinfo);
 	wa_statement_run(&again_statement, owner.schema, values, nulls);
 	wa_owner_end(&owner);
 }
@@ -309,15 +310,15 @@ retry(void *argument)
 	MemoryContext context = CurrentMemoryContext;
 	Oid role = wa_notify_check_role(plan->registered->role, plan->owner, plan->scope.relation_name,
 									plan->enqueue_function);
-	WaNotifySection section;
+	WaRoleSection section;
 	HeapTuple new_row;
 	HeapTuple before = NULL;
 
-	wa_notify_begin_as(&section, role, plan->registered->search_path);
+	wa_role_section_begin(&section, role, WA_ROLE_RESTRICTED, plan->registered->search_path);
 	new_row = find_row(rel, r->failure->row_id, context);
 	if (f->is_update && new_row != NULL)
 		before = old_row(rel, r->failure->old_row, context);
-	wa_notify_end_as(&section);
+	wa_role_section_end(&section);
 
 	r->gone = new_row == NULL;
 	if (r->gone)

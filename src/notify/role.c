@@ -21,11 +21,9 @@
 
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/syscache.h"
 
 #include "notify/notify.h"
@@ -70,29 +68,4 @@ wa_notify_check_role(const char *role, Oid owner, const char *relation_name, Oid
 				 errmsg("role \"%s\" may not send messages", role),
 				 errhint("A superuser can allow it with wa_grant(\"%s\", 'sender').", role)));
 	return superuser_arg(oid) ? owner : oid;
-}
-
-/*
- * If an error leaves the section, the abort of the (sub)transaction undoes it.
- */
-void
-wa_notify_begin_as(WaNotifySection *section, Oid role, const char *search_path)
-{
-	GetUserIdAndSecContext(&section->save_userid, &section->save_sec_context);
-	section->guc_level = NewGUCNestLevel();
-	SetUserIdAndSecContext(role, section->save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
-									 SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-}
-
-/* What the expressions have set is undone, too. */
-void
-wa_notify_end_as(WaNotifySection *section)
-{
-	SPI_finish();
-	AtEOXact_GUC(false, section->guc_level);
-	SetUserIdAndSecContext(section->save_userid, section->save_sec_context);
 }

@@ -24,6 +24,7 @@
 
 #include "base/guc.h"
 #include "base/lookup.h"
+#include "base/role_section.h"
 #include "base/rows.h"
 #include "notify/notify.h"
 
@@ -142,10 +143,10 @@ compute(WaNotifyFiring *f, Message *message)
 	MemoryContext context = CurrentMemoryContext;
 	Oid role = wa_notify_check_role(n->role, f->plan->owner, f->plan->scope.relation_name,
 									f->plan->enqueue_function);
-	WaNotifySection section;
+	WaRoleSection section;
 	WaRows rows;
 
-	wa_notify_begin_as(&section, role, n->search_path);
+	wa_role_section_begin(&section, role, WA_ROLE_RESTRICTED, n->search_path);
 	wa_notify_compile(f->plan);
 	rows = wa_notify_execute(&f->plan->scope, f->plan->plan, &f->rows);
 	if (rows.count > 1)
@@ -159,7 +160,7 @@ compute(WaNotifyFiring *f, Message *message)
 		read_message(f, &rows, message);
 		MemoryContextSwitchTo(save);
 	}
-	wa_notify_end_as(&section);
+	wa_role_section_end(&section);
 	return rows.count == 1;
 }
 

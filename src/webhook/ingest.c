@@ -17,7 +17,6 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -29,7 +28,7 @@
 
 #include "base/args.h"
 #include "base/arrays.h"
-#include "base/schema.h"
+#include "base/role_section.h"
 #include "base/secret.h"
 #include "common/signature.h"
 #include "webhook/webhook.h"
@@ -341,13 +340,13 @@ begin_planner_settings(void)
 }
 
 void
-wa_webhook_begin(WaWebhook *webhook, Oid schema)
+wa_webhook_begin(WaWebhook *webhook, FunctionCallInfo fcinfo)
 {
 	memset(webhook, 0, sizeof(WaWebhook));
-	webhook->schema = schema;
+	wa_role_settle_deferred();
+	wa_owner_begin(&webhook->owner, fcinfo);
+	webhook->schema = webhook->owner.schema;
 	webhook->now = GetCurrentTimestamp();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	webhook->guc_level = begin_planner_settings();
 	wa_webhook_begin_statuses(webhook);
 }
@@ -381,8 +380,7 @@ wa_webhook_end(WaWebhook *webhook)
 	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies, &failed);
 	/* Last, because other webhooks of the number wait for these rows. */
 	wa_webhook_write_traffic(webhook);
-	if (SPI_finish() != SPI_OK_FINISH)
-		elog(ERROR, "SPI_finish failed");
+	wa_owner_end(&webhook->owner);
 }
 
 /*
@@ -465,7 +463,6 @@ counts_as_jsonb(const WaWebhook *webhook)
 Datum
 wa_webhook_ingest(PG_FUNCTION_ARGS)
 {
-	Oid schema = wa_schema_of_call(fcinfo);
 	WaWebhook webhook;
 	bytea *body;
 	text *signature;
@@ -487,7 +484,7 @@ wa_webhook_ingest(PG_FUNCTION_ARGS)
 	signature = PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1);
 	check_signature(VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature), VARDATA_ANY(body), len);
 
-	wa_webhook_begin(&webhook, schema);
+	wa_webhook_begin(&webhook, fcinfo);
 	{
 		/* Scanning writes into it. */
 		char *copy = palloc(len + 1);

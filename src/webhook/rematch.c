@@ -16,7 +16,6 @@
 
 #include "base/arrays.h"
 #include "base/rows.h"
-#include "base/schema.h"
 #include "base/statement.h"
 #include "webhook/status.h"
 #include "webhook/webhook.h"
@@ -100,7 +99,7 @@ wa_internal_rematch(PG_FUNCTION_ARGS)
 {
 	WaWebhook webhook;
 
-	wa_webhook_begin(&webhook, wa_schema_of_call(fcinfo));
+	wa_webhook_begin(&webhook, fcinfo);
 	wa_webhook_read_parked(&webhook, PG_GETARG_INT32(0));
 	wa_webhook_write(&webhook);
 	wa_webhook_end(&webhook);

@@ -30,15 +30,15 @@
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "base/arrays.h"
+#include "base/owner.h"
+#include "base/role_section.h"
 #include "base/rows.h"
-#include "base/schema.h"
 #include "base/statement.h"
 #include "base/subtransaction.h"
 #include "webhook/webhook.h"
@@ -115,7 +115,9 @@ stop_clock(void)
 }
 
 /*
- * Calls the function, as the role that is in force now.
+ * Calls the function, as the role that is in force now.  Nothing is deferred any
+ * more (base/role_section.h), but what the handler itself would defer must be
+ * checked while it runs, also if the one before it has set constraints otherwise.
  */
 static void
 execute_handler(const Call *call)
@@ -128,8 +130,6 @@ execute_handler(const Call *call)
 
 	name =
 		quote_qualified_identifier(get_namespace_name(get_func_namespace(oid)), get_func_name(oid));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	result = SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 	if (result != SPI_OK_UTILITY)
 		elog(ERROR, "could not set constraints: %s", SPI_result_code_string(result));
@@ -137,7 +137,6 @@ execute_handler(const Call *call)
 		SPI_execute_with_args(psprintf("SELECT %s($1)", name), 1, argtypes, values, NULL, false, 0);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not call a handler: %s", SPI_result_code_string(result));
-	SPI_finish();
 }
 
 /*
@@ -175,32 +174,21 @@ static void
 run_as_registered(void *argument)
 {
 	const Call *call = argument;
-	int level = NewGUCNestLevel();
-	Oid userid;
-	int sec_context;
+	WaRoleSection section;
 
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(get_role_oid(call->role, false), sec_context |
-																SECURITY_LOCAL_USERID_CHANGE |
-																SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("search_path", call->search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	wa_role_section_begin(&section, get_role_oid(call->role, false), WA_ROLE_RESTRICTED,
+						  call->search_path);
 	PG_TRY();
 	{
 		start_clock(call->allowed_ms);
 		execute_handler(call);
-		stop_clock();
 	}
-	PG_CATCH();
+	PG_FINALLY();
 	{
 		stop_clock();
-		PG_RE_THROW();
 	}
 	PG_END_TRY();
-
-	/* Whatever it has set is undone, too. */
-	AtEOXact_GUC(false, level);
-	SetUserIdAndSecContext(userid, sec_context);
+	wa_role_section_end(&section);
 }
 
 /*
@@ -310,13 +298,14 @@ Datum
 wa_retry_reply(PG_FUNCTION_ARGS)
 {
 	int64 inbound_id = PG_GETARG_INT64(0);
+	WaOwner owner;
 	int called;
 	int failed;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	called = wa_webhook_run_handlers(wa_schema_of_call(fcinfo), &inbound_id, 1, &failed);
-	SPI_finish();
+	wa_role_settle_deferred();
+	wa_owner_begin(&owner, fcinfo);
+	called = wa_webhook_run_handlers(owner.schema, &inbound_id, 1, &failed);
+	wa_owner_end(&owner);
 	if (called == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("there is no reply " INT64_FORMAT " with a handler", inbound_id)));

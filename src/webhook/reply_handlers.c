@@ -152,7 +152,7 @@ wa_on_reply(PG_FUNCTION_ARGS)
 		values[3] = CStringGetTextDatum(psprintf("%s, pg_temp", namespace_search_path));
 	else
 		values[3] = CStringGetTextDatum("pg_temp");
-	wa_owner_begin(&owner, fcinfo);
+	wa_owner_begin_restricted(&owner, fcinfo);
 	(void) check_holder(owner.schema, prefix, caller);
 	wa_statement_run(&register_statement, owner.schema, values, NULL);
 	wa_owner_end(&owner);
@@ -168,7 +168,7 @@ wa_off_reply(PG_FUNCTION_ARGS)
 	Datum values[1] = {PointerGetDatum(prefix)};
 	bool found;
 
-	wa_owner_begin(&owner, fcinfo);
+	wa_owner_begin_restricted(&owner, fcinfo);
 	found = check_holder(owner.schema, prefix, caller);
 	if (found)
 		wa_statement_run(&remove_statement, owner.schema, values, NULL);

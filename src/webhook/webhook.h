@@ -10,6 +10,7 @@
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 
+#include "base/owner.h"
 #include "common/jsonscan.h"
 
 /* What became of the items of one kind. */
@@ -57,7 +58,8 @@ typedef struct WaTraffic WaTraffic;
  */
 typedef struct WaWebhook
 {
-	Oid schema;
+	WaOwner owner;
+	Oid schema; /* the owner's, for short */
 	int guc_level;
 	TimestampTz now;
 	const WaJson *json;
@@ -84,7 +86,7 @@ typedef struct WaWebhook
  * webhook/ingest.c: begin, read items, write, end.  Between begin and end it has an
  * SPI connection, and what is allocated is freed at the end.
  */
-extern void wa_webhook_begin(WaWebhook *webhook, Oid schema);
+extern void wa_webhook_begin(WaWebhook *webhook, FunctionCallInfo fcinfo);
 extern void wa_webhook_write(WaWebhook *webhook);
 extern void wa_webhook_end(WaWebhook *webhook);
 
