@@ -105,7 +105,9 @@ OBJS = \
 	src/webhook/apply.o \
 	src/webhook/consequence.o \
 	src/webhook/contact.o \
+	src/webhook/envelope.o \
 	src/webhook/event.o \
+	src/webhook/field.o \
 	src/webhook/group.o \
 	src/webhook/inbound.o \
 	src/webhook/ingest.o \

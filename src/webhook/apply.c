@@ -22,8 +22,10 @@
 #include "base/rows.h"
 #include "base/statement.h"
 #include "shared/wake.h"
-#include "webhook/status.h"
-#include "webhook/webhook.h"
+#include "webhook/apply.h"
+#include "webhook/consequence.h"
+#include "webhook/group.h"
+#include "webhook/update.h"
 
 /* In order of message id: an index scan with an array sorts it. */
 static WaStatement lock_queue_statement = {
@@ -194,7 +196,7 @@ settle_queue(Round *round)
 			queued[nsettled++] = round->groups[i];
 	}
 	values[0] = message_ids(queued, nsettled);
-	rows = wa_statement_run(&dequeue_statement, round->webhook->schema, values, NULL);
+	wa_statement_run(&dequeue_statement, round->webhook->schema, values, NULL);
 }
 
 /*
@@ -347,16 +349,15 @@ lock_ahead(WaWebhook *webhook, WaStatusGroup *groups, int ngroups)
 void
 wa_webhook_apply_statuses(WaWebhook *webhook)
 {
-	WaStatusList *list = webhook->statuses;
 	WaStatusGroup *groups;
 	int ngroups;
 	bool more;
 
-	if (list->count > 0)
+	if (webhook->statuses.count > 0)
 		wa_status_look_up(webhook);
-	if (list->count == 0)
+	if (webhook->statuses.count == 0)
 		return;
-	groups = wa_status_group(list, &ngroups);
+	groups = wa_status_group(webhook, &ngroups);
 	lock_ahead(webhook, groups, ngroups);
 	do
 	{
@@ -383,5 +384,4 @@ wa_webhook_apply_statuses(WaWebhook *webhook)
 		update_messages(&round);
 		account_for_rest(&round);
 	} while (more);
-	list->count = 0;
 }

@@ -17,8 +17,8 @@
 #include "base/arrays.h"
 #include "base/statement.h"
 #include "graph/error_class.h"
-#include "webhook/status.h"
-#include "webhook/webhook.h"
+#include "webhook/consequence.h"
+#include "webhook/field.h"
 
 typedef struct Consequence
 {
@@ -31,13 +31,6 @@ typedef struct Consequence
 	TimestampTz at;
 } Consequence;
 
-struct WaConsequences
-{
-	Consequence *items;
-	int count;
-	int room;
-};
-
 static WaStatement draw_statement = {
 	.sql = "SELECT @extschema@.wa_internal_draw_consequences($1, $2, $3, $4, $5, $6, $7)",
 	.nargs = 7,
@@ -48,12 +41,7 @@ static WaStatement draw_statement = {
 static void
 note(WaWebhook *webhook, const Consequence *consequence)
 {
-	WaConsequences *list = webhook->consequences;
-
-	if (list == NULL)
-		list = webhook->consequences = palloc0(sizeof(WaConsequences));
-	list->items = wa_webhook_make_room(list->items, list->count, &list->room, sizeof(Consequence));
-	list->items[list->count++] = *consequence;
+	*(Consequence *) wa_webhook_add(&webhook->consequences, sizeof(Consequence)) = *consequence;
 }
 
 /*
@@ -131,42 +119,17 @@ wa_webhook_note_late(WaWebhook *webhook, const WaStatus *status)
 void
 wa_webhook_draw_consequences(WaWebhook *webhook)
 {
-	WaConsequences *list = webhook->consequences;
-	const char **actions;
-	const char **texts;
-	int64 *ids;
-	int32 *attempts;
-	int32 *codes;
-	int32 *seconds;
-	TimestampTz *times;
-	Datum values[7];
+	static const WaColumn columns[] = {
+		WA_COLUMN(Consequence, action),	 WA_COLUMN(Consequence, message_id),
+		WA_COLUMN(Consequence, attempt), WA_COLUMN(Consequence, error_code),
+		WA_COLUMN(Consequence, text),	 WA_COLUMN(Consequence, pause_seconds),
+		WA_COLUMN_TIME(Consequence, at),
+	};
+	const Consequence *items = webhook->consequences.items;
+	Datum values[lengthof(columns)];
 
-	if (list == NULL || list->count == 0)
+	if (webhook->consequences.count == 0)
 		return;
-	actions = palloc(sizeof(char *) * list->count);
-	texts = palloc(sizeof(char *) * list->count);
-	ids = palloc(sizeof(int64) * list->count);
-	attempts = palloc(sizeof(int32) * list->count);
-	codes = palloc(sizeof(int32) * list->count);
-	seconds = palloc(sizeof(int32) * list->count);
-	times = palloc(sizeof(TimestampTz) * list->count);
-	for (int i = 0; i < list->count; i++)
-	{
-		actions[i] = list->items[i].action;
-		ids[i] = list->items[i].message_id;
-		attempts[i] = list->items[i].attempt;
-		codes[i] = list->items[i].error_code;
-		texts[i] = list->items[i].text;
-		seconds[i] = list->items[i].pause_seconds;
-		times[i] = list->items[i].at;
-	}
-	values[0] = wa_array_of_text(actions, list->count);
-	values[1] = wa_array_of_int8(ids, list->count);
-	values[2] = wa_array_of_int4(attempts, list->count);
-	values[3] = wa_array_of_int4(codes, list->count);
-	values[4] = wa_array_of_text(texts, list->count);
-	values[5] = wa_array_of_int4(seconds, list->count);
-	values[6] = wa_array_of_time(times, list->count);
+	WA_ARRAYS_OF(values, columns, items, webhook->consequences.count);
 	wa_statement_run(&draw_statement, webhook->schema, values, NULL);
-	list->count = 0;
 }

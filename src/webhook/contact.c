@@ -16,9 +16,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
 #include "base/lookup.h"
 #include "base/statement.h"
-#include "webhook/webhook.h"
+#include "webhook/contact.h"
+#include "webhook/field.h"
 
 /*
  * That somebody was seen is noted once an hour if they wrote, once a month if
@@ -29,10 +31,6 @@
 
 #define MAX_ID 160
 #define MAX_NAME 256
-
-/* Digits of a wa_id, less than which is no telephone number. */
-#define MIN_WA_ID 5
-#define MAX_WA_ID 20
 
 /* How far back in the list a repetition is looked for. */
 #define RECENT_CONTACTS 16
@@ -47,30 +45,12 @@ typedef struct Contact
 	TimestampTz wrote_at; /* or chose something; 0: was written to */
 } Contact;
 
-struct WaContactList
-{
-	Contact *items;
-	int count;
-	int room;
-};
-
 static WaStatement store_statement = {
 	.sql = "SELECT @extschema@.wa_internal_store_contacts($1, $2, $3, $4, $5, $6)",
 	.nargs = 6,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 				 TIMESTAMPTZARRAYOID},
 	.expected = SPI_OK_SELECT};
-
-/* A wa_id is a telephone number in digits alone; NULL for anything else. */
-char *
-wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name)
-{
-	char *wa_id = wa_webhook_string(webhook, object, name, MAX_WA_ID);
-
-	if (wa_id == NULL || strlen(wa_id) < MIN_WA_ID || strspn(wa_id, "0123456789") != strlen(wa_id))
-		return NULL;
-	return wa_id;
-}
 
 static bool
 adds_text(const char *known, const char *text)
@@ -89,22 +69,20 @@ adds_something(const Contact *known, const Contact *contact)
 static void
 add_contact(WaWebhook *webhook, const Contact *contact)
 {
-	WaContactList *list = webhook->contacts;
+	Contact *items = webhook->contacts.items;
+	int n = webhook->contacts.count;
 
 	if (contact->wa_id == NULL && contact->user_id == NULL)
 		return;
-	if (list == NULL)
-		list = webhook->contacts = palloc0(sizeof(WaContactList));
-	for (int i = list->count - 1; i >= 0 && i >= list->count - RECENT_CONTACTS; i--)
+	for (int i = n - 1; i >= 0 && i >= n - RECENT_CONTACTS; i--)
 	{
-		if (!adds_something(&list->items[i], contact))
+		if (!adds_something(&items[i], contact))
 		{
-			list->items[i].wrote_at = Max(list->items[i].wrote_at, contact->wrote_at);
+			items[i].wrote_at = Max(items[i].wrote_at, contact->wrote_at);
 			return;
 		}
 	}
-	list->items = wa_webhook_make_room(list->items, list->count, &list->room, sizeof(Contact));
-	list->items[list->count++] = *contact;
+	*(Contact *) wa_webhook_add(&webhook->contacts, sizeof(Contact)) = *contact;
 }
 
 /*
@@ -198,37 +176,36 @@ is_known(const WaWebhook *webhook, const Contact *contact, Snapshot snapshot)
 			   webhook->now - (contact->wrote_at != 0 ? SEEN_WRITING_US : SEEN_OTHERWISE_US);
 }
 
-static void
-leave_out_known(WaWebhook *webhook)
+/* Returns how many are left, at the beginning. */
+static int
+leave_out_known(const WaWebhook *webhook, Contact *items, int count)
 {
-	WaContactList *list = webhook->contacts;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	int n = 0;
 
-	for (int i = 0; i < list->count; i++)
-		if (!is_known(webhook, &list->items[i], snapshot))
-			list->items[n++] = list->items[i];
-	list->count = n;
+	for (int i = 0; i < count; i++)
+		if (!is_known(webhook, &items[i], snapshot))
+			items[n++] = items[i];
 	UnregisterSnapshot(snapshot);
+	return n;
 }
 
 void
 wa_webhook_store_contacts(WaWebhook *webhook)
 {
-	WaContactList *list = webhook->contacts;
-	Datum values[6];
+	static const WaColumn columns[] = {
+		WA_COLUMN(Contact, wa_id), WA_COLUMN(Contact, user_id),	 WA_COLUMN(Contact, parent_user_id),
+		WA_COLUMN(Contact, name),  WA_COLUMN(Contact, username), WA_COLUMN_TIME(Contact, wrote_at),
+	};
+	Contact *items = webhook->contacts.items;
+	int n = webhook->contacts.count;
+	Datum values[lengthof(columns)];
 
-	if (list == NULL)
+	if (n == 0)
 		return;
-	leave_out_known(webhook);
-	if (list->count == 0)
+	n = leave_out_known(webhook, items, n);
+	if (n == 0)
 		return;
-	values[0] = WA_WEBHOOK_TEXTS(list, Contact, wa_id);
-	values[1] = WA_WEBHOOK_TEXTS(list, Contact, user_id);
-	values[2] = WA_WEBHOOK_TEXTS(list, Contact, parent_user_id);
-	values[3] = WA_WEBHOOK_TEXTS(list, Contact, name);
-	values[4] = WA_WEBHOOK_TEXTS(list, Contact, username);
-	values[5] = WA_WEBHOOK_TIMES(list, Contact, wrote_at);
+	WA_ARRAYS_OF(values, columns, items, n);
 	wa_statement_run(&store_statement, webhook->schema, values, NULL);
-	list->count = 0;
 }

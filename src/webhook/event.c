@@ -13,7 +13,10 @@
 
 #include "base/rows.h"
 #include "base/statement.h"
-#include "webhook/webhook.h"
+#include "webhook/event.h"
+#include "webhook/field.h"
+#include "webhook/park.h"
+#include "webhook/traffic.h"
 
 #define MAX_FIELD 64
 
@@ -24,13 +27,6 @@ typedef struct Event
 	TimestampTz at;	   /* 0: not told */
 	uint32 change;
 } Event;
-
-struct WaEventList
-{
-	Event *items;
-	int count;
-	int room;
-};
 
 /* Returns applied, duplicate, or why it cannot be used. */
 static WaStatement event_statement = {
@@ -50,64 +46,51 @@ static WaStatement lock_statement = {.sql = "SELECT pg_catalog.pg_advisory_xact_
 									 .argtypes = {INT4OID},
 									 .expected = SPI_OK_SELECT};
 
-/*
- * Takes a change of any field into the list.  Of the field "messages" only the
- * errors count, which are no item's.
- */
 void
 wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 {
-	const WaJson *json = webhook->json;
-	const WaJsonNode *value = &json->nodes[wa_json_member(json, change, "value")];
-	WaEventList *list = webhook->events;
 	Event event = {.change = change};
 
-	if (list == NULL)
-		list = webhook->events = palloc0(sizeof(WaEventList));
 	event.field = wa_webhook_string(webhook, change, "field", MAX_FIELD);
 	if (event.field == NULL)
 	{
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "unknown_field");
 		return;
 	}
-	event.value = pnstrdup(json->text + value->start, value->end - value->start);
+	event.value = wa_webhook_text(webhook, wa_json_member(webhook->json, change, "value"));
 	if (!wa_webhook_time(webhook, entry, "time", &event.at))
 		event.at = 0;
-	list->items = wa_webhook_make_room(list->items, list->count, &list->room, sizeof(Event));
-	list->items[list->count++] = event;
+	*(Event *) wa_webhook_add(&webhook->events, sizeof(Event)) = event;
 	wa_webhook_note_traffic(webhook, "", 0, 0);
+}
+
+static void
+apply_event(WaWebhook *webhook, const Event *event)
+{
+	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
+	Datum values[3] = {CStringGetTextDatum(event->field), CStringGetTextDatum(event->value),
+					   TimestampTzGetDatum(event->at)};
+	char nulls[3] = {' ', ' ', event->at == 0 ? 'n' : ' '};
+	WaRows rows = wa_statement_run(&event_statement, webhook->schema, values, nulls);
+	char *outcome = wa_rows_text(&rows, 0, 1);
+
+	if (strcmp(outcome, "applied") == 0)
+		counts->applied++;
+	else if (strcmp(outcome, "duplicate") == 0)
+		counts->duplicate++;
+	else
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", event->change, NULL, outcome);
 }
 
 void
 wa_webhook_apply_events(WaWebhook *webhook)
 {
-	WaRows rows;
-	WaEventList *list = webhook->events;
-	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
-	Datum lock[1];
+	const Event *items = webhook->events.items;
+	Datum lock[1] = {Int32GetDatum(LOCK_CLASS)};
 
-	if (list == NULL || list->count == 0)
+	if (webhook->events.count == 0)
 		return;
-	lock[0] = Int32GetDatum(LOCK_CLASS);
-	rows = wa_statement_run(&lock_statement, webhook->schema, lock, NULL);
-	for (int i = 0; i < list->count; i++)
-	{
-		const Event *event = &list->items[i];
-		Datum values[3];
-		char nulls[3] = {' ', ' ', event->at == 0 ? 'n' : ' '};
-		char *outcome;
-
-		values[0] = CStringGetTextDatum(event->field);
-		values[1] = CStringGetTextDatum(event->value);
-		values[2] = TimestampTzGetDatum(event->at);
-		rows = wa_statement_run(&event_statement, webhook->schema, values, nulls);
-		outcome = wa_rows_text(&rows, 0, 1);
-		if (strcmp(outcome, "applied") == 0)
-			counts->applied++;
-		else if (strcmp(outcome, "duplicate") == 0)
-			counts->duplicate++;
-		else
-			wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", event->change, NULL, outcome);
-	}
-	list->count = 0;
+	wa_statement_run(&lock_statement, webhook->schema, lock, NULL);
+	for (int i = 0; i < webhook->events.count; i++)
+		apply_event(webhook, &items[i]);
 }

@@ -14,8 +14,8 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
-#include "webhook/status.h"
-#include "webhook/webhook.h"
+#include "webhook/group.h"
+#include "webhook/park.h"
 
 /* Which installation's data we look for. */
 static WaStatement installation_statement = {
@@ -53,24 +53,13 @@ compare_items(const void *a, const void *b)
 	return result != 0 ? result : (x > y) - (x < y);
 }
 
-static void
-read_installation(WaWebhook *webhook)
-{
-	WaRows rows;
-	rows = wa_statement_run(&installation_statement, webhook->schema, NULL, NULL);
-	if (rows.count > 0)
-		strlcpy(webhook->statuses->installation, wa_rows_text(&rows, 0, 1),
-				sizeof(webhook->statuses->installation));
-}
-
-/*
- * Gives a list to read statuses into.
- */
 void
-wa_webhook_begin_statuses(WaWebhook *webhook)
+wa_status_read_installation(WaWebhook *webhook)
 {
-	webhook->statuses = palloc0(sizeof(WaStatusList));
-	read_installation(webhook);
+	WaRows rows = wa_statement_run(&installation_statement, webhook->schema, NULL, NULL);
+
+	if (rows.count > 0)
+		strlcpy(webhook->installation, wa_rows_text(&rows, 0, 1), sizeof(webhook->installation));
 }
 
 /* One that is parked already stays as it is. */
@@ -82,55 +71,26 @@ park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
 					   .phone_number_id = status->phone_number_id,
 					   .wamid = status->wamid,
 					   .message_id = status->message_id,
-					   .event = status->event,
-					   .len = status->event_len};
+					   .event = pnstrdup(status->event, status->event_len)};
 
 	if (status->parked_id == 0)
 		wa_webhook_park(webhook, WA_WEBHOOK_STATUS, &parked);
 }
 
-/*
- * Finds the messages of statuses that do not name one of ours, by wamid.
- * Those that remain leave the list: parked, or counted as another
- * installation's.
- */
-void
-wa_status_look_up(WaWebhook *webhook)
+/* Those without a message: parked, or counted as another installation's. */
+static void
+leave_out_unknown(WaWebhook *webhook)
 {
-	WaRows rows;
-	WaStatusList *list = webhook->statuses;
-	const char **wamids = palloc(sizeof(char *) * list->count);
-	int *indexes = palloc(sizeof(int) * list->count);
-	int unknown = 0;
+	WaWebhookList *list = &webhook->statuses;
+	WaStatus *items = list->items;
 	int kept = 0;
-	Datum values[1];
 
 	for (int i = 0; i < list->count; i++)
 	{
-		if (list->items[i].message_id == 0)
-		{
-			wamids[unknown] = list->items[i].wamid;
-			indexes[unknown++] = i;
-		}
-	}
-	if (unknown == 0)
-		return;
-
-	values[0] = wa_array_of_text(wamids, unknown);
-	rows = wa_statement_run(&lookup_statement, webhook->schema, values, NULL);
-	for (uint64 i = 0; i < rows.count; i++)
-	{
-		int index = indexes[wa_rows_int(&rows, (int) i, 1, 0) - 1];
-
-		list->items[index].message_id = wa_rows_int(&rows, (int) i, 2, 0);
-	}
-
-	for (int i = 0; i < list->count; i++)
-	{
-		const WaStatus *status = &list->items[i];
+		const WaStatus *status = &items[i];
 
 		if (status->message_id != 0)
-			list->items[kept++] = *status;
+			items[kept++] = *status;
 		else if (status->foreign && status->parked_id == 0)
 			webhook->counts[WA_WEBHOOK_STATUS].foreign++;
 		else
@@ -139,20 +99,55 @@ wa_status_look_up(WaWebhook *webhook)
 	list->count = kept;
 }
 
+/* By wamid, where the status does not name one of ours. */
+void
+wa_status_look_up(WaWebhook *webhook)
+{
+	WaWebhookList *list = &webhook->statuses;
+	WaStatus *items = list->items;
+	const char **wamids = palloc(sizeof(char *) * list->count);
+	int *indexes = palloc(sizeof(int) * list->count);
+	int unknown = 0;
+	WaRows rows;
+	Datum values[1];
+
+	for (int i = 0; i < list->count; i++)
+	{
+		if (items[i].message_id == 0)
+		{
+			wamids[unknown] = items[i].wamid;
+			indexes[unknown++] = i;
+		}
+	}
+	if (unknown == 0)
+		return;
+	values[0] = wa_array_of_text(wamids, unknown);
+	rows = wa_statement_run(&lookup_statement, webhook->schema, values, NULL);
+	for (uint64 i = 0; i < rows.count; i++)
+	{
+		int index = indexes[wa_rows_int(&rows, (int) i, 1, 0) - 1];
+
+		items[index].message_id = wa_rows_int(&rows, (int) i, 2, 0);
+	}
+	leave_out_unknown(webhook);
+}
+
 /*
  * Sorts the list and merges what concerns one wamid.
  */
 WaStatusGroup *
-wa_status_group(WaStatusList *list, int *ngroups)
+wa_status_group(WaWebhook *webhook, int *ngroups)
 {
-	WaStatusGroup *groups = palloc_extended(sizeof(WaStatusGroup) * list->count, MCXT_ALLOC_HUGE);
+	WaStatus *items = webhook->statuses.items;
+	int n = webhook->statuses.count;
+	WaStatusGroup *groups = palloc_extended(sizeof(WaStatusGroup) * n, MCXT_ALLOC_HUGE);
 	WaStatusGroup *group = NULL;
 
-	qsort(list->items, list->count, sizeof(WaStatus), compare_items);
+	qsort(items, n, sizeof(WaStatus), compare_items);
 	*ngroups = 0;
-	for (int i = 0; i < list->count; i++)
+	for (int i = 0; i < n; i++)
 	{
-		const WaStatus *status = &list->items[i];
+		const WaStatus *status = &items[i];
 
 		if (group == NULL || compare_statuses(&group->merged, status) != 0)
 		{
@@ -169,19 +164,17 @@ wa_status_group(WaStatusList *list, int *ngroups)
 	return groups;
 }
 
-/*
- * What it says has been applied, or was known.
- */
 void
 wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool applied)
 {
 	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_STATUS];
+	const WaStatus *items = webhook->statuses.items;
 
 	counts->applied += applied ? group->count - group->repeated : 0;
 	counts->duplicate += applied ? group->repeated : group->count;
 	for (int i = 0; i < group->items; i++)
 	{
-		int64 parked_id = webhook->statuses->items[group->first + i].parked_id;
+		int64 parked_id = items[group->first + i].parked_id;
 
 		if (parked_id != 0)
 			webhook->matched[webhook->nmatched++] = parked_id;
@@ -192,7 +185,9 @@ wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool applied)
 void
 wa_status_park(WaWebhook *webhook, WaStatusGroup *group, const char *reason)
 {
+	const WaStatus *items = webhook->statuses.items;
+
 	for (int i = 0; i < group->items; i++)
-		park_status(webhook, &webhook->statuses->items[group->first + i], reason);
+		park_status(webhook, &items[group->first + i], reason);
 	group->done = true;
 }

@@ -1,13 +1,14 @@
 /*
  * ingest.c
- *	  What Meta sends: the entry points, and the way through the envelope.
+ *	  What Meta sends: the entry points, and the outline of the work.
  *
  * A webhook is a request from the internet whose only credential is the
  * signature over its bytes, so that is checked before anything looks into it.
  * After that nothing Meta may send is an error.  An error would make Meta send
  * the same again for seven days, along with whatever else was in it; what
- * cannot be used is parked instead (webhook/park.c).  Errors that do leave
- * here are those that a repetition can cure: no secret, no memory, a deadlock.
+ * cannot be used is stored with the reason instead (webhook/park.c).  Errors that
+ * do leave here are those that a repetition can cure: no secret, no memory, a
+ * deadlock.
  *
  * All items are read and checked first, then written by kind, in few
  * statements: account events (they may touch the queue), statuses, customers
@@ -27,25 +28,41 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
-#include "base/arrays.h"
+#include "base/owner.h"
 #include "base/role_section.h"
 #include "base/secret.h"
 #include "common/signature.h"
-#include "webhook/webhook.h"
+#include "webhook/apply.h"
+#include "webhook/consequence.h"
+#include "webhook/contact.h"
+#include "webhook/envelope.h"
+#include "webhook/event.h"
+#include "webhook/group.h"
+#include "webhook/inbound.h"
+#include "webhook/park.h"
+#include "webhook/preference.h"
+#include "webhook/rematch.h"
+#include "webhook/reply.h"
+#include "webhook/traffic.h"
 
 /* Meta sends up to three megabytes. */
 #define MAX_BODY_SIZE (4 * 1024 * 1024)
-#define MAX_PHONE_NUMBER_ID 32
 #define MAX_CHALLENGE 1024
 #define REMATCH_BATCH 100
 
-/* Times outside of this are no times of WhatsApp: 2009, and a day ahead. */
-#define FIRST_SECOND INT64_C(1230768000)
-#define SECONDS_AHEAD INT64_C(86400)
-#define UNIX_EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
-
 PG_FUNCTION_INFO_V1(wa_webhook_challenge);
 PG_FUNCTION_INFO_V1(wa_webhook_ingest);
+PG_FUNCTION_INFO_V1(wa_internal_rematch);
+
+/* One call: a section as the owner of the tables, in which items are read, then written. */
+typedef struct Call
+{
+	WaOwner owner;
+	int guc_level;
+	WaWebhook webhook;
+} Call;
+
+/* ---- who may ---- */
 
 static void
 check_signature(const char *header, size_t header_len, const char *body, size_t body_len)
@@ -116,209 +133,7 @@ wa_webhook_challenge(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(challenge);
 }
 
-char *
-wa_webhook_string(const WaWebhook *webhook, uint32 object, const char *name, size_t max)
-{
-	const WaJson *json = webhook->json;
-	uint32 node = wa_json_member(json, object, name);
-	size_t size;
-	char *result;
-	long len;
-
-	if (!wa_json_is(json, node, WA_JSON_STRING))
-		return NULL;
-	size = json->nodes[node].end - json->nodes[node].start;
-	if (size == 0 || (size > max && !json->nodes[node].escaped))
-		return NULL;
-	result = palloc(size + 1);
-	len = wa_json_string(json, node, result, size + 1);
-	return len > 0 && (size_t) len <= max ? result : NULL;
-}
-
-char *
-wa_webhook_clipped(const WaWebhook *webhook, uint32 object, const char *name, size_t max)
-{
-	char *result = wa_webhook_string(webhook, object, name, MAX_BODY_SIZE);
-
-	if (result != NULL && strlen(result) > max)
-		result[pg_mbcliplen(result, (int) strlen(result), (int) max)] = '\0';
-	return result;
-}
-
-/* A time in seconds of the Unix epoch, as a number or a string. */
-bool
-wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name, TimestampTz *at)
-{
-	int64_t seconds;
-
-	if (!wa_json_integer(webhook->json, wa_json_member(webhook->json, object, name), &seconds))
-		return false;
-	if (seconds < FIRST_SECOND)
-		return false;
-	*at = (seconds - UNIX_EPOCH_OFFSET) * USECS_PER_SEC;
-	return *at <= webhook->now + SECONDS_AHEAD * USECS_PER_SEC;
-}
-
-void *
-wa_webhook_make_room(void *items, int count, int *room, size_t size)
-{
-	if (count < *room)
-		return items;
-	*room = *room == 0 ? 64 : *room * 2;
-	return items == NULL ? palloc(size * *room) : repalloc_huge(items, size * *room);
-}
-
-Datum
-wa_webhook_texts(const void *items, int count, size_t size, size_t offset)
-{
-	const char **texts = palloc(sizeof(char *) * count);
-
-	for (int i = 0; i < count; i++)
-		memcpy(&texts[i], (const char *) items + i * size + offset, sizeof(char *));
-	return wa_array_of_text(texts, count);
-}
-
-Datum
-wa_webhook_times(const void *items, int count, size_t size, size_t offset)
-{
-	TimestampTz *times = palloc(sizeof(TimestampTz) * count);
-
-	for (int i = 0; i < count; i++)
-		memcpy(&times[i], (const char *) items + i * size + offset, sizeof(TimestampTz));
-	return wa_array_of_time(times, count);
-}
-
-/*
- * The items of value[name], each given to the function.  Returns how many, or
- * -1 if there is something of that name which is no array.
- */
-static int
-read_items(WaWebhook *webhook, uint32 value, const char *name, const char *phone_number_id,
-		   void (*read)(WaWebhook *webhook, uint32 item, const char *phone_number_id))
-{
-	const WaJson *json = webhook->json;
-	uint32 items = wa_json_member(json, value, name);
-	int count = 0;
-
-	if (items == WA_JSON_NONE)
-		return 0;
-	if (!wa_json_is(json, items, WA_JSON_ARRAY))
-		return -1;
-	for (uint32 item = wa_json_first(json, items); item != WA_JSON_NONE;
-		 item = wa_json_after(json, items, item))
-	{
-		CHECK_FOR_INTERRUPTS();
-		read(webhook, item, phone_number_id);
-		count++;
-	}
-	return count;
-}
-
-/* The field "messages": statuses of ours, and messages from customers. */
-static void
-read_messages(WaWebhook *webhook, uint32 change, uint32 value)
-{
-	const WaJson *json = webhook->json;
-	const char *phone_number_id = wa_webhook_string(
-		webhook, wa_json_member(json, value, "metadata"), "phone_number_id", MAX_PHONE_NUMBER_ID);
-	const char *problem = NULL;
-	bool wrote = wa_json_first(json, wa_json_member(json, value, "messages")) != WA_JSON_NONE;
-	int statuses;
-	int messages;
-
-	wa_webhook_read_contacts(webhook, value, wrote);
-	statuses = read_items(webhook, value, "statuses", phone_number_id, wa_webhook_read_status);
-	messages = read_items(webhook, value, "messages", phone_number_id, wa_webhook_read_message);
-	if (statuses < 0)
-		problem = "statuses_not_an_array";
-	else if (messages < 0)
-		problem = "messages_not_an_array";
-	else if (statuses == 0 && messages == 0 &&
-			 wa_json_member(json, value, "errors") == WA_JSON_NONE)
-		problem = "nothing_known";
-	if (problem != NULL)
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id, problem);
-	if (phone_number_id != NULL)
-		wa_webhook_note_traffic(webhook, phone_number_id, Max(statuses, 0), Max(messages, 0));
-}
-
-/* The field "user_preferences". */
-static void
-read_preferences(WaWebhook *webhook, uint32 change, uint32 value)
-{
-	const char *phone_number_id =
-		wa_webhook_string(webhook, wa_json_member(webhook->json, value, "metadata"),
-						  "phone_number_id", MAX_PHONE_NUMBER_ID);
-	int count =
-		read_items(webhook, value, "user_preferences", phone_number_id, wa_webhook_read_preference);
-
-	if (count > 0)
-		wa_webhook_read_contacts(webhook, value, true);
-	else
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id,
-							 count < 0 ? "preferences_not_an_array" : "nothing_known");
-	wa_webhook_note_traffic(webhook, "", 0, 0);
-}
-
-static void
-read_change(WaWebhook *webhook, uint32 entry, uint32 change)
-{
-	const WaJson *json = webhook->json;
-	uint32 field = wa_json_member(json, change, "field");
-	uint32 value = wa_json_member(json, change, "value");
-	bool is_messages = wa_json_equals(json, field, "messages");
-
-	if (!wa_json_is(json, field, WA_JSON_STRING) || !wa_json_is(json, value, WA_JSON_OBJECT))
-	{
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL,
-							 "field_or_value_missing");
-		return;
-	}
-	if (wa_json_equals(json, field, "user_preferences"))
-	{
-		read_preferences(webhook, change, value);
-		return;
-	}
-	if (is_messages)
-		read_messages(webhook, change, value);
-	/* Errors of the account come in the field "messages", too. */
-	if (!is_messages || wa_json_member(json, value, "errors") != WA_JSON_NONE)
-		wa_webhook_read_event(webhook, entry, change);
-}
-
-static void
-read_entry(WaWebhook *webhook, uint32 entry)
-{
-	const WaJson *json = webhook->json;
-	uint32 changes = wa_json_member(json, entry, "changes");
-
-	if (!wa_json_is(json, changes, WA_JSON_ARRAY))
-	{
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "entry", entry, NULL, "changes_missing");
-		return;
-	}
-	for (uint32 change = wa_json_first(json, changes); change != WA_JSON_NONE;
-		 change = wa_json_after(json, changes, change))
-		read_change(webhook, entry, change);
-}
-
-static void
-read_envelope(WaWebhook *webhook)
-{
-	const WaJson *json = webhook->json;
-	uint32 entries = wa_json_member(json, 0, "entry");
-
-	if (!wa_json_equals(json, wa_json_member(json, 0, "object"), "whatsapp_business_account"))
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "body", 0, NULL, "wrong_object");
-	else if (!wa_json_is(json, entries, WA_JSON_ARRAY))
-		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "body", 0, NULL, "entry_missing");
-	else
-	{
-		for (uint32 entry = wa_json_first(json, entries); entry != WA_JSON_NONE;
-			 entry = wa_json_after(json, entries, entry))
-			read_entry(webhook, entry);
-	}
-}
+/* ---- the work ---- */
 
 /*
  * Our statements reach rows through indexes, however small the tables were
@@ -339,25 +154,72 @@ begin_planner_settings(void)
 	return level;
 }
 
-void
-wa_webhook_begin(WaWebhook *webhook, FunctionCallInfo fcinfo)
+static void
+begin(Call *call, FunctionCallInfo fcinfo)
 {
-	memset(webhook, 0, sizeof(WaWebhook));
-	wa_role_settle_deferred();
-	wa_owner_begin(&webhook->owner, fcinfo);
-	webhook->schema = webhook->owner.schema;
-	webhook->now = GetCurrentTimestamp();
-	webhook->guc_level = begin_planner_settings();
-	wa_webhook_begin_statuses(webhook);
+	memset(call, 0, sizeof(Call));
+	wa_owner_begin(&call->owner, fcinfo);
+	call->guc_level = begin_planner_settings();
+	call->webhook.schema = call->owner.schema;
+	call->webhook.now = GetCurrentTimestamp();
+	wa_status_read_installation(&call->webhook);
+}
+
+/*
+ * Takes unmatched statuses along, a few, and not more often than once a second.
+ */
+static void
+read_unmatched_sometimes(WaWebhook *webhook)
+{
+	static TimestampTz last = 0;
+
+	if (webhook->now >= last && webhook->now < last + USECS_PER_SEC)
+		return;
+	last = webhook->now;
+	wa_webhook_read_unmatched(webhook, REMATCH_BATCH);
+}
+
+static void
+read_body(WaWebhook *webhook, const char *given, size_t len)
+{
+	size_t max_nodes = wa_json_max_nodes(len);
+	WaJson *json = palloc(sizeof(WaJson));
+	WaJsonNode *nodes;
+	char *body = palloc(len + 1);
+
+	/* Scanning writes into it. */
+	memcpy(body, given, len);
+	body[len] = '\0';
+	/* In an ASCII database it would pass for text; what is sent is UTF-8. */
+	if (!pg_verify_mbstr(PG_UTF8, body, (int) len, true))
+	{
+		wa_webhook_park_body(webhook, body, len, "not UTF-8");
+		return;
+	}
+	nodes = palloc_extended(max_nodes * sizeof(WaJsonNode), MCXT_ALLOC_HUGE);
+	if (!wa_json_scan(json, body, len, nodes, max_nodes))
+	{
+		wa_webhook_park_body(webhook, body, len,
+							 psprintf("not JSON: %s at byte %zu", json->problem, json->problem_at));
+		return;
+	}
+	webhook->json = json;
+	wa_webhook_read_envelope(webhook);
+	read_unmatched_sometimes(webhook);
 }
 
 /*
  * Writes what has been read.  Account events go first: they may lock rows of
- * the queue, which comes before messages.
+ * the queue, which comes before messages.  The handlers come when everything
+ * else is in place and with the session's own settings, and traffic last,
+ * because other webhooks of the number wait for these rows.
  */
-void
-wa_webhook_write(WaWebhook *webhook)
+static void
+write_and_end(Call *call)
 {
+	WaWebhook *webhook = &call->webhook;
+	int failed;
+
 	wa_webhook_apply_events(webhook);
 	wa_webhook_apply_statuses(webhook);
 	wa_webhook_draw_consequences(webhook);
@@ -366,63 +228,10 @@ wa_webhook_write(WaWebhook *webhook)
 	wa_webhook_store_preferences(webhook);
 	wa_webhook_write_parked(webhook);
 	wa_webhook_forget_matched(webhook);
-}
-
-/*
- * Calls the handlers, when everything else is in place.
- */
-void
-wa_webhook_end(WaWebhook *webhook)
-{
-	int failed;
-
-	AtEOXact_GUC(true, webhook->guc_level);
+	AtEOXact_GUC(false, call->guc_level);
 	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies, &failed);
-	/* Last, because other webhooks of the number wait for these rows. */
 	wa_webhook_write_traffic(webhook);
-	wa_owner_end(&webhook->owner);
-}
-
-/*
- * Takes parked statuses along, a few, and not more often than once a second.
- */
-static void
-read_parked_sometimes(WaWebhook *webhook)
-{
-	static TimestampTz last = 0;
-
-	if (webhook->now >= last && webhook->now < last + USECS_PER_SEC)
-		return;
-	last = webhook->now;
-	wa_webhook_read_parked(webhook, REMATCH_BATCH);
-}
-
-static void
-ingest(WaWebhook *webhook, char *body, size_t len)
-{
-	WaJson json;
-	size_t max_nodes;
-	WaJsonNode *nodes;
-
-	/* In an ASCII database it would pass for text; what is sent is UTF-8. */
-	if (!pg_verify_mbstr(PG_UTF8, body, (int) len, true))
-	{
-		wa_webhook_park_body(webhook, body, len, "not UTF-8");
-		return;
-	}
-	max_nodes = wa_json_max_nodes(len);
-	nodes = palloc_extended(max_nodes * sizeof(WaJsonNode), MCXT_ALLOC_HUGE);
-	if (!wa_json_scan(&json, body, len, nodes, max_nodes))
-	{
-		wa_webhook_park_body(webhook, body, len,
-							 psprintf("not JSON: %s at byte %zu", json.problem, json.problem_at));
-		return;
-	}
-	webhook->json = &json;
-	read_envelope(webhook);
-	read_parked_sometimes(webhook);
-	wa_webhook_write(webhook);
-	webhook->json = NULL;
+	wa_owner_end(&call->owner);
 }
 
 static void
@@ -460,19 +269,13 @@ counts_as_jsonb(const WaWebhook *webhook)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
 }
 
-Datum
-wa_webhook_ingest(PG_FUNCTION_ARGS)
+/* The size is asked for before decompression, so that nothing larger is ever held. */
+static void
+check_body(FunctionCallInfo fcinfo)
 {
-	WaWebhook webhook;
-	bytea *body;
-	text *signature;
-	size_t len;
-
 	if (PG_ARGISNULL(0))
 		wa_raise_null_argument("body");
-	/* The size before decompression, so that nothing larger is ever held. */
-	len = toast_raw_datum_size(PG_GETARG_DATUM(0)) - VARHDRSZ;
-	if (len > MAX_BODY_SIZE)
+	if (toast_raw_datum_size(PG_GETARG_DATUM(0)) - VARHDRSZ > MAX_BODY_SIZE)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("webhook body is larger than %d bytes", MAX_BODY_SIZE)));
 	if (GetDatabaseEncoding() != PG_UTF8)
@@ -480,19 +283,45 @@ wa_webhook_ingest(PG_FUNCTION_ARGS)
 						errmsg("webhooks need a database with the encoding UTF8"),
 						errdetail("This one has %s, which cannot store what customers write.",
 								  GetDatabaseEncodingName())));
+}
+
+/*
+ * wa_webhook_ingest(body, signature)
+ *
+ * Handlers will run: what the caller has pending is settled before, while the
+ * caller's role and search_path are in force.
+ */
+Datum
+wa_webhook_ingest(PG_FUNCTION_ARGS)
+{
+	Call call;
+	bytea *body;
+	text *signature;
+	size_t len;
+
+	check_body(fcinfo);
 	body = PG_GETARG_BYTEA_PP(0);
+	len = VARSIZE_ANY_EXHDR(body);
 	signature = PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1);
 	check_signature(VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature), VARDATA_ANY(body), len);
 
-	wa_webhook_begin(&webhook, fcinfo);
-	{
-		/* Scanning writes into it. */
-		char *copy = palloc(len + 1);
+	wa_role_settle_deferred();
+	begin(&call, fcinfo);
+	read_body(&call.webhook, VARDATA_ANY(body), len);
+	write_and_end(&call);
+	return counts_as_jsonb(&call.webhook);
+}
 
-		memcpy(copy, VARDATA_ANY(body), len);
-		copy[len] = '\0';
-		ingest(&webhook, copy, len);
-	}
-	wa_webhook_end(&webhook);
-	return counts_as_jsonb(&webhook);
+/*
+ * wa_internal_rematch(max_rows): unmatched statuses alone.
+ */
+Datum
+wa_internal_rematch(PG_FUNCTION_ARGS)
+{
+	Call call;
+
+	begin(&call, fcinfo);
+	wa_webhook_read_unmatched(&call.webhook, PG_GETARG_INT32(0));
+	write_and_end(&call);
+	PG_RETURN_INT32(call.webhook.nmatched);
 }

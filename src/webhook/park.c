@@ -17,7 +17,8 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
-#include "webhook/webhook.h"
+#include "webhook/field.h"
+#include "webhook/park.h"
 
 /*
  * A text in a row is bounded: a webhook has at most four megabytes, but nobody
@@ -36,11 +37,11 @@ static WaStatement park_statement = {
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
 		   " pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 		   " pg_catalog.unnest($7))"
-		   " AS v(fingerprint, kind, reason, number, wamid, id, event) ORDER BY v.fingerprint"
+		   " AS v(kind, reason, number, wamid, id, event, fingerprint) ORDER BY v.fingerprint"
 		   " ON CONFLICT (fingerprint) DO NOTHING RETURNING kind",
 	.nargs = 7,
-	.argtypes = {BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-				 INT8ARRAYOID, TEXTARRAYOID},
+	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
+				 BYTEAARRAYOID},
 	.expected = SPI_OK_INSERT_RETURNING};
 
 static WaStatement park_body_statement = {
@@ -73,22 +74,10 @@ fingerprint(const char *what, const char *number, const char *text, size_t len)
 	return result;
 }
 
-/*
- * Notes an item; wa_webhook_write_parked() writes them all.  "kind" is where
- * it is counted.
- */
 void
 wa_webhook_park(WaWebhook *webhook, WaWebhookKind kind, const WaParked *parked)
 {
-	if (webhook->nparked == webhook->parked_room)
-	{
-		webhook->parked_room = webhook->parked_room == 0 ? 64 : webhook->parked_room * 2;
-		webhook->parked =
-			webhook->parked == NULL
-				? palloc(sizeof(WaParked) * webhook->parked_room)
-				: repalloc_huge(webhook->parked, sizeof(WaParked) * webhook->parked_room);
-	}
-	webhook->parked[webhook->nparked++] = *parked;
+	*(WaParked *) wa_webhook_add(&webhook->parked, sizeof(WaParked)) = *parked;
 	webhook->counts[kind].parked++;
 }
 
@@ -96,19 +85,14 @@ void
 wa_webhook_park_node(WaWebhook *webhook, WaWebhookKind kind, const char *what, uint32 node,
 					 const char *phone_number_id, const char *reason)
 {
-	const WaJsonNode *n = &webhook->json->nodes[node];
-	WaParked parked = {.what = what, .reason = reason, .phone_number_id = phone_number_id};
-	bool quoted = n->type == WA_JSON_STRING;
+	WaParked parked = {.what = what,
+					   .reason = reason,
+					   .phone_number_id = phone_number_id,
+					   .event = wa_webhook_text(webhook, node)};
 
-	/* A string's bytes stand between its quotes. */
-	parked.event = webhook->json->text + n->start - quoted;
-	parked.len = n->end - n->start + 2 * quoted;
 	wa_webhook_park(webhook, kind, &parked);
 }
 
-/*
- * A body whose signature was right and of which nothing can be read.
- */
 void
 wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, const char *reason)
 {
@@ -130,6 +114,18 @@ wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, const cha
 		webhook->counts[WA_WEBHOOK_EVENT].duplicate++;
 }
 
+static Datum
+fingerprints(const WaParked *items, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * n);
+
+	for (int i = 0; i < n; i++)
+		datums[i] = PointerGetDatum(fingerprint(
+			items[i].what, items[i].phone_number_id != NULL ? items[i].phone_number_id : "",
+			items[i].event, strlen(items[i].event)));
+	return PointerGetDatum(construct_array(datums, n, BYTEAOID, -1, false, TYPALIGN_INT));
+}
+
 static WaWebhookKind
 kind_of(const char *what)
 {
@@ -140,47 +136,32 @@ kind_of(const char *what)
 	return WA_WEBHOOK_EVENT;
 }
 
-/*
- * Writes what was noted, and counts again what was there already.
- */
 void
 wa_webhook_write_parked(WaWebhook *webhook)
 {
+	static const WaColumn columns[] = {
+		WA_COLUMN(WaParked, what),
+		WA_COLUMN(WaParked, reason),
+		WA_COLUMN(WaParked, phone_number_id),
+		WA_COLUMN(WaParked, wamid),
+		WA_COLUMN(WaParked, message_id),
+		WA_COLUMN(WaParked, event),
+	};
+	const WaParked *items = webhook->parked.items;
+	int n = webhook->parked.count;
+	Datum values[lengthof(columns) + 1];
 	WaRows rows;
-	int n = webhook->nparked;
-	Datum *fingerprints = palloc(sizeof(Datum) * Max(n, 1));
-	const char **texts[5];
-	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
-	Datum values[7];
 
 	if (n == 0)
 		return;
-	for (int i = 0; i < lengthof(texts); i++)
-		texts[i] = palloc(sizeof(char *) * n);
 	for (int i = 0; i < n; i++)
 	{
-		const WaParked *parked = &webhook->parked[i];
-
-		fingerprints[i] = PointerGetDatum(
-			fingerprint(parked->what, parked->phone_number_id ? parked->phone_number_id : "",
-						parked->event, parked->len));
-		texts[0][i] = parked->what;
-		texts[1][i] = parked->reason;
-		texts[2][i] = parked->phone_number_id;
-		texts[3][i] = parked->wamid;
-		texts[4][i] = pnstrdup(parked->event, parked->len);
-		ids[i] = parked->message_id;
-
 		/* Supposed to be known already, until the statement says otherwise. */
-		webhook->counts[kind_of(parked->what)].parked--;
-		webhook->counts[kind_of(parked->what)].duplicate++;
+		webhook->counts[kind_of(items[i].what)].parked--;
+		webhook->counts[kind_of(items[i].what)].duplicate++;
 	}
-	values[0] =
-		PointerGetDatum(construct_array(fingerprints, n, BYTEAOID, -1, false, TYPALIGN_INT));
-	for (int i = 0; i < 4; i++)
-		values[i + 1] = wa_array_of_text(texts[i], n);
-	values[5] = wa_array_of_int8(ids, n);
-	values[6] = wa_array_of_text(texts[4], n);
+	WA_ARRAYS_OF(values, columns, items, n);
+	values[lengthof(columns)] = fingerprints(items, n);
 	rows = wa_statement_run(&park_statement, webhook->schema, values, NULL);
 	for (uint64 i = 0; i < rows.count; i++)
 	{
@@ -189,5 +170,4 @@ wa_webhook_write_parked(WaWebhook *webhook)
 		webhook->counts[kind].parked++;
 		webhook->counts[kind].duplicate--;
 	}
-	webhook->nparked = 0;
 }

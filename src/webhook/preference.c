@@ -12,9 +12,12 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
-#include "webhook/webhook.h"
+#include "webhook/field.h"
+#include "webhook/park.h"
+#include "webhook/preference.h"
 
 #define MAX_ID 160
 #define MAX_WORD 64
@@ -29,13 +32,6 @@ typedef struct Preference
 	const char *item; /* JSON text */
 } Preference;
 
-struct WaPreferenceList
-{
-	Preference *items;
-	int count;
-	int room;
-};
-
 /* How many of them were new. */
 static WaStatement store_statement = {
 	.sql = "SELECT @extschema@.wa_internal_store_preferences($1, $2, $3, $4, $5, $6)",
@@ -44,23 +40,16 @@ static WaStatement store_statement = {
 				 TEXTARRAYOID},
 	.expected = SPI_OK_SELECT};
 
-/*
- * Takes one item of user_preferences[] into the list, or parks it.
- */
 void
 wa_webhook_read_preference(WaWebhook *webhook, uint32 item, const char *phone_number_id)
 {
 	static const char *const choices[] = {"stop", "resume", "signup"};
 	const WaJson *json = webhook->json;
-	WaPreferenceList *list = webhook->preferences;
 	Preference preference = {.phone_number_id = phone_number_id};
 	uint32 category = wa_json_member(json, item, "category");
 	const char *problem = NULL;
-	char *wa_id;
 
-	wa_id = wa_webhook_wa_id(webhook, item, "wa_id");
-	if (wa_id != NULL)
-		preference.phone = psprintf("+%s", wa_id);
+	preference.phone = wa_webhook_phone(webhook, item, "wa_id");
 	preference.user_id = wa_webhook_string(webhook, item, "user_id", MAX_ID);
 	if (preference.user_id == NULL)
 		preference.user_id = wa_webhook_string(webhook, item, "from_user_id", MAX_ID);
@@ -88,35 +77,30 @@ wa_webhook_read_preference(WaWebhook *webhook, uint32 item, const char *phone_nu
 		return;
 	}
 
-	preference.item = pnstrdup(json->text + json->nodes[item].start,
-							   json->nodes[item].end - json->nodes[item].start);
-	if (list == NULL)
-		list = webhook->preferences = palloc0(sizeof(WaPreferenceList));
-	list->items = wa_webhook_make_room(list->items, list->count, &list->room, sizeof(Preference));
-	list->items[list->count++] = preference;
+	preference.item = wa_webhook_text(webhook, item);
+	*(Preference *) wa_webhook_add(&webhook->preferences, sizeof(Preference)) = preference;
 }
 
 void
 wa_webhook_store_preferences(WaWebhook *webhook)
 {
-	WaRows rows;
-	WaPreferenceList *list = webhook->preferences;
+	static const WaColumn columns[] = {
+		WA_COLUMN(Preference, phone_number_id), WA_COLUMN(Preference, phone),
+		WA_COLUMN(Preference, user_id),			WA_COLUMN(Preference, choice),
+		WA_COLUMN_TIME(Preference, at),			WA_COLUMN(Preference, item),
+	};
+	const Preference *items = webhook->preferences.items;
+	int n = webhook->preferences.count;
 	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
-	Datum values[6];
+	Datum values[lengthof(columns)];
+	WaRows rows;
 	int stored;
 
-	if (list == NULL || list->count == 0)
+	if (n == 0)
 		return;
-	values[0] = WA_WEBHOOK_TEXTS(list, Preference, phone_number_id);
-	values[1] = WA_WEBHOOK_TEXTS(list, Preference, phone);
-	values[2] = WA_WEBHOOK_TEXTS(list, Preference, user_id);
-	values[3] = WA_WEBHOOK_TEXTS(list, Preference, choice);
-	values[4] = WA_WEBHOOK_TIMES(list, Preference, at);
-	values[5] = WA_WEBHOOK_TEXTS(list, Preference, item);
+	WA_ARRAYS_OF(values, columns, items, n);
 	rows = wa_statement_run(&store_statement, webhook->schema, values, NULL);
-
 	stored = (int) wa_rows_int(&rows, 0, 1, 0);
 	counts->applied += stored;
-	counts->duplicate += list->count - stored;
-	list->count = 0;
+	counts->duplicate += n - stored;
 }

@@ -11,14 +11,13 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "fmgr.h"
 #include "utils/builtins.h"
 
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "webhook/rematch.h"
 #include "webhook/status.h"
-#include "webhook/webhook.h"
 
 /*
  * Those of other programs on the same account never match: they get a day.
@@ -44,14 +43,8 @@ static WaStatement forget_statement = {
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_DELETE};
 
-PG_FUNCTION_INFO_V1(wa_internal_rematch);
-
-/*
- * Reads up to "limit" of them into the list of statuses.  They are not part of
- * the webhook's counts.
- */
 void
-wa_webhook_read_parked(WaWebhook *webhook, int limit)
+wa_webhook_read_unmatched(WaWebhook *webhook, int limit)
 {
 	WaRows rows;
 	const WaJson *outer = webhook->json;
@@ -71,18 +64,15 @@ wa_webhook_read_parked(WaWebhook *webhook, int limit)
 		WaJson json;
 
 		if (!wa_json_scan(&json, event, len, nodes, wa_json_max_nodes(len)))
-			elog(ERROR, "could not read a parked status: %s", json.problem);
+			elog(ERROR, "could not read an unmatched status: %s", json.problem);
 		webhook->json = &json;
-		webhook->statuses->parked_id = wa_rows_int(&rows, i, 1, 0);
+		webhook->parked_id = wa_rows_int(&rows, i, 1, 0);
 		wa_webhook_read_status(webhook, 0, wa_rows_text(&rows, i, 2));
 	}
 	webhook->json = outer;
-	webhook->statuses->parked_id = 0;
+	webhook->parked_id = 0;
 }
 
-/*
- * Deletes those that have been used.
- */
 void
 wa_webhook_forget_matched(WaWebhook *webhook)
 {
@@ -92,16 +82,4 @@ wa_webhook_forget_matched(WaWebhook *webhook)
 		return;
 	values[0] = wa_array_of_int8(webhook->matched, webhook->nmatched);
 	wa_statement_run(&forget_statement, webhook->schema, values, NULL);
-}
-
-Datum
-wa_internal_rematch(PG_FUNCTION_ARGS)
-{
-	WaWebhook webhook;
-
-	wa_webhook_begin(&webhook, fcinfo);
-	wa_webhook_read_parked(&webhook, PG_GETARG_INT32(0));
-	wa_webhook_write(&webhook);
-	wa_webhook_end(&webhook);
-	PG_RETURN_INT32(webhook.nmatched);
 }

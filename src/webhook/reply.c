@@ -41,7 +41,7 @@
 #include "base/rows.h"
 #include "base/statement.h"
 #include "base/subtransaction.h"
-#include "webhook/webhook.h"
+#include "webhook/reply.h"
 
 /*
  * Meta waits some seconds for its answer (it does not say how many), and one
@@ -231,33 +231,22 @@ run_all(Call *calls, int n)
 static int
 record_outcomes(Oid schema, const Call *calls, int n)
 {
-	int64 *ids = palloc(sizeof(int64) * n);
-	const char **texts[3];
+	static const WaColumn columns[] = {
+		WA_COLUMN(Call, inbound_id),
+		WA_COLUMN(Call, prefix),
+		WA_COLUMN(Call, handler),
+		WA_COLUMN(Call, problem),
+	};
+	Datum values[lengthof(columns)];
 	int failed = 0;
-	Datum values[4];
 
-	for (int i = 0; i < lengthof(texts); i++)
-		texts[i] = palloc(sizeof(char *) * n);
 	for (int i = 0; i < n; i++)
-	{
-		ids[i] = calls[i].inbound_id;
-		texts[0][i] = calls[i].prefix;
-		texts[1][i] = calls[i].handler;
-		texts[2][i] = calls[i].problem;
 		failed += calls[i].problem != NULL;
-	}
-	values[0] = wa_array_of_int8(ids, n);
-	for (int i = 0; i < lengthof(texts); i++)
-		values[i + 1] = wa_array_of_text(texts[i], n);
+	WA_ARRAYS_OF(values, columns, calls, n);
 	wa_statement_run(&record_statement, schema, values, NULL);
 	return failed;
 }
 
-/*
- * The handlers for these inbound messages, of those that have one.  Needs an
- * SPI connection.  Returns how many were called; *failed, how many of them
- * went wrong.
- */
 int
 wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed)
 {

@@ -12,8 +12,10 @@
 #include "utils/timestamp.h"
 
 #include "common/message_state.h"
+#include "webhook/contact.h"
+#include "webhook/field.h"
+#include "webhook/park.h"
 #include "webhook/status.h"
-#include "webhook/webhook.h"
 
 #define MAX_WAMID 255
 #define MAX_WORD 64
@@ -86,7 +88,7 @@ static void
 read_opaque(WaWebhook *webhook, uint32 item, WaStatus *status)
 {
 	char opaque[WA_OPAQUE_SIZE];
-	char installation[sizeof(webhook->statuses->installation)];
+	char installation[sizeof(webhook->installation)];
 	int64_t message_id;
 	int attempt;
 	long len;
@@ -97,7 +99,7 @@ read_opaque(WaWebhook *webhook, uint32 item, WaStatus *status)
 	if (len < 0 ||
 		!wa_job_opaque_read(opaque, len, installation, sizeof(installation), &message_id, &attempt))
 		return;
-	if (strcmp(installation, webhook->statuses->installation) != 0)
+	if (strcmp(installation, webhook->installation) != 0)
 	{
 		status->foreign = true;
 		return;
@@ -122,22 +124,6 @@ read_kind(const WaJson *json, uint32 item, WaStatusKind *kind)
 	return false;
 }
 
-static WaStatus *
-add_status(WaStatusList *list)
-{
-	if (list->count == list->room)
-	{
-		list->room = list->room == 0 ? 256 : list->room * 2;
-		list->items = list->items == NULL
-						  ? palloc_extended(sizeof(WaStatus) * list->room, MCXT_ALLOC_HUGE)
-						  : repalloc_huge(list->items, sizeof(WaStatus) * list->room);
-	}
-	return &list->items[list->count++];
-}
-
-/*
- * Takes one item of statuses[] into the list, or parks it.
- */
 void
 wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number_id)
 {
@@ -175,10 +161,10 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 		status.recipient_wa_id = wa_webhook_string(webhook, item, "recipient_id", MAX_WORD);
 		wa_webhook_read_recipient(webhook, item);
 	}
-	status.parked_id = webhook->statuses->parked_id;
+	status.parked_id = webhook->parked_id;
 	status.event = json->text + json->nodes[item].start;
 	status.event_len = json->nodes[item].end - json->nodes[item].start;
-	*add_status(webhook->statuses) = status;
+	*(WaStatus *) wa_webhook_add(&webhook->statuses, sizeof(WaStatus)) = status;
 }
 
 static int
@@ -191,7 +177,7 @@ compare_text(const char *a, const char *b)
 
 /*
  * Of two failures the earlier one counts; the order is total, and the one of
- * update_plan in webhook/update.c.
+ * update_statement in webhook/update.c.
  */
 static bool
 prefer_failure(const WaStatus *a, const WaStatus *b)
@@ -217,10 +203,6 @@ take_lesser(const char **into, const char *from)
 	return true;
 }
 
-/*
- * Adds what another status of the same wamid says.  False if it says nothing
- * new.
- */
 bool
 wa_status_merge(WaStatus *into, const WaStatus *from)
 {
@@ -258,9 +240,6 @@ wa_status_merge(WaStatus *into, const WaStatus *from)
 	return changed;
 }
 
-/*
- * The earliest time of all: by then Meta had accepted the message.
- */
 TimestampTz
 wa_status_first_at(const WaStatus *status)
 {

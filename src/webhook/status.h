@@ -5,7 +5,6 @@
 #ifndef WA_WEBHOOK_STATUS_H
 #define WA_WEBHOOK_STATUS_H
 
-#include "base/rows.h"
 #include "webhook/webhook.h"
 
 typedef enum WaStatusKind
@@ -27,10 +26,10 @@ typedef enum WaStatusKind
  * 0 for none.  Merging is commutative, associative and idempotent, which is
  * what makes the order in which webhooks arrive irrelevant.
  */
-struct WaStatus
+typedef struct WaStatus
 {
 	int64 message_id; /* from our own data, or looked up; 0: unknown */
-	int64 parked_id;  /* of whatsapp_parked_events, if it comes from there, or 0 */
+	int64 parked_id;  /* of whatsapp_parked_events, if it was unmatched before, or 0 */
 	int attempt;	  /* WA_STATUS_NO_ATTEMPT: unknown */
 	bool foreign;	  /* another installation's message, by its data */
 	const char *wamid;
@@ -44,46 +43,14 @@ struct WaStatus
 	int billable;	   /* -1: not told */
 	const char *event; /* the item's JSON text */
 	size_t event_len;
-};
+} WaStatus;
 
-struct WaStatusList
-{
-	WaStatus *items;
-	int count;
-	int room;
-	char installation[16];
-	int64 parked_id; /* given to what is read now */
-};
+/* Takes one item of statuses[] into the list, or parks it. */
+extern void wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number_id);
 
-/*
- * All statuses of one wamid, and what became of them.
- */
-typedef struct WaStatusGroup
-{
-	WaStatus merged;
-	int first; /* its items in the sorted list */
-	int items;
-	int count;	  /* those of them that the webhook has */
-	int repeated; /* and that said nothing new among themselves */
-	bool settles; /* the message was in the queue, and is taken out for it */
-	bool done;	  /* counted */
-} WaStatusGroup;
-
-/*
- * webhook/group.c: finds the messages of the list, of which those remain that
- * have one; then groups it, in order of message id and wamid.  Each group is
- * counted or parked once.
- */
-extern void wa_status_look_up(WaWebhook *webhook);
-extern WaStatusGroup *wa_status_group(WaStatusList *list, int *ngroups);
-extern void wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool applied);
-extern void wa_status_park(WaWebhook *webhook, WaStatusGroup *group, const char *reason);
-
-/* webhook/update.c */
-extern WaRows wa_status_update(Oid schema, WaStatusGroup *const *groups, int n);
-
-/* webhook/status.c */
+/* Adds what another status of the same wamid says.  False if that is nothing new. */
 extern bool wa_status_merge(WaStatus *into, const WaStatus *from);
+/* The earliest time of all: by then Meta had accepted the message. */
 extern TimestampTz wa_status_first_at(const WaStatus *status);
 extern bool wa_status_proves_delivery(const WaStatus *status);
 

@@ -14,7 +14,7 @@
 
 #include "base/arrays.h"
 #include "base/statement.h"
-#include "webhook/webhook.h"
+#include "webhook/traffic.h"
 
 /* More numbers than an account can have; further ones are not noted. */
 #define MAX_NUMBERS 256
@@ -151,31 +151,23 @@ must_write(const NumberTraffic *number, TimestampTz now)
 void
 wa_webhook_write_traffic(WaWebhook *webhook)
 {
+	static const WaColumn columns[] = {
+		WA_COLUMN(NumberTraffic, phone_number_id),
+		WA_COLUMN(NumberTraffic, statuses),
+		WA_COLUMN(NumberTraffic, messages),
+	};
 	WaTraffic *traffic = webhook->traffic;
-	const char *numbers[MAX_NUMBERS];
-	int32 statuses[MAX_NUMBERS];
-	int32 messages[MAX_NUMBERS];
-	Datum values[4];
-
+	Datum values[lengthof(columns) + 1];
 	int n = 0;
 
 	if (traffic == NULL)
 		return;
-	webhook->traffic = NULL;
 	for (int i = 0; i < traffic->count; i++)
-	{
-		if (!must_write(&traffic->numbers[i], webhook->now))
-			continue;
-		numbers[n] = traffic->numbers[i].phone_number_id;
-		statuses[n] = traffic->numbers[i].statuses;
-		messages[n] = traffic->numbers[i].messages;
-		n++;
-	}
+		if (must_write(&traffic->numbers[i], webhook->now))
+			traffic->numbers[n++] = traffic->numbers[i];
 	if (n == 0)
 		return;
-	values[0] = wa_array_of_text(numbers, n);
-	values[1] = wa_array_of_int4(statuses, n);
-	values[2] = wa_array_of_int4(messages, n);
+	WA_ARRAYS_OF(values, columns, traffic->numbers, n);
 	values[3] = TimestampTzGetDatum(webhook->now);
 	wa_statement_run(&traffic_statement, webhook->schema, values, NULL);
 }

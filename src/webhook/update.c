@@ -35,9 +35,8 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "base/rows.h"
 #include "base/statement.h"
-#include "webhook/status.h"
+#include "webhook/update.h"
 
 /* The batch as the UPDATE sees it; columns in the order of batch_columns. */
 #define BATCH_NAME "wa_status_batch"
@@ -278,13 +277,6 @@ replan_if_grown(Oid schema)
 	}
 }
 
-/*
- * Runs the UPDATE for the groups that are not done, which are of different
- * messages and in order of message id.  Returns, for each row
- * changed: message id; whether the row has the group's wamid; whether the
- * group dates its acceptance; whether it made the message fail; whether the
- * message was delivered long after it was due.
- */
 WaRows
 wa_status_update(Oid schema, WaStatusGroup *const *groups, int n)
 {

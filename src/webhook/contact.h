@@ -1,0 +1,19 @@
+/*
+ * contact.h
+ *	  Whom webhooks are about: numbers, user ids and names of customers.
+ */
+#ifndef WA_WEBHOOK_CONTACT_H
+#define WA_WEBHOOK_CONTACT_H
+
+#include "webhook/webhook.h"
+
+/* Who the items of a change are about; "wrote": it is they who did something. */
+extern void wa_webhook_read_contacts(WaWebhook *webhook, uint32 value, bool wrote);
+
+/* Whom a status is about. */
+extern void wa_webhook_read_recipient(WaWebhook *webhook, uint32 status);
+
+/* Stores what is not known yet. */
+extern void wa_webhook_store_contacts(WaWebhook *webhook);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * group.h
+ *	  Statuses of messages: which message each is about, and what became of it.
+ */
+#ifndef WA_WEBHOOK_GROUP_H
+#define WA_WEBHOOK_GROUP_H
+
+#include "webhook/status.h"
+
+/*
+ * All statuses of one wamid, and what became of them.
+ */
+typedef struct WaStatusGroup
+{
+	WaStatus merged;
+	int first; /* its items in the sorted list */
+	int items;
+	int count;	  /* those of them that the webhook has */
+	int repeated; /* and that said nothing new among themselves */
+	bool settles; /* the message was in the queue, and is taken out for it */
+	bool done;	  /* counted */
+} WaStatusGroup;
+
+/* Learns which installation's data is ours.  Before the first status is read. */
+extern void wa_status_read_installation(WaWebhook *webhook);
+
+/*
+ * Finds the messages of the webhook's statuses, of which those remain that have
+ * one; then groups these, in order of message id and wamid.
+ */
+extern void wa_status_look_up(WaWebhook *webhook);
+extern WaStatusGroup *wa_status_group(WaWebhook *webhook, int *ngroups);
+
+/* Each group is counted or parked once: it has been applied, or was known; or neither. */
+extern void wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool applied);
+extern void wa_status_park(WaWebhook *webhook, WaStatusGroup *group, const char *reason);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * traffic.h
+ *	  That webhooks come at all, for each number.
+ */
+#ifndef WA_WEBHOOK_TRAFFIC_H
+#define WA_WEBHOOK_TRAFFIC_H
+
+#include "webhook/webhook.h"
+
+/* Something came for this number, or, if it is empty, for the account. */
+extern void wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number_id, int statuses,
+									int messages);
+
+/* Writes it, unless it has been written within the last second. */
+extern void wa_webhook_write_traffic(WaWebhook *webhook);
+
+#endif
