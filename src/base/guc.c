@@ -44,7 +44,7 @@ int wa_guc_uncertain_policy;
 char *wa_guc_default_language;
 int wa_guc_retention;
 int wa_guc_sync_interval;
-char *wa_guc_tenant;
+static char *tenant; /* policies of the tables read it, by its name */
 
 /* What the server keeps of the secrets: nothing, and the paths of their files. */
 static char *access_token;
@@ -351,7 +351,7 @@ define_limits(void)
 							WA_MAX_SYNC_INTERVAL, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomStringVariable("whatsapp_shared.tenant",
 							   "Tenant that the row-level-security policies let this session see.",
-							   NULL, &wa_guc_tenant, "", PGC_USERSET, 0, NULL, NULL, NULL);
+							   NULL, &tenant, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.uncertain_grace",
 							"Time that an uncertain message waits for a webhook to settle it.",
 							NULL, &wa_guc_uncertain_grace, 600000, 0, WA_MAX_GRACE, PGC_SIGHUP,

@@ -60,7 +60,6 @@ extern int wa_guc_uncertain_policy;
 extern char *wa_guc_default_language;
 extern int wa_guc_retention;	 /* minutes; 0 keeps all */
 extern int wa_guc_sync_interval; /* seconds; 0 never */
-extern char *wa_guc_tenant;
 
 extern void wa_guc_define(void);
 

@@ -9,6 +9,16 @@
 
 #include "base/rows.h"
 
+/* SPI's variables are read here, and nowhere else. */
+WaRows
+wa_rows_taken(int result, int expected, const char *sql)
+{
+	if (unlikely(result != expected))
+		elog(ERROR, "statement ended with %s instead of %s: %s", SPI_result_code_string(result),
+			 SPI_result_code_string(expected), sql);
+	return (WaRows){.table = SPI_tuptable, .count = SPI_processed};
+}
+
 Datum
 wa_rows_datum(const WaRows *rows, int row, int column, bool *isnull)
 {

@@ -16,6 +16,14 @@ typedef struct WaRows
 	uint64 count;		  /* rows returned, or else changed */
 } WaRows;
 
+/*
+ * What the execution that had this result has left with SPI; an internal error
+ * unless the result is the expected SPI_OK_...  "sql" is for the message.
+ *
+ *		rows = wa_rows_taken(SPI_execute(sql, false, 0), SPI_OK_SELECT, sql);
+ */
+extern WaRows wa_rows_taken(int result, int expected, const char *sql);
+
 /* A copy in the current memory context; NULL for SQL NULL. */
 extern char *wa_rows_text(const WaRows *rows, int row, int column);
 

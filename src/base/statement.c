@@ -67,11 +67,13 @@ expand_schema(const char *sql, const char *quoted)
 }
 
 /*
- * A plan that has gone stale is left behind and not freed: an outer call of
+ * The kept plan for this schema, made at first use.
+ *
+ * One that has gone stale is left behind and not freed: an outer call of
  * this same backend may be executing it, and schemas are renamed rarely enough.
  */
-SPIPlanPtr
-wa_statement_prepare(WaStatement *statement, Oid schema)
+static SPIPlanPtr
+prepare(WaStatement *statement, Oid schema)
 {
 	SPIPlanPtr fresh;
 	uint64 generation;
@@ -116,35 +118,23 @@ wa_statement_forget(WaStatement *statement)
 	statement->plan = NULL;
 }
 
-/* SPI's variables are read here, and nowhere else. */
-static WaRows
-rows_of(const WaStatement *statement, int result)
-{
-	WaRows rows;
-
-	if (unlikely(result != statement->expected))
-		elog(ERROR, "statement ended with %s instead of %s: %s", SPI_result_code_string(result),
-			 SPI_result_code_string(statement->expected), statement->sql);
-	rows.table = SPI_tuptable;
-	rows.count = SPI_processed;
-	return rows;
-}
-
 WaRows
 wa_statement_run(WaStatement *statement, Oid schema, Datum *values, const char *nulls)
 {
-	SPIPlanPtr prepared = wa_statement_prepare(statement, schema);
+	SPIPlanPtr prepared = prepare(statement, schema);
 
-	return rows_of(statement, SPI_execute_plan(prepared, values, nulls, false, 0));
+	return wa_rows_taken(SPI_execute_plan(prepared, values, nulls, false, 0), statement->expected,
+						 statement->sql);
 }
 
 WaRows
 wa_statement_run_latest(WaStatement *statement, Oid schema, Datum *values, const char *nulls)
 {
-	SPIPlanPtr prepared = wa_statement_prepare(statement, schema);
+	SPIPlanPtr prepared = prepare(statement, schema);
 
-	return rows_of(statement, SPI_execute_snapshot(prepared, values, nulls, GetLatestSnapshot(),
-												   InvalidSnapshot, false, true, 0));
+	return wa_rows_taken(SPI_execute_snapshot(prepared, values, nulls, GetLatestSnapshot(),
+											  InvalidSnapshot, false, true, 0),
+						 statement->expected, statement->sql);
 }
 
 bool

@@ -29,17 +29,14 @@ typedef struct WaStatement
 	uint64 generation;
 } WaStatement;
 
-/* The kept plan for this schema, made at first use.  Needs SPI_connect(). */
-extern SPIPlanPtr wa_statement_prepare(WaStatement *statement, Oid schema);
-
 /* Plan it again at its next use: the tables have grown.  Not while it runs. */
 extern void wa_statement_forget(WaStatement *statement);
 
 /*
  * Runs it and returns its rows (base/rows.h), which live until SPI_finish() or
- * wa_rows_free().  "nulls" may be NULL.  wa_statement_run_latest also sees what
- * was committed after this transaction's snapshot was taken (REPEATABLE READ and
- * up).  Raises what the statement raises.
+ * wa_rows_free().  Needs an SPI connection.  "nulls" may be NULL.  wa_statement_run_latest also
+ * sees what was committed after this transaction's snapshot was taken (REPEATABLE READ and up).
+ * Raises what the statement raises.
  */
 extern WaRows wa_statement_run(WaStatement *statement, Oid schema, Datum *values,
 							   const char *nulls);

@@ -38,7 +38,10 @@
 #include "base/statement.h"
 #include "common/message_state.h"
 #include "enqueue/options.h"
-#include "notify/notify.h"
+#include "notify/parameters.h"
+#include "notify/plan.h"
+#include "notify/role.h"
+#include "notify/scope.h"
 
 PG_FUNCTION_INFO_V1(wa_create_notification);
 PG_FUNCTION_INFO_V1(wa_drop_notification);
@@ -403,10 +406,7 @@ insert_registration(Oid schema, const WaNotification *n)
 static void
 execute(const char *command)
 {
-	int result = SPI_execute(command, false, 0);
-
-	if (result != SPI_OK_UTILITY)
-		elog(ERROR, "could not execute \"%s\": %s", command, SPI_result_code_string(result));
+	(void) wa_rows_taken(SPI_execute(command, false, 0), SPI_OK_UTILITY, command);
 }
 
 static void

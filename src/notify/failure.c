@@ -21,7 +21,8 @@
 #include "base/owner.h"
 #include "base/statement.h"
 #include "base/subtransaction.h"
-#include "notify/notify.h"
+#include "notify/failure.h"
+#include "notify/key.h"
 
 static WaStatement failure_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_notification_failures (notification_id, notification,"

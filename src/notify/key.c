@@ -18,7 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 
-#include "notify/notify.h"
+#include "notify/key.h"
 
 /* In bytes: what wa_enqueue_message() takes. */
 #define MAX_KEY 512

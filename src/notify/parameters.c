@@ -20,7 +20,7 @@
 
 #include "base/jsonb.h"
 #include "compat.h"
-#include "notify/notify.h"
+#include "notify/parameters.h"
 #include "template/text_limits.h"
 
 #define MAX_VALUES 100

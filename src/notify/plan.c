@@ -36,7 +36,9 @@
 #include "base/rows.h"
 #include "base/schema.h"
 #include "base/statement.h"
-#include "notify/notify.h"
+#include "notify/parameters.h"
+#include "notify/plan.h"
+#include "notify/role.h"
 
 const char *const wa_notify_part_names[WA_NOTIFY_PARTS] = {
 	[WA_NOTIFY_TENANT] = "tenant_column",	   [WA_NOTIFY_RECIPIENT] = "recipient_column",

@@ -34,7 +34,10 @@
 #include "base/schema.h"
 #include "base/statement.h"
 #include "compat.h"
-#include "notify/notify.h"
+#include "notify/failure.h"
+#include "notify/plan.h"
+#include "notify/role.h"
+#include "notify/trigger.h"
 
 PG_FUNCTION_INFO_V1(wa_retry_notification);
 
@@ -248,6 +251,7 @@ find_row(Relation rel, Jsonb *row_id, MemoryContext context)
 {
 	StringInfoData sql;
 	MemoryContext save;
+	WaRows rows;
 	HeapTuple row;
 	bool isnull;
 	Datum value;
@@ -257,11 +261,10 @@ find_row(Relation rel, Jsonb *row_id, MemoryContext context)
 					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 												RelationGetRelationName(rel)));
 	wa_jsonb_each(wa_jsonb_root(row_id), add_condition, &sql);
-	if (SPI_execute(sql.data, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read a row of \"%s\"", RelationGetRelationName(rel));
-	if (SPI_processed == 0)
+	rows = wa_rows_taken(SPI_execute(sql.data, false, 1), SPI_OK_SELECT, sql.data);
+	if (rows.count == 0)
 		return NULL;
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	value = wa_rows_datum(&rows, 0, 1, &isnull);
 	save = MemoryContextSwitchTo(context);
 	row = copy_composite(DatumGetHeapTupleHeader(value));
 	MemoryContextSwitchTo(save);

@@ -26,7 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
-#include "notify/notify.h"
+#include "notify/role.h"
 
 /*
  * Not by the parser's look-up: that would ask whether the role in force, which

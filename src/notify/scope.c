@@ -24,7 +24,7 @@
 #include "utils/plancache.h"
 
 #include "base/rows.h"
-#include "notify/notify.h"
+#include "notify/scope.h"
 
 void
 wa_notify_scope_init(WaNotifyScope *scope, Relation rel, bool has_old)
@@ -223,6 +223,57 @@ wa_notify_prepare(WaNotifyScope *scope, const char *sql)
 	return plan;
 }
 
+/* ---- values ---- */
+
+/*
+ * Called by the executor for each parameter that it comes to; columns that no
+ * expression names are never taken out of the row.
+ */
+static ParamExternData *
+fetch_value(ParamListInfo params, int id, bool speculative, ParamExternData *workspace)
+{
+	const WaNotifyRows *rows = params->paramFetchArg;
+	int natts = rows->desc->natts;
+	bool whole = id > 2 * natts;
+	bool old = whole ? id == 2 * natts + 2 : id > natts;
+	HeapTuple row = old ? rows->old_row : rows->new_row;
+	int attnum = old ? id - natts : id;
+
+	workspace->pflags = 0;
+	workspace->value = (Datum) 0;
+	workspace->isnull = row == NULL;
+	workspace->ptype =
+		whole ? rows->desc->tdtypeid : TupleDescAttr(rows->desc, attnum - 1)->atttypid;
+	if (row == NULL)
+		return workspace;
+	if (whole)
+		workspace->value = heap_copy_tuple_as_datum(row, rows->desc);
+	else
+		workspace->value = heap_getattr(row, attnum, rows->desc, &workspace->isnull);
+	return workspace;
+}
+
+/*
+ * Not read-only: expressions see the row that fires the trigger, as functions of
+ * triggers do.
+ */
+static WaRows
+execute(const WaNotifyScope *scope, SPIPlanPtr plan, const WaNotifyRows *rows, int expected)
+{
+	ParamListInfo params = makeParamList(2 * scope->desc->natts + 2);
+
+	params->paramFetch = fetch_value;
+	params->paramFetchArg = unconstify(WaNotifyRows *, rows);
+	return wa_rows_taken(SPI_execute_plan_with_paramlist(plan, params, false, 0), expected,
+						 "expressions of a notification");
+}
+
+WaRows
+wa_notify_execute(const WaNotifyScope *scope, SPIPlanPtr plan, const WaNotifyRows *rows)
+{
+	return execute(scope, plan, rows, SPI_OK_SELECT);
+}
+
 /* ---- checking ---- */
 
 /*
@@ -256,8 +307,8 @@ check_expression(WaNotifyScope *scope, const char *sql, const WaNotifyExpected *
 	WaNotifyRows none = {.desc = scope->desc};
 
 	check_result(wa_notify_prepare(scope, psprintf("SELECT (%s\n)", sql)), expected);
-	(void) wa_notify_execute(
-		scope, wa_notify_prepare(scope, psprintf("EXPLAIN SELECT (%s\n)", sql)), &none);
+	(void) execute(scope, wa_notify_prepare(scope, psprintf("EXPLAIN SELECT (%s\n)", sql)), &none,
+				   SPI_OK_UTILITY);
 }
 
 void
@@ -275,52 +326,4 @@ wa_notify_check_expression(WaNotifyScope *scope, const char *place, const char *
 		rethrow_naming(place, sql, context);
 	}
 	PG_END_TRY();
-}
-
-/* ---- values ---- */
-
-/*
- * Called by the executor for each parameter that it comes to; columns that no
- * expression names are never taken out of the row.
- */
-static ParamExternData *
-fetch_value(ParamListInfo params, int id, bool speculative, ParamExternData *workspace)
-{
-	const WaNotifyRows *rows = params->paramFetchArg;
-	int natts = rows->desc->natts;
-	bool whole = id > 2 * natts;
-	bool old = whole ? id == 2 * natts + 2 : id > natts;
-	HeapTuple row = old ? rows->old_row : rows->new_row;
-	int attnum = old ? id - natts : id;
-
-	workspace->pflags = 0;
-	workspace->value = (Datum) 0;
-	workspace->isnull = row == NULL;
-	workspace->ptype =
-		whole ? rows->desc->tdtypeid : TupleDescAttr(rows->desc, attnum - 1)->atttypid;
-	if (row == NULL)
-		return workspace;
-	if (whole)
-		workspace->value = heap_copy_tuple_as_datum(row, rows->desc);
-	else
-		workspace->value = heap_getattr(row, attnum, rows->desc, &workspace->isnull);
-	return workspace;
-}
-
-/*
- * Not read-only:
- * expressions see the row that fires the trigger, as functions of triggers do.
- */
-WaRows
-wa_notify_execute(const WaNotifyScope *scope, SPIPlanPtr plan, WaNotifyRows *rows)
-{
-	ParamListInfo params = makeParamList(2 * scope->desc->natts + 2);
-	int result;
-
-	params->paramFetch = fetch_value;
-	params->paramFetchArg = rows;
-	result = SPI_execute_plan_with_paramlist(plan, params, false, 0);
-	if (result != SPI_OK_SELECT && result != SPI_OK_UTILITY)
-		elog(ERROR, "could not compute expressions: %s", SPI_result_code_string(result));
-	return (WaRows){.table = SPI_tuptable, .count = SPI_processed};
 }

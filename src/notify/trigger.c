@@ -26,7 +26,11 @@
 #include "base/lookup.h"
 #include "base/role_section.h"
 #include "base/rows.h"
-#include "notify/notify.h"
+#include "notify/failure.h"
+#include "notify/key.h"
+#include "notify/parameters.h"
+#include "notify/role.h"
+#include "notify/trigger.h"
 
 PG_FUNCTION_INFO_V1(wa_notify);
 extern Datum wa_enqueue_message(PG_FUNCTION_ARGS);

@@ -125,18 +125,15 @@ execute_handler(const Call *call)
 	Oid oid = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(call->handler)));
 	Oid argtypes[1] = {JSONBOID};
 	Datum values[1] = {call->argument};
-	char *name;
-	int result;
+	const char *set = "SET CONSTRAINTS ALL IMMEDIATE";
+	const char *call_sql;
 
-	name =
-		quote_qualified_identifier(get_namespace_name(get_func_namespace(oid)), get_func_name(oid));
-	result = SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
-	if (result != SPI_OK_UTILITY)
-		elog(ERROR, "could not set constraints: %s", SPI_result_code_string(result));
-	result =
-		SPI_execute_with_args(psprintf("SELECT %s($1)", name), 1, argtypes, values, NULL, false, 0);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not call a handler: %s", SPI_result_code_string(result));
+	call_sql = psprintf("SELECT %s($1)",
+						quote_qualified_identifier(get_namespace_name(get_func_namespace(oid)),
+												   get_func_name(oid)));
+	(void) wa_rows_taken(SPI_execute(set, false, 0), SPI_OK_UTILITY, set);
+	(void) wa_rows_taken(SPI_execute_with_args(call_sql, 1, argtypes, values, NULL, false, 0),
+						 SPI_OK_SELECT, call_sql);
 }
 
 /*
