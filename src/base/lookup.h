@@ -56,8 +56,8 @@ extern WaLookupRow *wa_lookup_one(WaLookup *lookup, Oid schema, const Datum *key
 								  Snapshot snapshot);
 
 /*
- * Finds table, index and columns, unless they are known, for a caller who scans
- * by himself.  Raises if one is missing.
+ * Finds table, index and columns, unless they are known, for a caller that scans
+ * on its own.  Raises if one is missing.
  */
 extern void wa_lookup_resolve(WaLookup *lookup, Oid schema);
 

@@ -1,10 +1,10 @@
 /*
  * subtransaction.c
- *	  Running code of others that may fail without failing the statement.
+ *	  Running other people's code that may fail without failing the statement.
  *
- * The subtransaction is closed before anybody hears of the error.  Throwing
- * from inside it would leave it open for the one who catches, PL/pgSQL's
- * EXCEPTION for instance, and he closes only his own.
+ * The subtransaction is closed before the caller learns of the error.  Throwing
+ * from inside it would leave it open for the code that catches, such as an
+ * EXCEPTION block of PL/pgSQL, which closes only its own.
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@
 #include "base/subtransaction.h"
 
 ErrorData *
-wa_attempt(void (*step)(void *argument), void *argument)
+wa_subtransaction_run(void (*step)(void *argument), void *argument)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;

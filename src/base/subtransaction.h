@@ -1,6 +1,6 @@
 /*
  * subtransaction.h
- *	  Running code of others that may fail without failing the statement.
+ *	  Running other people's code that may fail without failing the statement.
  */
 #ifndef WA_BASE_SUBTRANSACTION_H
 #define WA_BASE_SUBTRANSACTION_H
@@ -10,6 +10,6 @@
  * with everything that the step did undone; the caller decides whether to go on
  * or to ReThrowError() it, and may do either.
  */
-extern ErrorData *wa_attempt(void (*step)(void *argument), void *argument);
+extern ErrorData *wa_subtransaction_run(void (*step)(void *argument), void *argument);
 
 #endif

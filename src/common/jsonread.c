@@ -3,8 +3,8 @@
  *	  Values of a JSON text that common/jsonscan.c has indexed.
  *
  * Nothing is decoded before somebody asks for it, and then into the caller's
- * memory.  What is not there, or of another type, is answered and not an error:
- * the text comes from outside, and whoever reads it decides what is wrong.
+ * memory.  What is not there, or of another type, is a result and not an error:
+ * the text comes from outside, and its reader decides what is wrong.
  */
 #include "wa_c.h"
 

@@ -115,9 +115,11 @@ check_owner(Oid relid)
 	name = pstrdup(NameStr(form->relname));
 	ReleaseSysCache(tuple);
 	if (!has_privs_of_role(GetUserId(), owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of table %s", name),
-				 errdetail("A notification is made by a member of the role that owns the table.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of table %s", name),
+			 errdetail(
+				 "A notification must be created by a member of the role that owns the table.")));
 }
 
 /*
@@ -183,8 +185,8 @@ bad_events(const char *given)
 
 /*
  * What is given is what stands between AFTER and ON in a CREATE TRIGGER.  The
- * parser of that tells what it means; the statement is then built from its
- * answer, so that nothing else that it might contain comes into it.
+ * parser of that tells what it means; the statement is then built from
+ * its result, so that nothing else gets into it.
  */
 static CreateTrigStmt *
 parse_events(const char *given)
@@ -448,7 +450,7 @@ wa_create_notification(PG_FUNCTION_ARGS)
 								enqueue_function);
 	if (find_trigger(rel, schema, n.name) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("table \"%s\" has a notification \"%s\" already",
+						errmsg("table \"%s\" already has a notification \"%s\"",
 							   RelationGetRelationName(rel), n.name),
 						errhint("Give this one another \"name\", or drop the other one with "
 								"wa_drop_notification().")));

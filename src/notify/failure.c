@@ -49,9 +49,9 @@ must_pass_on(const ErrorData *error)
 }
 
 ErrorData *
-wa_notify_attempt(void (*step)(void *argument), void *argument)
+wa_notify_in_subtransaction(void (*step)(void *argument), void *argument)
 {
-	ErrorData *error = wa_attempt(step, argument);
+	ErrorData *error = wa_subtransaction_run(step, argument);
 
 	if (error != NULL && must_pass_on(error))
 		ReThrowError(error);
@@ -129,8 +129,8 @@ record(void *argument)
 }
 
 /*
- * The text of an error may show what the expressions have read.  Whoever fires
- * the trigger sees it only if they could have read it themselves.
+ * The text of an error may show what the expressions have read.  The role that
+ * fires the trigger sees it only if it could have read that itself.
  */
 static bool
 may_see_reason(const WaNotifyFiring *f)
@@ -148,7 +148,7 @@ wa_notify_warn(const WaNotifyFiring *f, const ErrorData *error)
 
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("notification \"%s\" of table \"%s\" has failed",
+			 errmsg("notification \"%s\" of table \"%s\" failed",
 					f->trigger->tg_trigger->tgargs[WA_NOTIFY_ARG_NAME],
 					RelationGetRelationName(f->trigger->tg_relation)),
 			 !may_see_reason(f)		 ? errdetail("The reason is in whatsapp_notification_failures.")
@@ -163,7 +163,7 @@ wa_notify_failed(WaNotifyFiring *f, const ErrorData *error)
 	ErrorData *another;
 
 	wa_notify_warn(f, error);
-	another = wa_notify_attempt(record, &failure);
+	another = wa_notify_in_subtransaction(record, &failure);
 	if (another != NULL)
 		wa_notify_warn(f, another);
 }

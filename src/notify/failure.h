@@ -7,8 +7,8 @@
 
 #include "notify/firing.h"
 
-/* As wa_attempt(), but what concerns the whole transaction is thrown. */
-extern ErrorData *wa_notify_attempt(void (*step)(void *argument), void *argument);
+/* As wa_subtransaction_run(), but what concerns the whole transaction is thrown. */
+extern ErrorData *wa_notify_in_subtransaction(void (*step)(void *argument), void *argument);
 
 /* Tells of it, and keeps it as a row. */
 extern void wa_notify_failed(WaNotifyFiring *f, const ErrorData *error);

@@ -4,16 +4,17 @@
  *	  more.
  *
  * The trigger is not fired again; what it would do is done here for the row as
- * it is now, so that a mistake in the row can be mended as well as one in the
+ * it is now, so that a mistake in the row can be fixed as well as one in the
  * notification or somewhere else, and an order that was cancelled meanwhile is
  * not announced.  OLD is what it was then.
  *
- * A notification is mended by dropping it and making it again.  So the one that
+ * A notification is fixed by dropping it and making it again.  So the one that
  * is tried is that of the same name on the same table.
  *
- * Who may try again is an administrator, or sees the failure (for which there
- * is a row-level policy) and owns the table.  Both, for the message is made of
- * the row as it was then, too, and the table may be another of the same name.
+ * An administrator may try again, and so may a role that sees the failure (for
+ * which there is a row-level policy) and owns the table.  It needs both: the
+ * message is made of the row as it was then, too, and the table may be another
+ * one of the same name.
  */
 #include "postgres.h"
 
@@ -140,7 +141,7 @@ raise_unknown(int64 id)
 {
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 					errmsg("failure %lld of a notification does not exist", (long long) id),
-					errhint("They are in whatsapp_notification_failures.")));
+					errhint("Failures are listed in whatsapp_notification_failures.")));
 }
 
 static void
@@ -187,7 +188,7 @@ read_failure(FunctionCallInfo fcinfo, int64 id, Failure *failure)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("table %s has no notification \"%s\"", failure->relation,
 							   failure->notification),
-						errhint("Make it again with wa_create_notification(), or call "
+						errhint("Create it again with wa_create_notification(), or call "
 								"wa_enqueue_message() for the row.")));
 	if (failure->row_id == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -301,7 +302,7 @@ typedef struct Retry
 } Retry;
 
 /*
- * What reads the rows may be code of the table's owner, and runs as he.
+ * What reads the rows may be code of the table's owner, and runs as that role.
  */
 static void
 retry(void *argument)
@@ -358,15 +359,15 @@ check_owner(FunctionCallInfo fcinfo, const WaNotifyPlan *plan)
 		pg_class_aclcheck(all_notifications, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("must be owner of table %s", plan->scope.relation_name),
-						errdetail("What a notification could not send is tried again by a member "
-								  "of the role that owns the table, or by an administrator.")));
+						errdetail("A failure can be retried by a member of the role that owns the "
+								  "table, or by an administrator.")));
 }
 
 static bool
 retry_failure(WaNotifyFiring *f, const Failure *failure, int64 id)
 {
 	Retry r = {.firing = f, .failure = failure};
-	ErrorData *error = wa_notify_attempt(retry, &r);
+	ErrorData *error = wa_notify_in_subtransaction(retry, &r);
 
 	if (error != NULL)
 	{
@@ -377,7 +378,7 @@ retry_failure(WaNotifyFiring *f, const Failure *failure, int64 id)
 	forget_failure(f->fcinfo, id);
 	if (f->message_id == 0)
 		ereport(NOTICE, (errmsg("nothing was sent for failure %lld", (long long) id),
-						 r.gone ? errdetail("Row %s of table %s does not exist any longer.",
+						 r.gone ? errdetail("Row %s of table %s no longer exists.",
 											failure->row_key, failure->relation)
 								: errdetail("Row %s of table %s does not call for a message as it "
 											"is now.",

@@ -3,7 +3,7 @@
  *	  Expressions over NEW and OLD.
  *
  * They are parsed as PL/pgSQL parses its own: a hook of the parser is asked
- * about every column that the query itself does not know, and answers with a
+ * about every column that the query itself does not know, and returns a
  * parameter.  NEW.total, OLD.total, total alone (which is NEW's) and NEW as a
  * whole row work everywhere in an expression, in sub-selects, too, and each
  * has the type, collation and error position that it should have.
@@ -150,7 +150,7 @@ check_is_expression(const char *text)
 		!equal(select, bare))
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR), errmsg("\"%s\" is not a single expression", text),
-				 errhint("Put a sub-select into parentheses.")));
+				 errhint("Put a subquery into parentheses.")));
 }
 
 /*
@@ -290,11 +290,11 @@ check_result(SPIPlanPtr plan, const WaNotifyExpected *expected)
 		source->resultDesc->natts != 1)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("it does not give exactly one value"),
-						errhint("Put an aggregate over other rows into a sub-select.")));
+						errhint("Put an aggregate over other rows into a subquery.")));
 	type = getBaseType(TupleDescAttr(source->resultDesc, 0)->atttypid);
 	if (!expected->takes(expected, type))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("%s is needed, and not %s", expected->what, format_type_be(type))));
+						errmsg("%s is needed, not %s", expected->what, format_type_be(type))));
 }
 
 /*

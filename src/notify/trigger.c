@@ -90,9 +90,10 @@ value_text(const WaRows *rows, const WaNotifyValue *value, WaFormatOptions *opti
 	if (isnull)
 	{
 		if (value->fallback == NULL)
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("the value for %s is null", value->place),
-							errhint("Give it a \"default\", or a condition to the notification.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("the value for %s is null", value->place),
+					 errhint("Give it a \"default\", or give the notification a condition.")));
 		return pstrdup(value->fallback);
 	}
 	options->format = value->format == WA_FORMAT_NONE ? wa_format_default(base) : value->format;
@@ -224,7 +225,7 @@ wa_notify_send(void *firing)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("the notification of trigger \"%s\" is not registered",
 							   f->trigger->tg_trigger->tgname),
-						errhint("Drop the trigger, and make the notification again with "
+						errhint("Drop the trigger, and create the notification again with "
 								"wa_create_notification().")));
 	if (f->is_update && !wa_notify_has_changed(f->trigger))
 		return;
@@ -235,7 +236,7 @@ wa_notify_send(void *firing)
 static void
 notify_without_breaking(WaNotifyFiring *f)
 {
-	ErrorData *error = wa_notify_attempt(wa_notify_send, f);
+	ErrorData *error = wa_notify_in_subtransaction(wa_notify_send, f);
 
 	if (error != NULL)
 		wa_notify_failed(f, error);

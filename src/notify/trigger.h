@@ -7,7 +7,7 @@
 
 /*
  * Sends the message, if one is to be sent.  Takes a WaNotifyFiring, as a step for
- * wa_notify_attempt().
+ * wa_notify_in_subtransaction().
  */
 extern void wa_notify_send(void *firing);
 

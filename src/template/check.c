@@ -2,8 +2,8 @@
  * check.c
  *	  Whether what a caller gives is what a template takes.
  *
- * Meta checks the same when the message is sent, and answers 132000, 132005,
- * 132012 or 132018: too late for whoever made the mistake.  Here it is found
+ * Meta checks the same when the message is sent, and responds with 132000, 132005,
+ * 132012 or 132018: too late for the author of the mistake.  Here it is found
  * before COMMIT, and the error says what the template takes.
  */
 #include "postgres.h"

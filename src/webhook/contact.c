@@ -86,7 +86,7 @@ add_contact(WaWebhook *webhook, const Contact *contact)
 }
 
 /*
- * Who the items of this change are about.  Meta names each of them once in a
+ * The people that the items of this change are about.  Meta names each of them once in a
  * change, and in every change.
  */
 void

@@ -7,7 +7,7 @@
 
 #include "webhook/webhook.h"
 
-/* Who the items of a change are about; "wrote": it is they who did something. */
+/* Who the items of a change are about; "wrote": they did something themselves. */
 extern void wa_webhook_read_contacts(WaWebhook *webhook, uint32 value, bool wrote);
 
 /* Whom a status is about. */

@@ -9,7 +9,7 @@
 
 /*
  * Reads the document webhook->json into the lists.  Writes no row and raises no
- * error for anything that Meta may send: what is not understood is parked.
+ * error for anything that Meta may send: what is not understood is rejected and stored.
  */
 extern void wa_webhook_read_envelope(WaWebhook *webhook);
 

@@ -8,12 +8,12 @@
 #include "webhook/webhook.h"
 
 /*
- * Takes a change of any field into the list, or parks it.  Of the field "messages"
+ * Takes a change of any field into the list, or rejects it.  Of the field "messages"
  * only the errors count, which are no item's.
  */
 extern void wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change);
 
-/* Applies them, or parks those that cannot be used.  May lock rows of the queue. */
+/* Applies them; rejects those that cannot be used.  May lock rows of the queue. */
 extern void wa_webhook_apply_events(WaWebhook *webhook);
 
 #endif

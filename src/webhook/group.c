@@ -3,8 +3,9 @@
  *	  Statuses of messages: which message each is about, and what became of it.
  *
  * Between reading (webhook/status.c) and applying (webhook/apply.c).  Those
- * without our own data find their message by wamid, or are parked; those of
- * one wamid become one group, whose items are counted, or parked, together.
+ * without our own data find their message by wamid, or are unmatched; those of
+ * one wamid become one group, whose items are counted, or stored as unmatched,
+ * together.
  */
 #include "postgres.h"
 
@@ -42,7 +43,7 @@ compare_statuses(const void *a, const void *b)
 	return strcmp(x->wamid, y->wamid);
 }
 
-/* The webhook's own before those that were parked: they are the ones that count. */
+/* The webhook's own before those that were unmatched before: they are the ones that count. */
 static int
 compare_items(const void *a, const void *b)
 {
@@ -62,7 +63,7 @@ wa_status_read_installation(WaWebhook *webhook)
 		strlcpy(webhook->installation, wa_rows_text(&rows, 0, 1), sizeof(webhook->installation));
 }
 
-/* One that is parked already stays as it is. */
+/* One that is stored already stays as it is. */
 static void
 park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
 {
@@ -77,7 +78,7 @@ park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
 		wa_webhook_park(webhook, WA_WEBHOOK_STATUS, &parked);
 }
 
-/* Those without a message: parked, or counted as another installation's. */
+/* Those without a message: unmatched, or counted as another installation's. */
 static void
 leave_out_unknown(WaWebhook *webhook)
 {

@@ -31,7 +31,7 @@ extern void wa_status_read_installation(WaWebhook *webhook);
 extern void wa_status_look_up(WaWebhook *webhook);
 extern WaStatusGroup *wa_status_group(WaWebhook *webhook, int *ngroups);
 
-/* Each group is counted or parked once: it has been applied, or was known; or neither. */
+/* Each group ends once: applied or known before, or unmatched for this reason. */
 extern void wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool applied);
 extern void wa_status_park(WaWebhook *webhook, WaStatusGroup *group, const char *reason);
 

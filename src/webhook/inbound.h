@@ -7,7 +7,7 @@
 
 #include "webhook/webhook.h"
 
-/* Takes one item of messages[] into the list, or parks it. */
+/* Takes one item of messages[] into the list, or rejects it. */
 extern void wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_number_id);
 
 /* Writes the list, and notes the replies that are new, for their handlers. */

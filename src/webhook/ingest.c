@@ -62,7 +62,7 @@ typedef struct Call
 	WaWebhook webhook;
 } Call;
 
-/* ---- who may ---- */
+/* ---- credentials ---- */
 
 static void
 check_signature(const char *header, size_t header_len, const char *body, size_t body_len)
@@ -70,11 +70,13 @@ check_signature(const char *header, size_t header_len, const char *body, size_t 
 	bool matches = false;
 
 	if (wa_secret_app_secret(0) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("parameter \"%s\" is not set", "whatsapp_shared.app_secret"),
-						errdetail("Without it nobody can tell whether a webhook comes from Meta."),
-						errhint("Put the secret of the application at Meta into a file, name it in "
-								"whatsapp_shared.app_secret_file, and reload the server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("parameter \"%s\" is not set", "whatsapp_shared.app_secret"),
+			 errdetail("Without it, there is no way to tell whether a webhook comes from Meta."),
+			 errhint("Put the app secret of the Meta app into a file, name it in "
+					 "whatsapp_shared.app_secret_file, and reload the server.")));
 
 	/* Both are always tried, so that the time does not tell which one it was. */
 	for (int i = 0; i < WA_MAX_APP_SECRETS; i++)
@@ -88,8 +90,8 @@ check_signature(const char *header, size_t header_len, const char *body, size_t 
 	if (!matches)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 						errmsg("invalid webhook signature"),
-						errhint("If Meta has sent it, whatsapp_shared.app_secret is not the secret "
-								"of the application, or a proxy has changed the body.")));
+						errhint("If Meta sent it, whatsapp_shared.app_secret is not the secret of "
+								"the app, or a proxy has changed the body.")));
 }
 
 /*
@@ -118,15 +120,15 @@ wa_webhook_challenge(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("parameter \"%s\" is not set", "whatsapp_shared.webhook_verify_token"),
-				 errhint("Choose a random word, set it here and in the application's webhook "
-						 "settings at Meta.")));
+				 errhint("Choose a random word, and set it here and in the webhook settings "
+						 "of the Meta app.")));
 	if (!same_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), expected))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 						errmsg("invalid webhook verify token")));
 	if (strcmp(text_to_cstring(mode), "subscribe") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid mode of a webhook handshake"),
-						errdetail("The only mode that Meta has is \"subscribe\".")));
+						errmsg("invalid mode in webhook handshake"),
+						errdetail("The only mode that Meta uses is \"subscribe\".")));
 	if (VARSIZE_ANY_EXHDR(challenge) > MAX_CHALLENGE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("challenge is longer than %d bytes", MAX_CHALLENGE)));

@@ -22,7 +22,7 @@
 
 /*
  * A text in a row is bounded: a webhook has at most four megabytes, but nobody
- * looks at the end of a large item that is of no use.  Longer bodies are cut.
+ * looks at the end of a large item that cannot be used.  Longer bodies are cut.
  */
 #define MAX_BODY (256 * 1024)
 #define FINGERPRINT_LENGTH 16

@@ -3,7 +3,7 @@
  *	  Customers who switch marketing off or on in WhatsApp itself.
  *
  * They come as a field of their own, not among messages, but one webhook has
- * those of many customers: each is an item, and a malformed one is parked
+ * those of many customers: each is an item, and a malformed one is rejected
  * alone.
  */
 #include "postgres.h"

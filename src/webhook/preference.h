@@ -7,7 +7,7 @@
 
 #include "webhook/webhook.h"
 
-/* Takes one item of user_preferences[] into the list, or parks it. */
+/* Takes one item of user_preferences[] into the list, or rejects it. */
 extern void wa_webhook_read_preference(WaWebhook *webhook, uint32 item,
 									   const char *phone_number_id);
 

@@ -3,7 +3,7 @@
  *	  Statuses that came before their message was known, once more.
  *
  * A status without our own data is found by its wamid, which the sender writes
- * when it has read Meta's answer.  The status can be faster: then it waits in
+ * when it has read Meta's response.  The status can be faster: then it waits in
  * whatsapp_parked_events until some other webhook, or the upkeep of a sender,
  * looks again.  They join the statuses of the webhook that is being taken in,
  * because messages must be locked in one order, and leave the table last.
@@ -21,7 +21,7 @@
 
 /*
  * Those of other programs on the same account never match: they get a day.
- * Rows are locked and not deleted here: whoever has the same status to park
+ * Rows are locked and not deleted here: a session that stores the same status
  * would wait for a deletion, with locks on messages that we are about to want.
  */
 static WaStatement pick_statement = {

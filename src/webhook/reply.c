@@ -44,7 +44,7 @@
 #include "webhook/reply.h"
 
 /*
- * Meta waits some seconds for its answer (it does not say how many), and one
+ * Meta waits some seconds for a response (it does not say how many), and one
  * webhook may bring many replies.
  */
 #define HANDLER_TIMEOUT_MS 5000
@@ -165,7 +165,7 @@ describe_error(const ErrorData *error)
 }
 
 /*
- * As whoever registered it, for as long as it may take.
+ * As the role that registered it, for as long as it may take.
  */
 static void
 run_as_registered(void *argument)
@@ -194,7 +194,7 @@ run_as_registered(void *argument)
 static char *
 run_handler(Call *call)
 {
-	ErrorData *error = wa_attempt(run_as_registered, call);
+	ErrorData *error = wa_subtransaction_run(run_as_registered, call);
 	char *problem;
 
 	if (error == NULL)

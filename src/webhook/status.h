@@ -45,7 +45,7 @@ typedef struct WaStatus
 	size_t event_len;
 } WaStatus;
 
-/* Takes one item of statuses[] into the list, or parks it. */
+/* Takes one item of statuses[] into the list, or rejects it. */
 extern void wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number_id);
 
 /* Adds what another status of the same wamid says.  False if that is nothing new. */

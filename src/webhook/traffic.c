@@ -2,8 +2,8 @@
  * traffic.c
  *	  That webhooks come at all, for each number.
  *
- * Silence is ambiguous: nothing happened, or nothing reaches us.  Whoever has
- * to tell the two apart (reconciliation, wa_health, the decision on uncertain
+ * Silence is ambiguous: nothing happened, or nothing reaches us.  What has to
+ * tell the two apart (reconciliation, wa_health, the decision on uncertain
  * messages) reads whatsapp_webhook_traffic.
  */
 #include "postgres.h"

@@ -150,7 +150,7 @@ SELECT is(state, 'role does not own the table', 'which the view says') FROM wa_n
 ALTER TABLE shop.orders OWNER TO t_shop;
 ALTER ROLE t_shop RENAME TO t_shop_2;
 SELECT pg_temp.order_by('t_clerk') \g /dev/null
-SELECT is(pg_temp.last_failure(), '42704 role "t_shop", which made this notification, does not exist', 'and who is gone');
+SELECT is(pg_temp.last_failure(), '42704 role "t_shop", which created this notification, does not exist', 'and who is gone');
 ALTER ROLE t_shop_2 RENAME TO t_shop;
 SELECT pg_temp.order_by('t_clerk') \g /dev/null
 SELECT is(state, 'active', 'all is well again') FROM wa_notifications;

@@ -11,7 +11,7 @@ SELECT is(wa_webhook_challenge('subscribe', 'verify-me', '1158201444'), '1158201
 SELECT throws_ok($$SELECT wa_webhook_challenge('subscribe', 'verify-m', '1')$$, '28000', 'invalid webhook verify token', 'a beginning of the token is not the token');
 SELECT throws_ok($$SELECT wa_webhook_challenge('subscribe', 'verify-me2', '1')$$, '28000', NULL, 'nor is more than the token');
 SELECT throws_ok($$SELECT wa_webhook_challenge('subscribe', 'verify-meverify-me', '1')$$, '28000', NULL, 'nor the token twice');
-SELECT throws_ok($$SELECT wa_webhook_challenge('unsubscribe', 'verify-me', '1')$$, '22023', 'invalid mode of a webhook handshake', 'there is one mode');
+SELECT throws_ok($$SELECT wa_webhook_challenge('unsubscribe', 'verify-me', '1')$$, '22023', 'invalid mode in webhook handshake', 'there is one mode');
 SELECT throws_ok($$SELECT wa_webhook_challenge('subscribe', NULL, '1')$$, '22004', NULL, 'no token is an error');
 SELECT throws_ok($$SELECT wa_webhook_challenge('subscribe', 'verify-me', repeat('1', 1025))$$, '22023', NULL, 'a challenge has a size');
 
