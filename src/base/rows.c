@@ -31,6 +31,15 @@ wa_rows_text(const WaRows *rows, int row, int column)
 	return SPI_getvalue(rows->table->vals[row], rows->table->tupdesc, column);
 }
 
+Jsonb *
+wa_rows_jsonb(const WaRows *rows, int row, int column)
+{
+	bool isnull;
+	Datum value = wa_rows_datum(rows, row, column, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
 int64
 wa_rows_int(const WaRows *rows, int row, int column, int64 if_null)
 {
@@ -47,6 +56,8 @@ wa_rows_int(const WaRows *rows, int row, int column, int64 if_null)
 			return DatumGetInt32(value);
 		case INT8OID:
 			return DatumGetInt64(value);
+		case OIDOID:
+			return DatumGetObjectId(value);
 		case BOOLOID:
 			return DatumGetBool(value);
 		default:

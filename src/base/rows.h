@@ -9,6 +9,7 @@
 
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "utils/jsonb.h"
 
 typedef struct WaRows
 {
@@ -26,8 +27,9 @@ extern WaRows wa_rows_taken(int result, int expected, const char *sql);
 
 /* A copy in the current memory context; NULL for SQL NULL. */
 extern char *wa_rows_text(const WaRows *rows, int row, int column);
+extern Jsonb *wa_rows_jsonb(const WaRows *rows, int row, int column);
 
-/* Of any integer type, or boolean. */
+/* Of any integer type, oid or boolean. */
 extern int64 wa_rows_int(const WaRows *rows, int row, int column, int64 if_null);
 extern TimestampTz wa_rows_time(const WaRows *rows, int row, int column, TimestampTz if_null);
 

@@ -181,7 +181,6 @@ static WaNotification *
 read_row(const WaRows *rows)
 {
 	WaNotification *n = palloc0(sizeof(WaNotification));
-	bool isnull;
 
 	n->id = wa_rows_text(rows, 0, COL_ID);
 	n->name = wa_rows_text(rows, 0, COL_NAME);
@@ -190,7 +189,7 @@ read_row(const WaRows *rows)
 	n->template_name = wa_rows_text(rows, 0, COL_TEMPLATE_NAME);
 	for (int i = 0; i < WA_NOTIFY_PARTS; i++)
 		n->parts[i] = wa_rows_text(rows, 0, COL_PARTS + i);
-	n->parameters = DatumGetJsonbPCopy(wa_rows_datum(rows, 0, COL_PARAMETERS, &isnull));
+	n->parameters = wa_rows_jsonb(rows, 0, COL_PARAMETERS);
 	n->condition = wa_rows_text(rows, 0, COL_CONDITION);
 	n->language = wa_rows_text(rows, 0, COL_LANGUAGE);
 	n->priority = (int) wa_rows_int(rows, 0, COL_PRIORITY, 0);

@@ -107,33 +107,6 @@ static WaStatement again_statement = {
 
 /* ---- the failure ---- */
 
-static char *
-column_text(const WaRows *rows, int number)
-{
-	bool isnull;
-	Datum value = wa_rows_datum(rows, 0, number, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-static Jsonb *
-column_jsonb(const WaRows *rows, int number)
-{
-	bool isnull;
-	Datum value = wa_rows_datum(rows, 0, number, &isnull);
-
-	return isnull ? NULL : DatumGetJsonbPCopy(value);
-}
-
-static Oid
-column_oid(const WaRows *rows, int number)
-{
-	bool isnull;
-	Datum value = wa_rows_datum(rows, 0, number, &isnull);
-
-	return isnull ? InvalidOid : DatumGetObjectId(value);
-}
-
 pg_noreturn static void raise_unknown(int64 id);
 
 static void
@@ -173,14 +146,14 @@ read_failure(FunctionCallInfo fcinfo, int64 id, Failure *failure)
 	if (rows.count == 0)
 		raise_unknown(id);
 	save = MemoryContextSwitchTo(context);
-	failure->notification = column_text(&rows, COL_NOTIFICATION);
-	failure->relation = column_text(&rows, COL_RELATION);
+	failure->notification = wa_rows_text(&rows, 0, COL_NOTIFICATION);
+	failure->relation = wa_rows_text(&rows, 0, COL_RELATION);
 	failure->is_update = wa_rows_int(&rows, 0, COL_IS_UPDATE, false) != 0;
-	failure->row_key = column_text(&rows, COL_ROW_KEY);
-	failure->row_id = column_jsonb(&rows, COL_ROW_ID);
-	failure->old_row = column_jsonb(&rows, COL_OLD_ROW);
-	failure->relid = column_oid(&rows, COL_RELID);
-	failure->trigger = column_oid(&rows, COL_TRIGGER);
+	failure->row_key = wa_rows_text(&rows, 0, COL_ROW_KEY);
+	failure->row_id = wa_rows_jsonb(&rows, 0, COL_ROW_ID);
+	failure->old_row = wa_rows_jsonb(&rows, 0, COL_OLD_ROW);
+	failure->relid = (Oid) wa_rows_int(&rows, 0, COL_RELID, InvalidOid);
+	failure->trigger = (Oid) wa_rows_int(&rows, 0, COL_TRIGGER, InvalidOid);
 	MemoryContextSwitchTo(save);
 	wa_owner_end(&owner);
 
