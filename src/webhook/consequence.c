@@ -1,9 +1,9 @@
 /*
  * consequence.c
- *	  What follows from statuses beyond their own message: a template or
- *	  account that Meta rejects is paused, a recipient who wants no marketing is noted, a
- *	  message that went out twice is reported, one that went out late is
- *	  remembered for its cost.
+ *	  What follows from statuses beyond their own message: a template, number or
+ *	  account that an error concerns is paused, a recipient who wants no marketing
+ *	  is opted out, a message that went out twice is reported, one that went out
+ *	  late is remembered for its cost.
  *
  * The class of an error decides, as for the responses that the sender gets.  All
  * of it happens in one SQL function, wa_internal_draw_consequences(): it is
