@@ -68,7 +68,6 @@ my @pending = (
 	qr{^src/sender/state/sender\.c includes upwards, sender/pace/},
 	qr{^circle of files: sender/pace/messaging_limit, sender/pace/pair, sender/pace/pair_waiting, sender/state/sender$},
 	qr{^circle of folders: sender/pace, sender/state$},
-	qr{^circle of files: bin/simulator/},
 	(map { qr{^src/$_ has \d+ files and no README\.md$} } qw(sender sender/pace sender/store)),
 );
 
