@@ -26,6 +26,7 @@ OBJS = \
 	src/common/message_state.o \
 	src/common/recipient.o \
 	src/common/signature.o \
+	src/common/uncertain_policy.o \
 	src/enqueue/bulk.o \
 	src/enqueue/checks.o \
 	src/enqueue/content.o \
@@ -36,6 +37,7 @@ OBJS = \
 	src/enqueue/media_use.o \
 	src/enqueue/message_functions.o \
 	src/enqueue/options.o \
+	src/enqueue/placement.o \
 	src/enqueue/quiet.o \
 	src/enqueue/service_window.o \
 	src/enqueue/template_message.o \
@@ -83,12 +85,15 @@ OBJS = \
 	src/sender/settle.o \
 	src/sender/state/sender.o \
 	src/sender/store/acceptance.o \
+	src/sender/store/alert.o \
 	src/sender/store/claim_rows.o \
+	src/sender/store/due_rows.o \
 	src/sender/store/fates.o \
 	src/sender/store/fence.o \
 	src/sender/store/transaction.o \
 	src/sender/store/wamids.o \
 	src/sender/sync.o \
+	src/sender/uncertain.o \
 	src/sender/upkeep.o \
 	src/sender/upload.o \
 	src/sender/worker.o \

@@ -175,15 +175,55 @@ BEGIN
 END
 $$;
 
-/* Until when the tenant's quiet hours keep a message that is due then; NULL: they do not. */
-CREATE FUNCTION @extschema@.wa_internal_quiet_until(
-    m @extschema@.whatsapp_messages, due_at timestamptz) RETURNS timestamptz
+/*
+ * What row of the queue a message gets (enqueue/placement.c): the one rule for
+ * state, hold reason and due time.  due is when it is scheduled, or meant for
+ * its next attempt.
+ */
+CREATE FUNCTION @extschema@.wa_internal_place(
+    has_number    boolean,
+    awaits_upload boolean,
+    attempts      integer,
+    priority      integer,
+    due           timestamptz,
+    quiet_from    time,
+    quiet_to      time,
+    time_zone     text,
+    OUT state "char",
+    OUT hold_reason text,
+    OUT due_at timestamptz)
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_place';
+COMMENT ON FUNCTION @extschema@.wa_internal_place(boolean, boolean, integer, integer, timestamptz, time, time, text) IS
+'The state, hold reason and due time that a message gets in the queue. Internal.';
+
+/*
+ * The same for rows that are in the queue, as they are or as if they had just
+ * lost their number.  Their due time counts if it has come, or if it is that of
+ * a further attempt.  That of quiet hours is theirs and not the message's, and
+ * goes with them; what is uncertain has waited long enough.
+ */
+CREATE FUNCTION @extschema@.wa_internal_placements(ids bigint[], without_number boolean DEFAULT false)
+RETURNS TABLE (message_id bigint, state "char", hold_reason text, due_at timestamptz)
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT @extschema@.wa_internal_quiet_end(GREATEST(due_at, clock_timestamp()), t.quiet_from, t.quiet_to, t.time_zone)
-    FROM @extschema@.whatsapp_tenants AS t
-    WHERE t.tenant_id = m.tenant_id AND NOT @extschema@.wa_internal_is_urgent(m.priority)
+    SELECT q.message_id, p.state, p.hold_reason, p.due_at
+    FROM (SELECT clock_timestamp() AS time OFFSET 0) AS clock
+        CROSS JOIN @extschema@.whatsapp_queue AS q
+        JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+        LEFT JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = m.tenant_id
+        CROSS JOIN LATERAL @extschema@.wa_internal_place(
+            q.phone_number_id IS NOT NULL AND NOT without_number,
+            /* Few messages have files: the function is called for those only. */
+            EXISTS (SELECT FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = q.message_id)
+                AND @extschema@.wa_internal_awaits_media(q.message_id, q.phone_number_id),
+            q.attempts, m.priority,
+            CASE WHEN q.state = 'u' THEN clock.time
+                 WHEN q.due_at <= clock.time THEN q.due_at
+                 WHEN q.attempts = 0 OR q.hold_reason = 'quiet_hours' THEN m.scheduled_at
+                 ELSE q.due_at END,
+            t.quiet_from, t.quiet_to, t.time_zone) AS p
+    WHERE q.message_id = ANY (ids)
 $$;
 
 /*
@@ -226,43 +266,24 @@ BEGIN
         LIMIT 10000
         FOR UPDATE OF q SKIP LOCKED) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
-    PERFORM @extschema@.wa_internal_release_rows(ids);
+    PERFORM @extschema@.wa_internal_place_rows(ids);
     deferred := cardinality(ids);
 END
 $$;
 
 /*
- * Ends the wait of these rows, which the caller has locked: ready, or deferred
- * if they are not due yet or their tenant's quiet hours are, or held for want
- * of a number or of the file they send.  The due time of quiet hours is theirs,
- * not the message's, and goes with them.
+ * Ends the wait of these rows, which the caller has locked: each gets the place
+ * that it would get now.
  */
-CREATE FUNCTION @extschema@.wa_internal_release_rows(ids bigint[]) RETURNS void
+CREATE FUNCTION @extschema@.wa_internal_place_rows(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE @extschema@.whatsapp_queue AS q
-        SET state = CASE WHEN q.phone_number_id IS NULL OR d.awaits_media THEN 'h'
-                         WHEN d.quiet_until IS NOT NULL OR d.due_at > clock_timestamp() THEN 'd'
-                         ELSE 'r' END,
-            hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number'
-                               WHEN d.awaits_media THEN 'media_upload'
-                               WHEN d.quiet_until IS NOT NULL THEN 'quiet_hours'
-                               WHEN d.due_at > clock_timestamp()
-                               THEN CASE q.attempts WHEN 0 THEN 'scheduled' ELSE 'retry' END
-                          END,
-            due_at = COALESCE(d.quiet_until, d.due_at)
-        FROM (SELECT o.message_id, x.due_at, @extschema@.wa_internal_quiet_until(m, x.due_at) AS quiet_until,
-                     /* Few messages have files: the function is called for those only. */
-                     EXISTS (SELECT FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = o.message_id)
-                         AND @extschema@.wa_internal_awaits_media(o.message_id, o.phone_number_id) AS awaits_media
-              FROM @extschema@.whatsapp_queue AS o
-                  JOIN @extschema@.whatsapp_messages AS m ON m.id = o.message_id
-                  CROSS JOIN LATERAL (SELECT CASE WHEN o.attempts = 0 OR o.hold_reason = 'quiet_hours'
-                                             THEN m.scheduled_at ELSE o.due_at END) AS x (due_at)
-              WHERE o.message_id = ANY (ids)) AS d
-        WHERE q.message_id = d.message_id;
+        SET state = p.state, hold_reason = p.hold_reason, due_at = p.due_at
+        FROM @extschema@.wa_internal_placements(ids) AS p
+        WHERE q.message_id = ANY (ids) AND q.message_id = p.message_id;
     PERFORM @extschema@.wa_internal_wake_rows(ids);
 END
 $$;
@@ -302,7 +323,7 @@ BEGIN
         ORDER BY q.message_id
         LIMIT max_rows
         FOR UPDATE OF q) AS locked;
-    PERFORM @extschema@.wa_internal_release_rows(ids);
+    PERFORM @extschema@.wa_internal_place_rows(ids);
     RETURN cardinality(ids);
 END
 $$;
@@ -350,7 +371,7 @@ BEGIN
                  OR q.state IN ('r', 'd')
                     AND EXISTS (SELECT FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = q.message_id)
                     AND @extschema@.wa_internal_awaits_media(q.message_id, number));
-    PERFORM @extschema@.wa_internal_release_rows(held);
+    PERFORM @extschema@.wa_internal_place_rows(held);
     PERFORM @extschema@.wa_internal_wake_rows(@extschema@.wa_internal_subtract(ids, held));
 END
 $$;
@@ -375,8 +396,9 @@ BEGIN
         FOR UPDATE OF q) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
     UPDATE @extschema@.whatsapp_queue AS q
-        SET state = 'h', hold_reason = 'no_number'
-        WHERE q.message_id = ANY (ids);
+        SET state = p.state, hold_reason = p.hold_reason, due_at = p.due_at
+        FROM @extschema@.wa_internal_placements(ids, without_number => true) AS p
+        WHERE q.message_id = ANY (ids) AND q.message_id = p.message_id;
     PERFORM @extschema@.wa_internal_set_number(ids, NULL);
 END
 $$;
@@ -444,7 +466,7 @@ BEGIN
                 LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
                     ON a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL
             WHERE q.message_id = ANY (stale) AND m.id = q.message_id AND q.hold_reason = 'no_number';
-        PERFORM @extschema@.wa_internal_release_rows(stale);
+        PERFORM @extschema@.wa_internal_place_rows(stale);
     END IF;
     RETURN CASE WHEN seen = page THEN last_id END;
 END

@@ -371,7 +371,7 @@ BEGIN
         SET payload = jsonb_set(o.payload, @extschema@.wa_internal_media_path(o.payload), to_jsonb(m.media_id))
         WHERE o.id = ANY (ids)
             AND o.payload #>> @extschema@.wa_internal_media_path(o.payload) IS DISTINCT FROM m.media_id;
-    PERFORM @extschema@.wa_internal_release_rows(held);
+    PERFORM @extschema@.wa_internal_place_rows(held);
 END
 $$;
 
@@ -469,9 +469,7 @@ BEGIN
         ORDER BY q.message_id
         FOR UPDATE OF q SKIP LOCKED) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
-    UPDATE @extschema@.whatsapp_queue AS q
-        SET state = 'h', hold_reason = 'media_upload'
-        WHERE q.message_id = ANY (ids);
+    PERFORM @extschema@.wa_internal_place_rows(ids);
 
     SELECT COALESCE(array_agg(locked.message_id), '{}') INTO vain FROM (
         SELECT q.message_id

@@ -20,6 +20,7 @@
 #include "base/guc.h"
 #include "base/secret.h"
 #include "common/language.h"
+#include "common/uncertain_policy.h"
 
 bool wa_guc_enabled;
 char *wa_guc_databases;
@@ -54,12 +55,8 @@ static char *app_secret_file;
 static char *webhook_verify_token;
 static char *webhook_verify_token_file;
 
-static const struct config_enum_entry uncertain_policies[] = {
-	{"auto", WA_UNCERTAIN_AUTO, false},
-	{"resend", WA_UNCERTAIN_RESEND, false},
-	{"park", WA_UNCERTAIN_PARK, false},
-	{"fail", WA_UNCERTAIN_FAIL, false},
-	{NULL, 0, false}};
+/* Ends with an empty entry. */
+static struct config_enum_entry uncertain_policies[WA_UNCERTAIN_POLICIES + 1];
 
 /* v25.0 */
 static bool
@@ -377,6 +374,8 @@ define_limits(void)
 void
 wa_guc_define(void)
 {
+	for (int i = 0; i < WA_UNCERTAIN_POLICIES; i++)
+		uncertain_policies[i] = (struct config_enum_entry){wa_uncertain_policy_names[i], i, false};
 	define_sending();
 	define_limits();
 	MarkGUCPrefixReserved("whatsapp_shared");

@@ -29,14 +29,6 @@
 #define WA_MAX_NUMBER_ID_DIGITS 20	  /* ids of numbers and accounts have 15 to 17 today */
 #define WA_MIN_NUMBER_ID_DIGITS 5
 
-typedef enum WaUncertainPolicy
-{
-	WA_UNCERTAIN_AUTO,
-	WA_UNCERTAIN_RESEND,
-	WA_UNCERTAIN_PARK,
-	WA_UNCERTAIN_FAIL
-} WaUncertainPolicy;
-
 extern bool wa_guc_enabled;
 extern char *wa_guc_databases;
 extern char *wa_guc_business_account_id;

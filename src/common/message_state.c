@@ -2,10 +2,14 @@
  * message_state.c
  *	  The rules of a message's life that need neither SQL nor a network.
  *
- * Two paths change a message at the same time: the sender, which knows what it
- * did, and the webhook, which knows what Meta did.  Neither waits for the
- * other, so the legal steps are one table that both ask, and a status that
- * arrives late, twice or out of order finds no edge instead of a special case.
+ * The states themselves, delays between attempts, the rank in the queue, and the
+ * data that Meta returns with each status.
+ *
+ * There is no table of legal transitions here.  Two paths change a message at the
+ * same time, the sender and the webhook, and neither waits for the other: which
+ * state follows is decided by the statement that writes it, under the row's lock.
+ * src/README.md lists what may follow what, and a test holds the list against what
+ * happens (test/t/045_message_states.pl).
  */
 #include "wa_c.h"
 
@@ -19,63 +23,41 @@
 
 #define OPAQUE_PREFIX "wa1:"
 
-static const char *const state_names[WA_JOB_STATES] = {
-	[WA_JOB_QUEUED] = "queued",		  [WA_JOB_SENDING] = "sending",
-	[WA_JOB_ACCEPTED] = "accepted",	  [WA_JOB_SENT] = "sent",
-	[WA_JOB_DELIVERED] = "delivered", [WA_JOB_READ] = "read",
-	[WA_JOB_FAILED] = "failed",		  [WA_JOB_UNCERTAIN] = "uncertain",
-	[WA_JOB_CANCELLED] = "cancelled", [WA_JOB_EXPIRED] = "expired",
-	[WA_JOB_SKIPPED] = "skipped"};
+static const char *const state_names[WA_MESSAGE_STATES] = {
+	[WA_MESSAGE_QUEUED] = "queued",		  [WA_MESSAGE_SENDING] = "sending",
+	[WA_MESSAGE_ACCEPTED] = "accepted",	  [WA_MESSAGE_SENT] = "sent",
+	[WA_MESSAGE_DELIVERED] = "delivered", [WA_MESSAGE_READ] = "read",
+	[WA_MESSAGE_FAILED] = "failed",		  [WA_MESSAGE_UNCERTAIN] = "uncertain",
+	[WA_MESSAGE_CANCELLED] = "cancelled", [WA_MESSAGE_EXPIRED] = "expired",
+	[WA_MESSAGE_SKIPPED] = "skipped"};
 
-#define BIT(state) (1U << (state))
-
-/* What Meta may report for a message that reached it. */
-#define AFTER_ACCEPTANCE (BIT(WA_JOB_SENT) | BIT(WA_JOB_DELIVERED) | BIT(WA_JOB_READ))
-#define REACHED_META (BIT(WA_JOB_ACCEPTED) | AFTER_ACCEPTANCE | BIT(WA_JOB_FAILED))
-
-/* For each state, the set of states that may follow it. */
-static const unsigned int successors[WA_JOB_STATES] = {
-	/* a webhook may know more of a queued message than we do */
-	[WA_JOB_QUEUED] = BIT(WA_JOB_SENDING) | BIT(WA_JOB_UNCERTAIN) | BIT(WA_JOB_CANCELLED) |
-					  BIT(WA_JOB_EXPIRED) | REACHED_META,
-	[WA_JOB_SENDING] = BIT(WA_JOB_QUEUED) | BIT(WA_JOB_UNCERTAIN) | REACHED_META,
-	[WA_JOB_ACCEPTED] = AFTER_ACCEPTANCE | BIT(WA_JOB_FAILED),
-	[WA_JOB_SENT] = BIT(WA_JOB_DELIVERED) | BIT(WA_JOB_READ) | BIT(WA_JOB_FAILED),
-	[WA_JOB_DELIVERED] = BIT(WA_JOB_READ) | BIT(WA_JOB_FAILED),
-	[WA_JOB_READ] = 0,
-	/* given up as uncertain, and then Meta proves that it was sent */
-	[WA_JOB_FAILED] = BIT(WA_JOB_QUEUED) | AFTER_ACCEPTANCE,
-	[WA_JOB_UNCERTAIN] = BIT(WA_JOB_QUEUED) | REACHED_META,
-	[WA_JOB_CANCELLED] = BIT(WA_JOB_QUEUED),
-	[WA_JOB_EXPIRED] = BIT(WA_JOB_QUEUED),
-	[WA_JOB_SKIPPED] = BIT(WA_JOB_QUEUED)};
-
-/*
- * From the word that whatsapp_messages.status holds; false if it is none of them.
- */
 bool
-wa_job_state_parse(const char *name, WaJobState *state)
+wa_message_state_parse(const char *name, WaMessageState *state)
 {
-	for (int i = 0; i < WA_JOB_STATES; i++)
+	for (int i = 0; i < WA_MESSAGE_STATES; i++)
 	{
 		if (strcmp(name, state_names[i]) == 0)
 		{
-			*state = (WaJobState) i;
+			*state = (WaMessageState) i;
 			return true;
 		}
 	}
 	return false;
 }
 
-/*
- * False also for staying: a repeated status changes nothing.
- */
 bool
-wa_job_may_become(WaJobState from, WaJobState to)
+wa_message_state_may_be_retried(WaMessageState state)
 {
-	if ((int) from < 0 || (int) from >= WA_JOB_STATES || (int) to < 0 || (int) to >= WA_JOB_STATES)
-		return false;
-	return (successors[from] & BIT(to)) != 0;
+	switch (state)
+	{
+		case WA_MESSAGE_FAILED:
+		case WA_MESSAGE_CANCELLED:
+		case WA_MESSAGE_EXPIRED:
+		case WA_MESSAGE_SKIPPED:
+			return true;
+		default:
+			return false;
+	}
 }
 
 /*
@@ -86,7 +68,7 @@ wa_job_may_become(WaJobState from, WaJobState to)
  * any 32 random bits.
  */
 int64_t
-wa_job_backoff_ms(int attempt, int64_t base_ms, int64_t max_ms, uint32_t random)
+wa_message_backoff_ms(int attempt, int64_t base_ms, int64_t max_ms, uint32_t random)
 {
 	int64_t delay = base_ms > 0 ? base_ms : 1;
 	int64_t half;
@@ -109,7 +91,7 @@ wa_job_backoff_ms(int attempt, int64_t base_ms, int64_t max_ms, uint32_t random)
  * before the present one: 0 waits one second.
  */
 int64_t
-wa_job_pair_backoff_ms(int consecutive)
+wa_message_pair_backoff_ms(int consecutive)
 {
 	int exponent = consecutive < 0 ? 0 : consecutive;
 
@@ -123,7 +105,7 @@ wa_job_pair_backoff_ms(int consecutive)
  * ranks share; "infinite" times keep their place at the end.
  */
 int64_t
-wa_job_rank(int64_t due_us, int priority)
+wa_message_rank(int64_t due_us, int priority)
 {
 	int64_t boost;
 
@@ -141,14 +123,14 @@ wa_job_rank(int64_t due_us, int priority)
 }
 
 void
-wa_job_opaque_write(char *out, size_t size, const char *installation, int64_t message_id,
-					int attempt)
+wa_message_opaque_write(char *out, size_t size, const char *installation, int64_t message_id,
+						int attempt)
 {
 	snprintf(out, size, OPAQUE_PREFIX "%s:%lld:%d", installation, (long long) message_id, attempt);
 }
 
 /*
- * Reads digits up to "end" or the first other byte, as wa_job_opaque_write
+ * Reads digits up to "end" or the first other byte, as wa_message_opaque_write
  * writes them: no sign, no leading zero, from 1 to max.
  */
 static bool
@@ -173,13 +155,13 @@ read_positive(const char **cursor, const char *end, int64_t max, int64_t *value)
 }
 
 /*
- * Takes apart what wa_job_opaque_write made.  False for anything else: the
+ * Takes apart what wa_message_opaque_write made.  False for anything else: the
  * data of other programs on the same account comes back to us, too.  text
  * need not be terminated.
  */
 bool
-wa_job_opaque_read(const char *text, size_t len, char *installation, size_t installation_size,
-				   int64_t *message_id, int *attempt)
+wa_message_opaque_read(const char *text, size_t len, char *installation, size_t installation_size,
+					   int64_t *message_id, int *attempt)
 {
 	const char *p = text;
 	const char *end = text + len;

@@ -13,7 +13,7 @@
 #include "utils/builtins.h"
 
 #include "common/message_state.h"
-#include "enqueue/enqueue.h"
+#include "common/queue_state.h"
 #include "enqueue/options.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_is_status);
@@ -28,10 +28,10 @@ Datum
 wa_internal_is_status(PG_FUNCTION_ARGS)
 {
 	char word[NAMEDATALEN];
-	WaJobState state;
+	WaMessageState state;
 
 	text_to_cstring_buffer(PG_GETARG_TEXT_PP(0), word, sizeof(word));
-	PG_RETURN_BOOL(wa_job_state_parse(word, &state));
+	PG_RETURN_BOOL(wa_message_state_parse(word, &state));
 }
 
 /*
@@ -51,11 +51,11 @@ wa_internal_is_queue_state(PG_FUNCTION_ARGS)
 {
 	switch (PG_GETARG_CHAR(0))
 	{
-		case 'r':
+		case WA_QUEUE_READY:
 			PG_RETURN_BOOL(PG_GETARG_BOOL(1));
-		case 'd':
-		case 'h':
-		case 'u':
+		case WA_QUEUE_DEFERRED:
+		case WA_QUEUE_HELD:
+		case WA_QUEUE_UNCERTAIN:
 			PG_RETURN_BOOL(true);
 		default:
 			PG_RETURN_BOOL(false);

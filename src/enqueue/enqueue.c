@@ -23,7 +23,6 @@
 #include "base/guc.h"
 #include "base/lookup.h"
 #include "enqueue/enqueue.h"
-#include "enqueue/quiet.h"
 
 enum
 {
@@ -109,24 +108,26 @@ column_text(const WaLookupRow *row, int column)
 }
 
 /*
- * When it may leave: not before it is scheduled, and not in the tenant's quiet
- * hours unless it is urgent.
+ * What decides when it may leave.
  *
  * A time in the past counts as now: else a caller that gives an old time would
  * pass everything else that waits for this number.
  */
 static void
-decide_due(WaEnqueue *e, const WaLookupRow *tenant)
+read_facts(WaEnqueue *e, const WaLookupRow *tenant)
 {
-	e->due_at = Max(e->options.scheduled_at, GetCurrentTransactionStartTimestamp());
-	e->deferred = e->due_at > GetCurrentTimestamp() ? "scheduled" : NULL;
+	WaPlacementFacts *facts = &e->facts;
 
-	if (e->options.priority < WA_PRIORITY_URGENT && !tenant->nulls[TENANT_QUIET_FROM] &&
-		!tenant->nulls[TENANT_QUIET_TO] &&
-		wa_quiet_end(&e->due_at, DatumGetTimeADT(tenant->values[TENANT_QUIET_FROM]),
-					 DatumGetTimeADT(tenant->values[TENANT_QUIET_TO]),
-					 column_text(tenant, TENANT_TIME_ZONE)))
-		e->deferred = "quiet_hours";
+	facts->priority = e->options.priority;
+	facts->due_at = Max(e->options.scheduled_at, GetCurrentTransactionStartTimestamp());
+	facts->has_quiet_hours = !tenant->nulls[TENANT_QUIET_FROM] && !tenant->nulls[TENANT_QUIET_TO];
+	if (facts->has_quiet_hours)
+	{
+		facts->quiet_from = DatumGetTimeADT(tenant->values[TENANT_QUIET_FROM]);
+		facts->quiet_to = DatumGetTimeADT(tenant->values[TENANT_QUIET_TO]);
+		facts->time_zone = column_text(tenant, TENANT_TIME_ZONE);
+	}
+	e->due_at = wa_placement_decide(facts).due_at;
 }
 
 /*
@@ -186,7 +187,7 @@ wa_enqueue_look_up(WaEnqueue *e)
 						errhint("Create it with wa_assign_phone() or wa_configure_tenant().")));
 	e->tenant_enabled = DatumGetBool(tenant->values[TENANT_ENABLED]);
 	e->tenant_language = column_text(tenant, TENANT_LANGUAGE);
-	decide_due(e, tenant);
+	read_facts(e, tenant);
 	e->phone_number_id = find_number(e, snapshot);
 	find_opt_outs(e, snapshot);
 	e->existing_id = wa_enqueue_find_key(e, snapshot);

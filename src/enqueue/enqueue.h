@@ -18,9 +18,7 @@
 
 #include "common/recipient.h"
 #include "enqueue/options.h"
-
-/* Priorities from here on are sent in quiet hours, too. */
-#define WA_PRIORITY_URGENT 100
+#include "enqueue/placement.h"
 
 typedef struct WaEnqueue
 {
@@ -39,10 +37,10 @@ typedef struct WaEnqueue
 	bool tenant_enabled;
 	bool opted_out_all;
 	bool opted_out_marketing;
-	text *tenant_language; /* NULL: the installation's default */
-	text *phone_number_id; /* NULL: no number yet */
-	TimestampTz due_at;	   /* scheduled_at, now, or the end of the quiet hours */
-	const char *deferred;  /* why due_at lies ahead, or NULL */
+	text *tenant_language;	/* NULL: the installation's default */
+	text *phone_number_id;	/* NULL: no number yet */
+	WaPlacementFacts facts; /* all but the number and the file */
+	TimestampTz due_at;		/* scheduled_at, now, or the end of the quiet hours */
 
 	/* the content */
 	text *message_type;
@@ -67,6 +65,14 @@ extern const char *wa_enqueue_reason_to_skip(const WaEnqueue *e);
  * and notes for the sender what the commit makes ready.
  */
 extern void wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts);
+
+/*
+ * Notes for the sender that the commit makes such a row of the queue ready, or
+ * deferred until then; a held row needs no note.  The number may be NULL unless
+ * it is ready.
+ */
+extern void wa_enqueue_wake(char state, const char *phone_number_id, int64 rank,
+							TimestampTz due_at);
 
 /* The message that has the same idempotency key; 0 if there is none. */
 extern int64 wa_enqueue_find_key(const WaEnqueue *e, Snapshot snapshot);

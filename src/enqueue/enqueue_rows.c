@@ -17,14 +17,10 @@
 #include "base/rows.h"
 #include "base/statement.h"
 #include "common/message_state.h"
+#include "common/queue_state.h"
 #include "enqueue/enqueue.h"
 #include "enqueue/media_use.h"
 #include "shared/wake.h"
-
-/* whatsapp_queue.state */
-#define STATE_READY 'r'
-#define STATE_DEFERRED 'd'
-#define STATE_HELD 'h'
 
 static WaLookup same_key_lookup = {.table = "whatsapp_messages",
 								   .index = "whatsapp_messages_idempotency_key",
@@ -199,47 +195,52 @@ insert_message(const WaEnqueue *e, const char *skip)
 }
 
 void
+wa_enqueue_wake(char state, const char *phone_number_id, int64 rank, TimestampTz due_at)
+{
+	switch (state)
+	{
+		case WA_QUEUE_READY:
+			wa_wake_ready(phone_number_id, rank);
+			break;
+		case WA_QUEUE_DEFERRED:
+			wa_wake_due(due_at);
+			break;
+		default:
+			break;
+	}
+}
+
+void
 wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 {
-	int64 rank = wa_job_rank(e->due_at, e->options.priority);
-	const char *hold_reason = NULL;
-	char state = STATE_READY;
+	WaPlacementFacts facts = e->facts;
+	WaPlacement place;
+	int64 rank;
 	Datum values[QUEUE_COUNT];
 	char nulls[QUEUE_COUNT];
 
-	if (e->phone_number_id == NULL)
-	{
-		state = STATE_HELD;
-		hold_reason = "no_number";
-	}
-	else if (e->awaits_media)
-	{
-		state = STATE_HELD;
-		hold_reason = "media_upload";
-	}
-	else if (e->deferred != NULL)
-	{
-		state = STATE_DEFERRED;
-		hold_reason = e->deferred;
-	}
+	facts.has_number = e->phone_number_id != NULL;
+	facts.awaits_upload = e->awaits_media;
+	facts.attempted = attempts > 0;
+	place = wa_placement_decide(&facts);
+	rank = wa_message_rank(place.due_at, e->options.priority);
 
 	set(values, nulls, QUEUE_MESSAGE_ID, Int64GetDatum(id));
 	set_text(values, nulls, QUEUE_PHONE_NUMBER_ID, e->phone_number_id);
 	set(values, nulls, QUEUE_RANK, Int64GetDatum(rank));
-	set(values, nulls, QUEUE_DUE_AT, TimestampTzGetDatum(e->due_at));
+	set(values, nulls, QUEUE_DUE_AT, TimestampTzGetDatum(place.due_at));
 	set_expiry(values, nulls, QUEUE_EXPIRES_AT, e->options.expires_at);
 	set(values, nulls, QUEUE_ATTEMPTS, Int16GetDatum((int16) attempts));
-	set(values, nulls, QUEUE_STATE, CharGetDatum(state));
+	set(values, nulls, QUEUE_STATE, CharGetDatum(place.state));
 	set_text(values, nulls, QUEUE_HOLD_REASON,
-			 hold_reason == NULL ? NULL : cstring_to_text(hold_reason));
+			 place.hold_reason == NULL ? NULL : cstring_to_text(place.hold_reason));
 	wa_statement_run(&queue_statement, e->schema, values, nulls);
 
-	if (state == STATE_READY)
-		wa_wake_ready(text_to_cstring(e->phone_number_id), rank);
-	else if (state == STATE_DEFERRED)
-		wa_wake_due(e->due_at);
-	else if (e->awaits_media)
-		wa_wake_due(GetCurrentTimestamp());
+	wa_enqueue_wake(place.state,
+					e->phone_number_id == NULL ? NULL : text_to_cstring(e->phone_number_id), rank,
+					place.due_at);
+	if (e->awaits_media && e->phone_number_id != NULL)
+		wa_wake_due(GetCurrentTimestamp()); /* sender 0 sees whether its file is on its way */
 }
 
 /*

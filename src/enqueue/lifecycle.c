@@ -5,8 +5,7 @@
  * The sender works on the same rows.  Its claim locks a queue row until the
  * lease that names it is committed; so whoever wants to take a row away from
  * it locks the row first, and then reads the leases with a snapshot taken after
- * that.  A message is on the wire if a lease counts more attempts of it than its
- * queue row does.
+ * that: wa_internal_on_wire_requests says which messages they name.
  *
  * A claim that meets our lock passes the row by, and looks behind its cursor
  * again only after a while: hence the wake-up for every row we have locked, also
@@ -32,6 +31,7 @@
 #include "base/rows.h"
 #include "base/statement.h"
 #include "common/message_state.h"
+#include "common/queue_state.h"
 #include "enqueue/enqueue.h"
 #include "enqueue/media_use.h"
 #include "enqueue/service_window.h"
@@ -41,21 +41,17 @@ PG_FUNCTION_INFO_V1(wa_cancel_message);
 PG_FUNCTION_INFO_V1(wa_retry_message);
 PG_FUNCTION_INFO_V1(wa_resolve_message);
 
-#define STATE_READY 'r'
-#define STATE_UNCERTAIN 'u'
-
 /* ---- reading ---- */
 
 typedef struct QueueRow
 {
 	char state;
-	int attempts;
 	text *phone_number_id; /* or NULL */
 	int64 rank;
 } QueueRow;
 
 static WaStatement lock_queue_statement = {
-	.sql = "SELECT q.state, q.attempts, q.phone_number_id, q.rank"
+	.sql = "SELECT q.state, q.phone_number_id, q.rank"
 		   " FROM @extschema@.whatsapp_queue q"
 		   " WHERE q.message_id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
 	.nargs = 1,
@@ -63,13 +59,10 @@ static WaStatement lock_queue_statement = {
 	.expected = SPI_OK_SELECT};
 
 static WaStatement on_wire_statement = {
-	.sql = "SELECT EXISTS (SELECT FROM @extschema@.whatsapp_leases l,"
-		   " LATERAL ROWS FROM (pg_catalog.unnest(l.message_ids), pg_catalog.unnest(l.attempts))"
-		   "   AS x (id, attempt)"
-		   " WHERE $1 OPERATOR(pg_catalog.=) ANY (l.message_ids)"
-		   "   AND x.id OPERATOR(pg_catalog.=) $1 AND x.attempt OPERATOR(pg_catalog.>) $2)",
-	.nargs = 2,
-	.argtypes = {INT8OID, INT2OID},
+	.sql = "SELECT EXISTS (SELECT FROM @extschema@.wa_internal_on_wire_requests w"
+		   " WHERE w.message_id OPERATOR(pg_catalog.=) $1)",
+	.nargs = 1,
+	.argtypes = {INT8OID},
 	.expected = SPI_OK_SELECT};
 
 static WaStatement lock_message_statement = {
@@ -156,14 +149,17 @@ static WaStatement resend_message_statement = {
 	.argtypes = {INT8OID},
 	.expected = SPI_OK_UPDATE};
 
+/* wa_internal_placements() is STABLE: it sees the rows as this statement does. */
 static WaStatement resend_queue_statement = {
-	.sql = "UPDATE @extschema@.whatsapp_queue q SET due_at = pg_catalog.clock_timestamp(),"
-		   " state = CASE WHEN q.phone_number_id IS NULL THEN 'h' ELSE 'r' END,"
-		   " hold_reason = CASE WHEN q.phone_number_id IS NULL THEN 'no_number' END"
-		   " WHERE q.message_id OPERATOR(pg_catalog.=) $1",
+	.sql = "UPDATE @extschema@.whatsapp_queue q SET state = p.state, hold_reason = p.hold_reason,"
+		   " due_at = p.due_at"
+		   " FROM @extschema@.wa_internal_placements(ARRAY[$1], false) p"
+		   " WHERE q.message_id OPERATOR(pg_catalog.=) $1"
+		   "   AND p.message_id OPERATOR(pg_catalog.=) $1"
+		   " RETURNING q.state, q.due_at",
 	.nargs = 1,
 	.argtypes = {INT8OID},
-	.expected = SPI_OK_UPDATE};
+	.expected = SPI_OK_UPDATE_RETURNING};
 
 /* ---- */
 
@@ -190,23 +186,21 @@ lock_queue_row(Oid schema, int64 id, QueueRow *row)
 	if (rows.count == 0)
 		return false;
 	row->state = DatumGetChar(wa_rows_datum(&rows, 0, 1, &isnull));
-	row->attempts = DatumGetInt16(wa_rows_datum(&rows, 0, 2, &isnull));
-	value = wa_rows_datum(&rows, 0, 3, &isnull);
+	value = wa_rows_datum(&rows, 0, 2, &isnull);
 	row->phone_number_id = isnull ? NULL : DatumGetTextPP(value);
-	row->rank = DatumGetInt64(wa_rows_datum(&rows, 0, 4, &isnull));
-	if (row->state == STATE_READY)
+	row->rank = DatumGetInt64(wa_rows_datum(&rows, 0, 3, &isnull));
+	if (row->state == WA_QUEUE_READY)
 		wa_wake_ready_always(text_to_cstring(row->phone_number_id), row->rank);
 	return true;
 }
 
+/* Its queue row is locked. */
 static bool
-is_on_wire(Oid schema, int64 id, int attempts)
+is_on_wire(Oid schema, int64 id)
 {
-	Datum values[2];
+	Datum key = Int64GetDatum(id);
 
-	values[0] = Int64GetDatum(id);
-	values[1] = Int16GetDatum((int16) attempts);
-	return wa_statement_select_bool(&on_wire_statement, schema, values);
+	return wa_statement_select_bool(&on_wire_statement, schema, &key);
 }
 
 static WaRows
@@ -258,9 +252,9 @@ cancel(Oid schema, int64 id)
 
 	if (!lock_queue_row(schema, id, &row))
 		return refuse(id, "cancelled", status_of(schema, id), NULL);
-	if (row.state == STATE_UNCERTAIN)
+	if (row.state == WA_QUEUE_UNCERTAIN)
 		return refuse(id, "cancelled", "uncertain", "Use wa_resolve_message().");
-	if (is_on_wire(schema, id, row.attempts))
+	if (is_on_wire(schema, id))
 		return refuse(id, "cancelled", "sending", NULL);
 	if (run(&cancel_statement, schema, id) == 0)
 		return refuse(id, "cancelled", status_of(schema, id), NULL);
@@ -287,10 +281,9 @@ wa_cancel_message(PG_FUNCTION_ARGS)
 static bool
 may_retry(const char *status)
 {
-	WaJobState state;
+	WaMessageState state;
 
-	return wa_job_state_parse(status, &state) && wa_job_may_become(state, WA_JOB_QUEUED) &&
-		   state != WA_JOB_SENDING && state != WA_JOB_UNCERTAIN;
+	return wa_message_state_parse(status, &state) && wa_message_state_may_be_retried(state);
 }
 
 /*
@@ -333,8 +326,8 @@ retry(Oid schema, int64 id)
 
 	if (lock_queue_row(schema, id, &row))
 		return refuse(id, "queued again",
-					  row.state == STATE_UNCERTAIN ? "uncertain" : status_of(schema, id),
-					  row.state == STATE_UNCERTAIN ? "Use wa_resolve_message()." : NULL);
+					  row.state == WA_QUEUE_UNCERTAIN ? "uncertain" : status_of(schema, id),
+					  row.state == WA_QUEUE_UNCERTAIN ? "Use wa_resolve_message()." : NULL);
 	rows = lock_message(schema, id);
 	status = wa_rows_text(&rows, 0, 1);
 	if (!may_retry(status))
@@ -388,13 +381,22 @@ wa_retry_message(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(done);
 }
 
+/*
+ * It takes its place in the queue like any other: it waits for a number, or for the
+ * end of quiet hours.
+ */
 static void
 resend(Oid schema, int64 id, const QueueRow *row)
 {
-	run(&resend_queue_statement, schema, id);
+	WaRows rows;
+	Datum key = Int64GetDatum(id);
+	bool isnull;
+
+	rows = wa_statement_run_latest(&resend_queue_statement, schema, &key, NULL);
 	run(&resend_message_statement, schema, id);
-	if (row->phone_number_id != NULL)
-		wa_wake_ready(text_to_cstring(row->phone_number_id), row->rank);
+	wa_enqueue_wake(DatumGetChar(wa_rows_datum(&rows, 0, 1, &isnull)),
+					row->phone_number_id == NULL ? NULL : text_to_cstring(row->phone_number_id),
+					row->rank, DatumGetTimestampTz(wa_rows_datum(&rows, 0, 2, &isnull)));
 }
 
 static void
@@ -413,7 +415,7 @@ resolve(Oid schema, int64 id, const char *outcome)
 {
 	QueueRow row;
 
-	if (!lock_queue_row(schema, id, &row) || row.state != STATE_UNCERTAIN)
+	if (!lock_queue_row(schema, id, &row) || row.state != WA_QUEUE_UNCERTAIN)
 		return refuse(id, "resolved", status_of(schema, id), NULL);
 	if (strcmp(outcome, "resend") == 0)
 		resend(schema, id, &row);

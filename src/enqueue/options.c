@@ -10,6 +10,7 @@
 
 #include "base/args.h"
 #include "common/message_state.h"
+#include "common/uncertain_policy.h"
 #include "enqueue/options.h"
 
 /*
@@ -63,15 +64,9 @@ read_limited(FunctionCallInfo fcinfo, int argno, size_t limit, const char *name)
 bool
 wa_options_is_uncertain_policy(const text *word)
 {
-	static const char *const policies[] = {"auto", "resend", "park", "fail"};
+	WaUncertainPolicy policy;
 
-	for (int i = 0; i < lengthof(policies); i++)
-	{
-		if (VARSIZE_ANY_EXHDR(word) == strlen(policies[i]) &&
-			memcmp(VARDATA_ANY(word), policies[i], strlen(policies[i])) == 0)
-			return true;
-	}
-	return false;
+	return wa_uncertain_policy_parse(VARDATA_ANY(word), VARSIZE_ANY_EXHDR(word), &policy);
 }
 
 void

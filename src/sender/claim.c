@@ -210,8 +210,8 @@ build_body(WaSender *sender, WaJob *job, const WaClaimRow *row)
 	StringInfoData body;
 	MemoryContext old;
 
-	wa_job_opaque_write(opaque, sizeof(opaque), sender->installation_id, job->message_id,
-						job->attempt);
+	wa_message_opaque_write(opaque, sizeof(opaque), sender->installation_id, job->message_id,
+							job->attempt);
 	message.recipient_phone = row->recipient_phone;
 	message.recipient_user_id = row->recipient_user_id;
 	message.type = row->message_type;

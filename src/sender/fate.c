@@ -132,8 +132,8 @@ refused(WaSender *sender, WaJob *job, WaFate *fate)
 			if (job->attempt < max)
 			{
 				int64 backoff =
-					wa_job_backoff_ms(job->attempt, wa_guc_retry_delay, wa_guc_retry_max_delay,
-									  pg_prng_uint32(&pg_global_prng_state));
+					wa_message_backoff_ms(job->attempt, wa_guc_retry_delay, wa_guc_retry_max_delay,
+										  pg_prng_uint32(&pg_global_prng_state));
 
 				defer(job, fate, "retry",
 					  Max(backoff,
@@ -158,7 +158,7 @@ refused(WaSender *sender, WaJob *job, WaFate *fate)
 
 		case WA_CLASS_THROTTLE_PAIR:
 			pair = wa_pair_get(sender, job->pair_key);
-			defer(job, fate, "pair_rate", Max(wa_job_pair_backoff_ms(pair->throttles), 1000),
+			defer(job, fate, "pair_rate", Max(wa_message_pair_backoff_ms(pair->throttles), 1000),
 				  false);
 			return;
 
@@ -228,9 +228,9 @@ wa_fate_decide(WaSender *sender, WaJob *job, WaFate *fate)
 				break;
 			}
 			defer(job, fate, "network",
-				  wa_job_backoff_ms(Min(sender->failures_in_row, 8) + 1, wa_guc_retry_delay,
-									Min(wa_guc_retry_max_delay, 30000),
-									pg_prng_uint32(&pg_global_prng_state)),
+				  wa_message_backoff_ms(Min(sender->failures_in_row, 8) + 1, wa_guc_retry_delay,
+										Min(wa_guc_retry_max_delay, 30000),
+										pg_prng_uint32(&pg_global_prng_state)),
 				  false);
 			break;
 		case WA_OUTCOME_UNCERTAIN:

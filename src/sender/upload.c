@@ -163,8 +163,8 @@ record_failure(Upload *upload)
 		.expected = SPI_OK_SELECT};
 	const WaOutcome *outcome = &upload->outcome;
 	int64 delay =
-		wa_job_backoff_ms(upload->attempts, wa_guc_retry_delay, (int64) wa_guc_retry_max_delay,
-						  pg_prng_uint32(&pg_global_prng_state));
+		wa_message_backoff_ms(upload->attempts, wa_guc_retry_delay, (int64) wa_guc_retry_max_delay,
+							  pg_prng_uint32(&pg_global_prng_state));
 	const char *message = outcome->message;
 	bool for_good = false;
 	bool counts = true;

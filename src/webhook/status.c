@@ -96,8 +96,8 @@ read_opaque(WaWebhook *webhook, uint32 item, WaStatus *status)
 	len = wa_json_string(webhook->json,
 						 wa_json_member(webhook->json, item, "biz_opaque_callback_data"), opaque,
 						 sizeof(opaque));
-	if (len < 0 ||
-		!wa_job_opaque_read(opaque, len, installation, sizeof(installation), &message_id, &attempt))
+	if (len < 0 || !wa_message_opaque_read(opaque, len, installation, sizeof(installation),
+										   &message_id, &attempt))
 		return;
 	if (strcmp(installation, webhook->installation) != 0)
 	{

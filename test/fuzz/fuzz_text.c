@@ -29,10 +29,10 @@ check_opaque(const char *text, size_t len)
 	int64_t id;
 	int attempt;
 
-	if (!wa_job_opaque_read(text, len, installation, sizeof(installation), &id, &attempt))
+	if (!wa_message_opaque_read(text, len, installation, sizeof(installation), &id, &attempt))
 		return;
 	expect(id > 0 && attempt > 0 && attempt <= INT16_MAX);
-	wa_job_opaque_write(again, sizeof(again), installation, id, attempt);
+	wa_message_opaque_write(again, sizeof(again), installation, id, attempt);
 	expect(strlen(again) == len && memcmp(again, text, len) == 0);
 }
 

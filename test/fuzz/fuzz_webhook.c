@@ -97,8 +97,8 @@ walk(const WaJson *json)
 			int attempt;
 
 			expect(out[written] == '\0');
-			wa_job_opaque_read(out, written, installation, sizeof(installation), &message_id,
-							   &attempt);
+			wa_message_opaque_read(out, written, installation, sizeof(installation), &message_id,
+								   &attempt);
 		}
 		(void) wa_json_string(json, node, small, sizeof(small));
 		(void) wa_json_integer(json, node, &number);

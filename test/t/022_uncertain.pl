@@ -132,6 +132,35 @@ deliver_webhooks($node, $sim);
 grace_over($id);
 wait_status($node, $id, 'accepted', 'policy auto while webhooks arrive: sent again');
 
+# Sent again means queued again: quiet hours, and a tenant that is switched off,
+# keep it like any other.
+my $quiet = <<'SQL';
+quiet_from => (now() AT TIME ZONE 'UTC' - interval '1 hour')::time, quiet_to => (now() AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC'
+SQL
+my %again = (
+	'by policy' => send_with_fault({ cut => 'received' }, on_uncertain => "'resend'"),
+	'by a person' => send_with_fault({ cut => 'received' }));
+wait_status($node, $_, 'uncertain') foreach values %again;
+my $sent_before = scalar $sim->accepted;
+$node->safe_psql('postgres', "SELECT wa_configure_tenant('t1', $quiet)");
+grace_over($again{'by policy'});
+$node->safe_psql('postgres', "SELECT wa_resolve_message($again{'by a person'}, 'resend')");
+wait_for($node, "SELECT state = 'd' AND hold_reason = 'quiet_hours' AND due_at > now() + interval '50 min' FROM whatsapp_queue WHERE message_id = $again{$_}",
+	"sent again $_: after the quiet hours")
+  foreach sort keys %again;
+is(scalar $sim->accepted, $sent_before, 'nothing has left');
+$node->safe_psql('postgres', q{SELECT wa_configure_tenant('t1', reset => '{quiet_hours}')});
+wait_status($node, $again{$_}, 'accepted', "sent again $_: they are over") foreach sort keys %again;
+
+$id = send_with_fault({ cut => 'received' });
+wait_status($node, $id, 'uncertain');
+$node->safe_psql('postgres', q{SELECT wa_configure_tenant('t1', enabled => false)});
+$node->safe_psql('postgres', "SELECT wa_resolve_message($id, 'resend')");
+wait_for($node, "SELECT hold_reason = 'tenant_disabled' FROM whatsapp_queue WHERE message_id = $id",
+	'a message that is to be sent again is held while its tenant is switched off');
+$node->safe_psql('postgres', q{SELECT wa_configure_tenant('t1', enabled => true)});
+wait_status($node, $id, 'accepted', 'and sent when it is on again');
+
 # One that is to be sent again, and whose tenant has lost its number, had arrived.
 $sim->faults({ match => { recipient => '+34611209999' }, times => 1, cut => 'accepted' });
 $id = enqueue($node, 't3', '+34611209999', on_uncertain => "'resend'");

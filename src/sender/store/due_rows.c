@@ -1,0 +1,206 @@
+/*
+ * due_rows.c
+ *	  Rows of the queue whose time has come.
+ *
+ * A statement that locks a row and reads it through another name sees the latest
+ * version here and that of its snapshot there; so what is locked is read by the
+ * statement after.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/timestamp.h"
+
+#include "base/arrays.h"
+#include "base/rows.h"
+#include "base/statement.h"
+#include "common/queue_state.h"
+#include "sender/store/due_rows.h"
+#include "sender/store/transaction.h"
+
+/* Those deferred to the same moment come in their order, if not all fit. */
+static WaStatement lock_due_statement = {
+	.sql = "SELECT message_id FROM @extschema@.whatsapp_queue"
+		   " WHERE " WA_SQL_WAITS_FOR_TIME(
+			   "state") " AND state = " WA_SQL_DEFERRED " AND due_at <= $2"
+						" ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED",
+	.nargs = 2,
+	.argtypes = {INT4OID, TIMESTAMPTZOID},
+	.expected = SPI_OK_SELECT};
+
+static WaStatement promote_statement = {
+	.sql = "UPDATE @extschema@.whatsapp_queue q SET"
+		   " state = p.state, hold_reason = p.hold_reason, due_at = p.due_at"
+		   " FROM @extschema@.wa_internal_placements($1, false) p"
+		   " JOIN @extschema@.whatsapp_messages m ON m.id = p.message_id"
+		   " WHERE q.message_id = ANY ($1) AND q.message_id = p.message_id"
+		   " RETURNING q.message_id, CASE WHEN q.state = " WA_SQL_READY
+		   " THEN q.phone_number_id END, q.rank, COALESCE(m.recipient_phone, m.recipient_user_id)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_UPDATE_RETURNING};
+
+static WaStatement uncertain_statement = {
+	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.attempts,"
+		   " COALESCE(m.on_uncertain, t.on_uncertain),"
+		   " EXISTS (SELECT FROM @extschema@.whatsapp_messages o"
+		   " WHERE o.tenant_id = m.tenant_id AND o.phone_number_id = m.phone_number_id"
+		   " AND o.created_at >= m.created_at - interval '1 day'"
+		   " AND o.accepted_at >= a.started_at"
+		   " AND (o.sent_at IS NOT NULL OR o.delivered_at IS NOT NULL OR o.read_at IS NOT NULL))"
+		   " FROM @extschema@.whatsapp_queue q"
+		   " JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+		   " LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = m.tenant_id"
+		   " LEFT JOIN LATERAL (SELECT max(x.started_at) AS started_at"
+		   " FROM @extschema@.whatsapp_attempts x WHERE x.message_id = q.message_id) a ON true"
+		   " WHERE " WA_SQL_WAITS_FOR_TIME(
+			   "q.state") " AND q.state = " WA_SQL_UNCERTAIN " AND q.due_at <= $2"
+						  " ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
+	.nargs = 2,
+	.argtypes = {INT4OID, TIMESTAMPTZOID},
+	.expected = SPI_OK_SELECT};
+
+static WaStatement placements_statement = {
+	.sql = "SELECT p.state, p.hold_reason, p.due_at FROM unnest($1) WITH ORDINALITY AS v(id, ord)"
+		   " JOIN @extschema@.wa_internal_placements($1, false) p ON p.message_id = v.id"
+		   " ORDER BY v.ord",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_SELECT};
+
+static WaStatement lock_expired_statement = {
+	.sql = "SELECT q.message_id FROM @extschema@.whatsapp_queue q"
+		   " JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+		   " WHERE q.expires_at <= $2"
+		   " AND q.expires_at IS NOT NULL AND q.state <> " WA_SQL_UNCERTAIN
+		   " ORDER BY q.expires_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
+	.nargs = 2,
+	.argtypes = {INT4OID, TIMESTAMPTZOID},
+	.expected = SPI_OK_SELECT};
+
+/* The leases are read after the rows are locked. */
+static WaStatement expire_statement = {
+	.sql = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
+		   " WHERE q.message_id = ANY ($1)"
+		   " AND NOT EXISTS (SELECT FROM @extschema@.wa_internal_on_wire_requests w"
+		   " WHERE w.message_id = q.message_id)"
+		   " RETURNING q.message_id)"
+		   " UPDATE @extschema@.whatsapp_messages m SET status = 'expired',"
+		   " status_reason = 'expired_before_sending',"
+		   " finished_at = pg_catalog.clock_timestamp()"
+		   " FROM gone WHERE m.id = gone.message_id AND m.status IN ('queued', 'sending')",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_UPDATE};
+
+static WaStatement next_due_statement = {
+	.sql = "SELECT (SELECT due_at FROM @extschema@.whatsapp_queue"
+		   " WHERE " WA_SQL_WAITS_FOR_TIME(
+			   "state") " ORDER BY due_at LIMIT 1),"
+						" (SELECT expires_at FROM @extschema@.whatsapp_queue"
+						" WHERE expires_at IS NOT NULL AND state <> " WA_SQL_UNCERTAIN
+						" ORDER BY expires_at LIMIT 1)",
+	.expected = SPI_OK_SELECT};
+
+/* Runs a statement that locks what is due by then, at most so many rows. */
+static WaRows
+lock(WaStatement *statement, TimestampTz now, int limit)
+{
+	Datum values[2] = {Int32GetDatum(limit), TimestampTzGetDatum(now)};
+
+	return wa_store_run(statement, values, NULL);
+}
+
+/* The ids in the first column of these rows. */
+static Datum
+ids_of(const WaRows *rows)
+{
+	int n = (int) rows->count;
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		ids[i] = wa_rows_int(rows, i, 1, 0);
+	return wa_array_of_int8(ids, n);
+}
+
+int
+wa_store_promote_due(TimestampTz now, int limit, WaPromotedRow **promoted)
+{
+	WaRows rows = lock(&lock_due_statement, now, limit);
+	Datum ids;
+	int n;
+
+	*promoted = NULL;
+	if (rows.count == 0)
+		return 0;
+	ids = ids_of(&rows);
+	rows = wa_store_run(&promote_statement, &ids, NULL);
+	n = (int) rows.count;
+	*promoted = palloc(sizeof(WaPromotedRow) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*promoted)[i] = (WaPromotedRow){.message_id = wa_rows_int(&rows, i, 1, 0),
+										 .phone_number_id = wa_rows_text(&rows, i, 2),
+										 .rank = wa_rows_int(&rows, i, 3, 0),
+										 .recipient = wa_rows_text(&rows, i, 4)};
+	return n;
+}
+
+int
+wa_store_uncertain_due(TimestampTz now, int limit, WaUncertainRow **uncertain)
+{
+	WaRows rows = lock(&uncertain_statement, now, limit);
+	int n = (int) rows.count;
+
+	*uncertain = palloc(sizeof(WaUncertainRow) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*uncertain)[i] = (WaUncertainRow){.message_id = wa_rows_int(&rows, i, 1, 0),
+										   .phone_number_id = wa_rows_text(&rows, i, 2),
+										   .rank = wa_rows_int(&rows, i, 3, 0),
+										   .attempts = (int) wa_rows_int(&rows, i, 4, 0),
+										   .policy = wa_rows_text(&rows, i, 5),
+										   .others_arrived = wa_rows_int(&rows, i, 6, 0) != 0};
+	return n;
+}
+
+WaPlacedRow *
+wa_store_placements(const int64 *ids, int n)
+{
+	WaPlacedRow *placed = palloc(sizeof(WaPlacedRow) * Max(n, 1));
+	Datum values[1] = {wa_array_of_int8(ids, n)};
+	WaRows rows;
+	bool isnull;
+
+	if (n == 0)
+		return placed;
+	rows = wa_store_run(&placements_statement, values, NULL);
+	if (rows.count != n)
+		elog(ERROR, "%d rows of the queue have %d places", n, (int) rows.count);
+	for (int i = 0; i < n; i++)
+		placed[i] = (WaPlacedRow){.state = DatumGetChar(wa_rows_datum(&rows, i, 1, &isnull)),
+								  .hold_reason = wa_rows_text(&rows, i, 2),
+								  .due_at = wa_rows_time(&rows, i, 3, 0)};
+	return placed;
+}
+
+int
+wa_store_expire(TimestampTz now, int limit)
+{
+	WaRows rows = lock(&lock_expired_statement, now, limit);
+	Datum ids;
+
+	if (rows.count == 0)
+		return 0;
+	ids = ids_of(&rows);
+	rows = wa_store_run(&expire_statement, &ids, NULL);
+	return (int) rows.count;
+}
+
+void
+wa_store_next_due(TimestampTz *due, TimestampTz *expiry)
+{
+	WaRows rows = wa_store_run(&next_due_statement, NULL, NULL);
+
+	*due = wa_rows_time(&rows, 0, 1, DT_NOEND);
+	*expiry = wa_rows_time(&rows, 0, 2, DT_NOEND);
+}

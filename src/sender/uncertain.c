@@ -1,0 +1,114 @@
+/*
+ * uncertain.c
+ *	  What becomes of messages that may or may not have been sent.
+ *
+ * Their requests were written and no response came, or their sender died.  A
+ * webhook settles most of them; here are those whose grace is over without one.
+ * The policy decides: the message's own, else its tenant's, else that of
+ * whatsapp_shared.uncertain_policy.
+ *
+ * Sent again means queued again, with everything that a message in the queue has
+ * to wait for: the place that it gets is that of enqueue/placement.c.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/guc.h"
+#include "common/queue_state.h"
+#include "common/uncertain_policy.h"
+#include "sender/store/alert.h"
+#include "sender/store/due_rows.h"
+#include "sender/store/fates.h"
+#include "sender/uncertain.h"
+#include "shared/wake.h"
+
+/*
+ * Under "auto" the absence of a webhook proves something only if webhooks for
+ * other messages of the same number, accepted after this one was tried, did
+ * arrive.  Attempts that are used up are used up for this, too.
+ */
+static WaUncertainPolicy
+policy_for(const WaUncertainRow *row)
+{
+	WaUncertainPolicy policy = (WaUncertainPolicy) wa_guc_uncertain_policy;
+
+	if (row->policy != NULL &&
+		!wa_uncertain_policy_parse(row->policy, strlen(row->policy), &policy))
+		policy = WA_UNCERTAIN_AUTO;
+	if (policy == WA_UNCERTAIN_AUTO)
+		policy = row->others_arrived ? WA_UNCERTAIN_RESEND : WA_UNCERTAIN_PARK;
+	if (policy == WA_UNCERTAIN_RESEND && row->attempts >= wa_guc_max_attempts)
+		policy = WA_UNCERTAIN_FAIL;
+	return policy;
+}
+
+/* "place" matters to what is sent again. */
+static void
+follow(WaUncertainPolicy policy, const WaPlacedRow *place, WaFate *fate)
+{
+	switch (policy)
+	{
+		case WA_UNCERTAIN_RESEND:
+			fate->state = place->state;
+			fate->status = "queued";
+			fate->reason = place->hold_reason;
+			fate->due_at = place->due_at;
+			break;
+		case WA_UNCERTAIN_FAIL:
+			fate->state = WA_QUEUE_GONE;
+			fate->status = "failed";
+			fate->reason = "uncertain";
+			break;
+		default:
+			fate->state = WA_QUEUE_UNCERTAIN;
+			fate->status = "uncertain";
+			fate->reason = "parked";
+			fate->due_at = DT_NOEND;
+			break;
+	}
+}
+
+static void
+announce(const WaFate *fate, int64 rank)
+{
+	switch (fate->state)
+	{
+		case WA_QUEUE_READY:
+			wa_wake_ready(fate->phone_number_id, rank);
+			break;
+		case WA_QUEUE_DEFERRED:
+			wa_wake_due(fate->due_at);
+			break;
+		case WA_QUEUE_UNCERTAIN:
+			wa_store_alert_parked(fate->phone_number_id, fate->message_id);
+			break;
+		default:
+			break;
+	}
+}
+
+int
+wa_uncertain_decide(TimestampTz now, int limit)
+{
+	WaUncertainRow *rows;
+	int n = wa_store_uncertain_due(now, limit, &rows);
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	WaFate *fates = palloc0(sizeof(WaFate) * Max(n, 1));
+	WaPlacedRow *places;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = rows[i].message_id;
+	places = wa_store_placements(ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		fates[i].message_id = rows[i].message_id;
+		fates[i].phone_number_id = rows[i].phone_number_id;
+		fates[i].attempts = rows[i].attempts;
+		follow(policy_for(&rows[i]), &places[i], &fates[i]);
+	}
+	wa_store_fates(fates, n);
+	for (int i = 0; i < n; i++)
+		announce(&fates[i], rows[i].rank);
+	return n;
+}
