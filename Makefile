@@ -87,6 +87,7 @@ OBJS = \
 	src/sender/store/acceptance.o \
 	src/sender/store/alert.o \
 	src/sender/store/claim_rows.o \
+	src/sender/store/consequence.o \
 	src/sender/store/due_rows.o \
 	src/sender/store/fates.o \
 	src/sender/store/fence.o \

@@ -80,6 +80,57 @@ COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
 'transaction has committed. Returns how many items were applied, duplicate, parked and foreign.';
 
 /*
+ * What follows from an error of Meta's, for whoever finds out: the sender from the
+ * response to a request, or a webhook.  graph/error_class.c says which of these.
+ */
+
+/* The pause lasts so many seconds from then on; 0: until something lifts it. */
+CREATE FUNCTION @extschema@.wa_internal_pause_for_error(
+    scope text, key text, error_code integer, detail text, seconds integer, happened_at timestamptz)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ends_at CONSTANT timestamptz := CASE WHEN seconds > 0 THEN happened_at + pg_catalog.make_interval(secs => seconds) END;
+BEGIN
+    IF ends_at IS NULL OR ends_at > pg_catalog.clock_timestamp() THEN
+        PERFORM @extschema@.wa_internal_pause(scope, key, 'error_' || error_code,
+            COALESCE(detail, 'Meta reports error ' || error_code), error_code, ends_at);
+    END IF;
+END
+$$;
+
+/* The recipients of these messages want no marketing, unless they have asked for it again since. */
+CREATE FUNCTION @extschema@.wa_internal_opt_out_for_error(message_ids bigint[], happened_at timestamptz[])
+RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at)
+        SELECT m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing', 'error', min(x.at)
+        FROM unnest(message_ids, happened_at) AS x (id, at)
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
+        WHERE NOT @extschema@.wa_internal_resumed_later(
+            m.phone_number_id, ARRAY[m.recipient_phone, m.recipient_user_id], x.at)
+        GROUP BY m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id)
+        ORDER BY 1, 2
+        ON CONFLICT DO NOTHING
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_alert_unknown_code(error_code integer, detail text, messages bigint)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_alert('warning', 'unknown_error_code', '', error_code::text,
+        pg_catalog.format('Meta reports an error that is not in wa_error_codes: %s', error_code),
+        pg_catalog.jsonb_build_object('text', detail, 'messages', messages));
+END
+$$;
+
+/*
  * What statuses mean for more than their own message.  Pauses follow
  * only from news: what Meta kept for hours while we were unreachable says
  * nothing of today, and sending finds out by itself.
@@ -100,16 +151,10 @@ DECLARE
     c record;
 BEGIN
     /* Of several arrays there is no unnest(); the path is pinned. */
-    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at)
-        SELECT m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing', 'error',
-            min(x.at)
+    PERFORM @extschema@.wa_internal_opt_out_for_error(array_agg(x.id), array_agg(x.at))
         FROM unnest(actions, message_ids, happened_at) AS x (action, id, at)
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
-        WHERE x.action = 'opt_out' AND NOT @extschema@.wa_internal_resumed_later(
-            m.phone_number_id, ARRAY[m.recipient_phone, m.recipient_user_id], x.at)
-        GROUP BY m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id)
-        ORDER BY 1, 2
-        ON CONFLICT DO NOTHING;
+        WHERE x.action = 'opt_out'
+        HAVING pg_catalog.count(*) > 0;
 
     INSERT INTO @extschema@.whatsapp_late_deliveries (message_id)
         SELECT DISTINCT x.id FROM unnest(actions, message_ids) AS x (action, id)
@@ -119,8 +164,7 @@ BEGIN
 
     FOR c IN
         SELECT DISTINCT ON (w.scope, w.key)
-            w.scope, w.key, x.code, x.text,
-            CASE WHEN x.seconds > 0 THEN x.at + make_interval(secs => x.seconds) END AS until
+            w.scope, w.key, x.code, x.text, x.seconds, x.at
         FROM unnest(actions, message_ids, error_codes, texts, pause_seconds, happened_at)
                 AS x (action, id, code, text, seconds, at)
             JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
@@ -135,9 +179,7 @@ BEGIN
             AND x.at > clock_timestamp() - interval '1 hour'
         ORDER BY w.scope, w.key, x.seconds = 0 DESC, x.at DESC
     LOOP
-        CONTINUE WHEN c.until <= clock_timestamp();
-        PERFORM @extschema@.wa_internal_pause(c.scope, c.key, 'error_' || c.code,
-            COALESCE(c.text, 'Meta reports error ' || c.code), c.code, c.until);
+        PERFORM @extschema@.wa_internal_pause_for_error(c.scope, c.key, c.code, c.text, c.seconds, c.at);
     END LOOP;
 
     FOR c IN
@@ -147,9 +189,7 @@ BEGIN
         GROUP BY x.code
         ORDER BY x.code
     LOOP
-        PERFORM @extschema@.wa_internal_alert('warning', 'unknown_error_code', '', c.code::text,
-            format('Meta reports an error that is not in wa_error_codes: %s', c.code),
-            jsonb_build_object('text', c.text, 'messages', c.n));
+        PERFORM @extschema@.wa_internal_alert_unknown_code(c.code, c.text, c.n);
     END LOOP;
 
     /* An attempt that failed, and was followed by wa_retry_message(), is no second message. */

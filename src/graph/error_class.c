@@ -20,6 +20,13 @@
 #define REMEDY_PERMISSION                                                                          \
 	"Give the system user access to the WhatsApp Business account, and its token "                 \
 	"whatsapp_business_messaging and whatsapp_business_management."
+
+/*
+ * From here on a throttle of a number is a pause that people can see.  A shorter
+ * one is over before anybody has read of it, or before its webhook is here.
+ */
+#define LONG_THROTTLE_S 60
+
 #define REMEDY_MANAGEMENT "Nothing: this belongs to an administrative call and not to a message."
 
 /* Sorted by code, without overlaps: wa_error_lookup searches by halves. */
@@ -351,4 +358,56 @@ wa_error_class_name(WaErrorClass error_class)
 			return "not_applicable";
 	}
 	return "unknown";
+}
+
+WaErrorConsequence
+wa_error_consequence(const WaErrorCode *error, int retry_after_s)
+{
+	WaErrorConsequence then = {
+		.seconds = error->pause_seconds, .opts_out = error->opts_out, .unknown = error->first < 0};
+
+	/* What lasts until an event is not cut short by the time that Meta names. */
+	if (then.seconds > 0 && then.seconds < retry_after_s)
+		then.seconds = retry_after_s;
+	switch (error->error_class)
+	{
+		case WA_CLASS_THROTTLE_NUMBER:
+			then.action = then.seconds >= LONG_THROTTLE_S ? WA_ACTION_PAUSE_NUMBER
+														  : WA_ACTION_THROTTLE_NUMBER;
+			break;
+		case WA_CLASS_THROTTLE_PAIR:
+			then.action = WA_ACTION_THROTTLE_PAIR;
+			break;
+		case WA_CLASS_PAUSE_ACCOUNT_SHORT:
+		case WA_CLASS_PAUSE_ACCOUNT:
+			then.action = WA_ACTION_PAUSE_ACCOUNT;
+			break;
+		case WA_CLASS_PAUSE_NUMBER:
+			then.action = WA_ACTION_PAUSE_NUMBER;
+			break;
+		case WA_CLASS_PAUSE_TEMPLATE:
+			then.action = WA_ACTION_PAUSE_TEMPLATE;
+			break;
+		case WA_CLASS_PERMANENT:
+		case WA_CLASS_RETRY:
+		case WA_CLASS_NOT_APPLICABLE:
+			break;
+	}
+	return then;
+}
+
+const char *
+wa_error_action_scope(WaErrorAction action)
+{
+	switch (action)
+	{
+		case WA_ACTION_PAUSE_ACCOUNT:
+			return "account";
+		case WA_ACTION_PAUSE_NUMBER:
+			return "number";
+		case WA_ACTION_PAUSE_TEMPLATE:
+			return "template";
+		default:
+			return NULL;
+	}
 }

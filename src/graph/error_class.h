@@ -1,7 +1,7 @@
 /*
  * error_class.h
  *	  What each Graph API error code means for the queue: one table, used for
- *	  answers and for webhooks alike, and shown in SQL as wa_error_codes.
+ *	  responses and for webhooks alike, and shown in SQL as wa_error_codes. Pure.
  */
 #ifndef WA_GRAPH_ERROR_CLASS_H
 #define WA_GRAPH_ERROR_CLASS_H
@@ -34,11 +34,40 @@ typedef struct WaErrorCode
 	const char *remedy; /* what a person should do */
 } WaErrorCode;
 
+/* What follows from an error for more than its own message. */
+typedef enum WaErrorAction
+{
+	WA_ACTION_NONE,
+	WA_ACTION_THROTTLE_NUMBER, /* for so short a time that nobody need know */
+	WA_ACTION_THROTTLE_PAIR,
+	WA_ACTION_PAUSE_ACCOUNT,
+	WA_ACTION_PAUSE_NUMBER,
+	WA_ACTION_PAUSE_TEMPLATE
+} WaErrorAction;
+
+typedef struct WaErrorConsequence
+{
+	WaErrorAction action;
+	int seconds;   /* how long; 0: until an event, or (for a pair) longer each time */
+	bool opts_out; /* the recipient wants no more marketing */
+	bool unknown;  /* people should know: the table does not have the code */
+} WaErrorConsequence;
+
 extern const WaErrorCode wa_error_codes[];
 extern const int wa_error_codes_count;
 
 /* Never NULL: unknown codes get the default rule for their HTTP status (0: webhook). */
 extern const WaErrorCode *wa_error_lookup(int code, int http_status, bool is_transient);
 extern const char *wa_error_class_name(WaErrorClass error_class);
+
+/*
+ * The only place that says what follows, however the error became known: as the
+ * response to a request, which may ask for a longer wait than the table does, or
+ * from a webhook (retry_after_s 0).
+ */
+extern WaErrorConsequence wa_error_consequence(const WaErrorCode *error, int retry_after_s);
+
+/* Of a pause: "account", "number" or "template", as whatsapp_pauses has it; else NULL. */
+extern const char *wa_error_action_scope(WaErrorAction action);
 
 #endif

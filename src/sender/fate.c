@@ -2,65 +2,27 @@
  * fate.c
  *	  From the outcome of a request to the fate of its message.
  *
- * The class of the error decides (graph/error_class.c): another attempt, the end,
- * doubt, or a pause of what the refusal concerns.  Throttling and pauses are not
- * the message's fault and do not count as attempts; nor does a network that is
- * down.
+ * The class of the error decides about the message: another attempt, the end, or
+ * its place in the queue again.  What the error means for others (a throttle, a
+ * pause, an opt-out) is wa_error_consequence()'s to say, as it is for webhooks.
+ * Throttling and pauses are not the message's fault and do not count as attempts;
+ * nor does a network that is down.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/pg_prng.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
-#include "base/statement.h"
 #include "common/message_state.h"
+#include "common/queue_state.h"
 #include "sender/fate.h"
 #include "sender/pace/pair.h"
-#include "sender/store/transaction.h"
+#include "sender/store/consequence.h"
 #include "shared/wake.h"
 
-/* A throttle longer than this becomes a pause that people can see. */
-#define LONG_THROTTLE_S 120
-
-static void
-pause_scope(const char *scope, const char *key, const WaOutcome *outcome, int seconds)
-{
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_pause($1, $2, $3, $4, $5,"
-			   " CASE WHEN $6 > 0 THEN pg_catalog.clock_timestamp()"
-			   " + pg_catalog.make_interval(secs => $6) END)",
-		.nargs = 6,
-		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID},
-		.expected = SPI_OK_SELECT};
-	Datum values[6];
-
-	values[0] = CStringGetTextDatum(scope);
-	values[1] = CStringGetTextDatum(key);
-	values[2] = CStringGetTextDatum(outcome->error->title);
-	values[3] = CStringGetTextDatum(outcome->message);
-	values[4] = Int32GetDatum(outcome->code);
-	values[5] = Int32GetDatum(seconds);
-	wa_store_run(&statement, values, NULL);
-}
-
-static void
-opt_out(int64 message_id)
-{
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_opt_out(m.tenant_id,"
-			   " COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing')"
-			   " FROM @extschema@.whatsapp_messages m WHERE m.id = $1",
-		.nargs = 1,
-		.argtypes = {INT8OID},
-		.expected = SPI_OK_SELECT};
-	Datum values[1] = {Int64GetDatum(message_id)};
-
-	wa_store_run(&statement, values, NULL);
-}
+/* A code that nobody knows is reported this often: messages may fail by the thousand. */
+#define UNKNOWN_CODE_INTERVAL_US INT64_C(60000000)
 
 static TimestampTz
 after_ms(int64 ms)
@@ -79,121 +41,142 @@ number_of(const WaJob *job)
 static void
 defer(WaJob *job, WaFate *fate, const char *reason, int64 ms, bool counted)
 {
-	fate->state = 'd';
+	fate->state = WA_QUEUE_DEFERRED;
 	fate->reason = reason;
 	fate->due_at = after_ms(ms);
 	fate->attempts = counted ? job->attempt : job->attempts_before;
 	wa_wake_due(fate->due_at);
 }
 
-/* Ready again as if it had never been tried: what refused it stops the claims. */
+/* Ready again as if it had never been tried: what stopped it stops the claims. */
 static void
 put_back(WaJob *job, WaFate *fate)
 {
-	fate->state = 'r';
+	fate->state = WA_QUEUE_READY;
 	fate->reason = NULL;
 	fate->attempts = job->attempts_before;
 
-	/* Its number may be another one by now, and another sender's; of ours, sender/settle.c knows.
-	 */
+	/* Its number may be another sender's by now; of ours, sender/settle.c knows. */
 	if (strcmp(fate->phone_number_id, job->number->id) != 0)
 		wa_wake_ready(fate->phone_number_id, job->rank);
 }
 
-static TimestampTz
-pause_end(const WaErrorCode *error)
+/* ---- what follows for others ------------------------------------------------ */
+
+/*
+ * The first of many error responses writes the pause down; memory stops the claims
+ * at once.  A template is remembered with the configuration that is read after this.
+ */
+static void
+pause_scope(WaSender *sender, WaJob *job, const WaErrorConsequence *then)
 {
-	return error->pause_seconds > 0 ? after_ms((int64) error->pause_seconds * 1000) : DT_NOEND;
+	const char *scope = wa_error_action_scope(then->action);
+	TimestampTz until = then->seconds > 0 ? after_ms((int64) then->seconds * 1000) : DT_NOEND;
+	TimestampTz *paused_until = NULL;
+	const char *key = "";
+
+	if (then->action == WA_ACTION_PAUSE_ACCOUNT)
+		paused_until = &sender->account_paused_until;
+	else if (then->action == WA_ACTION_PAUSE_NUMBER)
+	{
+		paused_until = &job->number->paused_until;
+		key = job->number->id;
+	}
+	else
+		key = job->template_key;
+	if (paused_until == NULL || *paused_until == 0)
+		wa_store_pause(scope, key, job->outcome->code, job->outcome->message, then->seconds);
+	if (paused_until != NULL)
+		*paused_until = until;
 }
 
-/* The first of many refusals writes the pause down; memory stops the claims at once. */
 static void
-pause_number(WaJob *job, TimestampTz until)
+report_unknown_code(const WaOutcome *outcome)
 {
-	if (job->number->paused_until == 0)
-		pause_scope("number", job->number->id, job->outcome, job->outcome->error->pause_seconds);
-	job->number->paused_until = until;
+	static int reported;
+	static int64 reported_us;
+	int64 now = wa_now_us();
+
+	if (outcome->code == reported && now - reported_us < UNKNOWN_CODE_INTERVAL_US)
+		return;
+	reported = outcome->code;
+	reported_us = now;
+	wa_store_alert_unknown_code(outcome->code, outcome->message);
 }
 
-static void
-refused(WaSender *sender, WaJob *job, WaFate *fate)
+/*
+ * Draws the consequence.  True if it decides about the message, too: that waits
+ * with everything else that is concerned, and has lost no attempt.
+ */
+static bool
+draw_consequence(WaSender *sender, WaJob *job, WaFate *fate)
+{
+	const WaOutcome *outcome = job->outcome;
+	WaErrorConsequence then = wa_error_consequence(outcome->error, outcome->retry_after_s);
+	int64 wait_ms = (int64) Max(then.seconds, 1) * 1000;
+
+	if (then.unknown)
+		report_unknown_code(outcome);
+	if (then.opts_out)
+		wa_store_opt_out(job->message_id);
+	switch (then.action)
+	{
+		case WA_ACTION_NONE:
+			return false;
+		case WA_ACTION_THROTTLE_NUMBER:
+			wa_bucket_throttled(&job->number->bucket, wait_ms * 1000, wa_now_us());
+			defer(job, fate, "number_rate", wait_ms, false);
+			return true;
+		case WA_ACTION_THROTTLE_PAIR:
+			wait_ms = wa_message_pair_backoff_ms(wa_pair_get(sender, job->pair_key)->throttles);
+			defer(job, fate, "pair_rate", Max(wait_ms, 1000), false);
+			return true;
+		case WA_ACTION_PAUSE_ACCOUNT:
+		case WA_ACTION_PAUSE_NUMBER:
+			pause_scope(sender, job, &then);
+			put_back(job, fate);
+			return true;
+		case WA_ACTION_PAUSE_TEMPLATE:
+			if (job->template_key == NULL)
+				return false;
+			pause_scope(sender, job, &then);
+			put_back(job, fate);
+			fate->state = WA_QUEUE_HELD;
+			fate->reason = "template_paused";
+			return true;
+	}
+	return false;
+}
+
+/* ---- the message -------------------------------------------------------------- */
+
+/* Another attempt, if the error may pass and there are any left. */
+static bool
+try_again(WaJob *job, WaFate *fate)
 {
 	const WaOutcome *outcome = job->outcome;
 	const WaErrorCode *error = outcome->error;
 	int max = error->max_retries > 0 ? error->max_retries + 1 : wa_guc_max_attempts;
-	int64 wait_ms = (int64) Max(Max(error->pause_seconds, outcome->retry_after_s), 1) * 1000;
-	int64 now = wa_now_us();
-	WaPair *pair;
+	int64 least_ms = (int64) Max(Max(error->pause_seconds, outcome->retry_after_s), 0) * 1000;
+	int64 backoff_ms;
 
-	fate->outcome = wa_error_class_name(error->error_class);
-	switch (error->error_class)
-	{
-		case WA_CLASS_RETRY:
-			if (job->attempt < max)
-			{
-				int64 backoff =
-					wa_message_backoff_ms(job->attempt, wa_guc_retry_delay, wa_guc_retry_max_delay,
-										  pg_prng_uint32(&pg_global_prng_state));
+	if (error->error_class != WA_CLASS_RETRY || job->attempt >= max)
+		return false;
+	backoff_ms = wa_message_backoff_ms(job->attempt, wa_guc_retry_delay, wa_guc_retry_max_delay,
+									   pg_prng_uint32(&pg_global_prng_state));
+	defer(job, fate, "retry", Max(backoff_ms, least_ms), true);
+	return true;
+}
 
-				defer(job, fate, "retry",
-					  Max(backoff,
-						  error->pause_seconds > 0 || outcome->retry_after_s > 0 ? wait_ms : 0),
-					  true);
-				return;
-			}
-			break; /* the attempts are used up: it fails */
-
-		case WA_CLASS_THROTTLE_NUMBER:
-			if (error->pause_seconds > LONG_THROTTLE_S)
-			{
-				pause_number(job, after_ms(wait_ms));
-				put_back(job, fate);
-			}
-			else
-			{
-				wa_bucket_throttled(&job->number->bucket, wait_ms * 1000, now);
-				defer(job, fate, "number_rate", wait_ms, false);
-			}
-			return;
-
-		case WA_CLASS_THROTTLE_PAIR:
-			pair = wa_pair_get(sender, job->pair_key);
-			defer(job, fate, "pair_rate", Max(wa_message_pair_backoff_ms(pair->throttles), 1000),
-				  false);
-			return;
-
-		case WA_CLASS_PAUSE_ACCOUNT_SHORT:
-		case WA_CLASS_PAUSE_ACCOUNT:
-			if (sender->account_paused_until == 0)
-				pause_scope("account", "", outcome, error->pause_seconds);
-			sender->account_paused_until = pause_end(error);
-			put_back(job, fate);
-			return;
-
-		case WA_CLASS_PAUSE_NUMBER:
-			pause_number(job, pause_end(error));
-			put_back(job, fate);
-			return;
-
-		case WA_CLASS_PAUSE_TEMPLATE:
-			if (job->template_key == NULL)
-				break;
-			pause_scope("template", job->template_key, outcome, error->pause_seconds);
-			put_back(job, fate);
-			fate->state = 'h';
-			fate->reason = "template_paused";
-			return;
-
-		case WA_CLASS_PERMANENT:
-		case WA_CLASS_NOT_APPLICABLE:
-			break;
-	}
-
-	fate->state = 0;
+static void
+follow_error(WaSender *sender, WaJob *job, WaFate *fate)
+{
+	fate->outcome = wa_error_class_name(job->outcome->error->error_class);
+	if (draw_consequence(sender, job, fate) || try_again(job, fate))
+		return;
+	fate->state = WA_QUEUE_GONE;
 	fate->status = "failed";
 	fate->attempts = job->attempt;
-	if (error->opts_out)
-		opt_out(job->message_id);
 }
 
 void
@@ -216,7 +199,7 @@ wa_fate_decide(WaSender *sender, WaJob *job, WaFate *fate)
 	switch (outcome->kind)
 	{
 		case WA_OUTCOME_REFUSED:
-			refused(sender, job, fate);
+			follow_error(sender, job, fate);
 			break;
 		case WA_OUTCOME_NOT_WRITTEN:
 			fate->outcome = "not_sent";
@@ -235,7 +218,7 @@ wa_fate_decide(WaSender *sender, WaJob *job, WaFate *fate)
 			break;
 		case WA_OUTCOME_UNCERTAIN:
 			fate->outcome = "uncertain";
-			fate->state = 'u';
+			fate->state = WA_QUEUE_UNCERTAIN;
 			fate->status = "uncertain";
 			fate->reason = "uncertain";
 			fate->attempts = job->attempt;

@@ -45,31 +45,9 @@ note(WaWebhook *webhook, const Consequence *consequence)
 }
 
 /*
- * The action for a class of errors, or NULL where the message alone is
- * concerned.  A throttle that lasts is a pause; a short one has passed by the
- * time its webhook is here.
- */
-static const char *
-action_of(const WaErrorCode *error)
-{
-	switch (error->error_class)
-	{
-		case WA_CLASS_PAUSE_ACCOUNT:
-		case WA_CLASS_PAUSE_ACCOUNT_SHORT:
-			return "pause_account";
-		case WA_CLASS_PAUSE_NUMBER:
-			return "pause_number";
-		case WA_CLASS_PAUSE_TEMPLATE:
-			return "pause_template";
-		case WA_CLASS_THROTTLE_NUMBER:
-			return error->pause_seconds >= 60 ? "pause_number" : NULL;
-		default:
-			return error->opts_out ? "opt_out" : NULL;
-	}
-}
-
-/*
- * The status has made its message fail, for the first time.
+ * The status has made its message fail, for the first time.  What that means for
+ * others is said in graph/error_class.c; a short throttle has passed by the time
+ * its webhook is here.
  */
 void
 wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status)
@@ -78,15 +56,29 @@ wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status)
 							   .error_code = status->error_code,
 							   .text = status->error_message,
 							   .at = status->at[WA_STATUS_FAILED]};
-	const WaErrorCode *error;
+	WaErrorConsequence then;
+	const char *scope;
 
 	if (status->error_code == WA_STATUS_NO_ERROR)
 		return;
-	error = wa_error_lookup(status->error_code, 0, false);
-	consequence.action = error->first < 0 ? "unknown_code" : action_of(error);
-	consequence.pause_seconds = error->pause_seconds;
-	if (consequence.action != NULL)
+	then = wa_error_consequence(wa_error_lookup(status->error_code, 0, false), 0);
+	scope = wa_error_action_scope(then.action);
+	consequence.pause_seconds = then.seconds;
+	if (scope != NULL)
+	{
+		consequence.action = psprintf("pause_%s", scope);
 		note(webhook, &consequence);
+	}
+	if (then.opts_out)
+	{
+		consequence.action = "opt_out";
+		note(webhook, &consequence);
+	}
+	if (then.unknown)
+	{
+		consequence.action = "unknown_code";
+		note(webhook, &consequence);
+	}
 }
 
 /*

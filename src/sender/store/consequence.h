@@ -1,0 +1,25 @@
+/*
+ * consequence.h
+ *	  What follows from an error response beyond its own message: pauses, opt-outs,
+ *	  alerts.
+ *
+ * The same functions of SQL write it down for webhooks.  All need a transaction,
+ * and take effect for other senders when it commits.
+ */
+#ifndef WA_SENDER_STORE_CONSEQUENCE_H
+#define WA_SENDER_STORE_CONSEQUENCE_H
+
+/*
+ * Pauses for so many seconds; 0: until something lifts it.  The key is empty for
+ * the account.  A pause of a person stays as it is.
+ */
+extern void wa_store_pause(const char *scope, const char *key, int code, const char *detail,
+						   int seconds);
+
+/* The recipient of the message wants no more marketing from its tenant. */
+extern void wa_store_opt_out(int64 message_id);
+
+/* Meta has sent a code that nobody here knows. */
+extern void wa_store_alert_unknown_code(int code, const char *detail);
+
+#endif
