@@ -26,6 +26,8 @@ our @EXPORT_OK = qw(
   accepted_for
   deliver_webhooks
   invariants_hold
+  drawn_transitions
+  transitions_are_drawn
 );
 
 # The simulator's template with one body parameter and nothing else.
@@ -52,6 +54,7 @@ sub new_delivery
 	$node->safe_psql('postgres', <<"SQL");
 SELECT wa_assign_phone('t' || i, (100000000000000 + i)::text) FROM generate_series(1, $tenants) AS i
 SQL
+	record_transitions($node);
 	wait_for_senders($node, 'postgres', 1);
 	return ($node, $sim);
 }
@@ -126,6 +129,52 @@ sub deliver_webhooks
 	return scalar @posts;
 }
 
+# From here on every change of a message's status is written down, whoever makes it.
+sub record_transitions
+{
+	my ($node) = @_;
+	$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE transition (message_id bigint, old text, new text);
+CREATE FUNCTION note_transition() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO public.transition VALUES (NEW.id, OLD.status, NEW.status);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_transition AFTER UPDATE OF status ON whatsapp_messages
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION note_transition();
+SQL
+	return;
+}
+
+# The table of src/README.md: "from to" for each edge.
+sub drawn_transitions
+{
+	my $readme = slurp_file(File::Spec->catfile(dirname(__FILE__), ('..') x 3, 'src', 'README.md'));
+	my ($section) = $readme =~ /^## States of a message$(.*?)^## /ms or die 'no section on states';
+	my %edges;
+	while ($section =~ /^\| ((?:`\w+`(?:, )?)+) \| ((?:`\w+`(?:, )?)+) \|/mg)
+	{
+		my ($from, $to) = ($1, $2);
+		foreach my $old ($from =~ /\w+/g)
+		{
+			$edges{"$old $_"} = 1 foreach $to =~ /\w+/g;
+		}
+	}
+	return sort keys %edges;
+}
+
+# Nothing has happened that src/README.md does not know.
+sub transitions_are_drawn
+{
+	my ($node, $what) = @_;
+	my %drawn = map { $_ => 1 } drawn_transitions();
+	my @seen = split /\n/, $node->safe_psql('postgres',
+		"SELECT DISTINCT old || ' ' || new FROM transition ORDER BY 1");
+	is(join(', ', grep { !$drawn{$_} } @seen), '', $what // 'every change of status is one that src/README.md names');
+	return;
+}
+
 # The invariants of src/README.md that can be seen in the tables.
 sub invariants_hold
 {
@@ -137,6 +186,8 @@ FROM whatsapp_messages AS m
 WHERE (q.message_id IS NOT NULL) IS DISTINCT FROM (m.status IN ('queued', 'sending', 'uncertain'))
     OR (m.status = 'uncertain') <> (q.state = 'u')
 SQL
+	transitions_are_drawn($node)
+	  if $node->safe_psql('postgres', q{SELECT to_regclass('public.transition') IS NOT NULL}) eq 't';
 	return;
 }
 
