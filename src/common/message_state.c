@@ -87,7 +87,7 @@ wa_message_backoff_ms(int attempt, int64_t base_ms, int64_t max_ms, uint32_t ran
 }
 
 /*
- * consecutive counts the refusals of this pair since its last acceptance,
+ * consecutive counts the error responses of this pair since its last acceptance,
  * before the present one: 0 waits one second.
  */
 int64_t

@@ -4,12 +4,12 @@
  *
  * This runs inside the application's own statements, mostly from triggers, so
  * it does as little as correctness allows: a few rows looked up here, two rows
- * written (enqueue/enqueue_rows.c), and a note in memory that reaches the sender at
- * COMMIT.  It never waits for the network or the worker, and it takes no lock
+ * written (enqueue/enqueue_rows.c), and a wake-up in memory that reaches the sender
+ * at COMMIT.  It never waits for the network or the worker, and it takes no lock
  * that two callers with different idempotency keys could both want.
  *
  * A row that is the caller's mistake raises an error.  What an operator will
- * mend (no number yet, tenant switched off) is accepted and says so in the row.
+ * fix (no number yet, tenant switched off) is accepted and says so in the row.
  */
 #include "postgres.h"
 

@@ -7,7 +7,7 @@
  *
  *		wa_enqueue_look_up		who sends; is it already there?
  *		(build the content)
- *		wa_enqueue_write		the rows, and the note for the sender
+ *		wa_enqueue_write		the rows, and the wake-up for the sender
  */
 #ifndef WA_ENQUEUE_ENQUEUE_H
 #define WA_ENQUEUE_ENQUEUE_H
@@ -61,15 +61,15 @@ extern int64 wa_enqueue_write(WaEnqueue *e);
 extern const char *wa_enqueue_reason_to_skip(const WaEnqueue *e);
 
 /*
- * Inserts the queue row of a message (so many attempts have been made before),
- * and notes for the sender what the commit makes ready.
+ * Inserts the queue row of a message that has had this many attempts, and wakes the
+ * sender when the transaction commits.
  */
 extern void wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts);
 
 /*
- * Notes for the sender that the commit makes such a row of the queue ready, or
- * deferred until then; a held row needs no note.  The number may be NULL unless
- * it is ready.
+ * At commit, wakes the sender for a row of the queue that is ready, or deferred
+ * until then; for a held row does nothing.  The number may be NULL unless the row
+ * is ready.
  */
 extern void wa_enqueue_wake(char state, const char *phone_number_id, int64 rank,
 							TimestampTz due_at);

@@ -1,6 +1,6 @@
 /*
  * lifecycle.c
- *	  Cancelling, repeating and deciding messages by hand.
+ *	  Cancelling, retrying and resolving messages by hand.
  *
  * The sender works on the same rows.  Its claim locks a queue row until the
  * lease that names it is committed; so whoever wants to take a row away from
@@ -14,8 +14,8 @@
  * All statements use such snapshots, so that a REPEATABLE READ transaction acts
  * on the rows as they are, as it must: the sender does not wait for its view.
  *
- * What cannot be done any more is no error: the message has simply been faster.
- * The functions then return false, and a NOTICE says how it stands.
+ * Being too late is no error.  The functions then return false, and a NOTICE gives
+ * the message's status.
  */
 #include "postgres.h"
 
@@ -96,8 +96,8 @@ static WaStatement cancel_statement = {
 	.expected = SPI_OK_UPDATE};
 
 /*
- * A failure that followed acceptance is known by its webhook only; the row of
- * its attempt is written before the message forgets it.
+ * A failure after acceptance is known from its webhook alone; its attempt is
+ * recorded before the message forgets it.
  */
 static WaStatement keep_attempt_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_attempts"
@@ -226,7 +226,7 @@ status_of(Oid schema, int64 id)
 }
 
 /*
- * "done" is what was wanted, such as "cancelled".
+ * "done" is what was asked for, such as "cancelled".
  */
 static bool
 refuse(int64 id, const char *done, const char *status, const char *hint)
@@ -349,7 +349,7 @@ retry(Oid schema, int64 id)
 
 	wa_media_use_again(&e, id);
 
-	/* A term that has passed cannot be meant for a message sent now. */
+	/* An expiry that has passed cannot be meant for a message sent now. */
 	if (e.options.expires_at <= e.due_at)
 		e.options.expires_at = DT_NOEND;
 	run(&keep_attempt_statement, schema, id);

@@ -71,9 +71,9 @@ wa_quiet_end(TimestampTz *when, TimeADT from, TimeADT to, const text *time_zone)
 }
 
 /*
- * The next time after this one at which the clock there shows "from".  Where it
- * is put forward or back just then, quiet hours may begin up to an hour earlier
- * than that: whoever waits for it looks in between, too.
+ * The next time after this one at which the clock there shows "from".  If the clock
+ * changes just then, quiet hours may begin up to an hour earlier than that: whoever
+ * waits for it looks in between, too.
  */
 static TimestampTz
 next_begin(TimestampTz after, TimeADT from, const text *time_zone)

@@ -2,7 +2,7 @@
  * error_class.c
  *	  The error codes of the Cloud API: class, pause and remedy.
  *
- * The only place that knows a code by its number.  Answers and webhooks are
+ * The only place that knows a code by its number.  Responses and webhooks are
  * read through it, and wa_error_codes shows it in SQL.  The codes and their
  * meanings are those of Meta's page on error codes; which class one gets is
  * ours to decide, by one question: who is kept waiting?  A class never stops
@@ -104,7 +104,7 @@ const WaErrorCode wa_error_codes[] = {
 	{131041, 131041, "groups", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
 	 "Nothing: groups are not used."},
 	{131042, 131042, "payment problem", WA_CLASS_PAUSE_ACCOUNT, 0, 0, false,
-	 "Mend the payment method, credit line, currency or time zone in WhatsApp Manager, then call "
+	 "Fix the payment method, credit line, currency or time zone in WhatsApp Manager, then call "
 	 "wa_resume('account')."},
 	{131044, 131044, "payment problem of calls", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
 	 "Nothing: calls are not used."},
@@ -164,9 +164,9 @@ const WaErrorCode wa_error_codes[] = {
 	{132018, 132018, "parameter contains forbidden characters", WA_CLASS_PERMANENT, 0, 0, false,
 	 "Remove line ends, tabs and runs of spaces from the parameters."},
 	{132068, 132068, "flow blocked", WA_CLASS_PAUSE_TEMPLATE, 0, 0, false,
-	 "Mend the flow in WhatsApp Manager."},
+	 "Fix the flow in WhatsApp Manager."},
 	{132069, 132069, "flow throttled", WA_CLASS_PAUSE_TEMPLATE, 3600, 0, false,
-	 "Mend the flow in WhatsApp Manager: until then it may be sent ten times an hour."},
+	 "Fix the flow in WhatsApp Manager: until then it may be sent ten times an hour."},
 	{133000, 133000, "number not completely deregistered", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
 	 "Deregister the number again."},
 	{133004, 133004, "server temporarily unavailable", WA_CLASS_RETRY, 0, 0, false,
@@ -201,7 +201,7 @@ const WaErrorCode wa_error_codes[] = {
 	 "Confirm the recipient's identity, then send again with the new identity hash."},
 	{138000, 138025, "calls", WA_CLASS_NOT_APPLICABLE, 0, 0, false, "Nothing: calls are not used."},
 	{139000, 139000, "flow blocked", WA_CLASS_PAUSE_TEMPLATE, 0, 0, false,
-	 "Mend the flow in WhatsApp Manager."},
+	 "Fix the flow in WhatsApp Manager."},
 	{139001, 139004, "flow cannot be changed", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
 	 REMEDY_MANAGEMENT},
 	{139100, 139103, "block list", WA_CLASS_NOT_APPLICABLE, 0, 0, false, REMEDY_MANAGEMENT},
@@ -279,9 +279,9 @@ static const WaErrorCode unknown_permission = {
 	0,
 	0,
 	false,
-	"Look the code up in Meta's reference, mend the number, then call wa_resume('number', "
+	"Look the code up in Meta's reference, fix the number, then call wa_resume('number', "
 	"phone_number_id)."};
-static const WaErrorCode unknown_refusal = {
+static const WaErrorCode unknown_permanent = {
 	-1,
 	-1,
 	"unknown error",
@@ -308,7 +308,7 @@ default_rule(int http_status, bool is_transient)
 		case 403:
 			return &unknown_permission;
 		default:
-			return &unknown_refusal;
+			return &unknown_permanent;
 	}
 }
 

@@ -70,6 +70,21 @@ follow(WaUncertainPolicy policy, const WaPlacedRow *place, WaFate *fate)
 }
 
 static void
+alert_parked(const WaFate *fate)
+{
+	WaAlert alert = {.severity = "warning",
+					 .kind = "uncertain",
+					 .scope = "number",
+					 .key = fate->phone_number_id != NULL ? fate->phone_number_id : "",
+					 .message = "A message may or may not have been sent and no webhook says so: "
+								"decide with wa_resolve_message()",
+					 .message_id = fate->message_id};
+
+	wa_store_alert(&alert);
+}
+
+/* Wakes the sender that goes on with it, or a person. */
+static void
 announce(const WaFate *fate, int64 rank)
 {
 	switch (fate->state)
@@ -81,7 +96,7 @@ announce(const WaFate *fate, int64 rank)
 			wa_wake_due(fate->due_at);
 			break;
 		case WA_QUEUE_UNCERTAIN:
-			wa_store_alert_parked(fate->phone_number_id, fate->message_id);
+			alert_parked(fate);
 			break;
 		default:
 			break;

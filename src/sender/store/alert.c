@@ -1,6 +1,6 @@
 /*
  * alert.c
- *	  Alerts that the sender raises for people.
+ *	  What people should know: rows of whatsapp_alerts.
  */
 #include "postgres.h"
 
@@ -13,19 +13,37 @@
 #include "sender/store/transaction.h"
 
 void
-wa_store_alert_parked(const char *phone_number_id, int64 message_id)
+wa_store_alert(const WaAlert *alert)
 {
 	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_alert('warning', 'uncertain', 'number', $1, $2,"
-			   " pg_catalog.jsonb_build_object('message_id', $3))",
-		.nargs = 3,
-		.argtypes = {TEXTOID, TEXTOID, INT8OID},
+		.sql = "SELECT @extschema@.wa_internal_alert($1, $2, $3, $4, $5, CASE WHEN $6 <> 0"
+			   " THEN pg_catalog.jsonb_build_object('message_id', $6) END)",
+		.nargs = 6,
+		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID},
 		.expected = SPI_OK_SELECT};
+	Datum values[6];
+
+	values[0] = CStringGetTextDatum(alert->severity);
+	values[1] = CStringGetTextDatum(alert->kind);
+	values[2] = CStringGetTextDatum(alert->scope);
+	values[3] = CStringGetTextDatum(alert->key);
+	values[4] = CStringGetTextDatum(alert->message);
+	values[5] = Int64GetDatum(alert->message_id);
+	wa_store_run(&statement, values, NULL);
+}
+
+void
+wa_store_resolve_alert(const char *kind, const char *scope, const char *key)
+{
+	static WaStatement statement = {.sql =
+										"SELECT @extschema@.wa_internal_resolve_alert($1, $2, $3)",
+									.nargs = 3,
+									.argtypes = {TEXTOID, TEXTOID, TEXTOID},
+									.expected = SPI_OK_SELECT};
 	Datum values[3];
 
-	values[0] = CStringGetTextDatum(phone_number_id != NULL ? phone_number_id : "");
-	values[1] = CStringGetTextDatum("A message may or may not have been sent and no webhook says "
-									"so: decide with wa_resolve_message()");
-	values[2] = Int64GetDatum(message_id);
+	values[0] = CStringGetTextDatum(kind);
+	values[1] = CStringGetTextDatum(scope);
+	values[2] = CStringGetTextDatum(key);
 	wa_store_run(&statement, values, NULL);
 }

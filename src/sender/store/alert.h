@@ -1,11 +1,27 @@
 /*
  * alert.h
- *	  Alerts that the sender raises for people.  All need a transaction.
+ *	  What people should know: rows of whatsapp_alerts.
+ *
+ * Both need a transaction begun with wa_store_begin, and raise on failure.  An
+ * alert that is open already is counted once more, which locks its row until
+ * the transaction ends.
  */
 #ifndef WA_SENDER_STORE_ALERT_H
 #define WA_SENDER_STORE_ALERT_H
 
-/* An uncertain message waits for a person; the number may be NULL. */
-extern void wa_store_alert_parked(const char *phone_number_id, int64 message_id);
+typedef struct WaAlert
+{
+	const char *severity; /* info, warning or error */
+	const char *kind;
+	const char *scope; /* account or number */
+	const char *key;   /* within the scope; "" for the account as a whole */
+	const char *message;
+	int64 message_id; /* it is about this message; 0: not about one */
+} WaAlert;
+
+extern void wa_store_alert(const WaAlert *alert);
+
+/* Closes it, if it is open. */
+extern void wa_store_resolve_alert(const char *kind, const char *scope, const char *key);
 
 #endif
