@@ -21,6 +21,7 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "common/queue_state.h"
 #include "shared/wake.h"
 #include "webhook/apply.h"
 #include "webhook/consequence.h"
@@ -29,7 +30,7 @@
 
 /* In order of message id: an index scan with an array sorts it. */
 static WaStatement lock_queue_statement = {
-	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.state = 'r'"
+	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.state = " WA_SQL_READY
 		   " FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = ANY ($1) FOR UPDATE",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
