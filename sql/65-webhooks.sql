@@ -92,9 +92,9 @@ RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    ends_at CONSTANT timestamptz := CASE WHEN seconds > 0 THEN happened_at + pg_catalog.make_interval(secs => seconds) END;
+    ends_at CONSTANT timestamptz := CASE WHEN seconds > 0 THEN happened_at + make_interval(secs => seconds) END;
 BEGIN
-    IF ends_at IS NULL OR ends_at > pg_catalog.clock_timestamp() THEN
+    IF ends_at IS NULL OR ends_at > clock_timestamp() THEN
         PERFORM @extschema@.wa_internal_pause(scope, key, 'error_' || error_code,
             COALESCE(detail, 'Meta reports error ' || error_code), error_code, ends_at);
     END IF;
@@ -125,8 +125,8 @@ RETURNS void
 AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_alert('warning', 'unknown_error_code', '', error_code::text,
-        pg_catalog.format('Meta reports an error that is not in wa_error_codes: %s', error_code),
-        pg_catalog.jsonb_build_object('text', detail, 'messages', messages));
+        format('Meta reports an error that is not in wa_error_codes: %s', error_code),
+        jsonb_build_object('text', detail, 'messages', messages));
 END
 $$;
 
@@ -154,7 +154,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_opt_out_for_error(array_agg(x.id), array_agg(x.at))
         FROM unnest(actions, message_ids, happened_at) AS x (action, id, at)
         WHERE x.action = 'opt_out'
-        HAVING pg_catalog.count(*) > 0;
+        HAVING count(*) > 0;
 
     INSERT INTO @extschema@.whatsapp_late_deliveries (message_id)
         SELECT DISTINCT x.id FROM unnest(actions, message_ids) AS x (action, id)
