@@ -137,10 +137,10 @@ wait_status($node, $id, 'accepted', 'policy auto while webhooks arrive: sent aga
 my $quiet = <<'SQL';
 quiet_from => (now() AT TIME ZONE 'UTC' - interval '1 hour')::time, quiet_to => (now() AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC'
 SQL
-my %again = (
-	'by policy' => send_with_fault({ cut => 'received' }, on_uncertain => "'resend'"),
-	'by a person' => send_with_fault({ cut => 'received' }));
-wait_status($node, $_, 'uncertain') foreach values %again;
+my %again = ('by policy' => send_with_fault({ cut => 'received' }, on_uncertain => "'resend'"));
+wait_status($node, $again{'by policy'}, 'uncertain');
+$again{'by a person'} = send_with_fault({ cut => 'received' });
+wait_status($node, $again{'by a person'}, 'uncertain');
 my $sent_before = scalar $sim->accepted;
 $node->safe_psql('postgres', "SELECT wa_configure_tenant('t1', $quiet)");
 grace_over($again{'by policy'});
