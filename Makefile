@@ -19,6 +19,7 @@ OBJS = \
 	src/base/secret.o \
 	src/base/statement.o \
 	src/base/subtransaction.o \
+	src/common/clock.o \
 	src/common/jsonread.o \
 	src/common/jsonscan.o \
 	src/common/language.o \

@@ -176,7 +176,7 @@ finished(WaSender *sender, WaJob *job)
 {
 	job->outcome = memset(sender->next_outcome, 0, sizeof(WaOutcome));
 	sender->next_outcome = NULL;
-	job->finished_at = GetCurrentTimestamp();
+	job->finished_at = wa_now();
 	job->finished_us = wa_now_us();
 	dlist_push_tail(&sender->finished, &job->node);
 	sender->n_finished++;
@@ -230,7 +230,7 @@ submit(WaSender *sender)
 		dlist_delete(&job->node);
 		sender->n_leased--;
 		job->started_us = wa_now_us();
-		job->started_at = GetCurrentTimestamp();
+		job->started_at = wa_now();
 		job->withdrawn = stopped || is_stopped(job);
 		if (job->withdrawn)
 			not_started(sender, job, "sending was stopped before this request was begun");
@@ -324,7 +324,7 @@ wa_dispatch_cycle(WaSender *sender)
 	wa_http_step(sender->http); /* before the rest of this turn: somebody may be waiting */
 	adapt_window(sender);
 	pg_atomic_fetch_add_u64(&sender->slot->counters.cycles, 1);
-	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) GetCurrentTimestamp());
+	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) wa_now());
 }
 
 /* The cycle's transaction has failed: what it decided never happened. */
@@ -349,7 +349,7 @@ wa_dispatch_take_wakes(WaSender *sender)
 		if (wakes[i].kind == WA_WAKE_DUE)
 		{
 			sender->next_due = Min(sender->next_due, wakes[i].value);
-			if (wakes[i].value <= GetCurrentTimestamp())
+			if (wakes[i].value <= wa_now())
 				wa_media_requested();
 		}
 		else

@@ -73,6 +73,6 @@ wa_recovery_run(WaSender *sender)
 			 errdetail("They are uncertain until a webhook, or whatsapp_shared.uncertain_policy, "
 					   "decides.")));
 		pg_atomic_fetch_add_u64(&sender->slot->counters.uncertain, rows.count);
-		wa_wake_due(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wa_guc_uncertain_grace));
+		wa_wake_due(TimestampTzPlusMilliseconds(wa_now(), wa_guc_uncertain_grace));
 	}
 }

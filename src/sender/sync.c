@@ -78,7 +78,7 @@ wa_sync_requested(bool reconfigured)
 {
 	look = true;
 	if (reconfigured)
-		reconfigured_at = GetCurrentTimestamp();
+		reconfigured_at = wa_now();
 }
 
 /* Percent-encodes everything but unreserved characters (RFC 3986, 2.3). */
@@ -318,7 +318,7 @@ wa_sync_run(WaSender *sender)
 	next_look_us = wa_now_us() + RETRY_US;
 	if (kind >= 0)
 	{
-		run_started = GetCurrentTimestamp();
+		run_started = wa_now();
 		problem[0] = '\0';
 		if (!sender->has_token)
 			strlcpy(problem, "no access token: set whatsapp_shared.access_token_file",

@@ -210,7 +210,7 @@ begin_quiet_hours(WaSender *sender)
 	rows = call(&statement);
 	next_quiet = wa_rows_time(&rows, 0, 1, DT_NOEND);
 	if (wa_rows_int(&rows, 0, 2, 0) > 0)
-		next_quiet = GetCurrentTimestamp();
+		next_quiet = wa_now();
 	next_quiet_generation = sender->config_generation;
 }
 
@@ -281,7 +281,7 @@ void
 wa_upkeep_run(WaSender *sender)
 {
 	int64 now = wa_now_us();
-	TimestampTz clock = GetCurrentTimestamp();
+	TimestampTz clock = wa_now();
 	bool whole_database = sender->index == 0 && sender->at_home;
 	HeldRows *held;
 
@@ -340,7 +340,7 @@ long
 wa_upkeep_wait_ms(WaSender *sender)
 {
 	int64 now = wa_now_us();
-	TimestampTz clock = GetCurrentTimestamp();
+	TimestampTz clock = wa_now();
 	int64 wait = sender->next_sweep_us - now;
 
 	if (sender->index == 0 && sender->at_home)

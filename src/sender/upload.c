@@ -342,7 +342,7 @@ start_one(WaSender *sender, bool settle)
 
 		rows = wa_store_run(&time_statement, NULL, NULL);
 		next = wa_rows_time(&rows, 0, 1, DT_NOEND);
-		wait = next == DT_NOEND ? LOOK_INTERVAL_US : next - GetCurrentTimestamp();
+		wait = next == DT_NOEND ? LOOK_INTERVAL_US : next - wa_now();
 		next_look_us = wa_now_us() + Max(0, Min(wait, LOOK_INTERVAL_US));
 	}
 	wa_store_commit();

@@ -70,7 +70,7 @@ static bool
 may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow *row,
 		  WaFates *stopped)
 {
-	if (row->expires_at != 0 && row->expires_at <= GetCurrentTimestamp())
+	if (row->expires_at != 0 && row->expires_at <= wa_now())
 		add_fate(stopped, row, 0, "expired_before_sending", 0)->status = "expired";
 	else if (tenant == NULL || !tenant->enabled)
 		add_fate(stopped, row, 'h', "tenant_disabled", 0);

@@ -241,7 +241,7 @@ wa_budget_write(void)
 TimestampTz
 wa_budget_next(const WaSender *sender)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wa_now();
 	TimestampTz turn = oldest + 24 * USECS_PER_HOUR;
 
 	return Min(Max(turn, now + USECS_PER_MINUTE), now + USECS_PER_HOUR);

@@ -139,7 +139,7 @@ look_for(WaSender *sender, Missing *missing, int n)
 	for (int i = 0; i < n; i++)
 		ids[i] = missing[i].message_id;
 	values[0] = wa_array_of_int8(ids, n);
-	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[1] = TimestampTzGetDatum(wa_now());
 	rows = wa_store_run(&statement, values, NULL);
 	for (uint64 i = 0; i < rows.count; i++)
 	{

@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "access/xlog.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -52,27 +50,6 @@
 #define MAX_WINDOW 1000
 
 #define HIGH_THROUGHPUT 1000.0
-
-int64
-wa_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-TimestampTz
-wa_wall_clock(int64 us)
-{
-	return GetCurrentTimestamp() + (us - wa_now_us());
-}
-
-int64
-wa_steady_clock(TimestampTz time)
-{
-	return wa_now_us() + (time - GetCurrentTimestamp());
-}
 
 uint64
 wa_hash_text(const char *text, uint64 seed)

@@ -13,6 +13,7 @@
 #include "storage/itemptr.h"
 #include "utils/hsearch.h"
 
+#include "common/clock.h"
 #include "common/limiter.h"
 #include "graph/response.h"
 
@@ -227,12 +228,6 @@ wa_sooner_ms(long a, long b)
 {
 	return a < 0 ? b : (b < 0 ? a : Min(a, b));
 }
-
-extern int64 wa_now_us(void); /* monotonic clock */
-
-/* The same moment by the other clock. */
-extern TimestampTz wa_wall_clock(int64 us);
-extern int64 wa_steady_clock(TimestampTz time);
 
 extern uint64 wa_hash_text(const char *text, uint64 seed);
 
