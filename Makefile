@@ -99,10 +99,9 @@ OBJS = \
 	src/sender/upkeep.o \
 	src/sender/upload.o \
 	src/sender/worker.o \
+	src/shared/processfuncs.o \
 	src/shared/shmem.o \
-	src/shared/stats.o \
 	src/shared/wake.o \
-	src/shared/workerfuncs.o \
 	src/template/build.o \
 	src/template/check.o \
 	src/template/registry.o \

@@ -1,0 +1,198 @@
+/*
+ * processfuncs.c
+ *	  SQL functions through which scripts and operators reach the senders and the
+ *	  launcher: wake-ups, wa_worker_restart(), wa_stats().
+ *
+ * The senders count with atomics and never wait for a reader, so the columns of
+ * a row of wa_stats() may be a moment apart.
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/secret.h"
+#include "shared/shmem.h"
+#include "shared/wake.h"
+
+PG_FUNCTION_INFO_V1(wa_internal_wake);
+PG_FUNCTION_INFO_V1(wa_internal_wake_due);
+PG_FUNCTION_INFO_V1(wa_internal_wake_launcher);
+PG_FUNCTION_INFO_V1(wa_internal_config_changed);
+PG_FUNCTION_INFO_V1(wa_internal_credentials_present);
+PG_FUNCTION_INFO_V1(wa_internal_preloaded);
+PG_FUNCTION_INFO_V1(wa_stats);
+PG_FUNCTION_INFO_V1(wa_worker_restart);
+
+Datum
+wa_internal_wake(PG_FUNCTION_ARGS)
+{
+	char *number = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	wa_wake_ready(number, PG_GETARG_INT64(1));
+	pfree(number);
+	PG_RETURN_VOID();
+}
+
+Datum
+wa_internal_wake_due(PG_FUNCTION_ARGS)
+{
+	wa_wake_due(PG_GETARG_TIMESTAMPTZ(0));
+	PG_RETURN_VOID();
+}
+
+Datum
+wa_internal_wake_launcher(PG_FUNCTION_ARGS)
+{
+	wa_wake_launcher();
+	PG_RETURN_VOID();
+}
+
+/*
+ * Statement-level trigger on the tables that senders keep in memory.
+ */
+Datum
+wa_internal_config_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "wa_internal_config_changed")));
+	wa_wake_config();
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Is this credential set?  Its value is nowhere to be had in SQL.
+ */
+Datum
+wa_internal_credentials_present(PG_FUNCTION_ARGS)
+{
+	char *which = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (strcmp(which, "access_token") == 0)
+		PG_RETURN_BOOL(wa_secret_access_token() != NULL);
+	if (strcmp(which, "app_secret") == 0)
+		PG_RETURN_BOOL(wa_secret_app_secret(0) != NULL);
+	if (strcmp(which, "webhook_verify_token") == 0)
+		PG_RETURN_BOOL(wa_secret_verify_token() != NULL);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown credential \"%s\"", which)));
+}
+
+Datum
+wa_internal_preloaded(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(wa_shared != NULL);
+}
+
+/*
+ * Asks the senders of the current database to end; the launcher starts them
+ * again.  Does not wait.  Returns how many there are.
+ */
+Datum
+wa_worker_restart(PG_FUNCTION_ARGS)
+{
+	if (wa_shared == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("whatsapp_shared must be loaded when the server starts"),
+						errhint("Add it to shared_preload_libraries and restart the server.")));
+
+	PG_RETURN_INT32(wa_shmem_ask_to_leave(MyDatabaseId, NULL));
+}
+
+/* ---- statistics ------------------------------------------------------------ */
+
+#define STATS_COLUMNS 16
+
+/* What is guarded by the lock, copied while it is held. */
+typedef struct SenderView
+{
+	int slotno;
+	int index;
+	int nsenders;
+	pid_t pid;
+	TimestampTz attached_at;
+	NameData dbname;
+} SenderView;
+
+static int
+copy_views(SenderView *views)
+{
+	int count = 0;
+
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	for (int i = 0; i < WA_MAX_SENDERS; i++)
+	{
+		WaSenderSlot *slot = &wa_shared->slots[i];
+
+		if (!slot->in_use || slot->dboid != MyDatabaseId)
+			continue;
+		views[count].slotno = i;
+		views[count].index = slot->index;
+		views[count].nsenders = slot->nsenders;
+		views[count].pid = slot->pid;
+		views[count].attached_at = slot->attached_at;
+		namestrcpy(&views[count].dbname, slot->dbname);
+		count++;
+	}
+	LWLockRelease(wa_shared->lock);
+	return count;
+}
+
+static Datum
+counter(pg_atomic_uint64 *value)
+{
+	return Int64GetDatum((int64) pg_atomic_read_u64(value));
+}
+
+/*
+ * One row for each sender of the current database, also for one that is not
+ * running just now.  No row if the library is not preloaded.
+ */
+Datum
+wa_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SenderView views[WA_MAX_SENDERS];
+	int count;
+
+	InitMaterializedSRF(fcinfo, 0);
+	count = wa_shared ? copy_views(views) : 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		WaSenderCounters *c = &wa_shared->slots[views[i].slotno].counters;
+		TimestampTz last_cycle_at = (TimestampTz) pg_atomic_read_u64(&c->last_cycle_at);
+		Datum values[STATS_COLUMNS];
+		bool nulls[STATS_COLUMNS] = {false};
+		int n = 0;
+
+		values[n++] = NameGetDatum(&views[i].dbname);
+		values[n++] = Int32GetDatum(views[i].index);
+		values[n++] = Int32GetDatum(views[i].nsenders);
+		nulls[n] = views[i].pid == 0;
+		values[n++] = Int32GetDatum(views[i].pid);
+		nulls[n] = views[i].pid == 0;
+		values[n++] = TimestampTzGetDatum(views[i].attached_at);
+		values[n++] = counter(&c->requests);
+		values[n++] = counter(&c->accepted);
+		values[n++] = counter(&c->failed);
+		values[n++] = counter(&c->retried);
+		values[n++] = counter(&c->throttled);
+		values[n++] = counter(&c->uncertain);
+		values[n++] = counter(&c->cycles);
+		values[n++] = counter(&c->errors);
+		values[n++] = Int32GetDatum((int32) pg_atomic_read_u32(&c->in_flight));
+		values[n++] = Int32GetDatum((int32) pg_atomic_read_u32(&c->connections));
+		nulls[n] = last_cycle_at == 0;
+		values[n++] = TimestampTzGetDatum(last_cycle_at);
+		Assert(n == STATS_COLUMNS);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
