@@ -39,7 +39,6 @@
 #include "base/schema.h"
 #include "compat.h"
 #include "http/http.h"
-#include "launcher/launcher.h"
 #include "sender/dispatch.h"
 #include "sender/pace/messaging_limit.h"
 #include "sender/pace/pair_order.h"

@@ -20,6 +20,9 @@
 #define WA_WAKE_RING 1024
 #define WA_MAX_GUARDS 16
 
+/* What a sender is called in pg_stat_activity.backend_type. */
+#define WA_SENDER_TYPE "whatsapp_shared sender"
+
 typedef enum WaWakeKind
 {
 	WA_WAKE_READY,	/* a row of this number became ready at this rank */
