@@ -73,26 +73,37 @@ OBJS = \
 	src/notify/scope.o \
 	src/notify/trigger.o \
 	src/sender/claim.o \
+	src/sender/config.o \
 	src/sender/dispatch.o \
 	src/sender/due.o \
 	src/sender/fate.o \
+	src/sender/overdue.o \
 	src/sender/pace/gate.o \
 	src/sender/pace/messaging_limit.o \
 	src/sender/pace/pair.o \
 	src/sender/pace/pair_order.o \
 	src/sender/pace/pair_waiting.o \
 	src/sender/pace/turns.o \
+	src/sender/reach.o \
 	src/sender/recovery.o \
 	src/sender/settle.o \
+	src/sender/state/number.o \
 	src/sender/state/sender.o \
 	src/sender/store/acceptance.o \
 	src/sender/store/alert.o \
 	src/sender/store/claim_rows.o \
+	src/sender/store/config_rows.o \
 	src/sender/store/consequence.o \
 	src/sender/store/due_rows.o \
 	src/sender/store/fates.o \
 	src/sender/store/fence.o \
+	src/sender/store/lease.o \
+	src/sender/store/pair_rows.o \
+	src/sender/store/reach_rows.o \
+	src/sender/store/sync_rows.o \
 	src/sender/store/transaction.o \
+	src/sender/store/upkeep_rows.o \
+	src/sender/store/upload_rows.o \
 	src/sender/store/wamids.o \
 	src/sender/sync.o \
 	src/sender/uncertain.o \

@@ -8,20 +8,20 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-#include "base/guc.h"
 #include "common/message_state.h"
 #include "graph/request.h"
 #include "sender/claim.h"
+#include "sender/overdue.h"
 #include "sender/pace/gate.h"
-#include "sender/pace/messaging_limit.h"
+#include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/pace/turns.h"
+#include "sender/reach.h"
 #include "sender/store/claim_rows.h"
 #include "sender/store/fates.h"
+#include "sender/store/lease.h"
 #include "shared/wake.h"
 
 /* With fewer free slots than this, or a half of all, a claim can wait a moment. */
@@ -29,6 +29,16 @@
 
 /* ... but not longer than this, while anything is on the wire. */
 #define CLAIM_INTERVAL_US 10000
+
+/* The claim being made, until its transaction is committed. */
+static struct
+{
+	dlist_head asked; /* WaWaiting: messages that it asks for by id */
+	dlist_head jobs;  /* WaJob */
+	WaLease *lease;
+} claim = {DLIST_STATIC_INIT(claim.asked), DLIST_STATIC_INIT(claim.jobs), NULL};
+
+static int64 last_claim_us;
 
 /* Whether anything may be sent at all. */
 static bool
@@ -44,7 +54,7 @@ sending_possible(WaSender *sender)
 static int
 free_slots(WaSender *sender)
 {
-	int all = sender->window + sender->ahead;
+	int all = sender->concurrency + sender->ahead;
 
 	if (sender->probe_at_us != 0)
 		return sender->n_leased + sender->n_in_flight + sender->n_finished == 0 ? 1 : 0;
@@ -59,10 +69,11 @@ wa_claim_due(WaSender *sender)
 
 	if (!sending_possible(sender) || slots <= 0 || now < sender->probe_at_us)
 		return false;
-	if (sender->n_in_flight > 0 && slots < Min((sender->window + sender->ahead) / 2, CLAIM_BATCH) &&
-		now - sender->last_claim_us < CLAIM_INTERVAL_US)
+	if (sender->n_in_flight > 0 &&
+		slots < Min((sender->concurrency + sender->ahead) / 2, CLAIM_BATCH) &&
+		now - last_claim_us < CLAIM_INTERVAL_US)
 		return false;
-	return wa_turns_due(sender);
+	return wa_turns_due(&sender->numbers);
 }
 
 /*
@@ -77,17 +88,14 @@ wa_claim_wait_ms(WaSender *sender)
 
 	if (!sending_possible(sender) || free_slots(sender) <= 0)
 		return -1; /* an answer will wake us */
-	earliest = wa_turns_next_us(sender);
+	earliest = wa_turns_next_us(&sender->numbers);
 	if (earliest == PG_INT64_MAX)
 		return -1;
 	earliest = Max(earliest, sender->probe_at_us);
 	if (sender->n_in_flight > 0)
-		earliest = Max(earliest, sender->last_claim_us + CLAIM_INTERVAL_US);
+		earliest = Max(earliest, last_claim_us + CLAIM_INTERVAL_US);
 	return (long) Max(0, (earliest - now + 999) / 1000);
 }
-
-/* Messages that the claim being made asks for by id: WaWaiting. */
-static dlist_head asked = DLIST_STATIC_INIT(asked);
 
 /*
  * Takes from what each number may send now what is to be claimed by id; what is
@@ -110,7 +118,7 @@ ask_again(WaSender *sender, WaClaimLimit *limits, WaNumber **chosen, int n_limit
 
 			chosen[i]->n_again--;
 			limits[i].limit--;
-			dlist_push_tail(&asked, &waiting->node);
+			dlist_push_tail(&claim.asked, &waiting->node);
 			wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED);
 			(*ids)[n++] = waiting->message_id;
 		}
@@ -124,9 +132,9 @@ ask_again(WaSender *sender, WaClaimLimit *limits, WaNumber **chosen, int n_limit
 static void
 asked_is_decided(WaSender *sender)
 {
-	while (!dlist_is_empty(&asked))
+	while (!dlist_is_empty(&claim.asked))
 	{
-		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&asked));
+		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&claim.asked));
 		WaPair *pair = wa_pair_get(sender, waiting->pair_key);
 		WaTrackedAs as;
 
@@ -134,7 +142,7 @@ asked_is_decided(WaSender *sender)
 		{
 			/* It is not to be sent any more, or it was locked. */
 			wa_sender_untrack(sender, waiting->message_id);
-			wa_number_passed_by(sender, waiting->number, waiting->rank);
+			wa_number_passed_by(waiting->number, waiting->rank);
 		}
 		if (pair->in_flight == 0)
 			wa_pair_release_one(sender, pair);
@@ -147,9 +155,9 @@ asked_is_decided(WaSender *sender)
 static void
 asked_in_vain(WaSender *sender)
 {
-	while (!dlist_is_empty(&asked))
+	while (!dlist_is_empty(&claim.asked))
 	{
-		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_tail_node(&asked));
+		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_tail_node(&claim.asked));
 		WaTrackedAs as;
 
 		dlist_delete(&waiting->node);
@@ -194,10 +202,9 @@ make_job(WaSender *sender, WaNumber *number, WaPair *pair, const WaClaimRow *row
 	wa_number_take(number, 1, now);
 	if (tenant->has_rate)
 		wa_bucket_take(&tenant->bucket, 1, now);
-	pair->whole_at_us = Max(pair->whole_at_us, now) + wa_pair_interval_us();
-	pair->in_flight++;
+	wa_pair_take(pair, now);
 	wa_sender_track(sender, job->message_id, WA_TRACKED_IN_FLIGHT);
-	dlist_push_tail(&sender->claiming, &job->node);
+	dlist_push_tail(&claim.jobs, &job->node);
 	return job;
 }
 
@@ -237,9 +244,6 @@ compare_rows(const void *a, const void *b)
 	return (x->message_id > y->message_id) - (x->message_id < y->message_id);
 }
 
-/* The lease that a claim has written, until its transaction is committed. */
-static WaLease *new_lease;
-
 /* Writes down the intent to send what the claim has made jobs of. */
 static void
 lease_jobs(WaSender *sender, int n)
@@ -249,35 +253,40 @@ lease_jobs(WaSender *sender, int n)
 	dlist_iter iter;
 	int i = 0;
 
-	new_lease = MemoryContextAllocZero(sender->state_context, sizeof(WaLease));
-	new_lease->outstanding = n;
-	dlist_foreach (iter, &sender->claiming)
+	claim.lease = MemoryContextAllocZero(sender->state_context, sizeof(WaLease));
+	claim.lease->outstanding = n;
+	dlist_foreach (iter, &claim.jobs)
 	{
 		WaJob *job = dlist_container(WaJob, node, iter.cur);
 
-		job->lease = new_lease;
+		job->lease = claim.lease;
 		ids[i] = job->message_id;
 		attempts[i++] = (int16) job->attempt;
 	}
-	new_lease->lease_id =
+	claim.lease->lease_id =
 		wa_store_lease(sender->index, (int64) sender->generation, ids, attempts, n);
 }
 
-/* What was to become of these is not written, because somebody has them locked. */
+/*
+ * What the numbers have shown of themselves in this claim: how far it has read, and
+ * whether there is more.  Sets the number of each row.
+ *
+ * Rows asked for by id may lie anywhere, also beyond what this claim has read of
+ * those that a commit has put behind the cursor meanwhile.
+ */
 static void
-pass_by(WaSender *sender, const WaClaimRow *rows, int n, const WaFate *fates, int n_fates)
+advance_cursors(WaSender *sender, const WaClaimRow *rows, int n, WaNumber **numbers,
+				const WaClaimLimit *limits, WaNumber **chosen, int n_limits)
 {
-	for (int i = 0; i < n_fates; i++)
-		for (int j = 0; j < n; j++)
-			if (rows[j].message_id == fates[i].message_id)
-				wa_number_passed_by(sender, wa_sender_number(sender, rows[j].phone_number_id, true),
-									rows[j].rank);
-}
-
-/* What the numbers have shown of themselves in this claim. */
-static void
-note_offers(WaSender *sender, const WaClaimLimit *limits, WaNumber **chosen, int n_limits)
-{
+	for (int i = 0; i < n; i++)
+	{
+		numbers[i] = wa_number_get(&sender->numbers, rows[i].phone_number_id);
+		if (rows[i].by_id)
+			continue;
+		numbers[i]->cursor_rank = rows[i].rank;
+		numbers[i]->cursor_id = rows[i].message_id;
+		numbers[i]->claim_seen++;
+	}
 	for (int i = 0; i < n_limits; i++)
 	{
 		WaNumber *number = chosen[i];
@@ -286,10 +295,108 @@ note_offers(WaSender *sender, const WaClaimLimit *limits, WaNumber **chosen, int
 			continue;
 		number->may_have_ready = number->backlogged = number->claim_seen >= limits[i].limit;
 		if (limits[i].passed_by != PG_INT64_MAX)
-			wa_number_passed_by(sender, number, limits[i].passed_by);
+			wa_number_passed_by(number, limits[i].passed_by);
 		else if (number->look_again_us == 0)
 			number->passed_since_us = 0;
 	}
+}
+
+/*
+ * The order of a recipient's messages may wait for one that will not come back: it
+ * was cancelled, has expired, or is held.
+ */
+static void
+look_for_missing(WaSender *sender, const WaNumber *number, const WaClaimRow *row)
+{
+	WaPair *pair;
+
+	if (!wa_pairs_any_deferred())
+		return;
+	pair = wa_pair_find(sender, wa_pair_key(number, wa_claim_row_recipient(row)));
+	if (pair != NULL && wa_pair_misses(pair, row->message_id, wa_now_us()))
+		wa_overdue_look_for(sender, pair);
+}
+
+/* What a row that was stopped tells others. */
+static void
+announce(const WaFate *fate, const WaClaimRow *row)
+{
+	if (fate->state == 'd')
+		wa_wake_due(fate->due_at);
+	else if (fate->state == 'r')
+		wa_wake_ready(fate->phone_number_id, row->rank);
+}
+
+/*
+ * Whether this row is to be decided now.  One that is tracked is not, unless it was
+ * asked for: then *by_id is set.
+ */
+static bool
+is_claimed(WaSender *sender, const WaNumber *number, const WaClaimRow *row, bool *by_id)
+{
+	WaTrackedAs as;
+
+	*by_id = false;
+	if (!wa_sender_is_tracked(sender, row->message_id, &as))
+		return true;
+	if (as != WA_TRACKED_ASKED)
+		return false;
+	wa_sender_untrack(sender, row->message_id);
+	*by_id = true;
+	if (number->mine && number->paused_until == 0)
+		return true;
+	/* It has changed numbers meanwhile: the owner of that one sends it. */
+	wa_wake_ready(row->phone_number_id, row->rank);
+	return false;
+}
+
+/* Writes the fates of what cannot go, except where somebody has the message locked. */
+static void
+write_fates(const WaClaimRow *rows, WaNumber **numbers, int n, WaFates *stopped)
+{
+	int n_unlocked = wa_store_lock_messages(stopped->fates, stopped->n);
+
+	for (int i = n_unlocked; i < stopped->n; i++)
+		for (int j = 0; j < n; j++)
+			if (rows[j].message_id == stopped->fates[i].message_id)
+				wa_number_passed_by(numbers[j], rows[j].rank);
+	wa_store_fates(stopped->fates, n_unlocked);
+}
+
+/* Decides about each row: makes jobs of those that may leave.  Returns how many. */
+static int
+decide(WaSender *sender, const WaClaimRow *rows, WaNumber **numbers, int n, WaFates *stopped)
+{
+	bool *is_free = palloc(sizeof(bool) * Max(n, 1));
+	const WaClaimRow **reaching = palloc(sizeof(WaClaimRow *) * Max(n, 1));
+	int n_reaching = 0;
+	int n_jobs = 0;
+
+	wa_reach_prepare(sender, rows, n, is_free);
+	for (int i = 0; i < n; i++)
+	{
+		const WaClaimRow *row = &rows[i];
+		int n_stopped = stopped->n;
+		WaPair *pair;
+		bool by_id;
+
+		if (i > 0 && rows[i - 1].message_id == row->message_id)
+			continue; /* read both ways */
+		if (!is_claimed(sender, numbers[i], row, &by_id))
+			continue;
+		look_for_missing(sender, numbers[i], row);
+		pair = wa_gate_pass(sender, numbers[i], row, by_id, is_free[i], stopped);
+		if (stopped->n > n_stopped)
+			announce(&stopped->fates[n_stopped], row);
+		if (pair == NULL)
+			continue;
+		build_body(sender, make_job(sender, numbers[i], pair, row), row);
+		if (!is_free[i])
+			reaching[n_reaching++] = row;
+		n_jobs++;
+	}
+	wa_reach_add(reaching, n_reaching);
+	return n_jobs;
 }
 
 /*
@@ -301,70 +408,27 @@ wa_claim_run(WaSender *sender)
 {
 	WaClaimLimit *limits;
 	WaNumber **chosen;
+	WaNumber **numbers;
 	WaClaimRow *rows;
 	WaFates stopped = {0};
-	bool *free_of_budget;
 	int64 *again;
 	int n_again;
 	int n_limits;
-	int n_unlocked;
-	int n_jobs = 0;
+	int n_jobs;
 	int n;
 
-	n_limits = wa_turns_take(sender, free_slots(sender), &limits, &chosen);
+	n_limits = wa_turns_take(&sender->numbers, free_slots(sender), &limits, &chosen);
 	n_again = ask_again(sender, limits, chosen, n_limits, &again);
 	n = wa_store_claim(limits, n_limits, again, n_again, &rows);
-	sender->last_claim_us = wa_now_us();
+	last_claim_us = wa_now_us();
 
 	qsort(rows, n, sizeof(WaClaimRow), compare_rows);
+	numbers = palloc(sizeof(WaNumber *) * Max(n, 1));
+	advance_cursors(sender, rows, n, numbers, limits, chosen, n_limits);
+
 	stopped.fates = palloc(sizeof(WaFate) * Max(n, 1));
-	free_of_budget = palloc(sizeof(bool) * Max(n, 1));
-	wa_budget_prepare(sender, rows, n, free_of_budget);
-	for (int i = 0; i < n; i++)
-	{
-		WaClaimRow *row = &rows[i];
-		WaNumber *number = wa_sender_number(sender, row->phone_number_id, true);
-		WaPair *pair;
-		WaTrackedAs as;
-		bool by_id = false;
-
-		/*
-		 * Rows asked for by id may lie anywhere, also beyond what this claim has
-		 * read of those that a commit has put behind the cursor meanwhile.
-		 */
-		if (!row->by_id)
-		{
-			number->cursor_rank = row->rank;
-			number->cursor_id = row->message_id;
-			number->claim_seen++;
-		}
-		if (i > 0 && rows[i - 1].message_id == row->message_id)
-			continue; /* read both ways */
-		if (wa_sender_is_tracked(sender, row->message_id, &as))
-		{
-			if (as != WA_TRACKED_ASKED)
-				continue;
-			by_id = true;
-			wa_sender_untrack(sender, row->message_id);
-			if (!number->mine || number->paused_until != 0)
-			{
-				/* It has changed numbers meanwhile: the owner of that one sends it. */
-				wa_wake_ready(row->phone_number_id, row->rank);
-				continue;
-			}
-		}
-		pair = wa_gate_pass(sender, number, row, by_id, free_of_budget[i], &stopped);
-		if (pair == NULL)
-			continue;
-		build_body(sender, make_job(sender, number, pair, row), row);
-		n_jobs++;
-	}
-	note_offers(sender, limits, chosen, n_limits);
-	n_unlocked = wa_store_lock_messages(stopped.fates, stopped.n);
-	pass_by(sender, rows, n, stopped.fates + n_unlocked, stopped.n - n_unlocked);
-	wa_store_fates(stopped.fates, n_unlocked);
-	wa_budget_write();
-
+	n_jobs = decide(sender, rows, numbers, n, &stopped);
+	write_fates(rows, numbers, n, &stopped);
 	if (n_jobs > 0)
 		lease_jobs(sender, n_jobs);
 }
@@ -373,12 +437,12 @@ wa_claim_run(WaSender *sender)
 void
 wa_claim_committed(WaSender *sender)
 {
-	while (!dlist_is_empty(&sender->claiming))
+	while (!dlist_is_empty(&claim.jobs))
 	{
-		dlist_push_tail(&sender->leased, dlist_pop_head_node(&sender->claiming));
+		dlist_push_tail(&sender->leased, dlist_pop_head_node(&claim.jobs));
 		sender->n_leased++;
 	}
-	new_lease = NULL;
+	claim.lease = NULL;
 	asked_is_decided(sender);
 }
 
@@ -387,28 +451,21 @@ void
 wa_claim_aborted(WaSender *sender)
 {
 	dlist_mutable_iter iter;
-	HASH_SEQ_STATUS scan;
-	WaNumber *number;
 
-	dlist_foreach_modify (iter, &sender->claiming)
+	dlist_foreach_modify (iter, &claim.jobs)
 	{
 		WaJob *job = dlist_container(WaJob, node, iter.cur);
-		WaPair *pair = wa_pair_get(sender, job->pair_key);
 
-		pair->in_flight--;
-		pair->whole_at_us -= wa_pair_interval_us();
+		wa_pair_end(wa_pair_get(sender, job->pair_key), false);
 		wa_sender_untrack(sender, job->message_id);
 		dlist_delete(&job->node);
 		if (job->body != NULL)
 			pfree(job->body);
 		pfree(job);
 	}
-	if (new_lease != NULL)
-		pfree(new_lease);
-	new_lease = NULL;
+	if (claim.lease != NULL)
+		pfree(claim.lease);
+	claim.lease = NULL;
 	asked_in_vain(sender);
-
-	hash_seq_init(&scan, sender->numbers);
-	while ((number = hash_seq_search(&scan)) != NULL)
-		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
+	wa_numbers_rewind(&sender->numbers);
 }

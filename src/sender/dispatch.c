@@ -6,11 +6,12 @@
  * commits of a busy sender.  Nothing of it waits for the network; requests are
  * submitted after the commit and collected in a later cycle.
  *
- * How many requests are allowed on the wire (the window) depends on what limits
- * us.  If the sender sits waiting for answers with the window full, the peer is
- * slow and the window grows; if it is busy all the time, more requests out would
- * only be more connections to look after, and the window shrinks.  Answer times
- * would be the wrong measure: a busy sender's own delays are part of them.
+ * How many requests are allowed on the wire (the concurrency limit) depends on
+ * what limits us.  If the sender sits waiting for responses with the limit
+ * reached, the peer is slow and the limit grows; if it is busy all the time, more
+ * requests out would only be more connections to look after, and it shrinks.
+ * Response times would be the wrong measure: a busy sender's own delays are part
+ * of them.
  *
  * What leaves within the next moment is claimed ahead, so that requests follow
  * each other while a transaction is being written, and one transaction serves
@@ -37,36 +38,65 @@
 #include "sender/upload.h"
 #include "shared/shmem.h"
 
-#define MIN_WINDOW 128
-#define WINDOW_INTERVAL_US 50000
+#define MIN_CONCURRENCY 128
+
+/* The concurrency limit is adapted after this long. */
+#define MEASURED_US 50000
 
 /* What is claimed ahead: what leaves in this time, and never more than this. */
 #define AHEAD_US 20000
 #define MAX_AHEAD 512
 
-/* Shares of an interval spent waiting with a full window. */
+/* Shares of that time spent waiting with the limit reached. */
 #define IDLE_TO_GROW 0.10
 #define IDLE_TO_SHRINK 0.02
 
 /* A Graph answer is a few hundred bytes; one page of a listing some ten kB. */
 #define MAX_RESPONSE (4 * 1024 * 1024)
 
-/* What the HTTP client was opened with. */
-static int opened_in_flight;
-static int opened_connections;
-static int opened_connect_timeout;
-static int opened_request_timeout;
-static char opened_ca_file[MAXPGPATH];
+/* What the HTTP client depends on; compared byte by byte. */
+typedef struct ClientSettings
+{
+	int max_in_flight;
+	int max_connections;
+	int connect_timeout;
+	int request_timeout;
+	char ca_file[MAXPGPATH];
+} ClientSettings;
+
+static ClientSettings opened_with;
+
+/* How the concurrency limit has done since it was last adapted. */
+static struct
+{
+	int64 since_us;
+	int64 waited_us; /* for responses, with it reached */
+	int responses;
+} measured;
+
+static uint64 secret_generation; /* of the token in use; 0: none yet */
+static WaOutcome *next_outcome;	 /* memory for the next job that finishes */
+static bool apart; /* after a failure: settle and claim in transactions of their own */
+
+static void
+read_settings(ClientSettings *settings)
+{
+	memset(settings, 0, sizeof(ClientSettings));
+	settings->max_in_flight = wa_guc_max_in_flight;
+	settings->max_connections = wa_guc_max_connections;
+	settings->connect_timeout = wa_guc_connect_timeout;
+	settings->request_timeout = wa_guc_request_timeout;
+	strlcpy(settings->ca_file, wa_guc_ca_file, sizeof(settings->ca_file));
+}
 
 /* After a reload: whether the client has to be opened anew, once nothing is out. */
 void
 wa_dispatch_check_settings(WaSender *sender)
 {
-	sender->reopen = opened_in_flight != wa_guc_max_in_flight ||
-					 opened_connections != wa_guc_max_connections ||
-					 opened_connect_timeout != wa_guc_connect_timeout ||
-					 opened_request_timeout != wa_guc_request_timeout ||
-					 strcmp(opened_ca_file, wa_guc_ca_file) != 0;
+	ClientSettings settings;
+
+	read_settings(&settings);
+	sender->reopen = memcmp(&settings, &opened_with, sizeof(settings)) != 0;
 }
 
 /* For the requests from now on; without one nothing is claimed. */
@@ -83,27 +113,25 @@ wa_dispatch_open(WaSender *sender)
 {
 	WaHttpConfig config = {0};
 
-	config.ca_file = wa_guc_ca_file[0] != '\0' ? wa_guc_ca_file : NULL;
-	config.max_in_flight = wa_guc_max_in_flight;
-	config.max_connections = wa_guc_max_connections;
-	config.connect_timeout_ms = wa_guc_connect_timeout;
-	config.request_timeout_ms = wa_guc_request_timeout;
+	read_settings(&opened_with);
+	config.ca_file = opened_with.ca_file;
+	config.max_in_flight = opened_with.max_in_flight;
+	config.max_connections = opened_with.max_connections;
+	config.connect_timeout_ms = opened_with.connect_timeout;
+	config.request_timeout_ms = opened_with.request_timeout;
 	config.max_response = MAX_RESPONSE;
 	sender->http = wa_http_create(&config);
 	if (sender->http == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
 				 errhint("Check whatsapp_shared.ca_file and the memory available.")));
-	opened_in_flight = wa_guc_max_in_flight;
-	opened_connections = wa_guc_max_connections;
-	opened_connect_timeout = wa_guc_connect_timeout;
-	opened_request_timeout = wa_guc_request_timeout;
-	strlcpy(opened_ca_file, wa_guc_ca_file, sizeof(opened_ca_file));
 	sender->reopen = false;
-	sender->window = Min(MIN_WINDOW, wa_guc_max_in_flight);
+	sender->concurrency = Min(MIN_CONCURRENCY, opened_with.max_in_flight);
 	sender->ahead = 0;
-	sender->window_answers = 0;
-	sender->window_at_us = wa_now_us();
+	memset(&measured, 0, sizeof(measured));
+	measured.since_us = wa_now_us();
+	if (secret_generation == 0)
+		secret_generation = wa_secret_generation();
 	use_token(sender);
 }
 
@@ -119,40 +147,41 @@ wa_dispatch_close(WaSender *sender)
 static void
 refresh_token(WaSender *sender)
 {
-	if (sender->secret_generation == wa_secret_generation())
+	if (secret_generation == wa_secret_generation())
 		return;
 	sender->token_rotated = true;
-	sender->secret_generation = wa_secret_generation();
+	secret_generation = wa_secret_generation();
 	use_token(sender);
 }
 
+/* Adapts the concurrency limit to what limits us; see the top of this file. */
 static void
-adapt_window(WaSender *sender)
+adapt_concurrency(WaSender *sender)
 {
 	int64 now = wa_now_us();
-	int64 elapsed = now - sender->window_at_us;
+	int64 elapsed = now - measured.since_us;
+	int limit = sender->concurrency;
 	double idle;
 
-	if (elapsed < WINDOW_INTERVAL_US)
+	if (elapsed < MEASURED_US)
 		return;
-	idle = (double) sender->window_wait_us / elapsed;
+	idle = (double) measured.waited_us / elapsed;
 	if (idle > IDLE_TO_GROW)
-		sender->window += sender->window / 2;
+		limit += limit / 2;
 	else if (idle < IDLE_TO_SHRINK)
-		sender->window -= sender->window / 16;
-	sender->window = Min(Max(sender->window, MIN_WINDOW), wa_guc_max_in_flight);
-	sender->ahead = (int) Min(sender->window_answers * (int64) AHEAD_US / elapsed, MAX_AHEAD);
-	sender->window_answers = 0;
-	sender->window_wait_us = 0;
-	sender->window_at_us = now;
+		limit -= limit / 16;
+	sender->concurrency = Min(Max(limit, MIN_CONCURRENCY), wa_guc_max_in_flight);
+	sender->ahead = (int) Min(measured.responses * (int64) AHEAD_US / elapsed, MAX_AHEAD);
+	memset(&measured, 0, sizeof(measured));
+	measured.since_us = now;
 }
 
-/* The sender has slept so long; it counts if only an answer could have woken it. */
+/* The sender has slept this long; it counts if only a response could have woken it. */
 void
 wa_dispatch_slept(WaSender *sender, int64 us)
 {
-	if (sender->n_in_flight + sender->n_finished >= sender->window - sender->window / 8)
-		sender->window_wait_us += us;
+	if (sender->n_in_flight + sender->n_finished >= sender->concurrency - sender->concurrency / 8)
+		measured.waited_us += us;
 }
 
 /*
@@ -163,8 +192,8 @@ wa_dispatch_slept(WaSender *sender, int64 us)
 static void
 prepare_outcome(WaSender *sender)
 {
-	if (sender->next_outcome == NULL)
-		sender->next_outcome = MemoryContextAlloc(sender->state_context, sizeof(WaOutcome));
+	if (next_outcome == NULL)
+		next_outcome = MemoryContextAlloc(sender->state_context, sizeof(WaOutcome));
 }
 
 /*
@@ -174,8 +203,8 @@ prepare_outcome(WaSender *sender)
 static WaOutcome *
 finished(WaSender *sender, WaJob *job)
 {
-	job->outcome = memset(sender->next_outcome, 0, sizeof(WaOutcome));
-	sender->next_outcome = NULL;
+	job->outcome = memset(next_outcome, 0, sizeof(WaOutcome));
+	next_outcome = NULL;
 	job->finished_at = wa_now();
 	job->finished_us = wa_now_us();
 	dlist_push_tail(&sender->finished, &job->node);
@@ -198,8 +227,8 @@ not_started(WaSender *sender, WaJob *job, const char *why)
 static bool
 may_submit(WaSender *sender)
 {
-	return sender->n_in_flight < sender->window &&
-		   wa_http_in_flight(sender->http) < opened_in_flight;
+	return sender->n_in_flight < sender->concurrency &&
+		   wa_http_in_flight(sender->http) < opened_with.max_in_flight;
 }
 
 /* Since its lease, somebody may have stopped what this one belongs to. */
@@ -256,7 +285,7 @@ answered(WaSender *sender, WaHttpResult *result)
 
 	dlist_delete(&job->node);
 	sender->n_in_flight--;
-	sender->window_answers++;
+	measured.responses++;
 	wa_graph_response_read(result, finished(sender, job));
 	if (result->phase == WA_HTTP_ANSWERED && result->status < 500)
 		sender->failures_in_row = 0;
@@ -285,8 +314,8 @@ wa_dispatch_network(WaSender *sender)
 			break;
 		if (result->tag == NULL)
 			wa_sync_answered(sender, result);
-		else if (wa_media_is_tag(result->tag))
-			wa_media_answered(sender, result);
+		else if (wa_upload_is_tag(result->tag))
+			wa_upload_answered(sender, result);
 		else
 			answered(sender, result);
 		wa_http_release(sender->http, result);
@@ -303,7 +332,7 @@ wa_dispatch_cycle(WaSender *sender)
 	bool claim = wa_claim_due(sender);
 	bool slow = wa_settle_slow_due(sender);
 
-	if (settle && sender->apart)
+	if (settle && apart)
 		claim = false;
 	if (!settle && !claim && !slow)
 		return;
@@ -317,12 +346,12 @@ wa_dispatch_cycle(WaSender *sender)
 		wa_claim_run(sender);
 	wa_store_commit();
 
-	sender->apart = sender->apart && !claim;
+	apart = apart && !claim;
 	wa_settle_committed(sender);
 	wa_claim_committed(sender);
 	submit(sender);
 	wa_http_step(sender->http); /* before the rest of this turn: somebody may be waiting */
-	adapt_window(sender);
+	adapt_concurrency(sender);
 	pg_atomic_fetch_add_u64(&sender->slot->counters.cycles, 1);
 	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) wa_now());
 }
@@ -331,7 +360,7 @@ wa_dispatch_cycle(WaSender *sender)
 void
 wa_dispatch_aborted(WaSender *sender)
 {
-	sender->apart = true;
+	apart = true;
 	wa_settle_aborted(sender);
 	wa_claim_aborted(sender);
 	pg_atomic_fetch_add_u64(&sender->slot->counters.errors, 1);
@@ -350,11 +379,12 @@ wa_dispatch_take_wakes(WaSender *sender)
 		{
 			sender->next_due = Min(sender->next_due, wakes[i].value);
 			if (wakes[i].value <= wa_now())
-				wa_media_requested();
+				wa_upload_requested();
 		}
 		else
 		{
-			WaNumber *number = hash_search(sender->numbers, &wakes[i].number_key, HASH_FIND, NULL);
+			WaNumber *number =
+				hash_search(sender->numbers.table, &wakes[i].number_key, HASH_FIND, NULL);
 
 			if (wakes[i].kind == WA_WAKE_INBOUND)
 			{
@@ -362,7 +392,7 @@ wa_dispatch_take_wakes(WaSender *sender)
 					wa_number_take(number, (int) wakes[i].value, wa_now_us());
 			}
 			else if (number != NULL)
-				wa_number_lower_cursor(sender, number, wakes[i].value);
+				wa_number_lower_cursor(number, wakes[i].value);
 			else
 				sender->next_sweep_us = 0; /* a number never heard of: look for it */
 		}

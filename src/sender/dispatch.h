@@ -28,7 +28,7 @@ extern void wa_dispatch_stop(WaSender *sender);
 /* Gives up on what is on the wire; the outcomes are then to be settled. */
 extern void wa_dispatch_abandon(WaSender *sender);
 
-/* Tells of a wait, for the size of the window. */
+/* Tells of a wait, for the concurrency limit. */
 extern void wa_dispatch_slept(WaSender *sender, int64 us);
 
 /* Milliseconds until there may be something to do without any event; -1: never. */

@@ -47,7 +47,7 @@ promote_due(WaSender *sender, TimestampTz now)
 	for (int i = 0; i < n; i++)
 	{
 		const char *id = rows[i].phone_number_id;
-		WaNumber *number = id != NULL ? wa_sender_number(sender, id, true) : NULL;
+		WaNumber *number = id != NULL ? wa_number_get(&sender->numbers, id) : NULL;
 
 		if (number != NULL && number->mine)
 			promoted[n_promoted++] = (Promoted){

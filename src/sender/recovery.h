@@ -1,6 +1,6 @@
 /*
  * recovery.h
- *	  What a predecessor left on the wire.
+ *	  What a predecessor left on the wire, and what it knew.
  */
 #ifndef WA_SENDER_RECOVERY_H
 #define WA_SENDER_RECOVERY_H
@@ -8,9 +8,11 @@
 #include "sender/state/sender.h"
 
 /*
- * Needs a transaction, and the advisory lock that makes this the only sender
- * of its index: whoever wrote these leases is dead.
+ * Both run a transaction of their own and need the advisory lock that makes this
+ * the only sender of its index: whoever wrote the leases is dead.  The second
+ * wants the configuration to be loaded.
  */
-extern void wa_recovery_run(WaSender *sender);
+extern void wa_recovery_end_leases(WaSender *sender);
+extern void wa_recovery_read_recipients(WaSender *sender);
 
 #endif

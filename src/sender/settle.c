@@ -9,18 +9,13 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
-
 #include "base/guc.h"
-#include "base/statement.h"
 #include "sender/fate.h"
 #include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/settle.h"
-#include "sender/store/transaction.h"
+#include "sender/store/alert.h"
+#include "sender/store/lease.h"
 #include "shared/shmem.h"
 
 /* Settle when half of what may be out is finished, or this many ... */
@@ -85,7 +80,7 @@ wa_settle_due(WaSender *sender)
 	if (oldest == NULL)
 		return false;
 	if (sender->n_in_flight == 0 || sender->stopping ||
-		sender->n_finished >= Min((sender->window + sender->ahead) / 2, SETTLE_BATCH))
+		sender->n_finished >= Min((sender->concurrency + sender->ahead) / 2, SETTLE_BATCH))
 		return true;
 	return wa_now_us() - oldest->finished_us >= SETTLE_DELAY_US;
 }
@@ -148,70 +143,32 @@ wa_settle_mark_slow(WaSender *sender)
 	wa_store_mark_sending(ids, attempts, n);
 }
 
-/* ---- alerts -------------------------------------------------------------- */
-
-static void
-outage_alert(const char *message)
-{
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_alert('error', 'network', 'account', '', $1, NULL)",
-		.nargs = 1,
-		.argtypes = {TEXTOID},
-		.expected = SPI_OK_SELECT};
-	Datum values[1] = {CStringGetTextDatum(message)};
-
-	wa_store_run(&statement, values, NULL);
-}
-
-static void
-resolve_alert(const char *kind)
-{
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_resolve_alert($1, 'account', '')",
-		.nargs = 1,
-		.argtypes = {TEXTOID},
-		.expected = SPI_OK_SELECT};
-	Datum values[1] = {CStringGetTextDatum(kind)};
-
-	wa_store_run(&statement, values, NULL);
-}
-
-/*
- * A call that names a retired version of the API is served by another one
- * (Graph API, "Versioning"): answers and webhooks may then differ from what we
- * expect, and somebody should know.
- */
-static void
-version_alert(const char *seen)
-{
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_alert('warning', 'api_version', 'account', '',"
-			   " pg_catalog.format('Meta answers with version %s of the API, not with %s:"
-			   " set whatsapp_shared.api_version', $1, $2), NULL)",
-		.nargs = 2,
-		.argtypes = {TEXTOID, TEXTOID},
-		.expected = SPI_OK_SELECT};
-	Datum values[2];
-
-	values[0] = CStringGetTextDatum(seen);
-	values[1] = CStringGetTextDatum(wa_guc_api_version);
-	wa_store_run(&statement, values, NULL);
-}
-
 /* ---- one settlement ------------------------------------------------------ */
 
-/* What is being settled, until its transaction is committed; cycle's context. */
-static WaJob **settling;
-static WaFate *settling_fates; /* of those not accepted; state of the others is 'a' */
-static int n_settling;
+/* What is being settled, until its transaction is committed; in the cycle's context. */
+static struct
+{
+	WaJob **jobs;
+	WaFate *fates; /* of those not accepted; state of the others is 'a' */
+	int n;
+} settling;
 
-/* Which alerts are open once it is committed. */
-static bool settling_outage_alerted;
-static bool settling_version_alerted;
+/* Jobs settled at a time after a failure; 0: all. */
+static int settle_limit;
 
-/* Those of a predecessor are over, too, with the first acceptance. */
-static bool settling_alerts_known;
-static bool alerts_known;
+/*
+ * Which alerts are open.  Those of a predecessor are not known, and are over with
+ * the first acceptance.
+ */
+typedef struct OpenAlerts
+{
+	bool known;
+	bool outage;
+	bool version;
+} OpenAlerts;
+
+static OpenAlerts open_alerts;
+static OpenAlerts settling_alerts; /* once the settlement is committed */
 
 /*
  * Counts each lease's requests in this settlement.  A lease goes when its last
@@ -223,9 +180,9 @@ finished_leases(int64 *locked, int *n_locked, int64 *done)
 	int n_done = 0;
 
 	*n_locked = 0;
-	for (int i = 0; i < n_settling; i++)
+	for (int i = 0; i < settling.n; i++)
 	{
-		WaLease *lease = settling[i]->lease;
+		WaLease *lease = settling.jobs[i]->lease;
 
 		if (lease->settling++ == 0)
 			locked[(*n_locked)++] = lease->lease_id;
@@ -235,107 +192,143 @@ finished_leases(int64 *locked, int *n_locked, int64 *done)
 	return n_done;
 }
 
+static void
+account_alert(const char *severity, const char *kind, const char *message)
+{
+	WaAlert alert = {
+		.severity = severity, .kind = kind, .scope = "account", .key = "", .message = message};
+
+	wa_store_alert(&alert);
+}
+
 /*
  * What people should know, or need not worry about any more: any_accepted, and
  * what was said of a request that was not.
+ *
+ * A call that names a retired version of the API is served by another one
+ * (Graph API, "Versioning"): responses and webhooks may then differ from what we
+ * expect, and somebody should know.
  */
 static void
 write_alerts(WaSender *sender, bool any_accepted, const char *message)
 {
 	bool outage = sender->failures_in_row >= OUTAGE_FAILURES;
-	bool first = any_accepted && !alerts_known;
+	bool first = any_accepted && !open_alerts.known;
 	bool other_version = sender->api_version_seen[0] != '\0';
 
-	settling_outage_alerted = sender->outage_alerted;
-	if (outage && !sender->outage_alerted && message != NULL)
+	settling_alerts = open_alerts;
+	if (outage && !open_alerts.outage && message != NULL)
 	{
-		outage_alert(message);
-		settling_outage_alerted = true;
+		account_alert("error", "network", message);
+		settling_alerts.outage = true;
 	}
-	else if (sender->failures_in_row == 0 && (sender->outage_alerted || first))
+	else if (sender->failures_in_row == 0 && (open_alerts.outage || first))
 	{
-		resolve_alert("network");
-		settling_outage_alerted = false;
+		wa_store_resolve_alert("network", "account", "");
+		settling_alerts.outage = false;
 	}
 
-	settling_version_alerted = other_version;
-	if (other_version && !sender->version_alerted)
-		version_alert(sender->api_version_seen);
-	else if (!other_version && (sender->version_alerted || first))
-		resolve_alert("api_version");
-	settling_alerts_known = alerts_known || any_accepted;
+	if (other_version && !open_alerts.version)
+		account_alert("warning", "api_version",
+					  psprintf("Meta answers with version %s of the API, not with %s:"
+							   " set whatsapp_shared.api_version",
+							   sender->api_version_seen, wa_guc_api_version));
+	else if (!other_version && (open_alerts.version || first))
+		wa_store_resolve_alert("api_version", "account", "");
+	settling_alerts.version = other_version;
+	settling_alerts.known |= any_accepted;
+}
+
+/* The oldest that may be settled now, as many as the limit allows. */
+static void
+choose_jobs(WaSender *sender)
+{
+	int max = settle_limit > 0 ? Min(settle_limit, sender->n_finished) : sender->n_finished;
+	int64 now = wa_now_us();
+	dlist_iter iter;
+
+	settling.jobs = MemoryContextAlloc(sender->cycle_context, sizeof(WaJob *) * max);
+	settling.fates = MemoryContextAllocZero(sender->cycle_context, sizeof(WaFate) * max);
+	settling.n = 0;
+	dlist_foreach (iter, &sender->finished)
+	{
+		WaJob *job = dlist_container(WaJob, node, iter.cur);
+
+		if (settling.n == max)
+			break;
+		if (job->settle_after_us <= now)
+			settling.jobs[settling.n++] = job;
+	}
+}
+
+/*
+ * The fence: our leases are still there, so nobody has settled these requests in
+ * our place.  Those whose last request is settled go at the end.
+ */
+static int
+pass_fence(WaSender *sender, int64 *done)
+{
+	int64 *leases = palloc(sizeof(int64) * settling.n);
+	int n_leases;
+	int n_done = finished_leases(leases, &n_leases, done);
+
+	if (wa_store_lock_leases(leases, n_leases) != n_leases)
+		ereport(FATAL, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("another sender has taken over the requests of this one"),
+						errdetail("A lease of sender %d is no longer there.", sender->index)));
+	return n_done;
+}
+
+static WaAccepted
+acceptance_of(const WaJob *job)
+{
+	return (WaAccepted){.message_id = job->message_id,
+						.queue_tid = job->queue_tid,
+						.message_tid = job->message_tid,
+						.attempt = job->attempt,
+						.phone_number_id = job->number->id,
+						.wamid = job->outcome->wamid,
+						.wa_id = job->outcome->wa_id,
+						.user_id = job->outcome->user_id,
+						.message_status = job->outcome->message_status,
+						.at = job->finished_at};
 }
 
 void
 wa_settle_run(WaSender *sender)
 {
-	int max = sender->settle_limit > 0 ? Min(sender->settle_limit, sender->n_finished)
-									   : sender->n_finished;
-	int64 now = wa_now_us();
-	WaAccepted *accepted = palloc0(sizeof(WaAccepted) * max);
-	WaFate *fates = palloc0(sizeof(WaFate) * max);
-	int64 *locked = palloc(sizeof(int64) * max);
-	int64 *done = palloc(sizeof(int64) * max);
+	WaAccepted *accepted;
+	WaFate *fates;
+	int64 *done;
 	int n_accepted = 0;
 	int n_fates = 0;
-	int n_locked;
 	int n_done;
-	dlist_iter iter;
 
-	settling = MemoryContextAlloc(sender->cycle_context, sizeof(WaJob *) * max);
-	settling_fates = MemoryContextAllocZero(sender->cycle_context, sizeof(WaFate) * max);
-	n_settling = 0;
-	dlist_foreach (iter, &sender->finished)
+	choose_jobs(sender);
+	accepted = palloc(sizeof(WaAccepted) * settling.n);
+	fates = palloc(sizeof(WaFate) * settling.n);
+	done = palloc(sizeof(int64) * settling.n);
+	n_done = pass_fence(sender, done);
+	for (int i = 0; i < settling.n; i++)
 	{
-		WaJob *job = dlist_container(WaJob, node, iter.cur);
-
-		if (n_settling == max)
-			break;
-		if (job->settle_after_us <= now)
-			settling[n_settling++] = job;
-	}
-
-	/*
-	 * The fence: our leases are still there, so nobody has settled these
-	 * requests in our place.
-	 */
-	n_done = finished_leases(locked, &n_locked, done);
-	if (wa_store_lock_leases(locked, n_locked) != n_locked)
-		ereport(FATAL, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("another sender has taken over the requests of this one"),
-						errdetail("A lease of sender %d is no longer there.", sender->index)));
-
-	for (int i = 0; i < n_settling; i++)
-	{
-		WaJob *job = settling[i];
+		WaJob *job = settling.jobs[i];
 
 		if (job->outcome->kind == WA_OUTCOME_ACCEPTED)
 		{
-			WaAccepted *a = &accepted[n_accepted++];
-
-			a->message_id = job->message_id;
-			a->queue_tid = job->queue_tid;
-			a->message_tid = job->message_tid;
-			a->attempt = job->attempt;
-			a->phone_number_id = job->number->id;
-			a->wamid = job->outcome->wamid;
-			a->wa_id = job->outcome->wa_id;
-			a->user_id = job->outcome->user_id;
-			a->message_status = job->outcome->message_status;
-			a->at = job->finished_at;
-			settling_fates[i].state = 'a';
+			accepted[n_accepted++] = acceptance_of(job);
+			settling.fates[i].state = 'a';
 		}
 		else
 		{
-			wa_fate_decide(sender, job, &settling_fates[i]);
-			fates[n_fates++] = settling_fates[i];
+			wa_fate_decide(sender, job, &settling.fates[i]);
+			fates[n_fates++] = settling.fates[i];
 		}
 	}
 	wa_store_accept(accepted, n_accepted);
 	wa_store_fates(fates, n_fates);
-	for (int i = 0, next = 0; i < n_settling; i++)
-		if (settling_fates[i].state != 'a')
-			settling_fates[i].superseded = fates[next++].superseded;
+	for (int i = 0, next = 0; i < settling.n; i++)
+		if (settling.fates[i].state != 'a')
+			settling.fates[i].superseded = fates[next++].superseded;
 	wa_store_drop_leases(done, n_done);
 
 	write_alerts(sender, n_accepted > 0, n_fates > 0 ? fates[n_fates - 1].message : NULL);
@@ -348,19 +341,19 @@ wa_settle_run(WaSender *sender)
 void
 wa_settle_aborted(WaSender *sender)
 {
-	for (int i = 0; i < n_settling; i++)
-		settling[i]->lease->settling = 0;
-	if (n_settling > 0)
+	for (int i = 0; i < settling.n; i++)
+		settling.jobs[i]->lease->settling = 0;
+	if (settling.n > 0)
 		sender->config_generation = 0;
-	if (n_settling == 1)
+	if (settling.n == 1)
 	{
-		settling[0]->settle_after_us = wa_now_us() + SET_ASIDE_US;
-		dlist_delete(&settling[0]->node);
-		dlist_push_tail(&sender->finished, &settling[0]->node);
+		settling.jobs[0]->settle_after_us = wa_now_us() + SET_ASIDE_US;
+		dlist_delete(&settling.jobs[0]->node);
+		dlist_push_tail(&sender->finished, &settling.jobs[0]->node);
 	}
-	else if (n_settling > 1)
-		sender->settle_limit = n_settling / 2;
-	n_settling = 0;
+	else if (settling.n > 1)
+		settle_limit = settling.n / 2;
+	settling.n = 0;
 }
 
 /* The next message to this recipient may go; or all must wait with the deferred one. */
@@ -370,7 +363,7 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 	WaPair *pair = wa_pair_get(sender, job->pair_key);
 	bool deferred = fate->state == 'd' && !fate->superseded;
 
-	pair->in_flight--;
+	wa_pair_end(pair, fate->state == 'a' || fate->state == 'u');
 	if (job->outcome->kind == WA_OUTCOME_REFUSED &&
 		job->outcome->error->error_class == WA_CLASS_THROTTLE_PAIR)
 		pair->throttles++;
@@ -382,8 +375,6 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 		pair->blocked_until = Max(pair->blocked_until, fate->due_at);
 		wa_pair_deferred(sender, pair, job->message_id, fate->due_at);
 	}
-	if (fate->state != 'a' && fate->state != 'u')
-		pair->whole_at_us -= wa_pair_interval_us();
 
 	/* What is ready again is claimed again before those, from the cursor on. */
 	if (fate->state == 'r' && !fate->superseded)
@@ -417,19 +408,19 @@ count(WaSender *sender, const WaJob *job, const WaFate *fate)
 void
 wa_settle_committed(WaSender *sender)
 {
-	if (n_settling == 0)
+	if (settling.n == 0)
 		return;
-	for (int i = 0; i < n_settling; i++)
+	for (int i = 0; i < settling.n; i++)
 	{
-		WaJob *job = settling[i];
-		WaFate *fate = &settling_fates[i];
+		WaJob *job = settling.jobs[i];
+		WaFate *fate = &settling.fates[i];
 		WaLease *lease = job->lease;
 
 		count(sender, job, fate);
 		release_recipient(sender, job, fate);
 		wa_sender_untrack(sender, job->message_id);
 		if (fate->state == 'r')
-			wa_number_lower_cursor(sender, job->number, job->rank);
+			wa_number_lower_cursor(job->number, job->rank);
 		lease->settling--;
 		if (--lease->outstanding == 0)
 			pfree(lease);
@@ -438,12 +429,10 @@ wa_settle_committed(WaSender *sender)
 		pfree(job->outcome);
 		pfree(job);
 	}
-	n_settling = 0;
-	if (sender->settle_limit > 0 && (sender->settle_limit *= 2) > wa_guc_max_in_flight)
-		sender->settle_limit = 0;
-	sender->version_alerted = settling_version_alerted;
-	sender->outage_alerted = settling_outage_alerted;
-	alerts_known = settling_alerts_known;
+	settling.n = 0;
+	if (settle_limit > 0 && (settle_limit *= 2) > wa_guc_max_in_flight)
+		settle_limit = 0;
+	open_alerts = settling_alerts;
 
 	if (sender->failures_in_row >= OUTAGE_FAILURES)
 	{

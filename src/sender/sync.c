@@ -3,8 +3,7 @@
  *	  Reading phone numbers, templates and the token's state from Meta.
  *
  * Sender 0 reads one page at a time, through the same connections as the
- * messages, and hands each page as it came to an SQL function that knows what
- * it means (wa_internal_apply_phone_number_page and its like).  A run is asked for by
+ * messages; what a page means is known to SQL (sender/store/sync_rows.c).  A run is asked for by
  * wa_sync_…(), that is by whatsapp_sync.requested_at, or due by
  * whatsapp_shared.sync_interval.
  *
@@ -15,19 +14,14 @@
 
 #include <ctype.h>
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "base/guc.h"
-#include "base/rows.h"
 #include "base/secret.h"
-#include "base/statement.h"
 #include "http/http.h"
+#include "sender/store/alert.h"
+#include "sender/store/sync_rows.h"
 #include "sender/store/transaction.h"
 #include "sender/sync.h"
 
@@ -39,36 +33,37 @@
 /* After a failure, and while the configuration does not allow a run. */
 #define RETRY_US INT64_C(300000000)
 
-typedef struct SyncKind
+/* What is listed below the business account; the token is not. */
+typedef struct Listing
 {
-	const char *name; /* whatsapp_sync.kind */
-	const char *edge; /* below the business account; NULL for the token */
+	const char *edge; /* NULL for the token */
 	const char *fields;
-	const char *apply;	/* statement that takes a page as $1 */
-	const char *finish; /* statement that takes the run's start as $1, or NULL */
-} SyncKind;
+} Listing;
 
 /* Fields as of graph-api v25: reference of WhatsApp Business Account edges. */
-static const SyncKind kinds[] = {
-	{"phone_numbers", "phone_numbers",
-	 "id,display_phone_number,verified_name,status,quality_rating,code_verification_status,"
-	 "name_status,platform_type,account_mode,throughput,whatsapp_business_manager_messaging_limit,"
-	 "last_onboarded_time",
-	 "SELECT @extschema@.wa_internal_apply_phone_number_page($1)",
-	 "SELECT @extschema@.wa_internal_finish_phone_number_sync($1)"},
-	{"templates", "message_templates",
-	 "id,name,language,status,category,parameter_format,quality_score,components",
-	 "SELECT @extschema@.wa_internal_apply_template_page($1)",
-	 "SELECT @extschema@.wa_internal_finish_template_sync($1)"},
-	{"token", NULL, NULL, "SELECT @extschema@.wa_internal_apply_token_state($1)", NULL}};
+static const Listing listings[WA_SYNC_KINDS] = {
+	[WA_SYNC_PHONE_NUMBERS] = {"phone_numbers",
+							   "id,display_phone_number,verified_name,status,quality_rating,"
+							   "code_verification_status,name_status,platform_type,account_mode,"
+							   "throughput,whatsapp_business_manager_messaging_limit,"
+							   "last_onboarded_time"},
+	[WA_SYNC_TEMPLATES] = {"message_templates",
+						   "id,name,language,status,category,parameter_format,quality_score,"
+						   "components"},
+	[WA_SYNC_TOKEN] = {NULL, NULL}};
 
-static int running = -1; /* index of the kind being read */
-static int pages;
-static int items; /* entries read so far */
-static TimestampTz run_started;
-static char *answer;	  /* malloc'd body waiting to be applied */
-static char problem[256]; /* why the run failed, "" if it did not */
-static bool answered;
+/* The run that is under way; kind is WA_SYNC_NONE while there is none. */
+static struct
+{
+	WaSyncKind kind;
+	TimestampTz started;
+	int pages;
+	int items;		   /* entries read so far */
+	bool answered;	   /* a page has come in, or will not come */
+	char *page;		   /* malloc'd body waiting to be applied */
+	char problem[256]; /* why the run failed, "" if it did not */
+} run = {.kind = WA_SYNC_NONE};
+
 static bool look;					/* at whatsapp_sync */
 static TimestampTz reconfigured_at; /* runs that failed before are due again */
 static int64 next_look_us;
@@ -94,22 +89,22 @@ append_encoded(StringInfo out, const char *text)
 
 /* Sends the request for one page; after is the cursor of the previous one. */
 static void
-ask(WaSender *sender, const char *after)
+request_page(WaSender *sender, const char *after)
 {
-	const SyncKind *kind = &kinds[running];
+	const Listing *listing = &listings[run.kind];
 	StringInfoData url;
 
 	initStringInfo(&url);
 	appendStringInfo(&url, "%s/%s/", wa_guc_graph_url, wa_guc_api_version);
-	if (kind->edge == NULL)
+	if (listing->edge == NULL)
 	{
 		appendStringInfoString(&url, "debug_token?input_token=");
 		append_encoded(&url, wa_secret_access_token());
 	}
 	else
 	{
-		appendStringInfo(&url, "%s/%s?limit=%d&fields=%s", wa_guc_business_account_id, kind->edge,
-						 PAGE_SIZE, kind->fields);
+		appendStringInfo(&url, "%s/%s?limit=%d&fields=%s", wa_guc_business_account_id,
+						 listing->edge, PAGE_SIZE, listing->fields);
 		if (after != NULL)
 		{
 			appendStringInfoString(&url, "&after=");
@@ -118,8 +113,8 @@ ask(WaSender *sender, const char *after)
 	}
 	if (!wa_http_submit(sender->http, url.data, NULL, 0, NULL, NULL))
 	{
-		strlcpy(problem, "the request could not be started", sizeof(problem));
-		answered = true;
+		strlcpy(run.problem, "the request could not be started", sizeof(run.problem));
+		run.answered = true;
 	}
 	memset(url.data, 0, url.len);
 	pfree(url.data);
@@ -128,157 +123,80 @@ ask(WaSender *sender, const char *after)
 void
 wa_sync_answered(WaSender *sender, const WaHttpResult *result)
 {
-	answered = true;
+	run.answered = true;
 	if (result->phase != WA_HTTP_ANSWERED)
-		snprintf(problem, sizeof(problem), "no answer: %s", result->error);
+		snprintf(run.problem, sizeof(run.problem), "no answer: %s", result->error);
 	else if (result->status != 200)
 	{
 		WaOutcome outcome;
 
 		wa_graph_response_read(result, &outcome);
-		snprintf(problem, sizeof(problem), "HTTP status %ld: %s", result->status, outcome.message);
+		snprintf(run.problem, sizeof(run.problem), "HTTP status %ld: %s", result->status,
+				 outcome.message);
 	}
-	else if ((answer = strdup(result->body)) == NULL)
-		strlcpy(problem, "out of memory", sizeof(problem));
+	else if ((run.page = strdup(result->body)) == NULL)
+		strlcpy(run.problem, "out of memory", sizeof(run.problem));
 }
 
-/* Records the start or the end of a run. */
+/* The run is over, well or with a problem. */
 static void
-note_run(const char *kind, bool finished, const char *error)
+end_run(void)
 {
-	static WaStatement statement = {
-		.sql = "UPDATE @extschema@.whatsapp_sync SET"
-			   " started_at = CASE WHEN $2 THEN started_at ELSE $4 END,"
-			   " finished_at = CASE WHEN $2 AND $3 IS NULL THEN pg_catalog.clock_timestamp()"
-			   " ELSE finished_at END,"
-			   " items = CASE WHEN $2 AND $3 IS NULL THEN $5 ELSE items END,"
-			   " error = $3 WHERE kind = $1",
-		.nargs = 5,
-		.argtypes = {TEXTOID, BOOLOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
-		.expected = SPI_OK_UPDATE};
-	Datum values[5];
-	char nulls[5] = {' ', ' ', error == NULL ? 'n' : ' ', ' ', ' '};
+	const char *name = wa_sync_kind_names[run.kind];
+	WaAlert alert = {.severity = "warning",
+					 .kind = "sync",
+					 .scope = "account",
+					 .key = name,
+					 .message = run.problem};
 
-	values[0] = CStringGetTextDatum(kind);
-	values[1] = BoolGetDatum(finished);
-	values[2] = error == NULL ? (Datum) 0 : CStringGetTextDatum(error);
-	values[3] = TimestampTzGetDatum(run_started);
-	values[4] = Int32GetDatum(items);
-	wa_store_run(&statement, values, nulls);
-}
-
-/* What is asked for or due; -1 if nothing. */
-static int
-next_kind(WaSender *sender)
-{
-	static WaStatement statement = {
-		.sql = "SELECT kind FROM @extschema@.whatsapp_sync"
-			   " WHERE requested_at > COALESCE(started_at, '-infinity')"
-			   " OR (error IS NOT NULL AND started_at < $2)"
-			   " OR ($1 > 0 AND COALESCE(finished_at, '-infinity')"
-			   " < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1)"
-			   " AND COALESCE(started_at, '-infinity')"
-			   " < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => LEAST($1, 300)))"
-			   " ORDER BY requested_at > COALESCE(started_at, '-infinity') DESC NULLS LAST, kind"
-			   " LIMIT 1",
-		.nargs = 2,
-		.argtypes = {INT4OID, TIMESTAMPTZOID},
-		.expected = SPI_OK_SELECT};
-	WaRows rows;
-	Datum values[2] = {Int32GetDatum(wa_guc_sync_interval), TimestampTzGetDatum(reconfigured_at)};
-	char *name;
-
-	rows = wa_store_run(&statement, values, NULL);
-	if (rows.count == 0)
-		return -1;
-	name = wa_rows_text(&rows, 0, 1);
-	for (int i = 0; i < lengthof(kinds); i++)
-		if (strcmp(kinds[i].name, name) == 0)
-			return i;
-	return -1;
+	if (run.problem[0] == '\0')
+	{
+		wa_store_finish_sync(run.kind, run.started);
+		wa_store_sync_ended(run.kind, run.items, NULL);
+		wa_store_resolve_alert("sync", "account", name);
+	}
+	else
+	{
+		wa_store_sync_ended(run.kind, 0, run.problem);
+		wa_store_alert(&alert);
+	}
 }
 
 static void
-alert(const char *kind, const char *error)
+forget_page(void)
 {
-	static WaStatement statement = {
-		.sql =
-			"SELECT CASE WHEN $2 IS NULL"
-			" THEN @extschema@.wa_internal_resolve_alert('sync', 'account', $1)::text"
-			" ELSE @extschema@.wa_internal_alert('warning', 'sync', 'account', $1, $2)::text END",
-		.nargs = 2,
-		.argtypes = {TEXTOID, TEXTOID},
-		.expected = SPI_OK_SELECT};
-	Datum values[2];
-	char nulls[2] = {' ', error == NULL ? 'n' : ' '};
-
-	values[0] = CStringGetTextDatum(kind);
-	values[1] = error == NULL ? (Datum) 0 : CStringGetTextDatum(error);
-	wa_store_run(&statement, values, nulls);
+	free(run.page);
+	run.page = NULL;
+	run.answered = false;
 }
 
 /* Applies the page that has come in; asks for the next one or ends the run. */
 static void
 take_page(WaSender *sender)
 {
-	WaRows rows;
-	static WaStatement apply[lengthof(kinds)];
-	static WaStatement finish[lengthof(kinds)];
-	static WaStatement cursor = {.sql =
-									 "SELECT CASE WHEN $1 #>> '{paging,next}' IS NOT NULL"
-									 " THEN $1 #>> '{paging,cursors,after}' END,"
-									 " CASE WHEN pg_catalog.jsonb_typeof($1 -> 'data') = 'array'"
-									 " THEN pg_catalog.jsonb_array_length($1 -> 'data') ELSE 1 END",
-								 .nargs = 1,
-								 .argtypes = {JSONBOID},
-								 .expected = SPI_OK_SELECT};
-	const SyncKind *kind = &kinds[running];
 	char *after = NULL;
 
 	wa_store_begin("applying what Meta said");
-	if (problem[0] == '\0')
+	if (run.problem[0] == '\0')
 	{
-		Datum page = DirectFunctionCall1(jsonb_in, CStringGetDatum(answer));
-
-		apply[running].sql = kind->apply;
-		apply[running].nargs = 1;
-		apply[running].argtypes[0] = JSONBOID;
-		apply[running].expected = SPI_OK_SELECT;
-		rows = wa_store_run(&apply[running], &page, NULL);
-		rows = wa_store_run(&cursor, &page, NULL);
-		after = wa_rows_text(&rows, 0, 1);
-		items += (int) wa_rows_int(&rows, 0, 2, 0);
+		after = wa_store_apply_sync_page(run.kind, run.page, &run.items);
 		if (after != NULL)
 			after = MemoryContextStrdup(sender->cycle_context, after);
 	}
-	if (after == NULL || ++pages >= MAX_PAGES)
-	{
-		if (problem[0] == '\0' && kind->finish != NULL)
-		{
-			Datum started = TimestampTzGetDatum(run_started);
-
-			finish[running].sql = kind->finish;
-			finish[running].nargs = 1;
-			finish[running].argtypes[0] = TIMESTAMPTZOID;
-			finish[running].expected = SPI_OK_SELECT;
-			rows = wa_store_run(&finish[running], &started, NULL);
-		}
-		note_run(kind->name, true, problem[0] != '\0' ? problem : NULL);
-		alert(kind->name, problem[0] != '\0' ? problem : NULL);
+	if (++run.pages >= MAX_PAGES)
 		after = NULL;
-	}
+	if (after == NULL)
+		end_run();
 	wa_store_commit();
 
-	free(answer);
-	answer = NULL;
-	answered = false;
+	forget_page();
 	if (after != NULL)
-		ask(sender, after);
+		request_page(sender, after);
 	else
 	{
-		next_look_us = problem[0] != '\0' ? wa_now_us() + RETRY_US : 0;
+		next_look_us = run.problem[0] != '\0' ? wa_now_us() + RETRY_US : 0;
 		look = true;
-		running = -1;
+		run.kind = WA_SYNC_NONE;
 	}
 }
 
@@ -286,67 +204,76 @@ take_page(WaSender *sender)
 void
 wa_sync_aborted(WaSender *sender)
 {
-	if (!answered)
+	if (!run.answered)
 		return;
-	free(answer);
-	answer = NULL;
-	answered = false;
-	running = -1;
+	forget_page();
+	run.kind = WA_SYNC_NONE;
 	next_look_us = wa_now_us() + RETRY_US;
 }
 
-void
-wa_sync_run(WaSender *sender)
+/* What keeps a run of this kind from being begun; NULL if nothing does. */
+static const char *
+obstacle(const WaSender *sender, WaSyncKind kind)
 {
-	int kind;
+	if (!sender->has_token)
+		return "no access token: set whatsapp_shared.access_token_file";
+	if (listings[kind].edge != NULL && wa_guc_business_account_id[0] == '\0')
+		return "set whatsapp_shared.business_account_id";
+	return NULL;
+}
 
-	if (sender->index != 0)
-		return;
-	if (running >= 0)
-	{
-		if (answered)
-			take_page(sender);
-		return;
-	}
-	if (sender->stopping || sender->reopen || !sender->at_home || !wa_guc_enabled ||
-		!(look || wa_now_us() >= next_look_us))
-		return;
+/* Begins what is asked for or due, if there is something. */
+static void
+begin_run(WaSender *sender)
+{
+	WaSyncKind kind;
+	const char *problem = NULL;
 
 	wa_store_begin("looking for what to read from Meta");
-	kind = next_kind(sender);
+	kind = wa_store_next_sync(wa_guc_sync_interval, reconfigured_at);
 	look = false;
 	next_look_us = wa_now_us() + RETRY_US;
-	if (kind >= 0)
+	if (kind != WA_SYNC_NONE)
 	{
-		run_started = wa_now();
-		problem[0] = '\0';
-		if (!sender->has_token)
-			strlcpy(problem, "no access token: set whatsapp_shared.access_token_file",
-					sizeof(problem));
-		else if (kinds[kind].edge != NULL && wa_guc_business_account_id[0] == '\0')
-			strlcpy(problem, "set whatsapp_shared.business_account_id", sizeof(problem));
-		note_run(kinds[kind].name, false, NULL);
-		if (problem[0] != '\0')
+		run.started = wa_now();
+		problem = obstacle(sender, kind);
+		wa_store_sync_started(kind, run.started);
+		if (problem != NULL)
 		{
-			note_run(kinds[kind].name, true, problem);
+			wa_store_sync_ended(kind, 0, problem);
 			look = true; /* there may be another kind to do */
 		}
 	}
 	wa_store_commit();
 
-	if (kind >= 0 && problem[0] == '\0')
+	if (kind == WA_SYNC_NONE || problem != NULL)
+		return;
+	run.kind = kind;
+	run.pages = 0;
+	run.items = 0;
+	run.problem[0] = '\0';
+	request_page(sender, NULL);
+}
+
+void
+wa_sync_run(WaSender *sender)
+{
+	if (sender->index != 0)
+		return;
+	if (run.kind != WA_SYNC_NONE)
 	{
-		running = kind;
-		pages = 0;
-		items = 0;
-		ask(sender, NULL);
+		if (run.answered)
+			take_page(sender);
 	}
+	else if (!sender->stopping && !sender->reopen && sender->at_home && wa_guc_enabled &&
+			 (look || wa_now_us() >= next_look_us))
+		begin_run(sender);
 }
 
 bool
 wa_sync_running(void)
 {
-	return running >= 0;
+	return run.kind != WA_SYNC_NONE;
 }
 
 long
@@ -354,8 +281,8 @@ wa_sync_wait_ms(WaSender *sender)
 {
 	if (sender->index != 0 || sender->stopping || !sender->at_home || !wa_guc_enabled)
 		return -1;
-	if (running >= 0)
-		return answered ? 0 : -1;
+	if (run.kind != WA_SYNC_NONE)
+		return run.answered ? 0 : -1;
 	if (look)
 		return 0;
 	return (long) Max(0, (next_look_us - wa_now_us() + 999) / 1000);

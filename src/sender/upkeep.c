@@ -13,17 +13,14 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
-#include "base/rows.h"
-#include "base/statement.h"
 #include "sender/due.h"
-#include "sender/pace/pair_order.h"
+#include "sender/overdue.h"
+#include "sender/pace/pair.h"
 #include "sender/store/transaction.h"
+#include "sender/store/upkeep_rows.h"
 #include "sender/upkeep.h"
 
 #define SWEEP_INTERVAL_US INT64_C(30000000)
@@ -70,74 +67,11 @@ static HeldRows held_rows[] = {
 	{"template_paused", PG_INT64_MIN, false},
 };
 
-/* ---- retention ------------------------------------------------------------- */
-
-/*
- * Walks the messages from the oldest id on and deletes what is finished and
- * old enough, with everything that belongs to it.  Ids follow creation closely,
- * so the walk ends at the first message that is too young to matter.
- */
-static bool
-retain(WaSender *sender)
-{
-	static WaStatement statement = {
-		.sql =
-			"WITH rule AS (SELECT pg_catalog.make_interval(mins => $2) AS std),"
-			" span AS MATERIALIZED (SELECT m.id, m.tenant_id, m.created_at, m.finished_at"
-			" FROM @extschema@.whatsapp_messages m WHERE m.id > $1 ORDER BY m.id LIMIT $3),"
-			" old AS MATERIALIZED (SELECT s.id FROM span s CROSS JOIN rule r"
-			" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = s.tenant_id"
-			" WHERE s.finished_at < pg_catalog.now() - COALESCE(NULLIF(t.retention, '0'), r.std)"
-			" AND COALESCE(t.retention, r.std) > '0'"
-			" AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue q WHERE q.message_id = s.id)),"
-			" a AS (DELETE FROM @extschema@.whatsapp_attempts x USING old WHERE x.message_id = "
-			"old.id),"
-			" w AS (DELETE FROM @extschema@.whatsapp_wamids x USING old, "
-			"@extschema@.whatsapp_messages m"
-			" WHERE m.id = old.id AND x.whatsapp_message_id = m.whatsapp_message_id"
-			" AND x.message_id = m.id),"
-			" d AS (DELETE FROM @extschema@.whatsapp_messages x USING old WHERE x.id = old.id)"
-			" SELECT count(*), max(id),"
-			" max(created_at) < pg_catalog.now() - LEAST((SELECT std FROM rule WHERE std > '0'),"
-			" (SELECT min(retention) FROM @extschema@.whatsapp_tenants WHERE retention > '0'))"
-			" FROM span",
-		.nargs = 3,
-		.argtypes = {INT8OID, INT4OID, INT4OID},
-		.expected = SPI_OK_SELECT};
-	WaRows rows;
-	Datum values[3] = {Int64GetDatum(retention_id), Int32GetDatum(wa_guc_retention),
-					   Int32GetDatum(BATCH)};
-	bool more;
-
-	rows = wa_store_run(&statement, values, NULL);
-	more = wa_rows_int(&rows, 0, 1, 0) == BATCH && wa_rows_int(&rows, 0, 3, 0) != 0;
-	retention_id = more ? wa_rows_int(&rows, 0, 2, 0) : 0;
-	return more;
-}
-
-/* ---- the sweep ------------------------------------------------------------- */
-
-static WaRows
-call(WaStatement *statement)
-{
-	return wa_store_run(statement, NULL, NULL);
-}
-
-/* Rows that are still held although what held them is over; one page of them. */
+/* One page of the rows that are still held although what held them is over. */
 static void
 release_stale_holds(HeldRows *held)
 {
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_release_stale_holds($1, $2, $3)",
-		.nargs = 3,
-		.argtypes = {TEXTOID, INT8OID, INT4OID},
-		.expected = SPI_OK_SELECT};
-	WaRows rows;
-	Datum values[3] = {CStringGetTextDatum(held->reason), Int64GetDatum(held->after_id),
-					   Int32GetDatum(BATCH)};
-
-	rows = wa_store_run(&statement, values, NULL);
-	held->after_id = wa_rows_int(&rows, 0, 1, PG_INT64_MIN);
+	held->after_id = wa_store_release_stale_holds(held->reason, held->after_id, BATCH);
 	if (held->after_id == PG_INT64_MIN)
 		held->is_over = false;
 }
@@ -167,14 +101,7 @@ look_through(const char *reason)
 static void
 end_pauses(WaSender *sender)
 {
-	static WaStatement statement = {
-		.sql = "SELECT next_end, lifted FROM @extschema@.wa_internal_resume_due()",
-		.expected = SPI_OK_SELECT};
-	WaRows rows;
-
-	rows = call(&statement);
-	sender->next_pause_end = wa_rows_time(&rows, 0, 1, DT_NOEND);
-	if (wa_rows_int(&rows, 0, 2, 0) == 0)
+	if (!wa_store_end_pauses(&sender->next_pause_end))
 		return;
 	look_through("tenant_paused");
 	look_through("template_paused");
@@ -202,14 +129,7 @@ wa_upkeep_configured(WaSender *sender)
 static void
 begin_quiet_hours(WaSender *sender)
 {
-	static WaStatement statement = {
-		.sql = "SELECT next_begin, deferred FROM @extschema@.wa_internal_begin_quiet_hours()",
-		.expected = SPI_OK_SELECT};
-	WaRows rows;
-
-	rows = call(&statement);
-	next_quiet = wa_rows_time(&rows, 0, 1, DT_NOEND);
-	if (wa_rows_int(&rows, 0, 2, 0) > 0)
+	if (wa_store_begin_quiet_hours(&next_quiet))
 		next_quiet = wa_now();
 	next_quiet_generation = sender->config_generation;
 }
@@ -217,15 +137,26 @@ begin_quiet_hours(WaSender *sender)
 static void
 sweep_database(WaSender *sender)
 {
-	static WaStatement parked = {.sql = "SELECT @extschema@.wa_internal_rematch()",
-								 .expected = SPI_OK_SELECT};
-
 	end_pauses(sender);
 	begin_quiet_hours(sender);
 	for (int i = 0; i < lengthof(held_rows); i++)
 		release_stale_holds(&held_rows[i]);
-	call(&parked);
+	wa_store_rematch();
 	wa_due_read_next(sender);
+}
+
+/*
+ * Reads from their beginning the numbers that have ready rows.  This is what the
+ * slow sweep rests on: it covers whatever became ready without a wake-up.
+ */
+static void
+discover(WaSender *sender)
+{
+	const char **ids;
+	int n = wa_store_ready_numbers(&ids);
+
+	for (int i = 0; i < n; i++)
+		wa_number_lower_cursor(wa_number_get(&sender->numbers, ids[i]), PG_INT64_MIN);
 }
 
 static void
@@ -236,10 +167,10 @@ sweep(WaSender *sender)
 
 	sender->next_sweep_us = started + AFTER_FAILURE_US;
 	wa_store_begin("sweeping the WhatsApp queue");
-	wa_sender_discover(sender);
+	discover(sender);
 	if (sender->index == 0)
 		sweep_database(sender);
-	wa_pairs_look_for_overdue(sender);
+	wa_overdue_look_for_all(sender);
 	wa_store_commit();
 	wa_pairs_rest(sender);
 
@@ -250,14 +181,22 @@ sweep(WaSender *sender)
 static void
 reconcile(WaSender *sender)
 {
-	static WaStatement statement = {.sql = "SELECT @extschema@.wa_internal_reconcile()",
-									.expected = SPI_OK_SELECT};
-
 	next_reconcile_us = wa_now_us() + AFTER_FAILURE_US;
 	wa_store_begin("reconciling WhatsApp messages");
-	call(&statement);
+	wa_store_reconcile();
 	wa_store_commit();
 	next_reconcile_us = wa_now_us() + RECONCILE_INTERVAL_US;
+}
+
+static void
+delete_old(void)
+{
+	next_retention_us = wa_now_us() + AFTER_FAILURE_US;
+	wa_store_begin("deleting old WhatsApp messages");
+	retention_id = wa_store_delete_old(retention_id, wa_guc_retention, BATCH);
+	wa_store_commit();
+	next_retention_us =
+		wa_now_us() + (retention_id != 0 ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
 }
 
 /*
@@ -267,12 +206,8 @@ reconcile(WaSender *sender)
 static void
 try_new_token(WaSender *sender)
 {
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_lift_pause('account', '', true)",
-		.expected = SPI_OK_SELECT};
-
 	wa_store_begin("trying the new access token");
-	call(&statement);
+	wa_store_lift_account_pause();
 	wa_store_commit();
 	sender->token_rotated = false;
 }
@@ -325,15 +260,7 @@ wa_upkeep_run(WaSender *sender)
 	if (now >= next_reconcile_us)
 		reconcile(sender);
 	if (now >= next_retention_us)
-	{
-		bool more;
-
-		next_retention_us = now + AFTER_FAILURE_US;
-		wa_store_begin("deleting old WhatsApp messages");
-		more = retain(sender);
-		wa_store_commit();
-		next_retention_us = wa_now_us() + (more ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
-	}
+		delete_old();
 }
 
 long

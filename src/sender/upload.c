@@ -14,24 +14,19 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/pg_prng.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "base/arrays.h"
 #include "base/guc.h"
-#include "base/rows.h"
-#include "base/statement.h"
 #include "common/jsonscan.h"
 #include "common/message_state.h"
 #include "graph/response.h"
 #include "graph/multipart.h"
 #include "http/http.h"
 #include "sender/store/transaction.h"
+#include "sender/store/upload_rows.h"
 #include "sender/upload.h"
 
 /* Files on the wire at a time, and bytes beyond which no further one is begun. */
@@ -68,13 +63,13 @@ static int64 next_look_us;
 static int64 next_clean_us;
 
 void
-wa_media_requested(void)
+wa_upload_requested(void)
 {
 	look = true;
 }
 
 bool
-wa_media_is_tag(const void *tag)
+wa_upload_is_tag(const void *tag)
 {
 	for (int i = 0; i < MAX_UPLOADS; i++)
 		if (tag == &uploads[i])
@@ -83,7 +78,7 @@ wa_media_is_tag(const void *tag)
 }
 
 bool
-wa_media_running(void)
+wa_upload_running(void)
 {
 	for (int i = 0; i < MAX_UPLOADS; i++)
 		if (uploads[i].medium != 0 && !uploads[i].answered)
@@ -127,7 +122,7 @@ read_id(const WaHttpResult *result, char *id, size_t size)
 }
 
 void
-wa_media_answered(WaSender *sender, const WaHttpResult *result)
+wa_upload_answered(WaSender *sender, const WaHttpResult *result)
 {
 	Upload *upload = result->tag;
 
@@ -138,67 +133,37 @@ wa_media_answered(WaSender *sender, const WaHttpResult *result)
 }
 
 static void
-record_uploaded(Upload *upload)
-{
-	static WaStatement statement = {.sql =
-										"SELECT @extschema@.wa_internal_media_uploaded($1, $2, $3)",
-									.nargs = 3,
-									.argtypes = {INT8OID, TEXTOID, TEXTOID},
-									.expected = SPI_OK_SELECT};
-	Datum values[3];
-
-	values[0] = Int64GetDatum(upload->medium);
-	values[1] = CStringGetTextDatum(upload->number);
-	values[2] = CStringGetTextDatum(upload->id);
-	wa_store_run(&statement, values, NULL);
-}
-
-static void
 record_failure(Upload *upload)
 {
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_media_failed($1, $2, $3, $4, $5, $6)",
-		.nargs = 6,
-		.argtypes = {INT8OID, INT4OID, TEXTOID, BOOLOID, BOOLOID, INT8OID},
-		.expected = SPI_OK_SELECT};
 	const WaOutcome *outcome = &upload->outcome;
-	int64 delay =
-		wa_message_backoff_ms(upload->attempts, wa_guc_retry_delay, (int64) wa_guc_retry_max_delay,
-							  pg_prng_uint32(&pg_global_prng_state));
-	const char *message = outcome->message;
-	bool for_good = false;
-	bool counts = true;
-	Datum values[6];
+	WaUploadFailure failure = {
+		.id = upload->medium, .code = outcome->code, .message = outcome->message, .counts = true};
 
+	failure.delay_ms =
+		wa_message_backoff_ms(upload->attempts, wa_guc_retry_delay, (int64) wa_guc_retry_max_delay,
+						  pg_prng_uint32(&pg_global_prng_state));
 	if (outcome->kind == WA_OUTCOME_REFUSED)
 	{
 		switch (outcome->error->error_class)
 		{
 			case WA_CLASS_PERMANENT:
 			case WA_CLASS_NOT_APPLICABLE:
-				for_good = true;
+				failure.for_good = true;
 				break;
 			case WA_CLASS_RETRY:
 				break;
 			default:
-				counts = false;
-				delay = Max(ACCOUNT_DELAY_MS, (int64) outcome->retry_after_s * 1000);
+				failure.counts = false;
+				failure.delay_ms = Max(ACCOUNT_DELAY_MS, (int64) outcome->retry_after_s * 1000);
 		}
 	}
 	else if (outcome->kind == WA_OUTCOME_NOT_WRITTEN)
-		counts = false;
-	else if (message[0] == '\0')
-		message = "the answer has no id";
-	if (counts && upload->attempts >= wa_guc_max_attempts)
-		for_good = true;
-
-	values[0] = Int64GetDatum(upload->medium);
-	values[1] = Int32GetDatum(outcome->code);
-	values[2] = CStringGetTextDatum(message);
-	values[3] = BoolGetDatum(for_good);
-	values[4] = BoolGetDatum(counts);
-	values[5] = Int64GetDatum(delay);
-	wa_store_run(&statement, values, NULL);
+		failure.counts = false;
+	else if (failure.message[0] == '\0')
+		failure.message = "the answer has no id";
+	if (failure.counts && upload->attempts >= wa_guc_max_attempts)
+		failure.for_good = true;
+	wa_store_upload_failed(&failure);
 }
 
 static void
@@ -212,7 +177,7 @@ record_answers(void)
 		if (uploads[i].medium == 0 || !uploads[i].answered)
 			continue;
 		if (uploads[i].id[0] != '\0')
-			record_uploaded(&uploads[i]);
+			wa_store_uploaded(uploads[i].medium, uploads[i].number, uploads[i].id);
 		else
 			record_failure(&uploads[i]);
 	}
@@ -243,23 +208,19 @@ free_slot(void)
 
 /* Begins an upload of the row that has been read; body takes the request. */
 static void
-take(Upload *upload, const WaRows *rows, StringInfo body, StringInfo content_type)
+take(Upload *upload, const WaUploadRow *row, StringInfo body, StringInfo content_type)
 {
 	char boundary[WA_MULTIPART_BOUNDARY_SIZE];
 	unsigned char random[WA_MULTIPART_BOUNDARY_RANDOM];
-	WaMultipart form;
-	bytea *content;
-	bool isnull;
+	WaMultipart form = {.mime_type = row->mime_type,
+						.filename = row->filename,
+						.content = row->content,
+						.size = row->size};
 
-	upload->medium = wa_rows_int(rows, 0, 1, 0);
-	strlcpy(upload->number, wa_rows_text(rows, 0, 2), sizeof(upload->number));
-	form.mime_type = wa_rows_text(rows, 0, 3);
-	form.filename = wa_rows_text(rows, 0, 4);
-	content = DatumGetByteaPP(wa_rows_datum(rows, 0, 5, &isnull));
-	form.content = VARDATA_ANY(content);
-	form.size = VARSIZE_ANY_EXHDR(content);
-	upload->size = form.size;
-	upload->attempts = (int) wa_rows_int(rows, 0, 6, 0);
+	upload->medium = row->id;
+	strlcpy(upload->number, row->phone_number_id, sizeof(upload->number));
+	upload->size = row->size;
+	upload->attempts = row->attempts;
 
 	do
 	{
@@ -271,16 +232,27 @@ take(Upload *upload, const WaRows *rows, StringInfo body, StringInfo content_typ
 	wa_multipart_content_type(content_type, boundary);
 }
 
-static Datum
-busy_numbers(void)
+/* The next file that is due, of a number at which none is on its way. */
+static bool
+next_file(WaUploadRow *row)
 {
-	const char *numbers[MAX_UPLOADS];
+	const char *busy[MAX_UPLOADS];
 	int n = 0;
 
 	for (int i = 0; i < MAX_UPLOADS; i++)
 		if (uploads[i].medium != 0)
-			numbers[n++] = uploads[i].number;
-	return wa_array_of_text(numbers, n);
+			busy[n++] = uploads[i].number;
+	return wa_store_next_upload(busy, n, wa_guc_retry_delay, wa_guc_retry_max_delay, row);
+}
+
+/* Nothing is due now: when to look again. */
+static void
+plan_next_look(void)
+{
+	TimestampTz next = wa_store_next_upload_time();
+	int64 wait = next == DT_NOEND ? LOOK_INTERVAL_US : next - wa_now();
+
+	next_look_us = wa_now_us() + Max(0, Min(wait, LOOK_INTERVAL_US));
 }
 
 static void
@@ -304,47 +276,22 @@ submit(WaSender *sender, Upload *upload, StringInfo body, StringInfo content_typ
 static bool
 start_one(WaSender *sender, bool settle)
 {
-	static WaStatement settle_statement = {.sql = "SELECT @extschema@.wa_internal_settle_media()",
-										   .expected = SPI_OK_SELECT};
-	static WaStatement statement = {
-		.sql = "SELECT * FROM @extschema@.wa_internal_next_media($1, $2, $3)",
-		.nargs = 3,
-		.argtypes = {TEXTARRAYOID, INT8OID, INT8OID},
-		.expected = SPI_OK_SELECT};
-	static WaStatement time_statement = {.sql = "SELECT @extschema@.wa_internal_next_media_time()",
-										 .expected = SPI_OK_SELECT};
-	WaRows rows;
 	Upload *upload = free_slot();
+	WaUploadRow row;
 	StringInfoData body;
 	StringInfoData content_type;
-	Datum values[3];
-	bool found = false;
+	bool found;
 
 	initStringInfo(&body);
 	initStringInfo(&content_type);
 	wa_store_begin("uploading WhatsApp media");
 	if (settle)
-		wa_store_run(&settle_statement, NULL, NULL);
-	if (upload != NULL)
-	{
-		values[0] = busy_numbers();
-		values[1] = Int64GetDatum(wa_guc_retry_delay);
-		values[2] = Int64GetDatum(wa_guc_retry_max_delay);
-		rows = wa_store_run(&statement, values, NULL);
-		found = rows.count > 0;
-		if (found)
-			take(upload, &rows, &body, &content_type);
-	}
-	if (!found)
-	{
-		TimestampTz next;
-		int64 wait;
-
-		rows = wa_store_run(&time_statement, NULL, NULL);
-		next = wa_rows_time(&rows, 0, 1, DT_NOEND);
-		wait = next == DT_NOEND ? LOOK_INTERVAL_US : next - wa_now();
-		next_look_us = wa_now_us() + Max(0, Min(wait, LOOK_INTERVAL_US));
-	}
+		wa_store_settle_uploads();
+	found = upload != NULL && next_file(&row);
+	if (found)
+		take(upload, &row, &body, &content_type);
+	else
+		plan_next_look();
 	wa_store_commit();
 
 	if (found)
@@ -357,15 +304,8 @@ start_one(WaSender *sender, bool settle)
 static void
 clean(void)
 {
-	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_clean_media(pg_catalog.make_interval(mins => $1))",
-		.nargs = 1,
-		.argtypes = {INT4OID},
-		.expected = SPI_OK_SELECT};
-	Datum values[1] = {Int32GetDatum(wa_guc_retention)};
-
 	wa_store_begin("cleaning up WhatsApp media");
-	wa_store_run(&statement, values, NULL);
+	wa_store_clean_media(wa_guc_retention);
 	wa_store_commit();
 	next_clean_us = wa_now_us() + CLEAN_INTERVAL_US;
 }
@@ -378,7 +318,7 @@ may_upload(WaSender *sender)
 }
 
 void
-wa_media_run(WaSender *sender)
+wa_upload_run(WaSender *sender)
 {
 	if (sender->index != 0)
 		return;
@@ -402,7 +342,7 @@ wa_media_run(WaSender *sender)
  * once more when the row is due again.
  */
 void
-wa_media_aborted(WaSender *sender)
+wa_upload_aborted(WaSender *sender)
 {
 	for (int i = 0; i < MAX_UPLOADS; i++)
 		if (uploads[i].answered || !uploads[i].submitted)
@@ -411,7 +351,7 @@ wa_media_aborted(WaSender *sender)
 }
 
 long
-wa_media_wait_ms(WaSender *sender)
+wa_upload_wait_ms(WaSender *sender)
 {
 	if (sender->index != 0)
 		return -1;

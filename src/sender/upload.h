@@ -10,23 +10,23 @@
 struct WaHttpResult;
 
 /* Starts what is due, and records what has come in. */
-extern void wa_media_run(WaSender *sender);
+extern void wa_upload_run(WaSender *sender);
 
 /* Whether a request with this tag is one of ours. */
-extern bool wa_media_is_tag(const void *tag);
+extern bool wa_upload_is_tag(const void *tag);
 
-/* An answer to one of our requests: kept until the next wa_media_run. */
-extern void wa_media_answered(WaSender *sender, const struct WaHttpResult *result);
+/* An answer to one of our requests: kept until the next wa_upload_run. */
+extern void wa_upload_answered(WaSender *sender, const struct WaHttpResult *result);
 
 /* A file, or a message that waits for one, may be new: look. */
-extern void wa_media_requested(void);
+extern void wa_upload_requested(void);
 
-/* An ERROR has ended what wa_media_run was doing. */
-extern void wa_media_aborted(WaSender *sender);
+/* An ERROR has ended what wa_upload_run was doing. */
+extern void wa_upload_aborted(WaSender *sender);
 
 /* Whether a request of ours may be on the wire. */
-extern bool wa_media_running(void);
+extern bool wa_upload_running(void);
 
-extern long wa_media_wait_ms(WaSender *sender);
+extern long wa_upload_wait_ms(WaSender *sender);
 
 #endif

@@ -39,9 +39,10 @@
 #include "base/schema.h"
 #include "compat.h"
 #include "http/http.h"
+#include "sender/config.h"
 #include "sender/dispatch.h"
-#include "sender/pace/messaging_limit.h"
-#include "sender/pace/pair_order.h"
+#include "sender/pace/pair.h"
+#include "sender/reach.h"
 #include "sender/recovery.h"
 #include "sender/state/sender.h"
 #include "sender/store/transaction.h"
@@ -191,7 +192,8 @@ start(void)
 		proc_exit(1);
 	}
 
-	sender = wa_sender_create(slot, generation, schema);
+	sender = wa_sender_create(slot, generation);
+	sender->pairs = wa_pairs_create(sender->state_context);
 	wa_store_init(schema);
 	wa_dispatch_open(sender);
 }
@@ -201,13 +203,11 @@ load_config(bool reconfigured)
 {
 	uint64 current = pg_atomic_read_u64(&slot->config_generation);
 
-	wa_store_begin("reading the WhatsApp configuration");
-	wa_sender_load_config(sender);
-	wa_store_commit();
+	wa_config_load(sender);
 	sender->config_generation = current;
 	wa_upkeep_configured(sender);
 	wa_sync_requested(reconfigured);
-	wa_media_requested();
+	wa_upload_requested();
 
 	if (!sender->at_home && sender->index == 0)
 		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -221,14 +221,9 @@ load_config(bool reconfigured)
 static void
 initialize(void)
 {
-	wa_store_begin("recovering WhatsApp messages");
-	wa_recovery_run(sender);
-	wa_store_commit();
+	wa_recovery_end_leases(sender);
 	load_config(true);
-	wa_store_begin("reading recent WhatsApp history");
-	wa_pairs_seed(sender);
-	wa_pairs_seed_deferred(sender);
-	wa_store_commit();
+	wa_recovery_read_recipients(sender);
 }
 
 /* The latch, the postmaster and the network, for the one wait. */
@@ -261,7 +256,7 @@ upkeep_wait_ms(void)
 	if (now < upkeep_after_us)
 		return (long) (upkeep_after_us - now) / 1000 + 1;
 	return wa_sooner_ms(wa_upkeep_wait_ms(sender),
-						wa_sooner_ms(wa_sync_wait_ms(sender), wa_media_wait_ms(sender)));
+						wa_sooner_ms(wa_sync_wait_ms(sender), wa_upload_wait_ms(sender)));
 }
 
 static void
@@ -300,7 +295,7 @@ extension_gone(void)
 	schema = wa_schema_of_extension();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	return schema != sender->schema;
+	return schema != wa_store_schema();
 }
 
 static void
@@ -359,7 +354,7 @@ turn(void)
 	Assert(CurrentMemoryContext == sender->cycle_context);
 
 	if (sender->reopen && sender->n_leased + sender->n_in_flight == 0 && !wa_sync_running() &&
-		!wa_media_running())
+		!wa_upload_running())
 	{
 		forget_wait_set();
 		wa_dispatch_close(sender);
@@ -384,10 +379,10 @@ turn(void)
 	if (wa_now_us() >= upkeep_after_us)
 	{
 		in_upkeep = true;
-		wa_budget_run(sender);
+		wa_reach_run(sender);
 		wa_upkeep_run(sender);
 		wa_sync_run(sender);
-		wa_media_run(sender);
+		wa_upload_run(sender);
 		in_upkeep = false;
 		upkeep_errors = 0;
 	}
@@ -428,7 +423,7 @@ recover_from_error(volatile int *errors)
 	{
 		in_upkeep = false;
 		wa_sync_aborted(sender);
-		wa_media_aborted(sender);
+		wa_upload_aborted(sender);
 		upkeep_errors++;
 		delay = Min((long) ERROR_DELAY_MS << Min(upkeep_errors, 10), MAX_ERROR_DELAY_MS);
 		upkeep_after_us = wa_now_us() + delay * 1000;

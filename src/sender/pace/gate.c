@@ -22,7 +22,6 @@
 #include "sender/pace/messaging_limit.h"
 #include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
-#include "shared/wake.h"
 
 /* Rows set aside for busy recipients before further ones are deferred. */
 #define MAX_WAITING 10000
@@ -57,8 +56,6 @@ add_fate(WaFates *stopped, const WaClaimRow *row, char state, const char *reason
 	fate->phone_number_id = row->phone_number_id;
 	fate->due_at = due;
 	fate->attempts = row->attempts;
-	if (state == 'd')
-		wa_wake_due(due);
 	return fate;
 }
 
@@ -75,10 +72,7 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 	else if (tenant == NULL || !tenant->enabled)
 		add_fate(stopped, row, 'h', "tenant_disabled", 0);
 	else if (tenant->phone_number_id[0] != '\0' && strcmp(tenant->phone_number_id, number->id) != 0)
-	{
 		add_fate(stopped, row, 'r', NULL, 0)->phone_number_id = tenant->phone_number_id;
-		wa_wake_ready(tenant->phone_number_id, row->rank);
-	}
 	else if (tenant->phone_number_id[0] == '\0' &&
 			 (sender->default_number_taken || strcmp(wa_guc_phone_number_id, number->id) != 0))
 		add_fate(stopped, row, 'h', "no_number", 0)->phone_number_id = NULL;
@@ -117,7 +111,7 @@ recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRo
 	bool returned = wa_pair_returned(pair, row->message_id);
 	bool was_set_aside = by_id && !returned;
 	bool is_new = !returned && !was_set_aside;
-	bool behind = wa_pair_is_behind(sender, pair, row->message_id);
+	bool behind = wa_pair_is_behind(pair, row->message_id);
 	int ahead = was_set_aside ? 0 : pair->n_waiting;
 	int64 turn = pair->whole_at_us + ahead * wa_pair_interval_us() - pair_tolerance_us();
 	int64 after = 0;
@@ -208,11 +202,11 @@ next_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClaim
 }
 
 WaPair *
-wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id,
-			 bool free_of_budget, WaFates *stopped)
+wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id, bool is_free,
+			 WaFates *stopped)
 {
 	WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
-	const char *recipient = row->recipient_phone ? row->recipient_phone : row->recipient_user_id;
+	const char *recipient = wa_claim_row_recipient(row);
 	bool is_first;
 	WaPair *pair;
 
@@ -224,14 +218,14 @@ wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_
 		!recipient_free(sender, pair, number, row, by_id, stopped) ||
 		(tenant->has_rate && !is_first && !next_turn_is_now(sender, tenant, pair, row, stopped)))
 		return NULL;
-	if (!free_of_budget)
+	if (!is_free)
 	{
-		if (!wa_budget_admits(sender, tenant))
+		if (!wa_messaging_limit_admits(sender, tenant))
 		{
-			add_fate(stopped, row, 'd', "budget", wa_budget_next(sender));
+			add_fate(stopped, row, 'd', "budget", wa_messaging_limit_next());
 			return NULL;
 		}
-		wa_budget_reserve(sender, tenant, row);
+		wa_messaging_limit_use(tenant);
 	}
 	return pair;
 }

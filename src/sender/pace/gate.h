@@ -19,9 +19,9 @@ typedef struct WaFates
 /*
  * The pair if the message may go from this number; NULL if it was stopped, or
  * set aside for its recipient.  by_id: it was set aside before, and is the next
- * one.  free_of_budget: it reaches nobody anew.
+ * one.  is_free: it reaches nobody anew.
  */
 extern WaPair *wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id,
-							bool free_of_budget, WaFates *stopped);
+							bool is_free, WaFates *stopped);
 
 #endif

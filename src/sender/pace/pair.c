@@ -11,20 +11,11 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "base/guc.h"
-#include "base/rows.h"
-#include "base/statement.h"
 #include "sender/pace/pair.h"
-#include "sender/store/transaction.h"
 #include "shared/wake.h"
-
-/* How much of the newest history is read to rebuild the pair limits. */
-#define SEED_MESSAGES 20000
 
 /* A pair at rest.  The key is a hash already. */
 typedef struct Resting
@@ -84,6 +75,21 @@ uint64
 wa_pair_key(const WaNumber *number, const char *recipient)
 {
 	return wa_hash_text(recipient, number->key);
+}
+
+void
+wa_pair_take(WaPair *pair, int64 now)
+{
+	pair->whole_at_us = Max(pair->whole_at_us, now) + wa_pair_interval_us();
+	pair->in_flight++;
+}
+
+void
+wa_pair_end(WaPair *pair, bool counts)
+{
+	pair->in_flight--;
+	if (!counts)
+		pair->whole_at_us -= wa_pair_interval_us();
 }
 
 /* ---- pairs at rest ------------------------------------------------------------- */
@@ -194,37 +200,17 @@ wa_pairs_rest(WaSender *sender)
 
 /* ---- after a start ----------------------------------------------------------------- */
 
-/* Rebuilds the pair limits from what has been accepted lately. */
 void
-wa_pairs_seed(WaSender *sender)
+wa_pairs_seed(WaSender *sender, const WaAcceptedRow *rows, int n)
 {
-	static WaStatement statement = {
-		.sql =
-			"SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
-			" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - m.accepted_at) * 1000000)::bigint"
-			" FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
-			" WHERE m.accepted_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)"
-			/* Its tenant may have lost the number before a webhook said that it had arrived. */
-			" AND m.phone_number_id IS NOT NULL"
-			" ORDER BY m.accepted_at",
-		.nargs = 2,
-		.argtypes = {INT4OID, FLOAT8OID},
-		.expected = SPI_OK_SELECT};
-	WaRows rows;
-	Datum values[2];
 	int64 now = wa_now_us();
-	int64 interval = wa_pair_interval_us();
 
-	values[0] = Int32GetDatum(SEED_MESSAGES);
-	values[1] = Float8GetDatum(wa_guc_pair_interval / 1000.0 * wa_guc_pair_burst);
-	rows = wa_store_run(&statement, values, NULL);
-	for (uint64 i = 0; i < rows.count; i++)
+	for (int i = 0; i < n; i++)
 	{
-		WaPair *pair;
+		uint64 key = wa_hash_text(rows[i].recipient, wa_number_key(rows[i].phone_number_id));
+		WaPair *pair = wa_pair_get(sender, key);
 
-		pair = wa_pair_get(sender, wa_hash_text(wa_rows_text(&rows, i, 2),
-												wa_number_key(wa_rows_text(&rows, i, 1))));
-		pair->whole_at_us = Max(pair->whole_at_us, now - wa_rows_int(&rows, i, 3, 0)) + interval;
+		pair->whole_at_us = Max(pair->whole_at_us, now - rows[i].age_us) + wa_pair_interval_us();
 	}
 	wa_pairs_rest(sender);
 }

@@ -6,6 +6,7 @@
 #define WA_SENDER_PACE_PAIR_H
 
 #include "sender/state/sender.h"
+#include "sender/store/pair_rows.h"
 
 /*
  * The pair limit is kept as the virtual time at which its burst will be whole
@@ -41,8 +42,12 @@ extern void wa_pairs_rest(WaSender *sender);
 extern WaPair *wa_pair_find(WaSender *sender, uint64 key);
 extern void wa_pairs_scan(WaSender *sender, HASH_SEQ_STATUS *scan);
 
-/* Inside a transaction, after a start: limits as recent history has used them. */
-extern void wa_pairs_seed(WaSender *sender);
+/* After a start: limits as these, oldest first, have used them. */
+extern void wa_pairs_seed(WaSender *sender, const WaAcceptedRow *rows, int n);
+
+/* A request to this recipient begins; and it has ended, or never begun: then it does not count. */
+extern void wa_pair_take(WaPair *pair, int64 now);
+extern void wa_pair_end(WaPair *pair, bool counts);
 
 /* The sustained gap between messages of a pair. */
 extern int64 wa_pair_interval_us(void);

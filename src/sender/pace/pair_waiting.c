@@ -55,7 +55,7 @@ wa_waiting_again(WaSender *sender, WaWaiting *waiting)
 	else
 		dlist_push_head(again, &waiting->node);
 	waiting->number->n_again++;
-	wa_number_opened(sender, waiting->number);
+	wa_number_opened(waiting->number);
 	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
 }
 
@@ -107,7 +107,7 @@ wa_pair_came_due(WaSender *sender, WaNumber *number, const char *recipient, int6
 	if (number->paused_until != 0 || number->n_again >= MAX_AGAIN ||
 		wa_sender_is_tracked(sender, message_id, &as))
 	{
-		wa_number_lower_cursor(sender, number, rank);
+		wa_number_lower_cursor(number, rank);
 		return;
 	}
 	wa_waiting_again(sender,
@@ -138,17 +138,17 @@ wa_pairs_forget_paused(WaSender *sender)
 		number = dlist_head_element(WaWaiting, node, &pair->waiting)->number;
 		if (number->paused_until == 0)
 			continue;
-		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
+		wa_number_lower_cursor(number, PG_INT64_MIN);
 		for (; pair->n_waiting > 0; pair->n_waiting--, sender->n_waiting--)
 			forget(sender, &pair->waiting);
 	}
 
-	hash_seq_init(&scan, sender->numbers);
+	hash_seq_init(&scan, sender->numbers.table);
 	while ((number = hash_seq_search(&scan)) != NULL)
 	{
 		if (number->paused_until == 0 || number->n_again == 0)
 			continue;
-		wa_number_lower_cursor(sender, number, PG_INT64_MIN);
+		wa_number_lower_cursor(number, PG_INT64_MIN);
 		for (; number->n_again > 0; number->n_again--)
 			forget(sender, &number->again);
 	}

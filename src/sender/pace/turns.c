@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "common/clock.h"
 #include "sender/pace/turns.h"
 
 /*
@@ -35,23 +36,23 @@ has_something(const WaNumber *number)
  * turn of the loop, and an account may have thousands.
  */
 int64
-wa_turns_next_us(WaSender *sender)
+wa_turns_next_us(WaNumbers *numbers)
 {
 	HASH_SEQ_STATUS scan;
 	WaNumber *number;
 	int64 now = wa_now_us();
 	int64 earliest = PG_INT64_MAX;
 
-	if (now < sender->next_turn_known_us &&
-		(sender->next_turn_us == WA_TURN_IS_NOW || sender->next_turn_us > now))
-		return sender->next_turn_us;
+	if (now < numbers->next_turn_known_us &&
+		(numbers->next_turn_us == WA_TURN_IS_NOW || numbers->next_turn_us > now))
+		return numbers->next_turn_us;
 
-	hash_seq_init(&scan, sender->numbers);
+	hash_seq_init(&scan, numbers->table);
 	while (earliest != WA_TURN_IS_NOW && (number = hash_seq_search(&scan)) != NULL)
 	{
 		if (!takes_turns(number))
 			continue;
-		wa_number_look_again(sender, number, now);
+		wa_number_look_again(number, now);
 		if (has_something(number))
 			earliest = wa_number_available(number, now) >= 1
 						   ? WA_TURN_IS_NOW
@@ -61,15 +62,15 @@ wa_turns_next_us(WaSender *sender)
 	}
 	if (earliest == WA_TURN_IS_NOW)
 		hash_seq_term(&scan);
-	sender->next_turn_us = earliest;
-	sender->next_turn_known_us = now + KNOWN_US;
+	numbers->next_turn_us = earliest;
+	numbers->next_turn_known_us = now + KNOWN_US;
 	return earliest;
 }
 
 bool
-wa_turns_due(WaSender *sender)
+wa_turns_due(WaNumbers *numbers)
 {
-	return wa_turns_next_us(sender) <= wa_now_us();
+	return wa_turns_next_us(numbers) <= wa_now_us();
 }
 
 /* Numbers that were not known to have more than they got come first, then by turn. */
@@ -89,14 +90,14 @@ compare_turns(const void *a, const void *b)
  * least.  Returns what is left.
  */
 static int
-share_among(WaNumber **numbers, int n, int piece, int64 now, int slots, WaClaimLimit *limits,
+share_among(WaNumber *const *ready, int n, int piece, int64 now, int slots, WaClaimLimit *limits,
 			WaNumber **chosen, int *n_limits)
 {
 	int share = n > 0 ? Max(slots / n, piece) : 0;
 
 	for (int i = 0; i < n && slots > 0; i++)
 	{
-		WaNumber *number = numbers[i];
+		WaNumber *number = ready[i];
 		WaClaimLimit *limit = &limits[*n_limits];
 
 		number->claim_seen = 0;
@@ -119,12 +120,12 @@ share_among(WaNumber **numbers, int n, int piece, int64 now, int slots, WaClaimL
  * left over goes to whoever can use it.
  */
 int
-wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***chosen)
+wa_turns_take(WaNumbers *numbers, int slots, WaClaimLimit **limits, WaNumber ***chosen)
 {
 	HASH_SEQ_STATUS scan;
 	WaNumber *number;
 	int64 now = wa_now_us();
-	long n_numbers = hash_get_num_entries(sender->numbers);
+	long n_numbers = hash_get_num_entries(numbers->table);
 	WaNumber **ready = palloc(sizeof(WaNumber *) * Max(n_numbers, 1));
 	int n = 0;
 	int n_new = 0;
@@ -133,12 +134,12 @@ wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***ch
 
 	*limits = palloc0(sizeof(WaClaimLimit) * Max(n_numbers, 1));
 	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
-	hash_seq_init(&scan, sender->numbers);
+	hash_seq_init(&scan, numbers->table);
 	while ((number = hash_seq_search(&scan)) != NULL)
 	{
 		if (!takes_turns(number))
 			continue;
-		wa_number_look_again(sender, number, now);
+		wa_number_look_again(number, now);
 		if (has_something(number) && wa_number_available(number, now) >= 1)
 		{
 			ready[n++] = number;
@@ -148,7 +149,7 @@ wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***ch
 	qsort(ready, n, sizeof(WaNumber *), compare_turns);
 
 	/* A single slot goes to one kind and to the other by turns. */
-	reserved = n_new < n ? (slots + (int) (sender->turn % 2)) / 2 : 0;
+	reserved = n_new < n ? (slots + (int) (numbers->turn % 2)) / 2 : 0;
 	slots =
 		share_among(ready, n_new, NEW_PIECE, now, slots - reserved, *limits, *chosen, &n_limits);
 	slots = share_among(ready + n_new, n - n_new, PIECE, now, slots + reserved, *limits, *chosen,
@@ -160,9 +161,9 @@ wa_turns_take(WaSender *sender, int slots, WaClaimLimit **limits, WaNumber ***ch
 
 		limit->limit += more;
 		slots -= more;
-		(*chosen)[i]->last_turn = sender->turn;
+		(*chosen)[i]->last_turn = numbers->turn;
 	}
-	sender->turn++;
-	wa_sender_turns_changed(sender);
+	numbers->turn++;
+	wa_numbers_turns_changed(numbers);
 	return n_limits;
 }

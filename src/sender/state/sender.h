@@ -16,34 +16,11 @@
 #include "common/clock.h"
 #include "common/limiter.h"
 #include "graph/response.h"
+#include "sender/state/number.h"
 
 struct WaHttp;
 typedef struct WaPairs WaPairs;
 struct WaSenderSlot;
-
-#define WA_NUMBER_SIZE 24
-
-typedef struct WaNumber
-{
-	uint64 key; /* hash key: wa_number_key(id) */
-	char id[WA_NUMBER_SIZE];
-	bool mine;			 /* this sender owns it */
-	bool registered;	 /* seen in the last reload */
-	bool may_have_ready; /* there may be rows after the cursor */
-	bool backlogged;	 /* the last claim did not exhaust it */
-	uint64 last_turn;	 /* which claim that was */
-	int64 cursor_rank;	 /* everything up to (rank, id) has been looked at */
-	int64 cursor_id;
-	int64 passed_rank;	   /* the first row passed by, because it was locked */
-	int64 passed_since_us; /* for how long there has been such a row; 0: there is none */
-	int64 look_again_us;   /* when to look at it again; 0: not */
-	WaBucket bucket;
-	WaSlidingWindow window;	  /* what the platform counts */
-	TimestampTz paused_until; /* 0: not paused */
-	int claim_seen;			  /* rows the claim being made has found */
-	int n_again;
-	dlist_head again; /* WaWaiting: to be claimed by id */
-} WaNumber;
 
 typedef struct WaTenant
 {
@@ -111,29 +88,27 @@ typedef struct WaJob
 	char strings[FLEXIBLE_ARRAY_MEMBER];
 } WaJob;
 
-/* One has something to send, and may. */
-#define WA_TURN_IS_NOW 0
-
+/*
+ * What the files of a sender share.  What one of them alone keeps between cycles
+ * stands in that file.
+ */
 typedef struct WaSender
 {
 	struct WaSenderSlot *slot;
 	int index;
 	int nsenders;
 	uint64 generation;
-	Oid schema;
 
 	/* memory: state lives as long as the process, cycle is reset each cycle */
 	MemoryContext state_context;
 	MemoryContext cycle_context;
 
-	/* installation */
-	char installation_id[16];
-	bool at_home; /* this data belongs to this cluster and database */
-
-	/* configuration, reloaded when config_generation changes */
+	/* configuration, reloaded when config_generation changes: sender/config.c */
 	uint64 config_generation;
 	bool config_loaded;
-	HTAB *numbers;					  /* WaNumber */
+	char installation_id[16];
+	bool at_home; /* this data belongs to this cluster and database */
+	WaNumbers numbers;
 	HTAB *tenants;					  /* WaTenant */
 	HTAB *paused_templates;			  /* uint64: keys of names and languages */
 	TimestampTz account_paused_until; /* 0: not paused */
@@ -143,41 +118,25 @@ typedef struct WaSender
 
 	/* the wire */
 	struct WaHttp *http;
-	uint64 secret_generation;
 	bool has_token;
-	bool token_rotated;		 /* since the last upkeep */
-	bool reopen;			 /* the HTTP client's settings have changed */
-	dlist_head claiming;	 /* WaJob whose lease is not committed yet */
-	dlist_head leased;		 /* WaJob to be submitted next */
-	dlist_head in_flight;	 /* WaJob by started_us */
-	dlist_head finished;	 /* WaJob waiting for settlement */
-	WaOutcome *next_outcome; /* memory for the next of these */
+	bool token_rotated;	  /* since the last upkeep */
+	bool reopen;		  /* the HTTP client's settings have changed */
+	int concurrency;	  /* requests in flight allowed now */
+	int ahead;			  /* and further ones leased already, to follow at once */
+	dlist_head leased;	  /* WaJob to be submitted next */
+	dlist_head in_flight; /* WaJob by started_us */
+	dlist_head finished;  /* WaJob waiting for settlement */
 	int n_leased;
 	int n_in_flight;
 	int n_finished;
-	bool apart;		  /* after a failure: settle and claim in transactions of their own */
-	int settle_limit; /* jobs settled at a time after a failure; 0: all */
-	HTAB *tracked;	  /* WaTracked */
+	int failures_in_row;	   /* requests without an HTTP response */
+	int64 probe_at_us;		   /* no claim before; 0: none */
+	char api_version_seen[16]; /* that differs from ours; "" if none */
+
+	/* recipients */
+	HTAB *tracked; /* WaTracked */
 	WaPairs *pairs;
 	int n_waiting; /* in the lists of all recipients */
-
-	/* pacing */
-	int window; /* requests in flight allowed now */
-	int ahead;	/* and further ones leased already, to follow at once */
-	int64 window_at_us;
-	int64 window_wait_us; /* time spent waiting for answers with it full */
-	int window_answers;	  /* requests finished since window_at_us */
-	int64 last_claim_us;
-	uint64 turn;			  /* claims made */
-	int64 next_turn_us;		  /* when some number may send; WA_TURN_IS_NOW */
-	int64 next_turn_known_us; /* until when that is known; 0: it is not */
-
-	/* trouble with the network: see sender/dispatch.c */
-	int failures_in_row; /* requests without an HTTP answer */
-	int64 probe_at_us;	 /* no claim before; 0: none */
-	bool outage_alerted;
-	char api_version_seen[16]; /* that differs from ours; "" if none */
-	bool version_alerted;
 
 	/* upkeep */
 	TimestampTz next_due; /* earliest deferred row known; DT_NOEND: none */
@@ -186,41 +145,24 @@ typedef struct WaSender
 	bool stopping;
 } WaSender;
 
-extern WaSender *wa_sender_create(struct WaSenderSlot *slot, uint64 generation, Oid schema);
+/* Without recipients: see wa_pairs_create. */
+extern WaSender *wa_sender_create(struct WaSenderSlot *slot, uint64 generation);
 
-/* Inside a transaction: reads numbers, tenants, assignments, pauses. */
-extern void wa_sender_load_config(WaSender *sender);
-
-/* Inside a transaction: which numbers have ready rows; all cursors start again. */
-extern void wa_sender_discover(WaSender *sender);
-
-extern WaNumber *wa_sender_number(WaSender *sender, const char *phone_number_id, bool create);
+/* NULL if it is not known; or made then, disabled. */
 extern WaTenant *wa_sender_tenant(WaSender *sender, const char *tenant_id);
+extern WaTenant *wa_sender_tenant_get(WaSender *sender, const char *tenant_id);
 
 /* Nobody has stopped all messages, and what sending needs is there. */
 extern bool wa_sender_may_send(const WaSender *sender);
 
+/* A template is paused in one language or, where that is NULL, in all. */
+extern void wa_sender_pause_template(WaSender *sender, const char *name, const char *language);
+extern void wa_sender_resume_templates(WaSender *sender);
 extern bool wa_sender_template_paused(WaSender *sender, const char *name, const char *language);
 
 extern bool wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs *as);
 extern void wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as);
 extern void wa_sender_untrack(WaSender *sender, int64 message_id);
-
-/* Messages that may leave this number now; when the next one may; and one that does. */
-extern int wa_number_available(WaNumber *number, int64 now);
-extern int64 wa_number_ready_at(WaNumber *number, int64 now);
-extern void wa_number_take(WaNumber *number, int n, int64 now);
-
-/* A row at this rank, with whatever id, has become ready. */
-extern void wa_number_lower_cursor(WaSender *sender, WaNumber *number, int64 rank);
-
-/* This number may have something to send now; any number may, or earlier than before. */
-extern void wa_number_opened(WaSender *sender, WaNumber *number);
-extern void wa_sender_turns_changed(WaSender *sender);
-
-/* A row of this rank was passed by; and it is time to look at it again, if it is. */
-extern void wa_number_passed_by(WaSender *sender, WaNumber *number, int64 rank);
-extern void wa_number_look_again(WaSender *sender, WaNumber *number, int64 now);
 
 /* The shorter of two waits in milliseconds, of which -1 never ends. */
 static inline long

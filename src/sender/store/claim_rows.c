@@ -1,6 +1,6 @@
 /*
  * claim_rows.c
- *	  What the claim reads and locks, and the lease that it ends with.
+ *	  What the claim reads and locks.
  *
  * The claim resumes each number's ready rows after its cursor, and reads again
  * rows that were set aside because their recipient was busy.  The lock on a row
@@ -22,8 +22,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -34,19 +32,9 @@
 
 #include "base/arrays.h"
 #include "base/lookup.h"
-#include "base/rows.h"
-#include "base/statement.h"
 #include "compat.h"
 #include "sender/store/claim_rows.h"
 #include "sender/store/transaction.h"
-
-static WaStatement lease_statement = {
-	.sql = "INSERT INTO @extschema@.whatsapp_leases"
-		   " (sender, pid, generation, message_ids, attempts)"
-		   " VALUES ($1, $2, $3, $4, $5) RETURNING lease_id",
-	.nargs = 5,
-	.argtypes = {INT2OID, INT4OID, INT8OID, INT8ARRAYOID, INT2ARRAYOID},
-	.expected = SPI_OK_INSERT_RETURNING};
 
 /* The columns of the queue and of the messages that are read, as they are listed below. */
 enum
@@ -374,10 +362,6 @@ read_messages(Claimed *claimed)
 	end_scan(&scan);
 }
 
-/*
- * Locks and returns ready rows: per number after its cursor, and those of ids
- * that are still there.  Rows locked by others are passed by.
- */
 int
 wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids, WaClaimRow **rows)
 {
@@ -402,25 +386,4 @@ wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids, Wa
 			claimed.rows[n++] = claimed.rows[i];
 	*rows = claimed.rows;
 	return n;
-}
-
-/*
- * Writes the durable intent to send these attempts; returns the lease's id.
- * Durable also where synchronous_commit is off: a lease that a crash could undo
- * after the first byte has left would let the message be sent again.
- */
-int64
-wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts, int n)
-{
-	WaRows rows;
-	Datum values[5];
-
-	values[0] = Int16GetDatum(sender);
-	values[1] = Int32GetDatum(MyProcPid);
-	values[2] = Int64GetDatum(generation);
-	values[3] = wa_array_of_int8(ids, n);
-	values[4] = wa_array_of_int2(attempts, n);
-	rows = wa_store_run(&lease_statement, values, NULL);
-	ForceSyncCommit();
-	return wa_rows_int(&rows, 0, 1, 0);
 }

@@ -1,8 +1,6 @@
 /*
  * claim_rows.h
- *	  What the claim reads from the queue, and the lease that it ends with.
- *
- * Everything returned lives in the current memory context.
+ *	  What the claim reads from the queue.
  */
 #ifndef WA_SENDER_STORE_CLAIM_ROWS_H
 #define WA_SENDER_STORE_CLAIM_ROWS_H
@@ -41,9 +39,21 @@ typedef struct WaClaimRow
 	bool by_id;						/* read by its id, and not after the cursor */
 } WaClaimRow;
 
+static inline const char *
+wa_claim_row_recipient(const WaClaimRow *row)
+{
+	return row->recipient_phone ? row->recipient_phone : row->recipient_user_id;
+}
+
+/*
+ * Needs a transaction begun with wa_store_begin.  Locks ready rows of the queue
+ * until it ends: per number after its cursor, and those of these ids that are
+ * still there.  What somebody else has locked is passed by.
+ *
+ * Returns how many there are, in the current memory context: a row that was read
+ * both ways is there twice.  Raises on failure.
+ */
 extern int wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids,
 						  WaClaimRow **rows);
-extern int64 wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts,
-							int n);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * fates.c
- *	  Statements of the settlement: what becomes of queue row, message and lease.
+ *	  Statements of the settlement: what becomes of queue row and message.
  *
  * The claim's decisions about messages that cannot go, and those that upkeep
  * makes about messages in doubt, are written here, too.  None of it touches a
@@ -18,19 +18,6 @@
 #include "sender/store/fates.h"
 #include "sender/store/fence.h"
 #include "sender/store/transaction.h"
-
-static WaStatement lock_leases_statement = {.sql =
-												"SELECT lease_id FROM @extschema@.whatsapp_leases"
-												" WHERE lease_id = ANY ($1) FOR UPDATE",
-											.nargs = 1,
-											.argtypes = {INT8ARRAYOID},
-											.expected = SPI_OK_SELECT};
-
-static WaStatement drop_leases_statement = {
-	.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
-	.expected = SPI_OK_DELETE};
 
 /*
  * A row that stays in the queue.  It keeps its rank, and with it its place among
@@ -96,26 +83,6 @@ static WaStatement sending_statement = {
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_UPDATE};
-
-/* Locks these leases and returns how many still exist: the fence. */
-int
-wa_store_lock_leases(const int64 *leases, int n)
-{
-	WaRows rows;
-	Datum values[1] = {wa_array_of_int8(leases, n)};
-
-	rows = wa_store_run(&lock_leases_statement, values, NULL);
-	return (int) rows.count;
-}
-
-void
-wa_store_drop_leases(const int64 *leases, int n)
-{
-	Datum values[1] = {wa_array_of_int8(leases, n)};
-
-	if (n > 0)
-		wa_store_run(&drop_leases_statement, values, NULL);
-}
 
 /* ---- every other fate ------------------------------------------------------ */
 

@@ -47,8 +47,6 @@ typedef struct WaFate
 	bool superseded; /* set by wa_store_fates: the message is in the queue for a later attempt */
 } WaFate;
 
-extern int wa_store_lock_leases(const int64 *leases, int n);
-extern void wa_store_drop_leases(const int64 *leases, int n);
 extern void wa_store_accept(WaAccepted *accepted, int n);
 extern int wa_store_lock_messages(WaFate *fates, int n);
 extern void wa_store_fates(WaFate *fates, int n);

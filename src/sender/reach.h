@@ -1,0 +1,22 @@
+/*
+ * reach.h
+ *	  Keeping count of the recipients that the account's messaging limit is about.
+ */
+#ifndef WA_SENDER_REACH_H
+#define WA_SENDER_REACH_H
+
+#include "sender/state/sender.h"
+#include "sender/store/claim_rows.h"
+
+/* Between claims, in a transaction of its own: counts anew, if it is time. */
+extern void wa_reach_run(WaSender *sender);
+
+/*
+ * Within the transaction of a claim.  First: which of these rows cost nothing of
+ * the limit (no template, recipient already reached, or inside its service window);
+ * free has room for n.  Then, for those that leave: their recipients are reached.
+ */
+extern void wa_reach_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free);
+extern void wa_reach_add(const WaClaimRow *const *rows, int n);
+
+#endif

@@ -1,0 +1,182 @@
+/*
+ * number.c
+ *	  The phone numbers of an account as a sender knows them.
+ *
+ * A number's ready rows are read in order of their rank, from a cursor on: what
+ * lies before it has been looked at.  Whatever becomes ready there lowers the
+ * cursor.  Nothing here reads a table.
+ */
+#include "postgres.h"
+
+#include "base/guc.h"
+#include "common/clock.h"
+#include "sender/state/number.h"
+#include "shared/wake.h"
+
+/*
+ * Meta counts what arrives in any second.  The sliding window keeps to that, one
+ * or two below the limit and over a little more than a second, for what the
+ * network compresses; the bucket spreads the messages over it, and may catch up
+ * on what a busy machine has missed.
+ */
+#define RATE_SHARE 0.985
+#define BURST_SHARE 0.25
+#define SLIDING_WINDOW_US INT64_C(1010000)
+
+/* No level of the platform is higher: above it the operator knows better. */
+#define MAX_COUNTED_RATE 1000
+
+/*
+ * Rows that somebody has locked are looked at again after this long, or after
+ * this share of the time for which that has been so.
+ */
+#define LOOK_AGAIN_US INT64_C(500000)
+#define LOOK_AGAIN_SHARE 8
+
+void
+wa_numbers_init(WaNumbers *numbers, MemoryContext context, int index, int nsenders)
+{
+	HASHCTL ctl = {0};
+
+	memset(numbers, 0, sizeof(WaNumbers));
+	numbers->index = index;
+	numbers->nsenders = nsenders;
+	ctl.keysize = sizeof(uint64);
+	ctl.entrysize = sizeof(WaNumber);
+	ctl.hcxt = context;
+	numbers->table =
+		hash_create("whatsapp_shared numbers", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+WaNumber *
+wa_number_find(WaNumbers *numbers, const char *phone_number_id)
+{
+	uint64 key = wa_number_key(phone_number_id);
+
+	return hash_search(numbers->table, &key, HASH_FIND, NULL);
+}
+
+WaNumber *
+wa_number_get(WaNumbers *numbers, const char *phone_number_id)
+{
+	uint64 key = wa_number_key(phone_number_id);
+	bool found;
+	WaNumber *number = hash_search(numbers->table, &key, HASH_ENTER, &found);
+
+	if (found)
+		return number;
+	memset(number, 0, sizeof(WaNumber));
+	number->key = key;
+	strlcpy(number->id, phone_number_id, sizeof(number->id));
+	number->numbers = numbers;
+	number->mine = key % numbers->nsenders == numbers->index;
+	number->cursor_rank = PG_INT64_MIN;
+	number->may_have_ready = true;
+	dlist_init(&number->again);
+	wa_bucket_init(&number->bucket, wa_guc_messages_per_second, 1.0, wa_now_us());
+	wa_numbers_turns_changed(numbers);
+	return number;
+}
+
+void
+wa_number_set_rate(WaNumber *number, double rate)
+{
+	int per_second = rate <= MAX_COUNTED_RATE ? Max(1, (int) (rate * RATE_SHARE)) : 0;
+
+	wa_bucket_set_allowed(&number->bucket, rate * RATE_SHARE, Max(1.0, rate * BURST_SHARE),
+						  wa_now_us());
+	if (!wa_sliding_window_init(&number->sent, per_second, SLIDING_WINDOW_US))
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+int
+wa_number_available(WaNumber *number, int64 now)
+{
+	return Min(wa_bucket_available(&number->bucket, now),
+			   wa_sliding_window_available(&number->sent, now));
+}
+
+int64
+wa_number_ready_at(WaNumber *number, int64 now)
+{
+	return Max(wa_bucket_ready_at(&number->bucket, 1, now),
+			   wa_sliding_window_ready_at(&number->sent, now));
+}
+
+void
+wa_number_take(WaNumber *number, int n, int64 now)
+{
+	wa_bucket_take(&number->bucket, n, now);
+	wa_sliding_window_take(&number->sent, n, now);
+}
+
+void
+wa_numbers_turns_changed(WaNumbers *numbers)
+{
+	numbers->next_turn_known_us = 0;
+}
+
+/* Most of what happens concerns one number; the others need not be looked at. */
+void
+wa_number_opened(WaNumber *number)
+{
+	WaNumbers *numbers = number->numbers;
+	int64 now = wa_now_us();
+	int64 turn = wa_number_ready_at(number, now);
+
+	if (!number->mine || number->paused_until != 0)
+		return;
+	numbers->next_turn_us = turn <= now ? WA_TURN_IS_NOW : Min(numbers->next_turn_us, turn);
+}
+
+void
+wa_number_lower_cursor(WaNumber *number, int64 rank)
+{
+	number->may_have_ready = true;
+	if (rank <= number->cursor_rank)
+	{
+		/* just before the first row of that rank */
+		number->cursor_rank = rank;
+		number->cursor_id = PG_INT64_MIN;
+	}
+	wa_number_opened(number);
+}
+
+void
+wa_numbers_rewind(WaNumbers *numbers)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+
+	hash_seq_init(&scan, numbers->table);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		wa_number_lower_cursor(number, PG_INT64_MIN);
+}
+
+void
+wa_number_passed_by(WaNumber *number, int64 rank)
+{
+	WaNumbers *numbers = number->numbers;
+	int64 now = wa_now_us();
+
+	if (number->passed_since_us == 0)
+		number->passed_since_us = now;
+	if (number->look_again_us != 0)
+		number->passed_rank = Min(number->passed_rank, rank);
+	else
+	{
+		number->passed_rank = rank;
+		number->look_again_us =
+			now + Max(LOOK_AGAIN_US, (now - number->passed_since_us) / LOOK_AGAIN_SHARE);
+	}
+	numbers->next_turn_us = Min(numbers->next_turn_us, number->look_again_us);
+}
+
+void
+wa_number_look_again(WaNumber *number, int64 now)
+{
+	if (number->look_again_us == 0 || now < number->look_again_us)
+		return;
+	number->look_again_us = 0;
+	wa_number_lower_cursor(number, number->passed_rank);
+}

@@ -1,0 +1,53 @@
+/*
+ * config_rows.h
+ *	  What a sender keeps in memory of the tables that people write.
+ *
+ * All need a transaction begun with wa_store_begin, lock nothing, and raise on
+ * failure.  Rows and strings live until that transaction ends.
+ */
+#ifndef WA_SENDER_STORE_CONFIG_ROWS_H
+#define WA_SENDER_STORE_CONFIG_ROWS_H
+
+#include "datatype/timestamp.h"
+
+/* Which cluster and database this data was made in. */
+typedef struct WaInstallationRow
+{
+	const char *installation_id;
+	uint64 system_identifier;
+	Oid database;
+} WaInstallationRow;
+
+typedef struct WaNumberRow
+{
+	const char *phone_number_id;
+	double messages_per_second;	  /* an operator's; 0: not set */
+	const char *throughput_level; /* Meta's word, or NULL */
+	const char *messaging_limit;  /* Meta's word, or NULL */
+	double rate_factor;			  /* share of the rate that is for this installation */
+} WaNumberRow;
+
+typedef struct WaTenantRow
+{
+	const char *tenant_id;
+	bool enabled;
+	double messages_per_second;	 /* 0: no rate of its own */
+	const char *phone_number_id; /* NULL: it has none */
+} WaTenantRow;
+
+typedef struct WaPauseRow
+{
+	const char *scope; /* account, number, tenant, template */
+	char *key;
+	TimestampTz until; /* DT_NOEND: until somebody lifts it */
+} WaPauseRow;
+
+/* False if there is not exactly one row. */
+extern bool wa_store_installation(WaInstallationRow *row);
+
+/* Each returns how many there are. */
+extern int wa_store_numbers(WaNumberRow **rows);
+extern int wa_store_tenants(WaTenantRow **rows);
+extern int wa_store_pauses(WaPauseRow **rows);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * pair_rows.c
+ *	  What the tables know of recipients, for a sender's memory of them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/timestamp.h"
+
+#include "base/arrays.h"
+#include "base/rows.h"
+#include "base/statement.h"
+#include "sender/store/pair_rows.h"
+#include "sender/store/transaction.h"
+
+int
+wa_store_recently_accepted(double seconds, int max, WaAcceptedRow **accepted)
+{
+	static WaStatement statement = {
+		.sql =
+			"SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
+			" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - m.accepted_at) * 1000000)::bigint"
+			" FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
+			" WHERE m.accepted_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)"
+			/* Its tenant may have lost the number before a webhook said that it had arrived. */
+			" AND m.phone_number_id IS NOT NULL"
+			" ORDER BY m.accepted_at",
+		.nargs = 2,
+		.argtypes = {INT4OID, FLOAT8OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[2] = {Int32GetDatum(max), Float8GetDatum(seconds)};
+	WaRows rows = wa_store_run(&statement, values, NULL);
+	int n = (int) rows.count;
+
+	*accepted = palloc(sizeof(WaAcceptedRow) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*accepted)[i] = (WaAcceptedRow){.phone_number_id = wa_rows_text(&rows, i, 1),
+										 .recipient = wa_rows_text(&rows, i, 2),
+										 .age_us = wa_rows_int(&rows, i, 3, 0)};
+	return n;
+}
+
+int
+wa_store_deferred(int max, WaDeferredRow **deferred)
+{
+	static WaStatement statement = {
+		.sql =
+			"SELECT q.message_id, q.phone_number_id,"
+			" COALESCE(m.recipient_phone, m.recipient_user_id), q.due_at,"
+			" q.hold_reason = 'pair_rate'"
+			" FROM (SELECT * FROM @extschema@.whatsapp_queue"
+			" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT $1) q"
+			" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+			" WHERE q.state = 'd' AND q.phone_number_id IS NOT NULL AND q.hold_reason IN"
+			" ('retry', 'network', 'number_rate', 'pair_rate', 'recipient_order', 'tenant_rate')",
+		.nargs = 1,
+		.argtypes = {INT4OID},
+		.expected = SPI_OK_SELECT};
+	Datum values[1] = {Int32GetDatum(max)};
+	WaRows rows = wa_store_run(&statement, values, NULL);
+	int n = (int) rows.count;
+
+	*deferred = palloc_extended(sizeof(WaDeferredRow) * Max(n, 1), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+		(*deferred)[i] = (WaDeferredRow){.message_id = wa_rows_int(&rows, i, 1, 0),
+										 .phone_number_id = wa_rows_text(&rows, i, 2),
+										 .recipient = wa_rows_text(&rows, i, 3),
+										 .due_at = wa_rows_time(&rows, i, 4, 0),
+										 .for_pair_rate = wa_rows_int(&rows, i, 5, 0) != 0};
+	return n;
+}
+
+int
+wa_store_coming(const int64 *ids, int n, TimestampTz now, WaComingRow **coming)
+{
+	static WaStatement statement = {
+		.sql = "SELECT q.message_id, q.phone_number_id,"
+			   " COALESCE(m.recipient_phone, m.recipient_user_id), q.rank"
+			   " FROM @extschema@.whatsapp_queue q"
+			   " JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
+			   " WHERE q.message_id = ANY ($1) AND q.phone_number_id IS NOT NULL"
+			   " AND (q.state = 'r' OR q.state = 'd' AND q.due_at <= $2)"
+			   " FOR UPDATE OF q SKIP LOCKED",
+		.nargs = 2,
+		.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID},
+		.expected = SPI_OK_SELECT};
+	Datum values[2] = {wa_array_of_int8(ids, n), TimestampTzGetDatum(now)};
+	WaRows rows = wa_store_run(&statement, values, NULL);
+
+	n = (int) rows.count;
+	*coming = palloc(sizeof(WaComingRow) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*coming)[i] = (WaComingRow){.message_id = wa_rows_int(&rows, i, 1, 0),
+									 .phone_number_id = wa_rows_text(&rows, i, 2),
+									 .recipient = wa_rows_text(&rows, i, 3),
+									 .rank = wa_rows_int(&rows, i, 4, 0)};
+	return n;
+}
