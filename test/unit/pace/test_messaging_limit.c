@@ -1,0 +1,118 @@
+/*
+ * The account's messaging limit, shared out among its tenants.
+ */
+#include "backend.h"
+
+#include "sender/pace/messaging_limit.h"
+#include "tap.h"
+
+static WaSender *sender;
+
+static void
+begin(int limit)
+{
+	sender = new_sender();
+	sender->reach_limit = limit;
+}
+
+static WaTenant *
+tenant(const char *id)
+{
+	return wa_sender_tenant_get(sender, id);
+}
+
+/* How many people this tenant may write to now, and does. */
+static int
+use_up(const char *id)
+{
+	int n = 0;
+
+	while (n < 100000 && wa_messaging_limit_admits(sender, tenant(id)))
+	{
+		wa_messaging_limit_use(tenant(id));
+		n++;
+	}
+	return n;
+}
+
+/* Nobody has written to anybody yet. */
+static void
+count(const char *a, double a_share, const char *b, double b_share)
+{
+	WaReachRow rows[2] = {{a, a_share, 0, 0}, {b, b_share, 0, 0}};
+
+	tenant(a);
+	tenant(b);
+	wa_messaging_limit_counted(sender, rows, 2);
+}
+
+static void
+test_tiers(void)
+{
+	is_int(wa_messaging_limit_tier("TIER_250"), 250, "a tier names its number");
+	is_int(wa_messaging_limit_tier("TIER_2K"), 2000, "or thousands");
+	is_int(wa_messaging_limit_tier("1000"), 1000, "with or without the word");
+	is_int(wa_messaging_limit_tier("TIER_UNLIMITED"), 0, "no limit");
+	is_int(wa_messaging_limit_tier("TIER_99999999"), 0, "what no limit can be is none");
+	is_int(wa_messaging_limit_tier("TIER_-5"), 0, "nor is a negative one");
+	is_int(wa_messaging_limit_tier(NULL), 0, "none is known");
+}
+
+static void
+test_shares(void)
+{
+	begin(1000);
+	count("a", -1, "b", -1);
+	is_int(use_up("a"), 735, "without shares one may use its quarter and the pool");
+	is_int(use_up("b"), 245, "the other still has its quarter");
+
+	begin(1000);
+	count("a", 0.5, "b", -1);
+	is_int(use_up("b"), 490, "a share of a half is not for others");
+	is_int(use_up("a"), 490, "and is there in any case");
+
+	begin(1000);
+	count("a", 0.1, "b", 0.9);
+	is_int(use_up("a"), 98, "all is shared out: there is no pool");
+	is_int(use_up("b"), 882, "each has its share");
+
+	begin(1000);
+	count("a", 0.0, "b", 1.0);
+	is_int(use_up("a"), 0, "one with no share, where nothing is left, reaches nobody");
+}
+
+static void
+test_counts(void)
+{
+	WaReachRow rows[2] = {{"a", -1, 300, WALL + START - 23 * 3600 * SECOND},
+						  {"b", -1, 100, WALL + START - 3600 * SECOND}};
+
+	begin(1000);
+	tenant("a");
+	tenant("b");
+	wa_messaging_limit_counted(sender, rows, 2);
+	is_int(use_up("b"), 145 + 490 - 55, "what one has used of the pool is not there for another");
+	is_int(use_up("a"), 0, "and the one that has used it gets no more");
+	at(3540 * SECOND);
+	is_int(wa_messaging_limit_next() - wa_now(), 60 * SECOND,
+		   "it is looked at again when the oldest recipient stops counting");
+	at(3595 * SECOND);
+	is_int(wa_messaging_limit_next() - wa_now(), 60 * SECOND, "not too soon");
+	at(0);
+	is_int(wa_messaging_limit_next() - wa_now(), 3600 * SECOND, "nor too late");
+	at(-7200 * SECOND);
+	is_int(wa_messaging_limit_next() - wa_now(), 3600 * SECOND, "because limits also rise");
+
+	rows[0].tenant_id = "gone";
+	wa_messaging_limit_counted(sender, rows, 2);
+	ok(use_up("b") > 0, "a tenant that is not in memory yet does no harm");
+}
+
+int
+main(void)
+{
+	test_tiers();
+	test_shares();
+	test_counts();
+	return done_testing();
+}

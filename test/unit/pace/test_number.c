@@ -1,0 +1,147 @@
+/*
+ * What a number may send, and how far its ready rows have been read.
+ */
+#include "backend.h"
+
+#include "tap.h"
+
+/* Takes whatever may leave, each millisecond of this stretch; returns how many did. */
+static int
+send_all(WaNumber *number, int64 from, int64 to)
+{
+	int sent = 0;
+
+	for (int64 now = from; now < to; now += 1000)
+	{
+		int n = wa_number_available(number, now);
+
+		wa_number_take(number, n, now);
+		sent += n;
+	}
+	return sent;
+}
+
+static void
+test_rate(void)
+{
+	WaSender *sender = new_sender();
+	WaNumber *number = wa_number_get(&sender->numbers, NUMBER);
+	int64 now = START + 100 * SECOND;
+	int worst = 0;
+	int sent[300] = {0};
+
+	for (int i = 0; i < 300; i++)
+		sent[i] = send_all(number, now + i * 10000, now + (i + 1) * 10000);
+	for (int i = 0; i < 200; i++)
+	{
+		int in_a_second = 0;
+
+		for (int j = i; j < i + 100; j++)
+			in_a_second += sent[j];
+		worst = Max(worst, in_a_second);
+	}
+	ok(worst <= 80, "no second has more than 80 messages: %d", worst);
+	ok(worst >= 77, "but hardly fewer: %d", worst);
+
+	now += 100 * SECOND;
+	ok(send_all(number, now, now + 1000) <= 20,
+	   "a quarter of a second's messages at once, no more");
+	now += 100 * SECOND;
+	wa_number_take(number, wa_number_available(number, now), now);
+	ok(wa_number_ready_at(number, now) > now, "then the next has to wait");
+	is_int(wa_number_available(number, wa_number_ready_at(number, now)), 1, "until it may leave");
+}
+
+static void
+test_fast(void)
+{
+	WaSender *sender = new_sender();
+	WaNumber *number = wa_number_get(&sender->numbers, NUMBER);
+	int64 now = START + 100 * SECOND;
+
+	wa_number_set_rate(number, 5000);
+	ok(send_all(number, now, now + SECOND) > 6000,
+	   "no level of the platform's holds up what is faster");
+}
+
+static void
+test_ownership(void)
+{
+	WaNumbers all[3];
+	int owners;
+
+	for (int i = 0; i < 3; i++)
+		wa_numbers_init(&all[i], NULL, i, 3);
+	for (int number = 0; number < 20; number++)
+	{
+		char id[WA_NUMBER_SIZE];
+
+		snprintf(id, sizeof(id), "1065403522%02d", number);
+		owners = 0;
+		for (int i = 0; i < 3; i++)
+			owners += wa_number_get(&all[i], id)->mine;
+		if (owners != 1)
+			break;
+	}
+	is_int(owners, 1, "each number has one sender");
+	ok(wa_number_find(&all[0], "1") == NULL, "a number never heard of is not there");
+	ok(wa_number_get(&all[0], "1") == wa_number_find(&all[0], "1"), "but then it is");
+}
+
+static void
+test_cursor(void)
+{
+	WaSender *sender = new_sender();
+	WaNumber *number = wa_number_get(&sender->numbers, NUMBER);
+
+	ok(number->may_have_ready && number->cursor_rank == PG_INT64_MIN,
+	   "of a new number everything is still to be read");
+	number->cursor_rank = 100;
+	number->cursor_id = 7;
+	number->may_have_ready = false;
+	wa_number_lower_cursor(number, 200);
+	ok(number->may_have_ready && number->cursor_rank == 100 && number->cursor_id == 7,
+	   "what comes after the cursor leaves it where it is");
+	wa_number_lower_cursor(number, 100);
+	ok(number->cursor_rank == 100 && number->cursor_id == PG_INT64_MIN,
+	   "the same rank may have any id");
+	wa_number_lower_cursor(number, 50);
+	is_int(number->cursor_rank, 50, "an earlier one is read again");
+	wa_numbers_rewind(&sender->numbers);
+	is_int(number->cursor_rank, PG_INT64_MIN, "and everything, after a failure");
+}
+
+/* Rows that somebody else has locked. */
+static void
+test_look_again(void)
+{
+	WaSender *sender = new_sender();
+	WaNumber *number = wa_number_get(&sender->numbers, NUMBER);
+	int64 again;
+
+	number->cursor_rank = 100;
+	wa_number_passed_by(number, 40);
+	wa_number_passed_by(number, 30);
+	wa_number_passed_by(number, 60);
+	wa_number_look_again(number, wa_now_us() + SECOND / 2 - 1);
+	is_int(number->cursor_rank, 100, "they are left alone for half a second");
+	wa_number_look_again(number, wa_now_us() + SECOND / 2);
+	is_int(number->cursor_rank, 30, "then the first of them is read again");
+	is_int(number->look_again_us, 0, "once");
+
+	at(80 * SECOND);
+	wa_number_passed_by(number, 30);
+	again = number->look_again_us - wa_now_us();
+	is_int(again, 10 * SECOND, "what has been locked for long is looked at less often");
+}
+
+int
+main(void)
+{
+	test_rate();
+	test_fast();
+	test_ownership();
+	test_cursor();
+	test_look_again();
+	return done_testing();
+}

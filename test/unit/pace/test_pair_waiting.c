@@ -1,0 +1,94 @@
+/*
+ * Ready rows that are claimed by their ids, and not by the cursor.
+ */
+#include "backend.h"
+
+#include "sender/pace/pair_waiting.h"
+#include "tap.h"
+
+#define RECIPIENT "573001112233"
+
+static WaSender *sender;
+static WaNumber *number;
+
+static void
+begin(void)
+{
+	sender = new_sender();
+	number = wa_number_get(&sender->numbers, NUMBER);
+	number->cursor_rank = 1000;
+}
+
+/* The ids in the number's list, in order. */
+static const char *
+again(void)
+{
+	static char text[100];
+	dlist_iter iter;
+
+	text[0] = '\0';
+	dlist_foreach (iter, &number->again)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%lld ",
+				 (long long) dlist_container(WaWaiting, node, iter.cur)->message_id);
+	return text;
+}
+
+static void
+test_came_due(void)
+{
+	WaTrackedAs as;
+
+	begin();
+	wa_pair_came_due(sender, number, RECIPIENT, 3, 30);
+	wa_pair_came_due(sender, number, RECIPIENT, 5, 50);
+	wa_pair_came_due(sender, number, RECIPIENT, 4, 30);
+	wa_pair_came_due(sender, number, RECIPIENT, 1, 10);
+	is_str(again(), "1 3 4 5 ", "what is back is claimed in its order");
+	is_int(number->n_again, 4, "and counted");
+	is_int(number->cursor_rank, 1000, "the cursor stays where it is");
+	ok(wa_sender_is_tracked(sender, 3, &as) && as == WA_TRACKED_AGAIN, "nobody else claims it");
+	wa_pair_came_due(sender, number, RECIPIENT, 3, 30);
+	is_int(number->n_again, 4, "it is there once");
+	is_int(number->cursor_rank, 30, "the cursor sees to whatever this was");
+
+	begin();
+	number->n_again = 10000;
+	wa_pair_came_due(sender, number, RECIPIENT, 7, 70);
+	is_int(number->cursor_rank, 70, "where too many are listed, the cursor comes by");
+	ok(!wa_sender_is_tracked(sender, 7, &as), "and claims it");
+
+	begin();
+	number->paused_until = DT_NOEND;
+	wa_pair_came_due(sender, number, RECIPIENT, 7, 70);
+	is_str(again(), "", "at a paused number nothing is listed");
+	is_int(number->cursor_rank, 70, "it may go by another before the pause ends");
+}
+
+/* A pause has begun: its rows may go by another number before it ends. */
+static void
+test_forget_paused(void)
+{
+	WaPair *pair;
+	WaTrackedAs as;
+
+	begin();
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
+	wa_pair_set_aside(sender, pair, number, 2, 20);
+	wa_pair_came_due(sender, number, RECIPIENT, 3, 30);
+	wa_pairs_forget_paused(sender);
+	is_int(pair->n_waiting + number->n_again, 2, "without a pause nothing is forgotten");
+	number->paused_until = DT_NOEND;
+	wa_pairs_forget_paused(sender);
+	is_int(pair->n_waiting + number->n_again + sender->n_waiting, 0, "with one, everything is");
+	ok(!wa_sender_is_tracked(sender, 2, &as) && !wa_sender_is_tracked(sender, 3, &as),
+	   "and left to the cursor");
+	is_int(number->cursor_rank, PG_INT64_MIN, "which reads all again");
+}
+
+int
+main(void)
+{
+	test_came_due();
+	test_forget_paused();
+	return done_testing();
+}

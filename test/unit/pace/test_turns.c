@@ -1,0 +1,191 @@
+/*
+ * Which numbers a claim reads from, and how much each may have.
+ */
+#include "backend.h"
+
+#include <limits.h>
+
+#include "sender/pace/turns.h"
+#include "tap.h"
+
+static WaNumbers numbers;
+
+static WaNumber *
+number_at(int i)
+{
+	char id[WA_NUMBER_SIZE];
+
+	snprintf(id, sizeof(id), "1065403522%02d", i);
+	return wa_number_get(&numbers, id);
+}
+
+/* So many numbers, each of which may send far more than any claim has room for. */
+static void
+begin(int n, bool ready)
+{
+	at(0);
+	wa_numbers_init(&numbers, NULL, 0, 1);
+	for (int i = 0; i < n; i++)
+	{
+		wa_number_set_rate(number_at(i), 800);
+		number_at(i)->may_have_ready = ready;
+	}
+	at(10 * SECOND);
+}
+
+static int given[20];
+
+/* One claim; what each number was given is in given[], in the order of numbers. */
+static int
+claim(int slots, int n)
+{
+	WaClaimLimit *limits;
+	WaNumber **chosen;
+	int n_limits = wa_turns_take(&numbers, slots, &limits, &chosen);
+	int total = 0;
+
+	memset(given, 0, sizeof(given));
+	for (int i = 0; i < n_limits; i++)
+		for (int j = 0; j < n; j++)
+			if (chosen[i] == number_at(j))
+			{
+				given[j] += limits[i].limit;
+				total += limits[i].limit;
+			}
+	return total;
+}
+
+static void
+test_fairness(void)
+{
+	int sum[10] = {0};
+	int least = INT_MAX;
+	int most = 0;
+
+	begin(1, true);
+	is_int(claim(100, 1), 100, "one number may have all slots");
+
+	begin(10, true);
+	for (int i = 0; i < 10; i++)
+		number_at(i)->backlogged = true;
+	is_int(claim(100, 10), 100, "all slots are given away");
+	for (int i = 0; i < 10; i++)
+		least = Min(least, given[i]);
+	is_int(least, 10, "and shared equally");
+
+	for (int round = 0; round < 10; round++)
+	{
+		claim(16, 10);
+		for (int i = 0; i < 10; i++)
+			sum[i] += given[i];
+	}
+	least = INT_MAX;
+	for (int i = 0; i < 10; i++)
+	{
+		least = Min(least, sum[i]);
+		most = Max(most, sum[i]);
+	}
+	is_int(least, 16, "where there is not enough for all, they take turns");
+	is_int(most, 16, "and none gets more than the others");
+	claim(16, 10);
+	most = 0;
+	for (int i = 0; i < 10; i++)
+		most = Max(most, given[i]);
+	is_int(most, 8, "in pieces of eight: a smaller one is not worth an index descent");
+}
+
+/* A number of which nothing was known to wait does not queue behind backlogs. */
+static void
+test_new(void)
+{
+	int pieces = 0;
+
+	begin(10, true);
+	for (int i = 0; i < 9; i++)
+		number_at(i)->backlogged = true;
+	claim(16, 10);
+	is_int(given[9], 8, "half of the slots are for what is new");
+
+	begin(2, true);
+	number_at(0)->backlogged = true;
+	claim(1, 2);
+	is_int(given[1], 1, "a single slot goes to the new one");
+	claim(1, 2);
+	is_int(given[0], 1, "and to the other by turns");
+
+	begin(10, true);
+	for (int i = 0; i < 2; i++)
+		number_at(i)->backlogged = true;
+	claim(16, 10);
+	for (int i = 2; i < 10; i++)
+		pieces += given[i] == 2;
+	is_int(pieces, 4, "new ones have two each of their half");
+}
+
+static void
+test_leftovers(void)
+{
+	begin(2, true);
+	wa_number_set_rate(number_at(0), 4);
+	number_at(0)->backlogged = number_at(1)->backlogged = true;
+	at(20 * SECOND);
+	is_int(claim(100, 2), 100, "what one number may not have, the other gets");
+	is_int(given[0], wa_number_available(number_at(0), wa_now_us()), "each within its rate");
+}
+
+static void
+test_who(void)
+{
+	begin(4, true);
+	number_at(0)->paused_until = DT_NOEND;
+	number_at(1)->mine = false;
+	number_at(2)->may_have_ready = false;
+	is_int(claim(100, 4), 100, "there is somebody to send");
+	is_int(given[3], 100, "and he gets all");
+	is_int(given[0], 0, "not one that is paused");
+	is_int(given[1], 0, "not one of another sender");
+	is_int(given[2], 0, "not one that has nothing");
+}
+
+static void
+test_when(void)
+{
+	WaNumber *number;
+	int64 next;
+
+	begin(3, false);
+	is_int(wa_turns_next_us(&numbers), PG_INT64_MAX,
+		   "nobody has anything: no turn comes by itself");
+	number = number_at(1);
+	wa_number_lower_cursor(number, 5);
+	ok(wa_turns_due(&numbers), "something has become ready: it is known at once");
+
+	wa_numbers_turns_changed(&numbers);
+	wa_number_take(number, wa_number_available(number, wa_now_us()), wa_now_us());
+	next = wa_turns_next_us(&numbers);
+	is_int(next, wa_number_ready_at(number, wa_now_us()), "the turn is when the rate allows it");
+	wa_clock_set(next, WALL + next);
+	ok(wa_turns_due(&numbers), "and then it is");
+
+	begin(3, false);
+	number = number_at(1);
+	number->cursor_rank = 100;
+	wa_number_passed_by(number, 50);
+	wa_numbers_turns_changed(&numbers);
+	is_int(wa_turns_next_us(&numbers) - wa_now_us(), SECOND / 2,
+		   "a row that was passed by is looked at again");
+	at(10 * SECOND + SECOND / 2);
+	ok(wa_turns_due(&numbers), "when its time has come");
+	is_int(number->cursor_rank, 50, "from there on");
+}
+
+int
+main(void)
+{
+	test_fairness();
+	test_new();
+	test_leftovers();
+	test_who();
+	test_when();
+	return done_testing();
+}
