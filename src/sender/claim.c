@@ -87,7 +87,7 @@ wa_claim_wait_ms(WaSender *sender)
 	int64 earliest;
 
 	if (!sending_possible(sender) || free_slots(sender) <= 0)
-		return -1; /* an answer will wake us */
+		return -1; /* a response will wake us */
 	earliest = wa_turns_next_us(&sender->numbers);
 	if (earliest == PG_INT64_MAX)
 		return -1;
@@ -126,8 +126,8 @@ ask_again(WaSender *sender, WaClaimLimit *limits, WaNumber **chosen, int n_limit
 }
 
 /*
- * What was asked for has been decided.  Who waits behind a message that did not
- * leave after all (cancelled, expired, held) must not wait for its answer.
+ * What was asked for has been decided.  What waits behind a message that did not
+ * leave after all (cancelled, expired, held) must not wait for its response.
  */
 static void
 asked_is_decided(WaSender *sender)

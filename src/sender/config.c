@@ -68,7 +68,7 @@ load_numbers(WaSender *sender)
 }
 
 /*
- * rate 0: none.  After a change, who comes from then on does not wait for turns of
+ * rate 0: none.  After a change, what comes from then on does not wait for turns of
  * the old rate.
  */
 static void

@@ -51,7 +51,7 @@
 #define IDLE_TO_GROW 0.10
 #define IDLE_TO_SHRINK 0.02
 
-/* A Graph answer is a few hundred bytes; one page of a listing some ten kB. */
+/* A Graph response is a few hundred bytes; one page of a listing some ten kB. */
 #define MAX_RESPONSE (4 * 1024 * 1024)
 
 /* What the HTTP client depends on; compared byte by byte. */
@@ -240,7 +240,7 @@ is_stopped(const WaJob *job)
 }
 
 /*
- * Submits what is leased, as far as the window allows.  What must not be begun
+ * Submits what is leased, as far as the concurrency limit allows.  What must not be begun
  * any more is put back: everything at once, if everything is stopped.
  */
 static void
@@ -277,7 +277,7 @@ submit(WaSender *sender)
 	}
 }
 
-/* The answer of one request. */
+/* The response of one request. */
 static void
 answered(WaSender *sender, WaHttpResult *result)
 {
@@ -313,9 +313,9 @@ wa_dispatch_network(WaSender *sender)
 		if (result == NULL)
 			break;
 		if (result->tag == NULL)
-			wa_sync_answered(sender, result);
+			wa_sync_response(sender, result);
 		else if (wa_upload_is_tag(result->tag))
-			wa_upload_answered(sender, result);
+			wa_upload_response(sender, result);
 		else
 			answered(sender, result);
 		wa_http_release(sender->http, result);

@@ -2,7 +2,7 @@
  * settle.c
  *	  Writes down what became of the requests that are finished.
  *
- * The answer is read by graph/response.c, and what follows from one that is no
+ * The response is read by graph/response.c, and what follows from one that is no
  * acceptance is decided by sender/fate.c; this file says when to settle, and what, and
  * lets the sender's memory follow.  Settling comes before claiming: what has
  * left us is worth more than what has not.
@@ -27,7 +27,7 @@
 /* A request out for longer than this shows as "sending". */
 #define SLOW_US 250000
 
-/* This many requests in a row without an HTTP answer: the network is down. */
+/* This many requests in a row without an HTTP response: the network is down. */
 #define OUTAGE_FAILURES 5
 #define OUTAGE_DELAY_US INT64_C(500000)
 #define OUTAGE_MAX_DELAY_US INT64_C(30000000)
@@ -230,7 +230,7 @@ write_alerts(WaSender *sender, bool any_accepted, const char *message)
 
 	if (other_version && !open_alerts.version)
 		account_alert("warning", "api_version",
-					  psprintf("Meta answers with version %s of the API, not with %s:"
+					  psprintf("Meta responds with version %s of the API, not with %s:"
 							   " set whatsapp_shared.api_version",
 							   sender->api_version_seen, wa_guc_api_version));
 	else if (!other_version && (open_alerts.version || first))

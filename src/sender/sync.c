@@ -59,7 +59,7 @@ static struct
 	TimestampTz started;
 	int pages;
 	int items;		   /* entries read so far */
-	bool answered;	   /* a page has come in, or will not come */
+	bool arrived;	   /* a page has come in, or will not come */
 	char *page;		   /* malloc'd body waiting to be applied */
 	char problem[256]; /* why the run failed, "" if it did not */
 } run = {.kind = WA_SYNC_NONE};
@@ -114,18 +114,18 @@ request_page(WaSender *sender, const char *after)
 	if (!wa_http_submit(sender->http, url.data, NULL, 0, NULL, NULL))
 	{
 		strlcpy(run.problem, "the request could not be started", sizeof(run.problem));
-		run.answered = true;
+		run.arrived = true;
 	}
 	memset(url.data, 0, url.len);
 	pfree(url.data);
 }
 
 void
-wa_sync_answered(WaSender *sender, const WaHttpResult *result)
+wa_sync_response(WaSender *sender, const WaHttpResult *result)
 {
-	run.answered = true;
+	run.arrived = true;
 	if (result->phase != WA_HTTP_ANSWERED)
-		snprintf(run.problem, sizeof(run.problem), "no answer: %s", result->error);
+		snprintf(run.problem, sizeof(run.problem), "no response: %s", result->error);
 	else if (result->status != 200)
 	{
 		WaOutcome outcome;
@@ -167,7 +167,7 @@ forget_page(void)
 {
 	free(run.page);
 	run.page = NULL;
-	run.answered = false;
+	run.arrived = false;
 }
 
 /* Applies the page that has come in; asks for the next one or ends the run. */
@@ -204,7 +204,7 @@ take_page(WaSender *sender)
 void
 wa_sync_aborted(WaSender *sender)
 {
-	if (!run.answered)
+	if (!run.arrived)
 		return;
 	forget_page();
 	run.kind = WA_SYNC_NONE;
@@ -262,7 +262,7 @@ wa_sync_run(WaSender *sender)
 		return;
 	if (run.kind != WA_SYNC_NONE)
 	{
-		if (run.answered)
+		if (run.arrived)
 			take_page(sender);
 	}
 	else if (!sender->stopping && !sender->reopen && sender->at_home && wa_guc_enabled &&
@@ -282,7 +282,7 @@ wa_sync_wait_ms(WaSender *sender)
 	if (sender->index != 0 || sender->stopping || !sender->at_home || !wa_guc_enabled)
 		return -1;
 	if (run.kind != WA_SYNC_NONE)
-		return run.answered ? 0 : -1;
+		return run.arrived ? 0 : -1;
 	if (look)
 		return 0;
 	return (long) Max(0, (next_look_us - wa_now_us() + 999) / 1000);

@@ -12,8 +12,8 @@ struct WaHttpResult;
 /* Starts what is asked for or due, and applies what has come in. */
 extern void wa_sync_run(WaSender *sender);
 
-/* An answer to one of our requests: kept until the next wa_sync_run. */
-extern void wa_sync_answered(WaSender *sender, const struct WaHttpResult *result);
+/* A response to one of our requests: kept until the next wa_sync_run. */
+extern void wa_sync_response(WaSender *sender, const struct WaHttpResult *result);
 
 /*
  * A person may have asked for something: look at whatsapp_sync.  After a change

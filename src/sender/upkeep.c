@@ -3,7 +3,7 @@
  *	  What a sender does by the clock.
  *
  * Every sender sweeps: it looks for ready rows that no commit hook told it of
- * (prepared transactions, logical replication, a restore, a lost note).  The
+ * (prepared transactions, logical replication, a restore, a lost wake-up).  The
  * rest is done by sender 0 for the whole database: messages whose time has come
  * (sender/due.c), pauses that end, quiet hours that begin, retention.  What it makes
  * ready reaches the other senders through the commit hook like any other.
@@ -200,8 +200,8 @@ delete_old(void)
 }
 
 /*
- * A new token ends an account pause that a refusal has set, whatever it was: if
- * the reason is still there, the next refusal sets it again.
+ * A new token ends an account pause that an error response has set, whatever it was: if
+ * the reason is still there, the next error response sets it again.
  */
 static void
 try_new_token(WaSender *sender)

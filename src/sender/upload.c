@@ -8,7 +8,7 @@
  *
  * The rows are whatsapp_media; what happens to them and to the messages that
  * wait for them is in sql/55-media.sql.  A file is read and its attempt counted
- * in one short transaction, sent after its commit, and the answer recorded in
+ * in one short transaction, sent after its commit, and the response recorded in
  * another.  A process that dies in between leaves a row that is due again after
  * the back-off: an upload that was done twice harms nobody.
  */
@@ -33,17 +33,17 @@
 #define MAX_UPLOADS 4
 #define MAX_BYTES (32 * 1024 * 1024)
 
-/* Notes can be lost, and numbers come back: look without being told. */
+/* Wake-ups can be lost, and numbers come back: look without being told. */
 #define LOOK_INTERVAL_US INT64_C(30000000)
 
-/* Bytes and notes no longer needed. */
+/* Bytes and files no longer needed. */
 #define CLEAN_INTERVAL_US INT64_C(300000000)
 
 /* Before the next attempt if not the file but the account was refused. */
 #define ACCOUNT_DELAY_MS 60000
 
 /* The JSON {"id": "…"} has three values; room for what else may come. */
-#define MAX_ANSWER_NODES 64
+#define MAX_RESPONSE_NODES 64
 
 typedef struct Upload
 {
@@ -52,7 +52,7 @@ typedef struct Upload
 	size_t size;
 	int attempts;
 	bool submitted;
-	bool answered;
+	bool arrived;
 	char id[64]; /* Meta's, "" if it did not say one */
 	WaOutcome outcome;
 } Upload;
@@ -81,16 +81,16 @@ bool
 wa_upload_running(void)
 {
 	for (int i = 0; i < MAX_UPLOADS; i++)
-		if (uploads[i].medium != 0 && !uploads[i].answered)
+		if (uploads[i].medium != 0 && !uploads[i].arrived)
 			return true;
 	return false;
 }
 
 static bool
-any_answered(void)
+any_arrived(void)
 {
 	for (int i = 0; i < MAX_UPLOADS; i++)
-		if (uploads[i].medium != 0 && uploads[i].answered)
+		if (uploads[i].medium != 0 && uploads[i].arrived)
 			return true;
 	return false;
 }
@@ -101,13 +101,13 @@ release(Upload *upload)
 	memset(upload, 0, sizeof(*upload));
 }
 
-/* ---- answers ------------------------------------------------------------------ */
+/* ---- responses ------------------------------------------------------------------ */
 
-/* The id in the answer to an upload; "" if there is none. */
+/* The id in the response to an upload; "" if there is none. */
 static void
 read_id(const WaHttpResult *result, char *id, size_t size)
 {
-	WaJsonNode nodes[MAX_ANSWER_NODES];
+	WaJsonNode nodes[MAX_RESPONSE_NODES];
 	WaJson json;
 	char *text = pnstrdup(result->body, result->body_len);
 
@@ -122,11 +122,11 @@ read_id(const WaHttpResult *result, char *id, size_t size)
 }
 
 void
-wa_upload_answered(WaSender *sender, const WaHttpResult *result)
+wa_upload_response(WaSender *sender, const WaHttpResult *result)
 {
 	Upload *upload = result->tag;
 
-	upload->answered = true;
+	upload->arrived = true;
 	wa_graph_response_read(result, &upload->outcome);
 	if (result->phase == WA_HTTP_ANSWERED && result->status == 200)
 		read_id(result, upload->id, sizeof(upload->id));
@@ -160,21 +160,21 @@ record_failure(Upload *upload)
 	else if (outcome->kind == WA_OUTCOME_NOT_WRITTEN)
 		failure.counts = false;
 	else if (failure.message[0] == '\0')
-		failure.message = "the answer has no id";
+		failure.message = "the response has no id";
 	if (failure.counts && upload->attempts >= wa_guc_max_attempts)
 		failure.for_good = true;
 	wa_store_upload_failed(&failure);
 }
 
 static void
-record_answers(void)
+record_responses(void)
 {
-	if (!any_answered())
+	if (!any_arrived())
 		return;
 	wa_store_begin("recording uploads of WhatsApp media");
 	for (int i = 0; i < MAX_UPLOADS; i++)
 	{
-		if (uploads[i].medium == 0 || !uploads[i].answered)
+		if (uploads[i].medium == 0 || !uploads[i].arrived)
 			continue;
 		if (uploads[i].id[0] != '\0')
 			wa_store_uploaded(uploads[i].medium, uploads[i].number, uploads[i].id);
@@ -183,7 +183,7 @@ record_answers(void)
 	}
 	wa_store_commit();
 	for (int i = 0; i < MAX_UPLOADS; i++)
-		if (uploads[i].answered)
+		if (uploads[i].arrived)
 			release(&uploads[i]);
 	look = true;
 }
@@ -322,7 +322,7 @@ wa_upload_run(WaSender *sender)
 {
 	if (sender->index != 0)
 		return;
-	record_answers();
+	record_responses();
 	if (!may_upload(sender))
 		return;
 	if (look || wa_now_us() >= next_look_us)
@@ -345,7 +345,7 @@ void
 wa_upload_aborted(WaSender *sender)
 {
 	for (int i = 0; i < MAX_UPLOADS; i++)
-		if (uploads[i].answered || !uploads[i].submitted)
+		if (uploads[i].arrived || !uploads[i].submitted)
 			release(&uploads[i]);
 	next_look_us = wa_now_us() + LOOK_INTERVAL_US;
 }
@@ -355,7 +355,7 @@ wa_upload_wait_ms(WaSender *sender)
 {
 	if (sender->index != 0)
 		return -1;
-	if (any_answered())
+	if (any_arrived())
 		return 0;
 	if (!may_upload(sender))
 		return -1;

@@ -15,8 +15,8 @@ extern void wa_upload_run(WaSender *sender);
 /* Whether a request with this tag is one of ours. */
 extern bool wa_upload_is_tag(const void *tag);
 
-/* An answer to one of our requests: kept until the next wa_upload_run. */
-extern void wa_upload_answered(WaSender *sender, const struct WaHttpResult *result);
+/* A response to one of our requests: kept until the next wa_upload_run. */
+extern void wa_upload_response(WaSender *sender, const struct WaHttpResult *result);
 
 /* A file, or a message that waits for one, may be new: look. */
 extern void wa_upload_requested(void);

@@ -163,27 +163,32 @@ lock_index(void)
 	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
-/*
- * Looks for the extension, takes the lock and settles what a predecessor left.
- * Exits if there is nothing to serve.
- */
-static void
-start(void)
+static Oid
+schema_of_extension(void)
 {
 	Oid schema;
-	bool locked = false;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	schema = wa_schema_of_extension();
-	if (OidIsValid(schema))
-		locked = lock_index();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	return schema;
+}
+
+/* Makes the sender.  Exits if there is nothing to serve, or somebody else serves it. */
+static void
+start(void)
+{
+	Oid schema = schema_of_extension();
+	bool locked;
 
 	if (!OidIsValid(schema))
 		leave_without_extension();
+	StartTransactionCommand();
+	locked = lock_index();
+	CommitTransactionCommand();
 	if (!locked)
 	{
 		/* Its predecessor is still on its way out; the launcher tries again. */
@@ -288,14 +293,7 @@ asked_to_stop(void)
 static bool
 extension_gone(void)
 {
-	Oid schema;
-
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	schema = wa_schema_of_extension();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	return schema != wa_store_schema();
+	return schema_of_extension() != wa_store_schema();
 }
 
 static void
@@ -307,7 +305,7 @@ leave(void)
 }
 
 /*
- * Ends the process in good order.  Until the grace is over answers still come
+ * Ends the process in good order.  Until the grace is over responses still come
  * in; then every transfer is cut, and what had been written is uncertain.  What
  * cannot be settled in time, because somebody keeps its row locked, is left to
  * the successor: its lease stands, so it is found, and is uncertain too.
@@ -403,9 +401,16 @@ pause_after_error(long ms)
 	}
 }
 
+/* Longer with each ERROR in a row. */
+static long
+error_delay_ms(int errors)
+{
+	return Min((long) ERROR_DELAY_MS << Min(errors, 10), MAX_ERROR_DELAY_MS);
+}
+
 /*
  * Rolls back after an ERROR.  The requests on the wire are not touched: their
- * leases stand, and their answers will be settled.
+ * leases stand, and their responses will be settled.
  */
 static void
 recover_from_error(volatile int *errors)
@@ -425,10 +430,8 @@ recover_from_error(volatile int *errors)
 		wa_sync_aborted(sender);
 		wa_upload_aborted(sender);
 		upkeep_errors++;
-		delay = Min((long) ERROR_DELAY_MS << Min(upkeep_errors, 10), MAX_ERROR_DELAY_MS);
-		upkeep_after_us = wa_now_us() + delay * 1000;
+		upkeep_after_us = wa_now_us() + error_delay_ms(upkeep_errors) * 1000;
 		pg_atomic_fetch_add_u64(&slot->counters.errors, 1);
-		delay = 0;
 	}
 	else
 	{
@@ -437,7 +440,7 @@ recover_from_error(volatile int *errors)
 		if (!locked)
 		{
 			(*errors)++;
-			delay = Min((long) ERROR_DELAY_MS << Min(*errors, 10), MAX_ERROR_DELAY_MS);
+			delay = error_delay_ms(*errors);
 		}
 	}
 	RESUME_INTERRUPTS();

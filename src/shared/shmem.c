@@ -5,9 +5,9 @@
  * The launcher owns the life of a slot: it allocates the slot, gives it a new
  * generation, registers a sender for it and frees it when that process has
  * ended.  The sender attaches and detaches.  Everybody else finds slots by
- * database and leaves notes.
+ * database and leaves wake-ups.
  *
- * The lock is taken shared by whoever leaves notes, because it keeps the latch
+ * The lock is taken shared by whoever leaves wake-ups, because it keeps the latch
  * pointers valid: a sender clears its pointer under the exclusive lock before
  * its process ends.  Ring contents have a spinlock each, so that committing
  * backends do not wait for each other across databases.
@@ -276,7 +276,7 @@ wa_shmem_sender_must_leave(WaSenderSlot *slot)
 }
 
 /*
- * Takes all notes out of the ring into out, which has room for WA_WAKE_RING.
+ * Takes all wake-ups out of the ring into out, which has room for WA_WAKE_RING.
  * *overflow: some were lost, and the caller must look at everything.
  */
 int
@@ -297,20 +297,20 @@ wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow)
 /* ---- everybody's side ---------------------------------------------------- */
 
 static bool
-note_is_for(const WaWake *note, const WaSenderSlot *slot)
+wake_is_for(const WaWake *wake, const WaSenderSlot *slot)
 {
-	if (note->kind == WA_WAKE_DUE)
+	if (wake->kind == WA_WAKE_DUE)
 		return slot->index == 0;
-	return note->number_key % slot->nsenders == slot->index;
+	return wake->number_key % slot->nsenders == slot->index;
 }
 
 /*
- * Puts the notes that concern this sender into its ring.  A note for the same
+ * Puts the wake-ups that concern this sender into its ring.  A wake-up for the same
  * number as the last one is merged with it, so that a stream of messages on
  * one number does not fill the ring.  True if there was any.
  */
 static bool
-put_notes(WaSenderSlot *slot, const WaWake *notes, int count, bool everything)
+put_wakes(WaSenderSlot *slot, const WaWake *wakes, int count, bool everything)
 {
 	bool any = everything;
 
@@ -321,13 +321,13 @@ put_notes(WaSenderSlot *slot, const WaWake *notes, int count, bool everything)
 	{
 		WaWake *last = slot->ring_count > 0 ? &slot->ring[slot->ring_count - 1] : NULL;
 
-		if (!note_is_for(&notes[i], slot))
+		if (!wake_is_for(&wakes[i], slot))
 			continue;
 		any = true;
-		if (last && last->kind == notes[i].kind && last->number_key == notes[i].number_key)
-			wa_wake_merge(last, &notes[i]);
+		if (last && last->kind == wakes[i].kind && last->number_key == wakes[i].number_key)
+			wa_wake_merge(last, &wakes[i]);
 		else if (slot->ring_count < WA_WAKE_RING)
-			slot->ring[slot->ring_count++] = notes[i];
+			slot->ring[slot->ring_count++] = wakes[i];
 		else
 			slot->ring_overflow = true;
 	}
@@ -336,7 +336,7 @@ put_notes(WaSenderSlot *slot, const WaWake *notes, int count, bool everything)
 }
 
 void
-wa_shmem_wake_senders(Oid dboid, const WaWake *notes, int count, bool everything, bool config)
+wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything, bool config)
 {
 	LWLockAcquire(wa_shared->lock, LW_SHARED);
 	for (int i = 0; i < wa_shared->slots_end; i++)
@@ -348,7 +348,7 @@ wa_shmem_wake_senders(Oid dboid, const WaWake *notes, int count, bool everything
 			continue;
 		if (config)
 			pg_atomic_fetch_add_u64(&slot->config_generation, 1);
-		if ((count > 0 || everything) && put_notes(slot, notes, count, everything))
+		if ((count > 0 || everything) && put_wakes(slot, wakes, count, everything))
 			wake = true;
 		if (wake && slot->latch)
 			SetLatch(slot->latch);

@@ -37,14 +37,14 @@ typedef struct WaWake
 	int64 value;	   /* rank, TimestampTz or count */
 } WaWake;
 
-/* Two notes of one kind and number as one: messages add up, the rest is "from then on". */
+/* Two wake-ups of one kind and number as one: messages add up, the rest is "from then on". */
 static inline void
-wa_wake_merge(WaWake *into, const WaWake *note)
+wa_wake_merge(WaWake *into, const WaWake *wake)
 {
-	if (note->kind == WA_WAKE_INBOUND)
-		into->value += note->value;
+	if (wake->kind == WA_WAKE_INBOUND)
+		into->value += wake->value;
 	else
-		into->value = Min(into->value, note->value);
+		into->value = Min(into->value, wake->value);
 }
 
 typedef struct WaSenderCounters
@@ -79,7 +79,7 @@ typedef struct WaSenderSlot
 
 	/* guarded by ring_lock; the holder does nothing but copy */
 	slock_t ring_lock;
-	bool ring_overflow; /* notes were lost: look at everything */
+	bool ring_overflow; /* wake-ups were lost: look at everything */
 	uint32 ring_count;
 	WaWake ring[WA_WAKE_RING];
 
@@ -140,7 +140,7 @@ extern bool wa_shmem_sender_must_leave(WaSenderSlot *slot);
 extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow);
 
 /* Everybody's side.  Nothing here allocates or raises. */
-extern void wa_shmem_wake_senders(Oid dboid, const WaWake *notes, int count, bool everything,
+extern void wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything,
 								  bool config);
 extern void wa_shmem_wake_launcher(void);
 

@@ -4,15 +4,15 @@
  *
  * Why not NOTIFY: it takes a lock on the whole database at COMMIT, which
  * serialises all writers, and a sender woken by it must run a query to learn
- * what happened.  A note says which number and which rank, and costs one short
+ * what happened.  A wake-up says which number and which rank, and costs one short
  * spinlock.
  *
- * The notes of a transaction are few and of fixed size: one for each number,
+ * The wake-ups of a transaction are few and of fixed size: one for each number,
  * with the lowest rank seen.  A transaction that touches more numbers than
  * there is room for asks the senders to look at everything instead.  So
  * nothing is allocated, and nothing at COMMIT can fail.
  *
- * A subtransaction that rolls back leaves its notes behind; they cost the
+ * A subtransaction that rolls back leaves its wake-ups behind; they cost the
  * sender a look and find nothing.  PREPARE TRANSACTION forgets them, because
  * the rows become visible in some other session: the senders' slow sweep finds
  * those.
@@ -26,13 +26,13 @@
 #include "shared/shmem.h"
 #include "shared/wake.h"
 
-#define MAX_NOTES 64
+#define MAX_WAKES 64
 
 typedef struct WakeSet
 {
 	int count;
 	bool everything; /* there were more than fit */
-	WaWake notes[MAX_NOTES];
+	WaWake wakes[MAX_WAKES];
 } WakeSet;
 
 static WakeSet at_commit;
@@ -55,7 +55,7 @@ static void
 deliver(const WakeSet *set, bool config)
 {
 	if (set->count > 0 || set->everything || config)
-		wa_shmem_wake_senders(MyDatabaseId, set->notes, set->count, set->everything, config);
+		wa_shmem_wake_senders(MyDatabaseId, set->wakes, set->count, set->everything, config);
 }
 
 /*
@@ -107,15 +107,15 @@ prepare(void)
 	return true;
 }
 
-/* The last note first: messages come in runs of one number. */
+/* The last wake-up first: messages come in runs of one number. */
 static void
-note(WakeSet *set, WaWakeKind kind, uint64 key, int64 value)
+add_wake(WakeSet *set, WaWakeKind kind, uint64 key, int64 value)
 {
 	const WaWake new = {.kind = kind, .number_key = key, .value = value};
 
 	for (int i = set->count - 1; i >= 0; i--)
 	{
-		WaWake *n = &set->notes[i];
+		WaWake *n = &set->wakes[i];
 
 		if (n->kind == kind && n->number_key == key)
 		{
@@ -123,12 +123,12 @@ note(WakeSet *set, WaWakeKind kind, uint64 key, int64 value)
 			return;
 		}
 	}
-	if (set->count == MAX_NOTES)
+	if (set->count == MAX_WAKES)
 	{
 		set->everything = true;
 		return;
 	}
-	set->notes[set->count++] = new;
+	set->wakes[set->count++] = new;
 }
 
 uint64
@@ -141,28 +141,28 @@ void
 wa_wake_ready(const char *phone_number_id, int64 rank)
 {
 	if (prepare())
-		note(&at_commit, WA_WAKE_READY, wa_number_key(phone_number_id), rank);
+		add_wake(&at_commit, WA_WAKE_READY, wa_number_key(phone_number_id), rank);
 }
 
 void
 wa_wake_ready_always(const char *phone_number_id, int64 rank)
 {
 	if (prepare())
-		note(&at_end, WA_WAKE_READY, wa_number_key(phone_number_id), rank);
+		add_wake(&at_end, WA_WAKE_READY, wa_number_key(phone_number_id), rank);
 }
 
 void
 wa_wake_due(TimestampTz due)
 {
 	if (prepare())
-		note(&at_commit, WA_WAKE_DUE, 0, due);
+		add_wake(&at_commit, WA_WAKE_DUE, 0, due);
 }
 
 void
 wa_wake_inbound(const char *phone_number_id)
 {
 	if (prepare())
-		note(&at_commit, WA_WAKE_INBOUND, wa_number_key(phone_number_id), 1);
+		add_wake(&at_commit, WA_WAKE_INBOUND, wa_number_key(phone_number_id), 1);
 }
 
 void

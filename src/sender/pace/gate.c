@@ -86,7 +86,7 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 	return false;
 }
 
-/* Deferred: who comes later to the same recipient stays behind it. */
+/* Deferred: what comes later to the same recipient stays behind it. */
 static void
 defer(WaSender *sender, WaPair *pair, const WaClaimRow *row, WaFates *stopped, const char *reason,
 	  TimestampTz due)

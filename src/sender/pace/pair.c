@@ -3,7 +3,7 @@
  *	  One recipient as seen from one number, and the pair limit.
  *
  * A pair for which something is under way (a request, messages set aside or
- * deferred, a refusal not yet made up for) has a WaPair.  All that has to be
+ * deferred, an error response not yet made up for) has a WaPair.  All that has to be
  * remembered of most others, for as long as their burst is not whole, is when
  * it will be: a busy sender meets tens of thousands of recipients in the six
  * seconds for which each counts.  Those rest in a table of sixteen bytes an

@@ -19,7 +19,7 @@
 #include "shared/wake.h"
 
 /*
- * A deferred message that is not back so long after its time may have been
+ * A deferred message that is not back this long after its time may have been
  * cancelled, or has expired, or is locked by somebody: it is looked for.
  */
 #define DEFERRED_GRACE_US INT64_C(1000000)

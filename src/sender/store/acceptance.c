@@ -130,7 +130,7 @@ wa_internal_accepted_at(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(accepted->at);
 }
 
-/* What the answer says, by a letter; NULL if that is nothing. */
+/* What the response says, by a letter; NULL if that is nothing. */
 Datum
 wa_internal_accepted_text(PG_FUNCTION_ARGS)
 {

@@ -30,7 +30,7 @@ extern int64 wa_store_release_stale_holds(const char *reason, int64 after_id, in
 extern bool wa_store_end_pauses(TimestampTz *next_end);
 extern bool wa_store_begin_quiet_hours(TimestampTz *next_begin);
 
-/* Ends the account's pause, if a refusal by Meta has set it. */
+/* Ends the account's pause, if an error response by Meta has set it. */
 extern void wa_store_lift_account_pause(void);
 
 /* Tries again what webhooks said of messages that were not known then. */
