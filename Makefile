@@ -86,6 +86,7 @@ OBJS = \
 	src/sender/pace/turns.o \
 	src/sender/reach.o \
 	src/sender/recovery.o \
+	src/sender/session.o \
 	src/sender/settle.o \
 	src/sender/state/number.o \
 	src/sender/state/sender.o \

@@ -27,16 +27,12 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "base/schema.h"
 #include "compat.h"
 #include "http/http.h"
 #include "sender/config.h"
@@ -44,6 +40,7 @@
 #include "sender/pace/pair.h"
 #include "sender/reach.h"
 #include "sender/recovery.h"
+#include "sender/session.h"
 #include "sender/state/sender.h"
 #include "sender/store/transaction.h"
 #include "sender/sync.h"
@@ -66,9 +63,6 @@
 #define ERROR_DELAY_MS 100
 #define MAX_ERROR_DELAY_MS 10000
 #define MAX_ERRORS 20
-
-/* The classes of our advisory locks: one for each sender of a database. */
-#define LOCK_CLASS 0x57415348 /* "WASH" */
 
 static WaSender *sender;
 static WaSenderSlot *slot;
@@ -123,73 +117,15 @@ error_context(void *arg)
 	errcontext("whatsapp_shared sender %d", slot->index);
 }
 
-/*
- * The session's settings: names resolve to nothing of a user's, waiting for a
- * lock ends, and the planner uses the indexes our statements are written for.
- */
-static void
-set_session(void)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"lock_timeout", "200ms"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"plan_cache_mode", "force_generic_plan"},
-		{"enable_seqscan", "off"},
-		{"enable_bitmapscan", "off"},
-		{"enable_hashjoin", "off"},
-		{"enable_mergejoin", "off"},
-		{"enable_material", "off"},
-		{"jit", "off"},
-		{"max_parallel_workers_per_gather", "0"},
-		{"row_security", "off"},
-	};
-
-	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_OVERRIDE);
-	pgstat_report_appname(WA_SENDER_TYPE);
-}
-
-/* The lock that makes this the only sender of its index; kept for the process's life. */
-static bool
-lock_index(void)
-{
-	LOCKTAG tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, LOCK_CLASS, (uint32) slot->index, 2);
-	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-static Oid
-schema_of_extension(void)
-{
-	Oid schema;
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	schema = wa_schema_of_extension();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	return schema;
-}
-
 /* Makes the sender.  Exits if there is nothing to serve, or somebody else serves it. */
 static void
 start(void)
 {
-	Oid schema = schema_of_extension();
-	bool locked;
+	Oid schema = wa_session_find_extension();
 
 	if (!OidIsValid(schema))
 		leave_without_extension();
-	StartTransactionCommand();
-	locked = lock_index();
-	CommitTransactionCommand();
-	if (!locked)
+	if (!wa_session_lock_index(slot->index))
 	{
 		/* Its predecessor is still on its way out; the launcher tries again. */
 		ereport(LOG, (errmsg("another sender %d of database \"%s\" is still running", slot->index,
@@ -293,7 +229,7 @@ asked_to_stop(void)
 static bool
 extension_gone(void)
 {
-	return schema_of_extension() != wa_store_schema();
+	return wa_session_find_extension() != wa_store_schema();
 }
 
 static void
@@ -478,7 +414,7 @@ wa_sender_main(Datum main_arg)
 	ProcessConfigFile(PGC_SIGHUP);
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-	set_session();
+	wa_session_set();
 	start();
 
 	if (sigsetjmp(on_error, 1) != 0)

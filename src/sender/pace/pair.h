@@ -24,7 +24,7 @@ typedef struct WaPair
 	int max_deferred;
 	int in_flight;
 	int n_waiting;
-	int throttles;		/* times in a row that Meta refused for the pair limit; in a row */
+	int throttles;		/* responses in a row that told of the pair limit */
 	dlist_head waiting; /* WaWaiting: set aside until in_flight is 0 */
 } WaPair;
 
