@@ -39,14 +39,20 @@
 
 #define RECONCILE_INTERVAL_US INT64_C(300000000)
 
-static int64 next_retention_us;
-static int64 retention_id;
-static int64 next_reconcile_us;
-static int64 next_run_due_us; /* not before, whatever is due */
+/*
+ * When what is done for the whole database is next to be done.  An ERROR leaves
+ * the time that was set before the step began.
+ */
+static struct
+{
+	int64 run_due_us; /* not before, whatever is due */
+	int64 reconcile_us;
+	int64 retention_us;
+	TimestampTz quiet;		 /* when quiet hours begin for any tenant, ... */
+	uint64 quiet_generation; /* ... as known with this configuration */
+} next;
 
-/* When quiet hours begin for any tenant, as known with that configuration. */
-static TimestampTz next_quiet;
-static uint64 next_quiet_generation;
+static int64 retention_id; /* everything up to this message has been looked at */
 
 /*
  * Held rows are looked through page by page, each reason by itself: one page at
@@ -129,9 +135,9 @@ wa_upkeep_configured(WaSender *sender)
 static void
 begin_quiet_hours(WaSender *sender)
 {
-	if (wa_store_begin_quiet_hours(&next_quiet))
-		next_quiet = wa_now();
-	next_quiet_generation = sender->config_generation;
+	if (wa_store_begin_quiet_hours(&next.quiet))
+		next.quiet = wa_now();
+	next.quiet_generation = sender->config_generation;
 }
 
 static void
@@ -178,89 +184,122 @@ sweep(WaSender *sender)
 	sender->next_sweep_us = wa_now_us() + Max(SWEEP_INTERVAL_US, cost * SWEEP_SHARE);
 }
 
-static void
-reconcile(WaSender *sender)
-{
-	next_reconcile_us = wa_now_us() + AFTER_FAILURE_US;
-	wa_store_begin("reconciling WhatsApp messages");
-	wa_store_reconcile();
-	wa_store_commit();
-	next_reconcile_us = wa_now_us() + RECONCILE_INTERVAL_US;
-}
+/* ---- what is done by the clock, each in a transaction of its own ----------------------- */
 
 static void
-delete_old(void)
+run_due(WaSender *sender)
 {
-	next_retention_us = wa_now_us() + AFTER_FAILURE_US;
-	wa_store_begin("deleting old WhatsApp messages");
-	retention_id = wa_store_delete_old(retention_id, wa_guc_retention, BATCH);
-	wa_store_commit();
-	next_retention_us =
-		wa_now_us() + (retention_id != 0 ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
+	TimestampTz clock = wa_now();
+
+	if (wa_now_us() < next.run_due_us || (sender->next_due > clock && sender->next_expiry > clock))
+		return;
+	next.run_due_us = wa_now_us() + AFTER_FAILURE_US;
+	wa_due_run(sender);
+	next.run_due_us = 0;
 }
 
 /*
- * A new token ends an account pause that an error response has set, whatever it was: if
- * the reason is still there, the next error response sets it again.
+ * A new token ends an account pause that an error response has set, whatever it
+ * was: if the reason is still there, the next error response sets it again.
  */
 static void
 try_new_token(WaSender *sender)
 {
+	if (!sender->token_rotated || !sender->has_token)
+		return;
 	wa_store_begin("trying the new access token");
 	wa_store_lift_account_pause();
 	wa_store_commit();
 	sender->token_rotated = false;
 }
 
+static void
+run_pauses(WaSender *sender)
+{
+	TimestampTz clock = wa_now();
+
+	if (sender->next_pause_end > clock)
+		return;
+	sender->next_pause_end = clock + AFTER_FAILURE_US;
+	wa_store_begin("ending WhatsApp pauses");
+	end_pauses(sender);
+	wa_store_commit();
+}
+
+static void
+run_quiet_hours(WaSender *sender)
+{
+	TimestampTz clock = wa_now();
+
+	if (next.quiet > clock && next.quiet_generation == sender->config_generation)
+		return;
+	next.quiet = clock + AFTER_FAILURE_US;
+	next.quiet_generation = sender->config_generation;
+	wa_store_begin("beginning the quiet hours of WhatsApp tenants");
+	begin_quiet_hours(sender);
+	wa_store_commit();
+}
+
+static void
+run_held(void)
+{
+	HeldRows *held = held_in_vain();
+
+	if (held == NULL)
+		return;
+	wa_store_begin("releasing WhatsApp messages");
+	release_stale_holds(held);
+	wa_store_commit();
+}
+
+static void
+reconcile(void)
+{
+	if (wa_now_us() < next.reconcile_us)
+		return;
+	next.reconcile_us = wa_now_us() + AFTER_FAILURE_US;
+	wa_store_begin("reconciling WhatsApp messages");
+	wa_store_reconcile();
+	wa_store_commit();
+	next.reconcile_us = wa_now_us() + RECONCILE_INTERVAL_US;
+}
+
+static void
+delete_old(void)
+{
+	if (wa_now_us() < next.retention_us)
+		return;
+	next.retention_us = wa_now_us() + AFTER_FAILURE_US;
+	wa_store_begin("deleting old WhatsApp messages");
+	retention_id = wa_store_delete_old(retention_id, wa_guc_retention, BATCH);
+	wa_store_commit();
+	next.retention_us =
+		wa_now_us() + (retention_id != 0 ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
+}
+
+static bool
+keeps_database(const WaSender *sender)
+{
+	return sender->index == 0 && sender->at_home;
+}
+
 void
 wa_upkeep_run(WaSender *sender)
 {
-	int64 now = wa_now_us();
-	TimestampTz clock = wa_now();
-	bool whole_database = sender->index == 0 && sender->at_home;
-	HeldRows *held;
-
 	if (sender->stopping)
 		return;
-	if (whole_database && now >= next_run_due_us &&
-		(sender->next_due <= clock || sender->next_expiry <= clock))
-	{
-		next_run_due_us = now + AFTER_FAILURE_US;
-		wa_due_run(sender);
-		next_run_due_us = 0;
-	}
-	if (now >= sender->next_sweep_us)
+	if (keeps_database(sender))
+		run_due(sender);
+	if (wa_now_us() >= sender->next_sweep_us)
 		sweep(sender);
-	if (!whole_database)
+	if (!keeps_database(sender))
 		return;
-
-	if (sender->token_rotated && sender->has_token)
-		try_new_token(sender);
-	if (sender->next_pause_end <= clock)
-	{
-		sender->next_pause_end = clock + AFTER_FAILURE_US;
-		wa_store_begin("ending WhatsApp pauses");
-		end_pauses(sender);
-		wa_store_commit();
-	}
-	if (next_quiet <= clock || next_quiet_generation != sender->config_generation)
-	{
-		next_quiet = clock + AFTER_FAILURE_US;
-		next_quiet_generation = sender->config_generation;
-		wa_store_begin("beginning the quiet hours of WhatsApp tenants");
-		begin_quiet_hours(sender);
-		wa_store_commit();
-	}
-	if ((held = held_in_vain()) != NULL)
-	{
-		wa_store_begin("releasing WhatsApp messages");
-		release_stale_holds(held);
-		wa_store_commit();
-	}
-	if (now >= next_reconcile_us)
-		reconcile(sender);
-	if (now >= next_retention_us)
-		delete_old();
+	try_new_token(sender);
+	run_pauses(sender);
+	run_quiet_hours(sender);
+	run_held();
+	reconcile();
+	delete_old();
 }
 
 long
@@ -270,19 +309,19 @@ wa_upkeep_wait_ms(WaSender *sender)
 	TimestampTz clock = wa_now();
 	int64 wait = sender->next_sweep_us - now;
 
-	if (sender->index == 0 && sender->at_home)
+	if (keeps_database(sender))
 	{
-		TimestampTz next = Min(sender->next_due, sender->next_expiry);
+		TimestampTz due = Min(sender->next_due, sender->next_expiry);
 
 		if ((sender->token_rotated && sender->has_token) || held_in_vain() != NULL)
 			return 0;
-		if (next != DT_NOEND)
-			wait = Min(wait, Max(next - clock, next_run_due_us - now));
+		if (due != DT_NOEND)
+			wait = Min(wait, Max(due - clock, next.run_due_us - now));
 		if (sender->next_pause_end != DT_NOEND)
 			wait = Min(wait, sender->next_pause_end - clock);
-		if (next_quiet != DT_NOEND)
-			wait = Min(wait, next_quiet - clock);
-		wait = Min(wait, Min(next_reconcile_us, next_retention_us) - now);
+		if (next.quiet != DT_NOEND)
+			wait = Min(wait, next.quiet - clock);
+		wait = Min(wait, Min(next.reconcile_us, next.retention_us) - now);
 	}
 	return (long) Max(0, (wait + 999) / 1000);
 }
