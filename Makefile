@@ -75,8 +75,8 @@ OBJS = \
 	src/sender/claim.o \
 	src/sender/config.o \
 	src/sender/dispatch.o \
+	src/sender/disposition.o \
 	src/sender/due.o \
-	src/sender/fate.o \
 	src/sender/overdue.o \
 	src/sender/pace/gate.o \
 	src/sender/pace/messaging_limit.o \
@@ -95,8 +95,8 @@ OBJS = \
 	src/sender/store/claim_rows.o \
 	src/sender/store/config_rows.o \
 	src/sender/store/consequence.o \
+	src/sender/store/dispositions.o \
 	src/sender/store/due_rows.o \
-	src/sender/store/fates.o \
 	src/sender/store/fence.o \
 	src/sender/store/lease.o \
 	src/sender/store/pair_rows.o \

@@ -16,8 +16,8 @@
 #include <limits.h>
 
 #include "common/jsonscan.h"
-#include "graph/response.h"
 #include "graph/mask.h"
+#include "graph/response.h"
 
 /*
  * Answers are a few hundred bytes with some dozen values; what is larger than

@@ -20,7 +20,7 @@
 #include "sender/pace/turns.h"
 #include "sender/reach.h"
 #include "sender/store/claim_rows.h"
-#include "sender/store/fates.h"
+#include "sender/store/dispositions.h"
 #include "sender/store/lease.h"
 #include "shared/wake.h"
 
@@ -319,12 +319,12 @@ look_for_missing(WaSender *sender, const WaNumber *number, const WaClaimRow *row
 
 /* What a row that was stopped tells others. */
 static void
-announce(const WaFate *fate, const WaClaimRow *row)
+announce(const WaDisposition *disposition, const WaClaimRow *row)
 {
-	if (fate->state == 'd')
-		wa_wake_due(fate->due_at);
-	else if (fate->state == 'r')
-		wa_wake_ready(fate->phone_number_id, row->rank);
+	if (disposition->state == 'd')
+		wa_wake_due(disposition->due_at);
+	else if (disposition->state == 'r')
+		wa_wake_ready(disposition->phone_number_id, row->rank);
 }
 
 /*
@@ -350,22 +350,22 @@ is_claimed(WaSender *sender, const WaNumber *number, const WaClaimRow *row, bool
 	return false;
 }
 
-/* Writes the fates of what cannot go, except where somebody has the message locked. */
+/* Writes the dispositions of what cannot go, except where somebody has the message locked. */
 static void
-write_fates(const WaClaimRow *rows, WaNumber **numbers, int n, WaFates *stopped)
+write_dispositions(const WaClaimRow *rows, WaNumber **numbers, int n, WaDispositions *stopped)
 {
-	int n_unlocked = wa_store_lock_messages(stopped->fates, stopped->n);
+	int n_unlocked = wa_store_lock_messages(stopped->dispositions, stopped->n);
 
 	for (int i = n_unlocked; i < stopped->n; i++)
 		for (int j = 0; j < n; j++)
-			if (rows[j].message_id == stopped->fates[i].message_id)
+			if (rows[j].message_id == stopped->dispositions[i].message_id)
 				wa_number_passed_by(numbers[j], rows[j].rank);
-	wa_store_fates(stopped->fates, n_unlocked);
+	wa_store_dispositions(stopped->dispositions, n_unlocked);
 }
 
 /* Decides about each row: makes jobs of those that may leave.  Returns how many. */
 static int
-decide(WaSender *sender, const WaClaimRow *rows, WaNumber **numbers, int n, WaFates *stopped)
+decide(WaSender *sender, const WaClaimRow *rows, WaNumber **numbers, int n, WaDispositions *stopped)
 {
 	bool *is_free = palloc(sizeof(bool) * Max(n, 1));
 	const WaClaimRow **reaching = palloc(sizeof(WaClaimRow *) * Max(n, 1));
@@ -387,7 +387,7 @@ decide(WaSender *sender, const WaClaimRow *rows, WaNumber **numbers, int n, WaFa
 		look_for_missing(sender, numbers[i], row);
 		pair = wa_gate_pass(sender, numbers[i], row, by_id, is_free[i], stopped);
 		if (stopped->n > n_stopped)
-			announce(&stopped->fates[n_stopped], row);
+			announce(&stopped->dispositions[n_stopped], row);
 		if (pair == NULL)
 			continue;
 		build_body(sender, make_job(sender, numbers[i], pair, row), row);
@@ -400,7 +400,7 @@ decide(WaSender *sender, const WaClaimRow *rows, WaNumber **numbers, int n, WaFa
 }
 
 /*
- * One claim: reads, decides, writes the fates of what cannot go and the lease
+ * One claim: reads, decides, writes the dispositions of what cannot go and the lease
  * of what can.
  */
 void
@@ -410,7 +410,7 @@ wa_claim_run(WaSender *sender)
 	WaNumber **chosen;
 	WaNumber **numbers;
 	WaClaimRow *rows;
-	WaFates stopped = {0};
+	WaDispositions stopped = {0};
 	int64 *again;
 	int n_again;
 	int n_limits;
@@ -426,9 +426,9 @@ wa_claim_run(WaSender *sender)
 	numbers = palloc(sizeof(WaNumber *) * Max(n, 1));
 	advance_cursors(sender, rows, n, numbers, limits, chosen, n_limits);
 
-	stopped.fates = palloc(sizeof(WaFate) * Max(n, 1));
+	stopped.dispositions = palloc(sizeof(WaDisposition) * Max(n, 1));
 	n_jobs = decide(sender, rows, numbers, n, &stopped);
-	write_fates(rows, numbers, n, &stopped);
+	write_dispositions(rows, numbers, n, &stopped);
 	if (n_jobs > 0)
 		lease_jobs(sender, n_jobs);
 }

@@ -3,14 +3,14 @@
  *	  Writes down what became of the requests that are finished.
  *
  * The response is read by graph/response.c, and what follows from one that is no
- * acceptance is decided by sender/fate.c; this file says when to settle, and what, and
+ * acceptance is decided by sender/disposition.c; this file says when to settle, and what, and
  * lets the sender's memory follow.  Settling comes before claiming: what has
  * left us is worth more than what has not.
  */
 #include "postgres.h"
 
 #include "base/guc.h"
-#include "sender/fate.h"
+#include "sender/disposition.h"
 #include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/settle.h"
@@ -149,7 +149,7 @@ wa_settle_mark_slow(WaSender *sender)
 static struct
 {
 	WaJob **jobs;
-	WaFate *fates; /* of those not accepted; state of the others is 'a' */
+	WaDisposition *dispositions; /* of those not accepted; state of the others is 'a' */
 	int n;
 } settling;
 
@@ -248,7 +248,8 @@ choose_jobs(WaSender *sender)
 	dlist_iter iter;
 
 	settling.jobs = MemoryContextAlloc(sender->cycle_context, sizeof(WaJob *) * max);
-	settling.fates = MemoryContextAllocZero(sender->cycle_context, sizeof(WaFate) * max);
+	settling.dispositions =
+		MemoryContextAllocZero(sender->cycle_context, sizeof(WaDisposition) * max);
 	settling.n = 0;
 	dlist_foreach (iter, &sender->finished)
 	{
@@ -298,15 +299,15 @@ void
 wa_settle_run(WaSender *sender)
 {
 	WaAccepted *accepted;
-	WaFate *fates;
+	WaDisposition *dispositions;
 	int64 *done;
 	int n_accepted = 0;
-	int n_fates = 0;
+	int n_dispositions = 0;
 	int n_done;
 
 	choose_jobs(sender);
 	accepted = palloc(sizeof(WaAccepted) * settling.n);
-	fates = palloc(sizeof(WaFate) * settling.n);
+	dispositions = palloc(sizeof(WaDisposition) * settling.n);
 	done = palloc(sizeof(int64) * settling.n);
 	n_done = pass_fence(sender, done);
 	for (int i = 0; i < settling.n; i++)
@@ -316,22 +317,23 @@ wa_settle_run(WaSender *sender)
 		if (job->outcome->kind == WA_OUTCOME_ACCEPTED)
 		{
 			accepted[n_accepted++] = acceptance_of(job);
-			settling.fates[i].state = 'a';
+			settling.dispositions[i].state = 'a';
 		}
 		else
 		{
-			wa_fate_decide(sender, job, &settling.fates[i]);
-			fates[n_fates++] = settling.fates[i];
+			wa_disposition_decide(sender, job, &settling.dispositions[i]);
+			dispositions[n_dispositions++] = settling.dispositions[i];
 		}
 	}
 	wa_store_accept(accepted, n_accepted);
-	wa_store_fates(fates, n_fates);
+	wa_store_dispositions(dispositions, n_dispositions);
 	for (int i = 0, next = 0; i < settling.n; i++)
-		if (settling.fates[i].state != 'a')
-			settling.fates[i].superseded = fates[next++].superseded;
+		if (settling.dispositions[i].state != 'a')
+			settling.dispositions[i].superseded = dispositions[next++].superseded;
 	wa_store_drop_leases(done, n_done);
 
-	write_alerts(sender, n_accepted > 0, n_fates > 0 ? fates[n_fates - 1].message : NULL);
+	write_alerts(sender, n_accepted > 0,
+				 n_dispositions > 0 ? dispositions[n_dispositions - 1].message : NULL);
 }
 
 /*
@@ -358,12 +360,12 @@ wa_settle_aborted(WaSender *sender)
 
 /* The next message to this recipient may go; or all must wait with the deferred one. */
 static void
-release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
+release_recipient(WaSender *sender, WaJob *job, const WaDisposition *disposition)
 {
 	WaPair *pair = wa_pair_get(sender, job->pair_key);
-	bool deferred = fate->state == 'd' && !fate->superseded;
+	bool deferred = disposition->state == 'd' && !disposition->superseded;
 
-	wa_pair_end(pair, fate->state == 'a' || fate->state == 'u');
+	wa_pair_end(pair, disposition->state == 'a' || disposition->state == 'u');
 	if (job->outcome->kind == WA_OUTCOME_REFUSED &&
 		job->outcome->error->error_class == WA_CLASS_THROTTLE_PAIR)
 		pair->throttles++;
@@ -372,12 +374,12 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 
 	if (deferred)
 	{
-		pair->blocked_until = Max(pair->blocked_until, fate->due_at);
-		wa_pair_deferred(sender, pair, job->message_id, fate->due_at);
+		pair->blocked_until = Max(pair->blocked_until, disposition->due_at);
+		wa_pair_deferred(sender, pair, job->message_id, disposition->due_at);
 	}
 
 	/* What is ready again is claimed again before those, from the cursor on. */
-	if (fate->state == 'r' && !fate->superseded)
+	if (disposition->state == 'r' && !disposition->superseded)
 		wa_pair_forget_waiting(sender, pair);
 	else if (deferred)
 		while (wa_pair_release_one(sender, pair))
@@ -388,17 +390,17 @@ release_recipient(WaSender *sender, WaJob *job, const WaFate *fate)
 }
 
 static void
-count(WaSender *sender, const WaJob *job, const WaFate *fate)
+count(WaSender *sender, const WaJob *job, const WaDisposition *disposition)
 {
 	WaSenderCounters *counters = &sender->slot->counters;
 
-	if (fate->state == 'a')
+	if (disposition->state == 'a')
 		pg_atomic_fetch_add_u64(&counters->accepted, 1);
-	else if (fate->state == 'u')
+	else if (disposition->state == 'u')
 		pg_atomic_fetch_add_u64(&counters->uncertain, 1);
-	else if (fate->state == 0)
+	else if (disposition->state == 0)
 		pg_atomic_fetch_add_u64(&counters->failed, 1);
-	else if (fate->attempts == job->attempt)
+	else if (disposition->attempts == job->attempt)
 		pg_atomic_fetch_add_u64(&counters->retried, 1);
 	else if (!job->withdrawn)
 		pg_atomic_fetch_add_u64(&counters->throttled, 1);
@@ -413,13 +415,13 @@ wa_settle_committed(WaSender *sender)
 	for (int i = 0; i < settling.n; i++)
 	{
 		WaJob *job = settling.jobs[i];
-		WaFate *fate = &settling.fates[i];
+		WaDisposition *disposition = &settling.dispositions[i];
 		WaLease *lease = job->lease;
 
-		count(sender, job, fate);
-		release_recipient(sender, job, fate);
+		count(sender, job, disposition);
+		release_recipient(sender, job, disposition);
 		wa_sender_untrack(sender, job->message_id);
-		if (fate->state == 'r')
+		if (disposition->state == 'r')
 			wa_number_lower_cursor(job->number, job->rank);
 		lease->settling--;
 		if (--lease->outstanding == 0)

@@ -18,8 +18,8 @@
 #include "common/queue_state.h"
 #include "common/uncertain_policy.h"
 #include "sender/store/alert.h"
+#include "sender/store/dispositions.h"
 #include "sender/store/due_rows.h"
-#include "sender/store/fates.h"
 #include "sender/uncertain.h"
 #include "shared/wake.h"
 
@@ -45,58 +45,59 @@ policy_for(const WaUncertainRow *row)
 
 /* "place" matters to what is sent again. */
 static void
-follow(WaUncertainPolicy policy, const WaPlacedRow *place, WaFate *fate)
+follow(WaUncertainPolicy policy, const WaPlacedRow *place, WaDisposition *disposition)
 {
 	switch (policy)
 	{
 		case WA_UNCERTAIN_RESEND:
-			fate->state = place->state;
-			fate->status = "queued";
-			fate->reason = place->hold_reason;
-			fate->due_at = place->due_at;
+			disposition->state = place->state;
+			disposition->status = "queued";
+			disposition->reason = place->hold_reason;
+			disposition->due_at = place->due_at;
 			break;
 		case WA_UNCERTAIN_FAIL:
-			fate->state = WA_QUEUE_GONE;
-			fate->status = "failed";
-			fate->reason = "uncertain";
+			disposition->state = WA_QUEUE_GONE;
+			disposition->status = "failed";
+			disposition->reason = "uncertain";
 			break;
 		default:
-			fate->state = WA_QUEUE_UNCERTAIN;
-			fate->status = "uncertain";
-			fate->reason = "parked";
-			fate->due_at = DT_NOEND;
+			disposition->state = WA_QUEUE_UNCERTAIN;
+			disposition->status = "uncertain";
+			disposition->reason = "parked";
+			disposition->due_at = DT_NOEND;
 			break;
 	}
 }
 
 static void
-alert_parked(const WaFate *fate)
+alert_parked(const WaDisposition *disposition)
 {
 	WaAlert alert = {.severity = "warning",
 					 .kind = "uncertain",
 					 .scope = "number",
-					 .key = fate->phone_number_id != NULL ? fate->phone_number_id : "",
+					 .key =
+						 disposition->phone_number_id != NULL ? disposition->phone_number_id : "",
 					 .message = "A message may or may not have been sent and no webhook says so: "
 								"decide with wa_resolve_message()",
-					 .message_id = fate->message_id};
+					 .message_id = disposition->message_id};
 
 	wa_store_alert(&alert);
 }
 
 /* Wakes the sender that goes on with it, or a person. */
 static void
-announce(const WaFate *fate, int64 rank)
+announce(const WaDisposition *disposition, int64 rank)
 {
-	switch (fate->state)
+	switch (disposition->state)
 	{
 		case WA_QUEUE_READY:
-			wa_wake_ready(fate->phone_number_id, rank);
+			wa_wake_ready(disposition->phone_number_id, rank);
 			break;
 		case WA_QUEUE_DEFERRED:
-			wa_wake_due(fate->due_at);
+			wa_wake_due(disposition->due_at);
 			break;
 		case WA_QUEUE_UNCERTAIN:
-			alert_parked(fate);
+			alert_parked(disposition);
 			break;
 		default:
 			break;
@@ -109,7 +110,7 @@ wa_uncertain_decide(TimestampTz now, int limit)
 	WaUncertainRow *rows;
 	int n = wa_store_uncertain_due(now, limit, &rows);
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
-	WaFate *fates = palloc0(sizeof(WaFate) * Max(n, 1));
+	WaDisposition *dispositions = palloc0(sizeof(WaDisposition) * Max(n, 1));
 	WaPlacedRow *places;
 
 	for (int i = 0; i < n; i++)
@@ -117,13 +118,13 @@ wa_uncertain_decide(TimestampTz now, int limit)
 	places = wa_store_placements(ids, n);
 	for (int i = 0; i < n; i++)
 	{
-		fates[i].message_id = rows[i].message_id;
-		fates[i].phone_number_id = rows[i].phone_number_id;
-		fates[i].attempts = rows[i].attempts;
-		follow(policy_for(&rows[i]), &places[i], &fates[i]);
+		dispositions[i].message_id = rows[i].message_id;
+		dispositions[i].phone_number_id = rows[i].phone_number_id;
+		dispositions[i].attempts = rows[i].attempts;
+		follow(policy_for(&rows[i]), &places[i], &dispositions[i]);
 	}
-	wa_store_fates(fates, n);
+	wa_store_dispositions(dispositions, n);
 	for (int i = 0; i < n; i++)
-		announce(&fates[i], rows[i].rank);
+		announce(&dispositions[i], rows[i].rank);
 	return n;
 }

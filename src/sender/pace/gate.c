@@ -5,7 +5,7 @@
  * Everything that can stand in the way of a single message is looked at here,
  * in this order: the message and its tenant, the tenant's rate for new messages,
  * the recipient, the tenant's rate for those that come back, the account's budget.
- * What is stopped gets a fate: it expires, is held until something happens, or is
+ * What is stopped gets a disposition: it expires, is held until something happens, or is
  * deferred to a time.
  *
  * Messages to one recipient go one after the other.  A row whose recipient is
@@ -42,45 +42,46 @@ pair_tolerance_us(void)
 	return wa_pair_interval_us() * Max(0, wa_guc_pair_burst - 2);
 }
 
-/* Puts one fate on the list. */
-static WaFate *
-add_fate(WaFates *stopped, const WaClaimRow *row, char state, const char *reason, TimestampTz due)
+/* Puts one disposition on the list. */
+static WaDisposition *
+add_disposition(WaDispositions *stopped, const WaClaimRow *row, char state, const char *reason,
+				TimestampTz due)
 {
-	WaFate *fate = &stopped->fates[stopped->n++];
+	WaDisposition *disposition = &stopped->dispositions[stopped->n++];
 
-	memset(fate, 0, sizeof(WaFate));
-	fate->message_id = row->message_id;
-	fate->state = state;
-	fate->status = "queued";
-	fate->reason = reason;
-	fate->phone_number_id = row->phone_number_id;
-	fate->due_at = due;
-	fate->attempts = row->attempts;
-	return fate;
+	memset(disposition, 0, sizeof(WaDisposition));
+	disposition->message_id = row->message_id;
+	disposition->state = state;
+	disposition->status = "queued";
+	disposition->reason = reason;
+	disposition->phone_number_id = row->phone_number_id;
+	disposition->due_at = due;
+	disposition->attempts = row->attempts;
+	return disposition;
 }
 
 /*
  * Checks what concerns the message and its tenant.  Returns true if it may go;
- * otherwise its fate has been added.
+ * otherwise its disposition has been added.
  */
 static bool
 may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow *row,
-		  WaFates *stopped)
+		  WaDispositions *stopped)
 {
 	if (row->expires_at != 0 && row->expires_at <= wa_now())
-		add_fate(stopped, row, 0, "expired_before_sending", 0)->status = "expired";
+		add_disposition(stopped, row, 0, "expired_before_sending", 0)->status = "expired";
 	else if (tenant == NULL || !tenant->enabled)
-		add_fate(stopped, row, 'h', "tenant_disabled", 0);
+		add_disposition(stopped, row, 'h', "tenant_disabled", 0);
 	else if (tenant->phone_number_id[0] != '\0' && strcmp(tenant->phone_number_id, number->id) != 0)
-		add_fate(stopped, row, 'r', NULL, 0)->phone_number_id = tenant->phone_number_id;
+		add_disposition(stopped, row, 'r', NULL, 0)->phone_number_id = tenant->phone_number_id;
 	else if (tenant->phone_number_id[0] == '\0' &&
 			 (sender->default_number_taken || strcmp(wa_guc_phone_number_id, number->id) != 0))
-		add_fate(stopped, row, 'h', "no_number", 0)->phone_number_id = NULL;
+		add_disposition(stopped, row, 'h', "no_number", 0)->phone_number_id = NULL;
 	else if (tenant->paused_until != 0)
-		add_fate(stopped, row, 'h', "tenant_paused", 0);
+		add_disposition(stopped, row, 'h', "tenant_paused", 0);
 	else if (row->template_name != NULL &&
 			 wa_sender_template_paused(sender, row->template_name, row->template_language))
-		add_fate(stopped, row, 'h', "template_paused", 0);
+		add_disposition(stopped, row, 'h', "template_paused", 0);
 	else
 		return true;
 	return false;
@@ -88,16 +89,16 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 
 /* Deferred: what comes later to the same recipient stays behind it. */
 static void
-defer(WaSender *sender, WaPair *pair, const WaClaimRow *row, WaFates *stopped, const char *reason,
-	  TimestampTz due)
+defer(WaSender *sender, WaPair *pair, const WaClaimRow *row, WaDispositions *stopped,
+	  const char *reason, TimestampTz due)
 {
-	add_fate(stopped, row, 'd', reason, due);
+	add_disposition(stopped, row, 'd', reason, due);
 	wa_pair_deferred(sender, pair, row->message_id, due);
 }
 
 /*
  * Checks what concerns the recipient.  Returns true if the message may go;
- * otherwise it has been set aside or its fate has been added.
+ * otherwise it has been set aside or its disposition has been added.
  *
  * Nobody passes an earlier message that is deferred.  One that has been deferred
  * before, or was set aside, has had its turn and gets the next one; a new one
@@ -105,7 +106,7 @@ defer(WaSender *sender, WaPair *pair, const WaClaimRow *row, WaFates *stopped, c
  */
 static bool
 recipient_free(WaSender *sender, WaPair *pair, WaNumber *number, const WaClaimRow *row, bool by_id,
-			   WaFates *stopped)
+			   WaDispositions *stopped)
 {
 	int64 now = wa_now_us();
 	bool returned = wa_pair_returned(pair, row->message_id);
@@ -167,7 +168,7 @@ interval_us(const WaTenant *tenant)
 /* The tenant's own rate: new messages go behind all that are deferred for its sake. */
 static bool
 first_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClaimRow *row,
-				  WaFates *stopped)
+				  WaDispositions *stopped)
 {
 	int64 now = wa_now_us();
 	int64 ready = wa_bucket_ready_at(&tenant->bucket, 1, now);
@@ -187,7 +188,7 @@ first_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClai
  */
 static bool
 next_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClaimRow *row,
-				 WaFates *stopped)
+				 WaDispositions *stopped)
 {
 	int64 now = wa_now_us();
 	int64 interval = interval_us(tenant);
@@ -203,7 +204,7 @@ next_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClaim
 
 WaPair *
 wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id, bool is_free,
-			 WaFates *stopped)
+			 WaDispositions *stopped)
 {
 	WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
 	const char *recipient = wa_claim_row_recipient(row);
@@ -222,7 +223,7 @@ wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_
 	{
 		if (!wa_messaging_limit_admits(sender, tenant))
 		{
-			add_fate(stopped, row, 'd', "budget", wa_messaging_limit_next());
+			add_disposition(stopped, row, 'd', "budget", wa_messaging_limit_next());
 			return NULL;
 		}
 		wa_messaging_limit_use(tenant);

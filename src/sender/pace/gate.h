@@ -7,14 +7,14 @@
 
 #include "sender/pace/pair.h"
 #include "sender/store/claim_rows.h"
-#include "sender/store/fates.h"
+#include "sender/store/dispositions.h"
 
 /* What became of the messages that were stopped; with room for all of a claim. */
-typedef struct WaFates
+typedef struct WaDispositions
 {
-	WaFate *fates;
+	WaDisposition *dispositions;
 	int n;
-} WaFates;
+} WaDispositions;
 
 /*
  * The pair if the message may go from this number; NULL if it was stopped, or
@@ -22,6 +22,6 @@ typedef struct WaFates
  * one.  is_free: it reaches nobody anew.
  */
 extern WaPair *wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id,
-							bool is_free, WaFates *stopped);
+							bool is_free, WaDispositions *stopped);
 
 #endif

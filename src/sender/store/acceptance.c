@@ -19,7 +19,7 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/fates.h"
+#include "sender/store/dispositions.h"
 #include "sender/store/fence.h"
 #include "sender/store/transaction.h"
 #include "sender/store/wamids.h"

@@ -2,7 +2,7 @@
  * transaction.c
  *	  Running a sender's SQL: short transactions and kept statements.
  *
- * Statements of the hot path (sender/store/fates.c) take arrays and work on whole
+ * Statements of the hot path (sender/store/dispositions.c) take arrays and work on whole
  * batches: one lease and one settlement cost the same number of statements for
  * one message as for a thousand; the claim needs none.  All of them are
  * prepared once and run with a generic plan; the sender turns the planner's

@@ -13,8 +13,8 @@
 
 static WaSender *sender;
 static WaNumber *number;
-static WaFate fates[20000];
-static WaFates stopped = {fates, 0};
+static WaDisposition dispositions[20000];
+static WaDispositions stopped = {dispositions, 0};
 
 static void
 begin(void)
@@ -66,15 +66,16 @@ leaves_and_ends(int64 message_id)
 
 /* What became of the last one: "d pair_rate 6", with seconds from the start. */
 static const char *
-fate(void)
+disposition(void)
 {
 	static char text[100];
 
 	if (stopped.n == 0)
 		return "none";
-	snprintf(text, sizeof(text), "%c %s %.3g", fates[0].state != 0 ? fates[0].state : '-',
-			 fates[0].reason != NULL ? fates[0].reason : "",
-			 fates[0].due_at != 0 ? (fates[0].due_at - WALL - START) / 1e6 : 0.0);
+	snprintf(text, sizeof(text), "%c %s %.3g",
+			 dispositions[0].state != 0 ? dispositions[0].state : '-',
+			 dispositions[0].reason != NULL ? dispositions[0].reason : "",
+			 dispositions[0].due_at != 0 ? (dispositions[0].due_at - WALL - START) / 1e6 : 0.0);
 	return text;
 }
 
@@ -91,15 +92,15 @@ test_message(void)
 
 	row.expires_at = wa_now();
 	ok(!pass(&row, false), "one that has expired stays");
-	is_str(fate(), "- expired_before_sending 0", "and is finished");
-	is_str(fates[0].status, "expired", "as expired");
+	is_str(disposition(), "- expired_before_sending 0", "and is finished");
+	is_str(dispositions[0].status, "expired", "as expired");
 	row.expires_at++;
 	ok(pass(&row, false), "it had until then");
 	ended(true);
 
 	row.tenant_id = "nobody";
 	ok(!pass(&row, false), "a tenant that is not there sends nothing");
-	is_str(fate(), "h tenant_disabled 0", "its messages are held");
+	is_str(disposition(), "h tenant_disabled 0", "its messages are held");
 	row.tenant_id = TENANT;
 	tenant->enabled = false;
 	ok(!pass(&row, false), "nor one that is disabled");
@@ -107,7 +108,7 @@ test_message(void)
 
 	tenant->paused_until = DT_NOEND;
 	ok(!pass(&row, false), "nor one that is paused");
-	is_str(fate(), "h tenant_paused 0", "until that is over");
+	is_str(disposition(), "h tenant_paused 0", "until that is over");
 	tenant->paused_until = 0;
 
 	row.template_name = "hello";
@@ -117,7 +118,7 @@ test_message(void)
 	ended(true);
 	wa_sender_pause_template(sender, "hello", NULL);
 	ok(!pass(&row, false), "one that is paused in all does");
-	is_str(fate(), "h template_paused 0", "until that is over");
+	is_str(disposition(), "h template_paused 0", "until that is over");
 	wa_sender_resume_templates(sender);
 	ok(pass(&row, false), "then it goes on");
 }
@@ -132,13 +133,13 @@ test_number(void)
 	tenant = wa_sender_tenant(sender, TENANT);
 	strlcpy(tenant->phone_number_id, "1", sizeof(tenant->phone_number_id));
 	ok(!pass(&row, false), "the tenant has got another number");
-	is_str(fate(), "r  0", "it stays ready");
-	is_str(fates[0].phone_number_id, "1", "at that one");
+	is_str(disposition(), "r  0", "it stays ready");
+	is_str(dispositions[0].phone_number_id, "1", "at that one");
 
 	tenant->phone_number_id[0] = '\0';
 	ok(!pass(&row, false), "the tenant has none any more");
-	is_str(fate(), "h no_number 0", "it is held");
-	ok(fates[0].phone_number_id == NULL, "without a number");
+	is_str(disposition(), "h no_number 0", "it is held");
+	ok(dispositions[0].phone_number_id == NULL, "without a number");
 	wa_guc_phone_number_id = NUMBER;
 	ok(pass(&row, false), "unless this is the default number");
 	ended(true);
@@ -157,15 +158,15 @@ test_pair_limit(void)
 	while (n < 100 && leaves_and_ends(n + 1))
 		n++;
 	is_int(n, 44, "a burst, short of one for what the network compresses");
-	is_str(fate(), "d pair_rate 6", "the next has its turn after six seconds");
+	is_str(disposition(), "d pair_rate 6", "the next has its turn after six seconds");
 	ok(!leaves(46), "nor does one that comes later leave");
-	is_str(fate(), "d pair_rate 12", "but six seconds after that");
+	is_str(disposition(), "d pair_rate 12", "but six seconds after that");
 	at(6 * SECOND);
 	ok(!leaves(47), "a new one does not take the turn of those that wait");
-	is_str(fate(), "d pair_rate 18", "but the next after all of them");
+	is_str(disposition(), "d pair_rate 18", "but the next after all of them");
 	ok(leaves_and_ends(45), "which is there for the first");
 	ok(!leaves(46), "and for nobody else");
-	is_str(fate(), "d pair_rate 12", "whose turn is as it was told");
+	is_str(disposition(), "d pair_rate 12", "whose turn is as it was told");
 	at(12 * SECOND);
 	ok(leaves_and_ends(46), "and comes");
 	at(18 * SECOND);
@@ -198,7 +199,7 @@ test_busy_recipient(void)
 	begin();
 	ok(leaves(1), "one is on its way");
 	ok(!leaves(2) && !leaves(3), "others to the same recipient wait for its response");
-	is_str(fate(), "none", "in memory");
+	is_str(disposition(), "none", "in memory");
 	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
 	is_int(pair->n_waiting, 2, "both");
 	is_int(sender->n_waiting, 2, "and are counted");
@@ -221,7 +222,7 @@ test_busy_recipient(void)
 	for (int i = 0; i < 10000; i++)
 		sender->n_waiting++;
 	ok(!leaves(2), "where too many wait in memory");
-	is_str(fate(), "d recipient_order 1", "they wait in the queue");
+	is_str(disposition(), "d recipient_order 1", "they wait in the queue");
 }
 
 /* A deferred message is passed by nobody. */
@@ -235,12 +236,12 @@ test_order(void)
 	wa_pair_deferred(sender, pair, 10, wa_now() + 20 * SECOND);
 	pair->blocked_until = wa_now() + 20 * SECOND;
 	ok(!leaves(11), "a later message does not pass one that is deferred");
-	is_str(fate(), "d recipient_order 20", "but comes back with it");
+	is_str(disposition(), "d recipient_order 20", "but comes back with it");
 	ok(leaves(9), "an earlier one need not wait");
 	ended(true);
 	at(20 * SECOND);
 	ok(!leaves(11), "its time has come, but the first is not back");
-	is_str(fate(), "d recipient_order 20.1", "it waits for a moment");
+	is_str(disposition(), "d recipient_order 20.1", "it waits for a moment");
 	ok(leaves_and_ends(10), "the first is back");
 	ok(leaves(11), "and then the second goes");
 }
@@ -262,12 +263,12 @@ test_tenant_rate(void)
 		snprintf(other, sizeof(other), "57300111%04d", i);
 		row = row_to(other, i);
 		ok(!pass(&row, false), "message %d is above the tenant's own rate", i);
-		is_int(fates[0].due_at - wa_now(), i * SECOND / 2, "and has its turn by that rate");
+		is_int(dispositions[0].due_at - wa_now(), i * SECOND / 2, "and has its turn by that rate");
 	}
 	row = row_to("573001110009", 9);
 	row.rank = row.due_at - 1;
 	ok(!pass(&row, false), "one of higher priority does not leave above the rate either");
-	is_int(fates[0].due_at - wa_now(), SECOND / 2, "but does not go behind all others");
+	is_int(dispositions[0].due_at - wa_now(), SECOND / 2, "but does not go behind all others");
 
 	at(SECOND / 2);
 	row = row_to("573001110001", 1);
@@ -291,7 +292,7 @@ test_tenant_rate(void)
 	at(SECOND);
 	row = row_to("573001110004", 4);
 	ok(!pass(&row, false), "a new one goes behind those that wait, although there is room");
-	is_int(fates[0].due_at - WALL - START, 2 * SECOND, "after the last of them");
+	is_int(dispositions[0].due_at - WALL - START, 2 * SECOND, "after the last of them");
 }
 
 static void
@@ -311,7 +312,7 @@ test_limit(void)
 	}
 	stopped.n = 0;
 	ok(wa_gate_pass(sender, number, &row, false, false, &stopped) == NULL, "the next is not");
-	is_str(fate(), "d budget 60", "it is looked at again");
+	is_str(disposition(), "d budget 60", "it is looked at again");
 	ok(wa_gate_pass(sender, number, &row, false, true, &stopped) != NULL,
 	   "what costs nothing of it goes");
 }

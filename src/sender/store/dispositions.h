@@ -1,9 +1,9 @@
 /*
- * fates.h
- *	  What becomes of messages: the rows of an acceptance, and of any other fate.
+ * dispositions.h
+ *	  What becomes of messages: the rows of an acceptance, and of any other disposition.
  */
-#ifndef WA_SENDER_STORE_FATES_H
-#define WA_SENDER_STORE_FATES_H
+#ifndef WA_SENDER_STORE_DISPOSITIONS_H
+#define WA_SENDER_STORE_DISPOSITIONS_H
 
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
@@ -23,11 +23,11 @@ typedef struct WaAccepted
 } WaAccepted;
 
 /*
- * Any other fate of a message that is still in the queue.  state is the new
+ * Any other disposition of a message that is still in the queue.  state is the new
  * state of its queue row, or 0 where the row goes and the message is finished
  * with the given status.
  */
-typedef struct WaFate
+typedef struct WaDisposition
 {
 	int64 message_id;
 	char state;					 /* r, d, h, u or 0 */
@@ -44,12 +44,13 @@ typedef struct WaFate
 	int code; /* 0: leave the message's error alone */
 	const char *message;
 	const char *fbtrace_id;
-	bool superseded; /* set by wa_store_fates: the message is in the queue for a later attempt */
-} WaFate;
+	bool superseded; /* set by wa_store_dispositions: the message is in the queue for a later
+						attempt */
+} WaDisposition;
 
 extern void wa_store_accept(WaAccepted *accepted, int n);
-extern int wa_store_lock_messages(WaFate *fates, int n);
-extern void wa_store_fates(WaFate *fates, int n);
+extern int wa_store_lock_messages(WaDisposition *dispositions, int n);
+extern void wa_store_dispositions(WaDisposition *dispositions, int n);
 extern void wa_store_mark_sending(const int64 *ids, const int16 *attempts, int n);
 
 #endif

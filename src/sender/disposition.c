@@ -1,6 +1,6 @@
 /*
- * fate.c
- *	  From the outcome of a request to the fate of its message.
+ * disposition.c
+ *	  From the outcome of a request to the disposition of its message.
  *
  * The class of the error decides about the message: another attempt, the end, or
  * its place in the queue again.  What the error means for others (a throttle, a
@@ -16,7 +16,7 @@
 #include "base/guc.h"
 #include "common/message_state.h"
 #include "common/queue_state.h"
-#include "sender/fate.h"
+#include "sender/disposition.h"
 #include "sender/pace/pair.h"
 #include "sender/store/consequence.h"
 #include "shared/wake.h"
@@ -39,26 +39,26 @@ number_of(const WaJob *job)
 
 /* Deferred, with the attempt counted or not. */
 static void
-defer(WaJob *job, WaFate *fate, const char *reason, int64 ms, bool counted)
+defer(WaJob *job, WaDisposition *disposition, const char *reason, int64 ms, bool counted)
 {
-	fate->state = WA_QUEUE_DEFERRED;
-	fate->reason = reason;
-	fate->due_at = after_ms(ms);
-	fate->attempts = counted ? job->attempt : job->attempts_before;
-	wa_wake_due(fate->due_at);
+	disposition->state = WA_QUEUE_DEFERRED;
+	disposition->reason = reason;
+	disposition->due_at = after_ms(ms);
+	disposition->attempts = counted ? job->attempt : job->attempts_before;
+	wa_wake_due(disposition->due_at);
 }
 
 /* Ready again as if it had never been tried: what stopped it stops the claims. */
 static void
-put_back(WaJob *job, WaFate *fate)
+put_back(WaJob *job, WaDisposition *disposition)
 {
-	fate->state = WA_QUEUE_READY;
-	fate->reason = NULL;
-	fate->attempts = job->attempts_before;
+	disposition->state = WA_QUEUE_READY;
+	disposition->reason = NULL;
+	disposition->attempts = job->attempts_before;
 
 	/* Its number may be another sender's by now; of ours, sender/settle.c knows. */
-	if (strcmp(fate->phone_number_id, job->number->id) != 0)
-		wa_wake_ready(fate->phone_number_id, job->rank);
+	if (strcmp(disposition->phone_number_id, job->number->id) != 0)
+		wa_wake_ready(disposition->phone_number_id, job->rank);
 }
 
 /* ---- what follows for others ------------------------------------------------ */
@@ -109,7 +109,7 @@ report_unknown_code(const WaOutcome *outcome)
  * with everything else that is concerned, and has lost no attempt.
  */
 static bool
-draw_consequence(WaSender *sender, WaJob *job, WaFate *fate)
+draw_consequence(WaSender *sender, WaJob *job, WaDisposition *disposition)
 {
 	const WaOutcome *outcome = job->outcome;
 	WaErrorConsequence then = wa_error_consequence(outcome->error, outcome->retry_after_s);
@@ -125,24 +125,24 @@ draw_consequence(WaSender *sender, WaJob *job, WaFate *fate)
 			return false;
 		case WA_ACTION_THROTTLE_NUMBER:
 			wa_bucket_throttled(&job->number->bucket, wait_ms * 1000, wa_now_us());
-			defer(job, fate, "number_rate", wait_ms, false);
+			defer(job, disposition, "number_rate", wait_ms, false);
 			return true;
 		case WA_ACTION_THROTTLE_PAIR:
 			wait_ms = wa_message_pair_backoff_ms(wa_pair_get(sender, job->pair_key)->throttles);
-			defer(job, fate, "pair_rate", Max(wait_ms, 1000), false);
+			defer(job, disposition, "pair_rate", Max(wait_ms, 1000), false);
 			return true;
 		case WA_ACTION_PAUSE_ACCOUNT:
 		case WA_ACTION_PAUSE_NUMBER:
 			pause_scope(sender, job, &then);
-			put_back(job, fate);
+			put_back(job, disposition);
 			return true;
 		case WA_ACTION_PAUSE_TEMPLATE:
 			if (job->template_key == NULL)
 				return false;
 			pause_scope(sender, job, &then);
-			put_back(job, fate);
-			fate->state = WA_QUEUE_HELD;
-			fate->reason = "template_paused";
+			put_back(job, disposition);
+			disposition->state = WA_QUEUE_HELD;
+			disposition->reason = "template_paused";
 			return true;
 	}
 	return false;
@@ -152,7 +152,7 @@ draw_consequence(WaSender *sender, WaJob *job, WaFate *fate)
 
 /* Another attempt, if the error may pass and there are any left. */
 static bool
-try_again(WaJob *job, WaFate *fate)
+try_again(WaJob *job, WaDisposition *disposition)
 {
 	const WaOutcome *outcome = job->outcome;
 	const WaErrorCode *error = outcome->error;
@@ -164,68 +164,68 @@ try_again(WaJob *job, WaFate *fate)
 		return false;
 	backoff_ms = wa_message_backoff_ms(job->attempt, wa_guc_retry_delay, wa_guc_retry_max_delay,
 									   pg_prng_uint32(&pg_global_prng_state));
-	defer(job, fate, "retry", Max(backoff_ms, least_ms), true);
+	defer(job, disposition, "retry", Max(backoff_ms, least_ms), true);
 	return true;
 }
 
 static void
-follow_error(WaSender *sender, WaJob *job, WaFate *fate)
+follow_error(WaSender *sender, WaJob *job, WaDisposition *disposition)
 {
-	fate->outcome = wa_error_class_name(job->outcome->error->error_class);
-	if (draw_consequence(sender, job, fate) || try_again(job, fate))
+	disposition->outcome = wa_error_class_name(job->outcome->error->error_class);
+	if (draw_consequence(sender, job, disposition) || try_again(job, disposition))
 		return;
-	fate->state = WA_QUEUE_GONE;
-	fate->status = "failed";
-	fate->attempts = job->attempt;
+	disposition->state = WA_QUEUE_GONE;
+	disposition->status = "failed";
+	disposition->attempts = job->attempt;
 }
 
 void
-wa_fate_decide(WaSender *sender, WaJob *job, WaFate *fate)
+wa_disposition_decide(WaSender *sender, WaJob *job, WaDisposition *disposition)
 {
 	const WaOutcome *outcome = job->outcome;
 
-	memset(fate, 0, sizeof(WaFate));
-	fate->message_id = job->message_id;
-	fate->status = "queued";
-	fate->phone_number_id = number_of(job);
-	fate->failed_attempt = true;
-	fate->attempt = job->attempt;
-	fate->started_at = job->started_at;
-	fate->http_status = outcome->http_status;
-	fate->code = outcome->code;
-	fate->message = outcome->message;
-	fate->fbtrace_id = outcome->fbtrace_id;
+	memset(disposition, 0, sizeof(WaDisposition));
+	disposition->message_id = job->message_id;
+	disposition->status = "queued";
+	disposition->phone_number_id = number_of(job);
+	disposition->failed_attempt = true;
+	disposition->attempt = job->attempt;
+	disposition->started_at = job->started_at;
+	disposition->http_status = outcome->http_status;
+	disposition->code = outcome->code;
+	disposition->message = outcome->message;
+	disposition->fbtrace_id = outcome->fbtrace_id;
 
 	switch (outcome->kind)
 	{
 		case WA_OUTCOME_REFUSED:
-			follow_error(sender, job, fate);
+			follow_error(sender, job, disposition);
 			break;
 		case WA_OUTCOME_NOT_WRITTEN:
-			fate->outcome = "not_sent";
+			disposition->outcome = "not_sent";
 			if (job->withdrawn || sender->stopping)
 			{
 				/* No attempt was made; who goes on with it, does so in its order. */
-				put_back(job, fate);
-				fate->failed_attempt = false;
+				put_back(job, disposition);
+				disposition->failed_attempt = false;
 				break;
 			}
-			defer(job, fate, "network",
+			defer(job, disposition, "network",
 				  wa_message_backoff_ms(Min(sender->failures_in_row, 8) + 1, wa_guc_retry_delay,
 										Min(wa_guc_retry_max_delay, 30000),
 										pg_prng_uint32(&pg_global_prng_state)),
 				  false);
 			break;
 		case WA_OUTCOME_UNCERTAIN:
-			fate->outcome = "uncertain";
-			fate->state = WA_QUEUE_UNCERTAIN;
-			fate->status = "uncertain";
-			fate->reason = "uncertain";
-			fate->attempts = job->attempt;
-			fate->due_at = after_ms(wa_guc_uncertain_grace);
-			wa_wake_due(fate->due_at);
+			disposition->outcome = "uncertain";
+			disposition->state = WA_QUEUE_UNCERTAIN;
+			disposition->status = "uncertain";
+			disposition->reason = "uncertain";
+			disposition->attempts = job->attempt;
+			disposition->due_at = after_ms(wa_guc_uncertain_grace);
+			wa_wake_due(disposition->due_at);
 			break;
 		case WA_OUTCOME_ACCEPTED:
-			elog(ERROR, "an accepted message has no other fate");
+			elog(ERROR, "an accepted message has no other disposition");
 	}
 }

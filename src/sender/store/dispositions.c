@@ -1,5 +1,5 @@
 /*
- * fates.c
+ * dispositions.c
  *	  Statements of the settlement: what becomes of queue row and message.
  *
  * The claim's decisions about messages that cannot go, and those that upkeep
@@ -15,7 +15,7 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
-#include "sender/store/fates.h"
+#include "sender/store/dispositions.h"
 #include "sender/store/fence.h"
 #include "sender/store/transaction.h"
 
@@ -38,11 +38,11 @@ static WaStatement requeue_statement = {
 	.expected = SPI_OK_UPDATE_RETURNING};
 
 /*
- * The message of any fate but acceptance, unless a webhook, or a person, has
+ * The message of any disposition but acceptance, unless a webhook, or a person, has
  * decided meanwhile.  An attempt that shows already (sending_statement) and is
  * not to count is taken back.
  */
-static WaStatement fate_statement = {
+static WaStatement disposition_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET"
 		   " status = v.status, attempts = v.attempts,"
 		   " status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
@@ -84,11 +84,11 @@ static WaStatement sending_statement = {
 	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_UPDATE};
 
-/* ---- every other fate ------------------------------------------------------ */
+/* ---- every other disposition ------------------------------------------------------ */
 
-/* Keeps a record of the attempts among these fates that were refused or lost. */
+/* Keeps a record of the attempts among these dispositions that were refused or lost. */
 static void
-record_attempts(const WaFate *fates, int n)
+record_attempts(const WaDisposition *dispositions, int n)
 {
 	int64 *ids = palloc(sizeof(int64) * n);
 	int16 *attempts = palloc(sizeof(int16) * n);
@@ -104,17 +104,17 @@ record_attempts(const WaFate *fates, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (!fates[i].failed_attempt)
+		if (!dispositions[i].failed_attempt)
 			continue;
-		ids[m] = fates[i].message_id;
-		attempts[m] = (int16) fates[i].attempt;
-		numbers[m] = fates[i].phone_number_id;
-		outcomes[m] = fates[i].outcome;
-		messages[m] = fates[i].message;
-		traces[m] = fates[i].fbtrace_id;
-		https[m] = fates[i].http_status;
-		codes[m] = fates[i].code;
-		started[m] = fates[i].started_at;
+		ids[m] = dispositions[i].message_id;
+		attempts[m] = (int16) dispositions[i].attempt;
+		numbers[m] = dispositions[i].phone_number_id;
+		outcomes[m] = dispositions[i].outcome;
+		messages[m] = dispositions[i].message;
+		traces[m] = dispositions[i].fbtrace_id;
+		https[m] = dispositions[i].http_status;
+		codes[m] = dispositions[i].code;
+		started[m] = dispositions[i].started_at;
 		m++;
 	}
 	if (m == 0)
@@ -132,12 +132,12 @@ record_attempts(const WaFate *fates, int n)
 }
 
 /*
- * Locks these messages, and puts the fates of those that somebody else has
+ * Locks these messages, and puts the dispositions of those that somebody else has
  * locked behind the others: waiting for them would hold up everybody.  Returns
  * how many there are before those.
  */
 int
-wa_store_lock_messages(WaFate *fates, int n)
+wa_store_lock_messages(WaDisposition *dispositions, int n)
 {
 	static WaStatement statement = {.sql = "SELECT v.ord::int FROM unnest($1)"
 										   " WITH ORDINALITY AS v(id, ord)"
@@ -155,7 +155,7 @@ wa_store_lock_messages(WaFate *fates, int n)
 	if (n == 0)
 		return 0;
 	for (int i = 0; i < n; i++)
-		ids[i] = fates[i].message_id;
+		ids[i] = dispositions[i].message_id;
 	values[0] = wa_array_of_int8(ids, n);
 	rows = wa_store_run(&statement, values, NULL);
 	for (uint64 i = 0; i < rows.count; i++)
@@ -163,24 +163,24 @@ wa_store_lock_messages(WaFate *fates, int n)
 	for (int i = 0; i < n; i++)
 		if (locked[i])
 		{
-			WaFate fate = fates[left];
+			WaDisposition disposition = dispositions[left];
 
-			fates[left++] = fates[i];
-			fates[i] = fate;
+			dispositions[left++] = dispositions[i];
+			dispositions[i] = disposition;
 		}
 	return left;
 }
 
 /* Its queue row is ours if it counts fewer attempts than this. */
 static int16
-below_of(const WaFate *fate)
+below_of(const WaDisposition *disposition)
 {
-	return (int16) (fate->failed_attempt ? fate->attempt : fate->attempts + 1);
+	return (int16) (disposition->failed_attempt ? disposition->attempt : disposition->attempts + 1);
 }
 
 /* Their queue rows, gone or changed; those that are not ours are missing. */
 static void
-settle_queue(const WaFate *fates, int n, int64 *missing, int *n_missing)
+settle_queue(const WaDisposition *dispositions, int n, int64 *missing, int *n_missing)
 {
 	WaRows rows;
 	int64 *ids = palloc(sizeof(int64) * n);
@@ -194,10 +194,10 @@ settle_queue(const WaFate *fates, int n, int64 *missing, int *n_missing)
 
 	/* Rows that leave the queue. */
 	for (int i = 0; i < n; i++)
-		if (fates[i].state == 0)
+		if (dispositions[i].state == 0)
 		{
-			ids[m] = fates[i].message_id;
-			below[m++] = below_of(&fates[i]);
+			ids[m] = dispositions[i].message_id;
+			below[m++] = below_of(&dispositions[i]);
 		}
 	wa_fence_dequeue(ids, below, m, missing, n_missing);
 
@@ -205,16 +205,16 @@ settle_queue(const WaFate *fates, int n, int64 *missing, int *n_missing)
 	m = 0;
 	for (int i = 0; i < n; i++)
 	{
-		if (fates[i].state == 0)
+		if (dispositions[i].state == 0)
 			continue;
-		ids[m] = fates[i].message_id;
-		states[2 * m] = fates[i].state;
+		ids[m] = dispositions[i].message_id;
+		states[2 * m] = dispositions[i].state;
 		texts[m] = &states[2 * m];
-		texts[n + m] = fates[i].reason;
-		texts[2 * n + m] = fates[i].phone_number_id;
-		attempts[m] = (int16) fates[i].attempts;
-		dues[m] = fates[i].due_at;
-		below[m++] = below_of(&fates[i]);
+		texts[n + m] = dispositions[i].reason;
+		texts[2 * n + m] = dispositions[i].phone_number_id;
+		attempts[m] = (int16) dispositions[i].attempts;
+		dues[m] = dispositions[i].due_at;
+		below[m++] = below_of(&dispositions[i]);
 	}
 	if (m == 0)
 		return;
@@ -231,7 +231,7 @@ settle_queue(const WaFate *fates, int n, int64 *missing, int *n_missing)
 
 /* The messages of those that are not superseded. */
 static void
-update_messages(const WaFate *fates, int n)
+update_messages(const WaDisposition *dispositions, int n)
 {
 	int64 *ids = palloc(sizeof(int64) * n);
 	int16 *attempts = palloc(sizeof(int16) * n);
@@ -243,16 +243,16 @@ update_messages(const WaFate *fates, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (fates[i].superseded)
+		if (dispositions[i].superseded)
 			continue;
-		ids[m] = fates[i].message_id;
-		attempts[m] = (int16) fates[i].attempts;
-		codes[m] = fates[i].code;
-		finished[m] = fates[i].state == 0;
-		texts[m] = fates[i].status;
-		texts[n + m] = fates[i].reason;
-		texts[2 * n + m] = fates[i].phone_number_id;
-		texts[3 * n + m] = fates[i].message;
+		ids[m] = dispositions[i].message_id;
+		attempts[m] = (int16) dispositions[i].attempts;
+		codes[m] = dispositions[i].code;
+		finished[m] = dispositions[i].state == 0;
+		texts[m] = dispositions[i].status;
+		texts[n + m] = dispositions[i].reason;
+		texts[2 * n + m] = dispositions[i].phone_number_id;
+		texts[3 * n + m] = dispositions[i].message;
 		m++;
 	}
 	if (m == 0)
@@ -265,7 +265,7 @@ update_messages(const WaFate *fates, int n)
 	values[5] = wa_array_of_int4(codes, m);
 	values[6] = wa_array_of_text(texts + 3 * n, m);
 	values[7] = wa_array_of_bool(finished, m);
-	wa_store_run(&fate_statement, values, NULL);
+	wa_store_run(&disposition_statement, values, NULL);
 }
 
 /*
@@ -273,19 +273,19 @@ update_messages(const WaFate *fates, int n)
  * a person has put back meanwhile only the attempt is recorded.
  */
 void
-wa_store_fates(WaFate *fates, int n)
+wa_store_dispositions(WaDisposition *dispositions, int n)
 {
 	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
 	int n_missing = 0;
 
 	if (n == 0)
 		return;
-	settle_queue(fates, n, missing, &n_missing);
+	settle_queue(dispositions, n, missing, &n_missing);
 	n_missing = wa_fence_superseded(missing, n_missing);
 	for (int i = 0; i < n; i++)
-		fates[i].superseded = wa_ids_contain(fates[i].message_id, missing, n_missing);
-	update_messages(fates, n);
-	record_attempts(fates, n);
+		dispositions[i].superseded = wa_ids_contain(dispositions[i].message_id, missing, n_missing);
+	update_messages(dispositions, n);
+	record_attempts(dispositions, n);
 }
 
 /* These have been on the wire long enough for a person to notice. */
