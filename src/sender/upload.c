@@ -141,7 +141,7 @@ record_failure(Upload *upload)
 
 	failure.delay_ms =
 		wa_message_backoff_ms(upload->attempts, wa_guc_retry_delay, (int64) wa_guc_retry_max_delay,
-						  pg_prng_uint32(&pg_global_prng_state));
+							  pg_prng_uint32(&pg_global_prng_state));
 	if (outcome->kind == WA_OUTCOME_REFUSED)
 	{
 		switch (outcome->error->error_class)

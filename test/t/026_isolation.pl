@@ -219,7 +219,8 @@ SQL
 	wait_for($node, 'SELECT NOT EXISTS (SELECT FROM whatsapp_leases)', 'nothing is on the wire any more');
 	$node->safe_psql('postgres', <<'SQL');
 WITH gone AS (DELETE FROM whatsapp_queue WHERE phone_number_id = '100000000000001' RETURNING message_id)
-UPDATE whatsapp_messages AS m SET status = 'cancelled' FROM gone WHERE m.id = gone.message_id;
+UPDATE whatsapp_messages AS m SET status = CASE m.status WHEN 'uncertain' THEN 'failed' ELSE 'cancelled' END
+FROM gone WHERE m.id = gone.message_id;
 SELECT wa_resume('account')
 SQL
 }

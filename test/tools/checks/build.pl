@@ -18,7 +18,7 @@ chomp $real;
 
 remove_tree($root);
 make_path($tree, $tools);
-system("tar -cf - --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='whatsapp_shared--*.sql' Makefile whatsapp_shared.control sql src test/unit test/fuzz | tar -C $tree -xf -") == 0
+system("tar -cf - --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='whatsapp_shared--*.sql' Makefile whatsapp_shared.control sql src test/unit test/fuzz test/simulator | tar -C $tree -xf -") == 0
   or die 'tar failed';
 
 sub write_tool
