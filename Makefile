@@ -144,8 +144,9 @@ DATA_built = sql/whatsapp_shared--$(EXTVERSION).sql
 DATA = $(patsubst $(TOP)/%,%,$(wildcard $(TOP)/sql/whatsapp_shared--*--*.sql))
 SQL_FRAGMENTS = $(sort $(wildcard $(TOP)/sql/[0-9][0-9]-*.sql))
 
-PG_CPPFLAGS = -I$(TOP)/src
-SHLIB_LINK = -lcurl
+# A function that the headers do not declare may be missing in the server, too.
+PG_CPPFLAGS = -I$(TOP)/src -Werror=implicit-function-declaration
+SHLIB_LINK = -lcurl -lm
 EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql build results output_iso tmp_check tmp_check_iso
 
 # make installcheck: against an installed build, as a user that may run servers.
@@ -171,6 +172,18 @@ $(OBJS) $(OBJS:.o=.bc): $(HEADERS) build/flags
 build/flags: FORCE
 	@mkdir -p build $(sort $(dir $(OBJS)))
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
+
+# A symbol that nobody defines keeps the server from starting.  The linker leaves that
+# to the loader; so what no library that we name has must be the server's.
+all: build/resolved
+build/resolved: $(shlib)
+	@mkdir -p $(@D)
+	@test ! -x $(bindir)/postgres || { export LC_ALL=C; \
+		nm -D --defined-only $(bindir)/postgres | sed 's/.* //; s/@.*//' | sort > $@.server && \
+		ldd -r $(abspath $(shlib)) 2>&1 | sed -n 's/^undefined symbol: \([A-Za-z0-9_]*\).*/\1/p' | \
+		sort -u | comm -23 - $@.server > $@.missing && \
+		if test -s $@.missing; then sed 's|^|$(bindir)/postgres has no symbol |' $@.missing >&2; exit 1; fi; }
+	@touch $@
 
 # The list is a prerequisite, too: a fragment that has gone must leave the script.
 $(DATA_built): $(SQL_FRAGMENTS) $(TOP)/whatsapp_shared.control build/fragments

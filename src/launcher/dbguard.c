@@ -24,6 +24,7 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -55,6 +56,24 @@ static object_access_hook_type prev_object_access = NULL;
 
 static bool guarding = false;
 
+/* have_createdb_privilege(), which the first minor releases of 15 do not export. */
+static bool
+may_create_databases(void)
+{
+	HeapTuple tuple;
+	bool result = false;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(tuple))
+	{
+		result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+
 /*
  * May the current user drop or rename this database or, if copying, use it as a
  * template?  The same rules as in dbcommands.c.
@@ -67,7 +86,7 @@ may_disturb(Oid dboid, bool copying)
 
 	if (wa_is_database_owner(dboid, GetUserId()))
 		return true;
-	if (!copying || !have_createdb_privilege())
+	if (!copying || !may_create_databases())
 		return false;
 	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
 	if (HeapTupleIsValid(tuple))
