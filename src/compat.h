@@ -55,6 +55,13 @@
 #define wa_guc_release(ptr) free(ptr)
 #endif
 
+/* The records of all settings; since 16 their count comes along. */
+#if PG_VERSION_NUM >= 160000
+#define wa_guc_records(n) get_guc_variables(n)
+#else
+#define wa_guc_records(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
 /* Ownership of a database has one function for all classes of objects since 16. */
 #if PG_VERSION_NUM >= 160000
 #define wa_is_database_owner(dboid, role) object_ownercheck(DatabaseRelationId, (dboid), (role))

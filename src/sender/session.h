@@ -1,13 +1,17 @@
 /*
  * session.h
- *	  The database session of a sender: its settings, its lock, its extension.
+ *	  The database session of a sender: its connection and the settings it runs
+ *	  under, its lock, its extension.
  *
- * To be called outside of a transaction, once connected.
+ * To be called outside of a transaction.
  */
 #ifndef WA_SENDER_SESSION_H
 #define WA_SENDER_SESSION_H
 
-extern void wa_session_set(void);
+#include "postgres_ext.h"
+
+/* Connects, as the bootstrap superuser; once, before anything that needs it. */
+extern void wa_session_connect(Oid dboid);
 
 /*
  * The lock that makes this the only sender of its index; kept for the process's

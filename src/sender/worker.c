@@ -410,11 +410,9 @@ wa_sender_main(Datum main_arg)
 		proc_exit(0);
 	before_shmem_exit(detach, (Datum) 0);
 
-	BackgroundWorkerInitializeConnectionByOid(slot->dboid, InvalidOid, 0);
-	ProcessConfigFile(PGC_SIGHUP);
+	wa_session_connect(slot->dboid);
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-	wa_session_set();
 	start();
 
 	if (sigsetjmp(on_error, 1) != 0)
