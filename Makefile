@@ -13,6 +13,7 @@ OBJS = \
 	src/base/jsonb.o \
 	src/base/lookup.o \
 	src/base/owner.o \
+	src/base/quote.o \
 	src/base/role_section.o \
 	src/base/rows.o \
 	src/base/schema.o \
@@ -25,6 +26,7 @@ OBJS = \
 	src/common/language.o \
 	src/common/limiter.o \
 	src/common/message_state.o \
+	src/common/plain_text.o \
 	src/common/recipient.o \
 	src/common/signature.o \
 	src/common/uncertain_policy.o \

@@ -56,7 +56,7 @@ BEGIN
         WHEN 'number' THEN
             IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.phone_number_id = key)
                AND key IS DISTINCT FROM current_setting('whatsapp_shared.phone_number_id', true) THEN
-                RAISE EXCEPTION 'phone number "%" does not exist', key
+                RAISE EXCEPTION 'phone number "%" does not exist', @extschema@.wa_internal_quote(key)
                     USING ERRCODE = 'undefined_object',
                           HINT = 'The key is a phone_number_id of whatsapp_phone_numbers.';
             END IF;
@@ -66,13 +66,13 @@ BEGIN
             END IF;
         WHEN 'template' THEN
             IF key IS NULL OR key !~ '^[a-z0-9_]+(/[A-Za-z0-9_]{2,16})?$' THEN
-                RAISE EXCEPTION 'invalid template "%"', key
+                RAISE EXCEPTION 'invalid template "%"', @extschema@.wa_internal_quote(key)
                     USING ERRCODE = 'invalid_parameter_value',
                           HINT = 'Write name/language, such as "pedido_listo/es", '
                                  'or the name alone for all its languages.';
             END IF;
         ELSE
-            RAISE EXCEPTION 'unknown scope "%"', scope
+            RAISE EXCEPTION 'unknown scope "%"', @extschema@.wa_internal_quote(scope)
                 USING ERRCODE = 'invalid_parameter_value',
                       HINT = 'Use account, number, tenant or template.';
     END CASE;

@@ -103,7 +103,7 @@ CREATE FUNCTION @extschema@.wa_internal_check_time_zone(candidate text) RETURNS 
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = candidate) THEN
-        RAISE EXCEPTION 'unknown time zone "%"', candidate
+        RAISE EXCEPTION 'unknown time zone "%"', @extschema@.wa_internal_quote(candidate)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use a name from the view pg_timezone_names, such as "Europe/Madrid".';
     END IF;
@@ -148,7 +148,7 @@ CREATE FUNCTION @extschema@.wa_internal_unknown_tenant(tenant text) RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'tenant "%" does not exist', tenant
+    RAISE EXCEPTION 'tenant "%" does not exist', @extschema@.wa_internal_quote(tenant)
         USING ERRCODE = 'undefined_object',
               HINT = 'Create it with wa_assign_phone() or wa_configure_tenant().';
 END
@@ -183,7 +183,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_tenant_id(wa_configure_tenant.tenant_id);
     FOREACH word IN ARRAY a LOOP
         IF word IS NULL OR word <> ALL (known) THEN
-            RAISE EXCEPTION 'cannot reset "%"', word
+            RAISE EXCEPTION 'cannot reset "%"', @extschema@.wa_internal_quote(word)
                 USING ERRCODE = 'invalid_parameter_value',
                       HINT = format('These can be reset: %s.', array_to_string(known, ', '));
         END IF;
@@ -258,7 +258,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'To stop a tenant, use enabled => false or wa_pause().';
     ELSIF NOT @extschema@.wa_internal_is_uncertain_policy(t.on_uncertain) THEN
-        RAISE EXCEPTION 'unknown policy "%" for on_uncertain', t.on_uncertain
+        RAISE EXCEPTION 'unknown policy "%" for on_uncertain', @extschema@.wa_internal_quote(t.on_uncertain)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use auto, resend, park or fail.';
     ELSIF (t.quiet_from IS NULL) <> (t.quiet_to IS NULL) OR t.quiet_from = t.quiet_to THEN

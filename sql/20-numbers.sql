@@ -152,18 +152,18 @@ BEGIN
     IF number IS NULL THEN
         RAISE EXCEPTION 'phone_number_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     ELSIF number !~ '^[0-9]{5,20}$' THEN
-        RAISE EXCEPTION 'invalid phone_number_id "%"', number
+        RAISE EXCEPTION 'invalid phone_number_id "%"', @extschema@.wa_internal_quote(number)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'phone_number_id is the Meta ID of the number, 5 to 20 digits; '
                          'the phone number itself is display_phone_number.';
     ELSIF display !~ '^\+?[0-9][0-9 ().-]{4,30}$' THEN
-        RAISE EXCEPTION 'invalid display_phone_number "%"', display
+        RAISE EXCEPTION 'invalid display_phone_number "%"', @extschema@.wa_internal_quote(display)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Write the phone number as people read it, such as "+34 600 00 00 01".';
     END IF;
 
     IF number = current_setting('whatsapp_shared.phone_number_id', true) THEN
-        RAISE WARNING 'phone number "%" is the default number', number
+        RAISE WARNING 'phone number "%" is the default number', @extschema@.wa_internal_quote(number)
             USING DETAIL = 'Tenants without a number of their own have been sending from it; '
                            'from now on their messages wait.',
                   HINT = 'Set whatsapp_shared.phone_number_id to a number that no tenant has, '
@@ -176,7 +176,7 @@ BEGIN
     IF NOT FOUND THEN
         IF EXISTS (SELECT FROM @extschema@.whatsapp_sync AS s
                    WHERE s.kind = 'phone_numbers' AND s.finished_at IS NOT NULL AND s.error IS NULL) THEN
-            RAISE WARNING 'phone number "%" is not among those read from Meta', number
+            RAISE WARNING 'phone number "%" is not among those read from Meta', @extschema@.wa_internal_quote(number)
                 USING HINT = 'Check the ID, or run wa_sync_phone_numbers() if the number is new.';
         END IF;
         INSERT INTO @extschema@.whatsapp_phone_numbers (phone_number_id, display_phone_number)
@@ -185,16 +185,16 @@ BEGIN
     END IF;
 
     IF n.missing_since IS NOT NULL OR n.status IN ('BANNED', 'DELETED') THEN
-        RAISE EXCEPTION 'phone number "%" cannot send', number
+        RAISE EXCEPTION 'phone number "%" cannot send', @extschema@.wa_internal_quote(number)
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = CASE WHEN n.missing_since IS NOT NULL
                       THEN format('It has not been part of the WhatsApp Business account since %s.',
                           date_trunc('second', n.missing_since))
-                      ELSE format('Its status at Meta is %s.', n.status) END,
+                      ELSE format('Its status at Meta is %s.', @extschema@.wa_internal_quote(n.status)) END,
                   HINT = 'Choose another number, or run wa_sync_phone_numbers() if this has changed.';
     ELSIF n.status <> 'CONNECTED' THEN
-        RAISE WARNING 'phone number "%" may not be able to send yet', number
-            USING DETAIL = format('Its status at Meta is %s.', n.status);
+        RAISE WARNING 'phone number "%" may not be able to send yet', @extschema@.wa_internal_quote(number)
+            USING DETAIL = format('Its status at Meta is %s.', @extschema@.wa_internal_quote(n.status));
     END IF;
     IF display IS NOT NULL AND n.display_phone_number IS DISTINCT FROM display THEN
         UPDATE @extschema@.whatsapp_phone_numbers AS p
@@ -279,13 +279,13 @@ BEGIN
         SELECT a.tenant_id INTO holder FROM @extschema@.whatsapp_phone_assignments AS a
             WHERE a.phone_number_id = number AND a.unassigned_at IS NULL;
         IF holder <> tenant THEN
-            RAISE EXCEPTION 'phone number "%" is already assigned', number
+            RAISE EXCEPTION 'phone number "%" is already assigned', @extschema@.wa_internal_quote(number)
                 USING ERRCODE = 'unique_violation',
                       DETAIL = format('It is assigned to tenant "%s".', holder),
                       HINT = format('Release it first: SELECT wa_unassign_phone(%L);', holder),
                       CONSTRAINT = 'whatsapp_phone_assignments_number_key';
         ELSIF held IS NOT NULL THEN
-            RAISE EXCEPTION 'tenant "%" already has a phone number', tenant
+            RAISE EXCEPTION 'tenant "%" already has a phone number', @extschema@.wa_internal_quote(tenant)
                 USING ERRCODE = 'unique_violation',
                       DETAIL = format('It has number "%s".', held),
                       HINT = format('Release it first: SELECT wa_unassign_phone(%L);', tenant),
@@ -417,7 +417,7 @@ BEGIN
         WHERE t.tenant_id = wa_assign_phone.tenant_id FOR NO KEY UPDATE;
     SELECT f.number INTO phone_number_id FROM @extschema@.wa_internal_assign_free(tenant_id, wait => true) AS f;
     IF phone_number_id IS NULL THEN
-        RAISE EXCEPTION 'no free phone number for tenant "%"', tenant_id
+        RAISE EXCEPTION 'no free phone number for tenant "%"', @extschema@.wa_internal_quote(tenant_id)
             USING ERRCODE = 'configuration_limit_exceeded',
                   HINT = 'Add a number to the WhatsApp Business account and run wa_sync_phone_numbers(), '
                          'or pass a number to wa_assign_phone().';
@@ -490,7 +490,7 @@ BEGIN
         WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL
         RETURNING a.phone_number_id INTO number;
     IF NOT FOUND THEN
-        RAISE NOTICE 'tenant "%" has no phone number', tenant;
+        RAISE NOTICE 'tenant "%" has no phone number', @extschema@.wa_internal_quote(tenant);
         RETURN false;
     END IF;
     PERFORM @extschema@.wa_internal_queue_without_number(tenant, number);

@@ -38,7 +38,7 @@ BEGIN
     IF key LIKE '%\_id' AND document ->> key ~ '^[0-9]+$' THEN
         NULL;
     ELSIF jsonb_typeof(document -> key) NOT IN ('string', 'null') THEN
-        RAISE EXCEPTION '"%" must be a string', key
+        RAISE EXCEPTION '"%" must be a string', @extschema@.wa_internal_quote(key)
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('It is of type %s.', jsonb_typeof(document -> key));
     END IF;
@@ -72,7 +72,7 @@ BEGIN
     SELECT k.dropped, k.ignored, k.unknown INTO dropped, ignored, unknown
         FROM @extschema@.wa_internal_settings_keys(document) AS k;
     IF cardinality(unknown) > 0 THEN
-        RAISE EXCEPTION 'unknown setting "%"', unknown[1]
+        RAISE EXCEPTION 'unknown setting "%"', @extschema@.wa_internal_quote(unknown[1])
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Known settings: whatsapp_enabled, whatsapp_phone_number_id, '
                          'whatsapp_display_phone_number, whatsapp_default_language.';
@@ -160,12 +160,14 @@ BEGIN
     END LOOP;
 
     IF cardinality(keys.dropped) > 0 THEN
-        RAISE NOTICE 'credentials in the settings of tenant "%" were dropped: %', tenant_id,
+        RAISE NOTICE 'credentials in the settings of tenant "%" were dropped: %',
+                @extschema@.wa_internal_quote(tenant_id),
                 array_to_string(keys.dropped, ', ')
             USING HINT = 'The platform''s master credentials are used for all tenants.';
     END IF;
     IF cardinality(keys.ignored) > 0 THEN
-        RAISE NOTICE 'settings of tenant "%" that do not concern WhatsApp were ignored: %', tenant_id,
+        RAISE NOTICE 'settings of tenant "%" that do not concern WhatsApp were ignored: %',
+            @extschema@.wa_internal_quote(tenant_id),
             array_to_string(keys.ignored, ', ');
     END IF;
     RETURN current_document;

@@ -91,7 +91,7 @@ BEGIN
         RAISE EXCEPTION 'name, language and components of a template must not be null'
             USING ERRCODE = 'null_value_not_allowed';
     ELSIF name !~ '^[a-z0-9_]+$' OR length(name) > 512 THEN
-        RAISE EXCEPTION 'invalid template name "%"', name
+        RAISE EXCEPTION 'invalid template name "%"', @extschema@.wa_internal_quote(name)
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A name has up to 512 lower-case letters, digits and underscores.';
     ELSIF jsonb_typeof(components) <> 'array' THEN
@@ -99,11 +99,11 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give them as Meta lists them: [{"type": "BODY", "text": "Hola {{1}}"}].';
     ELSIF upper(category) NOT IN ('MARKETING', 'UTILITY', 'AUTHENTICATION') THEN
-        RAISE EXCEPTION 'invalid template category "%"', category
+        RAISE EXCEPTION 'invalid template category "%"', @extschema@.wa_internal_quote(category)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use MARKETING, UTILITY or AUTHENTICATION.';
     ELSIF upper(parameter_format) NOT IN ('POSITIONAL', 'NAMED') THEN
-        RAISE EXCEPTION 'invalid parameter format "%"', parameter_format
+        RAISE EXCEPTION 'invalid parameter format "%"', @extschema@.wa_internal_quote(parameter_format)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use POSITIONAL or NAMED.';
     END IF;

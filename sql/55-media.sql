@@ -137,7 +137,8 @@ BEGIN
         WHERE t.mime_type = split_part(wa_internal_check_media.mime_type, ';', 1);
     /* The type stands in a header of the upload: one parameter, no other characters. */
     IF NOT FOUND OR wa_internal_check_media.mime_type !~ '^[a-z0-9/.+-]+(; ?[a-z]+=[A-Za-z0-9.-]+)?$' THEN
-        RAISE EXCEPTION 'files of type "%" cannot be sent', left(wa_internal_check_media.mime_type, 100)
+        RAISE EXCEPTION 'files of type "%" cannot be sent',
+            @extschema@.wa_internal_quote(wa_internal_check_media.mime_type)
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'WhatsApp accepts ' || (SELECT string_agg(t.mime_type, ', ')
                                                  FROM @extschema@.wa_internal_media_types() AS t) || '.';

@@ -100,7 +100,7 @@ BEGIN
         RAISE EXCEPTION 'tenant_id, recipient and category must not be null'
             USING ERRCODE = 'null_value_not_allowed';
     ELSIF category NOT IN ('marketing', 'all') THEN
-        RAISE EXCEPTION 'invalid category "%"', category
+        RAISE EXCEPTION 'invalid category "%"', @extschema@.wa_internal_quote(category)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use marketing or all.';
     ELSIF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
         PERFORM @extschema@.wa_internal_unknown_tenant(tenant);

@@ -129,9 +129,10 @@ CREATE FUNCTION @extschema@.wa_internal_check_privilege(role name, privilege tex
 AS $$
 BEGIN
     IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
-        RAISE EXCEPTION 'role "%" does not exist', role USING ERRCODE = 'undefined_object';
+        RAISE EXCEPTION 'role "%" does not exist', @extschema@.wa_internal_quote(role::text)
+            USING ERRCODE = 'undefined_object';
     ELSIF privilege IS NULL OR privilege NOT IN ('admin', 'sender', 'monitor', 'webhook', 'tenant') THEN
-        RAISE EXCEPTION 'unknown privilege "%"', privilege
+        RAISE EXCEPTION 'unknown privilege "%"', @extschema@.wa_internal_quote(privilege)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use admin, sender, monitor, webhook or tenant.';
     END IF;

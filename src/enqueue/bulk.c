@@ -16,6 +16,7 @@
 #include "base/args.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
+#include "base/quote.h"
 #include "enqueue/template_message.h"
 
 PG_FUNCTION_INFO_V1(wa_enqueue_bulk);
@@ -62,7 +63,8 @@ check_member(void *arg, char *name, JsonbValue *value)
 			return;
 	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unknown member \"%s\" in recipients[%d]", name, ((Bulk *) arg)->index),
+					errmsg("unknown member \"%s\" in recipients[%d]", wa_quote(name),
+						   ((Bulk *) arg)->index),
 					errhint("Known are \"to\" (or \"recipient_phone\"), \"parameters\", "
 							"\"reference\" and \"idempotency_key\".")));
 }

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "base/jsonb.h"
+#include "base/quote.h"
 #include "enqueue/content.h"
 #include "template/text_limits.h"
 
@@ -262,14 +263,14 @@ check_type_name(const char *type)
 	{
 		if (strcmp(type, reserved_names[i]) == 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("invalid message type \"%s\"", type),
+							errmsg("invalid message type \"%s\"", wa_quote(type)),
 							errdetail("This is another member of every message."),
 							errhint("Use the words of Meta's API: text, image, interactive …")));
 	}
 	if (type[0] == '\0' || strlen(type) > NAMEDATALEN ||
 		strspn(type, "abcdefghijklmnopqrstuvwxyz_") != strlen(type))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid message type \"%s\"", type),
+						errmsg("invalid message type \"%s\"", wa_quote(type)),
 						errhint("Use the words of Meta's API: text, image, interactive …")));
 }
 

@@ -22,6 +22,7 @@
 #include "base/args.h"
 #include "base/guc.h"
 #include "base/lookup.h"
+#include "base/quote.h"
 #include "enqueue/enqueue.h"
 
 enum
@@ -183,7 +184,7 @@ wa_enqueue_look_up(WaEnqueue *e)
 
 	if (tenant == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("tenant \"%s\" does not exist", text_to_cstring(e->tenant_id)),
+						errmsg("tenant \"%s\" does not exist", wa_quote_text(e->tenant_id)),
 						errhint("Create it with wa_assign_phone() or wa_configure_tenant().")));
 	e->tenant_enabled = DatumGetBool(tenant->values[TENANT_ENABLED]);
 	e->tenant_language = column_text(tenant, TENANT_LANGUAGE);

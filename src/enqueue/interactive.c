@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 
 #include "base/jsonb.h"
+#include "base/quote.h"
 #include "compat.h"
 #include "enqueue/content.h"
 #include "template/text_limits.h"
@@ -108,7 +109,7 @@ check_header(const JsonbValue *interactive, bool text_only)
 			wa_check_link("link of the header", link);
 		return;
 	}
-	fail("The header cannot be of the type \"%s\".", type);
+	fail("The header cannot be of the type \"%s\".", wa_quote(type));
 }
 
 /*
@@ -122,7 +123,7 @@ check_unique(List **seen, char *id)
 	foreach (lc, *seen)
 	{
 		if (strcmp(lfirst(lc), id) == 0)
-			fail("The id \"%s\" is used twice.", id);
+			fail("The id \"%s\" is used twice.", wa_quote(id));
 	}
 	*seen = lappend(*seen, id);
 }

@@ -28,6 +28,7 @@
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/quote.h"
 #include "base/rows.h"
 #include "base/statement.h"
 #include "common/message_state.h"
@@ -448,7 +449,7 @@ wa_resolve_message(PG_FUNCTION_ARGS)
 	if (!known)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid outcome \"%s\"", outcome),
+				 errmsg("invalid outcome \"%s\"", wa_quote(outcome)),
 				 errhint("Use \"accepted\" or \"sent\" if the message arrived, \"failed\" if it "
 						 "did not, or \"resend\".")));
 	wa_owner_begin(&owner, fcinfo);

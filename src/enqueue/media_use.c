@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "base/jsonb.h"
+#include "base/quote.h"
 #include "base/rows.h"
 #include "base/statement.h"
 #include "enqueue/media_use.h"
@@ -177,7 +178,7 @@ wa_media_use(WaEnqueue *e, const char *kind)
 	if (file.count == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("file %lld of tenant \"%s\" does not exist", (long long) e->media,
-							   text_to_cstring(e->tenant_id)),
+							   wa_quote_text(e->tenant_id)),
 						errhint("wa_upload_media() returns the id of a file.")));
 	if (strcmp(column(&file, FILE_KIND), kind) != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

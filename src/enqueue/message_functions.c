@@ -13,6 +13,7 @@
 #include "base/args.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
+#include "base/quote.h"
 #include "enqueue/content.h"
 #include "enqueue/media_use.h"
 #include "enqueue/service_window.h"
@@ -240,7 +241,7 @@ wa_enqueue_media(PG_FUNCTION_ARGS)
 		known = known || strcmp(type, types[i]) == 0;
 	if (!known)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid media type \"%s\"", type),
+						errmsg("invalid media type \"%s\"", wa_quote(type)),
 						errhint("Use \"image\", \"video\", \"audio\", \"document\" or "
 								"\"sticker\".")));
 

@@ -9,6 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/quote.h"
 #include "common/message_state.h"
 #include "common/uncertain_policy.h"
 #include "enqueue/options.h"
@@ -75,7 +76,7 @@ wa_options_check_on_uncertain(const text *policy)
 	if (!wa_options_is_uncertain_policy(policy))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid value for argument \"on_uncertain\": \"%s\"",
-							   text_to_cstring(policy)),
+							   wa_quote_text(policy)),
 						errhint("Use \"auto\", \"resend\", \"park\" or \"fail\".")));
 }
 

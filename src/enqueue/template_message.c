@@ -9,6 +9,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/guc.h"
+#include "base/quote.h"
 #include "enqueue/media_use.h"
 #include "enqueue/template_message.h"
 
@@ -29,10 +30,11 @@ static void
 check_addressee(const WaEnqueue *e, const WaTemplateSpec *spec)
 {
 	if (e->recipient_is_user_id && pg_strcasecmp(spec->category, "AUTHENTICATION") == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("template \"%s\" can only be sent to a phone number", spec->name),
-						errdetail("Authentication templates cannot be sent to a business-scoped "
-								  "user id.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("template \"%s\" can only be sent to a phone number", wa_quote(spec->name)),
+				 errdetail("Authentication templates cannot be sent to a business-scoped "
+						   "user id.")));
 }
 
 const WaTemplateSpec *

@@ -16,6 +16,7 @@
 #include <limits.h>
 
 #include "common/jsonscan.h"
+#include "common/plain_text.h"
 #include "graph/mask.h"
 #include "graph/response.h"
 
@@ -120,6 +121,7 @@ add_quoted(Reply *reply, uint32_t object, const char *name, WaOutcome *outcome)
 	if (string_member(reply, object, name) == NULL)
 		return;
 	wa_mask_text(reply->scratch);
+	wa_plain_text(reply->scratch);
 	add_message(outcome, reply->scratch);
 }
 

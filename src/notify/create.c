@@ -33,6 +33,7 @@
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/quote.h"
 #include "base/role_section.h"
 #include "base/schema.h"
 #include "base/statement.h"
@@ -177,10 +178,10 @@ find_trigger(Relation rel, Oid schema, const char *name)
 static void
 bad_events(const char *given)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid events: \"%s\"", given),
-			 errhint("Use INSERT, UPDATE, UPDATE OF columns, or INSERT OR UPDATE OF "
-					 "columns.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid events: \"%s\"", wa_quote(given)),
+					errhint("Use INSERT, UPDATE, UPDATE OF columns, or INSERT OR UPDATE OF "
+							"columns.")));
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 
 #include "base/jsonb.h"
+#include "base/quote.h"
 #include "compat.h"
 #include "notify/parameters.h"
 #include "template/text_limits.h"
@@ -75,7 +76,7 @@ check_member(void *arg, char *name, JsonbValue *value)
 		if (strcmp(name, names[i]) == 0)
 			return;
 	}
-	invalid(arg, "The member \"%s\" is not known.", name);
+	invalid(arg, "The member \"%s\" is not known.", wa_quote(name));
 }
 
 static const char *
@@ -100,7 +101,7 @@ read_format(WaNotifyValue *out, const JsonbValue *node, const char *path)
 		invalid(path,
 				"The format \"%s\" is not known: use \"number\", \"money\", \"date\", "
 				"\"short_date\", \"time\" or \"datetime\".",
-				format);
+				wa_quote(format));
 	out->currency = string_member(node, "currency", path);
 	if (out->format == WA_FORMAT_MONEY && out->currency == NULL)
 		invalid(path, "The format \"money\" needs a \"currency\", such as \"EUR\".");

@@ -23,6 +23,7 @@
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 
+#include "base/quote.h"
 #include "base/rows.h"
 #include "notify/scope.h"
 
@@ -148,9 +149,9 @@ check_is_expression(const char *text)
 	target = list_length(select->targetList) == 1 ? linitial(select->targetList) : NULL;
 	if (target == NULL || target->name != NULL || target->indirection != NIL ||
 		!equal(select, bare))
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR), errmsg("\"%s\" is not a single expression", text),
-				 errhint("Put a subquery into parentheses.")));
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+						errmsg("\"%s\" is not a single expression", wa_quote(text)),
+						errhint("Put a subquery into parentheses.")));
 }
 
 /*

@@ -11,6 +11,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
+#include "base/quote.h"
 #include "compat.h"
 #include "template/template.h"
 #include "template/text_limits.h"
@@ -58,7 +59,8 @@ misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *f
 	va_end(args);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("parameters do not fit template \"%s\" (%s)", spec->name, spec->language),
+			 errmsg("parameters do not fit template \"%s\" (%s)", wa_quote(spec->name),
+					wa_quote(spec->language)),
 			 errdetail_internal("%s\n%s\n%s", problem, wa_template_spec_describe(spec),
 								describe_values(values)),
 			 errhint("Give body values as an array (or, if they have names, as an object); for "
@@ -96,7 +98,7 @@ check_value(const WaTemplateValue *value, const char *place)
 static const char *
 place_of(const WaTemplateValue *value, int i)
 {
-	return value->name != NULL ? psprintf("body value \"%s\"", value->name)
+	return value->name != NULL ? psprintf("body value \"%s\"", wa_quote(value->name))
 							   : psprintf("body value %d", i + 1);
 }
 
@@ -221,7 +223,7 @@ check_header(const WaTemplateSpec *spec, WaTemplateValues *values)
 		if (value->name == NULL)
 			values->header.name = spec->header.params[0];
 		else if (strcmp(value->name, spec->header.params[0]) != 0)
-			misfit(spec, values, "The header has no parameter \"%s\".", value->name);
+			misfit(spec, values, "The header has no parameter \"%s\".", wa_quote(value->name));
 	}
 	else if (value->name != NULL)
 		misfit(spec, values, "The header's parameter has no name.");
@@ -241,9 +243,9 @@ check_body_names(const WaTemplateSpec *spec, const WaTemplateValues *values)
 		if (name == NULL)
 			misfit(spec, values, "A body value was given without a name.");
 		if (!has_param(&spec->body, name))
-			misfit(spec, values, "The body has no parameter \"%s\".", name);
+			misfit(spec, values, "The body has no parameter \"%s\".", wa_quote(name));
 		if (find_value(values->body, i, name) != NULL)
-			misfit(spec, values, "The body value \"%s\" was given twice.", name);
+			misfit(spec, values, "The body value \"%s\" was given twice.", wa_quote(name));
 	}
 	for (int i = 0; i < spec->body.nparams; i++)
 	{
@@ -328,7 +330,7 @@ check_button(const WaTemplateSpec *spec, const WaTemplateValues *values,
 	key = key_of(button->kind);
 	if (value->sub_type != NULL && strcmp(value->sub_type, button->sub_type) != 0)
 		misfit(spec, values, "Button %d is of the type %s and not \"%s\".", value->index,
-			   button->type, value->sub_type);
+			   button->type, wa_quote(value->sub_type));
 	value->sub_type = button->sub_type;
 	if (button->kind == WA_BUTTON_PLAIN || (button->kind == WA_BUTTON_URL && !button->wants_value))
 		misfit(spec, values, "Button %d takes no value.", value->index);
@@ -338,7 +340,7 @@ check_button(const WaTemplateSpec *spec, const WaTemplateValues *values,
 		misfit(spec, values, "Button %d takes \"parameters\" as in Meta's API.", value->index);
 	if (value->key != NULL && strcmp(value->key, key) != 0)
 		misfit(spec, values, "Button %d takes \"%s\" and not \"%s\".", value->index, key,
-			   value->key);
+			   wa_quote(value->key));
 	value->key = key;
 	if (button->kind == WA_BUTTON_URL)
 		check_url_suffix(spec, values, button, value);

@@ -18,6 +18,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/lookup.h"
+#include "base/quote.h"
 #include "base/rows.h"
 #include "base/statement.h"
 #include "common/language.h"
@@ -185,12 +186,13 @@ raise_unknown(Oid schema, const char *name, const char *language)
 	rows = wa_statement_run_latest(&languages_statement, schema, &key, NULL);
 	languages = wa_rows_text(&rows, 0, 1);
 	if (languages == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("template \"%s\" does not exist", name),
-				 errhint("If it was created only now, read the templates from Meta again: "
-						 "wa_sync_templates().")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("template \"%s\" does not exist", wa_quote(name)),
+						errhint("If it was created only now, read the templates from Meta again: "
+								"wa_sync_templates().")));
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("template \"%s\" does not exist in language \"%s\"", name, language),
+					errmsg("template \"%s\" does not exist in language \"%s\"", wa_quote(name),
+						   wa_quote(language)),
 					errdetail("It exists in: %s.", languages),
 					errhint("Give one of these as language, or set it for the tenant with "
 							"wa_configure_tenant(). There is no fallback from one language to "
@@ -206,23 +208,24 @@ check_usable(const WaTemplateSpec *spec, bool tell)
 {
 	if (spec->missing)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("template \"%s\" (%s) no longer exists at Meta", spec->name,
-							   spec->language),
+						errmsg("template \"%s\" (%s) no longer exists at Meta",
+							   wa_quote(spec->name), wa_quote(spec->language)),
 						errhint("Use another one; or, if it is back, read the templates from Meta "
 								"again: wa_sync_templates().")));
 	if (pg_strcasecmp(spec->status, "APPROVED") == 0)
 		return;
 	if (pg_strcasecmp(spec->status, "PAUSED") == 0)
 	{
-		ereport(NOTICE,
-				(errmsg("template \"%s\" (%s) is paused by Meta", spec->name, spec->language),
-				 errdetail("The message waits until the pause has ended.")));
+		ereport(NOTICE, (errmsg("template \"%s\" (%s) is paused by Meta", wa_quote(spec->name),
+								wa_quote(spec->language)),
+						 errdetail("The message waits until the pause has ended.")));
 		return;
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("template \"%s\" (%s) is not approved", spec->name, spec->language),
-			 errdetail("Its status is %s.", spec->status),
+			 errmsg("template \"%s\" (%s) is not approved", wa_quote(spec->name),
+					wa_quote(spec->language)),
+			 errdetail("Its status is %s.", wa_quote(spec->status)),
 			 errhint("Only approved templates can be sent. If that has changed just now, read "
 					 "the templates from Meta again: wa_sync_templates().")));
 }
@@ -239,7 +242,7 @@ check_name(const char *name)
 	if (len == 0 || len > WA_MAX_TEMPLATE_NAME ||
 		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != len)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid template name \"%s\"", name),
+						errmsg("invalid template name \"%s\"", wa_quote(name)),
 						errdetail("A name has up to %d lower-case letters, digits and "
 								  "underscores.",
 								  WA_MAX_TEMPLATE_NAME)));
@@ -250,7 +253,7 @@ check_language(const char *language)
 {
 	if (!wa_language_is_code(language))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid language code \"%s\"", language),
+						errmsg("invalid language code \"%s\"", wa_quote(language)),
 						errhint("Use the codes of WhatsApp templates, such as \"es\", \"es_ES\" or "
 								"\"en_US\".")));
 }
@@ -277,7 +280,7 @@ tell_unchecked(const char *name, const char *language)
 		return;
 	told_at = GetCurrentStatementStartTimestamp();
 	ereport(NOTICE,
-			(errmsg("template \"%s\" (%s) was not checked", name, language),
+			(errmsg("template \"%s\" (%s) was not checked", wa_quote(name), wa_quote(language)),
 			 errdetail("The templates have not been read from Meta yet."),
 			 errhint("wa_sync_templates() asks the worker to; wa_register_template() enters "
 					 "one by hand.")));

@@ -12,6 +12,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
+#include "base/quote.h"
 #include "template/template.h"
 
 /* More than Meta allows in any text; what lies beyond is not looked at. */
@@ -249,7 +250,8 @@ wa_template_spec_describe(const WaTemplateSpec *spec)
 	StringInfoData out;
 
 	initStringInfo(&out);
-	appendStringInfo(&out, "Template \"%s\" (%s) takes: header: ", spec->name, spec->language);
+	appendStringInfo(&out, "Template \"%s\" (%s) takes: header: ", wa_quote(spec->name),
+					 wa_quote(spec->language));
 	if (spec->header_kind == WA_HEADER_TEXT && spec->header.nparams > 0)
 	{
 		appendStringInfoString(&out, "text");

@@ -15,6 +15,7 @@
 
 #include "utils/builtins.h"
 
+#include "base/quote.h"
 #include "compat.h"
 #include "template/template.h"
 #include "template/text_limits.h"
@@ -127,7 +128,7 @@ read_named_value(void *arg, char *name, JsonbValue *value)
 	WaTemplateValue *out = add_body_value(values);
 
 	out->name = name;
-	read_value(out, value, psprintf("body value \"%s\"", name));
+	read_value(out, value, psprintf("body value \"%s\"", wa_quote(name)));
 }
 
 static void
@@ -164,7 +165,7 @@ check_media_member(void *arg, char *name, JsonbValue *value)
 	if (strcmp(name, "link") == 0 || strcmp(name, "id") == 0 || strcmp(name, "media") == 0 ||
 		(strcmp(name, "filename") == 0 && strcmp(kind, "document") == 0))
 		return;
-	invalid("The header's \"%s\" has the unknown member \"%s\".", kind, name);
+	invalid("The header's \"%s\" has the unknown member \"%s\".", wa_quote(kind), wa_quote(name));
 }
 
 /*

@@ -64,6 +64,19 @@ typedef struct Call
 
 /* ---- credentials ---- */
 
+/*
+ * While this is on the error stack, neither the statement, which may hold the
+ * arguments, nor its parameters go to the log along with an error.  Anybody can make
+ * a request that fails; what it holds, a guess at a token or a body of megabytes, is
+ * not for the log, and a valid token still less.
+ */
+static void
+hide_arguments(void *arg)
+{
+	errhidestmt(true);
+	errhidecontext(true);
+}
+
 static void
 check_signature(const char *header, size_t header_len, const char *body, size_t body_len)
 {
@@ -108,8 +121,8 @@ same_token(const char *given, size_t given_len, const char *expected)
 	return difference == 0;
 }
 
-Datum
-wa_webhook_challenge(PG_FUNCTION_ARGS)
+static text *
+answer_challenge(FunctionCallInfo fcinfo)
 {
 	text *mode = wa_arg_text(fcinfo, 0, "mode");
 	text *token = wa_arg_text(fcinfo, 1, "token");
@@ -132,6 +145,18 @@ wa_webhook_challenge(PG_FUNCTION_ARGS)
 	if (VARSIZE_ANY_EXHDR(challenge) > MAX_CHALLENGE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("challenge is longer than %d bytes", MAX_CHALLENGE)));
+	return challenge;
+}
+
+Datum
+wa_webhook_challenge(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback hide = {.previous = error_context_stack, .callback = hide_arguments};
+	text *challenge;
+
+	error_context_stack = &hide;
+	challenge = answer_challenge(fcinfo);
+	error_context_stack = hide.previous;
 	PG_RETURN_TEXT_P(challenge);
 }
 
@@ -299,13 +324,16 @@ wa_webhook_ingest(PG_FUNCTION_ARGS)
 	Call call;
 	bytea *body;
 	text *signature;
+	ErrorContextCallback hide = {.previous = error_context_stack, .callback = hide_arguments};
 	size_t len;
 
+	error_context_stack = &hide;
 	check_body(fcinfo);
 	body = PG_GETARG_BYTEA_PP(0);
 	len = VARSIZE_ANY_EXHDR(body);
 	signature = PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1);
 	check_signature(VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature), VARDATA_ANY(body), len);
+	error_context_stack = hide.previous; /* from here on it is Meta's */
 
 	wa_role_settle_deferred();
 	begin(&call, fcinfo);

@@ -22,6 +22,7 @@
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/quote.h"
 #include "base/rows.h"
 #include "base/statement.h"
 
@@ -110,7 +111,7 @@ check_holder(Oid schema, text *prefix, Oid caller)
 	if (OidIsValid(role) && !has_privs_of_role(caller, role))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("replies that begin with \"%s\" belong to another role",
-							   text_to_cstring(prefix)),
+							   wa_quote_text(prefix)),
 						errdetail("The handler %s was registered by \"%s\".",
 								  wa_rows_text(&rows, 0, 2), holder)));
 	return true;

@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "common/message_state.h"
+#include "common/plain_text.h"
 #include "webhook/contact.h"
 #include "webhook/field.h"
 #include "webhook/park.h"
@@ -34,8 +35,8 @@ read_error(WaWebhook *webhook, uint32 item, WaStatus *status)
 {
 	const WaJson *json = webhook->json;
 	uint32 error = wa_json_first(json, wa_json_member(json, item, "errors"));
-	const char *title;
-	const char *details;
+	char *title;
+	char *details;
 	int64 code;
 
 	if (error == WA_JSON_NONE)
@@ -50,9 +51,12 @@ read_error(WaWebhook *webhook, uint32 item, WaStatus *status)
 	details = wa_webhook_clipped(webhook, wa_json_member(json, error, "error_data"), "details",
 								 MAX_ERROR_TEXT);
 	if (title != NULL && details != NULL && strcmp(title, details) != 0)
-		status->error_message = psprintf("%s: %s", title, details);
-	else
-		status->error_message = title != NULL ? title : details;
+		title = psprintf("%s: %s", title, details);
+	else if (title == NULL)
+		title = details;
+	if (title != NULL)
+		wa_plain_text(title);
+	status->error_message = title;
 }
 
 /*

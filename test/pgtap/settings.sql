@@ -115,7 +115,7 @@ FROM wa_import_settings('{"molino": {"whatsapp_phone_number_id": 100000000000007
 SELECT bag_eq($$SELECT tenant_id, refused FROM wa_import_settings('[{"tenant_id": {"x": 1}}, {"tenant_id": null}, 3, {"tenant_id": 17}]')$$,
     $$VALUES (NULL, 'tenant_id must not be null'), (NULL, 'tenant_id must not be null'), (NULL, 'tenant_id must not be null'), ('17', NULL)$$,
     'an object is no name for a tenant');
-SELECT is(length(refused), 500, 'reasons are no longer than a person reads')
+SELECT cmp_ok(length(refused), '<=', 500, 'reasons are no longer than a person reads')
 FROM wa_import_settings(jsonb_build_object('x', jsonb_build_object('whatsapp_default_language', repeat('es', 5000))));
 SELECT throws_ok($$SELECT wa_import_settings('3')$$, '22023', NULL, 'but not as something else');
 

@@ -155,7 +155,7 @@ SKIP:
 
 SKIP:
 {
-	skip 'python3-psycopg2 is not installed', 6 unless can_run($python, '-c', 'import psycopg2');
+	skip 'python3-psycopg is not installed', 6 unless can_run($python, '-c', 'import psycopg');
 	local $ENV{WEBHOOK_DATABASE} = $node->connstr('app') . ' user=meta_webhook';
 	my ($out, $err) = ('', '');
 	my $receiving = IPC::Run::start([ $python, $receiver ], '<', \undef, '>', \$out, '2>', \$err);

@@ -69,7 +69,7 @@ find_missing() {
         # libFuzzer and the sanitizers are parts of the latter.
         wanted+=(clang libclang-rt-dev)
         # What the examples of docs/applications.md need.
-        wanted+=(python3-sqlalchemy python3-psycopg2)
+        wanted+=(python3-sqlalchemy python3-psycopg2 python3-psycopg)
         command -v node > /dev/null || wanted+=(nodejs node-pg)
         # What fetches the validator of test/contract.
         [ -z "${WA_OPENAPI:-}" ] || command -v npm > /dev/null || wanted+=(npm)
