@@ -36,7 +36,8 @@ CREATE TABLE @extschema@.whatsapp_tenants (
         CONSTRAINT whatsapp_tenants_on_uncertain_check
         CHECK (@extschema@.wa_internal_is_uncertain_policy(on_uncertain)),
     retention           interval
-        CONSTRAINT whatsapp_tenants_retention_check CHECK (retention >= interval '0'),
+        CONSTRAINT whatsapp_tenants_retention_check
+        CHECK (retention = interval '0' OR retention >= interval '1 day'),
     created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT whatsapp_tenants_quiet_hours_check CHECK ((quiet_from IS NULL) = (quiet_to IS NULL))
@@ -268,6 +269,10 @@ BEGIN
     ELSIF t.retention < interval '0' THEN
         RAISE EXCEPTION 'retention must not be negative'
             USING ERRCODE = 'invalid_parameter_value';
+    ELSIF t.retention > interval '0' AND t.retention < interval '1 day' THEN
+        RAISE EXCEPTION 'retention of % is less than a day', t.retention
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give the unit along with the number, as in ''30 days''; 0 keeps all.';
     END IF;
 END
 $$;

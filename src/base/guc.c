@@ -217,6 +217,59 @@ check_graph_url(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/*
+ * A number without a unit is taken in the setting's own, which people do not know by
+ * heart: '90' as a retention would be 90 minutes.  So what nobody means is refused, by
+ * floors that a test can live with.  The limits of the definitions are wider, because
+ * the server's own words for those do not say what to write.
+ */
+static bool
+check_floor(int value, int floor, bool zero_means_something, const char *unit, const char *shortest,
+			const char *example)
+{
+	if (value >= floor || (value == 0 && zero_means_something))
+		return true;
+	GUC_check_errdetail("%d %s is less than %s, the shortest.", value, unit, shortest);
+	GUC_check_errhint("Give the unit along with the number, as in '%s'.", example);
+	return false;
+}
+
+static bool
+check_pair_interval(int *newval, void **extra, GucSource source)
+{
+	return check_floor(*newval, WA_MIN_PAIR_INTERVAL, true, "ms", "100 ms", "6s");
+}
+
+static bool
+check_retention(int *newval, void **extra, GucSource source)
+{
+	return check_floor(*newval, WA_MIN_RETENTION, true, "min", "1 day", "90d");
+}
+
+static bool
+check_retry_delay(int *newval, void **extra, GucSource source)
+{
+	return check_floor(*newval, WA_MIN_RETRY_DELAY, false, "ms", "50 ms", "2s");
+}
+
+static bool
+check_retry_max_delay(int *newval, void **extra, GucSource source)
+{
+	return check_floor(*newval, WA_MIN_RETRY_MAX_DELAY, false, "ms", "1 s", "1h");
+}
+
+static bool
+check_sync_interval(int *newval, void **extra, GucSource source)
+{
+	return check_floor(*newval, WA_MIN_SYNC_INTERVAL, true, "s", "1 min", "1h");
+}
+
+static bool
+check_uncertain_grace(int *newval, void **extra, GucSource source)
+{
+	return check_floor(*newval, WA_MIN_GRACE, false, "ms", "1 s", "10min");
+}
+
 /* The settings of the credentials differ in their names only. */
 static void
 define_secret(const char *name, const char *description, char **variable, GucStringCheckHook check,
@@ -319,7 +372,8 @@ define_limits(void)
 							"Time between messages from one number to one recipient, in the long "
 							"run.",
 							"Zero sets no limit.", &wa_guc_pair_interval, 6000, 0,
-							WA_MAX_PAIR_INTERVAL, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+							WA_MAX_PAIR_INTERVAL, PGC_SIGHUP, GUC_UNIT_MS, check_pair_interval,
+							NULL, NULL);
 	DefineCustomStringVariable("whatsapp_shared.phone_number_id",
 							   "Id of the phone number that sends for tenants without their own.",
 							   "Empty, or a number that a tenant has: their messages wait.",
@@ -331,28 +385,29 @@ define_limits(void)
 	DefineCustomIntVariable("whatsapp_shared.retention",
 							"Time for which finished messages, events and attempts are kept.",
 							"Zero keeps all.", &wa_guc_retention, 90 * 24 * 60, 0, WA_MAX_RETENTION,
-							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+							PGC_SIGHUP, GUC_UNIT_MIN, check_retention, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.retry_delay",
 							"Time before the second attempt; it doubles with each further one.",
-							NULL, &wa_guc_retry_delay, 2000, WA_MIN_RETRY_DELAY, WA_MAX_RETRY_DELAY,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+							NULL, &wa_guc_retry_delay, 2000, 0, WA_MAX_RETRY_DELAY, PGC_SIGHUP,
+							GUC_UNIT_MS, check_retry_delay, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.retry_max_delay", "Longest time between two attempts.",
-							NULL, &wa_guc_retry_max_delay, 3600000, WA_MIN_RETRY_DELAY,
-							WA_MAX_RETRY_DELAY, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+							NULL, &wa_guc_retry_max_delay, 3600000, 0, WA_MAX_RETRY_DELAY,
+							PGC_SIGHUP, GUC_UNIT_MS, check_retry_max_delay, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.senders", "Processes that send, for each database.",
 							"The phone numbers are shared out over them.", &wa_guc_senders, 1, 1,
 							WA_MAX_SENDERS_PER_DATABASE, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.sync_interval",
 							"Time between synchronisations of numbers and templates with Meta.",
 							"Zero synchronises on request only.", &wa_guc_sync_interval, 3600, 0,
-							WA_MAX_SYNC_INTERVAL, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+							WA_MAX_SYNC_INTERVAL, PGC_SIGHUP, GUC_UNIT_S, check_sync_interval, NULL,
+							NULL);
 	DefineCustomStringVariable("whatsapp_shared.tenant",
 							   "Tenant that the row-level-security policies let this session see.",
 							   NULL, &tenant, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.uncertain_grace",
 							"Time that an uncertain message waits for a webhook to settle it.",
 							NULL, &wa_guc_uncertain_grace, 600000, 0, WA_MAX_GRACE, PGC_SIGHUP,
-							GUC_UNIT_MS, NULL, NULL, NULL);
+							GUC_UNIT_MS, check_uncertain_grace, NULL, NULL);
 	DefineCustomEnumVariable("whatsapp_shared.uncertain_policy",
 							 "What happens to a message that is still uncertain after that.", NULL,
 							 &wa_guc_uncertain_policy, WA_UNCERTAIN_AUTO, uncertain_policies,

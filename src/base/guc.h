@@ -21,7 +21,12 @@
 #define WA_MAX_PAIR_INTERVAL 3600000  /* ms: an hour */
 #define WA_MAX_PAIR_BURST 10000		  /* messages */
 #define WA_MAX_ATTEMPTS 1000		  /* fits smallint with room for retries by hand */
-#define WA_MIN_RETRY_DELAY 10		  /* ms */
+#define WA_MIN_RETRY_DELAY 50		  /* ms */
+#define WA_MIN_RETRY_MAX_DELAY 1000	  /* ms */
+#define WA_MIN_PAIR_INTERVAL 100	  /* ms, but for 0 */
+#define WA_MIN_GRACE 1000			  /* ms */
+#define WA_MIN_RETENTION (24 * 60)	  /* minutes: a day, but for 0 */
+#define WA_MIN_SYNC_INTERVAL 60		  /* s, but for 0 */
 #define WA_MAX_RETRY_DELAY 604800000  /* ms: a week */
 #define WA_MAX_GRACE 604800000		  /* ms: a week */
 #define WA_MAX_RETENTION 52560000	  /* minutes: a hundred years */

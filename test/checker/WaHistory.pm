@@ -145,7 +145,7 @@ sub _set_up
 		"whatsapp_shared.connect_timeout = '1s'",
 		"whatsapp_shared.request_timeout = '2s'",
 		"whatsapp_shared.retry_delay = '50ms'",
-		"whatsapp_shared.retry_max_delay = '500ms'",
+		"whatsapp_shared.retry_max_delay = '1s'",
 		'whatsapp_shared.max_attempts = 1000',
 		"whatsapp_shared.uncertain_grace = '7d'",
 		'whatsapp_shared.messages_per_second = 1000',

@@ -2,7 +2,7 @@
  * A tenant's own settings: defaults, checks, and what a change sets free.
  */
 \ir ../lib/begin.sql
-SELECT plan(68);
+SELECT plan(71);
 
 /* ---- creating and changing ---- */
 
@@ -49,6 +49,9 @@ SELECT is((t).messages_per_second, rate, 'but this is one: ' || rate)
 SELECT throws_ok(format('INSERT INTO %s, messages_per_second) VALUES (12345, %L)', columns, rate), '23514', NULL, format('nor by hand: %s, %s)', columns, rate))
     FROM unnest('{whatsapp_tenants (tenant_id,whatsapp_phone_numbers (phone_number_id}'::text[]) AS columns, unnest('{0.000001,NaN,Infinity}'::real[]) AS rate;
 SELECT throws_ok($$SELECT wa_configure_tenant('x', on_uncertain => 'guess')$$, '22023', 'unknown policy "guess" for on_uncertain', 'a policy is one of four');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', retention => '30')$$, '22023', 'retention of 00:00:30 is less than a day', 'a number without a unit is seconds');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', retention => '23:59:59')$$, '22023', 'retention of 23:59:59 is less than a day', 'a day is the shortest');
+SELECT lives_ok($$SELECT wa_configure_tenant('panaderia', retention => '1 day')$$, 'but a day');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', retention => '-1 day')$$, '22023', 'retention must not be negative', 'retention looks back');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', reset => '{colour}')$$, '22023', 'cannot reset "colour"', 'only settings can be reset');
 SELECT ok(NOT EXISTS (SELECT FROM whatsapp_tenants WHERE tenant_id = 'x'), 'bad input creates no tenant');

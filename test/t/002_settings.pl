@@ -108,7 +108,15 @@ my @refused = (
 	[ messages_per_second => '0', qr/outside the valid range/ ],
 	[ pair_interval => '-1', qr/outside the valid range/ ],
 	[ request_timeout => '5', qr/outside the valid range/ ],
+	[ pair_interval => '6', qr/6 ms is less than 100 ms.*as in '6s'/s ],
 	[ retention => '-1', qr/outside the valid range/ ],
+	[ retention => '90', qr/90 min is less than 1 day.*as in '90d'/s ],
+	[ retention => '23h', qr/1380 min is less than 1 day/s ],
+	[ retry_delay => '2', qr/2 ms is less than 50 ms.*as in '2s'/s ],
+	[ retry_max_delay => '60', qr/60 ms is less than 1 s.*as in '1h'/s ],
+	[ sync_interval => '1', qr/1 s is less than 1 min.*as in '1h'/s ],
+	[ uncertain_grace => '0', qr/0 ms is less than 1 s/ ],
+	[ uncertain_grace => '10', qr/10 ms is less than 1 s.*as in '10min'/s ],
 	[ uncertain_policy => 'maybe', qr/auto, resend, park, fail/ ]);
 
 foreach my $case (@refused)
@@ -133,7 +141,15 @@ my @accepted = (
 	[ graph_url => 'http://[::1]:8081/v', 'http://[::1]:8081/v' ],
 	[ graph_url => 'https://proxy.example:8443/meta//', 'https://proxy.example:8443/meta' ],
 	[ messages_per_second => '0.5', '0.5' ],
+	[ pair_interval => '0', '0' ],
+	[ pair_interval => '100ms', '100ms' ],
 	[ request_timeout => '2min', '2min' ],
+	[ retention => '1d', '1d' ],
+	[ retry_delay => '50ms', '50ms' ],
+	[ retry_max_delay => '1s', '1s' ],
+	[ sync_interval => '0', '0' ],
+	[ sync_interval => '1min', '1min' ],
+	[ uncertain_grace => '1s', '1s' ],
 	[ retention => '0', '0' ]);
 
 foreach my $case (@accepted)
