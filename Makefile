@@ -9,6 +9,7 @@ MODULE_big = whatsapp_shared
 OBJS = \
 	src/base/args.o \
 	src/base/arrays.o \
+	src/base/file.o \
 	src/base/guc.o \
 	src/base/jsonb.o \
 	src/base/lookup.o \
@@ -18,6 +19,8 @@ OBJS = \
 	src/base/rows.o \
 	src/base/schema.o \
 	src/base/secret.o \
+	src/base/secret_file.o \
+	src/base/secret_value.o \
 	src/base/statement.o \
 	src/base/subtransaction.o \
 	src/common/clock.o \
@@ -109,6 +112,7 @@ OBJS = \
 	src/sender/store/upload_rows.o \
 	src/sender/store/wamids.o \
 	src/sender/sync.o \
+	src/sender/trust.o \
 	src/sender/uncertain.o \
 	src/sender/upkeep.o \
 	src/sender/upload.o \

@@ -49,6 +49,11 @@ CREATE FUNCTION @extschema@.wa_internal_credentials_present(credential text DEFA
 COMMENT ON FUNCTION @extschema@.wa_internal_credentials_present(text) IS
 'Whether the access_token, app_secret or webhook_verify_token is set. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_credential_problem(credential text) RETURNS text
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'wa_internal_credential_problem';
+COMMENT ON FUNCTION @extschema@.wa_internal_credential_problem(text) IS
+'Why the file of the access_token, app_secret or webhook_verify_token cannot be used; NULL if it can. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_quote(value text) RETURNS text
     LANGUAGE c STRICT STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_quote';
 COMMENT ON FUNCTION @extschema@.wa_internal_quote(text) IS

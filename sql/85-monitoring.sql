@@ -220,16 +220,26 @@ DECLARE
 BEGIN
     RETURN QUERY
         SELECT c.item,
-               CASE WHEN @extschema@.wa_internal_credentials_present(c.item) THEN 'ok' ELSE c.without END,
-               CASE WHEN @extschema@.wa_internal_credentials_present(c.item) THEN 'Set.' ELSE c.consequence END,
-               CASE WHEN NOT @extschema@.wa_internal_credentials_present(c.item)
+               CASE WHEN NOT @extschema@.wa_internal_credentials_present(c.item) THEN c.without
+                    WHEN p.problem IS NOT NULL THEN 'warning' ELSE 'ok' END,
+               concat_ws(' ',
+                   CASE WHEN @extschema@.wa_internal_credentials_present(c.item)
+                        THEN 'Set.' ELSE c.consequence END,
+                   p.problem,
+                   CASE WHEN p.problem IS NOT NULL AND @extschema@.wa_internal_credentials_present(c.item)
+                        THEN 'What was in force before stays in force.' END),
+               CASE WHEN p.problem IS NOT NULL
+                    THEN 'Fix the file: readable by the server''s operating-system user and nobody else. '
+                         'It is read again by itself.'
+                    WHEN NOT @extschema@.wa_internal_credentials_present(c.item)
                     THEN format('Write it into a file, name the file in whatsapp_shared.%s_file, and reload.',
                                 c.item) END
         FROM (VALUES
             ('access_token', 'error', 'Not set: nothing can be sent.'),
             ('app_secret', 'warning', 'Not set: webhooks cannot be verified, so no delivery status is known.'),
             ('webhook_verify_token', 'warning', 'Not set: Meta cannot register the address for webhooks.'))
-            AS c (item, without, consequence);
+            AS c (item, without, consequence)
+            CROSS JOIN LATERAL @extschema@.wa_internal_credential_problem(c.item) AS p (problem);
     RETURN QUERY
         SELECT 'business_account_id', CASE WHEN account IS NULL THEN 'warning' ELSE 'ok' END,
                COALESCE(account, 'Not set: numbers and templates cannot be read from Meta.'),

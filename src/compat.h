@@ -30,9 +30,9 @@
 
 /* 7.70: the compiled-in CA bundle can be asked for. */
 #if LIBCURL_VERSION_NUM >= 0x074600
-#define WA_CURL_HAS_DEFAULT_CA_FILE(info) ((info)->age >= CURLVERSION_SEVENTH && (info)->cainfo)
+#define WA_CURL_DEFAULT_CA_FILE(info) ((info)->age >= CURLVERSION_SEVENTH ? (info)->cainfo : NULL)
 #else
-#define WA_CURL_HAS_DEFAULT_CA_FILE(info) false
+#define WA_CURL_DEFAULT_CA_FILE(info) NULL
 #endif
 
 #endif /* LIBCURL_VERSION_NUM */

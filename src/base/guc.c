@@ -11,7 +11,6 @@
 
 #include <arpa/inet.h>
 #include <limits.h>
-#include <unistd.h>
 
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -113,16 +112,6 @@ check_databases(char **newval, void **extra, GucSource source)
 	list_free(names);
 	pfree(copy);
 	return good;
-}
-
-static bool
-check_ca_file(char **newval, void **extra, GucSource source)
-{
-	if (**newval == '\0' || access(*newval, R_OK) == 0)
-		return true;
-
-	GUC_check_errdetail("Could not read file \"%s\": %m.", *newval);
-	return false;
 }
 
 static bool
@@ -287,11 +276,11 @@ static void
 define_secret_file(const char *name, const char *description, char **variable,
 				   GucStringCheckHook check, GucStringAssignHook assign)
 {
-	DefineCustomStringVariable(name, description,
-							   "The file is read again at every reload. Where it is set, it goes "
-							   "before the setting without _file.",
-							   variable, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE,
-							   check, assign, NULL);
+	DefineCustomStringVariable(
+		name, description,
+		"The file is read again whenever it has changed. Where it is set, it "
+		"goes before the setting without _file.",
+		variable, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, check, assign, NULL);
 }
 
 static void
@@ -319,7 +308,7 @@ define_sending(void)
 	DefineCustomStringVariable("whatsapp_shared.ca_file",
 							   "File with certificate authorities to trust besides the system's.",
 							   "For endpoints of your own; empty for Meta.", &wa_guc_ca_file, "",
-							   PGC_SIGHUP, 0, check_ca_file, NULL, NULL);
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.connect_timeout",
 							"Longest time to wait for a connection to the Graph API.", NULL,
 							&wa_guc_connect_timeout, 5000, WA_MIN_CONNECT_TIMEOUT,

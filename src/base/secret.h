@@ -8,20 +8,45 @@
 
 #include "utils/guc.h"
 
-/* NULL where none is set.  Valid until the next reload of the settings. */
+#include "base/secret_limits.h"
+
+/*
+ * What is in force, after a look at its file if that is some time ago; NULL where
+ * there is none.  Valid until the next call of a function here.  The two for
+ * sessions wait for a file that is being written, up to a second, rather than do
+ * without.
+ */
 extern const char *wa_secret_access_token(void);
 extern const char *wa_secret_verify_token(void);
 
 /* App secrets: 0 is the current, 1 the previous one (during a rotation). */
-#define WA_MAX_APP_SECRETS 2
 extern const char *wa_secret_app_secret(int which);
 
-/* Changes whenever any of them has changed. */
-extern uint64 wa_secret_generation(void);
+/* Looks at the token's file; changes when any of the credentials is seen to have. */
+extern uint64 wa_secret_token_generation(void);
 
-/* Longest credential, and longest file holding some. */
-#define WA_MAX_SECRET_LENGTH 4096
-#define WA_MAX_SECRET_FILE (3 * WA_MAX_SECRET_LENGTH)
+/* By the setting's name without prefix; an ERROR for another one. */
+extern bool wa_secret_present(const char *setting);
+
+/*
+ * Why its file cannot be used, as sentences, or NULL.  With the path if whoever is
+ * at the other end of the session may see it.
+ */
+extern char *wa_secret_problem(const char *setting);
+
+/* Looks at all files, so that what they hold, or lack, is known everywhere. */
+extern void wa_secret_refresh(void);
+
+/* Milliseconds until it is worth another look; -1: nothing is amiss. */
+extern long wa_secret_wait_ms(void);
+
+/*
+ * What has been read is shared by all processes where there is shared memory, of
+ * this size; fresh: it has to be initialized.
+ */
+struct LWLock;
+extern Size wa_secret_shared_size(void);
+extern void wa_secret_share(void *memory, struct LWLock *lock, bool fresh);
 
 /* The settings' hooks, for base/guc.c. */
 #define WA_DECLARE_SECRET_HOOKS(name)                                                              \

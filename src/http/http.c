@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "http/headers.h"
+#include "compat.h"
 #include "http/http.h"
 #include "http/list.h"
 #include "http/poller.h"
@@ -103,6 +104,12 @@ active_limit(const WaHttp *http)
 }
 
 /* ---- life --------------------------------------------------------------------- */
+
+const char *
+wa_http_system_ca_file(void)
+{
+	return WA_CURL_DEFAULT_CA_FILE(curl_version_info(CURLVERSION_NOW));
+}
 
 /* Idle connections are kept: all that there can be. */
 static bool

@@ -18,6 +18,9 @@
 
 typedef struct WaHttp WaHttp;
 
+/* The bundle that libcurl trusts by default; NULL: it has none, or does not say. */
+extern const char *wa_http_system_ca_file(void);
+
 extern WaHttp *wa_http_create(const WaHttpConfig *config);
 extern void wa_http_destroy(WaHttp *http);
 

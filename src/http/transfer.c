@@ -136,7 +136,8 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 	 * With a directory of certificates libcurl keeps no parsed bundle and
 	 * reads it anew for every connection (20 ms).  The file says the same.
 	 */
-	if (config->ca_file != NULL || WA_CURL_HAS_DEFAULT_CA_FILE(curl_version_info(CURLVERSION_NOW)))
+	if (config->ca_file != NULL ||
+		WA_CURL_DEFAULT_CA_FILE(curl_version_info(CURLVERSION_NOW)) != NULL)
 		CHECK_SETOPT(easy, CURLOPT_CAPATH, NULL, return false);
 
 	CHECK_SETOPT(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) config->connect_timeout_ms, return false);

@@ -38,6 +38,7 @@
 #include "utils/wait_event.h"
 
 #include "base/guc.h"
+#include "base/secret.h"
 #include "compat.h"
 #include "launcher/launcher.h"
 #include "launcher/targets.h"
@@ -456,6 +457,7 @@ wa_launcher_main(Datum main_arg)
 
 		MemoryContextReset(cycle);
 		MemoryContextSwitchTo(cycle);
+		wa_secret_refresh(); /* at the start, after a reload, and while a file is refused */
 		next = reconcile();
 		Assert(CurrentMemoryContext == cycle);
 		MemoryContextSwitchTo(TopMemoryContext);
@@ -464,6 +466,11 @@ wa_launcher_main(Datum main_arg)
 		{
 			events |= WL_TIMEOUT;
 			timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next);
+		}
+		if (wa_secret_wait_ms() >= 0)
+		{
+			timeout = events & WL_TIMEOUT ? Min(timeout, wa_secret_wait_ms()) : wa_secret_wait_ms();
+			events |= WL_TIMEOUT;
 		}
 		(void) WaitLatch(MyLatch, events, timeout,
 						 wa_wait_event(wait_event, "WhatsappLauncherMain"));

@@ -35,6 +35,7 @@
 #include "sender/settle.h"
 #include "sender/store/transaction.h"
 #include "sender/sync.h"
+#include "sender/trust.h"
 #include "sender/upload.h"
 #include "shared/shmem.h"
 
@@ -61,7 +62,6 @@ typedef struct ClientSettings
 	int max_connections;
 	int connect_timeout;
 	int request_timeout;
-	char ca_file[MAXPGPATH];
 } ClientSettings;
 
 static ClientSettings opened_with;
@@ -86,7 +86,6 @@ read_settings(ClientSettings *settings)
 	settings->max_connections = wa_guc_max_connections;
 	settings->connect_timeout = wa_guc_connect_timeout;
 	settings->request_timeout = wa_guc_request_timeout;
-	strlcpy(settings->ca_file, wa_guc_ca_file, sizeof(settings->ca_file));
 }
 
 /* After a reload: whether the client has to be opened anew, once nothing is out. */
@@ -96,7 +95,7 @@ wa_dispatch_check_settings(WaSender *sender)
 	ClientSettings settings;
 
 	read_settings(&settings);
-	sender->reopen = memcmp(&settings, &opened_with, sizeof(settings)) != 0;
+	sender->reopen = memcmp(&settings, &opened_with, sizeof(settings)) != 0 || wa_trust_changed();
 }
 
 /* For the requests from now on; without one nothing is claimed. */
@@ -114,7 +113,7 @@ wa_dispatch_open(WaSender *sender)
 	WaHttpConfig config = {0};
 
 	read_settings(&opened_with);
-	config.ca_file = opened_with.ca_file;
+	config.ca_file = wa_trust_bundle();
 	config.max_in_flight = opened_with.max_in_flight;
 	config.max_connections = opened_with.max_connections;
 	config.connect_timeout_ms = opened_with.connect_timeout;
@@ -124,14 +123,14 @@ wa_dispatch_open(WaSender *sender)
 	if (sender->http == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
-				 errhint("Check whatsapp_shared.ca_file and the memory available.")));
+				 errhint("Check the memory and the descriptors available.")));
 	sender->reopen = false;
 	sender->concurrency = Min(MIN_CONCURRENCY, opened_with.max_in_flight);
 	sender->ahead = 0;
 	memset(&measured, 0, sizeof(measured));
 	measured.since_us = wa_now_us();
 	if (secret_generation == 0)
-		secret_generation = wa_secret_generation();
+		secret_generation = wa_secret_token_generation();
 	use_token(sender);
 }
 
@@ -147,10 +146,10 @@ wa_dispatch_close(WaSender *sender)
 static void
 refresh_token(WaSender *sender)
 {
-	if (secret_generation == wa_secret_generation())
+	if (secret_generation == wa_secret_token_generation())
 		return;
 	sender->token_rotated = true;
-	secret_generation = wa_secret_generation();
+	secret_generation = wa_secret_token_generation();
 	use_token(sender);
 }
 

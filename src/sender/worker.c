@@ -33,6 +33,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/secret.h"
 #include "compat.h"
 #include "http/http.h"
 #include "sender/config.h"
@@ -44,6 +45,7 @@
 #include "sender/state/sender.h"
 #include "sender/store/transaction.h"
 #include "sender/sync.h"
+#include "sender/trust.h"
 #include "sender/upkeep.h"
 #include "sender/upload.h"
 #include "sender/worker.h"
@@ -200,12 +202,20 @@ upkeep_wait_ms(void)
 						wa_sooner_ms(wa_sync_wait_ms(sender), wa_upload_wait_ms(sender)));
 }
 
+/* Milliseconds until a file that could not be used is worth another look; -1: none. */
+static long
+files_wait_ms(void)
+{
+	return wa_sooner_ms(wa_secret_wait_ms(), wa_trust_wait_ms());
+}
+
 static void
 wait_for_work(void)
 {
 	WaitEvent event;
 	int64 began = wa_now_us();
-	long ms = wa_sooner_ms(wa_dispatch_wait_ms(sender), upkeep_wait_ms());
+	long ms =
+		wa_sooner_ms(wa_dispatch_wait_ms(sender), wa_sooner_ms(upkeep_wait_ms(), files_wait_ms()));
 
 	if (wait_set == NULL)
 		make_wait_set();
@@ -283,6 +293,8 @@ turn(void)
 		sender->config_loaded = false;
 		wa_dispatch_check_settings(sender);
 	}
+	if (wa_trust_wait_ms() == 0 && wa_trust_changed())
+		sender->reopen = true;
 	MemoryContextReset(sender->cycle_context);
 	MemoryContextSwitchTo(sender->cycle_context);
 	Assert(CurrentMemoryContext == sender->cycle_context);

@@ -23,6 +23,7 @@ PG_FUNCTION_INFO_V1(wa_internal_wake);
 PG_FUNCTION_INFO_V1(wa_internal_wake_due);
 PG_FUNCTION_INFO_V1(wa_internal_wake_launcher);
 PG_FUNCTION_INFO_V1(wa_internal_config_changed);
+PG_FUNCTION_INFO_V1(wa_internal_credential_problem);
 PG_FUNCTION_INFO_V1(wa_internal_credentials_present);
 PG_FUNCTION_INFO_V1(wa_internal_preloaded);
 PG_FUNCTION_INFO_V1(wa_stats);
@@ -72,16 +73,20 @@ wa_internal_config_changed(PG_FUNCTION_ARGS)
 Datum
 wa_internal_credentials_present(PG_FUNCTION_ARGS)
 {
-	char *which = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	PG_RETURN_BOOL(wa_secret_present(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
 
-	if (strcmp(which, "access_token") == 0)
-		PG_RETURN_BOOL(wa_secret_access_token() != NULL);
-	if (strcmp(which, "app_secret") == 0)
-		PG_RETURN_BOOL(wa_secret_app_secret(0) != NULL);
-	if (strcmp(which, "webhook_verify_token") == 0)
-		PG_RETURN_BOOL(wa_secret_verify_token() != NULL);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown credential \"%s\"", which)));
+/*
+ * Why the file of a credential cannot be used; NULL: nothing is wrong with it.
+ */
+Datum
+wa_internal_credential_problem(PG_FUNCTION_ARGS)
+{
+	char *problem = wa_secret_problem(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }
 
 Datum

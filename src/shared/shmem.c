@@ -22,6 +22,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "base/secret.h"
 #include "shared/shmem.h"
 
 WaShared *wa_shared = NULL;
@@ -36,7 +37,8 @@ request_memory(void)
 		prev_shmem_request_hook();
 
 	RequestAddinShmemSpace(MAXALIGN(sizeof(WaShared)));
-	RequestNamedLWLockTranche("whatsapp_shared", 1);
+	RequestAddinShmemSpace(MAXALIGN(wa_secret_shared_size()));
+	RequestNamedLWLockTranche("whatsapp_shared", 2); /* the second: the credentials */
 }
 
 static void
@@ -62,6 +64,7 @@ init_counters(WaSenderCounters *c)
 static void
 startup(void)
 {
+	void *secrets;
 	bool found;
 
 	if (prev_shmem_startup_hook)
@@ -81,6 +84,8 @@ startup(void)
 			init_counters(&wa_shared->slots[i].counters);
 		}
 	}
+	secrets = ShmemInitStruct("whatsapp_shared credentials", wa_secret_shared_size(), &found);
+	wa_secret_share(secrets, &GetNamedLWLockTranche("whatsapp_shared")[1].lock, !found);
 	LWLockRelease(AddinShmemInitLock);
 }
 

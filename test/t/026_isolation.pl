@@ -116,7 +116,8 @@ wait_status($node, $cancelled, 'accepted', 'and is sent when the cancellation is
 my $token_file = $node->basedir . '/token';
 append_to_file($token_file, "WRONG_TOKEN\n");
 chmod 0600, $token_file;
-set_and_reload($node, access_token_file => $token_file);
+# The setting without _file would stay in force until the file has been read.
+set_and_reload($node, access_token_file => $token_file, access_token => '');
 my $id = enqueue($node, 't1', '+34611600004');
 wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_pauses WHERE scope = 'account')",
 	'a wrong token pauses the account');

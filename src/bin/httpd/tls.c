@@ -129,11 +129,14 @@ httpd_tls_make(HttpdTls *tls, const char *ca_out)
 	gnutls_x509_privkey_t server_key = new_key();
 	gnutls_x509_crt_t ca;
 	gnutls_x509_crt_t server = new_certificate(server_key, "localhost");
+	unsigned int number;
 	char name[64];
 	gnutls_datum_t pem;
 	char *ca_pem;
 
-	snprintf(name, sizeof(name), "%s CA", program_invocation_short_name);
+	/* Whoever trusts two of them must be able to tell them apart. */
+	CHECK(gnutls_rnd(GNUTLS_RND_NONCE, &number, sizeof(number)));
+	snprintf(name, sizeof(name), "%s CA %08x", program_invocation_short_name, number);
 	ca = new_certificate(ca_key, name);
 	CHECK(gnutls_x509_crt_set_basic_constraints(ca, 1, 0));
 	CHECK(gnutls_x509_crt_set_key_usage(ca, GNUTLS_KEY_KEY_CERT_SIGN));

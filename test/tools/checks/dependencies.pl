@@ -53,7 +53,7 @@ my @layers = (
 	[qw(worker session)],
 	[qw(dispatch)],
 	[qw(claim settle upkeep recovery sync upload)],
-	[qw(disposition due uncertain overdue reach config)],
+	[qw(disposition due uncertain overdue reach config trust)],
 	[qw(pace/)],
 	[qw(store/ state/)],
 );
