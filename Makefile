@@ -23,6 +23,7 @@ OBJS = \
 	src/base/secret_value.o \
 	src/base/statement.o \
 	src/base/subtransaction.o \
+	src/base/version.o \
 	src/common/clock.o \
 	src/common/jsonread.o \
 	src/common/jsonscan.o \
@@ -151,7 +152,7 @@ DATA = $(patsubst $(TOP)/%,%,$(wildcard $(TOP)/sql/whatsapp_shared--*--*.sql))
 SQL_FRAGMENTS = $(sort $(wildcard $(TOP)/sql/[0-9][0-9]-*.sql))
 
 # A function that the headers do not declare may be missing in the server, too.
-PG_CPPFLAGS = -I$(TOP)/src -Werror=implicit-function-declaration
+PG_CPPFLAGS = -I$(TOP)/src -DWA_VERSION=$(EXTVERSION) -Werror=implicit-function-declaration
 SHLIB_LINK = -lcurl -lm
 EXTRA_CLEAN = sql/whatsapp_shared--$(EXTVERSION).sql build results output_iso tmp_check tmp_check_iso
 

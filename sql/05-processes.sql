@@ -59,6 +59,16 @@ CREATE FUNCTION @extschema@.wa_internal_quote(value text) RETURNS text
 COMMENT ON FUNCTION @extschema@.wa_internal_quote(text) IS
 'The beginning of a value from outside, without control characters, as it may appear in an error. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_library_version() RETURNS text
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_library_version';
+COMMENT ON FUNCTION @extschema@.wa_internal_library_version() IS
+'The version of the library that this server has loaded. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_version_served(scripts text) RETURNS boolean
+    LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'wa_internal_version_served';
+COMMENT ON FUNCTION @extschema@.wa_internal_version_served(text) IS
+'Whether a sender of this library works with SQL scripts of that version. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_preloaded() RETURNS boolean
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_preloaded';
 COMMENT ON FUNCTION @extschema@.wa_internal_preloaded() IS

@@ -198,6 +198,14 @@ BEGIN
         FROM (VALUES (obstacle)) AS o (reason)
             LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = o.reason;
     RETURN QUERY
+        SELECT 'version', 'error',
+               format('The library is of version %s and does not serve the scripts of this database, '
+                      'which are of version %s: nothing is sent.',
+                   @extschema@.wa_internal_library_version(), @extschema@.wa_internal_quote(e.extversion)),
+               'ALTER EXTENSION whatsapp_shared UPDATE; or install the library of that version and restart the server.'
+        FROM pg_extension AS e
+        WHERE e.extname = 'whatsapp_shared' AND NOT @extschema@.wa_internal_version_served(e.extversion);
+    RETURN QUERY
         SELECT 'sender ' || s.sender,
                CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'warning' ELSE 'ok' END,
                CASE WHEN s.pid IS NULL THEN 'Not running at the moment.'

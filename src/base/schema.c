@@ -33,7 +33,7 @@ wa_schema_of_call(FunctionCallInfo fcinfo)
  * latter is not exported before PostgreSQL 16; this is one.
  */
 Oid
-wa_schema_of_extension(void)
+wa_schema_and_version(char *version, size_t size)
 {
 	Relation rel;
 	SysScanDesc scan;
@@ -47,11 +47,25 @@ wa_schema_of_extension(void)
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
+	{
+		bool isnull;
+		Datum value =
+			heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+
 		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+		if (size > 0)
+			strlcpy(version, isnull ? "" : text_to_cstring(DatumGetTextPP(value)), size);
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 
 	return schema;
+}
+
+Oid
+wa_schema_of_extension(void)
+{
+	return wa_schema_and_version(NULL, 0);
 }
 
 char *

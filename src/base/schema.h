@@ -13,6 +13,9 @@ extern Oid wa_schema_of_call(FunctionCallInfo fcinfo);
 /* Schema of the extension, or InvalidOid while it is not installed. */
 extern Oid wa_schema_of_extension(void);
 
+/* The same, with the version of its scripts; size bytes. */
+extern Oid wa_schema_and_version(char *version, size_t size);
+
 /* Its name, quoted for use in SQL, palloc'd. */
 extern char *wa_schema_quoted(Oid schema);
 

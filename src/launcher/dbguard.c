@@ -232,6 +232,13 @@ guard_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	/* The new database, or one that now allows connections, may be in our list. */
 	if (tag == T_CreatedbStmt || tag == T_AlterDatabaseStmt)
 		wa_wake_launcher();
+
+	/* The scripts may have come to a version that the library serves, or from it. */
+	if (tag == T_AlterExtensionStmt)
+	{
+		wa_wake_launcher();
+		wa_wake_config();
+	}
 }
 
 /*

@@ -178,14 +178,14 @@ wa_session_lock_index(int index)
 }
 
 Oid
-wa_session_find_extension(void)
+wa_session_find_extension(char *version, size_t size)
 {
 	Oid schema;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	schema = wa_schema_of_extension();
+	schema = wa_schema_and_version(version, size);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return schema;

@@ -19,7 +19,7 @@ extern void wa_session_connect(Oid dboid);
  */
 extern bool wa_session_lock_index(int index);
 
-/* The schema of the extension; InvalidOid if there is none in this database. */
-extern Oid wa_session_find_extension(void);
+/* The schema of the extension and the version of its script; InvalidOid if there is none here. */
+extern Oid wa_session_find_extension(char *version, size_t size);
 
 #endif

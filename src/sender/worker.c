@@ -33,7 +33,9 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/quote.h"
 #include "base/secret.h"
+#include "base/version.h"
 #include "compat.h"
 #include "http/http.h"
 #include "sender/config.h"
@@ -112,6 +114,22 @@ leave_without_extension(void)
 	proc_exit(0);
 }
 
+/* Nor with scripts that this library does not know; ALTER EXTENSION wakes the launcher. */
+static void
+leave_because_of(const char *version)
+{
+	if (wa_shmem_sender_refuses(slot, version))
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("whatsapp_shared %s does not send for database \"%s\", whose scripts are of "
+					"version %s",
+					wa_version_of_library(), slot->dbname, wa_quote(version)),
+			 errhint("Run ALTER EXTENSION whatsapp_shared UPDATE in it, or install the library "
+					 "of that version and restart the server.")));
+	proc_exit(0);
+}
+
 /* Names the worker in the context of every message it logs. */
 static void
 error_context(void *arg)
@@ -123,10 +141,14 @@ error_context(void *arg)
 static void
 start(void)
 {
-	Oid schema = wa_session_find_extension();
+	char version[WA_MAX_VERSION];
+	Oid schema = wa_session_find_extension(version, sizeof(version));
 
 	if (!OidIsValid(schema))
 		leave_without_extension();
+	if (!wa_version_is_served(version))
+		leave_because_of(version);
+	(void) wa_shmem_sender_refuses(slot, "");
 	if (!wa_session_lock_index(slot->index))
 	{
 		/* Its predecessor is still on its way out; the launcher tries again. */
@@ -235,11 +257,16 @@ asked_to_stop(void)
 	return ShutdownRequestPending || wa_shmem_sender_must_leave(slot);
 }
 
-/* The extension may have been dropped, or dropped and created anew. */
-static bool
-extension_gone(void)
+/* The extension may have been dropped, or created anew, or updated. */
+static void
+leave_if_changed(void)
 {
-	return wa_session_find_extension() != wa_store_schema();
+	char version[WA_MAX_VERSION];
+
+	if (wa_session_find_extension(version, sizeof(version)) != wa_store_schema())
+		leave_without_extension();
+	if (!wa_version_is_served(version))
+		leave_because_of(version);
 }
 
 static void
@@ -317,8 +344,7 @@ turn(void)
 	if (!sender->config_loaded ||
 		pg_atomic_read_u64(&slot->config_generation) != sender->config_generation)
 	{
-		if (extension_gone())
-			leave_without_extension();
+		leave_if_changed();
 		load_config(!sender->config_loaded);
 	}
 	wa_dispatch_cycle(sender);
@@ -399,8 +425,7 @@ recover_from_error(volatile int *errors)
 				(errmsg("sender %d gives up after %d failures in a row", slot->index, *errors)));
 		proc_exit(1);
 	}
-	if (extension_gone())
-		leave_without_extension();
+	leave_if_changed();
 	pause_after_error(delay);
 }
 

@@ -116,6 +116,7 @@ wa_shmem_slot_allocate(Oid dboid, const char *dbname, int index, int nsenders)
 		strlcpy(slot->dbname, dbname, NAMEDATALEN);
 		slot->index = index;
 		slot->nsenders = nsenders;
+		slot->refused[0] = '\0';
 		slot->pid = 0;
 		slot->latch = NULL;
 		init_counters(&slot->counters);
@@ -264,6 +265,22 @@ wa_shmem_sender_no_extension(WaSenderSlot *slot)
 	if (slot->pid == MyProcPid)
 		slot->no_extension = true;
 	LWLockRelease(wa_shared->lock);
+}
+
+bool
+wa_shmem_sender_refuses(WaSenderSlot *slot, const char *version)
+{
+	bool news = false;
+
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	if (slot->pid == MyProcPid)
+	{
+		news = strcmp(slot->refused, version) != 0;
+		strlcpy(slot->refused, version, sizeof(slot->refused));
+		slot->no_extension = *version != '\0';
+	}
+	LWLockRelease(wa_shared->lock);
+	return news;
 }
 
 /*

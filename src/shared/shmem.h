@@ -16,6 +16,8 @@
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 
+#include "base/version.h"
+
 #define WA_MAX_SENDERS 64
 #define WA_WAKE_RING 1024
 #define WA_MAX_GUARDS 16
@@ -76,6 +78,7 @@ typedef struct WaSenderSlot
 	bool leave;		   /* the sender shall record what is on the wire, and exit */
 	bool no_extension; /* the sender found none in its database */
 	TimestampTz attached_at;
+	char refused[WA_MAX_VERSION]; /* version of the scripts that the log says is not served; "" */
 
 	/* guarded by ring_lock; the holder does nothing but copy */
 	slock_t ring_lock;
@@ -136,6 +139,13 @@ extern bool wa_shmem_is_guarded(Oid dboid);
 extern WaSenderSlot *wa_shmem_sender_attach(int slotno, uint64 generation);
 extern void wa_shmem_sender_detach(WaSenderSlot *slot, uint64 generation);
 extern void wa_shmem_sender_no_extension(WaSenderSlot *slot);
+
+/*
+ * The scripts of the database have a version that the library does not serve; "": one
+ * that it does.  Until the launcher is woken that is as if there were no extension.
+ * True: the log has to say so, because it does not yet.
+ */
+extern bool wa_shmem_sender_refuses(WaSenderSlot *slot, const char *version);
 extern bool wa_shmem_sender_must_leave(WaSenderSlot *slot);
 extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow);
 
