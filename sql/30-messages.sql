@@ -134,10 +134,12 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.finished_at IS
 /* Where a reply (context.id) or a status without our own data is looked up. */
 CREATE TABLE @extschema@.whatsapp_wamids (
     whatsapp_message_id text COLLATE "C" NOT NULL,
-    message_id          bigint NOT NULL
+    message_id          bigint NOT NULL,
+    /* Neither of them is a key: sender and webhook may both write the same pair. */
+    entry_id            bigint GENERATED ALWAYS AS IDENTITY (CACHE 64),
+    PRIMARY KEY (message_id, entry_id)
 );
 CREATE INDEX whatsapp_wamids_idx ON @extschema@.whatsapp_wamids USING hash (whatsapp_message_id);
-CREATE INDEX whatsapp_wamids_message_idx ON @extschema@.whatsapp_wamids USING brin (message_id);
 COMMENT ON TABLE @extschema@.whatsapp_wamids IS
 'Append-only map from Meta''s message id to ours. Internal.';
 
@@ -151,12 +153,16 @@ CREATE TABLE @extschema@.whatsapp_attempts (
     error_message text,
     fbtrace_id    text,
     started_at    timestamptz,
-    ended_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    ended_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    /* One attempt may have several ends: first uncertain, then failed. */
+    entry_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
 );
 CREATE INDEX whatsapp_attempts_message_idx ON @extschema@.whatsapp_attempts (message_id);
 CREATE INDEX whatsapp_attempts_ended_idx ON @extschema@.whatsapp_attempts USING brin (ended_at);
 COMMENT ON TABLE @extschema@.whatsapp_attempts IS
 'Attempts that did not end in acceptance: what was sent and what came back.';
+COMMENT ON COLUMN @extschema@.whatsapp_attempts.entry_id IS
+'The key: one attempt may have several ends, first uncertain and then failed.';
 COMMENT ON COLUMN @extschema@.whatsapp_attempts.message_id IS 'The message.';
 COMMENT ON COLUMN @extschema@.whatsapp_attempts.attempt IS 'Which attempt of the message, from 1.';
 COMMENT ON COLUMN @extschema@.whatsapp_attempts.phone_number_id IS 'The number that it was sent from.';
