@@ -11,8 +11,10 @@ OBJS = \
 	src/base/arrays.o \
 	src/base/file.o \
 	src/base/guc.o \
+	src/base/home.o \
 	src/base/jsonb.o \
 	src/base/lookup.o \
+	src/base/mark.o \
 	src/base/owner.o \
 	src/base/quote.o \
 	src/base/role_section.o \
@@ -45,6 +47,7 @@ OBJS = \
 	src/enqueue/message_functions.o \
 	src/enqueue/options.o \
 	src/enqueue/placement.o \
+	src/enqueue/queue_guard.o \
 	src/enqueue/quiet.o \
 	src/enqueue/service_window.o \
 	src/enqueue/template_message.o \
@@ -67,6 +70,7 @@ OBJS = \
 	src/init.o \
 	src/launcher/dbguard.o \
 	src/launcher/launcher.o \
+	src/launcher/standby.o \
 	src/launcher/targets.o \
 	src/notify/create.o \
 	src/notify/failure.o \
@@ -83,6 +87,8 @@ OBJS = \
 	src/sender/dispatch.o \
 	src/sender/disposition.o \
 	src/sender/due.o \
+	src/sender/former_primary.o \
+	src/sender/home.o \
 	src/sender/overdue.o \
 	src/sender/pace/gate.o \
 	src/sender/pace/messaging_limit.o \
@@ -104,6 +110,7 @@ OBJS = \
 	src/sender/store/dispositions.o \
 	src/sender/store/due_rows.o \
 	src/sender/store/fence.o \
+	src/sender/store/home_rows.o \
 	src/sender/store/lease.o \
 	src/sender/store/pair_rows.o \
 	src/sender/store/reach_rows.o \
@@ -118,6 +125,7 @@ OBJS = \
 	src/sender/upkeep.o \
 	src/sender/upload.o \
 	src/sender/worker.o \
+	src/shared/held_numbers.o \
 	src/shared/processfuncs.o \
 	src/shared/shmem.o \
 	src/shared/wake.o \

@@ -51,6 +51,17 @@ CREATE INDEX whatsapp_queue_expiry_idx
 COMMENT ON TABLE @extschema@.whatsapp_queue IS
 'One row for each message that may still have to be sent. Internal: read wa_queue_status and wa_explain() instead.';
 
+/* Tells our rows from those loaded by others: src/enqueue/queue_guard.c. */
+CREATE FUNCTION @extschema@.wa_internal_queue_guard() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_queue_guard';
+COMMENT ON FUNCTION @extschema@.wa_internal_queue_guard() IS
+'Trigger function: stops the sending until wa_adopt() when rows are loaded into the queue that no function of this '
+'extension has written. Internal.';
+
+CREATE TRIGGER whatsapp_queue_guard BEFORE INSERT ON @extschema@.whatsapp_queue
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_queue_guard();
+ALTER TABLE @extschema@.whatsapp_queue ENABLE ALWAYS TRIGGER whatsapp_queue_guard;
+
 /*
  * The durable intent to send: written and committed before the first byte of
  * any of its requests leaves.  attempts[i] is the attempt of message_ids[i]

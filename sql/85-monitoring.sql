@@ -194,7 +194,10 @@ BEGIN
     RETURN QUERY
         SELECT 'sending',
                CASE WHEN obstacle IS NULL THEN 'ok' WHEN obstacle = 'standby' THEN 'warning' ELSE 'error' END,
-               COALESCE(r.meaning, 'A sender serves this database.'), r.remedy
+               CASE WHEN obstacle IS NULL THEN 'A sender serves this database.'
+                    ELSE concat_ws(' ', r.meaning,
+                        CASE obstacle WHEN 'clone_not_adopted' THEN @extschema@.wa_internal_home_doubt() END) END,
+               r.remedy
         FROM (VALUES (obstacle)) AS o (reason)
             LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = o.reason;
     RETURN QUERY
@@ -380,6 +383,7 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_shared_numbers();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END

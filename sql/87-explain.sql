@@ -78,7 +78,7 @@ VALUES
     ('not_preloaded', 'The server was started without the library.',
      'Add whatsapp_shared to shared_preload_libraries and restart the server.'),
     ('clone_not_adopted', 'This database is a copy of another installation, and copies do not send.',
-     'If messages are to be sent from here now: SELECT wa_adopt();'),
+     'If messages are to be sent from here now, and not from the original: SELECT wa_adopt();'),
     ('sending_disabled', 'Sending is switched off on this server.',
      'ALTER SYSTEM SET whatsapp_shared.enabled = on; SELECT pg_reload_conf();'),
     ('credentials_missing', 'The server has no access token.',
@@ -254,6 +254,10 @@ DECLARE
 BEGIN
     reason := @extschema@.wa_internal_global_obstacle();
     IF reason IS NOT NULL THEN
+        IF reason = 'clone_not_adopted' THEN
+            detail := @extschema@.wa_internal_home_doubt();
+            detail := lower(left(detail, 1)) || rtrim(substr(detail, 2), '.');
+        END IF;
         RETURN;
     ELSIF pause.scope IS DISTINCT FROM 'account' AND NOT enabled THEN
         reason := 'tenant_disabled';

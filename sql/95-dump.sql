@@ -2,12 +2,14 @@
  * What pg_dump takes along: the rows of every table, and the state of their
  * sequences.  The installation's row goes with the data, so that a copy knows
  * that it is one; so do the leases, so that a copy which is adopted takes what
- * was on the wire for uncertain and does not send it again.
+ * was on the wire for uncertain and does not send it again.  whatsapp_home stays:
+ * it is about a place, and no row that somebody loads must make a copy believe
+ * that it is at home, or the original that it is not.
  *
  * A restore runs CREATE EXTENSION first, and then copies the dumped rows in.
  * Where this script has made rows already, each dumped row takes the place of
- * the one with the same key.  (A row of these that the site has deleted comes
- * back with a restore.)
+ * the one with the same key; so does each that a subscription copies (ALWAYS).
+ * (A row of these that the site has deleted comes back with a restore.)
  */
 
 CREATE FUNCTION @extschema@.wa_internal_replace_row() RETURNS trigger
@@ -44,12 +46,14 @@ BEGIN
             AND (e.extconfig IS NULL OR c.oid <> ALL (e.extconfig))
         ORDER BY c.relname
     LOOP
+        CONTINUE WHEN object.name = '@extschema@.whatsapp_home'::regclass;
         PERFORM pg_extension_config_dump(object.name, '');
         CONTINUE WHEN object.relkind = 'S';
         EXECUTE format('SELECT EXISTS (SELECT FROM %s)', object.name) INTO filled;
         IF filled THEN
             EXECUTE format('CREATE TRIGGER whatsapp_replace_row BEFORE INSERT ON %s '
                 'FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_replace_row()', object.name);
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER whatsapp_replace_row', object.name);
         END IF;
     END LOOP;
 END

@@ -77,7 +77,8 @@ AS $$
             whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_windows, whatsapp_reply_handlers,
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
-            whatsapp_late_deliveries, wa_delivered_messages, whatsapp_installation}'),
+            whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
+            whatsapp_installation}'),
 
         /* Superusers grant; wa_create_notification() attaches triggers. */
         ('{}', '{wa_grant, wa_revoke, wa_notify}')) AS l (privileges, names)

@@ -109,6 +109,17 @@
 #define wa_wait_event(cached, name) ((cached) = PG_WAIT_EXTENSION)
 #endif
 
+/* A connection for physical replication: the arguments that say so have grown in number. */
+#if PG_VERSION_NUM >= 170000
+#define wa_walrcv_connect(conninfo, name, err)                                                     \
+	walrcv_connect((conninfo), true, false, false, (name), (err))
+#elif PG_VERSION_NUM >= 160000
+#define wa_walrcv_connect(conninfo, name, err)                                                     \
+	walrcv_connect((conninfo), false, false, (name), (err))
+#else
+#define wa_walrcv_connect(conninfo, name, err) walrcv_connect((conninfo), false, (name), (err))
+#endif
+
 #endif /* PG_VERSION_NUM */
 
 #endif

@@ -20,6 +20,7 @@
 #include "common/queue_state.h"
 #include "enqueue/enqueue.h"
 #include "enqueue/media_use.h"
+#include "enqueue/queue_guard.h"
 #include "shared/wake.h"
 
 static WaLookup same_key_lookup = {.table = "whatsapp_messages",
@@ -234,6 +235,7 @@ wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 	set(values, nulls, QUEUE_STATE, CharGetDatum(place.state));
 	set_text(values, nulls, QUEUE_HOLD_REASON,
 			 place.hold_reason == NULL ? NULL : cstring_to_text(place.hold_reason));
+	wa_queue_guard_expect();
 	wa_statement_run(&queue_statement, e->schema, values, nulls);
 
 	wa_enqueue_wake(place.state,

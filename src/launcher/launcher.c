@@ -41,6 +41,7 @@
 #include "base/secret.h"
 #include "compat.h"
 #include "launcher/launcher.h"
+#include "launcher/standby.h"
 #include "launcher/targets.h"
 #include "shared/shmem.h"
 
@@ -86,7 +87,7 @@ wa_launcher_register(void)
 	BackgroundWorker worker = {0};
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
 	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "whatsapp_shared", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "wa_launcher_main", BGW_MAXLEN);
@@ -429,6 +430,7 @@ wa_launcher_main(Datum main_arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	wa_standby_watch();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	pgstat_report_appname(WA_LAUNCHER_TYPE);
 	pgstat_report_activity(STATE_IDLE, NULL);

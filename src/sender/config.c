@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
-#include "miscadmin.h"
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
@@ -19,19 +17,6 @@
 #include "sender/store/transaction.h"
 
 #define HIGH_THROUGHPUT 1000.0
-
-static void
-load_installation(WaSender *sender)
-{
-	WaInstallationRow row;
-
-	sender->at_home = false;
-	if (!wa_store_installation(&row))
-		return;
-	sender->at_home =
-		row.system_identifier == GetSystemIdentifier() && row.database == MyDatabaseId;
-	strlcpy(sender->installation_id, row.installation_id, sizeof(sender->installation_id));
-}
 
 static double
 rate_of(const WaNumberRow *row)
@@ -178,7 +163,6 @@ void
 wa_config_load(WaSender *sender)
 {
 	wa_store_begin("reading the WhatsApp configuration");
-	load_installation(sender);
 	load_numbers(sender);
 	load_tenants(sender);
 	load_pauses(sender);

@@ -32,6 +32,7 @@
 #include "http/http.h"
 #include "sender/claim.h"
 #include "sender/dispatch.h"
+#include "sender/home.h"
 #include "sender/settle.h"
 #include "sender/store/transaction.h"
 #include "sender/sync.h"
@@ -341,7 +342,7 @@ wa_dispatch_cycle(WaSender *sender)
 		wa_settle_run(sender);
 	if (slow)
 		wa_settle_mark_slow(sender);
-	if (claim)
+	if (claim && wa_home_keep(sender))
 		wa_claim_run(sender);
 	wa_store_commit();
 

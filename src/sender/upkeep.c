@@ -174,7 +174,7 @@ sweep(WaSender *sender)
 	sender->next_sweep_us = started + AFTER_FAILURE_US;
 	wa_store_begin("sweeping the WhatsApp queue");
 	discover(sender);
-	if (sender->index == 0)
+	if (sender->index == 0 && sender->at_home)
 		sweep_database(sender);
 	wa_overdue_look_for_all(sender);
 	wa_store_commit();

@@ -40,6 +40,7 @@
 #include "http/http.h"
 #include "sender/config.h"
 #include "sender/dispatch.h"
+#include "sender/home.h"
 #include "sender/pace/pair.h"
 #include "sender/reach.h"
 #include "sender/recovery.h"
@@ -51,6 +52,7 @@
 #include "sender/upkeep.h"
 #include "sender/upload.h"
 #include "sender/worker.h"
+#include "shared/held_numbers.h"
 #include "shared/shmem.h"
 
 /* The longest sleep while requests are on the wire. */
@@ -72,6 +74,7 @@ static WaSender *sender;
 static WaSenderSlot *slot;
 static uint64 generation;
 static WaitEventSet *wait_set;
+static bool started_as_copy;
 
 /*
  * Upkeep and synchronisation must not stop the sending when they fail: after an
@@ -86,6 +89,8 @@ detach(int code, Datum arg)
 {
 	if (sender != NULL)
 		wa_dispatch_close(sender);
+	if (slot->index == 0)
+		wa_held_numbers_publish(NULL, 0);
 	wa_shmem_sender_detach(slot, generation);
 }
 
@@ -163,30 +168,39 @@ start(void)
 	wa_dispatch_open(sender);
 }
 
+/*
+ * A copy leaves the tables as they are.  When it becomes the place from which to
+ * send, all of what a sender does first is still to be done: by a new one.
+ */
+static void
+check_home(void)
+{
+	wa_home_check(sender);
+	if (sender->at_home && started_as_copy)
+		wa_shmem_slot_ask_to_leave(slot);
+}
+
 static void
 load_config(bool reconfigured)
 {
 	uint64 current = pg_atomic_read_u64(&slot->config_generation);
 
+	check_home();
 	wa_config_load(sender);
 	sender->config_generation = current;
 	wa_upkeep_configured(sender);
 	wa_sync_requested(reconfigured);
 	wa_upload_requested();
-
-	if (!sender->at_home && sender->index == 0)
-		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						  errmsg("the messages of database \"%s\" belong to another installation",
-								 slot->dbname),
-						  errdetail("It was copied or restored from elsewhere; nothing is sent."),
-						  errhint("Call wa_adopt() in it if it is to send from here.")));
 }
 
 /* The first work of the process, under the error handling of the loop. */
 static void
 initialize(void)
 {
-	wa_recovery_end_leases(sender);
+	wa_home_check(sender);
+	started_as_copy = !sender->at_home;
+	if (sender->at_home)
+		wa_recovery_end_leases(sender);
 	load_config(true);
 	wa_recovery_read_recipients(sender);
 }
@@ -347,6 +361,8 @@ turn(void)
 		leave_if_changed();
 		load_config(!sender->config_loaded);
 	}
+	else if (wa_home_check_due(sender))
+		check_home();
 	wa_dispatch_cycle(sender);
 	if (wa_now_us() >= upkeep_after_us)
 	{

@@ -101,6 +101,20 @@ typedef struct WaGuard
 	pid_t pid;
 } WaGuard;
 
+/* Beyond so many in all databases the rest is not known. */
+#define WA_MAX_HELD_NUMBERS 4096
+
+/* The numbers that databases send from: shared/held_numbers.c. */
+typedef struct WaHeldNumbers
+{
+	int count;
+	struct
+	{
+		uint64 key; /* wa_number_key() */
+		Oid dboid;
+	} numbers[WA_MAX_HELD_NUMBERS];
+} WaHeldNumbers;
+
 typedef struct WaShared
 {
 	LWLock *lock;
@@ -110,6 +124,7 @@ typedef struct WaShared
 	ConditionVariable left; /* a sender has detached */
 	int slots_end;			/* no slot from this number on is in use */
 	WaGuard guards[WA_MAX_GUARDS];
+	WaHeldNumbers held;
 	WaSenderSlot slots[WA_MAX_SENDERS];
 } WaShared;
 

@@ -18,9 +18,10 @@
 #include "webhook/group.h"
 #include "webhook/park.h"
 
-/* Which installation's data we look for. */
+/* Which installation's data we look for: loaded data is older than where it was loaded. */
 static WaStatement installation_statement = {
-	.sql = "SELECT installation_id FROM @extschema@.whatsapp_installation",
+	.sql =
+		"SELECT installation_id FROM @extschema@.whatsapp_installation ORDER BY created_at LIMIT 1",
 	.expected = SPI_OK_SELECT};
 
 /* Statuses without our data, or with that of a predecessor of this database. */

@@ -44,10 +44,12 @@ sub same_in_both
 }
 
 foreach my $table (
-	qw(tenants phone_numbers phone_assignments messages queue leases pauses alerts installation))
+	qw(tenants phone_numbers phone_assignments messages queue leases pauses alerts))
 {
 	same_in_both("SELECT t::text FROM whatsapp_$table AS t ORDER BY 1", "whatsapp_$table");
 }
+my $installation = $node->safe_psql('original', 'SELECT i::text FROM whatsapp_installation AS i');
+like($node->safe_psql('restored', 'SELECT i::text FROM whatsapp_installation AS i'), qr/^\Q$installation\E$/m, 'the installation has come along');
 same_in_both(
 	q{SELECT c.relname, a.grantee::regrole, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
 		WHERE a.grantee::regrole::text IN ('app', 'bakery', 'watcher')

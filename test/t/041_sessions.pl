@@ -140,7 +140,8 @@ like($error, qr/ERROR:  cannot execute INSERT in a read-only transaction/, 'nor 
 # ---- rows that come another way ------------------------------------------------------------------
 
 # As COPY, a restore, or the apply worker of a logical subscription writes them:
-# no function, no trigger, no note at COMMIT.  The sweep finds them.
+# no function, no note at COMMIT.  They may have been sent elsewhere, so somebody has
+# to say that they are to be sent from here.  Then the sweep finds them.
 sql(<<'SQL');
 SET session_replication_role = replica;
 COPY whatsapp_messages (id, tenant_id, phone_number_id, recipient_phone, message_type, template_name, template_language, payload) FROM stdin;
@@ -150,8 +151,11 @@ COPY whatsapp_queue (message_id, phone_number_id, rank, due_at, state) FROM stdi
 900001	100000000000003	0	2026-01-01 00:00:00+00	r
 \.
 SQL
+$node->wait_for_log(qr/DETAIL:  Rows were loaded into its table whatsapp_queue at .* Nothing is sent/);
+is(sql('SELECT reason FROM wa_explain(900001)'), 'clone_not_adopted', 'rows that were copied into the queue are not sent');
+sql('SELECT wa_adopt()');
 wait_for($node, q{SELECT status = 'accepted' FROM whatsapp_messages WHERE id = 900001},
-	'a row that was copied into the tables is found by the sweep');
+	'until they are adopted: the sweep finds them');
 
 is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing arrived twice');
 invariants_hold($node);

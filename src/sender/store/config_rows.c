@@ -12,23 +12,6 @@
 #include "sender/store/config_rows.h"
 #include "sender/store/transaction.h"
 
-bool
-wa_store_installation(WaInstallationRow *row)
-{
-	static WaStatement statement = {
-		.sql = "SELECT installation_id, system_identifier, database_oid::bigint"
-			   " FROM @extschema@.whatsapp_installation",
-		.expected = SPI_OK_SELECT};
-	WaRows rows = wa_store_run(&statement, NULL, NULL);
-
-	if (rows.count != 1)
-		return false;
-	row->installation_id = wa_rows_text(&rows, 0, 1);
-	row->system_identifier = (uint64) wa_rows_int(&rows, 0, 2, 0);
-	row->database = (Oid) wa_rows_int(&rows, 0, 3, 0);
-	return true;
-}
-
 /* A number that is text in the row; 0 for NULL. */
 static double
 double_column(const WaRows *rows, int row, int column)

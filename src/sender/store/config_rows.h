@@ -10,14 +10,6 @@
 
 #include "datatype/timestamp.h"
 
-/* Which cluster and database this data was made in. */
-typedef struct WaInstallationRow
-{
-	const char *installation_id;
-	uint64 system_identifier;
-	Oid database;
-} WaInstallationRow;
-
 typedef struct WaNumberRow
 {
 	const char *phone_number_id;
@@ -41,9 +33,6 @@ typedef struct WaPauseRow
 	char *key;
 	TimestampTz until; /* DT_NOEND: until somebody lifts it */
 } WaPauseRow;
-
-/* False if there is not exactly one row. */
-extern bool wa_store_installation(WaInstallationRow *row);
 
 /* Each returns how many there are. */
 extern int wa_store_numbers(WaNumberRow **rows);

@@ -1,0 +1,96 @@
+/*
+ * home.c
+ *	  What tells this data directory from its copies, and whether it has
+ *	  followed another one by streaming replication.
+ *
+ * Two marks (base/mark.c).  "home" holds a random token, made when the first
+ * database of the cluster creates or adopts the extension; whatsapp_home keeps
+ * what it was, so that a row in a copied database is held against the file that
+ * was not copied.  "standby" holds the timeline on which this server has last
+ * been seen streaming: if a later timeline descends from that one, the server
+ * was promoted, and has taken the place of the one that it followed.  A server
+ * that merely starts on somebody's backup has never streamed.
+ */
+#include "postgres.h"
+
+#include "access/timeline.h"
+#include "access/xlog.h"
+#include "catalog/pg_extension.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+
+#include "base/home.h"
+#include "base/mark.h"
+
+#define HOME_MARK "home"
+#define STANDBY_MARK "standby"
+
+#define TOKEN_BYTES 16
+
+PG_FUNCTION_INFO_V1(wa_internal_home_token);
+PG_FUNCTION_INFO_V1(wa_internal_make_home_token);
+
+/* The token of this data directory; NULL if it has none, or only that of another. */
+Datum
+wa_internal_home_token(PG_FUNCTION_ARGS)
+{
+	char token[WA_MARK_SIZE];
+
+	if (!wa_mark_read(HOME_MARK, token))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(token));
+}
+
+/* One session in the whole cluster at a time, until the end of its transaction. */
+static void
+lock_home(void)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, ExtensionRelationId, InvalidOid, 0);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/* The same, made if there is none. */
+Datum
+wa_internal_make_home_token(PG_FUNCTION_ARGS)
+{
+	uint8 bytes[TOKEN_BYTES];
+	char token[WA_MARK_SIZE];
+
+	lock_home();
+	if (!wa_mark_read(HOME_MARK, token))
+	{
+		if (!pg_strong_random(bytes, sizeof(bytes)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+		token[hex_encode((char *) bytes, sizeof(bytes), token)] = '\0';
+		wa_mark_write(HOME_MARK, token);
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(token));
+}
+
+void
+wa_home_note_streaming(TimeLineID timeline)
+{
+	char value[WA_MARK_SIZE];
+
+	snprintf(value, sizeof(value), UINT64_FORMAT ":%u", GetSystemIdentifier(), timeline);
+	wa_mark_write(STANDBY_MARK, value);
+}
+
+bool
+wa_home_was_promoted(TimeLineID *before)
+{
+	char value[WA_MARK_SIZE];
+	unsigned long long system_identifier;
+	TimeLineID now = GetWALInsertionTimeLine();
+
+	return wa_mark_read(STANDBY_MARK, value) &&
+		   sscanf(value, "%llu:%u", &system_identifier, before) == 2 &&
+		   system_identifier == GetSystemIdentifier() && *before < now &&
+		   tliInHistory(*before, readTimeLineHistory(now));
+}
