@@ -25,6 +25,7 @@ my @tables = split /\n/, $node->safe_psql('postgres', q{
 # A server for reports, as docs/operating.md has it.
 my $reports = new_node('reports', "whatsapp_shared.databases = ''", 'wal_level = logical');
 create_extension($reports, 'postgres');
+$reports->safe_psql('postgres', 'CREATE TABLE transition (message_id bigint, old text, new text)');    # WaDelivery's
 $reports->safe_psql('postgres', q{CREATE SUBSCRIPTION everything CONNECTION '} . $node->connstr . q{ dbname=postgres' PUBLICATION everything});
 ok($reports->poll_query_until('postgres', q{SELECT count(*) > 0 AND bool_and(srsubstate = 'r') FROM pg_subscription_rel}),
 	'the initial copy ends, although CREATE EXTENSION has made rows of the same keys');
