@@ -23,7 +23,8 @@
 #define WA_SQL_UNCERTAIN "'u'::pg_catalog.\"char\""
 
 /* What waits for its due_at: the predicate of whatsapp_queue_due_idx. */
-#define WA_SQL_WAITS_FOR_TIME(column) column " IN (" WA_SQL_DEFERRED ", " WA_SQL_UNCERTAIN ")"
+#define WA_SQL_WAITS_FOR_TIME(column)                                                              \
+	column " OPERATOR(pg_catalog.=) ANY (ARRAY[" WA_SQL_DEFERRED ", " WA_SQL_UNCERTAIN "])"
 
 /* Priorities from here on are sent in quiet hours, too. */
 #define WA_PRIORITY_URGENT 100

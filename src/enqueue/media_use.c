@@ -38,17 +38,18 @@ enum
 	FILE_USABLE
 };
 
-static WaStatement find_statement = {.sql = "SELECT " FILE_COLUMNS
-											" FROM @extschema@.whatsapp_media AS m"
-											" WHERE m.id = $1 AND m.tenant_id = $2",
-									 .nargs = 4,
-									 .argtypes = {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
-									 .expected = SPI_OK_SELECT};
+static WaStatement find_statement = {
+	.sql = "SELECT " FILE_COLUMNS " FROM @extschema@.whatsapp_media AS m"
+		   " WHERE m.id OPERATOR(pg_catalog.=) $1 AND m.tenant_id OPERATOR(pg_catalog.=) $2",
+	.nargs = 4,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.expected = SPI_OK_SELECT};
 
 static WaStatement find_used_statement = {
 	.sql = "SELECT " FILE_COLUMNS " FROM @extschema@.whatsapp_media_uses AS u"
-		   " LEFT JOIN @extschema@.whatsapp_media AS m ON m.id = u.medium AND m.tenant_id = $2"
-		   " WHERE u.message_id = $1",
+		   " LEFT JOIN @extschema@.whatsapp_media AS m ON m.id OPERATOR(pg_catalog.=) u.medium AND "
+		   "m.tenant_id OPERATOR(pg_catalog.=) $2"
+		   " WHERE u.message_id OPERATOR(pg_catalog.=) $1",
 	.nargs = 4,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
 	.expected = SPI_OK_SELECT};

@@ -30,8 +30,10 @@
 
 /* In order of message id: an index scan with an array sorts it. */
 static WaStatement lock_queue_statement = {
-	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.state = " WA_SQL_READY
-		   " FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = ANY ($1) FOR UPDATE",
+	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.state "
+		   "OPERATOR(pg_catalog.=) " WA_SQL_READY
+		   " FROM @extschema@.whatsapp_queue AS q WHERE q.message_id OPERATOR(pg_catalog.=) ANY "
+		   "($1) FOR UPDATE",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_SELECT};
@@ -39,22 +41,26 @@ static WaStatement lock_queue_statement = {
 static WaStatement over_statement = {
 	.sql = "SELECT b.id"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS b(id, attempt)"
-		   " WHERE b.attempt < 0 OR EXISTS (SELECT FROM @extschema@.whatsapp_attempts AS a"
-		   " WHERE a.message_id = b.id AND a.attempt = b.attempt AND a.outcome = 'failed')",
+		   " WHERE b.attempt OPERATOR(pg_catalog.<) 0 OR EXISTS (SELECT FROM "
+		   "@extschema@.whatsapp_attempts AS a"
+		   " WHERE a.message_id OPERATOR(pg_catalog.=) b.id AND a.attempt OPERATOR(pg_catalog.=) "
+		   "b.attempt AND a.outcome OPERATOR(pg_catalog.=) 'failed')",
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_SELECT};
 
 /* In order of message id, for the same reason. */
 static WaStatement lock_messages_statement = {
-	.sql = "SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY ($1)"
-		   " FOR NO KEY UPDATE",
+	.sql =
+		"SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id OPERATOR(pg_catalog.=) ANY ($1)"
+		" FOR NO KEY UPDATE",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_SELECT};
 
 static WaStatement dequeue_statement = {
-	.sql = "DELETE FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)",
+	.sql =
+		"DELETE FROM @extschema@.whatsapp_queue WHERE message_id OPERATOR(pg_catalog.=) ANY ($1)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_DELETE};
@@ -62,16 +68,16 @@ static WaStatement dequeue_statement = {
 /* What rows say whose message was begun more than once, before the UPDATE. */
 static WaStatement before_statement = {
 	.sql = "SELECT m.id, m.whatsapp_message_id FROM @extschema@.whatsapp_messages AS m"
-		   " WHERE m.id = ANY ($1) AND m.whatsapp_message_id IS NOT NULL"
-		   " AND m.status IN ('accepted', 'sent', 'delivered', 'read')",
+		   " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1) AND m.whatsapp_message_id IS NOT NULL"
+		   " AND m.status OPERATOR(pg_catalog.=) ANY ('{accepted,sent,delivered,read}')",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_SELECT};
 
 /* Of messages that the UPDATE has left alone: those that are there. */
 static WaStatement exist_statement = {
-	.sql = "SELECT m.id, m.status IN ('queued', 'sending', 'uncertain')"
-		   " FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY ($1)",
+	.sql = "SELECT m.id, m.status OPERATOR(pg_catalog.=) ANY ('{queued,sending,uncertain}')"
+		   " FROM @extschema@.whatsapp_messages AS m WHERE m.id OPERATOR(pg_catalog.=) ANY ($1)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_SELECT};
@@ -81,7 +87,7 @@ static WaStatement learn_statement = {
 		   " SELECT b.wamid, b.id"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS b(wamid, id)"
 		   " WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w"
-		   " WHERE w.whatsapp_message_id = b.wamid)",
+		   " WHERE w.whatsapp_message_id OPERATOR(pg_catalog.=) b.wamid)",
 	.nargs = 2,
 	.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
 	.expected = SPI_OK_INSERT};

@@ -28,7 +28,8 @@ static WaStatement installation_statement = {
 static WaStatement lookup_statement = {
 	.sql = "SELECT b.i::pg_catalog.int4, w.message_id"
 		   " FROM pg_catalog.unnest($1) WITH ORDINALITY AS b(wamid, i)"
-		   " JOIN @extschema@.whatsapp_wamids AS w ON w.whatsapp_message_id = b.wamid",
+		   " JOIN @extschema@.whatsapp_wamids AS w ON w.whatsapp_message_id OPERATOR(pg_catalog.=) "
+		   "b.wamid",
 	.nargs = 1,
 	.argtypes = {TEXTARRAYOID},
 	.expected = SPI_OK_SELECT};

@@ -32,7 +32,8 @@
 static WaStatement park_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_parked_events"
 		   " (fingerprint, kind, reason, phone_number_id, whatsapp_message_id, message_id, event)"
-		   " SELECT v.fingerprint, v.kind, v.reason, v.number, v.wamid, NULLIF(v.id, 0),"
+		   " SELECT v.fingerprint, v.kind, v.reason, v.number, v.wamid, CASE WHEN v.id "
+		   "OPERATOR(pg_catalog.<>) 0 THEN v.id END,"
 		   " v.event::pg_catalog.jsonb"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
 		   " pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"

@@ -27,21 +27,24 @@
 static WaStatement pick_statement = {
 	.sql = "SELECT p.parked_id, p.phone_number_id, p.event::pg_catalog.text"
 		   " FROM @extschema@.whatsapp_parked_events AS p"
-		   " WHERE p.kind = 'status' AND p.reason IN ('unknown_message', 'message_queued_again')"
-		   " AND p.received_at > pg_catalog.now() - interval '1 day'"
+		   " WHERE p.kind OPERATOR(pg_catalog.=) 'status' AND p.reason OPERATOR(pg_catalog.=) ANY "
+		   "('{unknown_message,message_queued_again}')"
+		   " AND p.received_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) "
+		   "interval '1 day')"
 		   " AND (EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w"
-		   " WHERE w.whatsapp_message_id = p.whatsapp_message_id)"
-		   " OR EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = p.message_id))"
+		   " WHERE w.whatsapp_message_id OPERATOR(pg_catalog.=) p.whatsapp_message_id)"
+		   " OR EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id "
+		   "OPERATOR(pg_catalog.=) p.message_id))"
 		   " ORDER BY p.received_at LIMIT $1 FOR UPDATE OF p SKIP LOCKED",
 	.nargs = 1,
 	.argtypes = {INT4OID},
 	.expected = SPI_OK_SELECT};
 
-static WaStatement forget_statement = {
-	.sql = "DELETE FROM @extschema@.whatsapp_parked_events WHERE parked_id = ANY ($1)",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
-	.expected = SPI_OK_DELETE};
+static WaStatement forget_statement = {.sql = "DELETE FROM @extschema@.whatsapp_parked_events "
+											  "WHERE parked_id OPERATOR(pg_catalog.=) ANY ($1)",
+									   .nargs = 1,
+									   .argtypes = {INT8ARRAYOID},
+									   .expected = SPI_OK_DELETE};
 
 void
 wa_webhook_read_unmatched(WaWebhook *webhook, int limit)

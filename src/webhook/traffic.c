@@ -57,19 +57,20 @@ static int next_recent;
 static WaStatement traffic_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_webhook_traffic AS t"
 		   " (phone_number_id, last_webhook_at, last_status_at, last_inbound_at)"
-		   " SELECT v.number, $4, CASE WHEN v.statuses > 0 THEN $4 END,"
-		   " CASE WHEN v.messages > 0 THEN $4 END"
+		   " SELECT v.number, $4, CASE WHEN v.statuses OPERATOR(pg_catalog.>) 0 THEN $4 END,"
+		   " CASE WHEN v.messages OPERATOR(pg_catalog.>) 0 THEN $4 END"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
 		   " AS v(number, statuses, messages) ORDER BY v.number"
 		   " ON CONFLICT (phone_number_id) DO UPDATE"
 		   " SET last_webhook_at = GREATEST(t.last_webhook_at, EXCLUDED.last_webhook_at),"
 		   " last_status_at = GREATEST(t.last_status_at, EXCLUDED.last_status_at),"
 		   " last_inbound_at = GREATEST(t.last_inbound_at, EXCLUDED.last_inbound_at)"
-		   " WHERE EXCLUDED.last_webhook_at > t.last_webhook_at + interval '1 second'"
-		   " OR EXCLUDED.last_status_at >"
-		   " COALESCE(t.last_status_at, '-infinity') + interval '1 second'"
-		   " OR EXCLUDED.last_inbound_at >"
-		   " COALESCE(t.last_inbound_at, '-infinity') + interval '1 second'",
+		   " WHERE EXCLUDED.last_webhook_at OPERATOR(pg_catalog.>) (t.last_webhook_at "
+		   "OPERATOR(pg_catalog.+) interval '1 second')"
+		   " OR EXCLUDED.last_status_at OPERATOR(pg_catalog.>)"
+		   " (COALESCE(t.last_status_at, '-infinity') OPERATOR(pg_catalog.+) interval '1 second')"
+		   " OR EXCLUDED.last_inbound_at OPERATOR(pg_catalog.>)"
+		   " (COALESCE(t.last_inbound_at, '-infinity') OPERATOR(pg_catalog.+) interval '1 second')",
 	.nargs = 4,
 	.argtypes = {TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID},
 	.expected = SPI_OK_INSERT};

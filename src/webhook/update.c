@@ -91,16 +91,22 @@ static const struct
 /* The batch speaks of a later attempt than the row, or of the first one known. */
 #define SUPERSEDES                                                                                 \
 	"(m.whatsapp_message_id IS NULL"                                                               \
-	" OR m.whatsapp_message_id <> b.wamid AND b.attempt >= m.attempts)"
+	" OR m.whatsapp_message_id OPERATOR(pg_catalog.<>) b.wamid AND b.attempt "                     \
+	"OPERATOR(pg_catalog.>=) m.attempts)"
 
 /* A failure that the row got from Meta; another is of our own making, or of an old attempt. */
-#define ROW_FAILED "(m.failed_at IS NOT NULL AND m.status IN ('failed', 'delivered', 'read'))"
+#define ROW_FAILED                                                                                 \
+	"(m.failed_at IS NOT NULL AND m.status OPERATOR(pg_catalog.=) ANY "                            \
+	"('{failed,delivered,read}'))"
 
 #define BATCH_FAILS                                                                                \
-	"(b.failed_at IS NOT NULL AND (" SUPERSEDES " OR m.whatsapp_message_id = b.wamid"              \
-	" AND (NOT " ROW_FAILED " OR b.failed_at < m.failed_at OR b.failed_at = m.failed_at"           \
+	"(b.failed_at IS NOT NULL AND (" SUPERSEDES                                                    \
+	" OR m.whatsapp_message_id OPERATOR(pg_catalog.=) b.wamid"                                     \
+	" AND (NOT " ROW_FAILED " OR b.failed_at OPERATOR(pg_catalog.<) m.failed_at OR b.failed_at "   \
+	"OPERATOR(pg_catalog.=) m.failed_at"                                                           \
 	" AND (COALESCE(b.error_code, 2147483647), COALESCE(b.error_message, ''))"                     \
-	" < (COALESCE(m.error_code, 2147483647), COALESCE(m.error_message, '')))))"
+	" OPERATOR(pg_catalog.<) (COALESCE(m.error_code, 2147483647), COALESCE(m.error_message, "      \
+	"'')))))"
 
 #define KEEPS_FAILURE "(" ROW_FAILED " AND NOT " SUPERSEDES ")"
 
@@ -109,40 +115,49 @@ static const struct
  * Meta's times are whole seconds; the sender's own are not.
  */
 #define DATES_ACCEPTANCE                                                                           \
-	"(m.accepted_at IS NULL OR b.first_at < m.accepted_at"                                         \
-	" AND m.accepted_at = pg_catalog.date_trunc('second', m.accepted_at))"
+	"(m.accepted_at IS NULL OR b.first_at OPERATOR(pg_catalog.<) m.accepted_at"                    \
+	" AND m.accepted_at OPERATOR(pg_catalog.=) pg_catalog.date_trunc('second', m.accepted_at))"
 
 /*
  * Meta sends the same price each time.  Should it ever not, the least of each
  * column is kept, whatever came first.
  */
 #define LOWER_PRICING                                                                              \
-	"(b.category < m.pricing_category OR b.category IS NOT NULL AND m.pricing_category IS NULL"    \
-	" OR b.pricing_type < m.pricing_type"                                                          \
+	"(b.category OPERATOR(pg_catalog.<) m.pricing_category OR b.category IS NOT NULL AND "         \
+	"m.pricing_category IS NULL"                                                                   \
+	" OR b.pricing_type OPERATOR(pg_catalog.<) m.pricing_type"                                     \
 	" OR b.pricing_type IS NOT NULL AND m.pricing_type IS NULL"                                    \
-	" OR b.billable < m.billable OR b.billable IS NOT NULL AND m.billable IS NULL)"
+	" OR b.billable OPERATOR(pg_catalog.<) m.billable OR b.billable IS NOT NULL AND m.billable "   \
+	"IS NULL)"
 
 /*
  * Of an attempt that had failed when wa_retry_message() put the message back:
  * what is repeated of it is no news.  Proof of delivery is, though.
  */
 #define REPEATS_OLD_ATTEMPT                                                                        \
-	"(m.whatsapp_message_id IS DISTINCT FROM b.wamid"                                              \
+	"(COALESCE(m.whatsapp_message_id OPERATOR(pg_catalog.<>) b.wamid,"                             \
+	" m.whatsapp_message_id IS NOT NULL OR b.wamid IS NOT NULL)"                                   \
 	" AND LEAST(b.delivered_at, b.read_at, b.played_at) IS NULL"                                   \
-	" AND (b.attempt < 0 OR (SELECT pg_catalog.count(*) FROM @extschema@.whatsapp_attempts AS a"   \
-	" WHERE a.message_id = b.message_id AND a.attempt = b.attempt AND a.outcome = 'failed') > 0))"
+	" AND (b.attempt OPERATOR(pg_catalog.<) 0 OR (SELECT pg_catalog.count(*) FROM "                \
+	"@extschema@.whatsapp_attempts AS a"                                                           \
+	" WHERE a.message_id OPERATOR(pg_catalog.=) b.message_id AND a.attempt "                       \
+	"OPERATOR(pg_catalog.=) b.attempt AND a.outcome OPERATOR(pg_catalog.=) 'failed') "             \
+	"OPERATOR(pg_catalog.>) 0))"
 
 /* Something in the batch that the row does not have. */
 #define EARLIER_TIME                                                                               \
-	"(b.sent_at < m.sent_at OR b.sent_at IS NOT NULL AND m.sent_at IS NULL"                        \
-	" OR b.delivered_at < m.delivered_at"                                                          \
+	"(b.sent_at OPERATOR(pg_catalog.<) m.sent_at OR b.sent_at IS NOT NULL AND m.sent_at IS NULL"   \
+	" OR b.delivered_at OPERATOR(pg_catalog.<) m.delivered_at"                                     \
 	" OR b.delivered_at IS NOT NULL AND m.delivered_at IS NULL"                                    \
-	" OR b.read_at < m.read_at OR b.read_at IS NOT NULL AND m.read_at IS NULL"                     \
-	" OR b.played_at < m.played_at OR b.played_at IS NOT NULL AND m.played_at IS NULL)"
+	" OR b.read_at OPERATOR(pg_catalog.<) m.read_at OR b.read_at IS NOT NULL AND m.read_at IS "    \
+	"NULL"                                                                                         \
+	" OR b.played_at OPERATOR(pg_catalog.<) m.played_at OR b.played_at IS NOT NULL AND "           \
+	"m.played_at IS NULL)"
 
 #define NEWS                                                                                       \
-	"(" EARLIER_TIME " OR " SUPERSEDES " OR b.attempt > m.attempts OR " DATES_ACCEPTANCE           \
-	" OR " BATCH_FAILS " OR " LOWER_PRICING ")"
+	"(" EARLIER_TIME " OR " SUPERSEDES                                                             \
+	" OR b.attempt OPERATOR(pg_catalog.>) m.attempts OR " DATES_ACCEPTANCE " OR " BATCH_FAILS      \
+	" OR " LOWER_PRICING ")"
 
 /*
  * Delivered so long after it was written, and meant for, that neither time
@@ -150,7 +165,8 @@ static const struct
  */
 #define DELIVERED_LATE                                                                             \
 	"LEAST(m.delivered_at, m.read_at, m.played_at)"                                                \
-	" > GREATEST(m.created_at, m.scheduled_at) + interval '720 hours'"
+	" OPERATOR(pg_catalog.>) (GREATEST(m.created_at, m.scheduled_at)"                              \
+	" OPERATOR(pg_catalog.+) interval '720 hours')"
 
 static WaStatement update_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages AS m SET"
@@ -180,14 +196,17 @@ static WaStatement update_statement = {
 		   " billable = LEAST(m.billable, b.billable),"
 		   " accepted_at = CASE WHEN " DATES_ACCEPTANCE " THEN b.first_at ELSE m.accepted_at END,"
 		   " finished_at = CASE WHEN m.finished_at IS NULL"
-		   " OR m.finished_at = m.accepted_at AND " DATES_ACCEPTANCE " THEN b.first_at"
+		   " OR m.finished_at OPERATOR(pg_catalog.=) m.accepted_at AND " DATES_ACCEPTANCE
+		   " THEN b.first_at"
 		   " ELSE m.finished_at END"
 		   " FROM " BATCH_NAME " AS b"
-		   " WHERE m.id = b.message_id"
-		   " AND (b.settles OR m.status NOT IN ('queued', 'sending', 'uncertain'))"
+		   " WHERE m.id OPERATOR(pg_catalog.=) b.message_id"
+		   " AND (b.settles OR m.status OPERATOR(pg_catalog.<>) ALL ('{queued,sending,uncertain}'))"
 		   " AND " NEWS " AND NOT " REPEATS_OLD_ATTEMPT
-		   " RETURNING m.id, m.whatsapp_message_id = b.wamid, m.accepted_at = b.first_at,"
-		   " m.failed_at = b.failed_at AND m.whatsapp_message_id = b.wamid, " DELIVERED_LATE,
+		   " RETURNING m.id, m.whatsapp_message_id OPERATOR(pg_catalog.=) b.wamid, m.accepted_at "
+		   "OPERATOR(pg_catalog.=) b.first_at,"
+		   " m.failed_at OPERATOR(pg_catalog.=) b.failed_at AND m.whatsapp_message_id "
+		   "OPERATOR(pg_catalog.=) b.wamid, " DELIVERED_LATE,
 	.expected = SPI_OK_UPDATE_RETURNING};
 
 /*

@@ -33,22 +33,24 @@
  */
 #define ACCEPT(column)                                                                             \
 	"UPDATE @extschema@.whatsapp_messages m SET"                                                   \
-	" status = CASE WHEN m.status IN ('queued', 'sending', 'uncertain') THEN 'accepted'"           \
+	" status = CASE WHEN m.status OPERATOR(pg_catalog.=) ANY ('{queued,sending,uncertain}') THEN " \
+	"'accepted'"                                                                                   \
 	" ELSE m.status END,"                                                                          \
-	" status_reason = @extschema@.wa_internal_accepted_text(m.id, 'r'),"                           \
+	" status_reason = @extschema@.wa_internal_accepted_text(m.id, 'r'::pg_catalog.\"char\"),"      \
 	" whatsapp_message_id = COALESCE(m.whatsapp_message_id,"                                       \
-	" @extschema@.wa_internal_accepted_text(m.id, 'm')),"                                          \
+	" @extschema@.wa_internal_accepted_text(m.id, 'm'::pg_catalog.\"char\")),"                     \
 	" accepted_at = COALESCE(m.accepted_at, @extschema@.wa_internal_accepted_at(m.id)),"           \
 	" attempts = GREATEST(m.attempts, @extschema@.wa_internal_accepted_attempt(m.id)),"            \
-	" phone_number_id = @extschema@.wa_internal_accepted_text(m.id, 'n'),"                         \
+	" phone_number_id = @extschema@.wa_internal_accepted_text(m.id, 'n'::pg_catalog.\"char\"),"    \
 	" recipient_wa_id = COALESCE(m.recipient_wa_id,"                                               \
-	" @extschema@.wa_internal_accepted_text(m.id, 'w')),"                                          \
+	" @extschema@.wa_internal_accepted_text(m.id, 'w'::pg_catalog.\"char\")),"                     \
 	" recipient_user_id = COALESCE(m.recipient_user_id,"                                           \
-	" @extschema@.wa_internal_accepted_text(m.id, 'u')),"                                          \
-	" error_code = CASE WHEN m.status = 'failed' THEN m.error_code END,"                           \
-	" error_message = CASE WHEN m.status = 'failed' THEN m.error_message END,"                     \
+	" @extschema@.wa_internal_accepted_text(m.id, 'u'::pg_catalog.\"char\")),"                     \
+	" error_code = CASE WHEN m.status OPERATOR(pg_catalog.=) 'failed' THEN m.error_code END,"      \
+	" error_message = CASE WHEN m.status OPERATOR(pg_catalog.=) 'failed' THEN m.error_message "    \
+	"END,"                                                                                         \
 	" finished_at = COALESCE(m.finished_at, @extschema@.wa_internal_accepted_at(m.id))"            \
-	" WHERE m." column " = ANY ($1)"                                                               \
+	" WHERE m." column " OPERATOR(pg_catalog.=) ANY ($1)"                                          \
 	" AND @extschema@.wa_internal_accepted_attempt(m.id) IS NOT NULL RETURNING m.id"
 
 static WaStatement accept_there_statement = {.sql = ACCEPT("ctid"),

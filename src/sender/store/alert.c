@@ -16,7 +16,8 @@ void
 wa_store_alert(const WaAlert *alert)
 {
 	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_alert($1, $2, $3, $4, $5, CASE WHEN $6 <> 0"
+		.sql = "SELECT @extschema@.wa_internal_alert($1, $2, $3, $4, $5, CASE WHEN $6 "
+			   "OPERATOR(pg_catalog.<>) 0"
 			   " THEN pg_catalog.jsonb_build_object('message_id', $6) END)",
 		.nargs = 6,
 		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID},

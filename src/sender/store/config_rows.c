@@ -25,8 +25,8 @@ int
 wa_store_numbers(WaNumberRow **numbers)
 {
 	static WaStatement statement = {
-		.sql = "SELECT phone_number_id, messages_per_second::text, throughput_level,"
-			   " messaging_limit, rate_factor::text"
+		.sql = "SELECT phone_number_id, messages_per_second::pg_catalog.text, throughput_level,"
+			   " messaging_limit, rate_factor::pg_catalog.text"
 			   " FROM @extschema@.whatsapp_phone_numbers",
 		.expected = SPI_OK_SELECT};
 	WaRows rows = wa_store_run(&statement, NULL, NULL);
@@ -46,10 +46,11 @@ int
 wa_store_tenants(WaTenantRow **tenants)
 {
 	static WaStatement statement = {
-		.sql = "SELECT t.tenant_id, t.enabled, t.messages_per_second::text, a.phone_number_id"
+		.sql = "SELECT t.tenant_id, t.enabled, t.messages_per_second::pg_catalog.text, "
+			   "a.phone_number_id"
 			   " FROM @extschema@.whatsapp_tenants t"
 			   " LEFT JOIN @extschema@.whatsapp_phone_assignments a"
-			   " ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL",
+			   " ON a.tenant_id OPERATOR(pg_catalog.=) t.tenant_id AND a.unassigned_at IS NULL",
 		.expected = SPI_OK_SELECT};
 	WaRows rows = wa_store_run(&statement, NULL, NULL);
 	int n = (int) rows.count;
@@ -68,7 +69,7 @@ wa_store_pauses(WaPauseRow **pauses)
 {
 	static WaStatement statement = {
 		.sql = "SELECT scope, key, until FROM @extschema@.whatsapp_pauses"
-			   " WHERE until IS NULL OR until > pg_catalog.clock_timestamp()",
+			   " WHERE until IS NULL OR until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
 		.expected = SPI_OK_SELECT};
 	WaRows rows = wa_store_run(&statement, NULL, NULL);
 	int n = (int) rows.count;

@@ -26,11 +26,12 @@
  */
 static WaStatement requeue_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_queue q SET"
-		   " state = v.state::\"char\", hold_reason = v.reason, attempts = v.attempts,"
+		   " state = v.state::pg_catalog.\"char\", hold_reason = v.reason, attempts = v.attempts,"
 		   " phone_number_id = v.number, due_at = COALESCE(v.due, q.due_at)"
 		   " FROM unnest($1, $2, $3, $4, $5, $6, $7)"
 		   " AS v(id, state, reason, attempts, number, due, below)"
-		   " WHERE q.message_id = ANY ($1) AND q.message_id = v.id AND q.attempts < v.below"
+		   " WHERE q.message_id OPERATOR(pg_catalog.=) ANY ($1) AND q.message_id "
+		   "OPERATOR(pg_catalog.=) v.id AND q.attempts OPERATOR(pg_catalog.<) v.below"
 		   " RETURNING q.message_id",
 	.nargs = 7,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
@@ -47,14 +48,18 @@ static WaStatement disposition_statement = {
 		   " status = v.status, attempts = v.attempts,"
 		   " status_reason = CASE WHEN v.finished THEN v.reason ELSE m.status_reason END,"
 		   " phone_number_id = v.number,"
-		   " error_code = COALESCE(NULLIF(v.code, 0), m.error_code),"
-		   " error_message = CASE WHEN v.code <> 0 THEN v.message ELSE m.error_message END,"
-		   " failed_at = CASE WHEN v.status = 'failed' THEN pg_catalog.clock_timestamp()"
+		   " error_code = COALESCE(CASE WHEN v.code OPERATOR(pg_catalog.<>) 0 THEN v.code END, "
+		   "m.error_code),"
+		   " error_message = CASE WHEN v.code OPERATOR(pg_catalog.<>) 0 THEN v.message ELSE "
+		   "m.error_message END,"
+		   " failed_at = CASE WHEN v.status OPERATOR(pg_catalog.=) 'failed' THEN "
+		   "pg_catalog.clock_timestamp()"
 		   " ELSE m.failed_at END,"
 		   " finished_at = CASE WHEN v.finished THEN pg_catalog.clock_timestamp() END"
 		   " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		   " AS v(id, status, attempts, reason, number, code, message, finished)"
-		   " WHERE m.id = v.id AND m.status IN ('queued', 'sending', 'uncertain')",
+		   " WHERE m.id OPERATOR(pg_catalog.=) v.id AND m.status OPERATOR(pg_catalog.=) ANY "
+		   "('{queued,sending,uncertain}')",
 	.nargs = 8,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 				 TEXTARRAYOID, BOOLARRAYOID},
@@ -64,8 +69,9 @@ static WaStatement attempts_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_attempts"
 		   " (message_id, attempt, phone_number_id, outcome, http_status, error_code,"
 		   " error_message, fbtrace_id, started_at)"
-		   " SELECT v.id, v.attempt, v.number, v.outcome, NULLIF(v.http, 0), NULLIF(v.code, 0),"
-		   " v.message, NULLIF(v.trace, ''), v.started"
+		   " SELECT v.id, v.attempt, v.number, v.outcome, CASE WHEN v.http OPERATOR(pg_catalog.<>) "
+		   "0 THEN v.http END, CASE WHEN v.code OPERATOR(pg_catalog.<>) 0 THEN v.code END,"
+		   " v.message, CASE WHEN v.trace OPERATOR(pg_catalog.<>) '' THEN v.trace END, v.started"
 		   " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 		   " AS v(id, attempt, number, outcome, http, code, message, trace, started)",
 	.nargs = 9,
@@ -77,9 +83,10 @@ static WaStatement attempts_statement = {
 static WaStatement sending_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET status = 'sending', attempts = l.attempt"
 		   " FROM (SELECT x.id, v.attempt FROM unnest($1, $2) AS v(id, attempt)"
-		   " JOIN @extschema@.whatsapp_messages x ON x.id = v.id"
-		   " WHERE x.id = ANY ($1) AND x.status = 'queued' FOR NO KEY UPDATE OF x SKIP LOCKED) l"
-		   " WHERE m.id = ANY ($1) AND m.id = l.id",
+		   " JOIN @extschema@.whatsapp_messages x ON x.id OPERATOR(pg_catalog.=) v.id"
+		   " WHERE x.id OPERATOR(pg_catalog.=) ANY ($1) AND x.status OPERATOR(pg_catalog.=) "
+		   "'queued' FOR NO KEY UPDATE OF x SKIP LOCKED) l"
+		   " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1) AND m.id OPERATOR(pg_catalog.=) l.id",
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
 	.expected = SPI_OK_UPDATE};
@@ -139,13 +146,14 @@ record_attempts(const WaDisposition *dispositions, int n)
 int
 wa_store_lock_messages(WaDisposition *dispositions, int n)
 {
-	static WaStatement statement = {.sql = "SELECT v.ord::int FROM unnest($1)"
-										   " WITH ORDINALITY AS v(id, ord)"
-										   " JOIN @extschema@.whatsapp_messages m"
-										   " ON m.id = v.id FOR UPDATE OF m SKIP LOCKED",
-									.nargs = 1,
-									.argtypes = {INT8ARRAYOID},
-									.expected = SPI_OK_SELECT};
+	static WaStatement statement = {
+		.sql = "SELECT v.ord::int FROM pg_catalog.unnest($1)"
+			   " WITH ORDINALITY AS v(id, ord)"
+			   " JOIN @extschema@.whatsapp_messages m"
+			   " ON m.id OPERATOR(pg_catalog.=) v.id FOR UPDATE OF m SKIP LOCKED",
+		.nargs = 1,
+		.argtypes = {INT8ARRAYOID},
+		.expected = SPI_OK_SELECT};
 	WaRows rows;
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
 	bool *locked = palloc0(sizeof(bool) * Max(n, 1));

@@ -23,7 +23,8 @@
 static WaStatement lock_due_statement = {
 	.sql = "SELECT message_id FROM @extschema@.whatsapp_queue"
 		   " WHERE " WA_SQL_WAITS_FOR_TIME(
-			   "state") " AND state = " WA_SQL_DEFERRED " AND due_at <= $2"
+			   "state") " AND state OPERATOR(pg_catalog.=) " WA_SQL_DEFERRED
+						" AND due_at OPERATOR(pg_catalog.<=) $2"
 						" ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED",
 	.nargs = 2,
 	.argtypes = {INT4OID, TIMESTAMPTZOID},
@@ -33,9 +34,10 @@ static WaStatement promote_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_queue q SET"
 		   " state = p.state, hold_reason = p.hold_reason, due_at = p.due_at"
 		   " FROM @extschema@.wa_internal_placements($1, false) p"
-		   " JOIN @extschema@.whatsapp_messages m ON m.id = p.message_id"
-		   " WHERE q.message_id = ANY ($1) AND q.message_id = p.message_id"
-		   " RETURNING q.message_id, CASE WHEN q.state = " WA_SQL_READY
+		   " JOIN @extschema@.whatsapp_messages m ON m.id OPERATOR(pg_catalog.=) p.message_id"
+		   " WHERE q.message_id OPERATOR(pg_catalog.=) ANY ($1) AND q.message_id "
+		   "OPERATOR(pg_catalog.=) p.message_id"
+		   " RETURNING q.message_id, CASE WHEN q.state OPERATOR(pg_catalog.=) " WA_SQL_READY
 		   " THEN q.phone_number_id END, q.rank, COALESCE(m.recipient_phone, m.recipient_user_id)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
@@ -45,25 +47,32 @@ static WaStatement uncertain_statement = {
 	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.attempts,"
 		   " COALESCE(m.on_uncertain, t.on_uncertain),"
 		   " EXISTS (SELECT FROM @extschema@.whatsapp_messages o"
-		   " WHERE o.tenant_id = m.tenant_id AND o.phone_number_id = m.phone_number_id"
-		   " AND o.created_at >= m.created_at - interval '1 day'"
-		   " AND o.accepted_at >= a.started_at"
+		   " WHERE o.tenant_id OPERATOR(pg_catalog.=) m.tenant_id AND o.phone_number_id "
+		   "OPERATOR(pg_catalog.=) m.phone_number_id"
+		   " AND o.created_at OPERATOR(pg_catalog.>=) (m.created_at OPERATOR(pg_catalog.-) "
+		   "interval '1 day')"
+		   " AND o.accepted_at OPERATOR(pg_catalog.>=) a.started_at"
 		   " AND (o.sent_at IS NOT NULL OR o.delivered_at IS NOT NULL OR o.read_at IS NOT NULL))"
 		   " FROM @extschema@.whatsapp_queue q"
-		   " JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
-		   " LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = m.tenant_id"
-		   " LEFT JOIN LATERAL (SELECT max(x.started_at) AS started_at"
-		   " FROM @extschema@.whatsapp_attempts x WHERE x.message_id = q.message_id) a ON true"
+		   " JOIN @extschema@.whatsapp_messages m ON m.id OPERATOR(pg_catalog.=) q.message_id"
+		   " LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id OPERATOR(pg_catalog.=) "
+		   "m.tenant_id"
+		   " LEFT JOIN LATERAL (SELECT pg_catalog.max(x.started_at) AS started_at"
+		   " FROM @extschema@.whatsapp_attempts x WHERE x.message_id OPERATOR(pg_catalog.=) "
+		   "q.message_id) a ON true"
 		   " WHERE " WA_SQL_WAITS_FOR_TIME(
-			   "q.state") " AND q.state = " WA_SQL_UNCERTAIN " AND q.due_at <= $2"
+			   "q.state") " AND q.state OPERATOR(pg_catalog.=) " WA_SQL_UNCERTAIN
+						  " AND q.due_at OPERATOR(pg_catalog.<=) $2"
 						  " ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
 	.nargs = 2,
 	.argtypes = {INT4OID, TIMESTAMPTZOID},
 	.expected = SPI_OK_SELECT};
 
 static WaStatement placements_statement = {
-	.sql = "SELECT p.state, p.hold_reason, p.due_at FROM unnest($1) WITH ORDINALITY AS v(id, ord)"
-		   " JOIN @extschema@.wa_internal_placements($1, false) p ON p.message_id = v.id"
+	.sql = "SELECT p.state, p.hold_reason, p.due_at FROM pg_catalog.unnest($1) WITH ORDINALITY AS "
+		   "v(id, ord)"
+		   " JOIN @extschema@.wa_internal_placements($1, false) p ON p.message_id "
+		   "OPERATOR(pg_catalog.=) v.id"
 		   " ORDER BY v.ord",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
@@ -71,9 +80,9 @@ static WaStatement placements_statement = {
 
 static WaStatement lock_expired_statement = {
 	.sql = "SELECT q.message_id FROM @extschema@.whatsapp_queue q"
-		   " JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
-		   " WHERE q.expires_at <= $2"
-		   " AND q.expires_at IS NOT NULL AND q.state <> " WA_SQL_UNCERTAIN
+		   " JOIN @extschema@.whatsapp_messages m ON m.id OPERATOR(pg_catalog.=) q.message_id"
+		   " WHERE q.expires_at OPERATOR(pg_catalog.<=) $2"
+		   " AND q.expires_at IS NOT NULL AND q.state OPERATOR(pg_catalog.<>) " WA_SQL_UNCERTAIN
 		   " ORDER BY q.expires_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
 	.nargs = 2,
 	.argtypes = {INT4OID, TIMESTAMPTZOID},
@@ -82,14 +91,15 @@ static WaStatement lock_expired_statement = {
 /* The leases are read after the rows are locked. */
 static WaStatement expire_statement = {
 	.sql = "WITH gone AS (DELETE FROM @extschema@.whatsapp_queue q"
-		   " WHERE q.message_id = ANY ($1)"
+		   " WHERE q.message_id OPERATOR(pg_catalog.=) ANY ($1)"
 		   " AND NOT EXISTS (SELECT FROM @extschema@.wa_internal_on_wire_requests w"
-		   " WHERE w.message_id = q.message_id)"
+		   " WHERE w.message_id OPERATOR(pg_catalog.=) q.message_id)"
 		   " RETURNING q.message_id)"
 		   " UPDATE @extschema@.whatsapp_messages m SET status = 'expired',"
 		   " status_reason = 'expired_before_sending',"
 		   " finished_at = pg_catalog.clock_timestamp()"
-		   " FROM gone WHERE m.id = gone.message_id AND m.status IN ('queued', 'sending')",
+		   " FROM gone WHERE m.id OPERATOR(pg_catalog.=) gone.message_id AND m.status "
+		   "OPERATOR(pg_catalog.=) ANY ('{queued,sending}')",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_UPDATE};
@@ -99,8 +109,8 @@ static WaStatement next_due_statement = {
 		   " WHERE " WA_SQL_WAITS_FOR_TIME(
 			   "state") " ORDER BY due_at LIMIT 1),"
 						" (SELECT expires_at FROM @extschema@.whatsapp_queue"
-						" WHERE expires_at IS NOT NULL AND state <> " WA_SQL_UNCERTAIN
-						" ORDER BY expires_at LIMIT 1)",
+						" WHERE expires_at IS NOT NULL AND state "
+						"OPERATOR(pg_catalog.<>) " WA_SQL_UNCERTAIN " ORDER BY expires_at LIMIT 1)",
 	.expected = SPI_OK_SELECT};
 
 /* Runs a statement that locks what is due by then, at most so many rows. */

@@ -31,7 +31,8 @@
  */
 static WaStatement dequeue_statement = {
 	.sql = "DELETE FROM @extschema@.whatsapp_queue"
-		   " WHERE message_id = ANY ($1) AND attempts < $2 RETURNING message_id",
+		   " WHERE message_id OPERATOR(pg_catalog.=) ANY ($1) AND attempts OPERATOR(pg_catalog.<) "
+		   "$2 RETURNING message_id",
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT2OID},
 	.expected = SPI_OK_DELETE_RETURNING};
@@ -43,7 +44,8 @@ static WaStatement dequeue_statement = {
  */
 static WaStatement dequeue_there_statement = {
 	.sql = "DELETE FROM @extschema@.whatsapp_queue"
-		   " WHERE ctid = ANY ($1) AND message_id + 0 = ANY ($2) AND attempts < $3"
+		   " WHERE ctid OPERATOR(pg_catalog.=) ANY ($1) AND message_id OPERATOR(pg_catalog.+) 0 "
+		   "OPERATOR(pg_catalog.=) ANY ($2) AND attempts OPERATOR(pg_catalog.<) $3"
 		   " RETURNING message_id",
 	.nargs = 3,
 	.argtypes = {TIDARRAYOID, INT8ARRAYOID, INT2OID},
@@ -177,14 +179,15 @@ int
 wa_fence_superseded(int64 *missing, int n)
 {
 	static WaStatement lock_statement = {
-		.sql = "SELECT FROM @extschema@.whatsapp_messages WHERE id = ANY ($1)"
+		.sql = "SELECT FROM @extschema@.whatsapp_messages WHERE id OPERATOR(pg_catalog.=) ANY ($1)"
 			   " FOR NO KEY UPDATE",
 		.nargs = 1,
 		.argtypes = {INT8ARRAYOID},
 		.expected = SPI_OK_SELECT};
 	static WaStatement look_statement = {
-		.sql = "SELECT message_id, CASE WHEN state = 'r' THEN phone_number_id END, rank"
-			   " FROM @extschema@.whatsapp_queue WHERE message_id = ANY ($1)"
+		.sql = "SELECT message_id, CASE WHEN state OPERATOR(pg_catalog.=) 'r' THEN phone_number_id "
+			   "END, rank"
+			   " FROM @extschema@.whatsapp_queue WHERE message_id OPERATOR(pg_catalog.=) ANY ($1)"
 			   " ORDER BY message_id",
 		.nargs = 1,
 		.argtypes = {INT8ARRAYOID},

@@ -46,11 +46,12 @@ wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *atte
 int
 wa_store_lock_leases(const int64 *leases, int n)
 {
-	static WaStatement statement = {.sql = "SELECT lease_id FROM @extschema@.whatsapp_leases"
-										   " WHERE lease_id = ANY ($1) FOR UPDATE",
-									.nargs = 1,
-									.argtypes = {INT8ARRAYOID},
-									.expected = SPI_OK_SELECT};
+	static WaStatement statement = {
+		.sql = "SELECT lease_id FROM @extschema@.whatsapp_leases"
+			   " WHERE lease_id OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE",
+		.nargs = 1,
+		.argtypes = {INT8ARRAYOID},
+		.expected = SPI_OK_SELECT};
 	Datum values[1] = {wa_array_of_int8(leases, n)};
 
 	return (int) wa_store_run(&statement, values, NULL).count;
@@ -59,11 +60,11 @@ wa_store_lock_leases(const int64 *leases, int n)
 void
 wa_store_drop_leases(const int64 *leases, int n)
 {
-	static WaStatement statement = {
-		.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id = ANY ($1)",
-		.nargs = 1,
-		.argtypes = {INT8ARRAYOID},
-		.expected = SPI_OK_DELETE};
+	static WaStatement statement = {.sql = "DELETE FROM @extschema@.whatsapp_leases WHERE lease_id "
+										   "OPERATOR(pg_catalog.=) ANY ($1)",
+									.nargs = 1,
+									.argtypes = {INT8ARRAYOID},
+									.expected = SPI_OK_DELETE};
 	Datum values[1] = {wa_array_of_int8(leases, n)};
 
 	if (n > 0)
@@ -76,20 +77,23 @@ wa_store_end_dead_leases(int sender, int nsenders, int grace_ms, const char *rea
 	static WaStatement statement = {
 		.sql =
 			"WITH lease AS (DELETE FROM @extschema@.whatsapp_leases"
-			" WHERE sender = $1 OR ($1 = 0 AND sender >= $2)"
+			" WHERE sender OPERATOR(pg_catalog.=) $1 OR ($1 OPERATOR(pg_catalog.=) 0 AND sender "
+			"OPERATOR(pg_catalog.>=) $2)"
 			" RETURNING message_ids, attempts, claimed_at),"
 			" claimed AS (SELECT x.id, x.attempt, l.claimed_at FROM lease l"
 			" CROSS JOIN LATERAL unnest(l.message_ids, l.attempts) AS x(id, attempt)),"
 			" doubtful AS (UPDATE @extschema@.whatsapp_queue q"
 			" SET state = 'u', hold_reason = 'uncertain', attempts = c.attempt,"
 			" due_at = pg_catalog.clock_timestamp()"
-			" + pg_catalog.make_interval(secs => $3)"
-			" FROM claimed c WHERE q.message_id = c.id AND q.attempts < c.attempt"
+			" OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => $3)"
+			" FROM claimed c WHERE q.message_id OPERATOR(pg_catalog.=) c.id AND q.attempts "
+			"OPERATOR(pg_catalog.<) c.attempt"
 			" RETURNING q.message_id, q.phone_number_id, c.attempt, c.claimed_at),"
 			" marked AS (UPDATE @extschema@.whatsapp_messages m"
 			" SET status = 'uncertain', attempts = d.attempt,"
 			" error_code = -1, error_message = $4"
-			" FROM doubtful d WHERE m.id = d.message_id AND m.status IN ('queued', 'sending')"
+			" FROM doubtful d WHERE m.id OPERATOR(pg_catalog.=) d.message_id AND m.status "
+			"OPERATOR(pg_catalog.=) ANY ('{queued,sending}')"
 			" RETURNING m.id)"
 			" INSERT INTO @extschema@.whatsapp_attempts"
 			" (message_id, attempt, phone_number_id, outcome, error_code, error_message,"

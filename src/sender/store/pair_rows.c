@@ -11,6 +11,7 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "common/queue_state.h"
 #include "sender/store/pair_rows.h"
 #include "sender/store/transaction.h"
 
@@ -18,14 +19,15 @@ int
 wa_store_recently_accepted(double seconds, int max, WaAcceptedRow **accepted)
 {
 	static WaStatement statement = {
-		.sql =
-			"SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
-			" (EXTRACT(epoch FROM pg_catalog.clock_timestamp() - m.accepted_at) * 1000000)::bigint"
-			" FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
-			" WHERE m.accepted_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)"
-			/* Its tenant may have lost the number before a webhook said that it had arrived. */
-			" AND m.phone_number_id IS NOT NULL"
-			" ORDER BY m.accepted_at",
+		.sql = "SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
+			   " (EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "
+			   "m.accepted_at) OPERATOR(pg_catalog.*) 1000000)::bigint"
+			   " FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
+			   " WHERE m.accepted_at OPERATOR(pg_catalog.>) (pg_catalog.now() "
+			   "OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => $2))"
+			   /* Its tenant may have lost the number before a webhook said that it had arrived. */
+			   " AND m.phone_number_id IS NOT NULL"
+			   " ORDER BY m.accepted_at",
 		.nargs = 2,
 		.argtypes = {INT4OID, FLOAT8OID},
 		.expected = SPI_OK_SELECT};
@@ -45,15 +47,18 @@ int
 wa_store_deferred(int max, WaDeferredRow **deferred)
 {
 	static WaStatement statement = {
-		.sql =
-			"SELECT q.message_id, q.phone_number_id,"
-			" COALESCE(m.recipient_phone, m.recipient_user_id), q.due_at,"
-			" q.hold_reason = 'pair_rate'"
-			" FROM (SELECT * FROM @extschema@.whatsapp_queue"
-			" WHERE state IN ('d', 'u') ORDER BY due_at LIMIT $1) q"
-			" JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
-			" WHERE q.state = 'd' AND q.phone_number_id IS NOT NULL AND q.hold_reason IN"
-			" ('retry', 'network', 'number_rate', 'pair_rate', 'recipient_order', 'tenant_rate')",
+		.sql = "SELECT q.message_id, q.phone_number_id,"
+			   " COALESCE(m.recipient_phone, m.recipient_user_id), q.due_at,"
+			   " q.hold_reason OPERATOR(pg_catalog.=) 'pair_rate'"
+			   " FROM (SELECT * FROM @extschema@.whatsapp_queue"
+			   " WHERE " WA_SQL_WAITS_FOR_TIME(
+				   "state") " ORDER BY due_at LIMIT $1) q"
+							" JOIN @extschema@.whatsapp_messages m ON m.id OPERATOR(pg_catalog.=) "
+							"q.message_id"
+							" WHERE q.state OPERATOR(pg_catalog.=) 'd' AND q.phone_number_id IS "
+							"NOT NULL AND q.hold_reason"
+							" OPERATOR(pg_catalog.=) ANY "
+							"('{retry,network,number_rate,pair_rate,recipient_order,tenant_rate}')",
 		.nargs = 1,
 		.argtypes = {INT4OID},
 		.expected = SPI_OK_SELECT};
@@ -75,13 +80,15 @@ int
 wa_store_coming(const int64 *ids, int n, TimestampTz now, WaComingRow **coming)
 {
 	static WaStatement statement = {
-		.sql = "SELECT q.message_id, q.phone_number_id,"
-			   " COALESCE(m.recipient_phone, m.recipient_user_id), q.rank"
-			   " FROM @extschema@.whatsapp_queue q"
-			   " JOIN @extschema@.whatsapp_messages m ON m.id = q.message_id"
-			   " WHERE q.message_id = ANY ($1) AND q.phone_number_id IS NOT NULL"
-			   " AND (q.state = 'r' OR q.state = 'd' AND q.due_at <= $2)"
-			   " FOR UPDATE OF q SKIP LOCKED",
+		.sql =
+			"SELECT q.message_id, q.phone_number_id,"
+			" COALESCE(m.recipient_phone, m.recipient_user_id), q.rank"
+			" FROM @extschema@.whatsapp_queue q"
+			" JOIN @extschema@.whatsapp_messages m ON m.id OPERATOR(pg_catalog.=) q.message_id"
+			" WHERE q.message_id OPERATOR(pg_catalog.=) ANY ($1) AND q.phone_number_id IS NOT NULL"
+			" AND (q.state OPERATOR(pg_catalog.=) 'r' OR q.state OPERATOR(pg_catalog.=) 'd' AND "
+			"q.due_at OPERATOR(pg_catalog.<=) $2)"
+			" FOR UPDATE OF q SKIP LOCKED",
 		.nargs = 2,
 		.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};

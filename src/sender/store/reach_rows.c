@@ -18,13 +18,15 @@ int
 wa_store_reach(WaReachRow **reach)
 {
 	static WaStatement statement = {
-		.sql = "SELECT t.tenant_id, COALESCE(t.daily_share, -1)::text, COALESCE(r.used, 0),"
-			   " r.oldest"
-			   " FROM @extschema@.whatsapp_tenants t LEFT JOIN ("
-			   "SELECT tenant_id, count(*) AS used, min(reached_at) AS oldest"
-			   " FROM @extschema@.whatsapp_reach"
-			   " WHERE reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
-			   " GROUP BY tenant_id) r ON r.tenant_id = t.tenant_id",
+		.sql =
+			"SELECT t.tenant_id, COALESCE(t.daily_share, -1)::pg_catalog.text, COALESCE(r.used, 0),"
+			" r.oldest"
+			" FROM @extschema@.whatsapp_tenants t LEFT JOIN ("
+			"SELECT tenant_id, pg_catalog.count(*) AS used, pg_catalog.min(reached_at) AS oldest"
+			" FROM @extschema@.whatsapp_reach"
+			" WHERE reached_at OPERATOR(pg_catalog.>=) (pg_catalog.clock_timestamp() "
+			"OPERATOR(pg_catalog.-) interval '24 hours')"
+			" GROUP BY tenant_id) r ON r.tenant_id OPERATOR(pg_catalog.=) t.tenant_id",
 		.expected = SPI_OK_SELECT};
 	WaRows rows = wa_store_run(&statement, NULL, NULL);
 	int n = (int) rows.count;
@@ -43,7 +45,8 @@ wa_store_prune_reach(void)
 {
 	static WaStatement statement = {
 		.sql = "DELETE FROM @extschema@.whatsapp_reach"
-			   " WHERE reached_at < pg_catalog.clock_timestamp() - interval '24 hours'",
+			   " WHERE reached_at OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() "
+			   "OPERATOR(pg_catalog.-) interval '24 hours')",
 		.expected = SPI_OK_DELETE};
 
 	wa_store_run(&statement, NULL, NULL);
@@ -55,11 +58,15 @@ wa_store_is_reached(const char *const *recipients, const char *const *numbers, i
 	static WaStatement statement = {
 		.sql = "SELECT v.ord, r.recipient IS NOT NULL OR w.recipient IS NOT NULL"
 			   " FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)"
-			   " LEFT JOIN @extschema@.whatsapp_reach r ON r.recipient = v.recipient"
-			   " AND r.reached_at >= pg_catalog.clock_timestamp() - interval '24 hours'"
-			   " LEFT JOIN @extschema@.whatsapp_windows w ON w.phone_number_id = v.number"
-			   " AND w.recipient = v.recipient"
-			   " AND w.last_inbound_at >= pg_catalog.clock_timestamp() - interval '24 hours'",
+			   " LEFT JOIN @extschema@.whatsapp_reach r ON r.recipient OPERATOR(pg_catalog.=) "
+			   "v.recipient"
+			   " AND r.reached_at OPERATOR(pg_catalog.>=) (pg_catalog.clock_timestamp() "
+			   "OPERATOR(pg_catalog.-) interval '24 hours')"
+			   " LEFT JOIN @extschema@.whatsapp_windows w ON w.phone_number_id "
+			   "OPERATOR(pg_catalog.=) v.number"
+			   " AND w.recipient OPERATOR(pg_catalog.=) v.recipient"
+			   " AND w.last_inbound_at OPERATOR(pg_catalog.>=) (pg_catalog.clock_timestamp() "
+			   "OPERATOR(pg_catalog.-) interval '24 hours')",
 		.nargs = 2,
 		.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
 		.expected = SPI_OK_SELECT};

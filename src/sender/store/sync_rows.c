@@ -39,13 +39,16 @@ wa_store_next_sync(int interval, TimestampTz retry_before)
 {
 	static WaStatement statement = {
 		.sql = "SELECT kind FROM @extschema@.whatsapp_sync"
-			   " WHERE requested_at > COALESCE(started_at, '-infinity')"
-			   " OR (error IS NOT NULL AND started_at < $2)"
-			   " OR ($1 > 0 AND COALESCE(finished_at, '-infinity')"
-			   " < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1)"
+			   " WHERE requested_at OPERATOR(pg_catalog.>) COALESCE(started_at, '-infinity')"
+			   " OR (error IS NOT NULL AND started_at OPERATOR(pg_catalog.<) $2)"
+			   " OR ($1 OPERATOR(pg_catalog.>) 0 AND COALESCE(finished_at, '-infinity')"
+			   " OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "
+			   "pg_catalog.make_interval(secs => $1))"
 			   " AND COALESCE(started_at, '-infinity')"
-			   " < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => LEAST($1, 300)))"
-			   " ORDER BY requested_at > COALESCE(started_at, '-infinity') DESC NULLS LAST, kind"
+			   " OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "
+			   "pg_catalog.make_interval(secs => LEAST($1, 300))))"
+			   " ORDER BY requested_at OPERATOR(pg_catalog.>) COALESCE(started_at, '-infinity') "
+			   "DESC NULLS LAST, kind"
 			   " LIMIT 1",
 		.nargs = 2,
 		.argtypes = {INT4OID, TIMESTAMPTZOID},
@@ -64,7 +67,7 @@ wa_store_sync_started(WaSyncKind kind, TimestampTz started)
 {
 	static WaStatement statement = {
 		.sql = "UPDATE @extschema@.whatsapp_sync SET started_at = $2, error = NULL"
-			   " WHERE kind = $1",
+			   " WHERE kind OPERATOR(pg_catalog.=) $1",
 		.nargs = 2,
 		.argtypes = {TEXTOID, TIMESTAMPTZOID},
 		.expected = SPI_OK_UPDATE};
@@ -80,7 +83,8 @@ wa_store_sync_ended(WaSyncKind kind, int items, const char *error)
 		.sql = "UPDATE @extschema@.whatsapp_sync SET error = $2,"
 			   " finished_at = CASE WHEN $2 IS NULL THEN pg_catalog.clock_timestamp()"
 			   " ELSE finished_at END,"
-			   " items = CASE WHEN $2 IS NULL THEN $3 ELSE items END WHERE kind = $1",
+			   " items = CASE WHEN $2 IS NULL THEN $3 ELSE items END WHERE kind "
+			   "OPERATOR(pg_catalog.=) $1",
 		.nargs = 3,
 		.argtypes = {TEXTOID, TEXTOID, INT4OID},
 		.expected = SPI_OK_UPDATE};
@@ -95,10 +99,12 @@ char *
 wa_store_apply_sync_page(WaSyncKind kind, const char *page, int *items)
 {
 	static WaStatement cursor =
-		TAKES(JSONBOID, "SELECT CASE WHEN $1 #>> '{paging,next}' IS NOT NULL"
-						" THEN $1 #>> '{paging,cursors,after}' END,"
-						" CASE WHEN pg_catalog.jsonb_typeof($1 -> 'data') = 'array'"
-						" THEN pg_catalog.jsonb_array_length($1 -> 'data') ELSE 1 END");
+		TAKES(JSONBOID,
+			  "SELECT CASE WHEN $1 OPERATOR(pg_catalog.#>>) '{paging,next}' IS NOT NULL"
+			  " THEN $1 OPERATOR(pg_catalog.#>>) '{paging,cursors,after}' END,"
+			  " CASE WHEN pg_catalog.jsonb_typeof($1 OPERATOR(pg_catalog.->) 'data') "
+			  "OPERATOR(pg_catalog.=) 'array'"
+			  " THEN pg_catalog.jsonb_array_length($1 OPERATOR(pg_catalog.->) 'data') ELSE 1 END");
 	Datum value = DirectFunctionCall1(jsonb_in, CStringGetDatum(page));
 	WaRows rows;
 

@@ -20,11 +20,13 @@ wa_store_ready_numbers(const char ***ids)
 {
 	static WaStatement statement = {
 		.sql = "WITH RECURSIVE n(number) AS ("
-			   "(SELECT phone_number_id FROM @extschema@.whatsapp_queue WHERE state = 'r'"
+			   "(SELECT phone_number_id FROM @extschema@.whatsapp_queue WHERE state "
+			   "OPERATOR(pg_catalog.=) 'r'"
 			   " ORDER BY phone_number_id LIMIT 1)"
 			   " UNION ALL"
 			   " SELECT (SELECT q.phone_number_id FROM @extschema@.whatsapp_queue q"
-			   " WHERE q.state = 'r' AND q.phone_number_id > n.number"
+			   " WHERE q.state OPERATOR(pg_catalog.=) 'r' AND q.phone_number_id "
+			   "OPERATOR(pg_catalog.>) n.number"
 			   " ORDER BY q.phone_number_id LIMIT 1)"
 			   " FROM n WHERE n.number IS NOT NULL"
 			   ") SELECT number FROM n WHERE number IS NOT NULL",
@@ -49,22 +51,31 @@ wa_store_delete_old(int64 after_id, int keep_minutes, int max)
 		.sql =
 			"WITH rule AS (SELECT pg_catalog.make_interval(mins => $2) AS std),"
 			" span AS MATERIALIZED (SELECT m.id, m.tenant_id, m.created_at, m.finished_at"
-			" FROM @extschema@.whatsapp_messages m WHERE m.id > $1 ORDER BY m.id LIMIT $3),"
+			" FROM @extschema@.whatsapp_messages m WHERE m.id OPERATOR(pg_catalog.>) $1 ORDER BY "
+			"m.id LIMIT $3),"
 			" old AS MATERIALIZED (SELECT s.id FROM span s CROSS JOIN rule r"
-			" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id = s.tenant_id"
-			" WHERE s.finished_at < pg_catalog.now() - COALESCE(NULLIF(t.retention, '0'), r.std)"
-			" AND COALESCE(t.retention, r.std) > '0'"
-			" AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue q WHERE q.message_id = s.id)),"
+			" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id OPERATOR(pg_catalog.=) "
+			"s.tenant_id"
+			" WHERE s.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-)"
+			" CASE WHEN t.retention OPERATOR(pg_catalog.<>) '0' THEN t.retention ELSE r.std END)"
+			" AND COALESCE(t.retention, r.std) OPERATOR(pg_catalog.>) '0'"
+			" AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue q WHERE q.message_id "
+			"OPERATOR(pg_catalog.=) s.id)),"
 			" a AS (DELETE FROM @extschema@.whatsapp_attempts x USING old"
-			" WHERE x.message_id = old.id),"
+			" WHERE x.message_id OPERATOR(pg_catalog.=) old.id),"
 			" w AS (DELETE FROM @extschema@.whatsapp_wamids x USING old,"
 			" @extschema@.whatsapp_messages m"
-			" WHERE m.id = old.id AND x.whatsapp_message_id = m.whatsapp_message_id"
-			" AND x.message_id = m.id),"
-			" d AS (DELETE FROM @extschema@.whatsapp_messages x USING old WHERE x.id = old.id)"
-			" SELECT count(*), max(id),"
-			" max(created_at) < pg_catalog.now() - LEAST((SELECT std FROM rule WHERE std > '0'),"
-			" (SELECT min(retention) FROM @extschema@.whatsapp_tenants WHERE retention > '0'))"
+			" WHERE m.id OPERATOR(pg_catalog.=) old.id AND x.whatsapp_message_id "
+			"OPERATOR(pg_catalog.=) m.whatsapp_message_id"
+			" AND x.message_id OPERATOR(pg_catalog.=) m.id),"
+			" d AS (DELETE FROM @extschema@.whatsapp_messages x USING old WHERE x.id "
+			"OPERATOR(pg_catalog.=) old.id)"
+			" SELECT pg_catalog.count(*), pg_catalog.max(id),"
+			" pg_catalog.max(created_at) OPERATOR(pg_catalog.<) (pg_catalog.now() "
+			"OPERATOR(pg_catalog.-) LEAST((SELECT std FROM rule WHERE std OPERATOR(pg_catalog.>) "
+			"'0'),"
+			" (SELECT pg_catalog.min(retention) FROM @extschema@.whatsapp_tenants WHERE retention "
+			"OPERATOR(pg_catalog.>) '0')))"
 			" FROM span",
 		.nargs = 3,
 		.argtypes = {INT8OID, INT4OID, INT4OID},
@@ -124,7 +135,8 @@ void
 wa_store_lift_account_pause(void)
 {
 	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_lift_pause('account', '', true)",
+		.sql = "SELECT @extschema@.wa_internal_lift_pause('account'::pg_catalog.text, "
+			   "''::pg_catalog.text, true)",
 		.expected = SPI_OK_SELECT};
 
 	wa_store_run(&statement, NULL, NULL);
