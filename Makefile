@@ -17,6 +17,7 @@ OBJS = \
 	src/base/mark.o \
 	src/base/owner.o \
 	src/base/quote.o \
+	src/base/registration.o \
 	src/base/role_section.o \
 	src/base/rows.o \
 	src/base/schema.o \

@@ -1,11 +1,37 @@
 /*
  * Notifications that triggers on the application's tables send.
  *
- * Nothing here refers to those tables by OID, nor to roles: a dump of this
- * database, whole or in part, can be restored in any order.  Which table a
- * notification is attached to is known from its trigger alone, which has the
- * notification's id as an argument.
+ * Nothing here depends on those tables, nor on roles: a dump of this database,
+ * whole or in part, can be restored in any order.  Which table a notification is
+ * attached to is known from its trigger alone, which has the notification's id as
+ * an argument.
  */
+
+/* ---- whose rights registered code has; see src/base/registration.c --------------- */
+
+/*
+ * OIDs of another cluster mean nothing here, so whatever is written or restored,
+ * they are found by name.  A role that is not there has none.
+ */
+CREATE FUNCTION @extschema@.wa_internal_find_registration_roles() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.registered_by_oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = NEW.registered_by);
+    NEW.owner_oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = NEW.owner);
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_registration_state(
+    registered_by name, registered_by_oid oid, owner name, owner_oid oid, owner_now oid, definer boolean)
+RETURNS text
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_registration_state';
+COMMENT ON FUNCTION @extschema@.wa_internal_registration_state(name, oid, name, oid, oid, boolean) IS
+'Why registered code is not run: role gone, role replaced, owner changed, role does not own the '
+'table, or roles without common rights; NULL: it is run. '
+'definer: whether it is a SECURITY DEFINER function; NULL: it is a notification. Internal.';
 
 CREATE TABLE @extschema@.whatsapp_notifications (
     notification_id text COLLATE "C" PRIMARY KEY,
@@ -27,9 +53,16 @@ CREATE TABLE @extschema@.whatsapp_notifications (
     on_uncertain    text,
     strict          boolean NOT NULL,
     registered_by   name NOT NULL,
+    registered_by_oid oid,
+    owner           name NOT NULL,
+    owner_oid       oid,
     search_path     text NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+CREATE TRIGGER whatsapp_notifications_roles
+    BEFORE INSERT ON @extschema@.whatsapp_notifications
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_find_registration_roles();
+ALTER TABLE @extschema@.whatsapp_notifications ENABLE ALWAYS TRIGGER whatsapp_notifications_roles;
 COMMENT ON TABLE @extschema@.whatsapp_notifications IS
 'What the triggers made by wa_create_notification() send. Sessions cache a row: change it with '
 'wa_drop_notification() and wa_create_notification(). Read wa_notifications instead.';
@@ -59,7 +92,12 @@ COMMENT ON COLUMN @extschema@.whatsapp_notifications.on_uncertain IS 'The messag
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.strict IS
 'Whether a failure breaks the statement that fired the trigger.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.registered_by IS
-'The role that made it. Its expressions run as this role, or as the table''s owner if the role is a superuser.';
+'The role that made it. It must have the rights of the table''s owner, as whom the expressions run.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.registered_by_oid IS
+'OID of that role; found anew when a dump is restored. NULL: there was no such role then, and nothing is sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.owner IS
+'The role that owned the table when it was made. If another one does, nothing is sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_notifications.owner_oid IS 'OID of the owner, found like registered_by_oid.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.search_path IS
 'The search_path of the session that made it; expressions run with the same.';
 COMMENT ON COLUMN @extschema@.whatsapp_notifications.created_at IS 'When it was made.';
@@ -77,6 +115,7 @@ CREATE TABLE @extschema@.whatsapp_notification_failures (
     sqlstate        text NOT NULL,
     message         text NOT NULL,
     detail          text,
+    hint            text,
     failed_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 CREATE INDEX whatsapp_notification_failures_idx
@@ -102,6 +141,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.old_row IS
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.sqlstate IS 'SQLSTATE of the error.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.message IS 'The error''s message.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.detail IS 'The error''s detail.';
+COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.hint IS 'The error''s hint: what to do about it.';
 COMMENT ON COLUMN @extschema@.whatsapp_notification_failures.failed_at IS 'When it failed.';
 
 /* ---- making, dropping and repeating them; see src/notify/trigger.c ---------------- */
@@ -187,9 +227,8 @@ SELECT n.name,
        t.tgname AS trigger_name,
        CASE WHEN t.oid IS NULL THEN 'detached'
             WHEN t.tgenabled = 'D' THEN 'disabled'
-            WHEN r.oid IS NULL THEN 'role gone'
-            WHEN NOT pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE') THEN 'role does not own the table'
-            WHEN NOT pg_catalog.has_function_privilege(r.oid,
+            WHEN g.problem IS NOT NULL THEN g.problem
+            WHEN NOT pg_catalog.has_function_privilege(n.registered_by_oid,
                 '@extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, '
                 'integer, text, text, text)'::regprocedure,
                 'EXECUTE') THEN 'role may not send'
@@ -197,7 +236,7 @@ SELECT n.name,
        n.events, n.template_name, n.tenant, n.recipient, n.parameters, n.condition, n.language,
        n.reference, n.idempotency_key, n.scheduled_at, n.expires_at, n.priority, n.on_uncertain,
        n.strict, n.registered_by,
-       CASE WHEN r.rolsuper THEN pg_catalog.pg_get_userbyid(c.relowner) ELSE n.registered_by END AS runs_as,
+       CASE WHEN g.problem IS NULL THEN pg_catalog.pg_get_userbyid(c.relowner) END AS runs_as,
        n.created_at, f.failures, f.last_failure_at, f.last_failure_sqlstate, f.last_failure
 FROM @extschema@.whatsapp_notifications AS n
     LEFT JOIN pg_catalog.pg_trigger AS t
@@ -205,7 +244,9 @@ FROM @extschema@.whatsapp_notifications AS n
             AND t.tgargs = pg_catalog.convert_to(n.name, pg_catalog.getdatabaseencoding()) || '\x00'::bytea
                 || pg_catalog.convert_to(n.notification_id, pg_catalog.getdatabaseencoding()) || '\x00'::bytea
     LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
-    LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname = n.registered_by
+    CROSS JOIN LATERAL (
+        SELECT @extschema@.wa_internal_registration_state(
+            n.registered_by, n.registered_by_oid, n.owner, n.owner_oid, c.relowner, NULL) AS problem) AS g
     LEFT JOIN LATERAL (
         SELECT pg_catalog.count(*) AS failures,
                pg_catalog.max(f.failed_at) AS last_failure_at,
@@ -224,7 +265,8 @@ COMMENT ON COLUMN @extschema@.wa_notifications.name IS 'The notification''s name
 COMMENT ON COLUMN @extschema@.wa_notifications.relation IS 'The table.';
 COMMENT ON COLUMN @extschema@.wa_notifications.trigger_name IS 'The trigger on the table; NULL if it is gone.';
 COMMENT ON COLUMN @extschema@.wa_notifications.state IS
-'active, disabled, detached (no trigger), role gone, role does not own the table, or role may not send.';
+'active, disabled, detached (no trigger), role gone, role replaced (by another one of its name), role does not own '
+'the table, owner changed (since it was made), or role may not send.';
 COMMENT ON COLUMN @extschema@.wa_notifications.events IS 'INSERT, UPDATE, or UPDATE OF columns.';
 COMMENT ON COLUMN @extschema@.wa_notifications.template_name IS 'The template that is sent.';
 COMMENT ON COLUMN @extschema@.wa_notifications.tenant IS 'Expression for the tenant.';
@@ -242,7 +284,8 @@ COMMENT ON COLUMN @extschema@.wa_notifications.on_uncertain IS 'The messages'' p
 COMMENT ON COLUMN @extschema@.wa_notifications.strict IS
 'Whether a failure breaks the statement that fired the trigger.';
 COMMENT ON COLUMN @extschema@.wa_notifications.registered_by IS 'The role that made it.';
-COMMENT ON COLUMN @extschema@.wa_notifications.runs_as IS 'The role that its expressions run as.';
+COMMENT ON COLUMN @extschema@.wa_notifications.runs_as IS
+'The role that its expressions run as: the table''s owner.';
 COMMENT ON COLUMN @extschema@.wa_notifications.created_at IS 'When it was made.';
 COMMENT ON COLUMN @extschema@.wa_notifications.failures IS 'How many failures are on record.';
 COMMENT ON COLUMN @extschema@.wa_notifications.last_failure_at IS 'When it last failed.';

@@ -85,15 +85,28 @@ CREATE TABLE @extschema@.whatsapp_reply_handlers (
         CONSTRAINT whatsapp_reply_handlers_prefix_check CHECK (prefix <> ''),
     handler       text NOT NULL,
     registered_by name NOT NULL,
+    registered_by_oid oid,
+    owner         name NOT NULL,
+    owner_oid     oid,
     search_path   text NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+CREATE TRIGGER whatsapp_reply_handlers_roles
+    BEFORE INSERT ON @extschema@.whatsapp_reply_handlers
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_find_registration_roles();
+ALTER TABLE @extschema@.whatsapp_reply_handlers ENABLE ALWAYS TRIGGER whatsapp_reply_handlers_roles;
 COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
 'Functions that are called when a customer presses a button or chooses from a list. Made by wa_on_reply().';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.prefix IS 'What the payload of a reply must begin with.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.handler IS 'The function, with its schema.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_by IS
-'The role that registered the handler, and that it runs as.';
+'The role that registered the handler. It runs as this role or as its owner, whichever has fewer rights.';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_by_oid IS
+'OID of that role; found anew when a dump is restored. NULL: there was no such role then, and the handler is not '
+'called.';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.owner IS
+'The role that owned the function when it was registered. If another one does, it is not called.';
+COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.owner_oid IS 'OID of the owner, found like registered_by_oid.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.search_path IS
 'The search_path of the session that registered the handler; it is called with the same.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_at IS 'When it was registered.';
@@ -267,11 +280,12 @@ $$;
 
 /* Which handlers to call for these messages, with what. */
 CREATE FUNCTION @extschema@.wa_internal_reply_calls(ids bigint[])
-RETURNS TABLE (inbound_id bigint, prefix text, handler text, registered_by name, search_path text, argument jsonb)
+RETURNS TABLE (inbound_id bigint, prefix text, handler text, registered_by name, registered_by_oid oid, owner name,
+    owner_oid oid, search_path text, argument jsonb)
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT i.inbound_id, h.prefix, h.handler, h.registered_by, h.search_path,
+    SELECT i.inbound_id, h.prefix, h.handler, h.registered_by, h.registered_by_oid, h.owner, h.owner_oid, h.search_path,
         jsonb_build_object(
             'inbound_id', i.inbound_id,
             'tenant_id', i.tenant_id,
@@ -340,7 +354,9 @@ CREATE FUNCTION @extschema@.wa_on_reply(prefix text, handler regprocedure) RETUR
     AS 'MODULE_PATHNAME', 'wa_on_reply';
 COMMENT ON FUNCTION @extschema@.wa_on_reply(text, regprocedure) IS
 'Has the function called, with one jsonb argument, for each reply by button or list whose payload begins with the '
-'prefix; the longest prefix wins. It runs as the role that registers it, with this session''s search_path.';
+'prefix; the longest prefix wins. It runs as the role that registers it or as the owner of the function, whichever has '
+'fewer rights, with this session''s search_path. Errors: 42501 not allowed, or neither of the two roles has the rights '
+'of the other; 42P13 not such a function.';
 
 CREATE FUNCTION @extschema@.wa_off_reply(prefix text) RETURNS boolean
     LANGUAGE C VOLATILE PARALLEL UNSAFE

@@ -374,6 +374,86 @@ AS $$
     ORDER BY a.alert_id
 $$;
 
+/* Handlers of replies and notifications that are not run, because their roles are not what they were. */
+CREATE FUNCTION @extschema@.wa_internal_refused_registrations(
+    OUT kind text, OUT key text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'reply handler', h.prefix, r.problem, format('SELECT wa_on_reply(%L, %L);', h.prefix, h.handler)
+    FROM @extschema@.whatsapp_reply_handlers AS h
+        LEFT JOIN pg_proc AS p ON p.oid = to_regprocedure(h.handler)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN p.oid IS NULL THEN 'function gone'
+                ELSE @extschema@.wa_internal_registration_state(
+                    h.registered_by, h.registered_by_oid, h.owner, h.owner_oid, p.proowner, p.prosecdef) END)
+            AS r (problem)
+    WHERE r.problem IS NOT NULL
+    UNION ALL
+    SELECT 'notification', n.relation || ' ' || n.name, n.state,
+        CASE n.state WHEN 'role may not send' THEN format('SELECT wa_grant(%L, ''sender'');', n.registered_by)
+            ELSE format('SELECT wa_drop_notification(%L, %L); then create it again with wa_create_notification().',
+                n.relation, n.name) END
+    FROM @extschema@.wa_notifications AS n
+    WHERE n.state NOT IN ('active', 'disabled', 'detached')
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_health_registrations()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH refused AS MATERIALIZED (SELECT * FROM @extschema@.wa_internal_refused_registrations()),
+    total AS (SELECT (SELECT count(*) FROM @extschema@.whatsapp_reply_handlers) AS handlers,
+                     (SELECT count(*) FROM @extschema@.whatsapp_notifications) AS notifications,
+                     (SELECT count(*) FROM refused) AS refused)
+    SELECT 'registered code', CASE WHEN t.refused > 0 THEN 'error' ELSE 'ok' END,
+           format('%s reply handlers and %s notifications, of which %s are not run.',
+               t.handlers, t.notifications, t.refused),
+           CASE WHEN t.refused > 0 THEN 'Its roles have changed since it was registered: see the rows below.' END
+    FROM total AS t
+    WHERE t.handlers + t.notifications > 0
+    UNION ALL
+    (SELECT concat_ws(' ', r.kind, r.key), 'error', format('Not run: %s.', r.problem), r.remedy
+     FROM refused AS r
+     ORDER BY r.kind, r.key LIMIT 20)
+$$;
+
+/*
+ * An alert for each.  Not raised where one is refused: that may be in a transaction of
+ * the application, and others that raise the same alert would wait for its end.
+ */
+CREATE FUNCTION @extschema@.wa_internal_check_registrations() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN
+        SELECT f.* FROM @extschema@.wa_internal_refused_registrations() AS f
+        WHERE NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_alerts AS a
+            WHERE a.kind = 'registration' AND a.scope = f.kind AND a.key = f.key AND a.resolved_at IS NULL
+                AND a.detail ->> 'problem' = f.problem)
+        ORDER BY f.kind, f.key
+    LOOP
+        PERFORM @extschema@.wa_internal_alert('error', 'registration', r.kind, r.key,
+            format('The %s "%s" is not run: %s', r.kind, r.key, r.problem),
+            jsonb_build_object('problem', r.problem, 'remedy', r.remedy));
+    END LOOP;
+    FOR r IN
+        SELECT a.scope, a.key FROM @extschema@.whatsapp_alerts AS a
+        WHERE a.kind = 'registration' AND a.resolved_at IS NULL AND NOT EXISTS (
+            SELECT FROM @extschema@.wa_internal_refused_registrations() AS f WHERE f.kind = a.scope AND f.key = a.key)
+        ORDER BY a.scope, a.key
+    LOOP
+        PERFORM @extschema@.wa_internal_resolve_alert('registration', r.scope, r.key);
+    END LOOP;
+END
+$$;
+
 CREATE FUNCTION @extschema@.wa_health()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -385,6 +465,7 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_shared_numbers();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END
 $$;

@@ -47,6 +47,7 @@ AS $$
             wa_enqueue_location, wa_enqueue_contacts, wa_enqueue_reaction, wa_enqueue_bulk, wa_upload_media,
             wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings,
             wa_create_notification, wa_drop_notification, wa_retry_notification, wa_notifications,
+            wa_internal_registration_state,
             whatsapp_notification_failures}'::text[]),
         ('{admin,sender,monitor}', '{wa_explain}'),
         ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),

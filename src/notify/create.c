@@ -74,12 +74,12 @@ static WaStatement register_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_notifications (notification_id, relation, name,"
 		   " events, template_name, tenant, recipient, reference, idempotency_key, scheduled_at,"
 		   " expires_at, parameters, condition, language, priority, on_uncertain, strict,"
-		   " registered_by, search_path) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-		   " $12, $13, $14, $15, $16, $17, $18, $19)",
-	.nargs = 19,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-				 TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, TEXTOID,
-				 TEXTOID},
+		   " registered_by, owner, search_path) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+		   " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+	.nargs = 20,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,  TEXTOID, TEXTOID,
+				 TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID,
+				 INT4OID, TEXTOID, BOOLOID, TEXTOID, TEXTOID,  TEXTOID},
 	.expected = SPI_OK_INSERT};
 
 static WaStatement unregister_statement = {.sql =
@@ -363,7 +363,8 @@ read_arguments(WaNotification *n, FunctionCallInfo fcinfo)
 	wa_options_check_priority(n->priority);
 	if (n->on_uncertain != NULL)
 		wa_options_check_on_uncertain(cstring_to_text(n->on_uncertain));
-	n->role = GetUserNameFromId(GetUserId(), false);
+	n->registration.registrant = GetUserNameFromId(GetUserId(), false);
+	n->registration.registrant_oid = GetUserId();
 	n->search_path = namespace_search_path;
 	n->id = random_id();
 }
@@ -379,8 +380,8 @@ static void
 insert_registration(Oid schema, const WaNotification *n)
 {
 	const char *const before[] = {n->id, n->relation, n->name, n->events, n->template_name};
-	Datum values[19];
-	char nulls[19];
+	Datum values[20];
+	char nulls[20];
 	int i = 0;
 
 	for (int j = 0; j < lengthof(before); j++, i++)
@@ -399,7 +400,9 @@ insert_registration(Oid schema, const WaNotification *n)
 	i++;
 	values[i] = BoolGetDatum(n->strict);
 	nulls[i++] = ' ';
-	values[i] = text_or_null(n->role, &nulls[i]);
+	values[i] = text_or_null(n->registration.registrant, &nulls[i]);
+	i++;
+	values[i] = text_or_null(n->registration.owner, &nulls[i]);
 	i++;
 	values[i] = text_or_null(n->search_path, &nulls[i]);
 	Assert(i == lengthof(values) - 1);
@@ -447,7 +450,9 @@ wa_create_notification(PG_FUNCTION_ARGS)
 	check_owner(PG_GETARG_OID(ARG_RELATION));
 	rel = relation_open(PG_GETARG_OID(ARG_RELATION), ShareRowExclusiveLock);
 	check_table(rel);
-	role = wa_notify_check_role(n.role, rel->rd_rel->relowner, RelationGetRelationName(rel),
+	n.registration.owner_oid = rel->rd_rel->relowner;
+	n.registration.owner = GetUserNameFromId(n.registration.owner_oid, false);
+	role = wa_notify_check_role(&n, rel->rd_rel->relowner, RelationGetRelationName(rel),
 								enqueue_function);
 	if (find_trigger(rel, schema, n.name) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),

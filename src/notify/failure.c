@@ -25,12 +25,13 @@
 #include "notify/key.h"
 
 static WaStatement failure_statement = {
-	.sql = "INSERT INTO @extschema@.whatsapp_notification_failures (notification_id, notification,"
-		   " relation, event, row_key, row_id, old_row, sqlstate, message, detail, table_owner)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-	.nargs = 11,
+	.sql =
+		"INSERT INTO @extschema@.whatsapp_notification_failures (notification_id, notification,"
+		" relation, event, row_key, row_id, old_row, sqlstate, message, detail, hint, table_owner)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	.nargs = 12,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID,
-				 TEXTOID, TEXTOID},
+				 TEXTOID, TEXTOID, TEXTOID},
 	.expected = SPI_OK_INSERT};
 
 /* A firing, and what went wrong with it. */
@@ -102,8 +103,8 @@ record(void *argument)
 	const Trigger *t = f->trigger->tg_trigger;
 	Relation rel = f->trigger->tg_relation;
 	Bitmapset *key_columns = f->plan->key_columns;
-	Datum values[11];
-	char nulls[11];
+	Datum values[12];
+	char nulls[12];
 	WaOwner owner;
 
 	set_text(&values[0], &nulls[0], t->tgargs[WA_NOTIFY_ARG_ID]);
@@ -122,7 +123,8 @@ record(void *argument)
 	set_text(&values[7], &nulls[7], unpack_sql_state(error->sqlerrcode));
 	set_text(&values[8], &nulls[8], error->message != NULL ? error->message : "");
 	set_text(&values[9], &nulls[9], error->detail);
-	set_text(&values[10], &nulls[10], GetUserNameFromId(f->plan->owner, false));
+	set_text(&values[10], &nulls[10], error->hint);
+	set_text(&values[11], &nulls[11], GetUserNameFromId(f->plan->owner, false));
 	wa_owner_begin_restricted(&owner, f->fcinfo);
 	wa_statement_run(&failure_statement, owner.schema, values, nulls);
 	wa_owner_end(&owner);
@@ -135,10 +137,7 @@ record(void *argument)
 static bool
 may_see_reason(const WaNotifyFiring *f)
 {
-	const WaNotification *n = f->plan->registered;
-	Oid role = n == NULL ? InvalidOid : get_role_oid(n->role, true);
-
-	return superuser() || (OidIsValid(role) && has_privs_of_role(GetUserId(), role));
+	return has_privs_of_role(GetUserId(), f->plan->owner);
 }
 
 void

@@ -9,6 +9,8 @@
 
 #include "utils/jsonb.h"
 
+#include "base/registration.h"
+
 /* The arguments of our triggers. */
 #define WA_NOTIFY_ARG_NAME 0
 #define WA_NOTIFY_ARG_ID 1
@@ -44,7 +46,7 @@ typedef struct WaNotification
 	int priority;
 	const char *on_uncertain;
 	bool strict;
-	const char *role; /* that made it */
+	WaRegistration registration;
 	const char *search_path;
 } WaNotification;
 

@@ -59,7 +59,10 @@ enum
 	COL_PRIORITY,
 	COL_ON_UNCERTAIN,
 	COL_STRICT,
-	COL_ROLE,
+	COL_REGISTERED_BY,
+	COL_REGISTERED_BY_OID,
+	COL_OWNER,
+	COL_OWNER_OID,
 	COL_SEARCH_PATH
 };
 
@@ -67,7 +70,8 @@ static WaStatement registration_statement = {
 	.sql = "SELECT notification_id, name, relation, events, template_name, tenant, recipient,"
 		   " reference, idempotency_key, scheduled_at, expires_at, parameters, condition,"
 		   " language, priority, on_uncertain, strict, registered_by::pg_catalog.text,"
-		   " search_path FROM @extschema@.whatsapp_notifications"
+		   " registered_by_oid, owner::pg_catalog.text, owner_oid, search_path FROM "
+		   "@extschema@.whatsapp_notifications"
 		   " WHERE notification_id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
@@ -195,7 +199,10 @@ read_row(const WaRows *rows)
 	n->priority = (int) wa_rows_int(rows, 0, COL_PRIORITY, 0);
 	n->on_uncertain = wa_rows_text(rows, 0, COL_ON_UNCERTAIN);
 	n->strict = wa_rows_int(rows, 0, COL_STRICT, false) != 0;
-	n->role = wa_rows_text(rows, 0, COL_ROLE);
+	n->registration.registrant = wa_rows_text(rows, 0, COL_REGISTERED_BY);
+	n->registration.registrant_oid = (Oid) wa_rows_int(rows, 0, COL_REGISTERED_BY_OID, InvalidOid);
+	n->registration.owner = wa_rows_text(rows, 0, COL_OWNER);
+	n->registration.owner_oid = (Oid) wa_rows_int(rows, 0, COL_OWNER_OID, InvalidOid);
 	n->search_path = wa_rows_text(rows, 0, COL_SEARCH_PATH);
 	return n;
 }

@@ -99,10 +99,10 @@ static WaStatement forget_statement = {.sql =
 
 static WaStatement again_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_notification_failures SET sqlstate = $2, message = $3,"
-		   " detail = $4, failed_at = pg_catalog.clock_timestamp()"
+		   " detail = $4, hint = $5, failed_at = pg_catalog.clock_timestamp()"
 		   " WHERE failure_id OPERATOR(pg_catalog.=) $1",
-	.nargs = 4,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID},
+	.nargs = 5,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
 	.expected = SPI_OK_UPDATE};
 
 /* ---- the failure ---- */
@@ -184,14 +184,17 @@ forget_failure(FunctionCallInfo fcinfo, int64 id)
 static void
 note_new_reason(FunctionCallInfo fcinfo, int64 id, const ErrorData *error)
 {
-	Datum values[4] = {Int64GetDatum(id)};
-	char nulls[4] = {' ', ' ', ' ', error->detail == NULL ? 'n' : ' '};
+	Datum values[5] = {Int64GetDatum(id)};
+	char nulls[5] = {' ', ' ', ' ', error->detail == NULL ? 'n' : ' ',
+					 error->hint == NULL ? 'n' : ' '};
 	WaOwner owner;
 
 	values[1] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
 	values[2] = CStringGetTextDatum(error->message != NULL ? error->message : "");
 	if (error->detail != NULL)
 		values[3] = CStringGetTextDatum(error->detail);
+	if (error->hint != NULL)
+		values[4] = CStringGetTextDatum(error->hint);
 	wa_owner_begin_restricted(&owner, fcinfo);
 	wa_statement_run(&again_statement, owner.schema, values, nulls);
 	wa_owner_end(&owner);
@@ -285,7 +288,7 @@ retry(void *argument)
 	WaNotifyPlan *plan = f->plan;
 	Relation rel = f->trigger->tg_relation;
 	MemoryContext context = CurrentMemoryContext;
-	Oid role = wa_notify_check_role(plan->registered->role, plan->owner, plan->scope.relation_name,
+	Oid role = wa_notify_check_role(plan->registered, plan->owner, plan->scope.relation_name,
 									plan->enqueue_function);
 	WaRoleSection section;
 	HeapTuple new_row;

@@ -4,17 +4,16 @@
  *
  * A role that writes to a table fires its triggers, and must gain nothing by it:
  * not by reading what the maker of a notification may read, nor by leaving code
- * to be run as somebody else.  So expressions run as the role that made the
- * notification, in a security-restricted operation, as core runs those of
- * indexes.
+ * to be run as somebody else.  So expressions run in a security-restricted
+ * operation, as core runs those of indexes.
  *
  * The owner of the table, in turn, decides what these expressions meet: the
- * types of the columns, and so the functions and operators that are called.
- * Were they run as a superuser who made the notification for somebody else's
- * table, the owner of that table would be a superuser, too.  Hence the
- * table's owner takes the place of a superuser.
+ * types of the columns, and so the casts, functions, operators and constraints that
+ * are called.  Were they run as the role that made the notification, the owner of
+ * the table would have that role's rights, too.  Hence they run as the owner, whose
+ * rights the maker must have (base/registration.c).
  *
- * Both are checked whenever a notification fires: a role that loses the table
+ * All of it is checked whenever a notification fires: a role that loses the table
  * or the right to send sends no more.
  */
 #include "postgres.h"
@@ -26,6 +25,7 @@
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "notify/role.h"
 
 /*
@@ -46,29 +46,56 @@ wa_notify_enqueue_function(Oid schema)
 	return function;
 }
 
-Oid
-wa_notify_check_role(const char *role, Oid owner, const char *relation_name, Oid enqueue_function)
-{
-	Oid oid = get_role_oid(role, true);
+pg_noreturn static void refuse(const WaNotification *n, WaRegistrationState state,
+							   const char *relation_name);
 
-	if (!OidIsValid(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role \"%s\", which created this notification, does not exist", role),
-				 errhint("Drop the notification and create it as another role.")));
-	if (!has_privs_of_role(oid, owner))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("role \"%s\" does not own table \"%s\"", role, relation_name),
-			 errdetail(
-				 "A notification must be created by a member of the role that owns the table.")));
-	if (!DatumGetBool(DirectFunctionCall3(has_function_privilege_id_id, ObjectIdGetDatum(oid),
-										  ObjectIdGetDatum(enqueue_function),
-										  CStringGetTextDatum("EXECUTE"))))
+static void
+refuse(const WaNotification *n, WaRegistrationState state, const char *relation_name)
+{
+	const WaRegistration *r = &n->registration;
+	const char *make_again = psprintf("Drop it with wa_drop_notification(%s, %s), and create it "
+									  "again with wa_create_notification().",
+									  quote_literal_cstr(n->relation), quote_literal_cstr(n->name));
+
+	if (state == WA_REGISTRATION_ROLE_GONE)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("role \"%s\", which created this notification, does not exist",
+							   r->registrant),
+						errhint("%s", make_again)));
+	if (state == WA_REGISTRATION_ROLE_REPLACED)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" may not send messages", role),
-				 errhint("A superuser can allow it with wa_grant(\"%s\", 'sender').", role)));
-	return superuser_arg(oid) ? owner : oid;
+				 errmsg("role \"%s\" is not the one that created this notification", r->registrant),
+				 errhint("%s", make_again)));
+	if (state == WA_REGISTRATION_OWNER_CHANGED)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("table \"%s\" is not owned by the role \"%s\" that owned it when "
+							   "this notification was created",
+							   relation_name, r->owner),
+						errhint("%s", make_again)));
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("role \"%s\" does not own table \"%s\"", r->registrant, relation_name),
+					errdetail("A notification must be created by a member of the role that "
+							  "owns the table."),
+					errhint("%s", make_again)));
+}
+
+Oid
+wa_notify_check_role(const WaNotification *notification, Oid owner, const char *relation_name,
+					 Oid enqueue_function)
+{
+	const WaRegistration *r = &notification->registration;
+	Oid runs_as;
+	WaRegistrationState state = wa_registration_check(r, WA_CODE_OF_TABLE, owner, &runs_as);
+
+	if (state != WA_REGISTRATION_VALID)
+		refuse(notification, state, relation_name);
+	if (!DatumGetBool(DirectFunctionCall3(
+			has_function_privilege_id_id, ObjectIdGetDatum(r->registrant_oid),
+			ObjectIdGetDatum(enqueue_function), CStringGetTextDatum("EXECUTE"))))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" may not send messages", r->registrant),
+						errhint("A superuser can allow it with wa_grant(\"%s\", 'sender').",
+								r->registrant)));
+	return runs_as;
 }

@@ -146,7 +146,7 @@ compute(WaNotifyFiring *f, Message *message)
 {
 	const WaNotification *n = f->plan->registered;
 	MemoryContext context = CurrentMemoryContext;
-	Oid role = wa_notify_check_role(n->role, f->plan->owner, f->plan->scope.relation_name,
+	Oid role = wa_notify_check_role(n, f->plan->owner, f->plan->scope.relation_name,
 									f->plan->enqueue_function);
 	WaRoleSection section;
 	WaRows rows;

@@ -4,9 +4,9 @@
  *	  button or chooses from a list.
  *
  * The code is somebody else's, and runs inside the transaction that takes in
- * the webhook, with the rights of the role that registered it and no others:
- * as a security-restricted operation, so that nothing of it is left to run
- * later under another role.  Deferred constraints are checked at once for the
+ * the webhook, with the least rights of those who could have written it
+ * (base/registration.c): as a security-restricted operation, so that nothing of
+ * it is left to run later under another role.  Deferred constraints are checked at once for the
  * same reason.  It runs in a subtransaction and for a limited time; what goes
  * wrong is recorded with the reply and does not touch the webhook.
  *
@@ -20,7 +20,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_authid.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -32,15 +34,19 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "base/arrays.h"
 #include "base/owner.h"
+#include "base/registration.h"
 #include "base/role_section.h"
 #include "base/rows.h"
 #include "base/statement.h"
 #include "base/subtransaction.h"
+#include "compat.h"
 #include "webhook/reply.h"
 
 /*
@@ -60,7 +66,7 @@ typedef struct Call
 	int64 inbound_id;
 	char *prefix;
 	char *handler;
-	char *role;
+	WaRegistration registration;
 	char *search_path;
 	Datum argument; /* jsonb */
 	int allowed_ms;
@@ -68,8 +74,9 @@ typedef struct Call
 } Call;
 
 static WaStatement calls_statement = {
-	.sql = "SELECT inbound_id, prefix, handler, registered_by::pg_catalog.text, search_path,"
-		   " argument FROM @extschema@.wa_internal_reply_calls($1)",
+	.sql = "SELECT inbound_id, prefix, handler, registered_by::pg_catalog.text,"
+		   " registered_by_oid, owner::pg_catalog.text, owner_oid, search_path, argument"
+		   " FROM @extschema@.wa_internal_reply_calls($1)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_SELECT};
@@ -114,26 +121,106 @@ stop_clock(void)
 		QueryCancelPending = false;
 }
 
+/* ---- as whom ---- */
+
+pg_noreturn static void refuse(const Call *call, WaRegistrationState state, Oid owner);
+
+static void
+refuse(const Call *call, WaRegistrationState state, Oid owner)
+{
+	const WaRegistration *r = &call->registration;
+	const char *call_again =
+		psprintf("SELECT wa_on_reply(%s, %s);", quote_literal_cstr(call->prefix),
+				 quote_literal_cstr(call->handler));
+
+	if (state == WA_REGISTRATION_ROLE_GONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role \"%s\", which registered the handler, does not exist", r->registrant),
+				 errhint("Register it as another role: %s", call_again)));
+	if (state == WA_REGISTRATION_ROLE_REPLACED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" is not the one that registered the handler", r->registrant),
+				 errhint("If it is meant to run as this role, register it again: %s", call_again)));
+	if (state == WA_REGISTRATION_OWNER_CHANGED)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("the handler is not owned by the role \"%s\" that owned it when "
+							   "it was registered",
+							   r->owner),
+						errhint("If its new owner may decide what it does, register it again: %s",
+								call_again)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("neither of the roles \"%s\" and \"%s\" has the rights of the other",
+					r->registrant, GetUserNameFromId(owner, true)),
+			 errhint("Register the handler as a member of the role that owns it: %s", call_again)));
+}
+
+static WaRegisteredCode
+kind_of_function(Oid function, Oid *owner)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool definer;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	*owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	definer = ((Form_pg_proc) GETSTRUCT(tuple))->prosecdef;
+	ReleaseSysCache(tuple);
+	return definer ? WA_CODE_OF_DEFINER : WA_CODE_OF_FUNCTION;
+}
+
 /*
- * Calls the function, as the role that is in force now.  Nothing is deferred any
- * more (base/role_section.h), but what the handler itself would defer must be
- * checked while it runs, also if the one before it has set constraints otherwise.
+ * The registrant must still be allowed to call it, whoever it runs as.
+ */
+static Oid
+choose_role(const Call *call, Oid function)
+{
+	Oid owner;
+	Oid role;
+	WaRegisteredCode code = kind_of_function(function, &owner);
+	WaRegistrationState state = wa_registration_check(&call->registration, code, owner, &role);
+
+	if (state != WA_REGISTRATION_VALID)
+		refuse(call, state, owner);
+	if (!DatumGetBool(DirectFunctionCall3(
+			has_function_privilege_id_id, ObjectIdGetDatum(call->registration.registrant_oid),
+			ObjectIdGetDatum(function), CStringGetTextDatum("EXECUTE"))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", get_func_name(function)),
+				 errdetail("Role \"%s\", which registered the handler, may not call it any more.",
+						   call->registration.registrant)));
+	return role;
+}
+
+/* ---- one handler ---- */
+
+/*
+ * Calls the function, as the role that is in force now.  By OID: a statement would
+ * look its name up again, and could find another one than has been checked.
+ *
+ * Nothing is deferred any more (base/role_section.h), but what the handler itself
+ * would defer must be checked while it runs, also if the one before it has set
+ * constraints otherwise.
  */
 static void
-execute_handler(const Call *call)
+execute_handler(const Call *call, Oid function)
 {
-	Oid oid = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(call->handler)));
-	Oid argtypes[1] = {JSONBOID};
-	Datum values[1] = {call->argument};
 	const char *set = "SET CONSTRAINTS ALL IMMEDIATE";
-	const char *call_sql;
+	FmgrInfo flinfo;
+	LOCAL_FCINFO(fcinfo, 1);
 
-	call_sql = psprintf("SELECT %s($1)",
-						quote_qualified_identifier(get_namespace_name(get_func_namespace(oid)),
-												   get_func_name(oid)));
 	(void) wa_rows_taken(SPI_execute(set, false, 0), SPI_OK_UTILITY, set);
-	(void) wa_rows_taken(SPI_execute_with_args(call_sql, 1, argtypes, values, NULL, false, 0),
-						 SPI_OK_SELECT, call_sql);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	fmgr_info(function, &flinfo);
+	InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = call->argument;
+	fcinfo->args[0].isnull = false;
+	(void) FunctionCallInvoke(fcinfo);
+	PopActiveSnapshot();
 }
 
 /*
@@ -156,8 +243,9 @@ describe_error(const ErrorData *error)
 
 	if (timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		return pstrdup("57014: the handler took too long and was cancelled");
-	text = psprintf("%s: %s%s%s", unpack_sql_state(error->sqlerrcode),
-					error->message ? error->message : "unknown error", error->context ? "\n" : "",
+	text = psprintf("%s: %s%s%s%s%s", unpack_sql_state(error->sqlerrcode),
+					error->message ? error->message : "unknown error", error->hint ? "\n" : "",
+					error->hint ? error->hint : "", error->context ? "\n" : "",
 					error->context ? error->context : "");
 	if (strlen(text) > MAX_ERROR)
 		text[pg_mbcliplen(text, (int) strlen(text), MAX_ERROR)] = '\0';
@@ -165,20 +253,22 @@ describe_error(const ErrorData *error)
 }
 
 /*
- * As the role that registered it, for as long as it may take.
+ * As the role that it may run as, for as long as it may take.
  */
 static void
 run_as_registered(void *argument)
 {
 	const Call *call = argument;
+	Oid function =
+		DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(call->handler)));
 	WaRoleSection section;
 
-	wa_role_section_begin(&section, get_role_oid(call->role, false), WA_ROLE_RESTRICTED,
+	wa_role_section_begin(&section, choose_role(call, function), WA_ROLE_RESTRICTED,
 						  call->search_path);
 	PG_TRY();
 	{
 		start_clock(call->allowed_ms);
-		execute_handler(call);
+		execute_handler(call, function);
 	}
 	PG_FINALLY();
 	{
@@ -268,9 +358,12 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed
 		calls[i].inbound_id = wa_rows_int(&rows, i, 1, 0);
 		calls[i].prefix = wa_rows_text(&rows, i, 2);
 		calls[i].handler = wa_rows_text(&rows, i, 3);
-		calls[i].role = wa_rows_text(&rows, i, 4);
-		calls[i].search_path = wa_rows_text(&rows, i, 5);
-		calls[i].argument = wa_rows_datum(&rows, i, 6, &isnull);
+		calls[i].registration.registrant = wa_rows_text(&rows, i, 4);
+		calls[i].registration.registrant_oid = (Oid) wa_rows_int(&rows, i, 5, InvalidOid);
+		calls[i].registration.owner = wa_rows_text(&rows, i, 6);
+		calls[i].registration.owner_oid = (Oid) wa_rows_int(&rows, i, 7, InvalidOid);
+		calls[i].search_path = wa_rows_text(&rows, i, 8);
+		calls[i].argument = wa_rows_datum(&rows, i, 9, &isnull);
 	}
 	run_all(calls, ncalls);
 	*failed = record_outcomes(schema, calls, ncalls);

@@ -62,7 +62,7 @@ SELECT is(current_user, session_user, 'the role is as before');
 
 SELECT pg_temp.notify('t_member', 'current_user') \g /dev/null
 SELECT pg_temp.order_by('t_clerk') \g /dev/null
-SELECT is(pg_temp.text_sent(), 't_member', 'a member of the owner can make one');
+SELECT is(pg_temp.text_sent(), 't_shop', 'a member of the owner can make one, and it has the rights of the owner');
 
 SELECT pg_temp.notify('t_boss', 'current_user') \g /dev/null
 SELECT pg_temp.order_by('t_clerk') \g /dev/null
