@@ -205,7 +205,7 @@ BEGIN
                 AND i.received_at > since - interval '1 day' AND i.sent_at > since
                 AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
                 AND i.message_type IN ('text', 'button', 'interactive') AND length(i.text) <= 60
-                AND w.action = 'in');
+                AND w.action = 'in' AND NOT i.too_old);
 END
 $$;
 

@@ -22,6 +22,7 @@ CREATE TABLE @extschema@.whatsapp_inbound_messages (
     reply_id            text,
     reply_title         text,
     sent_at             timestamptz NOT NULL,
+    too_old             boolean NOT NULL DEFAULT false,
     received_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     edited_at           timestamptz,
     revoked_at          timestamptz,
@@ -57,6 +58,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_id IS
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_title IS
 'The text of the button, or row, that was chosen.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sent_at IS 'When the customer sent it, by Meta''s clock.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.too_old IS
+'It was older than the seven days for which Meta repeats a webhook: stored, but no handler was called, no service '
+'window opened, and nobody opted in by it.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.received_at IS 'When its webhook was received.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.edited_at IS 'When the customer last edited it.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.revoked_at IS 'When the customer deleted it.';
@@ -152,6 +156,7 @@ CREATE FUNCTION @extschema@.wa_internal_store_inbound(
     wamids text[],
     types text[],
     sent_at timestamptz[],
+    too_old boolean[],
     phones text[],
     user_ids text[],
     messages text[])
@@ -166,14 +171,14 @@ DECLARE
     ids bigint[];
 BEGIN
     WITH v AS MATERIALIZED (
-        SELECT nextval(sequence) AS id, x.number, x.wamid, x.type, x.at, x.phone, x.user_id,
+        SELECT nextval(sequence) AS id, x.number, x.wamid, x.type, x.at, x.too_old, x.phone, x.user_id,
             x.message::jsonb AS message
-        FROM unnest(numbers, wamids, types, sent_at, phones, user_ids, messages)
-            AS x (number, wamid, type, at, phone, user_id, message)
+        FROM unnest(numbers, wamids, types, sent_at, too_old, phones, user_ids, messages)
+            AS x (number, wamid, type, at, too_old, phone, user_id, message)
     ), stored AS (
         INSERT INTO @extschema@.whatsapp_inbound_messages (inbound_id, whatsapp_message_id, tenant_id,
                 phone_number_id, sender_phone, sender_user_id, message_type, text, payload,
-                context_whatsapp_message_id, message_id, reply_id, reply_title, sent_at)
+                context_whatsapp_message_id, message_id, reply_id, reply_title, sent_at, too_old)
             OVERRIDING SYSTEM VALUE
             SELECT v.id, v.wamid, COALESCE(m.tenant_id, a.tenant_id), v.number, v.phone, v.user_id, v.type,
                 NULLIF(@extschema@.wa_internal_inbound_text(v.type, v.message), ''), v.message,
@@ -182,7 +187,7 @@ BEGIN
                     v.message #>> '{interactive,button_reply,id}', v.message #>> '{interactive,list_reply,id}'),
                 COALESCE(v.message #>> '{button,text}',
                     v.message #>> '{interactive,button_reply,title}', v.message #>> '{interactive,list_reply,title}'),
-                v.at
+                v.at, v.too_old
             FROM v
                 LEFT JOIN LATERAL (
                     SELECT w.message_id FROM @extschema@.whatsapp_wamids AS w
@@ -202,7 +207,7 @@ BEGIN
         PERFORM @extschema@.wa_internal_after_inbound(ids);
     END IF;
     RETURN QUERY
-        SELECT i.inbound_id, i.reply_id IS NOT NULL
+        SELECT i.inbound_id, i.reply_id IS NOT NULL AND NOT i.too_old
         FROM @extschema@.whatsapp_inbound_messages AS i
         WHERE i.inbound_id = ANY (ids)
         ORDER BY i.inbound_id;
@@ -212,6 +217,9 @@ $$;
 /*
  * What follows from them.  Customer by customer, for the order of locks again;
  * what one customer writes stays in its own order.
+ *
+ * Of what is too old, only what errs on the right side: an opt-out, and that a message
+ * was withdrawn.  Times ahead of the server's clock count as now.
  */
 CREATE FUNCTION @extschema@.wa_internal_after_inbound(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -221,11 +229,11 @@ DECLARE
     item record;
 BEGIN
     INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT i.phone_number_id, r.recipient, max(i.sent_at)
+        SELECT i.phone_number_id, r.recipient, max(LEAST(i.sent_at, i.received_at))
         FROM @extschema@.whatsapp_inbound_messages AS i
             CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS r (recipient)
         WHERE i.inbound_id = ANY (ids) AND r.recipient IS NOT NULL
-            AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
+            AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
         GROUP BY i.phone_number_id, r.recipient
         ORDER BY i.phone_number_id, r.recipient
         ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
@@ -240,10 +248,12 @@ BEGIN
                 WHERE length(i.text) <= 60 AND w.action <> 'none' AND w.word = @extschema@.wa_internal_opt_word(i.text)
                 ORDER BY w.action DESC LIMIT 1) AS w
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
+            AND (w.action = 'out' OR NOT i.too_old)
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
-            ARRAY[item.sender_phone, item.sender_user_id], 'all', item.action, 'inbound', item.sent_at);
+            ARRAY[item.sender_phone, item.sender_user_id], 'all', item.action, 'inbound',
+            LEAST(item.sent_at, item.received_at));
     END LOOP;
 
     FOR item IN
@@ -252,7 +262,7 @@ BEGIN
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         IF item.message_type = 'system' THEN
-            IF item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
+            IF NOT item.too_old AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
                 PERFORM @extschema@.wa_internal_change_identity(
                     ltrim(item.sender_phone, '+'),
                     COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),

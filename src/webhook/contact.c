@@ -98,9 +98,12 @@ wa_webhook_read_contacts(WaWebhook *webhook, uint32 value, bool wrote)
 	for (uint32 item = wa_json_first(json, contacts); item != WA_JSON_NONE;
 		 item = wa_json_after(json, contacts, item))
 	{
-		uint32 profile = wa_json_member(json, item, "profile");
+		uint32 profile;
 		Contact contact = {.wrote_at = wrote ? webhook->now : 0};
 
+		if (!wa_webhook_may_read(webhook, WA_WEBHOOK_CONTACTS))
+			break;
+		profile = wa_json_member(json, item, "profile");
 		contact.wa_id = wa_webhook_wa_id(webhook, item, "wa_id");
 		contact.user_id = wa_webhook_string(webhook, item, "user_id", MAX_ID);
 		contact.parent_user_id = wa_webhook_string(webhook, item, "parent_user_id", MAX_ID);

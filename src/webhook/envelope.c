@@ -6,8 +6,6 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
-
 #include "webhook/contact.h"
 #include "webhook/envelope.h"
 #include "webhook/event.h"
@@ -18,16 +16,30 @@
 #include "webhook/status.h"
 #include "webhook/traffic.h"
 
+/* Items of one kind in a change. */
+typedef struct Kind
+{
+	const char *name; /* of the member */
+	WaWebhookKind kind;
+	const char *what; /* value of whatsapp_parked_events.kind */
+	void (*read)(WaWebhook *webhook, uint32 item, const char *phone_number_id);
+} Kind;
+
+static const Kind status_items = {"statuses", WA_WEBHOOK_STATUS, "status", wa_webhook_read_status};
+static const Kind message_items = {"messages", WA_WEBHOOK_MESSAGE, "message",
+								   wa_webhook_read_message};
+static const Kind preference_items = {"user_preferences", WA_WEBHOOK_EVENT, "event",
+									  wa_webhook_read_preference};
+
 /*
- * The items of value[name], each given to the function.  Returns how many, or
- * -1 if there is something of that name which is no array.
+ * The items of this kind in value.  Returns how many, or -1 if there is something of
+ * the name which is no array.
  */
 static int
-read_items(WaWebhook *webhook, uint32 value, const char *name, const char *phone_number_id,
-		   void (*read)(WaWebhook *webhook, uint32 item, const char *phone_number_id))
+read_items(WaWebhook *webhook, const Kind *kind, uint32 value, const char *phone_number_id)
 {
 	const WaJson *json = webhook->json;
-	uint32 items = wa_json_member(json, value, name);
+	uint32 items = wa_json_member(json, value, kind->name);
 	int count = 0;
 
 	if (items == WA_JSON_NONE)
@@ -37,8 +49,13 @@ read_items(WaWebhook *webhook, uint32 value, const char *name, const char *phone
 	for (uint32 item = wa_json_first(json, items); item != WA_JSON_NONE;
 		 item = wa_json_after(json, items, item))
 	{
-		CHECK_FOR_INTERRUPTS();
-		read(webhook, item, phone_number_id);
+		if (!wa_webhook_may_read(webhook, WA_WEBHOOK_ITEMS))
+			break;
+		if (wa_webhook_is_too_large(webhook, item))
+			wa_webhook_park_node(webhook, kind->kind, kind->what, item, phone_number_id,
+								 "too_large");
+		else
+			kind->read(webhook, item, phone_number_id);
 		count++;
 	}
 	return count;
@@ -51,13 +68,13 @@ read_messages(WaWebhook *webhook, uint32 change, uint32 value)
 	const WaJson *json = webhook->json;
 	const char *phone_number_id = wa_webhook_number(webhook, value);
 	const char *problem = NULL;
-	bool wrote = wa_json_first(json, wa_json_member(json, value, "messages")) != WA_JSON_NONE;
-	int statuses;
-	int messages;
+	int old = webhook->too_old;
+	int statuses = read_items(webhook, &status_items, value, phone_number_id);
+	int messages = read_items(webhook, &message_items, value, phone_number_id);
 
-	wa_webhook_read_contacts(webhook, value, wrote);
-	statuses = read_items(webhook, value, "statuses", phone_number_id, wa_webhook_read_status);
-	messages = read_items(webhook, value, "messages", phone_number_id, wa_webhook_read_message);
+	/* People are known as they are now, not as they were. */
+	if (webhook->too_old == old)
+		wa_webhook_read_contacts(webhook, value, messages > 0);
 	if (statuses < 0)
 		problem = "statuses_not_an_array";
 	else if (messages < 0)
@@ -76,12 +93,12 @@ static void
 read_preferences(WaWebhook *webhook, uint32 change, uint32 value)
 {
 	const char *phone_number_id = wa_webhook_number(webhook, value);
-	int count =
-		read_items(webhook, value, "user_preferences", phone_number_id, wa_webhook_read_preference);
+	int old = webhook->too_old;
+	int count = read_items(webhook, &preference_items, value, phone_number_id);
 
-	if (count > 0)
+	if (count > 0 && webhook->too_old == old)
 		wa_webhook_read_contacts(webhook, value, true);
-	else
+	if (count <= 0)
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id,
 							 count < 0 ? "preferences_not_an_array" : "nothing_known");
 	wa_webhook_note_traffic(webhook, "", 0, 0);
@@ -126,7 +143,11 @@ read_entry(WaWebhook *webhook, uint32 entry)
 	}
 	for (uint32 change = wa_json_first(json, changes); change != WA_JSON_NONE;
 		 change = wa_json_after(json, changes, change))
+	{
+		if (!wa_webhook_may_read(webhook, WA_WEBHOOK_CHANGES))
+			break;
 		read_change(webhook, entry, change);
+	}
 }
 
 void
@@ -143,6 +164,10 @@ wa_webhook_read_envelope(WaWebhook *webhook)
 	{
 		for (uint32 entry = wa_json_first(json, entries); entry != WA_JSON_NONE;
 			 entry = wa_json_after(json, entries, entry))
+		{
+			if (!wa_webhook_may_read(webhook, WA_WEBHOOK_ENTRIES))
+				break;
 			read_entry(webhook, entry);
+		}
 	}
 }

@@ -57,9 +57,20 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "unknown_field");
 		return;
 	}
+	if (wa_webhook_is_too_large(webhook, change))
+	{
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "too_large");
+		return;
+	}
 	event.value = wa_webhook_text(webhook, wa_json_member(webhook->json, change, "value"));
 	if (!wa_webhook_time(webhook, entry, "time", &event.at))
 		event.at = 0;
+	else if (wa_webhook_is_too_old(webhook, event.at))
+	{
+		webhook->too_old++;
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "too_old");
+		return;
+	}
 	*(Event *) wa_webhook_add(&webhook->events, sizeof(Event)) = event;
 	wa_webhook_note_traffic(webhook, "", 0, 0);
 }

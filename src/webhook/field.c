@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -19,6 +20,15 @@
 /* Times outside of this are no times of WhatsApp: 2009, and a day ahead. */
 #define FIRST_SECOND INT64_C(1230768000)
 #define SECONDS_AHEAD INT64_C(86400)
+/* Meta repeats for up to seven days what it got no 200 for. */
+#define TOO_OLD_US (7 * USECS_PER_DAY)
+
+/*
+ * Meta puts at most 1,000 updates into one webhook.  Half as many again take less
+ * than a second, whatever they are.
+ */
+#define MAX_SEEN 1500
+
 #define UNIX_EPOCH_OFFSET ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
 char *
@@ -80,6 +90,25 @@ wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name, Times
 		return false;
 	*at = (seconds - UNIX_EPOCH_OFFSET) * USECS_PER_SEC;
 	return *at <= webhook->now + SECONDS_AHEAD * USECS_PER_SEC;
+}
+
+bool
+wa_webhook_is_too_old(const WaWebhook *webhook, TimestampTz at)
+{
+	return at < webhook->now - TOO_OLD_US;
+}
+
+bool
+wa_webhook_may_read(WaWebhook *webhook, WaWebhookPart part)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (webhook->seen[part] == MAX_SEEN)
+	{
+		webhook->keep_body = "too_many_items";
+		return false;
+	}
+	webhook->seen[part]++;
+	return true;
 }
 
 char *

@@ -20,9 +20,24 @@ extern char *wa_webhook_clipped(const WaWebhook *webhook, uint32 object, const c
 extern char *wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name);
 extern char *wa_webhook_phone(const WaWebhook *webhook, uint32 object, const char *name);
 
-/* False if there is no time, or none that WhatsApp could mean. */
+/*
+ * False if there is no time, or none that WhatsApp could mean: before there was
+ * WhatsApp, or more than a day ahead of the server's clock.
+ */
 extern bool wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name,
 							TimestampTz *at);
+
+/*
+ * Whether an item of this time is no news: older than what Meta repeats.
+ * Somebody has handed in again what Meta once signed.
+ */
+extern bool wa_webhook_is_too_old(const WaWebhook *webhook, TimestampTz at);
+
+/*
+ * To be asked before each entry, change, item and contact.  False: the body has more
+ * than Meta ever sends; the rest is not read, and the body stored as a whole.
+ */
+extern bool wa_webhook_may_read(WaWebhook *webhook, WaWebhookPart part);
 
 /* The JSON text of a node, strings with their quotes. */
 extern char *wa_webhook_text(const WaWebhook *webhook, uint32 node);

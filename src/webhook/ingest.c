@@ -45,7 +45,10 @@
 #include "webhook/reply.h"
 #include "webhook/traffic.h"
 
-/* Meta sends up to three megabytes. */
+/*
+ * Meta sends up to three megabytes, and up to 1,000 updates.  What a signed body can cost
+ * is bounded by this, and by the counts in webhook/field.c and webhook/park.c.
+ */
 #define MAX_BODY_SIZE (4 * 1024 * 1024)
 #define MAX_CHALLENGE 1024
 #define REMATCH_BATCH 100
@@ -220,18 +223,20 @@ read_body(WaWebhook *webhook, const char *given, size_t len)
 	/* In an ASCII database it would pass for text; what is sent is UTF-8. */
 	if (!pg_verify_mbstr(PG_UTF8, body, (int) len, true))
 	{
-		wa_webhook_park_body(webhook, body, len, "not UTF-8");
+		wa_webhook_park_body(webhook, body, len, WA_WEBHOOK_BODY_TO_LOOK_AT, "not UTF-8");
 		return;
 	}
 	nodes = palloc_extended(max_nodes * sizeof(WaJsonNode), MCXT_ALLOC_HUGE);
 	if (!wa_json_scan(json, body, len, nodes, max_nodes))
 	{
-		wa_webhook_park_body(webhook, body, len,
+		wa_webhook_park_body(webhook, body, len, WA_WEBHOOK_BODY_TO_LOOK_AT,
 							 psprintf("not JSON: %s at byte %zu", json->problem, json->problem_at));
 		return;
 	}
 	webhook->json = json;
 	wa_webhook_read_envelope(webhook);
+	if (webhook->keep_body != NULL)
+		wa_webhook_park_body(webhook, given, len, WA_WEBHOOK_WHOLE_BODY, webhook->keep_body);
 	read_unmatched_sometimes(webhook);
 }
 

@@ -21,10 +21,13 @@
 #include "webhook/park.h"
 
 /*
- * A text in a row is bounded: a webhook has at most four megabytes, but nobody
- * looks at the end of a large item that cannot be used.  Longer bodies are cut.
+ * The largest message has some ten kilobytes.  As jsonb, an item takes up to a
+ * hundred times the memory of its text while it is parsed.
  */
-#define MAX_BODY (256 * 1024)
+#define MAX_ITEM (256 * 1024)
+
+/* More of them say nothing that the first do not say. */
+#define MAX_REJECTED 100
 #define FINGERPRINT_LENGTH 16
 
 /* In order of the unique key: webhooks with the same items must not wait for each other in a
@@ -82,25 +85,45 @@ wa_webhook_park(WaWebhook *webhook, WaWebhookKind kind, const WaParked *parked)
 	webhook->counts[kind].parked++;
 }
 
+bool
+wa_webhook_is_too_large(const WaWebhook *webhook, uint32 node)
+{
+	return webhook->json->nodes[node].end - webhook->json->nodes[node].start > MAX_ITEM;
+}
+
 void
 wa_webhook_park_node(WaWebhook *webhook, WaWebhookKind kind, const char *what, uint32 node,
 					 const char *phone_number_id, const char *reason)
 {
-	WaParked parked = {.what = what,
-					   .reason = reason,
-					   .phone_number_id = phone_number_id,
-					   .event = wa_webhook_text(webhook, node)};
+	const WaJson *json = webhook->json;
+	WaParked parked = {.what = what, .reason = reason, .phone_number_id = phone_number_id};
 
+	if (webhook->seen[WA_WEBHOOK_REJECTED] == MAX_REJECTED)
+	{
+		webhook->counts[kind].parked++;
+		webhook->keep_body = "too_many_rejected_items";
+		return;
+	}
+	webhook->seen[WA_WEBHOOK_REJECTED]++;
+	if (wa_webhook_is_too_large(webhook, node))
+	{
+		parked.text = json->text + json->nodes[node].start;
+		parked.text_len = json->nodes[node].end - json->nodes[node].start;
+		webhook->keep_body = "too_large_item";
+	}
+	else
+		parked.event = wa_webhook_text(webhook, node);
 	wa_webhook_park(webhook, kind, &parked);
 }
 
 void
-wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, const char *reason)
+wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, size_t max,
+					 const char *reason)
 {
 	WaRows rows;
 	Datum values[3];
 	bytea *kept;
-	size_t size = Min(len, MAX_BODY);
+	size_t size = Min(len, max);
 
 	kept = palloc(VARHDRSZ + size);
 	SET_VARSIZE(kept, VARHDRSZ + size);
@@ -121,9 +144,14 @@ fingerprints(const WaParked *items, int n)
 	Datum *datums = palloc(sizeof(Datum) * n);
 
 	for (int i = 0; i < n; i++)
-		datums[i] = PointerGetDatum(fingerprint(
-			items[i].what, items[i].phone_number_id != NULL ? items[i].phone_number_id : "",
-			items[i].event, strlen(items[i].event)));
+	{
+		const WaParked *item = &items[i];
+
+		datums[i] = PointerGetDatum(
+			fingerprint(item->what, item->phone_number_id != NULL ? item->phone_number_id : "",
+						item->event != NULL ? item->event : item->text,
+						item->event != NULL ? strlen(item->event) : item->text_len));
+	}
 	return PointerGetDatum(construct_array(datums, n, BYTEAOID, -1, false, TYPALIGN_INT));
 }
 

@@ -15,16 +15,32 @@ typedef struct WaParked
 	const char *phone_number_id; /* or NULL */
 	const char *wamid;			 /* or NULL */
 	int64 message_id;			 /* or 0 */
-	const char *event;			 /* JSON text */
+	const char *event;			 /* JSON text; NULL: too large to be stored by itself */
+	const char *text;			 /* the same where it stands in the body, for its hash; */
+	size_t text_len;			 /* or NULL and 0 */
 } WaParked;
 
 /* Notes an item, to be written with the others.  "kind" is where it is counted. */
 extern void wa_webhook_park(WaWebhook *webhook, WaWebhookKind kind, const WaParked *parked);
+
+/*
+ * The same for an item that is rejected.  Only the first hundred of a body are
+ * stored one by one; if there are more, or one is too large, the body is stored as
+ * a whole.
+ */
 extern void wa_webhook_park_node(WaWebhook *webhook, WaWebhookKind kind, const char *what,
 								 uint32 node, const char *phone_number_id, const char *reason);
 
-/* Writes a body whose signature was right and of which nothing can be read. */
-extern void wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len,
+/* Whether it is larger than anything that Meta could mean by an item. */
+extern bool wa_webhook_is_too_large(const WaWebhook *webhook, uint32 node);
+
+/*
+ * Writes a body whose signature was right and of which nothing, or not everything, can
+ * be read: at most so many bytes of it.
+ */
+#define WA_WEBHOOK_BODY_TO_LOOK_AT (256 * 1024)
+#define WA_WEBHOOK_WHOLE_BODY SIZE_MAX
+extern void wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, size_t max,
 								 const char *reason);
 
 /* Writes what was noted, and counts as repeated what was there already. */

@@ -71,12 +71,20 @@ wa_webhook_read_preference(WaWebhook *webhook, uint32 item, const char *phone_nu
 		problem = "unknown_preference";
 	else if (!wa_webhook_time(webhook, item, "timestamp", &preference.at))
 		problem = "timestamp_invalid";
+	else if (wa_webhook_is_too_old(webhook, preference.at))
+	{
+		webhook->too_old++;
+		/* Who has stopped may have resumed since; but that errs on the right side. */
+		if (strcmp(preference.choice, "stop") != 0)
+			problem = "too_old";
+	}
 	if (problem != NULL)
 	{
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "event", item, phone_number_id, problem);
 		return;
 	}
 
+	preference.at = Min(preference.at, webhook->now);
 	preference.item = wa_webhook_text(webhook, item);
 	*(Preference *) wa_webhook_add(&webhook->preferences, sizeof(Preference)) = preference;
 }

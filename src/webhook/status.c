@@ -163,7 +163,10 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 	if (!wa_json_equals(json, wa_json_member(json, item, "recipient_type"), "group"))
 	{
 		status.recipient_wa_id = wa_webhook_string(webhook, item, "recipient_id", MAX_WORD);
-		wa_webhook_read_recipient(webhook, item);
+		if (wa_webhook_is_too_old(webhook, at))
+			webhook->too_old++;
+		else
+			wa_webhook_read_recipient(webhook, item);
 	}
 	status.parked_id = webhook->parked_id;
 	status.event = json->text + json->nodes[item].start;

@@ -40,6 +40,18 @@ typedef struct WaWebhookList
 
 typedef struct WaTraffic WaTraffic;
 
+/* What has been read of one body, each bounded; see webhook/field.h. */
+typedef enum WaWebhookPart
+{
+	WA_WEBHOOK_ENTRIES,
+	WA_WEBHOOK_CHANGES,
+	WA_WEBHOOK_ITEMS, /* statuses, messages, preferences */
+	WA_WEBHOOK_CONTACTS,
+	WA_WEBHOOK_REJECTED /* stored one by one */
+} WaWebhookPart;
+
+#define WA_WEBHOOK_PARTS 5
+
 /*
  * State of one call.  Everything is allocated in the memory context of the SPI
  * connection, and ends with it.
@@ -60,6 +72,10 @@ typedef struct WaWebhook
 	WaWebhookList preferences;
 	WaWebhookList parked;
 	WaTraffic *traffic;
+
+	int seen[WA_WEBHOOK_PARTS];
+	int too_old;		   /* items that are recorded, and not acted upon */
+	const char *keep_body; /* why the body is stored as a whole; NULL: it is not */
 
 	char installation[16]; /* in the data of statuses that are ours */
 	int64 parked_id;	   /* of the unmatched status that is being read again, or 0 */

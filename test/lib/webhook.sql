@@ -20,8 +20,24 @@ $$;
 CREATE FUNCTION pg_temp.sign(body bytea, secret text DEFAULT 'current-secret') RETURNS text LANGUAGE sql AS $$
     SELECT 'sha256=' || encode(pg_temp.hmac_sha256(body, secret), 'hex')
 $$;
-CREATE FUNCTION pg_temp.post(body text, secret text DEFAULT 'current-secret') RETURNS jsonb LANGUAGE sql AS $$
+CREATE FUNCTION pg_temp.post_as_it_is(body text, secret text DEFAULT 'current-secret') RETURNS jsonb LANGUAGE sql AS $$
     SELECT wa_webhook_ingest(convert_to(body, 'UTF8'), pg_temp.sign(convert_to(body, 'UTF8'), secret))
+$$;
+
+/*
+ * Times are written as seconds from 1764000000 on, which stands for a time two
+ * days ago at most: what is older than a week is not acted upon.
+ */
+CREATE FUNCTION pg_temp.recent(body text) RETURNS text LANGUAGE sql AS $$
+    SELECT regexp_replace(regexp_replace(body, '\m17640(\d{5})\M', now.hundred_thousands || '\1', 'g'),
+        '\m1763999(\d{3})\M', now.hundred_thousands - 1 || '99\1', 'g')
+    FROM (SELECT floor(EXTRACT(epoch FROM now()) / 100000)::bigint - 1) AS now (hundred_thousands)
+$$;
+CREATE FUNCTION pg_temp.at(seconds double precision) RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT to_timestamp(pg_temp.recent(floor(seconds)::bigint::text)::double precision + seconds - floor(seconds))
+$$;
+CREATE FUNCTION pg_temp.post(body text, secret text DEFAULT 'current-secret') RETURNS jsonb LANGUAGE sql AS $$
+    SELECT pg_temp.post_as_it_is(pg_temp.recent(body), secret)
 $$;
 
 /* "applied/duplicate/parked/foreign" of everything, or of statuses, messages, events. */

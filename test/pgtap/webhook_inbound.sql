@@ -21,8 +21,8 @@ $$;
 INSERT INTO whatsapp_tenants (tenant_id) VALUES ('panaderia'), ('pasteleria'), ('obrador');
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number) VALUES ('100000000000001', '+34 600 00 00 00');
 INSERT INTO whatsapp_phone_assignments (tenant_id, phone_number_id, assigned_at, unassigned_at) VALUES
-    ('panaderia', '100000000000001', to_timestamp(1764000000.7), to_timestamp(1764010000)),
-    ('pasteleria', '100000000000001', to_timestamp(1764010000), to_timestamp(1764020000));
+    ('panaderia', '100000000000001', pg_temp.at(1764000000.7), pg_temp.at(1764010000)),
+    ('pasteleria', '100000000000001', pg_temp.at(1764010000), pg_temp.at(1764020000));
 
 /* ---- the types ---- */
 
@@ -79,10 +79,10 @@ SELECT is(tenant_id, 'panaderia', 'but a reply to a message is for whoever wrote
 
 /* ---- the window ---- */
 
-SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = '+34600000001'), to_timestamp(1764020000), 'the window of the number opens with the latest message');
-SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = 'ES.7001234567890123'), to_timestamp(1764000100), 'and that of the user id');
+SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = '+34600000001'), pg_temp.at(1764020000), 'the window of the number opens with the latest message');
+SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = 'ES.7001234567890123'), pg_temp.at(1764000100), 'and that of the user id');
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.W1', 1764000200, 'text', '{}'), pg_temp.inbound('wamid.W2', 1764030000, 'system', '{"system":{"type":"customer_identity_changed"}}')) \g /dev/null
-SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = '+34600000001'), to_timestamp(1764020000), 'an older message, or the system''s, does not move it');
+SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = '+34600000001'), pg_temp.at(1764020000), 'an older message, or the system''s, does not move it');
 
 /* ---- contacts ---- */
 
@@ -211,7 +211,7 @@ SELECT is(pg_temp.after('alta', 1764002300), 'panaderia +34600000009 marketing p
 
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.E1', 1764003000, 'text', '{"text":{"body":"dos barras"}}'),
     pg_temp.inbound('wamid.E2', 1764003001, 'edit', '{"edit":{"original_message_id":"wamid.E1","message":{"type":"text","text":{"body":"tres barras"}}}}'), pg_temp.inbound('wamid.E3', 1764003002, 'revoke', '{"revoke":{"original_message_id":"wamid.E1"}}')) \g /dev/null
-SELECT is((edited_at, revoked_at)::text, (to_timestamp(1764003001), to_timestamp(1764003002))::text, 'a message that was changed and withdrawn says so') FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.E1';
+SELECT is((edited_at, revoked_at)::text, (pg_temp.at(1764003001), pg_temp.at(1764003002))::text, 'a message that was changed and withdrawn says so') FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.E1';
 SELECT is((SELECT text FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.E2'), 'tres barras', 'the change is stored, too');
 
 SELECT finish();

@@ -9,11 +9,11 @@ SELECT plan(65);
 \set t 1764000000
 CREATE FUNCTION pg_temp.show(id bigint) RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' ', m.status, 'attempts=' || m.attempts, m.whatsapp_message_id,
-        'sent=' || EXTRACT(epoch FROM m.sent_at)::bigint - 1764000000,
-        'delivered=' || EXTRACT(epoch FROM m.delivered_at)::bigint - 1764000000,
-        'read=' || EXTRACT(epoch FROM m.read_at)::bigint - 1764000000,
-        'played=' || EXTRACT(epoch FROM m.played_at)::bigint - 1764000000,
-        'failed=' || EXTRACT(epoch FROM m.failed_at)::bigint - 1764000000,
+        'sent=' || EXTRACT(epoch FROM m.sent_at)::bigint - EXTRACT(epoch FROM pg_temp.at(1764000000))::bigint,
+        'delivered=' || EXTRACT(epoch FROM m.delivered_at)::bigint - EXTRACT(epoch FROM pg_temp.at(1764000000))::bigint,
+        'read=' || EXTRACT(epoch FROM m.read_at)::bigint - EXTRACT(epoch FROM pg_temp.at(1764000000))::bigint,
+        'played=' || EXTRACT(epoch FROM m.played_at)::bigint - EXTRACT(epoch FROM pg_temp.at(1764000000))::bigint,
+        'failed=' || EXTRACT(epoch FROM m.failed_at)::bigint - EXTRACT(epoch FROM pg_temp.at(1764000000))::bigint,
         'error=' || m.error_code)
     FROM whatsapp_messages AS m WHERE m.id = $1
 $$;
@@ -72,7 +72,7 @@ SELECT pg_temp.new_message('uncertain') AS m \gset
 SELECT pg_temp.post_statuses(pg_temp.status('wamid.U', 'sent', :t + 1, pg_temp.data(:m))) \g /dev/null
 SELECT is(pg_temp.show(:m), 'sent attempts=1 wamid.U sent=1', 'an uncertain message is settled');
 SELECT ok(NOT pg_temp.in_queue(:m), 'and leaves the queue');
-SELECT is(accepted_at, to_timestamp(:t + 1), 'its acceptance is dated by the status') FROM whatsapp_messages WHERE id = :m;
+SELECT is(accepted_at, pg_temp.at(:t + 1), 'its acceptance is dated by the status') FROM whatsapp_messages WHERE id = :m;
 SELECT is(finished_at, accepted_at, 'retention counts from there') FROM whatsapp_messages WHERE id = :m;
 SELECT is((SELECT message_id FROM whatsapp_wamids WHERE whatsapp_message_id = 'wamid.U'), :m::bigint, 'and its wamid is known');
 SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.U', 'delivered', :t + 2)), '1/0/0/0', 'so that a status without our data finds it');

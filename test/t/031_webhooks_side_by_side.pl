@@ -27,6 +27,9 @@ my $node = new_node(
 	'deadlock_timeout = 100ms');
 create_extension($node, 'postgres');
 my $installation = $node->safe_psql('postgres', 'SELECT installation_id FROM whatsapp_installation');
+
+# Old enough that nothing of it is ahead of the clock, and new enough to be acted upon.
+my $first_second = time - 1000;
 my $json = JSON::PP->new->utf8->canonical;
 my $scripts = 0;
 my %script;
@@ -42,7 +45,7 @@ sub add_script
 sub add_webhook
 {
 	my (@changes) = @_;
-	my $body = $json->encode({ object => 'whatsapp_business_account', entry => [ { id => '3', time => 1764000000, changes => \@changes } ] });
+	my $body = $json->encode({ object => 'whatsapp_business_account', entry => [ { id => '3', time => $first_second, changes => \@changes } ] });
 	my $bytes = encode_base64($body, '');
 
 	add_script("SELECT wa_webhook_ingest(decode('$bytes', 'base64'), 'sha256=" . hmac_sha256_hex($body, 'a-secret') . "');");
@@ -99,7 +102,7 @@ sub inbound
 {
 	my ($n, $i, $type, $content) = @_;
 	my ($contact, $from) = customer($n, $n % 3 == 0 && $i % 2);
-	return [ $contact, { %$from, id => "wamid.in.$n.$i", timestamp => '' . (1764000000 + $i), type => $type, $type => $content } ];
+	return [ $contact, { %$from, id => "wamid.in.$n.$i", timestamp => '' . ($first_second + $i), type => $type, $type => $content } ];
 }
 
 sub add_inbound
@@ -123,7 +126,7 @@ add_inbound(map { my $n = $_; map { inbound($n, $_, 'text', words($n, $_)) } 1 .
 take_in('messages from customers');
 is_query('SELECT count(*), count(DISTINCT whatsapp_message_id) FROM whatsapp_inbound_messages', '360|360', 'each message is there once');
 is_query('SELECT count(*), count(wa_id), count(user_id), count(DISTINCT user_id) FROM whatsapp_contacts', '60|60|60|60', 'each customer is one');
-is_query(q{SELECT count(*), count(*) FILTER (WHERE last_inbound_at = to_timestamp(1764000006)) FROM whatsapp_windows WHERE recipient LIKE 'ES.%'}, '60|60', 'each window is that of the last message');
+is_query("SELECT count(*), count(*) FILTER (WHERE last_inbound_at = to_timestamp($first_second + 6)) FROM whatsapp_windows WHERE recipient LIKE 'ES.%'", '60|60', 'each window is that of the last message');
 
 # ---- replies whose handlers fail ------------------------------------------------------
 
@@ -154,18 +157,18 @@ my $now = time;
 foreach my $n (1 .. 24)
 {
 	my @items = (
-		(map { status("wamid.unknown.$_", 'sent', 1764000000) } 1 .. 100),
-		(map { { id => "wamid.strange.$_", status => 'warp', timestamp => '1764000000' } } 1 .. 50),
-		(map { my $id = $_; map { status("wamid.$id.$_", (qw(sent delivered read))[ $n % 3 ], 1764000000 + $n % 3, $id, $_) } 1 .. 2 } grep { rand() < 0.8 } 1 .. 100),
+		(map { status("wamid.unknown.$_", 'sent', $first_second) } 1 .. 100),
+		(map { { id => "wamid.strange.$_", status => 'warp', timestamp => "$first_second" } } 1 .. 50),
+		(map { my $id = $_; map { status("wamid.$id.$_", (qw(sent delivered read))[ $n % 3 ], $first_second + $n % 3, $id, $_) } 1 .. 2 } grep { rand() < 0.8 } 1 .. 100),
 		(map { status("wamid.$_.1", 'failed', $now, $_, 1, errors => [ { code => 131050 } ]) } 101 .. 150),
 		(map { status("wamid.$_.1", 'failed', $now, $_, 1, errors => [ { code => 700000 + $_ } ]) } 151 .. 160),
-		(map { status("wamid.late.$_", (qw(sent delivered read))[ $n % 3 ], 1764000000 + $n % 3) } 161 .. 200));
+		(map { status("wamid.late.$_", (qw(sent delivered read))[ $n % 3 ], $first_second + $n % 3) } 161 .. 200));
 	my @contacts = map { (customer($_, $_ % 3 == 0 && $n % 2))[0] } shuffle 31 .. 120;
 	add_webhook(messages_change(contacts => \@contacts, statuses => [ shuffle @items ]));
 }
 foreach my $i (0 .. 2)
 {
-	add_webhook(messages_change(statuses => [ map { my $id = $_; map { status("wamid.$id.$_", (qw(sent delivered read))[$i], 1764000000 + $i, $id, $_) } 1 .. 2 } shuffle 1 .. 100 ]));
+	add_webhook(messages_change(statuses => [ map { my $id = $_; map { status("wamid.$id.$_", (qw(sent delivered read))[$i], $first_second + $i, $id, $_) } 1 .. 2 } shuffle 1 .. 100 ]));
 }
 # What is late becomes known in the middle of it, as when a sender settles.
 add_script(q{WITH r AS MATERIALIZED (SELECT 161 + floor(random() * 40)::integer AS id)
@@ -173,12 +176,12 @@ add_script(q{WITH r AS MATERIALIZED (SELECT 161 + floor(random() * 40)::integer 
 add_script('SELECT wa_internal_rematch();') foreach 1 .. 4;
 take_in('statuses');
 is_query(q{SELECT count(*) FILTER (WHERE reason = 'unknown_status'), count(*) FILTER (WHERE whatsapp_message_id LIKE 'wamid.unknown.%') FROM whatsapp_parked_events}, '50|100', 'each of those that cannot be used is there once');
-is_query('SELECT count(*), min(status), max(status), min(EXTRACT(epoch FROM delivered_at)), max(EXTRACT(epoch FROM read_at)) FROM whatsapp_messages WHERE id <= 100', '100|read|read|1764000001.000000|1764000002.000000', 'messages that were begun twice are read');
+is_query('SELECT count(*), min(status), max(status), min(EXTRACT(epoch FROM delivered_at)), max(EXTRACT(epoch FROM read_at)) FROM whatsapp_messages WHERE id <= 100', sprintf('100|read|read|%d.000000|%d.000000', $first_second + 1, $first_second + 2), 'messages that were begun twice are read');
 is_query('SELECT count(*), count(wa_id), count(user_id), count(DISTINCT user_id) FROM whatsapp_contacts', '120|120|120|120', 'each customer who was written to is one, too');
 is_query(q{SELECT count(*) FROM whatsapp_opt_outs WHERE source = 'error'}, '50', 'each who wants no marketing is noted');
 is_query(q{SELECT count(*) FROM whatsapp_alerts WHERE kind = 'unknown_error_code' AND resolved_at IS NULL}, '10', 'each unknown code is reported');
 $node->safe_psql('postgres', q{INSERT INTO whatsapp_wamids SELECT 'wamid.late.' || n, n FROM generate_series(161, 200) AS n; SELECT wa_internal_rematch()});
-is_query(q{SELECT (SELECT count(*) FROM whatsapp_parked_events WHERE whatsapp_message_id LIKE 'wamid.late.%'), count(*) FILTER (WHERE (sent_at, delivered_at, read_at) = (to_timestamp(1764000000), to_timestamp(1764000001), to_timestamp(1764000002))) FROM whatsapp_messages WHERE id > 160}, '0|40', 'those that came too early have found their message');
+is_query(qq{SELECT (SELECT count(*) FROM whatsapp_parked_events WHERE whatsapp_message_id LIKE 'wamid.late.%'), count(*) FILTER (WHERE (sent_at, delivered_at, read_at) = (to_timestamp($first_second), to_timestamp($first_second + 1), to_timestamp($first_second + 2))) FROM whatsapp_messages WHERE id > 160}, '0|40', 'those that came too early have found their message');
 
 # ---- events of the account, among customers' own switches ----------------------------------
 
@@ -190,7 +193,7 @@ foreach my $n (1 .. 24)
 		(map { { field => 'security', value => { event => 'PIN_CHANGED', display_phone_number => 100000000000000 + $_ } } } 2 .. 20),
 		(map { { field => "unheard_of_$_", value => {} } } 1 .. 10),
 		(map { { field => 'user_preferences', value => { metadata => { phone_number_id => '100000000000001' }, contacts => [ (customer($_, 0))[0] ],
-				user_preferences => [ { wa_id => sprintf('346%08d', $_), user_id => "ES.$_", category => 'marketing_messages', value => 'stop', timestamp => 1764000100 } ] } } } 1 .. 20));
+				user_preferences => [ { wa_id => sprintf('346%08d', $_), user_id => "ES.$_", category => 'marketing_messages', value => 'stop', timestamp => $first_second + 100 } ] } } } 1 .. 20));
 	add_webhook(shuffle @changes);
 	add_inbound(map { inbound($_, 100 + $n, 'text', { body => 'baja' }) } shuffle 1 .. 40);
 }

@@ -93,7 +93,7 @@ sub press
 {
 	my $body = sprintf '{"object": "whatsapp_business_account", "entry": [{"id": "3", "changes": [{"field": "messages",'
 	  . ' "value": {"metadata": {"phone_number_id": "100000000000001"}, "messages": [{"from": "34611000001", "id": "wamid.R%d",'
-	  . ' "timestamp": "1764000000", "type": "button", "button": {"payload": "CONFIRM", "text": "Yes"}}]}}]}]}', ++$pressed;
+	  . ' "timestamp": "%d", "type": "button", "button": {"payload": "CONFIRM", "text": "Yes"}}]}}]}]}', ++$pressed, time;
 
 	return "SELECT wa.wa_webhook_ingest(decode('" . encode_base64($body, '') . "', 'base64'), 'sha256=" . hmac_sha256_hex($body, 'a-secret') . "')";
 }
