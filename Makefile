@@ -26,6 +26,7 @@ OBJS = \
 	src/base/secret_value.o \
 	src/base/statement.o \
 	src/base/subtransaction.o \
+	src/base/tenant_role.o \
 	src/base/version.o \
 	src/common/clock.o \
 	src/common/jsonread.o \

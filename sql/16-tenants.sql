@@ -144,6 +144,12 @@ AS $$
     ON CONFLICT DO NOTHING
 $$;
 
+/* Roles that are bound to a tenant may do nothing for another; see src/base/tenant_role.c. */
+CREATE FUNCTION @extschema@.wa_internal_check_own_tenant(tenant text) RETURNS void
+    LANGUAGE c STRICT STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_check_own_tenant';
+COMMENT ON FUNCTION @extschema@.wa_internal_check_own_tenant(text) IS
+'Raises an error if a role of the session is bound to another tenant. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_unknown_tenant(tenant text) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp

@@ -101,6 +101,7 @@ AS $$
 DECLARE
     document jsonb;
 BEGIN
+    PERFORM @extschema@.wa_internal_check_own_tenant(wa_notification_settings.tenant_id);
     SELECT jsonb_build_object(
             'whatsapp_enabled', t.enabled,
             'whatsapp_phone_number_id', p.phone_number_id,

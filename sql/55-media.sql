@@ -195,7 +195,9 @@ BEGIN
     IF tenant IS NULL OR bytes IS NULL OR type IS NULL THEN
         RAISE EXCEPTION 'tenant_id, content and mime_type must not be null'
             USING ERRCODE = 'null_value_not_allowed';
-    ELSIF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
+    END IF;
+    PERFORM @extschema@.wa_internal_check_own_tenant(tenant);
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
         PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
     ELSIF length(name) > 240 THEN
         RAISE EXCEPTION 'filename is too long'

@@ -102,7 +102,9 @@ BEGIN
     ELSIF category NOT IN ('marketing', 'all') THEN
         RAISE EXCEPTION 'invalid category "%"', @extschema@.wa_internal_quote(category)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use marketing or all.';
-    ELSIF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
+    END IF;
+    PERFORM @extschema@.wa_internal_check_own_tenant(tenant);
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
         PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
     END IF;
     RETURN @extschema@.wa_internal_recipient(recipient);

@@ -262,7 +262,8 @@ BEGIN
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         IF item.message_type = 'system' THEN
-            IF NOT item.too_old AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
+            IF NOT item.too_old
+               AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
                 PERFORM @extschema@.wa_internal_change_identity(
                     ltrim(item.sender_phone, '+'),
                     COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),

@@ -418,6 +418,15 @@ AS $$
     (SELECT concat_ws(' ', r.kind, r.key), 'error', format('Not run: %s.', r.problem), r.remedy
      FROM refused AS r
      ORDER BY r.kind, r.key LIMIT 20)
+    UNION ALL
+    (SELECT 'tenant role ' || b.role, 'warning',
+            format('Bound to tenant %s, but not the role that was bound.', b.tenant_id),
+            format('SELECT wa_revoke(%1$L, ''tenant''), wa_grant(%1$L, ''tenant'', %2$L); or DELETE the row of '
+                'whatsapp_tenant_roles, if the role is gone.', b.role, b.tenant_id)
+     FROM @extschema@.whatsapp_tenant_roles AS b
+         LEFT JOIN pg_roles AS r ON r.rolname = b.role AND r.oid = b.role_oid
+     WHERE r.oid IS NULL
+     ORDER BY b.role LIMIT 20)
 $$;
 
 /*
@@ -614,6 +623,7 @@ AS $$
 DECLARE
     t @extschema@.wa_tenant_status;
 BEGIN
+    PERFORM @extschema@.wa_internal_check_own_tenant(wa_diagnose.tenant_id);
     SELECT s.* INTO t FROM @extschema@.wa_tenant_status AS s WHERE s.tenant_id = wa_diagnose.tenant_id;
     IF NOT FOUND THEN
         PERFORM @extschema@.wa_internal_check_tenant_id(wa_diagnose.tenant_id);

@@ -454,6 +454,7 @@ BEGIN
             USING ERRCODE = 'undefined_object',
                   HINT = 'Finished messages are removed after whatsapp_shared.retention.';
     END IF;
+    PERFORM @extschema@.wa_internal_check_own_tenant(m.tenant_id);
     RETURN QUERY
         SELECT m.id, m.status, e.reason,
                CASE WHEN e.detail IS NULL THEN r.meaning

@@ -28,7 +28,8 @@ $$;
 
 /*
  * Every public function (with all its variants), table and view stands here
- * once, under the privileges that include it; "{}": nobody's but the owner's.
+ * once, under the privileges that include it; "{}": nobody's but the owner's,
+ * "{public}": everybody's, since policies call it as whoever reads the table.
  * EXECUTE on functions, SELECT on tables and views.
  *
  * Internal functions that a view calls are here, too: they run with the rights
@@ -52,6 +53,7 @@ AS $$
         ('{admin,sender,monitor}', '{wa_explain}'),
         ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
         ('{admin,tenant}', '{whatsapp_messages, whatsapp_inbound_messages}'),
+        ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant}'),
         /* The mark of a tenant's own role: an administrator must not have it. */
         ('{tenant}', '{wa_internal_tenant_role}'),
 
@@ -79,7 +81,7 @@ AS $$
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
             whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
-            whatsapp_installation}'),
+            whatsapp_tenant_roles, whatsapp_installation}'),
 
         /* Superusers grant; wa_create_notification() attaches triggers. */
         ('{}', '{wa_grant, wa_revoke, wa_notify}')) AS l (privileges, names)
@@ -141,61 +143,77 @@ BEGIN
 END
 $$;
 
-/* ---- row-level security for tenants' own roles ------------------------------------- */
-
-/*
- * Being allowed to execute this function is what marks a role as a tenant's
- * own.  A mark of that kind survives pg_dump, which takes along the rights to
- * an extension's objects, but not policies made after CREATE EXTENSION.
- */
-CREATE FUNCTION @extschema@.wa_internal_tenant_role() RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT true
-$$;
-COMMENT ON FUNCTION @extschema@.wa_internal_tenant_role() IS
-'Whoever may execute this sees only the messages of the tenant named by whatsapp_shared.tenant. Granted by '
-'wa_grant(role, ''tenant''). Internal.';
-
-/*
- * One policy leaves everybody as the rights to the table say; the restrictive
- * one confines tenants' own roles.  The sub-select is evaluated once a query.
- */
-ALTER TABLE @extschema@.whatsapp_messages ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_messages USING (true);
-
-CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_messages AS RESTRICTIVE
-    USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
-           OR (SELECT NOT pg_catalog.has_function_privilege(
-               '@extschema@.wa_internal_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
-
-ALTER TABLE @extschema@.whatsapp_inbound_messages ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_messages USING (true);
-
-CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_messages AS RESTRICTIVE
-    USING (tenant_id OPERATOR(pg_catalog.=) pg_catalog.current_setting('whatsapp_shared.tenant', true)
-           OR (SELECT NOT pg_catalog.has_function_privilege(
-               '@extschema@.wa_internal_tenant_role()'::pg_catalog.regprocedure, 'EXECUTE')));
-
 /* ---- granting ------------------------------------------------------------------------ */
 
-CREATE FUNCTION @extschema@.wa_grant(role name, privilege text) RETURNS void
+/*
+ * Binds the role; a tenant that is NULL leaves it as it is.  What the other privileges
+ * include looks at all tenants, but for sender's functions, which check the tenant.
+ */
+CREATE FUNCTION @extschema@.wa_internal_bind_role(role name, privilege text, tenant text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    bound CONSTANT text := (
+        SELECT b.tenant_id FROM @extschema@.whatsapp_tenant_roles AS b
+        WHERE b.role = wa_internal_bind_role.role::text
+            AND b.role_oid = (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = wa_internal_bind_role.role));
+    wide CONSTANT text := (
+        SELECT min(p.name) FROM unnest('{admin,monitor,webhook}'::text[]) AS p (name)
+        WHERE @extschema@.wa_internal_holds_privilege(wa_internal_bind_role.role, p.name));
+BEGIN
+    IF tenant IS NOT NULL AND privilege <> 'tenant' THEN
+        RAISE EXCEPTION 'only the privilege tenant can be granted for one tenant'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Bind the role with wa_grant(role, ''tenant'', tenant_id); that confines sender, too.';
+    ELSIF bound <> tenant THEN
+        RAISE EXCEPTION 'role "%" is bound to another tenant', role
+            USING ERRCODE = 'duplicate_object', DETAIL = format('It is bound to "%s".', bound),
+                  HINT = format('SELECT wa_revoke(%L, ''tenant''); ends that.', role);
+    ELSIF bound IS NOT NULL AND privilege IN ('admin', 'monitor', 'webhook')
+          OR tenant IS NOT NULL AND wide IS NOT NULL THEN
+        RAISE EXCEPTION 'a role that is bound to a tenant cannot have the privilege %', COALESCE(wide, privilege)
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'What that includes concerns all tenants.', HINT = 'Use another role.';
+    ELSIF tenant IS NOT NULL AND bound IS NULL THEN
+        IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
+            PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
+        ELSIF (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = wa_internal_bind_role.role) THEN
+            RAISE EXCEPTION 'a superuser cannot be bound to a tenant'
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        PERFORM @extschema@.wa_internal_unbind_role(role);
+        INSERT INTO @extschema@.whatsapp_tenant_roles (role, tenant_id) VALUES (role, tenant);
+    END IF;
+END
+$$;
+
+/* Also what is left of another role of this name, or of this one under another name. */
+CREATE FUNCTION @extschema@.wa_internal_unbind_role(role name) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM @extschema@.whatsapp_tenant_roles AS b
+    WHERE b.role = $1::text OR b.role_oid = (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = $1)
+$$;
+
+CREATE FUNCTION @extschema@.wa_grant(role name, privilege text, tenant_id text DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_check_privilege(role, privilege);
+    PERFORM @extschema@.wa_internal_bind_role(role, privilege, tenant_id);
     EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
     PERFORM @extschema@.wa_internal_change_privilege('GRANT', role, privilege);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_grant(name, text) IS
+COMMENT ON FUNCTION @extschema@.wa_grant(name, text, text) IS
 'Grants a role one of five privileges: admin (all functions and tables for operators), sender (enqueue, cancel and '
 'explain messages), monitor (status views, health, alerts), webhook (process webhooks), tenant (read the messages of '
-'the tenant named by whatsapp_shared.tenant, and no others). For superusers.';
+'one tenant, and no others: the given one, to which the role is then bound, or else the one that '
+'whatsapp_shared.tenant names). For superusers. Errors: 42710 bound to another tenant; 55000 a bound role can have '
+'sender besides, and nothing else.';
 
 CREATE FUNCTION @extschema@.wa_revoke(role name, privilege text) RETURNS void
     LANGUAGE plpgsql
@@ -212,6 +230,9 @@ BEGIN
         WHERE p.name <> privilege AND (privilege <> 'admin' OR p.name = 'tenant')
             AND @extschema@.wa_internal_holds_privilege(role, p.name);
     PERFORM @extschema@.wa_internal_change_privilege('REVOKE', role, privilege);
+    IF privilege = 'tenant' THEN
+        PERFORM @extschema@.wa_internal_unbind_role(role);
+    END IF;
     FOREACH other IN ARRAY COALESCE(others, '{}') LOOP
         PERFORM @extschema@.wa_internal_change_privilege('GRANT', role, other);
     END LOOP;
@@ -225,8 +246,8 @@ COMMENT ON FUNCTION @extschema@.wa_revoke(name, text) IS
 
 /*
  * The last act of this script, and of an update script that has made objects:
- * takes them from PUBLIC, and gives pg_monitor what the privilege monitor
- * includes.  New are objects without initial privileges (pg_init_privs), which
+ * takes them from PUBLIC (but for what policies call), and gives pg_monitor what the
+ * privilege monitor includes.  New are objects without initial privileges (pg_init_privs), which
  * this writes for all of them.
  *
  * Objects of earlier versions are left alone, and no other role is given
@@ -249,10 +270,15 @@ BEGIN
         UNION ALL
         SELECT format('GRANT %s ON %s %s TO pg_monitor', o.rights, o.kind, o.object)
         FROM @extschema@.wa_internal_privilege_objects('monitor') AS o WHERE o.object = ANY (fresh)
+        UNION ALL
+        SELECT format('GRANT %s ON %s %s TO PUBLIC', o.rights, o.kind, o.object)
+        FROM @extschema@.wa_internal_privilege_objects('public') AS o WHERE o.object = ANY (fresh)
     LOOP
         EXECUTE command;
     END LOOP;
 END
 $$;
 
+/* wa_grant() stands behind the others. */
+SELECT @extschema@.wa_internal_create_twins();
 SELECT @extschema@.wa_internal_settle_privileges();

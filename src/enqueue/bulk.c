@@ -16,6 +16,8 @@
 #include "base/args.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
+#include "base/schema.h"
+#include "base/tenant_role.h"
 #include "base/quote.h"
 #include "enqueue/template_message.h"
 
@@ -171,6 +173,7 @@ wa_enqueue_bulk(PG_FUNCTION_ARGS)
 
 	memset(&bulk, 0, sizeof(bulk));
 	bulk.common.tenant_id = wa_arg_tenant_id(fcinfo, ARG_TENANT_ID);
+	wa_tenant_role_check(wa_schema_of_call(fcinfo), bulk.common.tenant_id);
 	bulk.common.template_name = wa_arg_text(fcinfo, ARG_TEMPLATE_NAME, "template_name");
 	bulk.recipients = wa_jsonb_root(wa_arg_jsonb(fcinfo, ARG_RECIPIENTS, "recipients"));
 	bulk.parameters = wa_arg_jsonb_or_null(fcinfo, ARG_PARAMETERS);

@@ -30,7 +30,9 @@
 #include "base/owner.h"
 #include "base/quote.h"
 #include "base/rows.h"
+#include "base/schema.h"
 #include "base/statement.h"
+#include "base/tenant_role.h"
 #include "common/message_state.h"
 #include "common/queue_state.h"
 #include "enqueue/enqueue.h"
@@ -78,6 +80,13 @@ static WaStatement lock_message_statement = {
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.expected = SPI_OK_SELECT};
+
+static WaStatement tenant_statement = {.sql =
+										   "SELECT m.tenant_id FROM @extschema@.whatsapp_messages m"
+										   " WHERE m.id OPERATOR(pg_catalog.=) $1",
+									   .nargs = 1,
+									   .argtypes = {INT8OID},
+									   .expected = SPI_OK_SELECT};
 
 /* ---- writing ---- */
 
@@ -264,16 +273,34 @@ cancel(Oid schema, int64 id)
 }
 
 /*
+ * Of a role that is bound to a tenant, the message must be the tenant's.
+ */
+static void
+check_tenant(Oid schema, int64 id, text *bound)
+{
+	Datum values[1] = {Int64GetDatum(id)};
+	WaRows rows;
+
+	if (bound == NULL)
+		return;
+	rows = wa_statement_run(&tenant_statement, schema, values, NULL);
+	if (rows.count > 0)
+		wa_tenant_role_check_bound(bound, cstring_to_text(wa_rows_text(&rows, 0, 1)));
+}
+
+/*
  * wa_cancel_message(id): true if it will not be sent.
  */
 Datum
 wa_cancel_message(PG_FUNCTION_ARGS)
 {
 	int64 id = read_id(fcinfo);
+	text *bound = wa_tenant_role_bound(wa_schema_of_call(fcinfo));
 	WaOwner owner;
 	bool done;
 
 	wa_owner_begin(&owner, fcinfo);
+	check_tenant(owner.schema, id, bound);
 	done = cancel(owner.schema, id);
 	wa_owner_end(&owner);
 	PG_RETURN_BOOL(done);

@@ -8,11 +8,14 @@
  */
 #include "postgres.h"
 
+#include "commands/trigger.h"
 #include "utils/builtins.h"
 
 #include "base/args.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
+#include "base/schema.h"
+#include "base/tenant_role.h"
 #include "base/quote.h"
 #include "enqueue/content.h"
 #include "enqueue/media_use.h"
@@ -41,6 +44,9 @@ read_addresses(WaEnqueue *e, FunctionCallInfo fcinfo)
 {
 	memset(e, 0, sizeof(*e));
 	e->tenant_id = wa_arg_tenant_id(fcinfo, ARG_TENANT_ID);
+	/* A notification sends by the right of the role that has made it. */
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		wa_tenant_role_check(wa_schema_of_call(fcinfo), e->tenant_id);
 	wa_enqueue_recipient(e, wa_arg_text(fcinfo, ARG_RECIPIENT_PHONE, "recipient_phone"));
 }
 

@@ -26,6 +26,7 @@
 #include "base/lookup.h"
 #include "base/role_section.h"
 #include "base/rows.h"
+#include "base/tenant_role.h"
 #include "notify/failure.h"
 #include "notify/key.h"
 #include "notify/parameters.h"
@@ -193,7 +194,11 @@ enqueue(WaNotifyFiring *f, const Message *m)
 	const WaNotification *n = f->plan->registered;
 	LOCAL_FCINFO(call, 11);
 
-	InitFunctionCallInfoData(*call, f->fcinfo->flinfo, 11, InvalidOid, NULL, NULL);
+	if (!m->nulls[WA_NOTIFY_TENANT])
+		wa_tenant_role_check_as(get_func_namespace(f->plan->enqueue_function),
+								n->registration.registrant_oid,
+								DatumGetTextPP(m->parts[WA_NOTIFY_TENANT]));
+	InitFunctionCallInfoData(*call, f->fcinfo->flinfo, 11, InvalidOid, (Node *) f->trigger, NULL);
 	set_argument(call, 0, m->parts[WA_NOTIFY_TENANT], m->nulls[WA_NOTIFY_TENANT]);
 	set_argument(call, 1, m->parts[WA_NOTIFY_RECIPIENT], m->nulls[WA_NOTIFY_RECIPIENT]);
 	set_text(call, 2, n->template_name);

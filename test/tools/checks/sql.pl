@@ -44,9 +44,11 @@ none('every function in SQL or PL/pgSQL pins its search_path', "
 none(q{so does every function that runs with its owner's rights}, "
 	SELECT oid::regprocedure FROM $functions f
 	WHERE prosecdef AND NOT EXISTS (SELECT FROM unnest(proconfig) s WHERE s LIKE 'search_path=%')");
-none('no function can be called by everybody', "
+none('no function can be called by everybody but those that policies call', "
 	SELECT oid::regprocedure FROM $functions f
-	WHERE proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee = 0)");
+	WHERE proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) a WHERE a.grantee = 0)
+	EXCEPT SELECT (SELECT oid::regprocedure FROM pg_proc WHERE proname = object_name)
+	FROM wa.wa_internal_privilege_list() WHERE privileges = '{public}'");
 none('every public function, table and view is in the list of privileges, if only as nobody\'s', "
 	SELECT proname FROM $functions f WHERE NOT starts_with(proname, 'wa_internal_')
 	UNION SELECT relname FROM $relations r
@@ -56,7 +58,7 @@ none('once', "
 	SELECT object_name FROM wa.wa_internal_privilege_list() GROUP BY 1 HAVING count(*) > 1");
 none('under privileges that there are', "
 	SELECT object_name, p FROM wa.wa_internal_privilege_list(), unnest(privileges) p
-	WHERE p NOT IN ('admin', 'sender', 'monitor', 'webhook', 'tenant')");
+	WHERE p NOT IN ('admin', 'sender', 'monitor', 'webhook', 'tenant', 'public')");
 none('no function names objects for privileges by a pattern', "
 	SELECT oid::regprocedure FROM $functions f WHERE proname ~ 'privilege|grant' AND prosrc ~* 'like|~|starts_with'");
 none('every function is described', "
