@@ -211,7 +211,7 @@ AS $$
 $$;
 
 CREATE FUNCTION @extschema@.wa_retry_notification(failure_id bigint) RETURNS boolean
-    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_notification';
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_retry_notification';
 COMMENT ON FUNCTION @extschema@.wa_retry_notification(bigint) IS
 'Tries again to send what a notification could not (whatsapp_notification_failures), for the row as it is now. If it '
 'is sent, or no longer wanted, the failure is removed. False: it failed again, and the failure has the new reason. '

@@ -377,7 +377,7 @@ COMMENT ON FUNCTION @extschema@.wa_off_reply(text) IS
 
 /* As wa_webhook_ingest(), it becomes the owner by itself. */
 CREATE FUNCTION @extschema@.wa_retry_reply(inbound_id bigint) RETURNS boolean
-    LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+    LANGUAGE C VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'wa_retry_reply';
 COMMENT ON FUNCTION @extschema@.wa_retry_reply(bigint) IS
 'Calls the handler of a reply again, after it has been fixed (see whatsapp_inbound_messages.handler_error). False: '

@@ -11,10 +11,12 @@
 #include <ctype.h>
 
 #include "utils/builtins.h"
+#include "utils/varlena.h"
 
 #include "base/jsonb.h"
 #include "base/quote.h"
 #include "enqueue/content.h"
+#include "enqueue/options.h"
 #include "template/text_limits.h"
 
 #define MAX_TEXT_BODY 4096
@@ -61,8 +63,12 @@ check_optional(const JsonbValue *object, const char *key, const char *what, int 
 static void
 check_text(const char *type, const JsonbValue *text)
 {
-	wa_check_text("body of the text", required_string(text, "body", "body of the text"),
-				  MAX_TEXT_BODY);
+	char *body = required_string(text, "body", "body of the text");
+
+	wa_check_text("body of the text", body, MAX_TEXT_BODY);
+	if (strspn(body, " \t\r\n") == strlen(body))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("body of the text must not be blank")));
 }
 
 static void
@@ -202,6 +208,7 @@ check_reaction(const char *type, const JsonbValue *reaction)
 	if (wamid[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("message id of the reaction must not be empty")));
+	wa_options_check_wamid("message id of the reaction", wamid);
 	if (emoji[0] != '\0' && !may_be_emoji(emoji))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("emoji of the reaction must be a single emoji")));
@@ -233,11 +240,35 @@ static const struct
 {
 	const char *type;
 	void (*check)(const char *type, const JsonbValue *object);
-} known_types[] = {
-	{"text", check_text},		  {"image", check_media},		{"video", check_media},
-	{"audio", check_media},		  {"document", check_media},	{"sticker", check_media},
-	{"location", check_location}, {"reaction", check_reaction}, {"interactive", check_interactive},
-	{"template", check_template}};
+} known_types[] = {{"text", check_text},
+				   {"image", check_media},
+				   {"video", check_media},
+				   {"audio", check_media},
+				   {"document", check_media},
+				   {"sticker", check_media},
+				   {"location", check_location},
+				   {"reaction", check_reaction},
+				   {"interactive", check_interactive},
+				   {"template", check_template},
+				   {"contacts", NULL}};
+
+/* A type that we do not know may be one of Meta's; but not if it is a slip of the pen. */
+static void
+check_not_misspelt(const char *type)
+{
+	int len = (int) strlen(type);
+
+	for (int i = 0; i < lengthof(known_types); i++)
+	{
+		const char *known = known_types[i].type;
+
+		if (varstr_levenshtein_less_equal(type, len, known, (int) strlen(known), 1, 1, 1, 1,
+										  true) == 1)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("invalid message type \"%s\"", type),
+							errhint("Did you mean \"%s\"?", known)));
+	}
+}
 
 /*
  * The content stands under its type beside these members of the request; a name
@@ -275,14 +306,21 @@ check_type_name(const char *type)
 }
 
 void
+wa_content_check_size(const Jsonb *payload)
+{
+	if (VARSIZE(payload) > MAX_PAYLOAD)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("content of the message is larger than %d bytes", MAX_PAYLOAD)));
+}
+
+void
 wa_content_check(const char *type, Jsonb *payload)
 {
 	JsonbValue *root = wa_jsonb_root(payload);
 
 	check_type_name(type);
-	if (VARSIZE(payload) > MAX_PAYLOAD)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("content of the message is larger than %d bytes", MAX_PAYLOAD)));
+	check_not_misspelt(type);
+	wa_content_check_size(payload);
 	if (strcmp(type, "contacts") == 0)
 	{
 		check_contacts(root);

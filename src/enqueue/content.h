@@ -13,6 +13,9 @@
  */
 extern void wa_content_check(const char *type, Jsonb *payload);
 
+/* The size alone, of any content. */
+extern void wa_content_check_size(const Jsonb *payload);
+
 /* enqueue/interactive.c */
 extern void wa_interactive_check(const JsonbValue *interactive);
 

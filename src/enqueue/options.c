@@ -62,6 +62,17 @@ read_limited(FunctionCallInfo fcinfo, int argno, size_t limit, const char *name)
 	return value;
 }
 
+void
+wa_options_check_wamid(const char *what, const char *id)
+{
+	if (strncmp(id, "wamid.", 6) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a message id of Meta's, which begins with \"wamid.\"", what),
+				 errhint("It is whatsapp_message_id in whatsapp_messages and "
+						 "whatsapp_inbound_messages.")));
+}
+
 bool
 wa_options_is_uncertain_policy(const text *word)
 {
@@ -136,6 +147,9 @@ wa_options_read(WaMessageOptions *options, FunctionCallInfo fcinfo, int first)
 		return;
 	options->context_message_id = read_limited(fcinfo, first + OPT_CONTEXT_MESSAGE_ID,
 											   MAX_CONTEXT_MESSAGE_ID, "context_message_id");
+	if (options->context_message_id != NULL)
+		wa_options_check_wamid("argument \"context_message_id\"",
+							   text_to_cstring(options->context_message_id));
 	options->fallback_template = wa_arg_text_or_null(fcinfo, first + OPT_FALLBACK_TEMPLATE);
 	options->fallback_parameters = wa_arg_jsonb_or_null(fcinfo, first + OPT_FALLBACK_PARAMETERS);
 	if (options->fallback_template == NULL && options->fallback_parameters != NULL)

@@ -40,6 +40,9 @@ extern void wa_options_check_reference(const text *reference);
 
 /* For notifications, which are checked when they are made. */
 extern void wa_options_check_priority(int priority);
+
+/* "what" names the argument or member in the message. */
+extern void wa_options_check_wamid(const char *what, const char *id);
 extern void wa_options_check_on_uncertain(const text *policy);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/guc.h"
 #include "base/quote.h"
+#include "enqueue/content.h"
 #include "enqueue/media_use.h"
 #include "enqueue/template_message.h"
 
@@ -70,6 +71,7 @@ wa_template_message_fill(WaEnqueue *e, Jsonb *parameters)
 		wa_template_check_blind(&values);
 	e->payload = wa_template_build(text_to_cstring(e->template_name),
 								   text_to_cstring(e->template_language), &values);
+	wa_content_check_size(e->payload);
 	e->media = values.header_file;
 	e->awaits_media = false;
 	if (e->media != 0)

@@ -28,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/args.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/role_section.h"
@@ -368,7 +369,7 @@ retry_failure(WaNotifyFiring *f, const Failure *failure, int64 id)
 Datum
 wa_retry_notification(PG_FUNCTION_ARGS)
 {
-	int64 id = PG_GETARG_INT64(0);
+	int64 id;
 	Failure failure;
 	TriggerData trigger = {.type = T_TriggerData};
 	WaNotifyFiring f = {.trigger = &trigger};
@@ -376,6 +377,10 @@ wa_retry_notification(PG_FUNCTION_ARGS)
 	LOCAL_FCINFO(call, 0);
 	Relation rel;
 	volatile bool done = false;
+
+	if (PG_ARGISNULL(0))
+		wa_raise_null_argument("failure_id");
+	id = PG_GETARG_INT64(0);
 
 	/* As a trigger is called: nothing is known of the types of arguments. */
 	function.fn_expr = NULL;

@@ -429,12 +429,23 @@ wa_template_check(const WaTemplateSpec *spec, WaTemplateValues *values)
 	check_buttons(spec, values);
 }
 
+/* A value alone must not be longer than the text that it is put into. */
+static void
+check_all_lengths(const WaTemplateValues *values)
+{
+	if (values->header_kind == WA_HEADER_TEXT)
+		wa_check_text("header value", values->header.text, WA_MAX_HEADER_TEXT);
+	for (int i = 0; i < values->nbody; i++)
+		wa_check_text(place_of(&values->body[i], i), values->body[i].text, WA_MAX_BODY_TEXT);
+}
+
 void
 wa_template_check_blind(WaTemplateValues *values)
 {
 	if (values->components != NULL)
 		return;
 	check_all_values(values);
+	check_all_lengths(values);
 	for (int i = 0; i < values->nbuttons; i++)
 	{
 		WaTemplateButtonValue *value = &values->buttons[i];

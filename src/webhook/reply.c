@@ -39,6 +39,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/arrays.h"
 #include "base/owner.h"
 #include "base/registration.h"
@@ -376,11 +377,14 @@ wa_webhook_run_handlers(Oid schema, const int64 *inbound_ids, int n, int *failed
 Datum
 wa_retry_reply(PG_FUNCTION_ARGS)
 {
-	int64 inbound_id = PG_GETARG_INT64(0);
+	int64 inbound_id;
 	WaOwner owner;
 	int called;
 	int failed;
 
+	if (PG_ARGISNULL(0))
+		wa_raise_null_argument("inbound_id");
+	inbound_id = PG_GETARG_INT64(0);
 	wa_role_settle_deferred();
 	wa_owner_begin(&owner, fcinfo);
 	called = wa_webhook_run_handlers(owner.schema, &inbound_id, 1, &failed);

@@ -105,7 +105,7 @@ SELECT wa_create_notification('shop.notes', 'cambio', '''alba''', 'phone', '["ph
 INSERT INTO shop.notes VALUES ('x');
 SELECT throws_like('SELECT pg_temp.retry()', 'the row of failure % is not known', 'a row without a key cannot be found again');
 SELECT throws_ok('SELECT wa_retry_notification(0)', '42704', 'failure 0 of a notification does not exist', 'an unknown failure');
-SELECT is(wa_retry_notification(NULL), NULL, 'no failure');
+SELECT throws_ok('SELECT wa_retry_notification(NULL)', '22004', 'argument "failure_id" must not be null', 'no failure');
 DELETE FROM whatsapp_notification_failures;
 
 /* ---- partitions ---- */
