@@ -24,6 +24,7 @@ OBJS = \
 	src/base/secret.o \
 	src/base/secret_file.o \
 	src/base/secret_value.o \
+	src/base/similar.o \
 	src/base/statement.o \
 	src/base/subtransaction.o \
 	src/base/tenant_role.o \

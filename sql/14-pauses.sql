@@ -39,44 +39,89 @@ CREATE TRIGGER whatsapp_pauses_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_pauses
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
 
+/* The number of this key; raises if there is none. */
+CREATE FUNCTION @extschema@.wa_internal_pause_key_number(key text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written CONSTANT text := @extschema@.wa_internal_number_written(key);
+BEGIN
+    IF EXISTS (SELECT FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.phone_number_id = key)
+       OR key = NULLIF(current_setting('whatsapp_shared.phone_number_id', true), '') THEN
+        RETURN key;
+    END IF;
+    RAISE EXCEPTION 'phone number "%" does not exist', @extschema@.wa_internal_quote(key)
+        USING ERRCODE = 'undefined_object',
+              HINT = COALESCE(
+                  'Its phone_number_id is "' || written || '".',
+                  @extschema@.wa_internal_did_you_mean(key,
+                      ARRAY(SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p)),
+                  'The key is a phone_number_id of whatsapp_phone_numbers.');
+END
+$$;
+
+/*
+ * The template of this key; raises if Meta's list, once it has been read, has
+ * none.  A pause that was set before the template vanished remains.
+ */
+CREATE FUNCTION @extschema@.wa_internal_pause_key_template(key text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF key !~ '^[a-z0-9_]+(/[A-Za-z0-9_]{2,16})?$' THEN
+        RAISE EXCEPTION 'invalid template "%"', @extschema@.wa_internal_quote(key)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Write name/language, such as "pedido_listo/es", '
+                         'or the name alone for all its languages.';
+    ELSIF EXISTS (SELECT FROM @extschema@.whatsapp_templates AS t
+                  WHERE key IN (t.name, t.name || '/' || t.language)) THEN
+        RETURN key;
+    ELSIF @extschema@.wa_internal_listed('templates') IS NULL THEN
+        RAISE NOTICE 'template "%" was not checked', key
+            USING DETAIL = 'The templates have not been read from Meta yet.';
+        RETURN key;
+    END IF;
+    PERFORM @extschema@.wa_internal_unknown_template(split_part(key, '/', 1), NULLIF(split_part(key, '/', 2), ''));
+    RETURN NULL;
+END
+$$;
+
 /* The key in its stored form; raises if there is no such thing to pause. */
 CREATE FUNCTION @extschema@.wa_internal_pause_key(scope text, key text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
+DECLARE
+    scopes CONSTANT text[] := '{account,number,tenant,template}';
 BEGIN
-    CASE scope
-        WHEN 'account' THEN
-            IF COALESCE(key, '') <> '' THEN
-                RAISE EXCEPTION 'the account has no key'
-                    USING ERRCODE = 'invalid_parameter_value',
-                          HINT = 'There is one account; leave the key out.';
-            END IF;
-            RETURN '';
-        WHEN 'number' THEN
-            IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.phone_number_id = key)
-               AND key IS DISTINCT FROM current_setting('whatsapp_shared.phone_number_id', true) THEN
-                RAISE EXCEPTION 'phone number "%" does not exist', @extschema@.wa_internal_quote(key)
-                    USING ERRCODE = 'undefined_object',
-                          HINT = 'The key is a phone_number_id of whatsapp_phone_numbers.';
-            END IF;
-        WHEN 'tenant' THEN
-            IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = key) THEN
-                PERFORM @extschema@.wa_internal_unknown_tenant(key);
-            END IF;
-        WHEN 'template' THEN
-            IF key IS NULL OR key !~ '^[a-z0-9_]+(/[A-Za-z0-9_]{2,16})?$' THEN
-                RAISE EXCEPTION 'invalid template "%"', @extschema@.wa_internal_quote(key)
-                    USING ERRCODE = 'invalid_parameter_value',
-                          HINT = 'Write name/language, such as "pedido_listo/es", '
-                                 'or the name alone for all its languages.';
-            END IF;
-        ELSE
-            RAISE EXCEPTION 'unknown scope "%"', @extschema@.wa_internal_quote(scope)
+    PERFORM @extschema@.wa_internal_check_not_null('scope', scope);
+    IF scope <> ALL (scopes) THEN
+        RAISE EXCEPTION 'unknown scope "%"', @extschema@.wa_internal_quote(scope)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = CASE WHEN key = ANY (scopes)
+                      THEN format('The arguments seem to be swapped: the scope "%s" comes first.', key)
+                      ELSE 'Use account, number, tenant or template.' END;
+    ELSIF scope = 'account' THEN
+        IF COALESCE(key, '') <> '' THEN
+            RAISE EXCEPTION 'the account has no key'
                 USING ERRCODE = 'invalid_parameter_value',
-                      HINT = 'Use account, number, tenant or template.';
+                      HINT = 'There is one account; leave the key out.';
+        END IF;
+        RETURN '';
+    END IF;
+    PERFORM @extschema@.wa_internal_check_not_null('key', key);
+    CASE scope
+        WHEN 'number' THEN
+            RETURN @extschema@.wa_internal_pause_key_number(key);
+        WHEN 'tenant' THEN
+            PERFORM @extschema@.wa_internal_check_tenant_exists(key);
+            RETURN key;
+        WHEN 'template' THEN
+            RETURN @extschema@.wa_internal_pause_key_template(key);
     END CASE;
-    RETURN key;
 END
 $$;
 
@@ -93,7 +138,7 @@ AS $$
 DECLARE
     what CONSTANT text := @extschema@.wa_internal_pause_key(scope, key);
 BEGIN
-    IF COALESCE(reason, '') = '' THEN
+    IF COALESCE(reason, '') !~ '[^[:space:]]' THEN
         RAISE EXCEPTION 'a pause needs a reason'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'wa_explain() shows it to whoever asks why a message waits.';
@@ -110,7 +155,8 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_pause(text, text, text, timestamptz) IS
 'Stops sending for the account, a number, a tenant or a template, until the given time or wa_resume(). Messages keep '
-'their place in the queue, and no attempt is counted.';
+'their place in the queue, and no attempt is counted. Errors: 22004, 22023; 42704 there is no such number, tenant or '
+'template.';
 
 /*
  * A pause set by the program.  A person's pause stays as it is; an automatic
@@ -185,7 +231,9 @@ CREATE FUNCTION @extschema@.wa_resume(scope text, key text DEFAULT NULL) RETURNS
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF scope NOT IN ('account', 'number', 'tenant', 'template') OR scope IS NULL THEN
+    /* What is paused may be resumed, whether it still exists or not. */
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS p
+                   WHERE p.scope = wa_resume.scope AND p.key = COALESCE(wa_resume.key, '')) THEN
         PERFORM @extschema@.wa_internal_pause_key(scope, key);
     END IF;
     IF NOT @extschema@.wa_internal_lift_pause(scope, key, false) THEN
@@ -196,7 +244,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_resume(text, text) IS
-'Ends a pause, manual or automatic, and releases the messages it held. False: there was none.';
+'Ends a pause, manual or automatic, and releases the messages it held. False, with a NOTICE: there was none. Errors '
+'as in wa_pause().';
 
 /*
  * For the senders: removes the pauses whose time has come, and says whether

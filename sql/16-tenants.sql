@@ -134,12 +134,43 @@ BEGIN
 END
 $$;
 
+/*
+ * What a tenant that is to be created must not be called: it would be the tenant
+ * of a slip, beside the one that was meant.
+ */
+CREATE FUNCTION @extschema@.wa_internal_check_new_tenant(candidate text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    resembled text;
+BEGIN
+    PERFORM @extschema@.wa_internal_check_tenant_id(candidate);
+    IF candidate ~ '^[[:space:]]|[[:space:]]$' THEN
+        RAISE EXCEPTION 'tenant_id must not begin or end with white space'
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF EXISTS (SELECT FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.phone_number_id = candidate) THEN
+        RAISE EXCEPTION 'tenant_id "%" is the phone_number_id of a number', candidate
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'The tenant comes first: wa_assign_phone(tenant_id, phone_number_id).';
+    END IF;
+    SELECT t.tenant_id INTO resembled FROM @extschema@.whatsapp_tenants AS t
+        WHERE lower(btrim(t.tenant_id)) = lower(candidate) AND t.tenant_id <> candidate
+        LIMIT 1;
+    IF FOUND THEN
+        RAISE WARNING 'tenant "%" is new, and differs from tenant "%" only in case or spaces',
+            @extschema@.wa_internal_quote(candidate), @extschema@.wa_internal_quote(resembled);
+    END IF;
+    RETURN candidate;
+END
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_create_tenant(tenant text) RETURNS void
     LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO @extschema@.whatsapp_tenants (tenant_id)
-    SELECT @extschema@.wa_internal_check_tenant_id(tenant)
+    SELECT @extschema@.wa_internal_check_new_tenant(tenant)
     WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant)
     ON CONFLICT DO NOTHING
 $$;
@@ -150,14 +181,33 @@ CREATE FUNCTION @extschema@.wa_internal_check_own_tenant(tenant text) RETURNS vo
 COMMENT ON FUNCTION @extschema@.wa_internal_check_own_tenant(text) IS
 'Raises an error if a role of the session is bound to another tenant. Internal.';
 
-CREATE FUNCTION @extschema@.wa_internal_unknown_tenant(tenant text) RETURNS void
-    LANGUAGE plpgsql
+CREATE FUNCTION @extschema@.wa_internal_tenant_hint(tenant text, beside text) RETURNS text
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_tenant_hint';
+COMMENT ON FUNCTION @extschema@.wa_internal_tenant_hint(text, text) IS
+'What may be meant by a tenant that does not exist; beside: the argument that it may have been exchanged for. '
+'Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_unknown_tenant(tenant text, beside text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM @extschema@.wa_internal_check_tenant_id(tenant);
     RAISE EXCEPTION 'tenant "%" does not exist', @extschema@.wa_internal_quote(tenant)
         USING ERRCODE = 'undefined_object',
-              HINT = 'Create it with wa_assign_phone() or wa_configure_tenant().';
+              HINT = @extschema@.wa_internal_tenant_hint(tenant, beside);
+END
+$$;
+
+/* For functions of a tenant that must exist. */
+CREATE FUNCTION @extschema@.wa_internal_check_tenant_exists(tenant text, beside text DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
+        PERFORM @extschema@.wa_internal_unknown_tenant(tenant, beside);
+    END IF;
 END
 $$;
 
@@ -174,7 +224,8 @@ CREATE FUNCTION @extschema@.wa_configure_tenant(
     on_uncertain text DEFAULT NULL,
     daily_share real DEFAULT NULL,
     retention interval DEFAULT NULL,
-    reset text[] DEFAULT '{}')
+    reset text[] DEFAULT '{}',
+    is_new boolean DEFAULT false)
 RETURNS @extschema@.whatsapp_tenants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -201,7 +252,11 @@ BEGIN
         LOCK TABLE @extschema@.whatsapp_tenants IN SHARE ROW EXCLUSIVE MODE;
     END IF;
 
-    PERFORM @extschema@.wa_internal_create_tenant(wa_configure_tenant.tenant_id);
+    IF wa_configure_tenant.is_new THEN
+        PERFORM @extschema@.wa_internal_create_tenant(wa_configure_tenant.tenant_id);
+    ELSE
+        PERFORM @extschema@.wa_internal_check_tenant_exists(wa_configure_tenant.tenant_id);
+    END IF;
     SELECT t.* INTO STRICT old FROM @extschema@.whatsapp_tenants AS t
         WHERE t.tenant_id = wa_configure_tenant.tenant_id FOR NO KEY UPDATE;
 
@@ -250,9 +305,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
-    interval, text[]) IS
-'Creates the tenant if it is new and changes its settings. NULL leaves a setting as it is; naming it in reset '
-'returns it to the installation''s default. Errors: 22004, 22023.';
+    interval, text[], boolean) IS
+'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
+'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
+'(wa_assign_phone() creates a tenant with one). Errors: 22004, 22023; 42704 no such tenant.';
 
 /* The rules that the table's constraints state, in words a person can act on. */
 CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void

@@ -141,6 +141,85 @@ $$;
 
 /* ---- assigning ------------------------------------------------------------ */
 
+/* The ID of the number that is written like this; NULL if none is known. */
+CREATE FUNCTION @extschema@.wa_internal_number_written(written text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p
+    WHERE p.display_phone_number ~ '[0-9]' AND @extschema@.wa_internal_same_number(p.display_phone_number, written)
+    ORDER BY p.phone_number_id LIMIT 1
+$$;
+
+/* Refuses what cannot be the ID of a number; the tenant is for the hint. */
+CREATE FUNCTION @extschema@.wa_internal_check_number_id(number text, tenant text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_known CONSTANT boolean := EXISTS (
+        SELECT FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.phone_number_id = number);
+    meant CONSTANT text := @extschema@.wa_internal_number_written(number);
+BEGIN
+    IF number IS NULL THEN
+        RAISE EXCEPTION 'phone_number_id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF number = NULLIF(current_setting('whatsapp_shared.business_account_id', true), '') THEN
+        RAISE EXCEPTION 'invalid phone_number_id "%"', @extschema@.wa_internal_quote(number)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'This is the ID of the WhatsApp Business account; each of its numbers has an ID of its own.';
+    ELSIF NOT is_known AND (NOT @extschema@.wa_internal_is_meta_id(number) OR meant IS NOT NULL) THEN
+        RAISE EXCEPTION 'invalid phone_number_id "%"', @extschema@.wa_internal_quote(number)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = CASE
+                      WHEN meant IS NOT NULL
+                          THEN format('This is the phone number itself; its phone_number_id is "%s".', meant)
+                      WHEN @extschema@.wa_internal_is_meta_id(tenant)
+                          THEN format('The arguments seem to be swapped: wa_assign_phone(%L, %L).',
+                              @extschema@.wa_internal_quote(number), tenant)
+                      ELSE 'phone_number_id is the Meta ID of the number, 5 to 20 digits; '
+                           'the phone number itself is display_phone_number.' END;
+    END IF;
+END
+$$;
+
+/* The account, for messages. */
+CREATE FUNCTION @extschema@.wa_internal_account() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(' ', 'the WhatsApp Business account',
+        NULLIF(current_setting('whatsapp_shared.business_account_id', true), ''))
+$$;
+
+/*
+ * Refuses a number that Meta, once its list has been read, does not list; tells
+ * that one could not be checked.
+ */
+CREATE FUNCTION @extschema@.wa_internal_check_number_listed(number text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers');
+    known CONSTANT text[] := ARRAY(
+        SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.synced_at IS NOT NULL);
+BEGIN
+    IF listed IS NULL THEN
+        RAISE NOTICE 'phone number "%" was not checked', number
+            USING DETAIL = 'The account''s numbers have not been read from Meta yet.',
+                  HINT = 'wa_health() tells when Meta has confirmed it, and if Meta does not list it.';
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'phone number "%" does not belong to the account', number
+        USING ERRCODE = 'undefined_object',
+              DETAIL = format('Meta lists %s numbers for %s, and it is not among them.',
+                  listed, @extschema@.wa_internal_account()),
+              HINT = concat_ws(' ', @extschema@.wa_internal_did_you_mean(number, known),
+                  'See whatsapp_phone_numbers; if the number is new, read the list again: '
+                  'SELECT wa_sync_phone_numbers();');
+END
+$$;
+
 /* Creates the number if it is new, and refuses one that cannot send. */
 CREATE FUNCTION @extschema@.wa_internal_prepare_number(number text, display text) RETURNS void
     LANGUAGE plpgsql
@@ -149,14 +228,7 @@ AS $$
 DECLARE
     n @extschema@.whatsapp_phone_numbers;
 BEGIN
-    IF number IS NULL THEN
-        RAISE EXCEPTION 'phone_number_id must not be null' USING ERRCODE = 'null_value_not_allowed';
-    ELSIF number !~ '^[0-9]{5,20}$' THEN
-        RAISE EXCEPTION 'invalid phone_number_id "%"', @extschema@.wa_internal_quote(number)
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'phone_number_id is the Meta ID of the number, 5 to 20 digits; '
-                         'the phone number itself is display_phone_number.';
-    ELSIF display !~ '^\+?[0-9][0-9 ().-]{4,30}$' THEN
+    IF display !~ '^\+?[0-9][0-9 ().-]{4,30}$' THEN
         RAISE EXCEPTION 'invalid display_phone_number "%"', @extschema@.wa_internal_quote(display)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Write the phone number as people read it, such as "+34 600 00 00 01".';
@@ -174,14 +246,18 @@ BEGIN
     SELECT p.* INTO n FROM @extschema@.whatsapp_phone_numbers AS p
         WHERE p.phone_number_id = number FOR KEY SHARE;
     IF NOT FOUND THEN
-        IF EXISTS (SELECT FROM @extschema@.whatsapp_sync AS s
-                   WHERE s.kind = 'phone_numbers' AND s.finished_at IS NOT NULL AND s.error IS NULL) THEN
-            RAISE WARNING 'phone number "%" is not among those read from Meta', @extschema@.wa_internal_quote(number)
-                USING HINT = 'Check the ID, or run wa_sync_phone_numbers() if the number is new.';
-        END IF;
+        PERFORM @extschema@.wa_internal_check_number_listed(number);
         INSERT INTO @extschema@.whatsapp_phone_numbers (phone_number_id, display_phone_number)
             VALUES (number, display) ON CONFLICT DO NOTHING;
         RETURN;
+    ELSIF @extschema@.wa_internal_unlisted(number) THEN
+        PERFORM @extschema@.wa_internal_check_number_listed(number);
+    ELSIF display IS NOT NULL AND n.display_phone_number IS NOT NULL AND n.synced_at IS NOT NULL
+        AND NOT @extschema@.wa_internal_same_number(display, n.display_phone_number) THEN
+        RAISE EXCEPTION 'display_phone_number "%" is not that of phone number "%"', display, number
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('At Meta it is %s.', n.display_phone_number),
+                  HINT = 'Leave it out, or check the phone_number_id.';
     END IF;
 
     IF n.missing_since IS NOT NULL OR n.status IN ('BANNED', 'DELETED') THEN
@@ -306,6 +382,8 @@ CREATE FUNCTION @extschema@.wa_assign_phone(
 AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM @extschema@.wa_internal_check_tenant_id(tenant_id);
+    PERFORM @extschema@.wa_internal_check_number_id(phone_number_id, tenant_id);
     PERFORM @extschema@.wa_internal_create_tenant(tenant_id);
     PERFORM @extschema@.wa_internal_prepare_number(phone_number_id, display_phone_number);
     PERFORM @extschema@.wa_internal_assign(tenant_id, phone_number_id);
@@ -318,7 +396,9 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_assign_phone(text, text, text) IS
 'Assigns the number to the tenant; both are created if they are new. Does nothing if they already belong together. '
-'Errors: 22004, 22023; 23505 either is taken, by whom the error says; 55000 the number cannot send.';
+'Errors: 22004, 22023; 23505 either is taken, by whom the error says; 42704 Meta does not list the number; 55000 the '
+'number cannot send. Until the account''s numbers have been read from Meta an unknown number is accepted, with a '
+'NOTICE.';
 
 /* ---- choosing a number ---------------------------------------------------- */
 
@@ -361,12 +441,12 @@ AS $$
 DECLARE
     number text;
 BEGIN
-    SELECT f.phone_number_id INTO number
-        FROM @extschema@.wa_free_numbers AS f LIMIT 1 FOR UPDATE SKIP LOCKED;
+    SELECT f.phone_number_id INTO number FROM @extschema@.wa_free_numbers AS f
+        WHERE NOT @extschema@.wa_internal_unlisted(f.phone_number_id) LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND AND wait THEN
         /* What is locked may come free: an assignment can fail, a synchronisation ends. */
-        SELECT f.phone_number_id INTO number
-            FROM @extschema@.wa_free_numbers AS f LIMIT 1 FOR UPDATE;
+        SELECT f.phone_number_id INTO number FROM @extschema@.wa_free_numbers AS f
+            WHERE NOT @extschema@.wa_internal_unlisted(f.phone_number_id) LIMIT 1 FOR UPDATE;
     END IF;
     RETURN number;
 END
@@ -482,9 +562,7 @@ DECLARE
     tenant CONSTANT text := @extschema@.wa_internal_check_tenant_id(wa_unassign_phone.tenant_id);
     number text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
-        PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
-    END IF;
+    PERFORM @extschema@.wa_internal_check_tenant_exists(tenant);
     UPDATE @extschema@.whatsapp_phone_assignments AS a
         SET unassigned_at = GREATEST(clock_timestamp(), a.assigned_at)
         WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL

@@ -48,11 +48,13 @@ $$;
 
 /*
  * Checks the whole document and applies all of it but the number.  Returns the
- * names of the keys that were not taken over.
+ * names of the keys that were not taken over.  may_create: of a tenant that does
+ * not exist yet, too.
  */
 CREATE FUNCTION @extschema@.wa_internal_apply_settings(
     tenant text,
     document jsonb,
+    may_create boolean,
     OUT dropped text[],
     OUT ignored text[])
     LANGUAGE plpgsql
@@ -89,7 +91,8 @@ BEGIN
         enabled => (document ->> 'whatsapp_enabled')::boolean,
         language => CASE WHEN before IS NOT NULL OR lang IS DISTINCT FROM default_language THEN lang END,
         reset => CASE WHEN document ? 'whatsapp_default_language' AND lang IS NULL
-                      THEN '{language}'::text[] ELSE '{}' END);
+                      THEN '{language}'::text[] ELSE '{}' END,
+        is_new => may_create);
 END
 $$;
 
@@ -115,7 +118,6 @@ BEGIN
             LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
         WHERE t.tenant_id = wa_notification_settings.tenant_id;
     IF NOT FOUND THEN
-        PERFORM @extschema@.wa_internal_check_tenant_id(wa_notification_settings.tenant_id);
         PERFORM @extschema@.wa_internal_unknown_tenant(wa_notification_settings.tenant_id);
     END IF;
     RETURN document;
@@ -124,14 +126,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_notification_settings(text) IS
 'The tenant''s settings document: whatsapp_enabled, whatsapp_phone_number_id, whatsapp_display_phone_number, '
 'whatsapp_default_language.';
-
-/* Digits are what counts: the same number may be written in many ways. */
-CREATE FUNCTION @extschema@.wa_internal_same_number(a text, b text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT regexp_replace(a, '[^0-9]', '', 'g') IS NOT DISTINCT FROM regexp_replace(b, '[^0-9]', '', 'g')
-$$;
 
 CREATE FUNCTION @extschema@.wa_set_notification_settings(tenant_id text, settings jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -144,7 +138,8 @@ DECLARE
     key text;
     wanted text;
 BEGIN
-    SELECT k.dropped, k.ignored INTO keys FROM @extschema@.wa_internal_apply_settings(tenant_id, settings) AS k;
+    SELECT k.dropped, k.ignored INTO keys
+        FROM @extschema@.wa_internal_apply_settings(tenant_id, settings, may_create => false) AS k;
 
     /* A document may repeat the number (or leave it empty), not choose it. */
     current_document := @extschema@.wa_notification_settings(tenant_id);
@@ -176,7 +171,7 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_set_notification_settings(text, jsonb) IS
 'Applies a tenant''s settings document and returns the resulting one. Absent keys leave their settings as they are; '
-'credentials are dropped with a NOTICE; the number may be repeated but not changed.';
+'credentials are dropped with a NOTICE; the number may be repeated but not changed. Error 42704: no such tenant.';
 
 /* ---- a whole platform's documents ------------------------------------------ */
 
@@ -209,7 +204,7 @@ BEGIN
         refused := NULL;
         BEGIN
             SELECT k.dropped, k.ignored INTO dropped, ignored
-                FROM @extschema@.wa_internal_apply_settings(tenant_id, document) AS k;
+                FROM @extschema@.wa_internal_apply_settings(tenant_id, document, may_create => true) AS k;
             number := @extschema@.wa_internal_settings_text(document, 'whatsapp_phone_number_id');
             IF number IS NOT NULL THEN
                 PERFORM @extschema@.wa_assign_phone(tenant_id, number,
@@ -221,7 +216,7 @@ BEGIN
                            ORDER BY k.name);
         EXCEPTION
             WHEN invalid_parameter_value OR null_value_not_allowed OR unique_violation
-                 OR object_not_in_prerequisite_state THEN
+                 OR undefined_object OR object_not_in_prerequisite_state THEN
                 GET STACKED DIAGNOSTICS refused = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
                 refused := left(concat_ws('. ', refused, NULLIF(detail, '')), 500);
         END;

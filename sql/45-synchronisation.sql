@@ -43,6 +43,30 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_sync_phone_numbers() IS
 'Requests that the sender read the account''s numbers from Meta after COMMIT; whatsapp_sync shows the result.';
 
+/*
+ * How many things of a kind Meta lists; NULL until the list has been read.  An
+ * empty one counts as not read: it more likely means a wrong account or a missing
+ * permission than an account without anything.  A run that has failed leaves
+ * finished_at as it was.
+ */
+CREATE FUNCTION @extschema@.wa_internal_listed(kind text) RETURNS integer
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT s.items FROM @extschema@.whatsapp_sync AS s
+    WHERE s.kind = wa_internal_listed.kind AND s.finished_at IS NOT NULL AND s.items > 0
+$$;
+
+/* Whether Meta's list is known and this number, entered by hand, is not in it. */
+CREATE FUNCTION @extschema@.wa_internal_unlisted(number text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_listed('phone_numbers') IS NOT NULL AND NOT EXISTS (
+        SELECT FROM @extschema@.whatsapp_phone_numbers AS p
+        WHERE p.phone_number_id = number AND p.synced_at IS NOT NULL)
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_quality_alert(number text, before text, now text) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -113,6 +137,24 @@ BEGIN
 END
 $$;
 
+/* What somebody had entered for a number before Meta was asked. */
+CREATE FUNCTION @extschema@.wa_internal_confirmation_alert(
+    before @extschema@.whatsapp_phone_numbers, now @extschema@.whatsapp_phone_numbers) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_resolve_alert('number_unlisted', 'number', now.phone_number_id);
+    IF NOT @extschema@.wa_internal_same_number(
+            COALESCE(before.display_phone_number, now.display_phone_number), now.display_phone_number) THEN
+        PERFORM @extschema@.wa_internal_alert('warning', 'number_display', 'number', now.phone_number_id,
+            format('Phone number %s is %s at Meta and was entered as %s; Meta''s is taken.',
+                now.phone_number_id, now.display_phone_number, before.display_phone_number),
+            jsonb_build_object('before', before.display_phone_number, 'now', now.display_phone_number));
+    END IF;
+END
+$$;
+
 /* One entry of the listing. */
 CREATE FUNCTION @extschema@.wa_internal_apply_phone_number(entry jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -154,6 +196,9 @@ BEGIN
         UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = NULL WHERE p.phone_number_id = number;
         UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = new.quality_rating
             WHERE p.phone_number_id = number;
+    END IF;
+    IF old.synced_at IS NULL AND old.phone_number_id IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_confirmation_alert(old, new);
     END IF;
     PERFORM @extschema@.wa_internal_quality_alert(number, old.quality_rating, new.quality_rating);
     PERFORM @extschema@.wa_internal_status_alert(number, old.status, new.status);
@@ -219,6 +264,18 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM @extschema@.wa_internal_resolve_alert('no_numbers', 'account', '');
+    PERFORM @extschema@.wa_internal_resolve_alert('number_unlisted', 'number', o.key)
+        FROM @extschema@.whatsapp_alerts AS o
+        WHERE o.kind = 'number_unlisted' AND o.resolved_at IS NULL AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.phone_number_id = o.key AND a.unassigned_at IS NULL);
+    PERFORM @extschema@.wa_internal_alert('error', 'number_unlisted', 'number', a.phone_number_id,
+            format('Phone number %s of tenant "%s" is not among the %s that Meta lists; its messages will fail.',
+                a.phone_number_id, a.tenant_id, found_numbers),
+            jsonb_build_object('tenant_id', a.tenant_id))
+        FROM @extschema@.whatsapp_phone_assignments AS a
+            JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+        WHERE a.unassigned_at IS NULL AND p.synced_at IS NULL;
 
     FOR vanished IN
         UPDATE @extschema@.whatsapp_phone_numbers AS p

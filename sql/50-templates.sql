@@ -49,6 +49,11 @@ COMMENT ON COLUMN @extschema@.whatsapp_templates.missing_since IS
 'Since when Meta no longer lists it; it cannot be used then.';
 COMMENT ON COLUMN @extschema@.whatsapp_templates.updated_at IS 'When this row last changed.';
 
+CREATE FUNCTION @extschema@.wa_internal_unknown_template(name text, language text) RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_unknown_template';
+COMMENT ON FUNCTION @extschema@.wa_internal_unknown_template(text, text) IS
+'Raises the error about a template that does not exist, or not in this language (NULL: in any). Internal.';
+
 /* ---- entering them by hand, and applying what Meta lists -------------------------- */
 
 /* One template, new or changed. */
@@ -85,6 +90,8 @@ RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    statuses CONSTANT text[] := '{APPROVED,PENDING,IN_APPEAL,REJECTED,PAUSED,DISABLED,LIMIT_EXCEEDED,ARCHIVED,
+        PENDING_DELETION,DELETED,UNKNOWN}';
     t @extschema@.whatsapp_templates;
 BEGIN
     IF name IS NULL OR language IS NULL OR components IS NULL THEN
@@ -106,6 +113,10 @@ BEGIN
         RAISE EXCEPTION 'invalid parameter format "%"', @extschema@.wa_internal_quote(parameter_format)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use POSITIONAL or NAMED.';
+    ELSIF upper(status) <> ALL (statuses) THEN
+        RAISE EXCEPTION 'invalid template status "%"', @extschema@.wa_internal_quote(status)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = format('Meta''s are %s.', array_to_string(statuses, ', '));
     END IF;
     t.name := name;
     t.language := @extschema@.wa_internal_check_language(language);
@@ -129,15 +140,24 @@ CREATE FUNCTION @extschema@.wa_unregister_template(name text, language text) RET
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('name', name);
+    PERFORM @extschema@.wa_internal_check_not_null('language', language);
     DELETE FROM @extschema@.whatsapp_templates AS t
         WHERE t.name = wa_unregister_template.name
             AND t.language = wa_unregister_template.language
             AND t.source = 'local';
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RAISE NOTICE 'no template "%" (%) was entered by hand',
+            @extschema@.wa_internal_quote(name), @extschema@.wa_internal_quote(language)
+           
+            USING HINT = 'whatsapp_templates shows which were: their source is local.';
+        RETURN false;
+    END IF;
+    RETURN true;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_unregister_template(text, text) IS
-'Removes a template that was entered by hand. False: there is none.';
+'Removes a template that was entered by hand. False, with a NOTICE: there is none. Error 22004.';
 
 /*
  * One page of GET /{waba}/message_templates, as it came.  An element without a

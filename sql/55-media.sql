@@ -197,9 +197,8 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
     PERFORM @extschema@.wa_internal_check_own_tenant(tenant);
-    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
-        PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
-    ELSIF length(name) > 240 THEN
+    PERFORM @extschema@.wa_internal_check_tenant_exists(tenant);
+    IF length(name) > 240 THEN
         RAISE EXCEPTION 'filename is too long'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('It has %s characters; at most 240 are allowed.', length(name));

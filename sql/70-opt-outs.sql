@@ -104,9 +104,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use marketing or all.';
     END IF;
     PERFORM @extschema@.wa_internal_check_own_tenant(tenant);
-    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant) THEN
-        PERFORM @extschema@.wa_internal_unknown_tenant(tenant);
-    END IF;
+    PERFORM @extschema@.wa_internal_check_tenant_exists(tenant, recipient);
     RETURN @extschema@.wa_internal_recipient(recipient);
 END
 $$;

@@ -132,10 +132,17 @@ CREATE FUNCTION @extschema@.wa_internal_check_privilege(role name, privilege tex
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
+    PERFORM @extschema@.wa_internal_check_not_null('role', role);
+    PERFORM @extschema@.wa_internal_check_not_null('privilege', privilege);
+    IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
         RAISE EXCEPTION 'role "%" does not exist', @extschema@.wa_internal_quote(role::text)
-            USING ERRCODE = 'undefined_object';
-    ELSIF privilege IS NULL OR privilege NOT IN ('admin', 'sender', 'monitor', 'webhook', 'tenant') THEN
+            USING ERRCODE = 'undefined_object',
+                  HINT = CASE WHEN EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = privilege)
+                      THEN 'The arguments seem to be swapped: the role comes first, then the privilege.'
+                      ELSE COALESCE(@extschema@.wa_internal_did_you_mean(role::text,
+                               ARRAY(SELECT r.rolname::text FROM pg_roles AS r)),
+                           'Roles are made by CREATE ROLE.') END;
+    ELSIF privilege NOT IN ('admin', 'sender', 'monitor', 'webhook', 'tenant') THEN
         RAISE EXCEPTION 'unknown privilege "%"', @extschema@.wa_internal_quote(privilege)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use admin, sender, monitor, webhook or tenant.';

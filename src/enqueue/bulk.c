@@ -175,6 +175,7 @@ wa_enqueue_bulk(PG_FUNCTION_ARGS)
 	bulk.common.tenant_id = wa_arg_tenant_id(fcinfo, ARG_TENANT_ID);
 	wa_tenant_role_check(wa_schema_of_call(fcinfo), bulk.common.tenant_id);
 	bulk.common.template_name = wa_arg_text(fcinfo, ARG_TEMPLATE_NAME, "template_name");
+	bulk.common.beside = bulk.common.template_name;
 	bulk.recipients = wa_jsonb_root(wa_arg_jsonb(fcinfo, ARG_RECIPIENTS, "recipients"));
 	bulk.parameters = wa_arg_jsonb_or_null(fcinfo, ARG_PARAMETERS);
 	bulk.common.template_language = wa_arg_text_or_null(fcinfo, ARG_LANGUAGE);

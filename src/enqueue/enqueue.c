@@ -14,15 +14,20 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
 #include "base/guc.h"
 #include "base/lookup.h"
+#include "base/owner.h"
 #include "base/quote.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "enqueue/enqueue.h"
 
 enum
@@ -61,6 +66,27 @@ static WaLookup opt_out_lookup = {.table = "whatsapp_opt_outs",
 								  .ncolumns = 1,
 								  .columns = {"category"}};
 
+static bool
+is_phone(const text *candidate)
+{
+	char canonical[WA_RECIPIENT_SIZE];
+
+	return candidate != NULL &&
+		   wa_recipient_normalise(VARDATA_ANY(candidate), VARSIZE_ANY_EXHDR(candidate), canonical,
+								  sizeof(canonical)) == WA_RECIPIENT_PHONE;
+}
+
+/*
+ * What may be wrong with the call rather than with the number.
+ */
+static const char *
+recipient_hint(const WaEnqueue *e)
+{
+	if (e->place == NULL && (is_phone(e->beside) || is_phone(e->tenant_id)))
+		return "The arguments seem to be swapped: the tenant comes first, then the recipient.";
+	return "Give the number in international form, such as +34600000001.";
+}
+
 /*
  * The number itself stays out of the message: errors end up in logs.
  */
@@ -98,8 +124,7 @@ wa_enqueue_recipient(WaEnqueue *e, text *recipient)
 	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("invalid recipient phone number%s", e->place == NULL ? "" : e->place),
-					errdetail_internal("%s", detail),
-					errhint("Give the number in international form, such as +34600000001.")));
+					errdetail_internal("%s", detail), errhint("%s", recipient_hint(e))));
 }
 
 static text *
@@ -171,6 +196,63 @@ find_opt_outs(WaEnqueue *e, Snapshot snapshot)
 }
 
 /*
+ * What may be meant by a tenant that does not exist.  It stands here and not in a
+ * function in SQL, which would name the schema that the extension had at first.
+ */
+static char *
+tenant_hint(Oid schema, const text *tenant, const text *beside)
+{
+	static WaStatement statement = {
+		.sql = "SELECT COALESCE("
+			   "(SELECT pg_catalog.format('The arguments seem to be swapped: \"%s\" is a tenant.',"
+			   " @extschema@.wa_internal_quote(t.tenant_id)) FROM @extschema@.whatsapp_tenants AS t"
+			   " WHERE t.tenant_id OPERATOR(pg_catalog.=) $2),"
+			   " (SELECT pg_catalog.format('This is the number of tenant \"%s\".',"
+			   " @extschema@.wa_internal_quote(a.tenant_id))"
+			   " FROM @extschema@.whatsapp_phone_assignments AS a"
+			   " WHERE a.phone_number_id OPERATOR(pg_catalog.=) $1 AND a.unassigned_at IS NULL),"
+			   " @extschema@.wa_internal_did_you_mean($1,"
+			   " ARRAY(SELECT t.tenant_id FROM @extschema@.whatsapp_tenants AS t)),"
+			   " 'wa_assign_phone() creates a tenant; wa_configure_tenant(…, is_new => true), one "
+			   "without a number.')",
+		.nargs = 2,
+		.argtypes = {TEXTOID, TEXTOID},
+		.expected = SPI_OK_SELECT};
+	Datum values[2] = {PointerGetDatum(tenant), PointerGetDatum(beside)};
+	char nulls[2] = {' ', beside == NULL ? 'n' : ' '};
+	WaRows rows = wa_statement_run_latest(&statement, schema, values, nulls);
+
+	return wa_rows_text(&rows, 0, 1);
+}
+
+PG_FUNCTION_INFO_V1(wa_internal_tenant_hint);
+
+/*
+ * wa_internal_tenant_hint(tenant, beside): for errors of functions in SQL.
+ */
+Datum
+wa_internal_tenant_hint(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	WaOwner owner;
+	char *hint;
+
+	wa_owner_begin(&owner, fcinfo);
+	hint = MemoryContextStrdup(context, tenant_hint(owner.schema, wa_arg_text(fcinfo, 0, "tenant"),
+													wa_arg_text_or_null(fcinfo, 1)));
+	wa_owner_end(&owner);
+	PG_RETURN_TEXT_P(cstring_to_text(hint));
+}
+
+static void
+raise_unknown_tenant(const WaEnqueue *e)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("tenant \"%s\" does not exist", wa_quote_text(e->tenant_id)),
+					errhint("%s", tenant_hint(e->schema, e->tenant_id, e->beside))));
+}
+
+/*
  * Who sends, when, and whether this call is a repetition.  Reads what is
  * committed now, whatever the isolation level: the number is the one that the
  * tenant has, not the one it had when a long transaction began.
@@ -183,9 +265,7 @@ wa_enqueue_look_up(WaEnqueue *e)
 	WaLookupRow *tenant = wa_lookup_one(&tenant_lookup, e->schema, &key, snapshot);
 
 	if (tenant == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("tenant \"%s\" does not exist", wa_quote_text(e->tenant_id)),
-						errhint("Create it with wa_assign_phone() or wa_configure_tenant().")));
+		raise_unknown_tenant(e);
 	e->tenant_enabled = DatumGetBool(tenant->values[TENANT_ENABLED]);
 	e->tenant_language = column_text(tenant, TENANT_LANGUAGE);
 	read_facts(e, tenant);

@@ -30,6 +30,7 @@ typedef struct WaEnqueue
 	char recipient[WA_RECIPIENT_SIZE];
 	bool recipient_is_user_id;
 	const char *place; /* of the recipient in a list, for messages; or NULL */
+	text *beside;	   /* what it may have been exchanged for; or NULL */
 	bool silent;	   /* no NOTICE about the template: there was one */
 
 	/* looked up */
@@ -52,6 +53,7 @@ typedef struct WaEnqueue
 	bool awaits_media; /* ... which Meta does not have yet */
 } WaEnqueue;
 
+/* Raises unless it is one.  Of a single message, the other arguments are for the hint. */
 extern void wa_enqueue_recipient(WaEnqueue *e, text *recipient);
 
 extern void wa_enqueue_look_up(WaEnqueue *e);

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
 
@@ -47,6 +48,8 @@ read_addresses(WaEnqueue *e, FunctionCallInfo fcinfo)
 	/* A notification sends by the right of the role that has made it. */
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		wa_tenant_role_check(wa_schema_of_call(fcinfo), e->tenant_id);
+	if (get_fn_expr_argtype(fcinfo->flinfo, ARG_OWN) == TEXTOID)
+		e->beside = wa_arg_text_or_null(fcinfo, ARG_OWN);
 	wa_enqueue_recipient(e, wa_arg_text(fcinfo, ARG_RECIPIENT_PHONE, "recipient_phone"));
 }
 

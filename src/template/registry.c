@@ -18,6 +18,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/lookup.h"
+#include "base/owner.h"
 #include "base/quote.h"
 #include "base/rows.h"
 #include "base/statement.h"
@@ -52,6 +53,17 @@ static WaStatement languages_statement = {
 	.sql = "SELECT pg_catalog.string_agg(t.language, ', ' ORDER BY t.language)"
 		   " FROM @extschema@.whatsapp_templates t"
 		   " WHERE t.name OPERATOR(pg_catalog.=) $1 AND t.missing_since IS NULL",
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.expected = SPI_OK_SELECT};
+
+static WaStatement hint_statement = {
+	.sql = "SELECT COALESCE((SELECT pg_catalog.format('Did you mean \"%s\" in language \"%s\"?',"
+		   " t.name, t.language) FROM @extschema@.whatsapp_templates AS t"
+		   " WHERE (t.name OPERATOR(pg_catalog.||) '_' OPERATOR(pg_catalog.||) t.language)"
+		   " OPERATOR(pg_catalog.=) $1 AND t.missing_since IS NULL LIMIT 1),"
+		   " @extschema@.wa_internal_did_you_mean($1, ARRAY(SELECT DISTINCT t.name"
+		   " FROM @extschema@.whatsapp_templates AS t WHERE t.missing_since IS NULL)))",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 	.expected = SPI_OK_SELECT};
@@ -176,20 +188,28 @@ load(Oid schema, const Datum *keys, const char *name, const char *language, Snap
 	return &entry->spec;
 }
 
+/* "language" may be NULL: no one is asked for. */
 static void
 raise_unknown(Oid schema, const char *name, const char *language)
 {
 	WaRows rows;
 	Datum key = CStringGetTextDatum(name);
 	char *languages;
+	char *hint;
 
 	rows = wa_statement_run_latest(&languages_statement, schema, &key, NULL);
 	languages = wa_rows_text(&rows, 0, 1);
-	if (languages == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("template \"%s\" does not exist", wa_quote(name)),
-						errhint("If it was created only now, read the templates from Meta again: "
-								"wa_sync_templates().")));
+	if (languages == NULL || language == NULL)
+	{
+		rows = wa_statement_run_latest(&hint_statement, schema, &key, NULL);
+		hint = wa_rows_text(&rows, 0, 1);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("template \"%s\" does not exist", wa_quote(name)),
+				 errhint("%s%sIf it was created only now, read the templates from Meta again: "
+						 "wa_sync_templates().",
+						 hint != NULL ? hint : "", hint != NULL ? " " : "")));
+	}
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 					errmsg("template \"%s\" does not exist in language \"%s\"", wa_quote(name),
 						   wa_quote(language)),
@@ -197,6 +217,23 @@ raise_unknown(Oid schema, const char *name, const char *language)
 					errhint("Give one of these as language, or set it for the tenant with "
 							"wa_configure_tenant(). There is no fallback from one language to "
 							"another.")));
+}
+
+PG_FUNCTION_INFO_V1(wa_internal_unknown_template);
+
+/*
+ * wa_internal_unknown_template(name, language): the error, for functions in SQL.
+ */
+Datum
+wa_internal_unknown_template(PG_FUNCTION_ARGS)
+{
+	WaOwner owner;
+
+	wa_owner_begin(&owner, fcinfo);
+	raise_unknown(owner.schema, text_to_cstring(PG_GETARG_TEXT_PP(0)),
+				  PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	wa_owner_end(&owner);
+	PG_RETURN_VOID();
 }
 
 /*
@@ -245,7 +282,10 @@ check_name(const char *name)
 						errmsg("invalid template name \"%s\"", wa_quote(name)),
 						errdetail("A name has up to %d lower-case letters, digits and "
 								  "underscores.",
-								  WA_MAX_TEMPLATE_NAME)));
+								  WA_MAX_TEMPLATE_NAME),
+						strchr(name, '/') == NULL
+							? 0
+							: errhint("The language is an argument of its own, \"language\".")));
 }
 
 static void

@@ -5,7 +5,7 @@
 SELECT plan(69);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
-SELECT wa_configure_tenant('sin-numero') \g /dev/null
+SELECT wa_configure_tenant('sin-numero', is_new => true) \g /dev/null
 
 CREATE FUNCTION pg_temp.message(id bigint) RETURNS whatsapp_messages LANGUAGE sql AS
     'SELECT m FROM whatsapp_messages m WHERE m.id = $1';
@@ -140,8 +140,8 @@ SELECT is(pg_temp.scans(), before, 'no table is read as a whole, however small')
 
 /* ---- tenant ids of other types ---- */
 
-SELECT wa_configure_tenant('42') \g /dev/null
-SELECT wa_configure_tenant('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11') \g /dev/null
+SELECT wa_configure_tenant('42', is_new => true) \g /dev/null
+SELECT wa_configure_tenant('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', is_new => true) \g /dev/null
 SELECT is(m.tenant_id, '42', 'an integer') FROM pg_temp.message(wa_enqueue_message(42, '+34600112233', 'aviso')) m;
 SELECT is(m.tenant_id, '42', 'a bigint, with named arguments')
     FROM pg_temp.message(wa_enqueue_message(tenant_id => 42::bigint, recipient_phone => '+34600112233', template_name => 'aviso')) m;

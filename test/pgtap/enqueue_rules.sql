@@ -6,7 +6,7 @@ SELECT plan(80);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
-SELECT wa_configure_tenant('sin-numero') \g /dev/null
+SELECT wa_configure_tenant('sin-numero', is_new => true) \g /dev/null
 CREATE FUNCTION pg_temp.message(id bigint) RETURNS whatsapp_messages LANGUAGE sql AS
     'SELECT m FROM whatsapp_messages m WHERE m.id = $1';
 CREATE FUNCTION pg_temp.queued(id bigint) RETURNS whatsapp_queue LANGUAGE sql AS
@@ -43,7 +43,7 @@ SELECT is(pg_temp.fate('oferta'), 'queued', 'does');
 SELECT is(wa_opt_in('panaderia', '+34600112233', 'all'), false, 'there is nothing left to take back');
 SELECT wa_opt_out('panaderia', 'ES.7001234567890123') \g /dev/null
 SELECT is(pg_temp.fate('oferta', recipient => 'ES.7001234567890123'), 'skipped opted_out', 'a user id can opt out, too');
-SELECT wa_configure_tenant(7::bigint), wa_configure_tenant('c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid) \g /dev/null
+SELECT wa_configure_tenant(7::bigint, is_new => true), wa_configure_tenant('c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid, is_new => true) \g /dev/null
 SELECT is((wa_opt_out(7::bigint, '+34600112233'), wa_opt_out(7, '+34600112233', 'all'),
         wa_opt_out('c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid, '+34600112233'))::text, '(t,t,t)', 'a tenant''s key may be of any type');
 SELECT is(string_agg(tenant_id || ' ' || category, ', ' ORDER BY tenant_id, category),

@@ -25,6 +25,7 @@ SELECT is(pg_temp.health('sync phone_numbers'), 'warning', 'but long ago');
 UPDATE whatsapp_sync SET finished_at = clock_timestamp(), error = 'HTTP status 500' WHERE kind = 'phone_numbers';
 SELECT matches((SELECT detail FROM wa_health() WHERE item = 'sync phone_numbers'), 'HTTP status 500', 'and the last run failed');
 
+UPDATE whatsapp_sync SET finished_at = NULL, error = NULL WHERE kind = 'phone_numbers';
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 UPDATE whatsapp_phone_numbers SET status = 'CONNECTED', quality_rating = 'GREEN';
 SELECT is(pg_temp.health('number 100000000000001'), NULL, 'a number that is well is not mentioned');

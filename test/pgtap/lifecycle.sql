@@ -51,7 +51,7 @@ SELECT is((status, status_reason, finished_at IS NOT NULL)::text, '(cancelled,,t
 SELECT is(pg_temp.is_queued(:id), false, 'and takes it out of the queue');
 SELECT is(wa_cancel_message(:id), false, 'it cannot be cancelled twice');
 SELECT is(wa_cancel_message(pg_temp.new('scheduled_at => now() + interval ''1 day''')), true, 'a scheduled one can');
-SELECT wa_configure_tenant('sin-numero') \g /dev/null
+SELECT wa_configure_tenant('sin-numero', is_new => true) \g /dev/null
 SELECT is(wa_cancel_message(wa_enqueue_message('sin-numero', '+34600112233', 'aviso')), true, 'one that waits for a number can');
 SELECT is(wa_cancel_message(pg_temp.ended(status)), false, 'one that is ' || status || ' cannot')
     FROM unnest('{accepted,sent,delivered,read,failed,expired,skipped}'::text[]) AS status;

@@ -66,7 +66,7 @@ SELECT pg_temp.same((m.tenant_id, m.kind, m.size, m.status, m.sha256, m.filename
 SELECT is(wa_upload_media('panaderia', pg_temp.file(10, 'a'), 'application/pdf'), :a::bigint, 'the same bytes are the same file');
 SELECT isnt(wa_upload_media('panaderia', pg_temp.file(10, 'a'), 'text/plain'), :a::bigint, 'not as another type');
 SELECT isnt(wa_upload_media('otra', pg_temp.file(10, 'a'), 'application/pdf'), :a::bigint, 'not for another tenant');
-SELECT wa_configure_tenant('7', enabled => true) \g /dev/null
+SELECT wa_configure_tenant('7', is_new => true) \g /dev/null
 SELECT isnt(wa_upload_media(7, pg_temp.file(10, 'a'), 'application/pdf'), NULL, 'a tenant id that is a number');
 DELETE FROM whatsapp_media WHERE id <> :a;
 

@@ -6,8 +6,8 @@
 SELECT plan(64);
 
 SELECT wa_assign_phone('alba', '100000000000001') \g /dev/null
-SELECT wa_configure_tenant('alba', time_zone => 'Europe/Madrid') \g /dev/null
-SELECT wa_configure_tenant('7', language => 'en') \g /dev/null
+SELECT wa_configure_tenant('alba', time_zone => 'Europe/Madrid', is_new => true) \g /dev/null
+SELECT wa_configure_tenant('7', language => 'en', is_new => true) \g /dev/null
 CREATE SCHEMA shop;
 CREATE TABLE shop.suppliers (supplier_id integer PRIMARY KEY, name text NOT NULL, whatsapp text);
 INSERT INTO shop.suppliers VALUES (1, 'Harinas Eclipse', '+34 600 000 125'), (2, 'Sin Prefijo', '600 000 131');

@@ -5,7 +5,7 @@
 SELECT plan(70);
 
 SELECT wa_assign_phone('alba', '100000000000001') \g /dev/null
-SELECT wa_configure_tenant('alba', time_zone => 'Europe/Madrid') \g /dev/null
+SELECT wa_configure_tenant('alba', time_zone => 'Europe/Madrid', is_new => true) \g /dev/null
 
 CREATE TABLE public.wa_values (
     id integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY,

@@ -150,9 +150,9 @@ SELECT wa_pause('number', '200000000000002') \g /dev/null
 SELECT is((SELECT phone_number_id FROM wa_assign_phone('baja')), '200000000000001', 'a paused number is passed over');
 SELECT wa_resume('number', '200000000000002') \g /dev/null
 
-SELECT wa_configure_tenant('una') \g /dev/null
-SELECT wa_configure_tenant('dos') \g /dev/null
-SELECT wa_configure_tenant('tres', enabled => false) \g /dev/null
+SELECT wa_configure_tenant('una', is_new => true) \g /dev/null
+SELECT wa_configure_tenant('dos', is_new => true) \g /dev/null
+SELECT wa_configure_tenant('tres', enabled => false, is_new => true) \g /dev/null
 UPDATE whatsapp_tenants SET created_at = '2026-01-01' WHERE tenant_id = 'una';
 SELECT bag_eq($$SELECT tenant_id, phone_number_id FROM wa_assign_all() WHERE tenant_id IN ('una', 'dos', 'tres')$$,
     $$VALUES ('una', '200000000000002'), ('dos', NULL)$$,

@@ -27,14 +27,14 @@ SELECT lives_ok($$SELECT wa_pause('tenant', 'panaderia', 'holidays')$$, 'a tenan
 SELECT lives_ok($$SELECT wa_pause('template', 'pedido_listo/es', 'text is wrong')$$, 'a template in one language');
 SELECT lives_ok($$SELECT wa_pause('template', 'pedido_listo', 'text is wrong')$$, 'and in all of them');
 
-SELECT wa_configure_tenant(7), wa_configure_tenant('c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid) \g /dev/null
+SELECT wa_configure_tenant(7, is_new => true), wa_configure_tenant('c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid, is_new => true) \g /dev/null
 SELECT lives_ok($$SELECT wa_pause('tenant', 7), wa_pause('tenant', 'c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid, 'holidays', now() + interval '1 hour'),
     wa_pause('tenant', 7::bigint, reason => 'again')$$, 'a tenant''s key may be of any type');
 SELECT is(string_agg(concat_ws(' ', key, reason, until - now()), ', ' ORDER BY key),
         '7 again, c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11 holidays 01:00:00', 'reason and end are as with text')
     FROM whatsapp_pauses WHERE key ~ '^[7c]';
 SELECT ok(wa_resume('tenant', 7) AND wa_resume('tenant', 'c9f9d5d0-33d9-4a8f-9a0e-3a6a7c2f0f11'::uuid), 'to resume, too');
-SELECT throws_ok($$SELECT wa_pause('tenant', NULL::uuid)$$, '42704', NULL, 'but there must be one');
+SELECT throws_ok($$SELECT wa_pause('tenant', NULL::uuid)$$, '22004', NULL, 'but there must be one');
 
 SELECT throws_ok($$SELECT wa_pause('planet', 'earth')$$, '22023', 'unknown scope "planet"', 'other things cannot');
 SELECT throws_ok($$SELECT wa_pause('account', 'mine')$$, '22023', 'the account has no key', 'there is one account');

@@ -12,7 +12,7 @@ CREATE ROLE t_tenant;
 CREATE ROLE t_reader;
 SELECT wa_grant('t_' || p::text, p) FROM unnest('{admin,sender,monitor,webhook,tenant}'::text[]) AS p \g /dev/null
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
-SELECT wa_configure_tenant('horno') \g /dev/null
+SELECT wa_configure_tenant('horno', is_new => true) \g /dev/null
 CREATE TEMP TABLE note AS
     SELECT wa_enqueue_payload(t, '+34600000001', 'text', '{"body": "hola"}') AS id, t AS tenant FROM unnest('{panaderia,horno}'::text[]) AS t;
 GRANT SELECT ON note TO PUBLIC;

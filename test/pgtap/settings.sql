@@ -12,7 +12,7 @@ SELECT is(wa_notification_settings('panaderia'),
     '{"whatsapp_enabled": true, "whatsapp_phone_number_id": "100000000000001",
       "whatsapp_display_phone_number": "+34 600 00 00 01", "whatsapp_default_language": "es"}',
     'the document has four settings');
-SELECT wa_configure_tenant(12) \g /dev/null
+SELECT wa_configure_tenant(12, is_new => true) \g /dev/null
 SELECT is(wa_notification_settings(12) -> 'whatsapp_phone_number_id', 'null', 'without a number it says so');
 SELECT throws_ok($$SELECT wa_notification_settings('nadie')$$, '42704', 'tenant "nadie" does not exist', 'an unknown tenant is an error');
 
@@ -30,7 +30,7 @@ SELECT is(wa_set_notification_settings('panaderia', '{"whatsapp_default_language
     'en_US', 'another language is kept');
 SELECT is(wa_set_notification_settings('panaderia', '{"whatsapp_default_language": null}') ->> 'whatsapp_default_language',
     'es', 'and null returns to the default');
-SELECT is(wa_set_notification_settings('nueva', '{"whatsapp_enabled": true}') -> 'whatsapp_enabled', 'true', 'a new tenant is created');
+SELECT throws_ok($$SELECT wa_set_notification_settings('nueva', '{"whatsapp_enabled": true}')$$, '42704', 'tenant "nueva" does not exist', 'of a tenant that there is');
 
 /* ---- the number belongs to the platform ---- */
 

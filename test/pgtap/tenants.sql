@@ -6,7 +6,7 @@ SELECT plan(71);
 
 /* ---- creating and changing ---- */
 
-SELECT is((t).enabled, true, 'a new tenant is switched on') FROM wa_configure_tenant('panaderia') AS t;
+SELECT is((t).enabled, true, 'a new tenant is switched on') FROM wa_configure_tenant('panaderia', is_new => true) AS t;
 SELECT is((t).language, NULL, 'and has no language of its own') FROM wa_configure_tenant('panaderia') AS t;
 SELECT is((t).language, 'es_ES', 'a value is stored') FROM wa_configure_tenant('panaderia', language => 'es_ES') AS t;
 SELECT is((t).language, 'es_ES', 'NULL leaves it') FROM wa_configure_tenant('panaderia', enabled => true) AS t;
@@ -17,7 +17,7 @@ SELECT is((t).quiet_to, NULL, 'they are removed together')
     FROM wa_configure_tenant('panaderia', reset => '{quiet_hours,time_zone}') AS t;
 SELECT is((t).on_uncertain, 'park', 'a policy for doubtful messages')
     FROM wa_configure_tenant('panaderia', on_uncertain => 'park', retention => '30 days', messages_per_second => 5) AS t;
-SELECT is((t).tenant_id, '7', 'a tenant key may be a number') FROM wa_configure_tenant(7) AS t;
+SELECT is((t).tenant_id, '7', 'a tenant key may be a number') FROM wa_configure_tenant(7, is_new => true) AS t;
 
 CREATE TEMP TABLE before AS SELECT updated_at FROM whatsapp_tenants WHERE tenant_id = 'panaderia';
 SELECT wa_configure_tenant('panaderia', on_uncertain => 'park') \g /dev/null
@@ -27,9 +27,9 @@ SELECT is(t.updated_at, b.updated_at, 'a change that changes nothing is none')
 /* ---- bad input ---- */
 
 SELECT throws_ok($$SELECT wa_configure_tenant(NULL)$$, '22004', 'tenant_id must not be null', 'a tenant needs a name');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', language => 'Spanish')$$, '22023', 'invalid language code "Spanish"', 'languages are codes');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, language => 'Spanish')$$, '22023', 'invalid language code "Spanish"', 'languages are codes');
 SELECT throws_ok(format('SELECT %s(%L%s)', call, blank, more), '22023', 'tenant_id must not be blank', format('%s: nor is white space one', call))
-    FROM (VALUES ('wa_configure_tenant', ''), ('wa_assign_phone', ', ''100000000000001'''), ('wa_set_notification_settings', ', ''{}''')) AS f (call, more),
+    FROM (VALUES ('wa_configure_tenant', ', is_new => true'), ('wa_assign_phone', ', ''100000000000001'''), ('wa_set_notification_settings', ', ''{}''')) AS f (call, more),
         unnest(ARRAY[' ', E' \t\n']) AS blank;
 SELECT is(refused, 'tenant_id must not be blank. It consists of white space only.', 'nor in a platform''s documents')
     FROM wa_import_settings('{"  ": {"whatsapp_enabled": true}}');
@@ -39,30 +39,30 @@ SELECT is((t).language, code, 'a code that a message can have, a tenant can have
     FROM unnest('{fil,zh_HK,es_419,en_US}'::text[]) AS code, wa_configure_tenant('panaderia', language => code) AS t;
 SELECT throws_ok(format('SELECT wa_configure_tenant(%L, language => %L)', 'panaderia', code), '22023', format('invalid language code "%s"', code), 'and no other')
     FROM unnest('{"",e,ES,es_,es-ES,es_ES_x}'::text[]) AS code;
-SELECT throws_ok($$SELECT wa_configure_tenant('x', time_zone => 'Mars/Olympus')$$, '22023', 'unknown time zone "Mars/Olympus"', 'time zones are known ones');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00')$$, '22023', 'quiet hours need a start and a different end', 'quiet hours need both ends');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', quiet_from => '22:00', quiet_to => '22:00')$$, '22023', NULL, 'which differ');
-SELECT throws_ok(format('SELECT wa_configure_tenant(%L, messages_per_second => %L)', 'x', rate), '22023', 'messages_per_second must be between 0.01 and 10000', 'no rate: ' || rate)
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, time_zone => 'Mars/Olympus')$$, '22023', 'unknown time zone "Mars/Olympus"', 'time zones are known ones');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, quiet_from => '22:00')$$, '22023', 'quiet hours need a start and a different end', 'quiet hours need both ends');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, quiet_from => '22:00', quiet_to => '22:00')$$, '22023', NULL, 'which differ');
+SELECT throws_ok(format('SELECT wa_configure_tenant(%L, messages_per_second => %L, is_new => true)', 'x', rate), '22023', 'messages_per_second must be between 0.01 and 10000', 'no rate: ' || rate)
     FROM unnest('{0,-1,0.000001,0.0099,10001,NaN,Infinity}'::real[]) AS rate;
 SELECT is((t).messages_per_second, rate, 'but this is one: ' || rate)
     FROM unnest('{0.01,10000}'::real[]) AS rate, wa_configure_tenant('panaderia', messages_per_second => rate) AS t;
 SELECT throws_ok(format('INSERT INTO %s, messages_per_second) VALUES (12345, %L)', columns, rate), '23514', NULL, format('nor by hand: %s, %s)', columns, rate))
     FROM unnest('{whatsapp_tenants (tenant_id,whatsapp_phone_numbers (phone_number_id}'::text[]) AS columns, unnest('{0.000001,NaN,Infinity}'::real[]) AS rate;
-SELECT throws_ok($$SELECT wa_configure_tenant('x', on_uncertain => 'guess')$$, '22023', 'unknown policy "guess" for on_uncertain', 'a policy is one of four');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', retention => '30')$$, '22023', 'retention of 00:00:30 is less than a day', 'a number without a unit is seconds');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', retention => '23:59:59')$$, '22023', 'retention of 23:59:59 is less than a day', 'a day is the shortest');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, on_uncertain => 'guess')$$, '22023', 'unknown policy "guess" for on_uncertain', 'a policy is one of four');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, retention => '30')$$, '22023', 'retention of 00:00:30 is less than a day', 'a number without a unit is seconds');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, retention => '23:59:59')$$, '22023', 'retention of 23:59:59 is less than a day', 'a day is the shortest');
 SELECT lives_ok($$SELECT wa_configure_tenant('panaderia', retention => '1 day')$$, 'but a day');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', retention => '-1 day')$$, '22023', 'retention must not be negative', 'retention looks back');
-SELECT throws_ok($$SELECT wa_configure_tenant('x', reset => '{colour}')$$, '22023', 'cannot reset "colour"', 'only settings can be reset');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, retention => '-1 day')$$, '22023', 'retention must not be negative', 'retention looks back');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, reset => '{colour}')$$, '22023', 'cannot reset "colour"', 'only settings can be reset');
 SELECT ok(NOT EXISTS (SELECT FROM whatsapp_tenants WHERE tenant_id = 'x'), 'bad input creates no tenant');
 
 /* ---- shares of the account's limit ---- */
 
-SELECT lives_ok($$SELECT wa_configure_tenant('a', daily_share => 0.6)$$, 'a share is guaranteed');
-SELECT lives_ok($$SELECT wa_configure_tenant('b', daily_share => 0.4)$$, 'all shares together may be 1');
-SELECT throws_ok($$SELECT wa_configure_tenant('c', daily_share => 0.1)$$, '22023', 'daily_share 0.1 is more than is left', 'but not more');
-SELECT lives_ok($$SELECT wa_configure_tenant('a', daily_share => 0.5)$$, 'a tenant''s own old share does not count');
-SELECT throws_ok($$SELECT wa_configure_tenant('a', daily_share => 1.5)$$, '22023', 'daily_share must be between 0 and 1', 'a share is a part of the whole');
+SELECT lives_ok($$SELECT wa_configure_tenant('a', is_new => true, daily_share => 0.6)$$, 'a share is guaranteed');
+SELECT lives_ok($$SELECT wa_configure_tenant('b', is_new => true, daily_share => 0.4)$$, 'all shares together may be 1');
+SELECT throws_ok($$SELECT wa_configure_tenant('c', is_new => true, daily_share => 0.1)$$, '22023', 'daily_share 0.1 is more than is left', 'but not more');
+SELECT lives_ok($$SELECT wa_configure_tenant('a', is_new => true, daily_share => 0.5)$$, 'a tenant''s own old share does not count');
+SELECT throws_ok($$SELECT wa_configure_tenant('a', is_new => true, daily_share => 1.5)$$, '22023', 'daily_share must be between 0 and 1', 'a share is a part of the whole');
 
 /* ---- what a change sets free ---- */
 

@@ -46,10 +46,12 @@ SELECT * FROM refusal($$SELECT wa_assign_phone('horno', '100000000000010')$$);
 SELECT * FROM refusal($$SELECT wa_assign_phone('horno', '100000000000011')$$);
 SELECT phone_number_id FROM wa_assign_phone('horno', '100000000000012');
 -- a number that Meta does not list, once the list has been read
-UPDATE whatsapp_sync SET finished_at = now() WHERE kind = 'phone_numbers';
+UPDATE whatsapp_sync SET finished_at = now(), items = 12 WHERE kind = 'phone_numbers';
+SELECT * FROM refusal($$SELECT wa_assign_phone('tahona', '100000000000013')$$);
+UPDATE whatsapp_sync SET finished_at = NULL WHERE kind = 'phone_numbers';
 SELECT phone_number_id FROM wa_assign_phone('tahona', '100000000000013');
 -- too few numbers for all
-SELECT FROM wa_configure_tenant('molino');
+SELECT FROM wa_configure_tenant('molino', is_new => true);
 SELECT * FROM wa_assign_all();
 
 -- nothing to release

@@ -31,6 +31,7 @@ SELECT wa_set_notification_settings('panaderia', '{
     "email_enabled": true}');
 
 SELECT * FROM refusal($$SELECT wa_set_notification_settings('panaderia', '{"whatsapp_phone_number_id": "100000000000002", "whatsapp_access_token": "EAAG-secret-1"}')$$);
+SELECT FROM wa_configure_tenant('horno', is_new => true);
 SELECT * FROM refusal($$SELECT wa_set_notification_settings('horno', '{"whatsapp_display_phone_number": "+34 600 00 00 02"}')$$);
 SELECT * FROM refusal($$SELECT wa_set_notification_settings('panaderia', '{"whatsapp_enable": true}')$$);
 SELECT * FROM refusal($$SELECT wa_set_notification_settings('panaderia', '{"whatsapp_enabled": "true"}')$$);

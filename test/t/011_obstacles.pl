@@ -77,7 +77,7 @@ is($node->safe_psql('postgres', q{SELECT state || ': ' || remedy FROM wa_diagnos
 # ---- a default number -----------------------------------------------------------------
 
 my $without = $node->safe_psql('postgres', q{
-	SELECT FROM wa_configure_tenant('horno');
+	SELECT FROM wa_configure_tenant('horno', is_new => true);
 	SELECT wa_enqueue_payload('horno', '+34600000001', 'text', '{"body": "hola"}')});
 is($node->safe_psql('postgres', q{SELECT status FROM wa_tenant_status WHERE tenant_id = 'horno'}), 'no_number', 'a tenant without a number');
 set_and_reload($node, phone_number_id => '900000000000001');

@@ -21,7 +21,7 @@ $node->safe_psql(
 	SELECT wa_grant('app', 'sender'), wa_grant('bakery', 'tenant'), wa_grant('watcher', 'monitor'), wa_grant('watcher', 'admin');
 	SELECT wa_revoke('watcher', 'admin');
 	SELECT FROM wa_assign_phone('panaderia', '100000000000001', '+34 600 00 00 01');
-	SELECT FROM wa_configure_tenant('horno', quiet_from => '22:00', quiet_to => '06:00');
+	SELECT FROM wa_configure_tenant('horno', quiet_from => '22:00', quiet_to => '06:00', is_new => true);
 	SELECT wa_pause('tenant', 'horno', 'holidays');
 	SELECT wa_internal_alert('warning', 'test', 'number', '1', 'look at this');
 	SELECT wa_enqueue_payload(t, '+34600000001', 'text', '{"body": "hola"}') FROM unnest('{panaderia,horno}'::text[]) AS t;

@@ -23,7 +23,7 @@ sub from
 	return sql("SELECT phone_number_id FROM whatsapp_messages WHERE id = $id");
 }
 
-sql(q{SELECT FROM wa_configure_tenant('sola')});
+sql(q{SELECT FROM wa_configure_tenant('sola', is_new => true)});
 my $first = enqueue($node, 'sola', '+34613600001');
 wait_status($node, $first, 'accepted', 'a tenant without a number sends');
 is(from($first), '100000000000009', 'from the default number');

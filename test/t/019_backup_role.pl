@@ -23,7 +23,7 @@ $node->safe_psql('postgres', q{
 create_extension($node, 'app');
 $node->safe_psql('app', q{
 	SELECT FROM wa_assign_phone('panaderia', '100000000000001', '+34 600 00 00 01');
-	SELECT FROM wa_configure_tenant('horno');
+	SELECT FROM wa_configure_tenant('horno', is_new => true);
 	SELECT wa_grant('bakery', 'tenant');
 	SELECT wa_enqueue_payload(t, '+34600000001', 'text', '{"body": "hola"}') FROM unnest('{panaderia,horno}'::text[]) AS t});
 

@@ -108,7 +108,7 @@ wait_for($node, "SELECT status IN ('accepted', 'uncertain') FROM whatsapp_messag
 	'until it is answered or given up');
 
 # A message nobody claims expires all the same.
-$node->safe_psql('postgres', "SELECT wa_configure_tenant('t9')");
+$node->safe_psql('postgres', "SELECT wa_configure_tenant('t9', is_new => true)");
 $id = enqueue($node, 't9', '+34611000015', expires_at => "now() + interval '1 second'");
 wait_status($node, $id, 'expired', 'a message without a number expires');
 

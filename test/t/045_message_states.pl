@@ -25,7 +25,7 @@ my ($node, $sim) = new_delivery(
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 my $installation = sql('SELECT installation_id FROM whatsapp_installation');
-sql(q{SELECT wa_configure_tenant('off', enabled => false), wa_configure_tenant('numberless')});
+sql(q{SELECT wa_configure_tenant('off', enabled => false, is_new => true), wa_configure_tenant('numberless', is_new => true)});
 
 my $last_recipient = 621450000;
 

@@ -122,7 +122,7 @@ is(new_uploads(), 0, 'and which is not uploaded again');
 
 # ---- of another tenant of the same number, and of another number --------------------------
 
-sql("SELECT wa_configure_tenant('sin1', enabled => true), wa_configure_tenant('sin2', enabled => true)");
+sql("SELECT wa_configure_tenant('sin1', is_new => true), wa_configure_tenant('sin2', is_new => true)");
 set_and_reload($node, phone_number_id => '100000000000006');
 my ($first, $second) = map { upload($_, file('shared')) } 'sin1', 'sin2';
 wait_medium($_, "status = 'uploaded'", "a file of a tenant of the default number is uploaded") foreach $first, $second;
@@ -174,7 +174,7 @@ $sim->faults;
 
 # ---- no number, switched off, explained ---------------------------------------------------------
 
-sql("SELECT wa_configure_tenant('nuevo', enabled => true)");
+sql("SELECT wa_configure_tenant('nuevo', is_new => true)");
 my $early = upload('nuevo', file('early'));
 $message = document('nuevo', $early);
 is(sql("SELECT reason FROM wa_explain($message)"), 'no_number', 'without a number a message waits for that first');

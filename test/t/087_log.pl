@@ -75,7 +75,7 @@ my @quoted = (
 	[ "wa_grant(%s, 'sender')", 'role' ],
 	[ "wa_grant('postgres', %s)", 'privilege' ]);
 
-$node->safe_psql('postgres', "SELECT wa_configure_tenant('t')");
+$node->safe_psql('postgres', "SELECT wa_configure_tenant('t', is_new => true)");
 foreach my $case (@quoted)
 {
 	my ($call, $what) = @$case;
