@@ -131,6 +131,7 @@ OBJS = \
 	src/shared/held_numbers.o \
 	src/shared/processfuncs.o \
 	src/shared/shmem.o \
+	src/shared/unserved.o \
 	src/shared/wake.o \
 	src/template/build.o \
 	src/template/check.o \

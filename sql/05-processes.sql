@@ -74,6 +74,16 @@ CREATE FUNCTION @extschema@.wa_internal_preloaded() RETURNS boolean
 COMMENT ON FUNCTION @extschema@.wa_internal_preloaded() IS
 'Whether the library was loaded when the server started, without which nothing is sent. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_unserved_databases() RETURNS SETOF name
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'wa_internal_unserved_databases';
+COMMENT ON FUNCTION @extschema@.wa_internal_unserved_databases() IS
+'The databases of whatsapp_shared.databases in which a sender found no extension. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_sender_of(phone_number_id text, senders integer) RETURNS integer
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_sender_of';
+COMMENT ON FUNCTION @extschema@.wa_internal_sender_of(text, integer) IS
+'Which of so many senders sends from this number. Internal.';
+
 CREATE FUNCTION @extschema@.wa_stats(
     OUT database name,
     OUT sender integer,

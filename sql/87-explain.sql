@@ -113,7 +113,11 @@ VALUES
     ('recipient_order', 'An earlier message to the same recipient is not settled yet; the order is kept.', 'None.'),
     ('budget', 'The tenant''s share of the account''s limit of recipients in 24 hours is used up.',
      'None: capacity frees up by itself. wa_configure_tenant(…, daily_share => …) guarantees a tenant its share.'),
-    ('number_rate', 'Other messages of the same number are sent first.', 'None.'),
+    ('number_throttled', 'Meta has asked for a pause in the requests of the number.', 'None.'),
+    ('number_rate', 'The number''s rate is used up for the moment.', 'None.'),
+    ('concurrency_limit', 'As many requests are open as are allowed; the next response makes room.',
+     'If it lasts, Meta''s responses are slow: whatsapp_shared.request_timeout bounds the wait, and '
+     'whatsapp_shared.max_in_flight the number of open requests.'),
     ('next', 'Nothing holds the message back: it is about to be sent.', 'None.');
 COMMENT ON VIEW @extschema@.wa_reason_codes IS
 'Every reason code of wa_explain(), with its meaning and what to do.';
@@ -140,14 +144,22 @@ END
 $$;
 
 /* As SplitIdentifierString reads the setting: lower case unless quoted. */
+CREATE FUNCTION @extschema@.wa_internal_listed_databases() RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN e.name LIKE '"%' THEN replace(substr(e.name, 2, length(e.name) - 2), '""', '"')
+                ELSE lower(e.name) END
+    FROM (SELECT btrim(s) FROM string_to_table(current_setting('whatsapp_shared.databases', true), ',') AS s)
+        AS e (name)
+    WHERE e.name <> ''
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_database_listed() RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT current_database() IN (
-        SELECT CASE WHEN n LIKE '"%' THEN replace(substr(n, 2, length(n) - 2), '""', '"') ELSE lower(n) END
-        FROM (SELECT btrim(e) AS n
-              FROM string_to_table(current_setting('whatsapp_shared.databases', true), ',') AS e) AS entries)
+    SELECT current_database() IN (SELECT l.name FROM @extschema@.wa_internal_listed_databases() AS l (name))
 $$;
 
 CREATE FUNCTION @extschema@.wa_internal_sender_running() RETURNS boolean
@@ -156,6 +168,19 @@ CREATE FUNCTION @extschema@.wa_internal_sender_running() RETURNS boolean
 AS $$
     SELECT EXISTS (SELECT FROM pg_stat_activity AS a
                    WHERE a.backend_type = 'whatsapp_shared sender' AND a.datname = current_database())
+$$;
+
+/*
+ * The sender of this number, if it is not running; NULL if it is, or if that is
+ * not known.  The numbers are shared out over the senders of a database.
+ */
+CREATE FUNCTION @extschema@.wa_internal_absent_sender(number text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('sender %s of %s, which sends from number %s', s.sender, s.senders, number)
+    FROM @extschema@.wa_stats() AS s
+    WHERE s.pid IS NULL AND s.sender = @extschema@.wa_internal_sender_of(number, s.senders)
 $$;
 
 /* ---- a message that is not in the queue --------------------------------------- */
@@ -259,6 +284,10 @@ BEGIN
             detail := lower(left(detail, 1)) || rtrim(substr(detail, 2), '.');
         END IF;
         RETURN;
+    END IF;
+    detail := @extschema@.wa_internal_absent_sender(q.phone_number_id);
+    IF detail IS NOT NULL THEN
+        reason := 'sender_not_running';
     ELSIF pause.scope IS DISTINCT FROM 'account' AND NOT enabled THEN
         reason := 'tenant_disabled';
     ELSIF pause.scope IS DISTINCT FROM 'account'
@@ -316,7 +345,57 @@ AS $$
     LIMIT 1
 $$;
 
-/* A ready message: how many of the same number come first, and how long they take. */
+/*
+ * Until when Meta has asked for a pause in the requests of a number; NULL: it has
+ * not.  What was refused with that is deferred to its end.
+ */
+CREATE FUNCTION @extschema@.wa_internal_throttled_until(number text) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT max(q.due_at) FROM @extschema@.whatsapp_queue AS q
+    WHERE q.phone_number_id = number AND q.state = 'd' AND q.hold_reason = 'number_rate'
+        AND q.due_at > clock_timestamp()
+$$;
+
+/*
+ * When the sender of this number tries next to reach Meta, if it cannot be reached;
+ * NULL if it can.  What could not be sent is deferred to that.
+ */
+CREATE FUNCTION @extschema@.wa_internal_unreachable_until(number text) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(q.due_at) FROM @extschema@.whatsapp_queue AS q
+    WHERE q.phone_number_id = number AND q.state = 'd' AND q.hold_reason = 'network'
+        AND q.due_at > clock_timestamp()
+$$;
+
+/*
+ * How many requests the sender of this number has open, if it begins no other; NULL
+ * if it may.  128 is where its limit begins, which follows the responses.
+ */
+CREATE FUNCTION @extschema@.wa_internal_requests_at_limit(number text) RETURNS integer
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT s.in_flight FROM @extschema@.wa_stats() AS s
+    WHERE s.sender = @extschema@.wa_internal_sender_of(number, s.senders)
+        AND s.in_flight >= LEAST(128, current_setting('whatsapp_shared.max_in_flight')::integer)
+$$;
+
+/* When a number has last sent something; among the newest messages only, for history may be large. */
+CREATE FUNCTION @extschema@.wa_internal_last_sent(number text) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT max(m.accepted_at) FROM (
+        SELECT o.accepted_at, o.phone_number_id FROM @extschema@.whatsapp_messages AS o
+        ORDER BY o.id DESC LIMIT 1000) AS m
+    WHERE m.phone_number_id = number
+$$;
+
+/* A ready message: what the number waits for, how many come first, and how long they take. */
 CREATE FUNCTION @extschema@.wa_internal_explain_ready(
     m @extschema@.whatsapp_messages,
     q @extschema@.whatsapp_queue,
@@ -328,9 +407,13 @@ CREATE FUNCTION @extschema@.wa_internal_explain_ready(
 AS $$
 DECLARE
     enough CONSTANT integer := 100000;
+    throttled_until CONSTANT timestamptz := @extschema@.wa_internal_throttled_until(q.phone_number_id);
+    unreachable_until CONSTANT timestamptz := @extschema@.wa_internal_unreachable_until(q.phone_number_id);
+    open_requests CONSTANT integer := @extschema@.wa_internal_requests_at_limit(q.phone_number_id);
     ahead integer;
     rate real;
     lowered text;
+    next_token timestamptz;
 BEGIN
     IF EXISTS (
         SELECT FROM @extschema@.wa_internal_on_wire_requests AS w
@@ -353,8 +436,21 @@ BEGIN
         INTO rate, lowered
         FROM (VALUES (q.phone_number_id)) AS n (id)
             LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = n.id;
-    earliest := clock_timestamp() + make_interval(secs => ahead / rate);
-    IF ahead < rate THEN
+    /* At one a second or more, the last one is no obstacle that anybody could see. */
+    next_token := CASE WHEN rate < 1
+        THEN @extschema@.wa_internal_last_sent(q.phone_number_id) + make_interval(secs => 1 / rate) END;
+    earliest := GREATEST(clock_timestamp(), next_token, throttled_until, unreachable_until)
+        + make_interval(secs => ahead / rate);
+    IF throttled_until IS NOT NULL THEN
+        reason := 'number_throttled';
+        detail := format('until %s', date_trunc('second', throttled_until));
+    ELSIF unreachable_until IS NOT NULL THEN
+        reason := 'network';
+        detail := 'so it was with another message of the number';
+    ELSIF open_requests IS NOT NULL THEN
+        reason := 'concurrency_limit';
+        detail := format('%s are open', open_requests);
+    ELSIF ahead < rate AND COALESCE(next_token <= clock_timestamp(), true) THEN
         reason := 'next';
     ELSE
         reason := 'number_rate';
@@ -377,7 +473,7 @@ AS $$
 BEGIN
     IF q.expires_at <= clock_timestamp() THEN
         reason := 'expiring';
-    ELSIF q.state = 'r' THEN
+    ELSIF q.state = 'r' OR q.state = 'd' AND q.due_at <= clock_timestamp() THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
     ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN
         reason := q.hold_reason;
@@ -393,9 +489,7 @@ BEGIN
     ELSE
         reason := COALESCE(q.hold_reason, 'scheduled');
         earliest := q.due_at;
-        IF q.due_at <= clock_timestamp() THEN
-            reason := 'next';
-        ELSIF reason IN ('retry', 'network') THEN
+        IF reason IN ('retry', 'network') THEN
             detail := @extschema@.wa_internal_last_error(q.message_id);
         END IF;
     END IF;
@@ -448,6 +542,7 @@ AS $$
 DECLARE
     m @extschema@.whatsapp_messages;
 BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('id', id);
     SELECT o.* INTO m FROM @extschema@.whatsapp_messages AS o WHERE o.id = wa_explain.id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'message % does not exist', id

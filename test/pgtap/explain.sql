@@ -5,7 +5,7 @@
  * server in that state and are in test/t; here they are taken out of the way.
  */
 \ir ../lib/begin.sql
-SELECT plan(60);
+SELECT plan(68);
 
 CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::text';
@@ -43,6 +43,32 @@ SELECT is(pg_temp.reason(), 'next', 'a faster number has it out in a moment');
 UPDATE whatsapp_phone_numbers SET messages_per_second = 0.5;
 SELECT is(pg_temp.reason(), 'number_rate', 'the operator''s own rate counts most');
 DELETE FROM whatsapp_queue WHERE message_id > 1000000;
+
+/* One in 100 seconds, and the last one was a moment ago. */
+UPDATE whatsapp_phone_numbers SET messages_per_second = 0.01;
+SELECT is(pg_temp.reason(), 'next', 'a slow number that has sent nothing may send');
+WITH other AS (SELECT wa_enqueue_payload('panaderia', '+34600000002', 'text', '{"body": "antes"}') AS id)
+    SELECT set_config('test.other', id::text, true) FROM other \g /dev/null
+DELETE FROM whatsapp_queue WHERE message_id = current_setting('test.other')::bigint;
+UPDATE whatsapp_messages SET status = 'accepted', accepted_at = clock_timestamp() WHERE id = current_setting('test.other')::bigint;
+SELECT is(pg_temp.reason(), 'number_rate', 'after one it has to wait');
+SELECT ok(earliest BETWEEN clock_timestamp() + interval '90 s' AND clock_timestamp() + interval '100 s', 'as long as its rate says') FROM pg_temp.explain();
+UPDATE whatsapp_phone_numbers SET messages_per_second = NULL;
+
+/* Meta has said "slow down" to another message of the number, for so long. */
+INSERT INTO whatsapp_queue (message_id, phone_number_id, rank, due_at, state, hold_reason)
+    VALUES (1000000, '100000000000001', 1, now() + interval '1 hour', 'd', 'number_rate');
+SELECT is(pg_temp.reason(), 'number_throttled', 'Meta wants no requests of its number for a while');
+SELECT ok(earliest >= now() + interval '1 hour', 'until then') FROM pg_temp.explain();
+DELETE FROM whatsapp_queue WHERE message_id = 1000000;
+SELECT is(pg_temp.reason(), 'next', 'and no longer');
+
+/* Meta could not be reached for another message of the number. */
+INSERT INTO whatsapp_queue (message_id, phone_number_id, rank, due_at, state, hold_reason)
+    VALUES (1000000, '100000000000001', 1, now() + interval '30 seconds', 'd', 'network');
+SELECT is(pg_temp.reason(), 'network', 'nor can this one be sent');
+SELECT ok(earliest >= now() + interval '30 seconds', 'before the next try') FROM pg_temp.explain();
+DELETE FROM whatsapp_queue WHERE message_id = 1000000;
 
 INSERT INTO whatsapp_leases (sender, pid, generation, message_ids, attempts)
     SELECT 0, 1, 1, ARRAY[other], '{1}' FROM wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "antes"}') AS other;
@@ -164,7 +190,7 @@ SELECT cmp_ok((SELECT count(DISTINCT reason) FROM reached WHERE explanation ~ '[
 SELECT is_empty($$SELECT explanation FROM reached WHERE explanation ~ '[0-9]:[0-9]{2}:[0-9]{2}\.'$$, 'in whole seconds');
 SELECT set_eq('SELECT DISTINCT reason FROM reached',
     $$SELECT reason FROM wa_reason_codes WHERE reason NOT IN ('standby', 'not_preloaded', 'clone_not_adopted', 'sending_disabled',
-        'credentials_missing', 'database_not_listed', 'sender_not_running')$$,
+        'credentials_missing', 'database_not_listed', 'sender_not_running', 'concurrency_limit')$$,
     'these were all the reasons there are');
 
 SELECT * FROM finish();
