@@ -264,6 +264,108 @@ BEGIN
 END
 $$;
 
+/* Listed databases that are served by nobody, for want of a database or of the extension in it. */
+CREATE FUNCTION @extschema@.wa_internal_health_databases()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT format('database %s', n.name), 'warning',
+           'It is named in whatsapp_shared.databases and does not exist, or takes no connections.',
+           concat_ws(' ', @extschema@.wa_internal_did_you_mean(n.name,
+                   ARRAY(SELECT d.datname::text FROM pg_database AS d WHERE d.datallowconn)),
+               'Correct whatsapp_shared.databases and reload, or create the database.')
+    FROM (SELECT DISTINCT l.name FROM @extschema@.wa_internal_listed_databases() AS l (name)) AS n
+    WHERE NOT EXISTS (SELECT FROM pg_database AS d WHERE d.datname = n.name AND d.datallowconn)
+    UNION ALL
+    SELECT format('database %s', u.name), 'warning',
+           'It is named in whatsapp_shared.databases and does not have the extension.',
+           'CREATE EXTENSION whatsapp_shared in it, or take it out of whatsapp_shared.databases and reload.'
+    FROM @extschema@.wa_internal_unserved_databases() AS u (name)
+    ORDER BY 1;
+END
+$$;
+
+/*
+ * What Meta says of the access token: that it is there proves nothing.  An
+ * unreachable Meta has not refused it.
+ */
+CREATE FUNCTION @extschema@.wa_internal_health_token()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'token at Meta', v.state,
+           CASE v.state
+               WHEN 'error' THEN format('Meta refuses it: %s.', rtrim(v.refusal, '.'))
+               WHEN 'ok' THEN format('Confirmed at %s.', date_trunc('second', s.finished_at))
+               ELSE concat_ws(' ', 'Not confirmed by Meta yet.', 'The last try failed: ' || rtrim(s.error, '.') || '.')
+               END,
+           CASE v.state
+               WHEN 'error' THEN 'Put a valid token of a system user with the permissions whatsapp_business_messaging '
+                   'and whatsapp_business_management into the file named by whatsapp_shared.access_token_file, and '
+                   'SELECT pg_reload_conf();'
+               WHEN 'warning' THEN CASE
+                   WHEN s.error IS NOT NULL THEN 'Check the connection to whatsapp_shared.graph_url; it is tried again.'
+                   ELSE 'It is asked as soon as sending is switched on and a sender runs; '
+                        'SELECT wa_sync_phone_numbers(); asks with it at once.' END END
+    FROM @extschema@.whatsapp_sync AS s
+        CROSS JOIN LATERAL (SELECT COALESCE(
+            (SELECT p.detail FROM @extschema@.whatsapp_pauses AS p
+             WHERE p.scope = 'account' AND p.automatic AND p.error_code IN (0, 190)),
+            (SELECT a.message FROM @extschema@.whatsapp_alerts AS a
+             WHERE a.kind = 'token' AND a.severity = 'error' AND a.resolved_at IS NULL
+             ORDER BY a.alert_id LIMIT 1),
+            (SELECT t.error FROM @extschema@.whatsapp_sync AS t
+             WHERE t.error ~ '^HTTP status 40[013]' AND (t.kind = 'token' OR t.error ~* 'access token')
+             ORDER BY t.kind = 'token' DESC LIMIT 1)) AS refusal) AS r
+        CROSS JOIN LATERAL (SELECT r.refusal, CASE
+            WHEN r.refusal IS NOT NULL THEN 'error'
+            WHEN s.finished_at IS NULL OR s.error IS NOT NULL THEN 'warning' ELSE 'ok' END AS state) AS v
+    WHERE s.kind = 'token' AND @extschema@.wa_internal_credentials_present('access_token')
+$$;
+
+/* Assigned numbers, and the default number, that Meta has not confirmed. */
+CREATE FUNCTION @extschema@.wa_internal_health_confirmation()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers');
+BEGIN
+    IF listed IS NOT NULL THEN
+        RETURN QUERY
+            SELECT 'number ' || u.number, 'error',
+                   format('It is not among the %s that Meta lists for %s; what is sent from it fails (%s).',
+                       listed, @extschema@.wa_internal_account(), u.whose),
+                   u.remedy || ' If it is new: SELECT wa_sync_phone_numbers();'
+            FROM (SELECT a.phone_number_id, format('tenant %s', a.tenant_id),
+                         format('SELECT wa_unassign_phone(%L); then wa_assign_phone() with one of wa_free_numbers.',
+                             a.tenant_id)
+                  FROM @extschema@.whatsapp_phone_assignments AS a WHERE a.unassigned_at IS NULL
+                  UNION ALL
+                  SELECT d.number, 'the default number',
+                         'Set whatsapp_shared.phone_number_id to one of wa_free_numbers, and reload.'
+                  FROM @extschema@.wa_internal_default_number() AS d (number) WHERE d.number IS NOT NULL)
+                AS u (number, whose, remedy)
+            WHERE @extschema@.wa_internal_unlisted(u.number)
+            ORDER BY 1;
+    ELSE
+        RETURN QUERY
+            SELECT 'numbers', 'warning',
+                   format('%s of the tenants'' numbers are not confirmed by Meta yet.', count(*)),
+                   'They are compared when the account''s numbers have been read: SELECT wa_sync_phone_numbers();'
+            FROM @extschema@.whatsapp_phone_assignments AS a
+                JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+            WHERE a.unassigned_at IS NULL AND p.synced_at IS NULL
+            HAVING count(*) > 0;
+    END IF;
+END
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_health_account()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE plpgsql STABLE
@@ -281,10 +383,16 @@ BEGIN
                     WHEN s.finished_at IS NULL THEN 'Never read from Meta.'
                     ELSE concat_ws(', ', 'Read at ' || date_trunc('second', s.finished_at)::text,
                                    s.items::text || ' found') || '.' END,
-               CASE WHEN s.error IS NOT NULL OR s.finished_at IS NULL
+               CASE WHEN s.error IS NOT NULL
+                    THEN format('Check whatsapp_shared.business_account_id (%s) and the permissions of the token. '
+                         'Quality, limits and templates are unknown until it succeeds.',
+                         COALESCE(NULLIF(current_setting('whatsapp_shared.business_account_id', true), ''), 'not set'))
+                    WHEN s.finished_at IS NULL
                     THEN 'Sending works without it; quality, limits and templates are unknown until it succeeds.' END
         FROM @extschema@.whatsapp_sync AS s
+        WHERE s.kind <> 'token'
         ORDER BY s.kind;
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_token();
     RETURN QUERY
         SELECT 'pause ' || concat_ws(' ', p.scope, NULLIF(p.key, '')),
                CASE p.scope WHEN 'account' THEN 'error' ELSE 'warning' END,
@@ -471,8 +579,10 @@ AS $$
 BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_databases();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_shared_numbers();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_confirmation();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
@@ -626,7 +736,6 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_own_tenant(wa_diagnose.tenant_id);
     SELECT s.* INTO t FROM @extschema@.wa_tenant_status AS s WHERE s.tenant_id = wa_diagnose.tenant_id;
     IF NOT FOUND THEN
-        PERFORM @extschema@.wa_internal_check_tenant_id(wa_diagnose.tenant_id);
         PERFORM @extschema@.wa_internal_unknown_tenant(wa_diagnose.tenant_id);
     END IF;
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_diagnose_sender(t);

@@ -74,6 +74,7 @@ typedef struct Sender
 	TimestampTz started_at;
 	TimestampTz not_before; /* when to start it again */
 	int failures;			/* in a row */
+	bool told_no_extension; /* it has been logged */
 	uint64 wakes;			/* launcher_wakes when it was started */
 } Sender;
 
@@ -108,6 +109,18 @@ is_running(int i)
 	return senders[i].handle != NULL || senders[i].adopted_pid != 0;
 }
 
+/* Once for a database, until a reload or until it has been found there. */
+static void
+complain_of_extension(int i)
+{
+	if (slot_of(i)->index != 0 || senders[i].told_no_extension)
+		return;
+	senders[i].told_no_extension = true;
+	ereport(LOG, (errmsg("database \"%s\" in whatsapp_shared.databases does not have the extension",
+						 slot_of(i)->dbname),
+				  errhint("CREATE EXTENSION whatsapp_shared in it; a sender starts then.")));
+}
+
 /*
  * A sender has ended: decides when it may start again.
  */
@@ -131,6 +144,7 @@ note_exit(int i)
 	}
 	else if (no_extension)
 	{
+		complain_of_extension(i);
 		sender->failures = 0;
 		sender->not_before = TimestampTzPlusMilliseconds(now, NO_EXTENSION_CHECK_MS);
 	}
@@ -398,6 +412,7 @@ forget_failures(void)
 	for (int i = 0; i < WA_MAX_SENDERS; i++)
 	{
 		senders[i].failures = 0;
+		senders[i].told_no_extension = false;
 		senders[i].not_before = 0;
 	}
 }

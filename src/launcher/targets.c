@@ -18,6 +18,9 @@
 #include "base/guc.h"
 #include "launcher/targets.h"
 
+/* How much of the setting is compared with what was told of last. */
+#define WA_MAX_DATABASES_TOLD 1024
+
 /*
  * The database of this row as a target, if it is in the list and takes
  * connections; else NULL.
@@ -54,6 +57,29 @@ is_missing(const char *name, List *targets)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Tells of listed databases that are not there, once for each value of the setting:
+ * one may be made later, and one that was dropped is no mistake.
+ */
+static void
+complain_of_missing(List *names, List *targets)
+{
+	static char told_for[WA_MAX_DATABASES_TOLD];
+	ListCell *lc;
+
+	if (strncmp(told_for, wa_guc_databases, sizeof(told_for) - 1) == 0)
+		return;
+	strlcpy(told_for, wa_guc_databases, sizeof(told_for));
+	foreach (lc, names)
+		if (is_missing(lfirst(lc), targets))
+			ereport(WARNING,
+					(errcode(ERRCODE_UNDEFINED_DATABASE),
+					 errmsg("database \"%s\" in whatsapp_shared.databases does not exist or takes "
+							"no connections",
+							(char *) lfirst(lc)),
+					 errhint("Correct the name and reload, or create the database.")));
 }
 
 /*
@@ -97,5 +123,6 @@ wa_targets_find(bool *missing)
 	*missing = false;
 	foreach (lc, names)
 		*missing |= is_missing(lfirst(lc), targets);
+	complain_of_missing(names, targets);
 	return targets;
 }

@@ -131,8 +131,14 @@ wa_sync_response(WaSender *sender, const WaHttpResult *result)
 		WaOutcome outcome;
 
 		wa_graph_response_read(result, &outcome);
-		snprintf(run.problem, sizeof(run.problem), "HTTP status %ld: %s", result->status,
-				 outcome.message);
+
+		/* Meta's text quotes the account's ID, which is masked there, and is no secret. */
+		if (listings[run.kind].edge != NULL)
+			snprintf(run.problem, sizeof(run.problem), "HTTP status %ld for account %s: %s",
+					 result->status, wa_guc_business_account_id, outcome.message);
+		else
+			snprintf(run.problem, sizeof(run.problem), "HTTP status %ld: %s", result->status,
+					 outcome.message);
 	}
 	else if ((run.page = strdup(result->body)) == NULL)
 		strlcpy(run.problem, "out of memory", sizeof(run.problem));

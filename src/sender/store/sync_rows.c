@@ -40,7 +40,8 @@ wa_store_next_sync(int interval, TimestampTz retry_before)
 	static WaStatement statement = {
 		.sql = "SELECT kind FROM @extschema@.whatsapp_sync"
 			   " WHERE requested_at OPERATOR(pg_catalog.>) COALESCE(started_at, '-infinity')"
-			   " OR (error IS NOT NULL AND started_at OPERATOR(pg_catalog.<) $2)"
+			   " OR ((error IS NOT NULL OR kind OPERATOR(pg_catalog.=) 'token')"
+			   " AND started_at OPERATOR(pg_catalog.<) $2)"
 			   " OR ($1 OPERATOR(pg_catalog.>) 0 AND COALESCE(finished_at, '-infinity')"
 			   " OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "
 			   "pg_catalog.make_interval(secs => $1))"

@@ -24,7 +24,8 @@ extern const char *const wa_sync_kind_names[WA_SYNC_KINDS];
 
 /*
  * What is asked for, or due by the interval in seconds (0: never), or has failed
- * in a run that began before retry_before.
+ * in a run that began before retry_before.  The token is due then in any case: it
+ * may be another one.
  */
 extern WaSyncKind wa_store_next_sync(int interval, TimestampTz retry_before);
 
