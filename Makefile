@@ -77,6 +77,7 @@ OBJS = \
 	src/launcher/targets.o \
 	src/notify/create.o \
 	src/notify/failure.o \
+	src/notify/fit.o \
 	src/notify/format.o \
 	src/notify/key.o \
 	src/notify/parameters.o \

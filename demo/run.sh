@@ -28,6 +28,8 @@ step "1. Ten bakeries, one WhatsApp account"
 say "What the account has is read from Meta:"
 admin -c "SELECT wa_sync_phone_numbers(), wa_sync_templates()" > /dev/null
 wait_until "SELECT count(*) = 2 FROM whatsapp_sync WHERE finished_at > requested_at AND error IS NULL"
+# Its template is checked against those.
+application -f demo/notification.sql > /dev/null
 show admin "SELECT name AS template, language, category, status FROM whatsapp_templates
 WHERE name IN ('pedido_compra', 'entrega_cambiada') ORDER BY name DESC"
 say "The platform's operator gives every bakery a number, here the best free one:"

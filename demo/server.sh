@@ -81,8 +81,7 @@ create_application() {
     admin -c "CREATE EXTENSION whatsapp_shared" -c "SELECT wa_grant('bakery_app', 'sender')" \
         -c "SELECT wa_grant('meta_webhook', 'webhook')" \
         -c "GRANT EXECUTE ON FUNCTION wa_on_reply TO bakery_app" > /dev/null
-    application -f demo/schema.sql -f demo/data.sql -f demo/trigger.sql -f demo/replies.sql \
-        -f demo/notification.sql > /dev/null
+    application -f demo/schema.sql -f demo/data.sql -f demo/trigger.sql -f demo/replies.sql > /dev/null
 }
 
 # From here on what Meta reports reaches the database.

@@ -39,6 +39,7 @@
 #include "base/statement.h"
 #include "common/message_state.h"
 #include "enqueue/options.h"
+#include "notify/fit.h"
 #include "notify/parameters.h"
 #include "notify/plan.h"
 #include "notify/role.h"
@@ -270,7 +271,8 @@ takes_format(const WaNotifyExpected *expected, Oid type)
 	return wa_format_takes(expected->format, type);
 }
 
-static void
+/* Returns the parameters' values, as wa_notify_parameters_read() lists them. */
+static List *
 check_expressions(const WaNotification *n, WaNotifyScope *scope)
 {
 	static const WaNotifyExpected any = {"a value", takes_any};
@@ -301,6 +303,7 @@ check_expressions(const WaNotification *n, WaNotifyScope *scope)
 		expected.what = psprintf("a value for the format \"%s\"", wa_format_name(value->format));
 		wa_notify_check_expression(scope, value->place, value->sql, &expected);
 	}
+	return values;
 }
 
 /* ---- wa_create_notification ---- */
@@ -416,13 +419,14 @@ execute(const char *command)
 }
 
 static void
-attach(FunctionCallInfo fcinfo, const WaNotification *n)
+attach(FunctionCallInfo fcinfo, const WaNotification *n, const List *parameters)
 {
 	Datum values[1] = {CStringGetTextDatum(n->relation)};
 	const char *trigger = quote_identifier(psprintf("%s%s", TRIGGER_PREFIX, n->name));
 	WaOwner owner;
 
 	wa_owner_begin(&owner, fcinfo);
+	wa_notify_check_template(owner.schema, n, parameters);
 	wa_statement_run(&forget_statement, owner.schema, values, NULL);
 	insert_registration(owner.schema, n);
 	execute(psprintf("CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW EXECUTE FUNCTION "
@@ -441,6 +445,7 @@ wa_create_notification(PG_FUNCTION_ARGS)
 	WaNotifyScope scope;
 	WaRoleSection section;
 	CreateTrigStmt *statement;
+	List *parameters;
 	Relation rel;
 	Oid role;
 
@@ -466,12 +471,12 @@ wa_create_notification(PG_FUNCTION_ARGS)
 	n.events = events_sql(&scope, statement);
 	n.relation = qualified_name(rel);
 	wa_role_section_begin(&section, role, WA_ROLE_RESTRICTED, n.search_path);
-	check_expressions(&n, &scope);
+	parameters = check_expressions(&n, &scope);
 	wa_role_section_end(&section);
 
 	/* The lock is kept to the end of the transaction, but not the reference. */
 	relation_close(rel, NoLock);
-	attach(fcinfo, &n);
+	attach(fcinfo, &n, parameters);
 	PG_RETURN_TEXT_P(cstring_to_text(n.name));
 }
 
