@@ -21,7 +21,7 @@ CREATE ROLE free LOGIN;
 CREATE ROLE other LOGIN;
 CREATE ROLE operator LOGIN;
 CREATE ROLE reader LOGIN;
-SELECT wa_configure_tenant('horno'), wa_configure_tenant('panaderia');
+SELECT wa_configure_tenant('horno', is_new => true), wa_configure_tenant('panaderia', is_new => true);
 SELECT wa_assign_phone('horno', '100000000000001'), wa_assign_phone('panaderia', '100000000000002');
 SELECT wa_enqueue_payload(t, '+34600000001', 'reaction', '{"message_id": "wamid.x", "emoji": "👍"}') FROM unnest('{horno,panaderia}'::text[]) AS t;
 INSERT INTO whatsapp_inbound_messages (whatsapp_message_id, tenant_id, phone_number_id, message_type, payload, sent_at)
@@ -84,7 +84,7 @@ $node->safe_psql('postgres', 'GRANT other TO reader');
 like(error_of('reader', $seen), qr/42501: the roles of this session are bound to different tenants/, 'which can be to one tenant only');
 $node->safe_psql('postgres', 'REVOKE bound, other FROM reader');
 is($node->safe_psql('postgres', $seen), 'horno,panaderia', 'a superuser is bound to none');
-$node->safe_psql('postgres', q{SELECT wa_configure_tenant(17); CREATE ROLE numbered; SELECT wa_grant('numbered', 'tenant', 17)});
+$node->safe_psql('postgres', q{SELECT wa_configure_tenant(17, is_new => true); CREATE ROLE numbered; SELECT wa_grant('numbered', 'tenant', 17)});
 is($node->safe_psql('postgres', q{SELECT tenant_id FROM whatsapp_tenant_roles WHERE role = 'numbered'}), '17', 'a tenant ID of any type will do');
 
 # ---- what it does --------------------------------------------------------------------------
