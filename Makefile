@@ -177,7 +177,7 @@ ISOLATION = $(sort $(basename $(notdir $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --encoding=UTF8 --no-locale \
 	--temp-instance=./tmp_check_iso --temp-config=test/tools/server.conf
 TAP_TESTS = 1
-PROVE_TESTS = test/t/*.pl
+PROVE_TESTS = test/security/*.pl test/t/*.pl
 PG_PROVE_FLAGS = -I test/lib
 
 PG_CONFIG ?= pg_config
@@ -227,7 +227,7 @@ clean-programs:
 
 # ---- tests: all of them, or one suite; see test/tools/run-tests.sh ----
 
-SUITES = lists conventions format build symbols strict sql unit fuzz simulator regress isolation pgtap contract tap
+SUITES = lists conventions format build symbols strict sql unit fuzz simulator regress isolation pgtap contract security tap
 
 test:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh

@@ -16,7 +16,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 
-all_suites=(lists conventions format build symbols strict sql unit fuzz simulator regress isolation pgtap contract tap)
+all_suites=(lists conventions format build symbols strict sql unit fuzz simulator regress isolation pgtap contract security tap)
 
 if [ "${WA_TESTS_PREPARED:-}" != yes ]; then
     test/tools/install-packages.sh test
@@ -153,6 +153,8 @@ suite_pgtap() {
 
 # Half of it needs Meta's description of its API, which WA_OPENAPI names.
 suite_contract() { harness test/contract/*.t; }
+
+suite_security() { harness --jobs 2 test/security/*.pl; }
 
 # WA_TESTS chooses some of them.
 suite_tap() { harness --jobs 2 ${WA_TESTS:-test/t/*.pl}; }

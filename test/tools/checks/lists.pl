@@ -42,6 +42,10 @@ foreach my $file (sort grep { !/\.(?:pl|pm)$/ && -f } glob 'test/t/*')
 {
 	fail("$file would not be run");
 }
+foreach my $file (sort glob 'test/security/*')
+{
+	like($file, qr{^test/security/[a-z_]+\.pl$}, "$file would be run");
+}
 foreach my $file (sort grep { -f && !/\.sql$/ } glob 'test/pgtap/*')
 {
 	fail("$file would not be run");
