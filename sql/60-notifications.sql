@@ -189,6 +189,20 @@ COMMENT ON FUNCTION @extschema@.wa_drop_notification(regclass, text) IS
 'Removes a notification and its trigger. False: the table has no notification of this name.';
 
 /*
+ * The table of a qualified name, or NULL.  to_regclass() would ask whether our
+ * owner may use the schema, which is the application's.
+ */
+CREATE FUNCTION @extschema@.wa_internal_relation(qualified_name text) RETURNS oid
+    LANGUAGE sql STABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.oid
+    FROM parse_ident(qualified_name) AS i (parts)
+        JOIN pg_namespace AS n ON n.nspname = i.parts[1]
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = i.parts[2]
+$$;
+
+/*
  * The trigger of a failed notification: on the same table the one of that name,
  * for it may have been dropped and made again; else, if the table was renamed,
  * the one with the same id.
@@ -205,8 +219,9 @@ AS $$
             convert_to(n.name, getdatabaseencoding()) || '\x00'::bytea
                 || convert_to(n.notification_id, getdatabaseencoding()) || '\x00'::bytea) AS a (args)
         JOIN pg_trigger AS t ON t.tgfoid = '@extschema@.wa_notify()'::regprocedure AND t.tgargs = a.args
-    WHERE n.name = $2 AND (t.tgrelid = to_regclass($1) OR n.notification_id = $3 AND t.tgparentid = 0)
-    ORDER BY t.tgrelid = to_regclass($1) DESC NULLS LAST
+    WHERE n.name = $2
+        AND (t.tgrelid = @extschema@.wa_internal_relation($1) OR n.notification_id = $3 AND t.tgparentid = 0)
+    ORDER BY t.tgrelid = @extschema@.wa_internal_relation($1) DESC NULLS LAST
     LIMIT 1
 $$;
 
@@ -330,7 +345,7 @@ CREATE FUNCTION @extschema@.wa_internal_forget_notifications(relation text) RETU
     SET search_path = pg_catalog, pg_temp
 AS $$
     DELETE FROM @extschema@.whatsapp_notifications AS n
-    WHERE (n.relation = $1 OR to_regclass(n.relation) IS NULL)
+    WHERE (n.relation = $1 OR @extschema@.wa_internal_relation(n.relation) IS NULL)
         AND NOT EXISTS (
             SELECT FROM pg_trigger AS t
             WHERE t.tgfoid = '@extschema@.wa_notify()'::regprocedure

@@ -6,9 +6,11 @@
  * comes in: every expression is parsed, planned and checked for its type and
  * for the rights it needs.
  *
- * The trigger itself is created as the owner of our tables, not as the caller:
- * nobody else may use wa_notify() in a trigger, and so a notification cannot
- * be made to speak for a table that it was not made for.
+ * The trigger itself is created as a superuser, not as the caller: nobody else may
+ * use wa_notify() in a trigger, and so a notification cannot be made to speak for
+ * a table that it was not made for.  The owner of our tables, in turn, has no
+ * right on the caller's.  The statement consists of what has been checked before,
+ * and has no expression, so nothing of the caller's is run by it.
  */
 #include "postgres.h"
 
@@ -17,6 +19,7 @@
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
@@ -412,10 +415,15 @@ insert_registration(Oid schema, const WaNotification *n)
 	wa_statement_run(&register_statement, schema, values, nulls);
 }
 
+/* With the rights to all tables, whoever may have been given ours. */
 static void
-execute(const char *command)
+execute_as_superuser(const char *command)
 {
+	WaRoleSection section;
+
+	wa_role_section_begin(&section, BOOTSTRAP_SUPERUSERID, WA_ROLE_RESTRICTED, WA_PINNED_PATH);
 	(void) wa_rows_taken(SPI_execute(command, false, 0), SPI_OK_UTILITY, command);
+	wa_role_section_end(&section);
 }
 
 static void
@@ -429,11 +437,11 @@ attach(FunctionCallInfo fcinfo, const WaNotification *n, const List *parameters)
 	wa_notify_check_template(owner.schema, n, parameters);
 	wa_statement_run(&forget_statement, owner.schema, values, NULL);
 	insert_registration(owner.schema, n);
-	execute(psprintf("CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW EXECUTE FUNCTION "
-					 "%s.wa_notify(%s, %s)",
-					 trigger, n->events, n->relation, wa_schema_quoted(owner.schema),
-					 quote_literal_cstr(n->name), quote_literal_cstr(n->id)));
 	wa_owner_end(&owner);
+	execute_as_superuser(psprintf("CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW EXECUTE FUNCTION "
+								  "%s.wa_notify(%s, %s)",
+								  trigger, n->events, n->relation, wa_schema_quoted(owner.schema),
+								  quote_literal_cstr(n->name), quote_literal_cstr(n->id)));
 }
 
 Datum
@@ -508,8 +516,8 @@ wa_drop_notification(PG_FUNCTION_ARGS)
 	values[0] = CStringGetTextDatum(trigger->tgargs[WA_NOTIFY_ARG_ID]);
 	relation_close(rel, NoLock);
 
+	execute_as_superuser(command);
 	wa_owner_begin(&owner, fcinfo);
-	execute(command);
 	wa_statement_run(&unregister_statement, owner.schema, values, NULL);
 	wa_owner_end(&owner);
 	PG_RETURN_BOOL(true);
