@@ -16,6 +16,7 @@ OBJS = \
 	src/base/lookup.o \
 	src/base/mark.o \
 	src/base/owner.o \
+	src/base/ownership.o \
 	src/base/quote.o \
 	src/base/registration.o \
 	src/base/role_section.o \

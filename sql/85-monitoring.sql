@@ -183,6 +183,22 @@ COMMENT ON COLUMN @extschema@.wa_queue_status.next_due_at IS 'When the next one 
  * each: ok, warning or error, what was found, and what to do about it.
  */
 
+/* While there is something wrong with this, nothing else may be asked: see src/base/ownership.c. */
+CREATE FUNCTION @extschema@.wa_internal_health_ownership()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'sending', 'error', r.meaning, r.remedy
+    FROM @extschema@.wa_internal_ownership_flaw() AS f, @extschema@.wa_reason_codes AS r
+    WHERE f.problem IS NOT NULL AND r.reason = 'ownership'
+    UNION ALL
+    SELECT 'ownership', CASE WHEN f.problem IS NULL THEN 'ok' ELSE 'error' END,
+           COALESCE(upper(left(f.problem, 1)) || substr(f.problem, 2) || '.',
+               'Nobody else can change the extension''s objects.'), f.remedy
+    FROM @extschema@.wa_internal_ownership_flaw() AS f
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_health_processes()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE plpgsql STABLE
@@ -577,6 +593,10 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_ownership();
+    IF (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
+        RETURN;
+    END IF;
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_databases();
@@ -733,6 +753,10 @@ AS $$
 DECLARE
     t @extschema@.wa_tenant_status;
 BEGIN
+    IF (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_ownership();
+        RETURN;
+    END IF;
     PERFORM @extschema@.wa_internal_check_own_tenant(wa_diagnose.tenant_id);
     SELECT s.* INTO t FROM @extschema@.wa_tenant_status AS s WHERE s.tenant_id = wa_diagnose.tenant_id;
     IF NOT FOUND THEN

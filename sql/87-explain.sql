@@ -77,6 +77,8 @@ VALUES
     ('standby', 'This server is a standby; messages are sent from the primary.', 'None.'),
     ('not_preloaded', 'The server was started without the library.',
      'Add whatsapp_shared to shared_preload_libraries and restart the server.'),
+    ('ownership', 'Others could put code of their own in the place of the extension''s, so none of it is run.',
+     'wa_health() says who, and how to end it.'),
     ('clone_not_adopted', 'This database is a copy of another installation, and copies do not send.',
      'If messages are to be sent from here now, and not from the original: SELECT wa_adopt();'),
     ('sending_disabled', 'Sending is switched off on this server.',
@@ -162,12 +164,12 @@ AS $$
     SELECT current_database() IN (SELECT l.name FROM @extschema@.wa_internal_listed_databases() AS l (name))
 $$;
 
+/* pg_stat_activity shows the senders to superusers only. */
 CREATE FUNCTION @extschema@.wa_internal_sender_running() RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT EXISTS (SELECT FROM pg_stat_activity AS a
-                   WHERE a.backend_type = 'whatsapp_shared sender' AND a.datname = current_database())
+    SELECT EXISTS (SELECT FROM @extschema@.wa_stats() AS s WHERE s.pid IS NOT NULL)
 $$;
 
 /*
@@ -548,6 +550,14 @@ BEGIN
         RAISE EXCEPTION 'message % does not exist', id
             USING ERRCODE = 'undefined_object',
                   HINT = 'Finished messages are removed after whatsapp_shared.retention.';
+    END IF;
+    /* Before anything is called that could be somebody else's. */
+    IF m.status IN ('queued', 'sending')
+        AND (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
+        RETURN QUERY
+            SELECT m.id, m.status, r.reason, r.meaning, NULL::timestamptz, r.remedy
+            FROM @extschema@.wa_reason_codes AS r WHERE r.reason = 'ownership';
+        RETURN;
     END IF;
     PERFORM @extschema@.wa_internal_check_own_tenant(m.tenant_id);
     RETURN QUERY

@@ -5,21 +5,23 @@
 
 /* What belongs to this extension and can be granted; settled: see wa_internal_settle_privileges(). */
 CREATE FUNCTION @extschema@.wa_internal_grantable(
-    OUT object_name text, OUT object text, OUT kind text, OUT is_table boolean, OUT acl aclitem[], OUT settled boolean)
+    OUT object_name text, OUT object text, OUT kind text, OUT is_table boolean, OUT owner oid, OUT acl aclitem[],
+    OUT settled boolean)
 RETURNS SETOF record
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT o.object_name, o.object, o.kind, o.is_table, o.acl,
+    SELECT o.object_name, o.object, o.kind, o.is_table, o.owner, o.acl,
            EXISTS (SELECT FROM pg_init_privs AS i
                    WHERE i.classoid = o.classid AND i.objoid = o.oid AND i.objsubid = 0)
-    FROM (SELECT p.tableoid, p.oid, p.proname, p.oid::regprocedure::text, 'ROUTINE', false, p.proacl
+    FROM (SELECT p.tableoid, p.oid, p.proname, p.oid::regprocedure::text, 'ROUTINE', false, p.proowner, p.proacl
           FROM pg_proc AS p
           UNION ALL
           SELECT c.tableoid, c.oid, c.relname, c.oid::regclass::text,
-                 CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relkind <> 'S', c.relacl
+                 CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relkind <> 'S', c.relowner,
+                 c.relacl
           FROM pg_class AS c
-          WHERE c.relkind IN ('r', 'p', 'v', 'S')) AS o (classid, oid, object_name, object, kind, is_table, acl)
+          WHERE c.relkind IN ('r', 'p', 'v', 'S')) AS o (classid, oid, object_name, object, kind, is_table, owner, acl)
         JOIN pg_depend AS d ON d.classid = o.classid AND d.objid = o.oid AND d.deptype = 'e'
         JOIN pg_extension AS e ON d.refclassid = e.tableoid AND d.refobjid = e.oid AND e.extname = 'whatsapp_shared'
 $$;
@@ -252,10 +254,49 @@ COMMENT ON FUNCTION @extschema@.wa_revoke(name, text) IS
 /* ---- installing -------------------------------------------------------------------- */
 
 /*
+ * Gives the tables, the views and the functions to their owner; sequences follow
+ * their tables.  What superusers alone call stays a superuser's, so that it cannot
+ * be changed by the owner: in the hands of a superuser it would do the change.
+ *
+ * This comes before privileges are settled, because what counts as the
+ * extension's own (pg_init_privs) names owners, too.
+ */
+CREATE FUNCTION @extschema@.wa_internal_settle_ownership() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    superusers_own CONSTANT text[] := '{
+        wa_grant, wa_revoke, wa_internal_grantable, wa_internal_privilege_list, wa_internal_privilege_objects,
+        wa_internal_holds_privilege, wa_internal_change_privilege, wa_internal_check_privilege,
+        wa_internal_check_ownership, wa_internal_settle_ownership, wa_internal_settle_privileges,
+        wa_internal_create_twins, wa_internal_mark_for_dump}';
+    heir CONSTANT regrole := @extschema@.wa_internal_owner_to_be();
+    command text;
+BEGIN
+    FOR command IN
+        SELECT format('ALTER %s %s OWNER TO %s', g.kind, g.object, heir)
+        FROM @extschema@.wa_internal_grantable() AS g
+        WHERE g.kind <> 'SEQUENCE' AND g.owner <> heir AND g.object_name <> ALL (superusers_own)
+    LOOP
+        EXECUTE command;
+    END LOOP;
+    IF NOT has_schema_privilege(heir, '@extschema@'::regnamespace, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %s', heir);
+    END IF;
+    IF (SELECT r.rolsuper FROM pg_roles AS r WHERE r.oid = heir) THEN
+        RAISE WARNING 'the senders will have the rights of role %, a superuser', heir
+            USING HINT = 'Before CREATE EXTENSION, CREATE ROLE whatsapp NOLOGIN: they have that role''s rights then.';
+    END IF;
+END
+$$;
+
+/*
  * The last act of this script, and of an update script that has made objects:
- * takes them from PUBLIC (but for what policies call), and gives pg_monitor what the
- * privilege monitor includes.  New are objects without initial privileges (pg_init_privs), which
- * this writes for all of them.
+ * gives them to their owner, takes them from everybody else (PUBLIC, but for what
+ * policies call, and those to whom default privileges have given them), and gives
+ * pg_monitor what the privilege monitor includes.  New are objects without initial
+ * privileges (pg_init_privs), which this writes for all of them.
  *
  * Objects of earlier versions are left alone, and no other role is given
  * anything: what a script grants counts as the extension's own, and pg_dump
@@ -270,10 +311,17 @@ DECLARE
     fresh text[];
     command text;
 BEGIN
+    PERFORM @extschema@.wa_internal_settle_ownership();
     fresh := ARRAY(SELECT g.object FROM @extschema@.wa_internal_grantable() AS g WHERE NOT g.settled);
     FOR command IN
-        SELECT format('REVOKE ALL ON %s %s FROM PUBLIC', g.kind, g.object)
-        FROM @extschema@.wa_internal_grantable() AS g WHERE g.object = ANY (fresh)
+        SELECT format('REVOKE ALL ON %s %s FROM %s CASCADE', g.kind, g.object, r.role)
+        FROM @extschema@.wa_internal_grantable() AS g
+            CROSS JOIN LATERAL (
+                SELECT 'PUBLIC'
+                UNION
+                SELECT a.grantee::regrole::text FROM aclexplode(g.acl) AS a
+                WHERE a.grantee NOT IN (0, g.owner)) AS r (role)
+        WHERE g.object = ANY (fresh)
         UNION ALL
         SELECT format('GRANT %s ON %s %s TO pg_monitor', o.rights, o.kind, o.object)
         FROM @extschema@.wa_internal_privilege_objects('monitor') AS o WHERE o.object = ANY (fresh)
@@ -283,6 +331,7 @@ BEGIN
     LOOP
         EXECUTE command;
     END LOOP;
+    PERFORM @extschema@.wa_internal_check_ownership();
 END
 $$;
 

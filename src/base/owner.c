@@ -17,16 +17,15 @@
 #include "base/owner.h"
 #include "base/schema.h"
 
-static Oid
-owner_of_tables(Oid schema)
+Oid
+wa_owner_of_tables(Oid schema)
 {
 	Oid table = get_relname_relid("whatsapp_messages", schema);
 	HeapTuple tuple;
 	Oid owner;
 
 	if (!OidIsValid(table))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the tables of whatsapp_shared are missing")));
+		return InvalidOid;
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", table);
@@ -38,8 +37,14 @@ owner_of_tables(Oid schema)
 static void
 begin(WaOwner *owner, FunctionCallInfo fcinfo, WaRoleTrust trust)
 {
+	Oid role;
+
 	owner->schema = wa_schema_of_call(fcinfo);
-	wa_role_section_begin(&owner->section, owner_of_tables(owner->schema), trust, WA_PINNED_PATH);
+	role = wa_owner_of_tables(owner->schema);
+	if (!OidIsValid(role))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the tables of whatsapp_shared are missing")));
+	wa_role_section_begin(&owner->section, role, trust, WA_PINNED_PATH);
 }
 
 void

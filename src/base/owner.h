@@ -15,6 +15,9 @@ typedef struct WaOwner
 	WaRoleSection section; /* private to base/owner.c */
 } WaOwner;
 
+/* Whom our tables in this schema belong to; InvalidOid: they do not exist (yet). */
+extern Oid wa_owner_of_tables(Oid schema);
+
 /*
  * Connects to SPI as the owner of the tables in the schema of the function
  * called, with search_path pinned; for errors see base/role_section.h.  No code

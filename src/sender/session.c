@@ -29,6 +29,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/owner.h"
+#include "base/ownership.h"
 #include "base/schema.h"
 #include "compat.h"
 #include "sender/session.h"
@@ -189,4 +191,23 @@ wa_session_find_extension(char *version, size_t size)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return schema;
+}
+
+char *
+wa_session_find_flaw(Oid schema, Oid *owner)
+{
+	MemoryContext context = CurrentMemoryContext;
+	WaOwnershipFlaw *flaw;
+	char *problem;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	flaw = wa_ownership_flaw(schema);
+	problem = flaw == NULL ? NULL : MemoryContextStrdup(context, flaw->problem);
+	*owner = wa_owner_of_tables(schema);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return problem;
 }

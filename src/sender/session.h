@@ -22,4 +22,10 @@ extern bool wa_session_lock_index(int index);
 /* The schema of the extension and the version of its script; InvalidOid if there is none here. */
 extern Oid wa_session_find_extension(char *version, size_t size);
 
+/*
+ * What is wrong with its objects, in the current memory context, or NULL: then they
+ * may be called (base/ownership.h), as the owner of the tables.
+ */
+extern char *wa_session_find_flaw(Oid schema, Oid *owner);
+
 #endif

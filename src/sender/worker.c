@@ -33,6 +33,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/ownership.h"
 #include "base/quote.h"
 #include "base/secret.h"
 #include "base/version.h"
@@ -69,6 +70,9 @@
 #define ERROR_DELAY_MS 100
 #define MAX_ERROR_DELAY_MS 10000
 #define MAX_ERRORS 20
+
+/* How often to look whether what keeps the sender from starting is over. */
+#define FLAW_CHECK_MS 1000
 
 static WaSender *sender;
 static WaSenderSlot *slot;
@@ -142,12 +146,86 @@ error_context(void *arg)
 	errcontext("whatsapp_shared sender %d", slot->index);
 }
 
+static bool
+asked_to_stop(void)
+{
+	return ShutdownRequestPending || wa_shmem_sender_must_leave(slot);
+}
+
+static void
+leave(void)
+{
+	if (ShutdownRequestPending && !wa_shmem_sender_must_leave(slot))
+		proc_exit(1); /* the launcher starts another, unless it is going too */
+	proc_exit(0);
+}
+
+/* Does nothing for a while, unless the process is to end. */
+static void
+pause_for(long ms)
+{
+	int64 until = wa_now_us() + ms * 1000;
+
+	while (wa_now_us() < until && !asked_to_stop())
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) (until - wa_now_us()) / 1000 + 1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Says once, and again when it is another one, what keeps the sender from starting. */
+static void
+report_flaw(const char *problem)
+{
+	static char *reported = NULL;
+
+	if (reported != NULL && strcmp(reported, problem) == 0)
+		return;
+	if (reported != NULL)
+		pfree(reported);
+	reported = MemoryContextStrdup(TopMemoryContext, problem);
+	ereport(WARNING,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("no messages are sent from database \"%s\": %s", slot->dbname, problem),
+			 errdetail("The sender would run code of others with the rights of the extension's "
+					   "owner."),
+			 errhint("See wa_health() in that database.")));
+}
+
+/*
+ * Waits until the extension's objects are safe to call, and returns their owner.  If it
+ * is changed meanwhile, a new process looks at it.
+ */
+static Oid
+wait_for_ownership(Oid schema)
+{
+	char version[WA_MAX_VERSION];
+	char *problem;
+	Oid owner;
+
+	while ((problem = wa_session_find_flaw(schema, &owner)) != NULL)
+	{
+		report_flaw(problem);
+		pfree(problem);
+		pause_for(FLAW_CHECK_MS);
+		if (asked_to_stop())
+			leave();
+		if (wa_session_find_extension(version, sizeof(version)) != schema ||
+			!wa_version_is_served(version))
+			proc_exit(1);
+	}
+	return owner;
+}
+
 /* Makes the sender.  Exits if there is nothing to serve, or somebody else serves it. */
 static void
 start(void)
 {
 	char version[WA_MAX_VERSION];
 	Oid schema = wa_session_find_extension(version, sizeof(version));
+	Oid owner;
 
 	if (!OidIsValid(schema))
 		leave_without_extension();
@@ -162,9 +240,10 @@ start(void)
 		proc_exit(1);
 	}
 
+	owner = wait_for_ownership(schema);
 	sender = wa_sender_create(slot, generation);
 	sender->pairs = wa_pairs_create(sender->state_context);
-	wa_store_init(schema);
+	wa_store_init(schema, owner);
 	wa_dispatch_open(sender);
 }
 
@@ -265,12 +344,6 @@ wait_for_work(void)
 	wa_dispatch_slept(sender, wa_now_us() - began);
 }
 
-static bool
-asked_to_stop(void)
-{
-	return ShutdownRequestPending || wa_shmem_sender_must_leave(slot);
-}
-
 /* The extension may have been dropped, or created anew, or updated. */
 static void
 leave_if_changed(void)
@@ -281,14 +354,6 @@ leave_if_changed(void)
 		leave_without_extension();
 	if (!wa_version_is_served(version))
 		leave_because_of(version);
-}
-
-static void
-leave(void)
-{
-	if (ShutdownRequestPending && !wa_shmem_sender_must_leave(slot))
-		proc_exit(1); /* the launcher starts another, unless it is going too */
-	proc_exit(0);
 }
 
 /*
@@ -332,6 +397,7 @@ turn(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		sender->config_loaded = false;
+		wa_ownership_look_again();
 		wa_dispatch_check_settings(sender);
 	}
 	if (wa_trust_wait_ms() == 0 && wa_trust_changed())
@@ -373,21 +439,6 @@ turn(void)
 		wa_upload_run(sender);
 		in_upkeep = false;
 		upkeep_errors = 0;
-	}
-}
-
-/* Does nothing for a while, unless the process is to end. */
-static void
-pause_after_error(long ms)
-{
-	int64 until = wa_now_us() + ms * 1000;
-
-	while (wa_now_us() < until && !asked_to_stop())
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 (long) (until - wa_now_us()) / 1000 + 1, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
 	}
 }
 
@@ -442,7 +493,7 @@ recover_from_error(volatile int *errors)
 		proc_exit(1);
 	}
 	leave_if_changed();
-	pause_after_error(delay);
+	pause_for(delay);
 }
 
 void

@@ -189,7 +189,7 @@ SELECT is(pg_temp.reason(), 'tenant_disabled', 'its tenant was switched off');
 SELECT cmp_ok((SELECT count(DISTINCT reason) FROM reached WHERE explanation ~ '[0-9]:[0-9]{2}:[0-9]{2}'), '>=', 9::bigint, 'many of these have a time');
 SELECT is_empty($$SELECT explanation FROM reached WHERE explanation ~ '[0-9]:[0-9]{2}:[0-9]{2}\.'$$, 'in whole seconds');
 SELECT set_eq('SELECT DISTINCT reason FROM reached',
-    $$SELECT reason FROM wa_reason_codes WHERE reason NOT IN ('standby', 'not_preloaded', 'clone_not_adopted', 'sending_disabled',
+    $$SELECT reason FROM wa_reason_codes WHERE reason NOT IN ('standby', 'not_preloaded', 'ownership', 'clone_not_adopted', 'sending_disabled',
         'credentials_missing', 'database_not_listed', 'sender_not_running', 'concurrency_limit')$$,
     'these were all the reasons there are');
 

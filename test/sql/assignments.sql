@@ -2,7 +2,7 @@
 -- Assigning and releasing numbers: every error with its code, detail and hint,
 -- and every notice and warning.
 --
-SET client_min_messages = warning;
+SET client_min_messages = error;
 CREATE EXTENSION whatsapp_shared;
 RESET client_min_messages;
 \set SHOW_CONTEXT never

@@ -2,7 +2,7 @@
 -- What enqueueing says to whoever made a mistake: message, DETAIL and HINT.  No
 -- number of a recipient and no content may appear.
 --
-SET client_min_messages = warning;
+SET client_min_messages = error;
 CREATE EXTENSION whatsapp_shared;
 SELECT FROM wa_assign_phone('panaderia', '100000000000001');
 RESET client_min_messages;

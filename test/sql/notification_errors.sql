@@ -2,8 +2,9 @@
 -- What wa_create_notification() says to whoever made a mistake, and what
 -- statements say whose notification fails.
 --
-SET client_min_messages = warning;
+SET client_min_messages = error;
 CREATE EXTENSION whatsapp_shared;
+SET client_min_messages = warning;
 SELECT FROM wa_assign_phone('alba', '100000000000001');
 SELECT wa_register_template('pedido', 'es', '[{"type": "BODY", "text": "Hola {{1}}, su pedido {{2}}."}]');
 CREATE TABLE orders (order_id integer PRIMARY KEY, bakery text, whatsapp text, total numeric, placed_at timestamptz, "Order No" text);

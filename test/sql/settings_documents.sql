@@ -2,7 +2,7 @@
 -- Settings documents: what is said about credentials and other keys, and every
 -- error with its code, detail and hint.  No value of a credential may appear.
 --
-SET client_min_messages = warning;
+SET client_min_messages = error;
 CREATE EXTENSION whatsapp_shared;
 RESET client_min_messages;
 \set SHOW_CONTEXT never

@@ -20,7 +20,9 @@ $node->safe_psql('postgres', q{
 	CREATE ROLE backup LOGIN BYPASSRLS; GRANT pg_read_all_data TO backup;
 	CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader;
 	CREATE ROLE bakery LOGIN});
-create_extension($node, 'app');
+# The database is not a superuser's: a schema of its own.
+$node->safe_psql('app', 'CREATE SCHEMA whatsapp; ALTER DATABASE app SET search_path = whatsapp; ALTER DATABASE restored SET search_path = whatsapp');
+create_extension($node, 'app', 'SCHEMA whatsapp');
 $node->safe_psql('app', q{
 	SELECT FROM wa_assign_phone('panaderia', '100000000000001', '+34 600 00 00 01');
 	SELECT FROM wa_configure_tenant('horno', is_new => true);
@@ -43,7 +45,7 @@ sub holds_everything
 {
 	my ($name) = @_;
 	$node->safe_psql('postgres', 'DROP DATABASE restored');
-	$node->safe_psql('postgres', 'CREATE DATABASE restored');
+	$node->safe_psql('postgres', $_) foreach 'CREATE DATABASE restored', 'ALTER DATABASE restored SET search_path = whatsapp';
 	$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $node->connstr('restored') ], "$name: restored");
 	foreach my $query (
 		'SELECT string_agg(m::text, chr(10) ORDER BY id) FROM whatsapp_messages AS m',

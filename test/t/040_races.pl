@@ -353,6 +353,7 @@ wait_for($node, q{SELECT status = 'accepted' AND attempts = 1 FROM whatsapp_mess
 # The same for one that is told to just before it would wait.
 sql(<<'SQL');
 CREATE TABLE public.gate ();
+GRANT SELECT ON public.gate TO PUBLIC;
 CREATE FUNCTION public.wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     WHILE NOT EXISTS (SELECT FROM public.gate) LOOP

@@ -26,6 +26,7 @@ sub sql
 
 sql(<<'SQL');
 CREATE TABLE public.gate (claim_fails boolean NOT NULL);
+GRANT SELECT ON public.gate TO PUBLIC;
 CREATE FUNCTION public.wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     fails boolean;

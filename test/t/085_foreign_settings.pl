@@ -40,6 +40,7 @@ $node->safe_psql(
 	'postgres', <<"SQL");
 CREATE ROLE mallory LOGIN;
 CREATE TABLE public.seen (name text, value text, who name, session name);
+GRANT INSERT ON public.seen TO PUBLIC;
 CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS \$\$
 BEGIN
     INSERT INTO public.seen SELECT n, current_setting(n), current_user, session_user
@@ -49,6 +50,7 @@ END\$\$;
 CREATE TRIGGER look AFTER UPDATE ON whatsapp_messages
     FOR EACH ROW WHEN (NEW.status = 'accepted') EXECUTE FUNCTION public.look();
 ALTER TABLE whatsapp_messages ENABLE ALWAYS TRIGGER look;
+ALTER SCHEMA public OWNER TO postgres;
 ALTER DATABASE postgres OWNER TO mallory;
 SQL
 

@@ -11,8 +11,9 @@
  *
  * All this is done by index scans and not by SQL: it is what the executor would
  * do, at two thirds of the cost.  Reading and locking rows fires no triggers, and
- * policies do not concern a sender, which is a superuser; so nobody can tell the
- * difference.  What writes to messages goes through SQL (sender/store/dispositions.c).
+ * policies do not concern a sender, which acts as the tables' owner; so nobody can
+ * tell the difference.  What writes to messages goes through SQL
+ * (sender/store/dispositions.c).
  */
 #include "postgres.h"
 

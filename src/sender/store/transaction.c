@@ -10,6 +10,11 @@
  * wants index look-ups whatever the statistics of a queue that is empty or full
  * by the minute may say.
  *
+ * Each transaction runs as the owner of our tables, who need not be a superuser,
+ * although the process is connected as one: nothing that a statement could be
+ * made to do exceeds his rights.  It begins with making sure that our objects
+ * are still ours (base/ownership.c), since it is about to call them by name.
+ *
  * Lock order is the one of src/README.md: queue row, then message row.
  */
 #include "postgres.h"
@@ -19,13 +24,17 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/owner.h"
+#include "base/ownership.h"
 #include "base/rows.h"
 #include "sender/store/transaction.h"
 
 static Oid store_schema;
+static Oid store_owner;
 
 /* The context that was current before wa_store_begin. */
 static MemoryContext caller_context;
@@ -46,11 +55,25 @@ set_committing(bool committing)
 		ProcDiePending = committing;
 }
 
-/* schema: the extension's; statements are prepared when first used. */
+/* Statements are prepared when first used. */
 void
-wa_store_init(Oid schema)
+wa_store_init(Oid schema, Oid owner)
 {
 	store_schema = schema;
+	store_owner = owner;
+}
+
+/*
+ * If somebody else might meddle with our objects, or they were given to another
+ * role, the process ends here, whatever is on the wire: its settlement would
+ * already call what is not ours.  The leases stand.  Its successor says why
+ * nothing is sent, or works as the new owner.
+ */
+static void
+make_sure_of_objects(void)
+{
+	if (wa_ownership_flaw(store_schema) != NULL || wa_owner_of_tables(store_schema) != store_owner)
+		proc_exit(1);
 }
 
 Oid
@@ -67,9 +90,11 @@ wa_store_begin(const char *activity)
 	set_committing(false); /* a commit that failed */
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	make_sure_of_objects();
+	SetUserIdAndSecContext(store_owner, SECURITY_LOCAL_USERID_CHANGE);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
@@ -81,6 +106,7 @@ wa_store_commit(void)
 	PopActiveSnapshot();
 	set_committing(true);
 	CommitTransactionCommand();
+	SetUserIdAndSecContext(GetSessionUserId(), 0); /* an abort does that by itself */
 	set_committing(false);
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);

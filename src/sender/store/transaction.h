@@ -16,7 +16,8 @@
 #include "base/rows.h"
 #include "base/statement.h"
 
-extern void wa_store_init(Oid schema);
+/* The extension's schema, and the role that owns its tables: it runs as that. */
+extern void wa_store_init(Oid schema, Oid owner);
 extern Oid wa_store_schema(void);
 
 /* For the handler of SIGTERM: whether to set ProcDiePending. */

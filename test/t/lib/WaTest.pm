@@ -27,11 +27,14 @@ our $SENDER = 'whatsapp_shared sender';
 
 # A running server with the library preloaded.  Settings are lines of
 # postgresql.conf.  Sending is off, and the Graph API is at a closed port, so
-# that nothing can ever leave the machine.
+# that nothing can ever leave the machine.  The extension will belong to the role
+# "whatsapp", so its senders run as that and not as a superuser; "superuser" as
+# the first setting leaves that out.
 sub new_node
 {
 	my ($name, @settings) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $superuser = @settings && $settings[0] eq 'superuser' && shift @settings;
 
 	$node->init;
 	$node->append_conf('postgresql.conf', <<"CONF");
@@ -42,6 +45,7 @@ log_min_messages = info
 CONF
 	$node->append_conf('postgresql.conf', "$_\n") for @settings;
 	$node->start;
+	$node->safe_psql('postgres', 'CREATE ROLE whatsapp NOLOGIN') unless $superuser;
 	return $node;
 }
 

@@ -1,0 +1,335 @@
+/*
+ * ownership.c
+ *	  Whether our schema and objects are still nobody else's.
+ *
+ * What runs with the rights of the owner of our tables (the senders, and all
+ * sections of base/owner.c) names our objects by schema and name.  Whoever can
+ * put an object of his own under such a name, or hang code of his own on one of
+ * our tables, has these rights.  Nobody can by himself: it takes a schema that
+ * belongs to him or that he may create in, an object of ours that belongs to
+ * him, or the right to create triggers on a table of ours.  All of that is in
+ * the catalogs, so it is looked for there: by the script before it creates
+ * anything, by each sender before it runs our first statement and whenever
+ * something may have changed, and by wa_health().
+ *
+ * Trusted are superusers, the owner of our tables, and the database's owner
+ * where he is one of these: he has all rights of pg_database_owner, to whom the
+ * schema "public" belongs.
+ *
+ * Once all is well, only trusted roles can change that: the schema of a
+ * superuser is renamed, and rights on it are granted, by superusers.  So between
+ * the look and the use of a name nobody else can come, and another look is needed
+ * only when something has changed, of which invalidation messages tell.  What has been left behind
+ *by somebody who once had such a right is looked for, too: an overload of a function of ours, which
+ *could be chosen in its place, and triggers, rules, policies, constraints, defaults and indexes
+ * that call functions or operators of others.  A function with SECURITY DEFINER
+ * may be a trigger's, whoever owns it, because it runs as its owner.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "base/owner.h"
+#include "base/ownership.h"
+#include "base/role_section.h"
+#include "base/schema.h"
+#include "base/statement.h"
+
+PG_FUNCTION_INFO_V1(wa_internal_ownership_flaw);
+PG_FUNCTION_INFO_V1(wa_internal_owner_to_be);
+
+/* The role that gets our objects if the administrator has created it. */
+#define OWNER_ROLE "whatsapp"
+
+/*
+ * $1: the schema; $2: the owner of our tables.  The worst comes first.
+ */
+static WaStatement flaw_statement = {
+	.sql =
+		"WITH trusted (role) AS ("
+		" SELECT r.oid FROM pg_roles AS r WHERE r.rolsuper OR r.oid = $2"
+		" UNION ALL"
+		" SELECT o.oid FROM pg_roles AS o, pg_database AS d JOIN pg_roles AS r ON r.oid = d.datdba"
+		" WHERE o.rolname = 'pg_database_owner'::name AND d.datname = current_database()"
+		" AND (r.rolsuper OR r.oid = $2)),"
+
+		" member AS ("
+		" SELECT d.classid, d.objid FROM pg_extension AS e JOIN pg_depend AS d"
+		" ON d.refclassid = e.tableoid AND d.refobjid = e.oid AND d.deptype = 'e'::\"char\""
+		" WHERE e.extname = 'whatsapp_shared'::name),"
+
+		" owned (classid, objid, owner) AS ("
+		" SELECT m.classid, m.objid, p.proowner"
+		" FROM member AS m JOIN pg_proc AS p ON p.tableoid = m.classid AND p.oid = m.objid"
+		" UNION ALL"
+		" SELECT m.classid, m.objid, c.relowner"
+		" FROM member AS m JOIN pg_class AS c ON c.tableoid = m.classid AND c.oid = m.objid"
+		" UNION ALL"
+		" SELECT m.classid, m.objid, t.typowner"
+		" FROM member AS m JOIN pg_type AS t ON t.tableoid = m.classid AND t.oid = m.objid),"
+
+		/* What runs when a table is written or read, and what it calls. */
+		" attached (classid, objid, relid) AS ("
+		" SELECT t.tableoid, t.oid, t.tgrelid FROM pg_trigger AS t WHERE NOT t.tgisinternal"
+		" UNION ALL SELECT r.tableoid, r.oid, r.ev_class FROM pg_rewrite AS r"
+		" UNION ALL SELECT p.tableoid, p.oid, p.polrelid FROM pg_policy AS p"
+		" UNION ALL SELECT c.tableoid, c.oid, c.conrelid FROM pg_constraint AS c"
+		" UNION ALL SELECT a.tableoid, a.oid, a.adrelid FROM pg_attrdef AS a"
+		" UNION ALL SELECT c.tableoid, c.oid, i.indrelid"
+		" FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid),"
+		" called (classid, objid, owner, definer) AS ("
+		" SELECT p.tableoid, p.oid, p.proowner, p.prosecdef FROM pg_proc AS p"
+		" UNION ALL SELECT o.tableoid, o.oid, o.oprowner, false FROM pg_operator AS o),"
+
+		/* How messages name a grantee, and how REVOKE does. */
+		" grantee (role, name, sql) AS ("
+		" SELECT 0::oid, 'everybody', 'PUBLIC'"
+		" UNION ALL SELECT r.oid, format('role %s', r.oid::regrole), r.oid::regrole::text"
+		" FROM pg_roles AS r WHERE r.oid NOT IN (SELECT t.role FROM trusted AS t)),"
+
+		" flaw (rank, problem, remedy) AS ("
+		" SELECT 1, format('schema %I belongs to role %s', n.nspname, n.nspowner::regrole),"
+		" format('ALTER SCHEMA %I OWNER TO %s;', n.nspname, $2::regrole)"
+		" FROM pg_namespace AS n"
+		" WHERE n.oid = $1 AND n.nspowner NOT IN (SELECT t.role FROM trusted AS t)"
+
+		" UNION ALL"
+		" SELECT 2, format('%s may create objects in schema %I', g.name, n.nspname),"
+		" format('REVOKE CREATE ON SCHEMA %I FROM %s;', n.nspname, g.sql)"
+		" FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN grantee AS g ON g.role = a.grantee"
+		" WHERE n.oid = $1 AND a.privilege_type = 'CREATE'::text AND a.grantee <> n.nspowner"
+
+		" UNION ALL"
+		" SELECT 3, format('%s belongs to role %s', pg_describe_object(o.classid, o.objid, 0),"
+		" o.owner::regrole), format('Make role %s its owner.', $2::regrole)"
+		" FROM owned AS o WHERE o.owner NOT IN (SELECT t.role FROM trusted AS t)"
+
+		" UNION ALL"
+		" SELECT 4, format('function %s has the name of one of the extension''s', "
+		"x.oid::regprocedure),"
+		" format('DROP FUNCTION %s;', x.oid::regprocedure)"
+		" FROM (SELECT DISTINCT p.proname FROM member AS m"
+		" JOIN pg_proc AS p ON p.tableoid = m.classid AND p.oid = m.objid) AS f"
+		" JOIN pg_proc AS x ON x.proname = f.proname AND x.pronamespace = $1"
+		" AND NOT EXISTS (SELECT FROM member AS m WHERE m.classid = x.tableoid AND m.objid = x.oid)"
+		" AND (starts_with(x.proname::text, 'wa_internal_'::text)"
+		" OR x.proowner NOT IN (SELECT t.role FROM trusted AS t))"
+
+		" UNION ALL"
+		" SELECT 5, format('%s may create triggers on table %s', g.name, c.oid::regclass),"
+		" format('REVOKE TRIGGER ON %s FROM %s;', c.oid::regclass, g.sql)"
+		" FROM member AS m JOIN pg_class AS c ON c.tableoid = m.classid AND c.oid = m.objid,"
+		" aclexplode(c.relacl) AS a JOIN grantee AS g ON g.role = a.grantee"
+		" WHERE a.privilege_type = 'TRIGGER'::text AND a.grantee <> c.relowner"
+
+		" UNION ALL"
+		" SELECT 6, format('%s calls %s, which belongs to role %s',"
+		" pg_describe_object(h.classid, h.objid, 0), pg_describe_object(c.classid, c.objid, 0),"
+		" c.owner::regrole),"
+		" format('Drop it, or make role %s the owner of what it calls.', $2::regrole)"
+		" FROM member AS m"
+		" JOIN attached AS h ON m.classid = 'pg_class'::regclass AND h.relid = m.objid"
+		" JOIN pg_depend AS d ON d.classid = h.classid AND d.objid = h.objid"
+		" JOIN called AS c ON c.classid = d.refclassid AND c.objid = d.refobjid"
+		" WHERE c.owner NOT IN (SELECT t.role FROM trusted AS t)"
+		" AND NOT (c.definer AND EXISTS (SELECT FROM pg_trigger AS t"
+		" WHERE t.tableoid = h.classid AND t.oid = h.objid AND t.tgfoid = c.objid)))"
+
+		" SELECT f.problem, f.remedy FROM flaw AS f ORDER BY f.rank, f.problem LIMIT 1",
+	.nargs = 2,
+	.argtypes = {OIDOID, OIDOID},
+	.expected = SPI_OK_SELECT};
+
+/* ---- whose the objects are, or will be ---- */
+
+/*
+ * The role to which our objects are given: the one made for it, and if there is
+ * none, whoever creates the extension.  A role of that name that can log in is
+ * somebody's, and was not made for it.
+ */
+static Oid
+owner_to_be(void)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHNAME, CStringGetDatum(OWNER_ROLE));
+	Oid owner = GetUserId();
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_authid role = (Form_pg_authid) GETSTRUCT(tuple);
+
+		if (!role->rolcanlogin)
+			owner = role->oid;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* While the script has not created the tables yet, the role that will own them. */
+static Oid
+present_owner(Oid schema)
+{
+	Oid owner = wa_owner_of_tables(schema);
+
+	return OidIsValid(owner) ? owner : owner_to_be();
+}
+
+/* ---- when to look again ---- */
+
+/*
+ * Counts what this process has heard of, and how much of that has been found
+ * harmless, for which schema.
+ */
+static uint64 changes = 1;
+static uint64 changes_seen = 0;
+static Oid schema_seen = InvalidOid;
+
+/* Our tables, sorted: what hangs on them, and rights on them, may change. */
+static Oid *tables = NULL;
+static int n_tables = 0;
+
+static WaStatement tables_statement = {
+	.sql = "SELECT d.objid FROM pg_extension AS e JOIN pg_depend AS d"
+		   " ON d.refclassid = e.tableoid AND d.refobjid = e.oid AND d.deptype = 'e'::\"char\""
+		   " WHERE e.extname = 'whatsapp_shared'::name AND d.classid = 'pg_class'::regclass"
+		   " ORDER BY d.objid",
+	.expected = SPI_OK_SELECT};
+
+/* A schema, a database, a role, a function or an operator: that is rare enough to count all. */
+static void
+catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	changes++;
+}
+
+/* Relations change all the time, if only by vacuum: ours count. */
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) ||
+		(n_tables > 0 && bsearch(&relid, tables, n_tables, sizeof(Oid), oid_cmp) != NULL))
+		changes++;
+}
+
+static void
+watch_catalogs(void)
+{
+	static const int caches[] = {NAMESPACEOID, DATABASEOID, AUTHOID, PROCOID, OPEROID};
+	static bool watching = false;
+
+	if (watching)
+		return;
+	for (int i = 0; i < lengthof(caches); i++)
+		CacheRegisterSyscacheCallback(caches[i], catalog_changed, (Datum) 0);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	watching = true;
+}
+
+static void
+find_tables(Oid schema)
+{
+	WaRows rows = wa_statement_run(&tables_statement, schema, NULL, NULL);
+	Oid *found = MemoryContextAlloc(TopMemoryContext, sizeof(Oid) * Max(rows.count, 1));
+	Oid *old = tables;
+
+	for (int i = 0; i < rows.count; i++)
+		found[i] = (Oid) wa_rows_int(&rows, i, 1, InvalidOid);
+	n_tables = (int) rows.count;
+	tables = found;
+	if (old != NULL)
+		pfree(old);
+}
+
+void
+wa_ownership_look_again(void)
+{
+	changes++;
+}
+
+/* ---- the check ---- */
+
+static WaOwnershipFlaw *
+look(Oid schema)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid owner = present_owner(schema);
+	Datum values[2] = {ObjectIdGetDatum(schema), ObjectIdGetDatum(owner)};
+	WaOwnershipFlaw *flaw = NULL;
+	WaRoleSection section;
+	WaRows rows;
+
+	wa_role_section_begin(&section, GetUserId(), WA_ROLE_RESTRICTED, WA_PINNED_PATH);
+	find_tables(schema);
+	rows = wa_statement_run(&flaw_statement, schema, values, NULL);
+	if (rows.count > 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		flaw = palloc(sizeof(WaOwnershipFlaw));
+		flaw->problem = wa_rows_text(&rows, 0, 1);
+		flaw->remedy = wa_rows_text(&rows, 0, 2);
+		MemoryContextSwitchTo(old);
+	}
+	wa_role_section_end(&section);
+	return flaw;
+}
+
+/*
+ * What changes while we look makes us look again the next time.
+ */
+WaOwnershipFlaw *
+wa_ownership_flaw(Oid schema)
+{
+	WaOwnershipFlaw *flaw;
+	uint64 seen = changes;
+
+	if (likely(seen == changes_seen && schema == schema_seen))
+		return NULL;
+	watch_catalogs();
+	flaw = look(schema);
+	if (flaw == NULL)
+	{
+		changes_seen = seen;
+		schema_seen = schema;
+	}
+	return flaw;
+}
+
+Datum
+wa_internal_ownership_flaw(PG_FUNCTION_ARGS)
+{
+	WaOwnershipFlaw *flaw = wa_ownership_flaw(wa_schema_of_call(fcinfo));
+	Datum values[2] = {0};
+	bool nulls[2] = {true, true};
+	TupleDesc desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (flaw != NULL)
+	{
+		values[0] = CStringGetTextDatum(flaw->problem);
+		values[1] = CStringGetTextDatum(flaw->remedy);
+		memset(nulls, false, sizeof(nulls));
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/*
+ * Whoever owns the tables keeps them, unless it is a superuser.
+ */
+Datum
+wa_internal_owner_to_be(PG_FUNCTION_ARGS)
+{
+	Oid owner = wa_owner_of_tables(wa_schema_of_call(fcinfo));
+
+	if (!OidIsValid(owner) || superuser_arg(owner))
+		owner = owner_to_be();
+	PG_RETURN_OID(owner);
+}
