@@ -78,7 +78,10 @@ CONF
 create_application() {
     psql_ -U postgres -d postgres -c "CREATE ROLE bakery_app LOGIN" -c "CREATE ROLE meta_webhook LOGIN" \
         -c "CREATE DATABASE bakery OWNER bakery_app"
-    admin -c "CREATE EXTENSION whatsapp_shared" -c "SELECT wa_grant('bakery_app', 'sender')" \
+    admin -c "CREATE ROLE whatsapp NOLOGIN" -c "CREATE SCHEMA whatsapp" \
+        -c "CREATE EXTENSION whatsapp_shared SCHEMA whatsapp" \
+        -c "ALTER DATABASE bakery SET search_path = \"\\\$user\", public, whatsapp" > /dev/null
+    admin -c "SELECT wa_grant('bakery_app', 'sender')" \
         -c "SELECT wa_grant('meta_webhook', 'webhook')" \
         -c "GRANT EXECUTE ON FUNCTION wa_on_reply TO bakery_app" > /dev/null
     application -f demo/schema.sql -f demo/data.sql -f demo/trigger.sql -f demo/replies.sql > /dev/null

@@ -46,9 +46,10 @@ $node->start;
 $node->safe_psql('postgres', $_)
   foreach 'CREATE ROLE bakery_app LOGIN', 'CREATE ROLE meta_webhook LOGIN',
   'CREATE DATABASE app OWNER bakery_app';
+$node->safe_psql('app', q{CREATE ROLE whatsapp NOLOGIN; CREATE SCHEMA whatsapp; CREATE EXTENSION whatsapp_shared SCHEMA whatsapp;
+	ALTER DATABASE app SET search_path = "$user", public, whatsapp});
 $node->safe_psql(
 	'app', q{
-	CREATE EXTENSION whatsapp_shared;
 	SELECT wa_grant('bakery_app', 'sender'), wa_grant('meta_webhook', 'webhook');
 	SELECT wa_assign_phone('trigal', '100000000000001'), wa_assign_phone('rosca', '100000000000010');
 });
