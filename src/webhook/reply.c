@@ -22,6 +22,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -254,14 +255,30 @@ describe_error(const ErrorData *error)
 }
 
 /*
+ * Found as a superuser, since the owner of our tables need not have the right to use
+ * the application's schema.  Names are looked up, and nothing is run.
+ */
+static Oid
+find_handler(const Call *call)
+{
+	WaRoleSection section;
+	Oid function;
+
+	wa_role_section_begin(&section, BOOTSTRAP_SUPERUSERID, WA_ROLE_RESTRICTED, WA_PINNED_PATH);
+	function =
+		DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(call->handler)));
+	wa_role_section_end(&section);
+	return function;
+}
+
+/*
  * As the role that it may run as, for as long as it may take.
  */
 static void
 run_as_registered(void *argument)
 {
 	const Call *call = argument;
-	Oid function =
-		DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(call->handler)));
+	Oid function = find_handler(call);
 	WaRoleSection section;
 
 	wa_role_section_begin(&section, choose_role(call, function), WA_ROLE_RESTRICTED,
