@@ -753,11 +753,11 @@ AS $$
 DECLARE
     t @extschema@.wa_tenant_status;
 BEGIN
+    PERFORM @extschema@.wa_internal_check_own_tenant(wa_diagnose.tenant_id);
     IF (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
         RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_ownership();
         RETURN;
     END IF;
-    PERFORM @extschema@.wa_internal_check_own_tenant(wa_diagnose.tenant_id);
     SELECT s.* INTO t FROM @extschema@.wa_tenant_status AS s WHERE s.tenant_id = wa_diagnose.tenant_id;
     IF NOT FOUND THEN
         PERFORM @extschema@.wa_internal_unknown_tenant(wa_diagnose.tenant_id);

@@ -551,7 +551,8 @@ BEGIN
             USING ERRCODE = 'undefined_object',
                   HINT = 'Finished messages are removed after whatsapp_shared.retention.';
     END IF;
-    /* Before anything is called that could be somebody else's. */
+    PERFORM @extschema@.wa_internal_check_own_tenant(m.tenant_id);
+    /* Before more is called that could be somebody else's. */
     IF m.status IN ('queued', 'sending')
         AND (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
         RETURN QUERY
@@ -559,7 +560,6 @@ BEGIN
             FROM @extschema@.wa_reason_codes AS r WHERE r.reason = 'ownership';
         RETURN;
     END IF;
-    PERFORM @extschema@.wa_internal_check_own_tenant(m.tenant_id);
     RETURN QUERY
         SELECT m.id, m.status, e.reason,
                CASE WHEN e.detail IS NULL THEN r.meaning
