@@ -89,7 +89,7 @@ is($node->safe_psql('postgres', q{SELECT tenant_id FROM whatsapp_tenant_roles WH
 
 # ---- what it does --------------------------------------------------------------------------
 
-$node->safe_psql('postgres', q{SELECT wa_grant('bound', 'sender'); GRANT EXECUTE ON FUNCTION wa_diagnose(text) TO bound; GRANT CREATE ON SCHEMA public TO bound});
+$node->safe_psql('postgres', q{SELECT wa_grant('bound', 'sender'); GRANT EXECUTE ON FUNCTION wa_diagnose(text) TO bound; CREATE SCHEMA bound AUTHORIZATION bound});
 my %calls = (
 	wa_enqueue_payload => q{wa_enqueue_payload('%s', '+34600000001', 'reaction', '{"message_id": "wamid.x", "emoji": "👍"}')},
 	wa_enqueue_message => q{wa_enqueue_message('%s', '+34600000001', 'x')},
