@@ -98,7 +98,7 @@ CREATE FUNCTION @extschema@.wa_resolve_alert(alert_id bigint) RETURNS boolean
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.wa_internal_check_not_null('alert_id', alert_id);
+    PERFORM @extschema@.wa_internal_check_not_null('alert_id'::text, alert_id);
     UPDATE @extschema@.whatsapp_alerts AS a
         SET resolved_at = clock_timestamp()
         WHERE a.alert_id = wa_resolve_alert.alert_id AND a.resolved_at IS NULL;

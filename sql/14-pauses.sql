@@ -78,7 +78,7 @@ BEGIN
     ELSIF EXISTS (SELECT FROM @extschema@.whatsapp_templates AS t
                   WHERE key IN (t.name, t.name || '/' || t.language)) THEN
         RETURN key;
-    ELSIF @extschema@.wa_internal_listed('templates') IS NULL THEN
+    ELSIF @extschema@.wa_internal_listed('templates'::text) IS NULL THEN
         RAISE NOTICE 'template "%" was not checked', key
             USING DETAIL = 'The templates have not been read from Meta yet.';
         RETURN key;
@@ -97,7 +97,7 @@ AS $$
 DECLARE
     scopes CONSTANT text[] := '{account,number,tenant,template}';
 BEGIN
-    PERFORM @extschema@.wa_internal_check_not_null('scope', scope);
+    PERFORM @extschema@.wa_internal_check_not_null('scope'::text, scope);
     IF scope <> ALL (scopes) THEN
         RAISE EXCEPTION 'unknown scope "%"', @extschema@.wa_internal_quote(scope)
             USING ERRCODE = 'invalid_parameter_value',
@@ -112,7 +112,7 @@ BEGIN
         END IF;
         RETURN '';
     END IF;
-    PERFORM @extschema@.wa_internal_check_not_null('key', key);
+    PERFORM @extschema@.wa_internal_check_not_null('key'::text, key);
     CASE scope
         WHEN 'number' THEN
             RETURN @extschema@.wa_internal_pause_key_number(key);
@@ -189,7 +189,7 @@ BEGIN
     IF fresh THEN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN scope = 'account' OR until IS NULL THEN 'error' ELSE 'warning' END,
-            'paused', scope, COALESCE(key, ''),
+            'paused'::text, scope, COALESCE(key, ''),
             format('Sending is paused for %s: %s',
                 concat_ws(' ', 'the ' || scope, NULLIF(key, '')), COALESCE(detail, reason)),
             jsonb_strip_nulls(jsonb_build_object(
@@ -221,7 +221,7 @@ BEGIN
         tenant => CASE scope WHEN 'tenant' THEN key END,
         number => CASE scope WHEN 'number' THEN key END,
         template => CASE scope WHEN 'template' THEN key END);
-    PERFORM @extschema@.wa_internal_resolve_alert('paused', scope, COALESCE(key, ''));
+    PERFORM @extschema@.wa_internal_resolve_alert('paused'::text, scope, COALESCE(key, ''));
     RETURN true;
 END
 $$;
@@ -268,7 +268,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     LOOP
         DELETE FROM @extschema@.whatsapp_pauses AS p WHERE p.scope = due.scope AND p.key = due.key;
-        PERFORM @extschema@.wa_internal_resolve_alert('paused', due.scope, due.key);
+        PERFORM @extschema@.wa_internal_resolve_alert('paused'::text, due.scope, due.key);
         lifted := true;
     END LOOP;
     SELECT min(p.until) INTO next_end FROM @extschema@.whatsapp_pauses AS p;

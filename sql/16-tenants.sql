@@ -295,10 +295,10 @@ BEGIN
 
     /* What waited for the old settings looks at the new ones. */
     IF new.enabled AND NOT old.enabled THEN
-        PERFORM @extschema@.wa_internal_release_holds('tenant_disabled', tenant => new.tenant_id);
+        PERFORM @extschema@.wa_internal_release_holds('tenant_disabled'::text, tenant => new.tenant_id);
     END IF;
     IF (new.quiet_from, new.quiet_to, new.time_zone) IS DISTINCT FROM (old.quiet_from, old.quiet_to, old.time_zone) THEN
-        PERFORM @extschema@.wa_internal_release_holds('quiet_hours', tenant => new.tenant_id);
+        PERFORM @extschema@.wa_internal_release_holds('quiet_hours'::text, tenant => new.tenant_id);
         PERFORM @extschema@.wa_internal_begin_quiet_hours();
     END IF;
     RETURN new;

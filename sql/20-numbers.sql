@@ -200,7 +200,7 @@ CREATE FUNCTION @extschema@.wa_internal_check_number_listed(number text) RETURNS
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers');
+    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers'::text);
     known CONSTANT text[] := ARRAY(
         SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.synced_at IS NOT NULL);
 BEGIN

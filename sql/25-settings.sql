@@ -85,7 +85,7 @@ BEGIN
     END IF;
 
     /* A document that repeats the installation's default does not pin it. */
-    lang := @extschema@.wa_internal_settings_text(document, 'whatsapp_default_language');
+    lang := @extschema@.wa_internal_settings_text(document, 'whatsapp_default_language'::text);
     SELECT t.language INTO before FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant;
     PERFORM @extschema@.wa_configure_tenant(tenant,
         enabled => (document ->> 'whatsapp_enabled')::boolean,
@@ -205,10 +205,10 @@ BEGIN
         BEGIN
             SELECT k.dropped, k.ignored INTO dropped, ignored
                 FROM @extschema@.wa_internal_apply_settings(tenant_id, document, may_create => true) AS k;
-            number := @extschema@.wa_internal_settings_text(document, 'whatsapp_phone_number_id');
+            number := @extschema@.wa_internal_settings_text(document, 'whatsapp_phone_number_id'::text);
             IF number IS NOT NULL THEN
                 PERFORM @extschema@.wa_assign_phone(tenant_id, number,
-                    @extschema@.wa_internal_settings_text(document, 'whatsapp_display_phone_number'));
+                    @extschema@.wa_internal_settings_text(document, 'whatsapp_display_phone_number'::text));
             END IF;
             taken := ARRAY(SELECT k.name FROM jsonb_object_keys(document) AS k (name)
                            WHERE k.name LIKE 'whatsapp%' AND k.name <> ALL (dropped)

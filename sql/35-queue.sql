@@ -410,7 +410,7 @@ BEGIN
         SET state = p.state, hold_reason = p.hold_reason, due_at = p.due_at
         FROM @extschema@.wa_internal_placements(ids, without_number => true) AS p
         WHERE q.message_id = ANY (ids) AND q.message_id = p.message_id;
-    PERFORM @extschema@.wa_internal_set_number(ids, NULL);
+    PERFORM @extschema@.wa_internal_set_number(ids, NULL::text);
 END
 $$;
 

@@ -62,7 +62,7 @@ CREATE FUNCTION @extschema@.wa_internal_unlisted(number text) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT @extschema@.wa_internal_listed('phone_numbers') IS NOT NULL AND NOT EXISTS (
+    SELECT @extschema@.wa_internal_listed('phone_numbers'::text) IS NOT NULL AND NOT EXISTS (
         SELECT FROM @extschema@.whatsapp_phone_numbers AS p
         WHERE p.phone_number_id = number AND p.synced_at IS NOT NULL)
 $$;
@@ -74,11 +74,11 @@ AS $$
 BEGIN
     IF now IN ('YELLOW', 'RED') AND now IS DISTINCT FROM before THEN
         PERFORM @extschema@.wa_internal_alert(
-            CASE now WHEN 'RED' THEN 'error' ELSE 'warning' END, 'number_quality', 'number', number,
+            CASE now WHEN 'RED' THEN 'error' ELSE 'warning' END, 'number_quality'::text, 'number'::text, number,
             format('The quality of phone number %s is %s: recipients block or report its messages.', number, now),
             jsonb_build_object('before', before, 'now', now));
     ELSIF now = 'GREEN' AND before IN ('YELLOW', 'RED') THEN
-        PERFORM @extschema@.wa_internal_resolve_alert('number_quality', 'number', number);
+        PERFORM @extschema@.wa_internal_resolve_alert('number_quality'::text, 'number'::text, number);
     END IF;
 END
 $$;
@@ -89,11 +89,11 @@ CREATE FUNCTION @extschema@.wa_internal_status_alert(number text, before text, n
 AS $$
 BEGIN
     IF now = 'CONNECTED' AND before IS DISTINCT FROM now THEN
-        PERFORM @extschema@.wa_internal_resolve_alert('number_status', 'number', number);
+        PERFORM @extschema@.wa_internal_resolve_alert('number_status'::text, 'number'::text, number);
     ELSIF now IS DISTINCT FROM before AND now IS NOT NULL AND (before IS NOT NULL OR now <> 'PENDING') THEN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN now IN ('BANNED', 'DELETED', 'DISCONNECTED', 'RESTRICTED') THEN 'error' ELSE 'warning' END,
-            'number_status', 'number', number,
+            'number_status'::text, 'number'::text, number,
             format('The status of phone number %s is %s; only CONNECTED numbers can be relied on to send.',
                 number, now),
             jsonb_build_object('before', before, 'now', now));
@@ -128,11 +128,11 @@ DECLARE
     is_now CONSTANT bigint := @extschema@.wa_internal_limit_rank(now);
 BEGIN
     IF is_now < was THEN
-        PERFORM @extschema@.wa_internal_alert('warning', 'messaging_limit', 'account', '',
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'messaging_limit'::text, 'account'::text, ''::text,
             format('Meta has lowered the account''s limit of recipients per day from %s to %s.', before, now),
             jsonb_build_object('before', before, 'now', now, 'phone_number_id', number));
     ELSIF is_now > was THEN
-        PERFORM @extschema@.wa_internal_resolve_alert('messaging_limit', 'account', '');
+        PERFORM @extschema@.wa_internal_resolve_alert('messaging_limit'::text, 'account'::text, ''::text);
     END IF;
 END
 $$;
@@ -144,10 +144,11 @@ CREATE FUNCTION @extschema@.wa_internal_confirmation_alert(
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.wa_internal_resolve_alert('number_unlisted', 'number', now.phone_number_id);
+    PERFORM @extschema@.wa_internal_resolve_alert('number_unlisted'::text, 'number'::text, now.phone_number_id);
     IF NOT @extschema@.wa_internal_same_number(
             COALESCE(before.display_phone_number, now.display_phone_number), now.display_phone_number) THEN
-        PERFORM @extschema@.wa_internal_alert('warning', 'number_display', 'number', now.phone_number_id,
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'number_display'::text, 'number'::text,
+            now.phone_number_id,
             format('Phone number %s is %s at Meta and was entered as %s; Meta''s is taken.',
                 now.phone_number_id, now.display_phone_number, before.display_phone_number),
             jsonb_build_object('before', before.display_phone_number, 'now', now.display_phone_number));
@@ -204,7 +205,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_status_alert(number, old.status, new.status);
     PERFORM @extschema@.wa_internal_limit_alert(number, old.messaging_limit, new.messaging_limit);
     IF old.missing_since IS NOT NULL THEN
-        PERFORM @extschema@.wa_internal_resolve_alert('number_missing', 'number', number);
+        PERFORM @extschema@.wa_internal_resolve_alert('number_missing'::text, 'number'::text, number);
     END IF;
 END
 $$;
@@ -258,18 +259,18 @@ BEGIN
         FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.synced_at >= since;
     UPDATE @extschema@.whatsapp_sync AS s SET items = found_numbers WHERE s.kind = 'phone_numbers';
     IF found_numbers = 0 THEN
-        PERFORM @extschema@.wa_internal_alert('warning', 'no_numbers', 'account', '',
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'no_numbers'::text, 'account'::text, ''::text,
             'Meta lists no phone numbers for whatsapp_shared.business_account_id. '
-            'Check the account ID and the token''s permissions.');
+            'Check the account ID and the token''s permissions.'::text);
         RETURN 0;
     END IF;
-    PERFORM @extschema@.wa_internal_resolve_alert('no_numbers', 'account', '');
-    PERFORM @extschema@.wa_internal_resolve_alert('number_unlisted', 'number', o.key)
+    PERFORM @extschema@.wa_internal_resolve_alert('no_numbers'::text, 'account'::text, ''::text);
+    PERFORM @extschema@.wa_internal_resolve_alert('number_unlisted'::text, 'number'::text, o.key)
         FROM @extschema@.whatsapp_alerts AS o
         WHERE o.kind = 'number_unlisted' AND o.resolved_at IS NULL AND NOT EXISTS (
             SELECT FROM @extschema@.whatsapp_phone_assignments AS a
             WHERE a.phone_number_id = o.key AND a.unassigned_at IS NULL);
-    PERFORM @extschema@.wa_internal_alert('error', 'number_unlisted', 'number', a.phone_number_id,
+    PERFORM @extschema@.wa_internal_alert('error'::text, 'number_unlisted'::text, 'number'::text, a.phone_number_id,
             format('Phone number %s of tenant "%s" is not among the %s that Meta lists; its messages will fail.',
                 a.phone_number_id, a.tenant_id, found_numbers),
             jsonb_build_object('tenant_id', a.tenant_id))
@@ -288,7 +289,7 @@ BEGIN
         gone := gone + 1;
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN vanished.tenant_id IS NULL THEN 'warning' ELSE 'error' END,
-            'number_missing', 'number', vanished.phone_number_id,
+            'number_missing'::text, 'number'::text, vanished.phone_number_id,
             format('Phone number %s is no longer part of the WhatsApp Business account.',
                 COALESCE(vanished.display_phone_number, vanished.phone_number_id)),
             jsonb_build_object('tenant_id', vanished.tenant_id));
@@ -319,7 +320,7 @@ DECLARE
     days numeric;
 BEGIN
     IF (data ->> 'is_valid')::boolean IS NOT TRUE THEN
-        PERFORM @extschema@.wa_internal_alert('error', 'token', 'account', '',
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'token'::text, 'account'::text, ''::text,
             format('The access token is not valid: %s',
                 COALESCE(data #>> '{error,message}', 'Meta gives no reason')));
         RETURN;
@@ -336,17 +337,17 @@ BEGIN
         WHERE NOT COALESCE(data -> 'scopes', '[]') ? r.scope);
 
     IF jsonb_typeof(data -> 'scopes') = 'array' AND missing <> '{}' THEN
-        PERFORM @extschema@.wa_internal_alert('error', 'token', 'account', '',
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'token'::text, 'account'::text, ''::text,
             format('The access token lacks the permission %s',
                 array_to_string(missing, ' and ')));
     ELSIF days <= 14 THEN
         PERFORM @extschema@.wa_internal_alert(
-            CASE WHEN days <= 7 THEN 'error' ELSE 'warning' END, 'token', 'account', '',
+            CASE WHEN days <= 7 THEN 'error' ELSE 'warning' END, 'token'::text, 'account'::text, ''::text,
             format('The access token expires in %s days, at %s: put a new one into the file named by '
                 'whatsapp_shared.access_token_file and reload',
                 GREATEST(floor(days), 0), ends));
     ELSE
-        PERFORM @extschema@.wa_internal_resolve_alert('token', 'account', '');
+        PERFORM @extschema@.wa_internal_resolve_alert('token'::text, 'account'::text, ''::text);
     END IF;
 END
 $$;

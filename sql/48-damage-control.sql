@@ -79,7 +79,7 @@ DECLARE
 BEGIN
     SELECT d.event INTO why FROM @extschema@.wa_internal_damage_of(NEW) AS d WHERE d.action = 'pause' LIMIT 1;
     IF why IS NULL THEN
-        PERFORM @extschema@.wa_internal_lift_pause_for('number', NEW.phone_number_id, ours);
+        PERFORM @extschema@.wa_internal_lift_pause_for('number'::text, NEW.phone_number_id, ours);
         RETURN NULL;
     END IF;
     words := CASE why
@@ -90,7 +90,8 @@ BEGIN
     UPDATE @extschema@.whatsapp_pauses AS p SET reason = why, detail = words
         WHERE p.scope = 'number' AND p.key = NEW.phone_number_id AND p.automatic AND p.reason ~ ours;
     IF NOT FOUND THEN
-        PERFORM @extschema@.wa_internal_pause('number', NEW.phone_number_id, why, words, NULL, NULL);
+        PERFORM @extschema@.wa_internal_pause('number'::text, NEW.phone_number_id, why, words, NULL::integer,
+            NULL::timestamptz);
     END IF;
     RETURN NULL;
 END

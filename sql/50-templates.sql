@@ -140,8 +140,8 @@ CREATE FUNCTION @extschema@.wa_unregister_template(name text, language text) RET
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.wa_internal_check_not_null('name', name);
-    PERFORM @extschema@.wa_internal_check_not_null('language', language);
+    PERFORM @extschema@.wa_internal_check_not_null('name'::text, name);
+    PERFORM @extschema@.wa_internal_check_not_null('language'::text, language);
     DELETE FROM @extschema@.whatsapp_templates AS t
         WHERE t.name = wa_unregister_template.name
             AND t.language = wa_unregister_template.language
@@ -206,7 +206,7 @@ BEGIN
         IF before = 'APPROVED' AND t.status NOT IN ('APPROVED', 'PENDING', 'IN_APPEAL') THEN
             PERFORM @extschema@.wa_internal_alert(
                 CASE t.status WHEN 'PAUSED' THEN 'warning' ELSE 'error' END,
-                'template_status', 'template', t.name || '/' || t.language,
+                'template_status'::text, 'template'::text, t.name || '/' || t.language,
                 format('Meta has set the template %s/%s to %s', t.name, t.language, t.status));
         END IF;
         applied := applied + 1;
@@ -252,9 +252,9 @@ BEGIN
         ORDER BY o.name, o.language
     LOOP
         IF t.is_paused THEN
-            PERFORM @extschema@.wa_internal_lift_pause('template', t.key, true);
+            PERFORM @extschema@.wa_internal_lift_pause('template'::text, t.key, true);
         END IF;
-        PERFORM @extschema@.wa_internal_resolve_alert('template_status', 'template', t.key);
+        PERFORM @extschema@.wa_internal_resolve_alert('template_status'::text, 'template'::text, t.key);
     END LOOP;
 
     FOR t IN
@@ -263,7 +263,7 @@ BEGIN
             RETURNING o.name || '/' || o.language AS key
     LOOP
         vanished := vanished + 1;
-        PERFORM @extschema@.wa_internal_alert('warning', 'template_status', 'template', t.key,
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'template_status'::text, 'template'::text, t.key,
             format('Meta no longer lists the template %s', t.key));
     END LOOP;
     RETURN vanished;

@@ -261,7 +261,7 @@ FROM @extschema@.whatsapp_notifications AS n
     LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
     CROSS JOIN LATERAL (
         SELECT @extschema@.wa_internal_registration_state(
-            n.registered_by, n.registered_by_oid, n.owner, n.owner_oid, c.relowner, NULL) AS problem) AS g
+            n.registered_by, n.registered_by_oid, n.owner, n.owner_oid, c.relowner, NULL::boolean) AS problem) AS g
     LEFT JOIN LATERAL (
         SELECT pg_catalog.count(*) AS failures,
                pg_catalog.max(f.failed_at) AS last_failure_at,

@@ -124,7 +124,7 @@ RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.wa_internal_alert('warning', 'unknown_error_code', '', error_code::text,
+    PERFORM @extschema@.wa_internal_alert('warning'::text, 'unknown_error_code'::text, ''::text, error_code::text,
         format('Meta reports an error that is not in wa_error_codes: %s', error_code),
         jsonb_build_object('text', detail, 'messages', messages));
 END
@@ -204,7 +204,7 @@ BEGIN
         GROUP BY x.id, m.tenant_id
         ORDER BY x.id
     LOOP
-        PERFORM @extschema@.wa_internal_alert('warning', 'duplicate_send', 'message', c.id::text,
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'duplicate_send'::text, 'message'::text, c.id::text,
             format('Message %s has reached Meta more than once', c.id),
             jsonb_build_object('tenant_id', c.tenant_id, 'whatsapp_message_ids', c.wamids));
     END LOOP;
@@ -253,26 +253,27 @@ BEGIN
         ORDER BY s.number
     LOOP
         IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
-            PERFORM @extschema@.wa_internal_alert('error', 'webhook_silence', 'number', n.number,
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'webhook_silence'::text, 'number'::text, n.number,
                 format('No webhook has reported on the messages of phone number %s since %s.',
                     n.number, n.since),
                 jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
                     'last_status_at', n.last_status_at));
         ELSE
-            PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', n.number);
+            PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence'::text, 'number'::text, n.number);
             IF n.silent >= 5 AND n.silent * 10 > n.accepted THEN
-                PERFORM @extschema@.wa_internal_alert('warning', 'statuses_missing', 'number', n.number,
+                PERFORM @extschema@.wa_internal_alert('warning'::text, 'statuses_missing'::text, 'number'::text,
+                    n.number,
                     format('%s of %s messages of phone number %s have no status after half an hour.',
                         n.silent, n.accepted, n.number),
                     jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
             ELSE
-                PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing', 'number', n.number);
+                PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing'::text, 'number'::text, n.number);
             END IF;
         END IF;
     END LOOP;
 
     /* Numbers that have sent nothing since: webhooks that came in the meantime tell. */
-    PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence', 'number', a.key)
+    PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence'::text, 'number'::text, a.key)
         FROM @extschema@.whatsapp_alerts AS a
             JOIN @extschema@.whatsapp_webhook_traffic AS t ON t.phone_number_id = a.key
         WHERE a.kind = 'webhook_silence' AND a.scope = 'number' AND a.resolved_at IS NULL
@@ -298,10 +299,10 @@ BEGIN
             WHERE p.received_at > now() - interval '1 hour' LIMIT 10000) AS p
         GROUP BY p.reason) AS r;
     IF parked >= 100 THEN
-        PERFORM @extschema@.wa_internal_alert('warning', 'parked_events', 'account', '',
-            'Many webhook items could not be used in the last hour: see whatsapp_parked_events.', reasons);
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'parked_events'::text, 'account'::text, ''::text,
+            'Many webhook items could not be used in the last hour: see whatsapp_parked_events.'::text, reasons);
     ELSE
-        PERFORM @extschema@.wa_internal_resolve_alert('parked_events', 'account', '');
+        PERFORM @extschema@.wa_internal_resolve_alert('parked_events'::text, 'account'::text, ''::text);
     END IF;
 END
 $$;

@@ -66,21 +66,21 @@ BEGIN
     END IF;
 
     IF usable THEN
-        PERFORM @extschema@.wa_internal_lift_pause('template', key, true);
-        PERFORM @extschema@.wa_internal_resolve_alert('template_status', 'template', key);
+        PERFORM @extschema@.wa_internal_lift_pause('template'::text, key, true);
+        PERFORM @extschema@.wa_internal_resolve_alert('template_status'::text, 'template'::text, key);
         RETURN;
     END IF;
     IF event IN ('PAUSED', 'DISABLED', 'LOCKED', 'REJECTED', 'ARCHIVED', 'PENDING_DELETION', 'DELETED') THEN
         /* The first two pauses for quality end by themselves. */
-        PERFORM @extschema@.wa_internal_pause('template', key, 'template_' || lower(event),
-            format('Meta has set it to %s%s', event, ' (' || COALESCE(why, title) || ')'), NULL,
+        PERFORM @extschema@.wa_internal_pause('template'::text, key, 'template_' || lower(event),
+            format('Meta has set it to %s%s', event, ' (' || COALESCE(why, title) || ')'), NULL::integer,
             CASE WHEN event = 'PAUSED' THEN at + CASE title
                 WHEN 'FIRST_PAUSE' THEN interval '3 hours' WHEN 'SECOND_PAUSE' THEN interval '6 hours' END END);
     END IF;
     IF event NOT IN ('PENDING', 'IN_APPEAL') THEN
         PERFORM @extschema@.wa_internal_alert(
             CASE WHEN event IN ('DISABLED', 'REJECTED', 'LIMIT_EXCEEDED', 'LOCKED') THEN 'error' ELSE 'warning' END,
-            'template_status', 'template', key,
+            'template_status'::text, 'template'::text, key,
             format('Meta has set the template %s to %s%s', key, event, ': ' || why), value);
     END IF;
 END
@@ -99,10 +99,10 @@ BEGIN
         WHERE t.name = value ->> 'message_template_name' AND t.language = value ->> 'message_template_language';
     IF score IN ('YELLOW', 'RED') THEN
         PERFORM @extschema@.wa_internal_alert(CASE score WHEN 'RED' THEN 'error' ELSE 'warning' END,
-            'template_quality', 'template', key,
+            'template_quality'::text, 'template'::text, key,
             format('The quality of the template %s is %s: if it falls further, Meta pauses it.', key, score), value);
     ELSE
-        PERFORM @extschema@.wa_internal_resolve_alert('template_quality', 'template', key);
+        PERFORM @extschema@.wa_internal_resolve_alert('template_quality'::text, 'template'::text, key);
     END IF;
 END
 $$;
@@ -118,7 +118,7 @@ BEGIN
         SET category = upper(value ->> 'new_category'), updated_at = clock_timestamp()
         WHERE t.name = value ->> 'message_template_name' AND t.language = value ->> 'message_template_language'
             AND value ->> 'new_category' IS NOT NULL;
-    PERFORM @extschema@.wa_internal_alert('warning', 'template_category', 'template', key,
+    PERFORM @extschema@.wa_internal_alert('warning'::text, 'template_category'::text, 'template'::text, key,
         CASE WHEN value ->> 'new_category' IS NULL
              THEN format('Meta is going to change the category of the template %s to %s', key,
                  value ->> 'correct_category')
@@ -171,7 +171,7 @@ BEGIN
     UPDATE @extschema@.whatsapp_phone_numbers AS n
         SET messaging_limit = limit_name
         WHERE n.missing_since IS NULL AND n.messaging_limit IS DISTINCT FROM limit_name;
-    PERFORM @extschema@.wa_internal_limit_alert('', former, limit_name);
+    PERFORM @extschema@.wa_internal_limit_alert(''::text, former, limit_name);
 END
 $$;
 
@@ -195,11 +195,11 @@ BEGIN
         UPDATE @extschema@.whatsapp_phone_numbers AS n SET throughput_level = 'HIGH'
             WHERE n.phone_number_id = number;
     ELSIF event = 'FLAGGED' THEN
-        PERFORM @extschema@.wa_internal_alert('error', 'number_flagged', 'number', number,
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'number_flagged'::text, 'number'::text, number,
             format('Meta has flagged the phone number %s for its quality.', number), value);
         UPDATE @extschema@.whatsapp_phone_numbers AS n SET flagged_at = at WHERE n.phone_number_id = number;
     ELSIF event = 'UNFLAGGED' THEN
-        PERFORM @extschema@.wa_internal_resolve_alert('number_flagged', 'number', number);
+        PERFORM @extschema@.wa_internal_resolve_alert('number_flagged'::text, 'number'::text, number);
         UPDATE @extschema@.whatsapp_phone_numbers AS n SET flagged_at = NULL WHERE n.phone_number_id = number;
     END IF;
 END
@@ -220,12 +220,12 @@ BEGIN
                                           ELSE n.verified_name END
         WHERE n.phone_number_id = number;
     IF decision = 'APPROVED' THEN
-        PERFORM @extschema@.wa_internal_resolve_alert('number_name', 'number', number);
-        PERFORM @extschema@.wa_internal_alert('info', 'number_name_approved', 'number', number,
+        PERFORM @extschema@.wa_internal_resolve_alert('number_name'::text, 'number'::text, number);
+        PERFORM @extschema@.wa_internal_alert('info'::text, 'number_name_approved'::text, 'number'::text, number,
             format('Meta has approved the name "%s": it is shown once the number has been registered again.',
                 value ->> 'requested_verified_name'), value);
     ELSIF decision = 'REJECTED' THEN
-        PERFORM @extschema@.wa_internal_alert('warning', 'number_name', 'number', number,
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'number_name'::text, 'number'::text, number,
             format('Meta has rejected the name "%s"%s', value ->> 'requested_verified_name',
                 ': ' || (value ->> 'rejection_reason')), value);
     END IF;
@@ -243,12 +243,13 @@ DECLARE
     until CONSTANT timestamptz := CASE WHEN info ->> 'expiration' ~ '^[0-9]{9,11}$'
         THEN to_timestamp((info ->> 'expiration')::bigint) END;
 BEGIN
-    PERFORM @extschema@.wa_internal_alert('error', 'account_restriction', 'account', COALESCE(kind, ''),
+    PERFORM @extschema@.wa_internal_alert('error'::text, 'account_restriction'::text, 'account'::text, COALESCE(kind,
+        ''),
         format('Meta restricts the account: %s%s', kind, ' until ' || until), info);
     IF kind IN ('RESTRICTED_BIZ_INITIATED_MESSAGING', 'RESTRICTED_CUSTOMER_INITIATED_MESSAGING')
        AND COALESCE(until, 'infinity') > clock_timestamp() THEN
-        PERFORM @extschema@.wa_internal_pause('account', NULL, 'account_restriction',
-            format('Meta restricts the account: %s', kind), NULL, until);
+        PERFORM @extschema@.wa_internal_pause('account'::text, NULL::text, 'account_restriction'::text,
+            format('Meta restricts the account: %s', kind), NULL::integer, until);
     END IF;
 END
 $$;
@@ -270,22 +271,23 @@ BEGIN
             FROM jsonb_array_elements(CASE jsonb_typeof(value -> 'restriction_info')
                 WHEN 'array' THEN value -> 'restriction_info' ELSE '[]' END) AS r (info);
     ELSIF gone THEN
-        PERFORM @extschema@.wa_internal_pause('account', NULL, 'account_disabled',
-            format('Meta says %s', concat_ws(', ', event, ban)), NULL, NULL);
-        PERFORM @extschema@.wa_internal_alert('error', 'account_disabled', 'account', '',
+        PERFORM @extschema@.wa_internal_pause('account'::text, NULL::text, 'account_disabled'::text,
+            format('Meta says %s', concat_ws(', ', event, ban)), NULL::integer, NULL::timestamptz);
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'account_disabled'::text, 'account'::text, ''::text,
             format('The account can no longer be used: Meta says %s.', concat_ws(', ', event, ban)), value);
     ELSIF back THEN
-        PERFORM @extschema@.wa_internal_lift_pause_for('account', NULL, '^account_');
-        PERFORM @extschema@.wa_internal_resolve_alert('account_disabled', 'account', '');
+        PERFORM @extschema@.wa_internal_lift_pause_for('account'::text, NULL::text, '^account_'::text);
+        PERFORM @extschema@.wa_internal_resolve_alert('account_disabled'::text, 'account'::text, ''::text);
     ELSIF event = 'DISABLED_UPDATE' THEN
-        PERFORM @extschema@.wa_internal_alert('error', 'account_disabled', 'account', '',
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'account_disabled'::text, 'account'::text, ''::text,
             format('Meta is going to disable the account (%s%s).', ban,
                 ', ' || (value #>> '{ban_info,waba_ban_date}')), value);
     ELSIF event = 'ACCOUNT_VIOLATION' THEN
-        PERFORM @extschema@.wa_internal_alert('error', 'account_violation', 'account', '',
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'account_violation'::text, 'account'::text, ''::text,
             format('Meta reports a violation of its policy: %s', value #>> '{violation_info,violation_type}'), value);
     ELSE
-        PERFORM @extschema@.wa_internal_alert('info', 'account_update', 'account', COALESCE(event, ''),
+        PERFORM @extschema@.wa_internal_alert('info'::text, 'account_update'::text, 'account'::text, COALESCE(event,
+            ''),
             format('Meta reports a change of the account: %s', event), value);
     END IF;
 END
@@ -300,12 +302,12 @@ DECLARE
     key CONSTANT text := concat_ws(' ', value ->> 'entity_type', value ->> 'entity_id', info ->> 'alert_type');
 BEGIN
     IF upper(info ->> 'alert_status') IN ('RESOLVED', 'DISMISSED') THEN
-        PERFORM @extschema@.wa_internal_resolve_alert('account_alert', 'account', key);
+        PERFORM @extschema@.wa_internal_resolve_alert('account_alert'::text, 'account'::text, key);
     ELSE
         PERFORM @extschema@.wa_internal_alert(
             CASE upper(info ->> 'alert_severity')
                 WHEN 'CRITICAL' THEN 'error' WHEN 'WARNING' THEN 'warning' ELSE 'info' END,
-            'account_alert', 'account', key,
+            'account_alert'::text, 'account'::text, key,
             COALESCE(info ->> 'alert_description', info ->> 'alert_type', 'Meta raises an alert.'), value);
     END IF;
 END
@@ -317,11 +319,11 @@ CREATE FUNCTION @extschema@.wa_internal_event_account_review(value jsonb, at tim
 AS $$
 BEGIN
     IF upper(value ->> 'decision') = 'APPROVED' THEN
-        PERFORM @extschema@.wa_internal_resolve_alert('account_review', 'account', '');
+        PERFORM @extschema@.wa_internal_resolve_alert('account_review'::text, 'account'::text, ''::text);
     ELSE
         PERFORM @extschema@.wa_internal_alert(
             CASE upper(value ->> 'decision') WHEN 'REJECTED' THEN 'error' ELSE 'warning' END,
-            'account_review', 'account', '',
+            'account_review'::text, 'account'::text, ''::text,
             format('Meta''s review of the account ended with %s.', value ->> 'decision'), value);
     END IF;
 END
@@ -332,7 +334,7 @@ CREATE FUNCTION @extschema@.wa_internal_event_security(value jsonb, at timestamp
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.wa_internal_alert('warning', 'security', 'number',
+    PERFORM @extschema@.wa_internal_alert('warning'::text, 'security'::text, 'number'::text,
         COALESCE(@extschema@.wa_internal_number_by_display(value ->> 'display_phone_number'), ''),
         format('Security event for a phone number: %s. If you did not cause it, change the PIN in WhatsApp Manager.',
             value ->> 'event'), value);
@@ -345,7 +347,8 @@ CREATE FUNCTION @extschema@.wa_internal_event_username(value jsonb, at timestamp
 AS $$
 BEGIN
     PERFORM @extschema@.wa_internal_alert(
-        CASE value ->> 'status' WHEN 'approved' THEN 'info' ELSE 'warning' END, 'business_username', 'number',
+        CASE value ->> 'status' WHEN 'approved' THEN 'info' ELSE 'warning' END, 'business_username'::text,
+            'number'::text,
         COALESCE(@extschema@.wa_internal_number_by_display(value ->> 'display_phone_number'), ''),
         format('The user name "%s" is %s.', value ->> 'username', value ->> 'status'), value);
 END
@@ -360,7 +363,7 @@ CREATE FUNCTION @extschema@.wa_internal_event_errors(value jsonb, at timestamptz
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.wa_internal_alert('warning', 'webhook_error', 'number',
+    PERFORM @extschema@.wa_internal_alert('warning'::text, 'webhook_error'::text, 'number'::text,
             concat_ws('/', value #>> '{metadata,phone_number_id}', e.error ->> 'code'),
             format('Meta reports error %s: %s', e.error ->> 'code',
                 COALESCE(e.error #>> '{error_data,details}', e.error ->> 'title')), e.error)

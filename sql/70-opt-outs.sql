@@ -298,7 +298,7 @@ BEGIN
     LOOP
         fresh := fresh + 1;
         PERFORM @extschema@.wa_internal_set_opt(p.tenant_id, p.number, ARRAY[p.phone, p.user_id],
-            'marketing', CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences', p.at);
+            'marketing'::text, CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences'::text, p.at);
     END LOOP;
     RETURN fresh;
 END

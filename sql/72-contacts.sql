@@ -175,7 +175,7 @@ BEGIN
         WHERE c.contact_id = (
             SELECT o.contact_id FROM @extschema@.whatsapp_contacts AS o
             WHERE o.wa_id = old_wa OR o.user_id = old_user ORDER BY o.contact_id LIMIT 1);
-    PERFORM @extschema@.wa_internal_merge_contact(new_wa, new_user, NULL, NULL, NULL, changed_at);
+    PERFORM @extschema@.wa_internal_merge_contact(new_wa, new_user, NULL::text, NULL::text, NULL::text, changed_at);
 
     INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at)
         SELECT o.tenant_id, n.recipient, o.category, o.source, o.created_at

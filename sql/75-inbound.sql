@@ -252,7 +252,7 @@ BEGIN
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
-            ARRAY[item.sender_phone, item.sender_user_id], 'all', item.action, 'inbound',
+            ARRAY[item.sender_phone, item.sender_user_id], 'all'::text, item.action, 'inbound'::text,
             LEAST(item.sent_at, item.received_at));
     END LOOP;
 
@@ -353,7 +353,7 @@ BEGIN
         GROUP BY c.prefix
         ORDER BY c.prefix
     LOOP
-        PERFORM @extschema@.wa_internal_alert('warning', 'reply_handler', '', failed.prefix,
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'reply_handler'::text, ''::text, failed.prefix,
             format('The handler %s failed for a reply', failed.handler),
             jsonb_build_object('inbound_id', failed.inbound_id, 'error', failed.error, 'replies', failed.n));
     END LOOP;

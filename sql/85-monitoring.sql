@@ -340,7 +340,7 @@ AS $$
         CROSS JOIN LATERAL (SELECT r.refusal, CASE
             WHEN r.refusal IS NOT NULL THEN 'error'
             WHEN s.finished_at IS NULL OR s.error IS NOT NULL THEN 'warning' ELSE 'ok' END AS state) AS v
-    WHERE s.kind = 'token' AND @extschema@.wa_internal_credentials_present('access_token')
+    WHERE s.kind = 'token' AND @extschema@.wa_internal_credentials_present('access_token'::text)
 $$;
 
 /* Assigned numbers, and the default number, that Meta has not confirmed. */
@@ -350,7 +350,7 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers');
+    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers'::text);
 BEGIN
     IF listed IS NOT NULL THEN
         RETURN QUERY
@@ -572,7 +572,7 @@ BEGIN
                 AND a.detail ->> 'problem' = f.problem)
         ORDER BY f.kind, f.key
     LOOP
-        PERFORM @extschema@.wa_internal_alert('error', 'registration', r.kind, r.key,
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'registration'::text, r.kind, r.key,
             format('The %s "%s" is not run: %s', r.kind, r.key, r.problem),
             jsonb_build_object('problem', r.problem, 'remedy', r.remedy));
     END LOOP;
@@ -582,7 +582,7 @@ BEGIN
             SELECT FROM @extschema@.wa_internal_refused_registrations() AS f WHERE f.kind = a.scope AND f.key = a.key)
         ORDER BY a.scope, a.key
     LOOP
-        PERFORM @extschema@.wa_internal_resolve_alert('registration', r.scope, r.key);
+        PERFORM @extschema@.wa_internal_resolve_alert('registration'::text, r.scope, r.key);
     END LOOP;
 END
 $$;

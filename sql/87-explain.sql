@@ -544,7 +544,7 @@ AS $$
 DECLARE
     m @extschema@.whatsapp_messages;
 BEGIN
-    PERFORM @extschema@.wa_internal_check_not_null('id', id);
+    PERFORM @extschema@.wa_internal_check_not_null('id'::text, id);
     SELECT o.* INTO m FROM @extschema@.whatsapp_messages AS o WHERE o.id = wa_explain.id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'message % does not exist', id

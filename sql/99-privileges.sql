@@ -134,8 +134,8 @@ CREATE FUNCTION @extschema@.wa_internal_check_privilege(role name, privilege tex
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM @extschema@.wa_internal_check_not_null('role', role);
-    PERFORM @extschema@.wa_internal_check_not_null('privilege', privilege);
+    PERFORM @extschema@.wa_internal_check_not_null('role'::text, role);
+    PERFORM @extschema@.wa_internal_check_not_null('privilege'::text, privilege);
     IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
         RAISE EXCEPTION 'role "%" does not exist', @extschema@.wa_internal_quote(role::text)
             USING ERRCODE = 'undefined_object',
@@ -214,7 +214,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_privilege(role, privilege);
     PERFORM @extschema@.wa_internal_bind_role(role, privilege, tenant_id);
     EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
-    PERFORM @extschema@.wa_internal_change_privilege('GRANT', role, privilege);
+    PERFORM @extschema@.wa_internal_change_privilege('GRANT'::text, role, privilege);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_grant(name, text, text) IS
@@ -238,12 +238,12 @@ BEGIN
         FROM unnest('{admin,sender,monitor,webhook,tenant}'::text[]) AS p (name)
         WHERE p.name <> privilege AND (privilege <> 'admin' OR p.name = 'tenant')
             AND @extschema@.wa_internal_holds_privilege(role, p.name);
-    PERFORM @extschema@.wa_internal_change_privilege('REVOKE', role, privilege);
+    PERFORM @extschema@.wa_internal_change_privilege('REVOKE'::text, role, privilege);
     IF privilege = 'tenant' THEN
         PERFORM @extschema@.wa_internal_unbind_role(role);
     END IF;
     FOREACH other IN ARRAY COALESCE(others, '{}') LOOP
-        PERFORM @extschema@.wa_internal_change_privilege('GRANT', role, other);
+        PERFORM @extschema@.wa_internal_change_privilege('GRANT'::text, role, other);
     END LOOP;
 END
 $$;
@@ -324,10 +324,10 @@ BEGIN
         WHERE g.object = ANY (fresh)
         UNION ALL
         SELECT format('GRANT %s ON %s %s TO pg_monitor', o.rights, o.kind, o.object)
-        FROM @extschema@.wa_internal_privilege_objects('monitor') AS o WHERE o.object = ANY (fresh)
+        FROM @extschema@.wa_internal_privilege_objects('monitor'::text) AS o WHERE o.object = ANY (fresh)
         UNION ALL
         SELECT format('GRANT %s ON %s %s TO PUBLIC', o.rights, o.kind, o.object)
-        FROM @extschema@.wa_internal_privilege_objects('public') AS o WHERE o.object = ANY (fresh)
+        FROM @extschema@.wa_internal_privilege_objects('public'::text) AS o WHERE o.object = ANY (fresh)
     LOOP
         EXECUTE command;
     END LOOP;

@@ -69,6 +69,8 @@ find_missing() {
         # libFuzzer and the sanitizers are parts of the latter.
         wanted+=(clang libclang-rt-dev)
         # What the examples of docs/applications.md need.
+        # What parses the SQL strings of the code, with the grammar of PostgreSQL.
+        wanted+=(python3-pglast)
         wanted+=(python3-sqlalchemy python3-psycopg2 python3-psycopg)
         command -v node > /dev/null || wanted+=(nodejs node-pg)
         # What fetches the validator of test/contract.
