@@ -149,6 +149,18 @@ foreach my $what (
 }
 is_deeply([ difference($fresh, $updated) ], [], 'an updated database has the catalog of a new one');
 
+# ---- every version that was released leads to the present one --------------------------
+
+foreach my $file (sort glob "$root/sql/released/whatsapp_shared--*.sql")
+{
+	my ($old) = $file =~ m{--([^/]+)\.sql$};
+	my @update = $old eq $version ? () : ("ALTER EXTENSION whatsapp_shared UPDATE TO '$version'");
+
+	copy($file, $extensions) or die "$file: $!";
+	is_deeply([ difference($before, create('released_' . $old =~ s/\W/_/gr, $old, @update)) ],
+		[], "what was released as $old leads to the catalog of $version");
+}
+
 # ---- what a script forgets is seen ---------------------------------------------------
 
 my %missed = (

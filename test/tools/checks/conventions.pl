@@ -76,6 +76,18 @@ my ($version) = contents('whatsapp_shared.control') =~ /^default_version = '([0-
 ok(defined $version, 'the control file names the version');
 like(contents('META.json'), qr/"version"\s*:\s*"\Q$version\E"/, 'META.json has the same');
 my @updates = glob 'sql/whatsapp_shared--*--*.sql';
+my @released = map { m{--([0-9.]+)\.sql$} } glob 'sql/released/whatsapp_shared--*.sql';
+ok(@released > 0, 'there are released versions');
+foreach my $old (@released)
+{
+	if ($old eq $version)
+	{
+		ok(contents("sql/released/whatsapp_shared--$old.sql") eq $script,
+			"the fragments give what was released as $old; if not, a new version is due (sql/README.md)");
+		next;
+	}
+	ok((grep { m{--\Q$old\E--[0-9.]+\.sql$} } @updates), "an update script leads on from $old");
+}
 foreach my $update (@updates)
 {
 	like($update, qr/--[0-9.]+--[0-9.]+\.sql$/, "$update leads from a version to a version");
