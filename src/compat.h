@@ -43,6 +43,11 @@
 #error "PostgreSQL 15 or later is required"
 #endif
 
+/* What is in a value of variable length: in a header of its own since 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /*
  * The value and the "extra" of a setting belong to the settings machinery,
  * which frees them: with free() before 16, with guc_free() since.

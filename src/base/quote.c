@@ -15,6 +15,7 @@
 
 #include "base/quote.h"
 #include "common/plain_text.h"
+#include "compat.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_quote);
 

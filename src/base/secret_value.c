@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "utils/guc.h"
+
 #include "base/file.h"
 #include "base/secret_value.h"
 #include "compat.h"
