@@ -24,7 +24,7 @@ Oid
 wa_schema_of_call(FunctionCallInfo fcinfo)
 {
 	if (fcinfo->flinfo == NULL || !OidIsValid(fcinfo->flinfo->fn_oid))
-		return wa_schema_of_extension();
+		return wa_schema_and_version(NULL, 0);
 	return get_func_namespace(fcinfo->flinfo->fn_oid);
 }
 
@@ -60,12 +60,6 @@ wa_schema_and_version(char *version, size_t size)
 	table_close(rel, AccessShareLock);
 
 	return schema;
-}
-
-Oid
-wa_schema_of_extension(void)
-{
-	return wa_schema_and_version(NULL, 0);
 }
 
 char *

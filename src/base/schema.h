@@ -10,10 +10,10 @@
 /* Schema of the SQL function being called; a cached look-up. */
 extern Oid wa_schema_of_call(FunctionCallInfo fcinfo);
 
-/* Schema of the extension, or InvalidOid while it is not installed. */
-extern Oid wa_schema_of_extension(void);
-
-/* The same, with the version of its scripts; size bytes. */
+/*
+ * Schema of the extension, or InvalidOid while it is not installed; with the
+ * version of its scripts, in size bytes, unless size is 0.
+ */
 extern Oid wa_schema_and_version(char *version, size_t size);
 
 /* Its name, quoted for use in SQL, palloc'd. */

@@ -31,6 +31,7 @@
 
 #include "base/owner.h"
 #include "base/ownership.h"
+#include "base/role_section.h"
 #include "base/schema.h"
 #include "compat.h"
 #include "sender/session.h"
@@ -118,7 +119,7 @@ static void
 set_own(void)
 {
 	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
+		{"search_path", WA_PINNED_PATH},
 		{"lock_timeout", "200ms"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
