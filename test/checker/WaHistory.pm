@@ -172,18 +172,23 @@ sub _step
 {
 	my ($self) = @_;
 	my ($random, $simulator) = @$self{qw(random simulator)};
+	my $event = $self->_deal('events', @events);
 	my %kinds
 	  = map { $self->_deal('faults', WaHistory::Faults::kinds()) => 1 } 1 .. $random->between(0, 4);
-	my @kinds = sort keys %kinds;
 
-	$self->_set_faults(map { WaHistory::Faults::rule($random, $_) } @kinds);
+	# There is nothing to retry unless something has been refused.
+	$kinds{permanent} = 1 if $event eq 'retry';
+	my @kinds = sort keys %kinds;
+	my @rules = map { WaHistory::Faults::rule($random, $_) } @kinds;
+	$_->{match}{probability} = 0.25 foreach grep { $event eq 'retry' && $_->{name} eq 'permanent' } @rules;
+
+	$self->_set_faults(@rules);
 
 	$self->_resume_all;
 	my $before = $simulator->stats->{send_requests};
 	$self->{application}->start;
 	# Some events want requests on the wire, others want commits under way.
 	$self->_wait_for_requests($before + $random->below(40), 2);
-	my $event = $self->_deal('events', @events);
 	my $on_wire = $strikes{$event} ? $self->_on_the_wire : 0;
 	my $met = $self->can("_event_$event")->($self);
 	$met = $on_wire if $strikes{$event};
@@ -220,10 +225,19 @@ sub _set_faults
 	return $self->{simulator}->faults(@rules);
 }
 
+# How many requests are on the wire; waits until there are some.
 sub _on_the_wire
 {
 	my ($self) = @_;
-	return $self->_sql('SELECT COALESCE(sum(cardinality(message_ids)), 0) FROM whatsapp_leases');
+	my $deadline = time + 10;
+	my $count = 0;
+
+	until ($count > 0 || time > $deadline)
+	{
+		$count = $self->_sql('SELECT COALESCE(sum(cardinality(message_ids)), 0) FROM whatsapp_leases');
+		sleep(0.01) unless $count;
+	}
+	return $count;
 }
 
 # Runs a piece of the test that locks the rows of a message, a tenant or all.

@@ -5,7 +5,7 @@ package WaHistory;
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 use WaHistory::Failover;
 use WaHistory::Faults;
 use WaTest qw(sender_pids set_and_reload);
@@ -248,17 +248,25 @@ sub _event_switch
 	return set_and_reload($self->{node}, enabled => undef);
 }
 
-# What Meta refused for good is tried again; what was not known is not.
+# What Meta refused for good is tried again; what was not known is not.  The step
+# sees to it that something is refused, and here that is waited for.
 sub _event_retry
 {
 	my ($self) = @_;
-	my @ids = split(/\n/, $self->_sql(<<SQL));
+	my $deadline = time + 10;
+	my @ids;
+
+	until (@ids || time > $deadline)
+	{
+		@ids = split(/\n/, $self->_sql(<<SQL));
 WITH refused AS MATERIALIZED (
     SELECT id FROM whatsapp_messages
     WHERE status = 'failed' AND error_code = $WaHistory::Faults::permanent_code
         AND whatsapp_message_id IS NULL)
 SELECT id FROM refused WHERE wa_retry_message(id)
 SQL
+		sleep(0.05) unless @ids;
+	}
 	$self->{put_back}{$_} = 1 foreach @ids;
 	return scalar @ids;
 }
