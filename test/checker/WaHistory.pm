@@ -48,6 +48,12 @@ my @events = qw(
 my %strikes = map { $_ => 1 }
   qw(sigterm kill9 restart_immediate restart_fast worker_restart failover senders switch);
 
+# What an event needs to meet something: that kind of fault, more often than otherwise.
+my %needs = (
+	retry => 'permanent',
+	grace => 'received',
+	grace_without_webhooks => 'received');
+
 # The kinds of fault of which each history has some.
 sub kinds
 {
@@ -65,6 +71,7 @@ sub run
 	my $seed = $options{seed};
 	my $self = bless {
 		random => WaHistory::Random->new($seed),
+		choice => WaHistory::Random->new($seed),
 		decks => {},
 		cancelled => {},
 		token => 'SIMULATOR_TOKEN',
@@ -172,15 +179,10 @@ sub _step
 {
 	my ($self) = @_;
 	my ($random, $simulator) = @$self{qw(random simulator)};
-	my $event = $self->_deal('events', @events);
-	my %kinds
-	  = map { $self->_deal('faults', WaHistory::Faults::kinds()) => 1 } 1 .. $random->between(0, 4);
-
-	# There is nothing to retry unless something has been refused.
-	$kinds{permanent} = 1 if $event eq 'retry';
-	my @kinds = sort keys %kinds;
+	my ($event, @kinds) = $self->_choose;
+	my $needed = $needs{$event} // '';
 	my @rules = map { WaHistory::Faults::rule($random, $_) } @kinds;
-	$_->{match}{probability} = 0.25 foreach grep { $event eq 'retry' && $_->{name} eq 'permanent' } @rules;
+	$_->{match}{probability} = 0.25 foreach grep { $_->{name} eq $needed } @rules;
 
 	$self->_set_faults(@rules);
 
@@ -206,13 +208,35 @@ sub _step
 	return;
 }
 
+# An event and kinds of fault.  What a seed chooses does not depend on what happens.
+sub _choose
+{
+	my ($self) = @_;
+	my $event = $self->_deal('events', @events);
+	my %kinds = map { $self->_deal('faults', WaHistory::Faults::kinds()) => 1 }
+	  1 .. $self->{choice}->between(0, 4);
+
+	$kinds{ $needs{$event} } = 1 if exists $needs{$event};
+	return ($event, sort keys %kinds);
+}
+
+# The kinds that a history of this seed and so many steps has, without running it.
+sub chosen
+{
+	my ($seed, $steps) = @_;
+	my $self = bless { choice => WaHistory::Random->new($seed), decks => {} }, __PACKAGE__;
+	my %chosen = map { $_ => 1 } map { $self->_choose } 1 .. $steps;
+
+	return sort keys %chosen;
+}
+
 # As from a deck of cards, so that each comes before any comes again.
 sub _deal
 {
 	my ($self, $name, @cards) = @_;
 	my $deck = $self->{decks}{$name} //= [];
 
-	@$deck = $self->{random}->shuffle(@cards) unless @$deck;
+	@$deck = $self->{choice}->shuffle(@cards) unless @$deck;
 	return shift @$deck;
 }
 

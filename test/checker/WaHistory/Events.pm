@@ -200,7 +200,7 @@ SQL
 sub _event_grace
 {
 	my ($self) = @_;
-	my @ids = $self->_uncertain('true');
+	my @ids = $self->_wait_for(sub { $self->_uncertain('true') });
 
 	$self->{webhooks}->deliver_all;
 	$self->_end_grace(@ids);
@@ -211,7 +211,7 @@ sub _event_grace
 sub _event_grace_without_webhooks
 {
 	my ($self) = @_;
-	my @ids = $self->_uncertain("on_uncertain = 'resend'");
+	my @ids = $self->_wait_for(sub { $self->_uncertain("on_uncertain = 'resend'") });
 
 	$self->_end_grace(@ids);
 	return scalar @ids;
@@ -248,27 +248,30 @@ sub _event_switch
 	return set_and_reload($self->{node}, enabled => undef);
 }
 
-# What Meta refused for good is tried again; what was not known is not.  The step
-# sees to it that something is refused, and here that is waited for.
+# What Meta refused for good is tried again; what was not known is not.
 sub _event_retry
 {
 	my ($self) = @_;
-	my $deadline = time + 10;
-	my @ids;
-
-	until (@ids || time > $deadline)
-	{
-		@ids = split(/\n/, $self->_sql(<<SQL));
+	my @ids = $self->_wait_for(sub { split(/\n/, $self->_sql(<<SQL)) });
 WITH refused AS MATERIALIZED (
     SELECT id FROM whatsapp_messages
     WHERE status = 'failed' AND error_code = $WaHistory::Faults::permanent_code
         AND whatsapp_message_id IS NULL)
 SELECT id FROM refused WHERE wa_retry_message(id)
 SQL
-		sleep(0.05) unless @ids;
-	}
 	$self->{put_back}{$_} = 1 foreach @ids;
 	return scalar @ids;
+}
+
+# Messages of some kind, of which the faults of the step see to it that there are any.
+sub _wait_for
+{
+	my ($self, $find) = @_;
+	my $deadline = time + 10;
+	my @ids;
+
+	sleep(0.05) until (@ids = $find->()) || time > $deadline;
+	return @ids;
 }
 
 1;
