@@ -33,6 +33,12 @@ extern bool wa_message_state_parse(const char *name, WaMessageState *state);
 /* Ended without being known to Meta: wa_retry_message() may queue it again. */
 extern bool wa_message_state_may_be_retried(WaMessageState state);
 
+/*
+ * No message is tried more often, whoever asks for it: rows and leases count attempts
+ * in a smallint, which must hold one more.
+ */
+#define WA_MESSAGE_MAX_ATTEMPTS 30000
+
 /* Milliseconds before attempt + 1: exponential from base, at most max, equal jitter (half fixed,
  * half random). */
 extern int64_t wa_message_backoff_ms(int attempt, int64_t base_ms, int64_t max_ms, uint32_t random);

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "common/message_state.h"
 #include "sender/pace/gate.h"
 #include "sender/pace/messaging_limit.h"
 #include "sender/pace/pair_order.h"
@@ -70,6 +71,8 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 {
 	if (row->expires_at != 0 && row->expires_at <= wa_now())
 		add_disposition(stopped, row, 0, "expired_before_sending", 0)->status = "expired";
+	else if (row->attempts >= WA_MESSAGE_MAX_ATTEMPTS)
+		add_disposition(stopped, row, 0, "too_many_attempts", 0)->status = "failed";
 	else if (tenant == NULL || !tenant->enabled)
 		add_disposition(stopped, row, 'h', "tenant_disabled", 0);
 	else if (tenant->phone_number_id[0] != '\0' && strcmp(tenant->phone_number_id, number->id) != 0)

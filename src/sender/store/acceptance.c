@@ -214,7 +214,7 @@ void
 wa_store_accept(WaAccepted *accepted, int n)
 {
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
-	int16 *attempts = palloc(sizeof(int16) * Max(n, 1));
+	int32 *attempts = palloc(sizeof(int32) * Max(n, 1));
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * Max(n, 1));
 	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
 	WaAccepted *current = palloc(sizeof(WaAccepted) * Max(n, 1));
@@ -227,7 +227,7 @@ wa_store_accept(WaAccepted *accepted, int n)
 	for (int i = 0; i < n; i++)
 	{
 		ids[i] = accepted[i].message_id;
-		attempts[i] = (int16) accepted[i].attempt;
+		attempts[i] = accepted[i].attempt;
 		tids[i] = accepted[i].queue_tid;
 	}
 	wa_fence_dequeue_there(ids, tids, attempts, n, missing, &n_missing);

@@ -35,7 +35,7 @@ static WaStatement requeue_statement = {
 		   " RETURNING q.message_id",
 	.nargs = 7,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID,
-				 TIMESTAMPTZARRAYOID, INT2ARRAYOID},
+				 TIMESTAMPTZARRAYOID, INT4ARRAYOID},
 	.expected = SPI_OK_UPDATE_RETURNING};
 
 /*
@@ -181,10 +181,10 @@ wa_store_lock_messages(WaDisposition *dispositions, int n)
 }
 
 /* Its queue row is ours if it counts fewer attempts than this. */
-static int16
+static int32
 below_of(const WaDisposition *disposition)
 {
-	return (int16) (disposition->failed_attempt ? disposition->attempt : disposition->attempts + 1);
+	return disposition->failed_attempt ? disposition->attempt : disposition->attempts + 1;
 }
 
 /* Their queue rows, gone or changed; those that are not ours are missing. */
@@ -194,7 +194,7 @@ settle_queue(const WaDisposition *dispositions, int n, int64 *missing, int *n_mi
 	WaRows rows;
 	int64 *ids = palloc(sizeof(int64) * n);
 	int16 *attempts = palloc(sizeof(int16) * n);
-	int16 *below = palloc(sizeof(int16) * n);
+	int32 *below = palloc(sizeof(int32) * n);
 	const char **texts = palloc(sizeof(char *) * n * 3);
 	TimestampTz *dues = palloc(sizeof(TimestampTz) * n);
 	char *states = palloc0(2 * n);
@@ -233,7 +233,7 @@ settle_queue(const WaDisposition *dispositions, int n, int64 *missing, int *n_mi
 	values[3] = wa_array_of_int2(attempts, m);
 	values[4] = wa_array_of_text(texts + 2 * n, m);
 	values[5] = wa_array_of_time(dues, m);
-	values[6] = wa_array_of_int2(below, m);
+	values[6] = wa_array_of_int4(below, m);
 	rows = wa_store_run(&requeue_statement, values, NULL);
 	wa_fence_add_missing(&rows, ids, m, missing, n_missing);
 }

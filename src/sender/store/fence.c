@@ -34,7 +34,7 @@ static WaStatement dequeue_statement = {
 		   " WHERE message_id OPERATOR(pg_catalog.=) ANY ($1) AND attempts OPERATOR(pg_catalog.<) "
 		   "$2 RETURNING message_id",
 	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, INT2OID},
+	.argtypes = {INT8ARRAYOID, INT4OID},
 	.expected = SPI_OK_DELETE_RETURNING};
 
 /*
@@ -48,7 +48,7 @@ static WaStatement dequeue_there_statement = {
 		   "OPERATOR(pg_catalog.=) ANY ($2) AND attempts OPERATOR(pg_catalog.<) $3"
 		   " RETURNING message_id",
 	.nargs = 3,
-	.argtypes = {TIDARRAYOID, INT8ARRAYOID, INT2OID},
+	.argtypes = {TIDARRAYOID, INT8ARRAYOID, INT4OID},
 	.expected = SPI_OK_DELETE_RETURNING};
 
 /* Adds to missing those of the ids that a statement has not returned. */
@@ -74,19 +74,19 @@ wa_fence_add_missing(const WaRows *rows, const int64 *ids, int n, int64 *missing
  * tids: where the rows should be, or NULL.
  */
 static void
-dequeue(const int64 *ids, const ItemPointerData *tids, const int16 *below, int n, int64 *missing,
+dequeue(const int64 *ids, const ItemPointerData *tids, const int32 *below, int n, int64 *missing,
 		int *n_missing)
 {
 	WaRows rows;
 	int64 *some = palloc(sizeof(int64) * Max(n, 1));
 	ItemPointerData *places = palloc(sizeof(ItemPointerData) * Max(n, 1));
-	int16 done = PG_INT16_MIN;
+	int32 done = PG_INT32_MIN;
 
 	/* Nearly always all have the same, and this is one turn. */
 	for (int left = n; left > 0;)
 	{
 		Datum values[3];
-		int16 next = PG_INT16_MAX;
+		int32 next = PG_INT32_MAX;
 		int m = 0;
 
 		for (int i = 0; i < n; i++)
@@ -104,13 +104,13 @@ dequeue(const int64 *ids, const ItemPointerData *tids, const int16 *below, int n
 		{
 			values[0] = wa_array_of_tid(places, m);
 			values[1] = wa_array_of_int8(some, m);
-			values[2] = Int16GetDatum(next);
+			values[2] = Int32GetDatum(next);
 			rows = wa_store_run(&dequeue_there_statement, values, NULL);
 		}
 		else
 		{
 			values[0] = wa_array_of_int8(some, m);
-			values[1] = Int16GetDatum(next);
+			values[1] = Int32GetDatum(next);
 			rows = wa_store_run(&dequeue_statement, values, NULL);
 		}
 		wa_fence_add_missing(&rows, some, m, missing, n_missing);
@@ -120,7 +120,7 @@ dequeue(const int64 *ids, const ItemPointerData *tids, const int16 *below, int n
 }
 
 void
-wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing, int *n_missing)
+wa_fence_dequeue(const int64 *ids, const int32 *below, int n, int64 *missing, int *n_missing)
 {
 	dequeue(ids, NULL, below, n, missing, n_missing);
 }
@@ -140,12 +140,12 @@ are_ascending(ItemPointerData *tids, int n)
 }
 
 void
-wa_fence_dequeue_there(const int64 *ids, ItemPointerData *tids, const int16 *below, int n,
+wa_fence_dequeue_there(const int64 *ids, ItemPointerData *tids, const int32 *below, int n,
 					   int64 *missing, int *n_missing)
 {
 	int64 *elsewhere = palloc(sizeof(int64) * Max(n, 1));
 	int64 *their_ids = palloc(sizeof(int64) * Max(n, 1));
-	int16 *their_below = palloc(sizeof(int16) * Max(n, 1));
+	int32 *their_below = palloc(sizeof(int32) * Max(n, 1));
 	int n_elsewhere = 0;
 	int m = 0;
 

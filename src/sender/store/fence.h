@@ -13,11 +13,11 @@
 #include "base/rows.h"
 
 /* Takes out of the queue what counts fewer attempts than below. */
-extern void wa_fence_dequeue(const int64 *ids, const int16 *below, int n, int64 *missing,
+extern void wa_fence_dequeue(const int64 *ids, const int32 *below, int n, int64 *missing,
 							 int *n_missing);
 
 /* The same, sooner, for rows that should still be at these places; ids ascending. */
-extern void wa_fence_dequeue_there(const int64 *ids, ItemPointerData *tids, const int16 *below,
+extern void wa_fence_dequeue_there(const int64 *ids, ItemPointerData *tids, const int32 *below,
 								   int n, int64 *missing, int *n_missing);
 
 /* For other statements that return the ids they have found, in their first column. */
