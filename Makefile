@@ -87,6 +87,7 @@ OBJS = \
 	src/notify/role.o \
 	src/notify/scope.o \
 	src/notify/trigger.o \
+	src/sender/aside.o \
 	src/sender/claim.o \
 	src/sender/config.o \
 	src/sender/dispatch.o \
@@ -117,8 +118,10 @@ OBJS = \
 	src/sender/store/fence.o \
 	src/sender/store/home_rows.o \
 	src/sender/store/lease.o \
+	src/sender/store/orphans.o \
 	src/sender/store/pair_rows.o \
 	src/sender/store/reach_rows.o \
+	src/sender/store/settled_rows.o \
 	src/sender/store/sync_rows.o \
 	src/sender/store/transaction.o \
 	src/sender/store/upkeep_rows.o \

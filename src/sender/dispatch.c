@@ -363,7 +363,6 @@ wa_dispatch_aborted(WaSender *sender)
 	apart = true;
 	wa_settle_aborted(sender);
 	wa_claim_aborted(sender);
-	pg_atomic_fetch_add_u64(&sender->slot->counters.errors, 1);
 }
 
 void

@@ -14,6 +14,7 @@
 #include "sender/due.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/store/due_rows.h"
+#include "sender/store/orphans.h"
 #include "sender/store/transaction.h"
 #include "sender/uncertain.h"
 #include "shared/wake.h"
@@ -99,11 +100,13 @@ wa_due_run(WaSender *sender)
 	/* Those that are ready are also checked at the claim; here, those that nothing claims. */
 	more |= wa_store_expire(now, BATCH) == BATCH;
 	wa_due_read_next(sender);
-	/* A row locked by somebody else stays due; do not spin on it. */
+	/* A row locked by somebody else stays due, or one without a message; do not spin on it. */
 	if (!more)
 	{
 		TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 100);
 
+		if (Min(sender->next_due, sender->next_expiry) <= now)
+			wa_store_remove_due_orphans(now, BATCH);
 		sender->next_due = Max(sender->next_due, soon);
 		sender->next_expiry = Max(sender->next_expiry, soon);
 	}

@@ -8,11 +8,15 @@
 #include "sender/state/sender.h"
 
 /*
- * Both run a transaction of their own and need the advisory lock that makes this
+ * All run transactions of their own and need the advisory lock that makes this
  * the only sender of its index: whoever wrote the leases is dead.  The second
  * wants the configuration to be loaded.
  */
 extern void wa_recovery_end_leases(WaSender *sender);
 extern void wa_recovery_read_recipients(WaSender *sender);
+
+/* Goes on with what the first has left, because somebody had it locked. */
+extern void wa_recovery_run(WaSender *sender);
+extern long wa_recovery_wait_ms(void);
 
 #endif

@@ -10,12 +10,14 @@
 #include "postgres.h"
 
 #include "base/guc.h"
+#include "sender/aside.h"
 #include "sender/disposition.h"
 #include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/settle.h"
 #include "sender/store/alert.h"
 #include "sender/store/lease.h"
+#include "sender/store/settled_rows.h"
 #include "shared/shmem.h"
 
 /* Settle when half of what may be out is finished, or this many ... */
@@ -32,28 +34,13 @@
 #define OUTAGE_DELAY_US INT64_C(500000)
 #define OUTAGE_MAX_DELAY_US INT64_C(30000000)
 
-/*
- * A batch that fails as a whole, because somebody keeps one of its rows locked,
- * is tried again in halves; a job that fails alone is set aside for a while, so
- * that it holds up nobody else.
- */
-#define SET_ASIDE_US 1000000
-
-/* The oldest job that may be settled now, or NULL. */
+/* The job to be settled first, or NULL. */
 static WaJob *
-oldest_finished(WaSender *sender)
+first_finished(WaSender *sender)
 {
-	int64 now = wa_now_us();
-	dlist_iter iter;
-
-	dlist_foreach (iter, &sender->finished)
-	{
-		WaJob *job = dlist_container(WaJob, node, iter.cur);
-
-		if (job->settle_after_us <= now)
-			return job;
-	}
-	return NULL;
+	if (dlist_is_empty(&sender->finished))
+		return NULL;
+	return dlist_container(WaJob, node, dlist_head_node(&sender->finished));
 }
 
 /* The oldest job on the wire that does not show as sending yet, or NULL. */
@@ -75,36 +62,34 @@ oldest_unmarked(WaSender *sender)
 bool
 wa_settle_due(WaSender *sender)
 {
-	WaJob *oldest = oldest_finished(sender);
+	WaJob *first;
 
-	if (oldest == NULL)
+	wa_aside_take_back(sender);
+	first = first_finished(sender);
+	if (first == NULL)
 		return false;
 	if (sender->n_in_flight == 0 || sender->stopping ||
 		sender->n_finished >= Min((sender->concurrency + sender->ahead) / 2, SETTLE_BATCH))
 		return true;
-	return wa_now_us() - oldest->finished_us >= SETTLE_DELAY_US;
+	return wa_now_us() - first->finished_us >= SETTLE_DELAY_US;
 }
 
 long
 wa_settle_wait_ms(WaSender *sender)
 {
-	int64 wait_us = -1;
+	int64 now = wa_now_us();
+	int64 at = wa_aside_next_us(sender);
 
 	if (sender->n_finished > 0)
-	{
-		WaJob *oldest = oldest_finished(sender);
-
-		wait_us = oldest == NULL ? SET_ASIDE_US / 10
-								 : Max(0, SETTLE_DELAY_US - (wa_now_us() - oldest->finished_us));
-	}
+		at = Min(at, first_finished(sender)->finished_us + SETTLE_DELAY_US);
 	else
 	{
 		WaJob *job = oldest_unmarked(sender);
 
 		if (job != NULL)
-			wait_us = Max(0, SLOW_US - (wa_now_us() - job->started_us));
+			at = Min(at, job->started_us + SLOW_US);
 	}
-	return wait_us < 0 ? -1 : (long) ((wait_us + 999) / 1000);
+	return at == PG_INT64_MAX ? -1 : (long) ((Max(at - now, 0) + 999) / 1000);
 }
 
 bool
@@ -153,7 +138,7 @@ static struct
 	int n;
 } settling;
 
-/* Jobs settled at a time after a failure; 0: all. */
+/* Jobs settled at a time after a failure that being careful has not prevented; 0: all. */
 static int settle_limit;
 
 /*
@@ -239,12 +224,14 @@ write_alerts(WaSender *sender, bool any_accepted, const char *message)
 	settling_alerts.known |= any_accepted;
 }
 
-/* The oldest that may be settled now, as many as the limit allows. */
+/*
+ * The first of those that are to be settled, as many as the limit allows; or one
+ * that is to be settled alone.
+ */
 static void
 choose_jobs(WaSender *sender)
 {
 	int max = settle_limit > 0 ? Min(settle_limit, sender->n_finished) : sender->n_finished;
-	int64 now = wa_now_us();
 	dlist_iter iter;
 
 	settling.jobs = MemoryContextAlloc(sender->cycle_context, sizeof(WaJob *) * max);
@@ -257,9 +244,35 @@ choose_jobs(WaSender *sender)
 
 		if (settling.n == max)
 			break;
-		if (job->settle_after_us <= now)
-			settling.jobs[settling.n++] = job;
+		if (job->alone && settling.n > 0)
+			continue;
+		settling.jobs[settling.n++] = job;
+		if (job->alone)
+			break;
 	}
+}
+
+/* Locks what is about to be written, and sets aside what somebody else has locked. */
+static void
+set_aside_locked(WaSender *sender)
+{
+	int n = settling.n;
+	int64 *leases = palloc(sizeof(int64) * n);
+	int64 *messages = palloc(sizeof(int64) * n);
+	bool *locked = palloc(sizeof(bool) * n);
+
+	for (int i = 0; i < n; i++)
+	{
+		leases[i] = settling.jobs[i]->lease->lease_id;
+		messages[i] = settling.jobs[i]->message_id;
+	}
+	wa_store_lock_settled(leases, messages, n, locked);
+	settling.n = 0;
+	for (int i = 0; i < n; i++)
+		if (locked[i])
+			wa_aside_locked(sender, settling.jobs[i]);
+		else
+			settling.jobs[settling.n++] = settling.jobs[i];
 }
 
 /*
@@ -278,6 +291,31 @@ pass_fence(WaSender *sender, int64 *done)
 						errmsg("another sender has taken over the requests of this one"),
 						errdetail("A lease of sender %d is no longer there.", sender->index)));
 	return n_done;
+}
+
+/*
+ * What has used up no attempt counts as on the wire for as long as a lease names it.
+ * Leases that stay, because others of their requests are still out, name it no more.
+ */
+static void
+release_uncounted(void)
+{
+	int64 *leases = palloc(sizeof(int64) * settling.n);
+	int64 *messages = palloc(sizeof(int64) * settling.n);
+	int n = 0;
+
+	for (int i = 0; i < settling.n; i++)
+	{
+		const WaJob *job = settling.jobs[i];
+		const WaDisposition *disposition = &settling.dispositions[i];
+
+		if (disposition->state == 'a' || disposition->attempts >= job->attempt ||
+			job->lease->settling == job->lease->outstanding)
+			continue;
+		leases[n] = job->lease->lease_id;
+		messages[n++] = job->message_id;
+	}
+	wa_store_shrink_leases(leases, messages, n);
 }
 
 static WaAccepted
@@ -306,6 +344,10 @@ wa_settle_run(WaSender *sender)
 	int n_done;
 
 	choose_jobs(sender);
+	if (wa_aside_is_careful())
+		set_aside_locked(sender);
+	if (settling.n == 0)
+		return;
 	accepted = palloc(sizeof(WaAccepted) * settling.n);
 	dispositions = palloc(sizeof(WaDisposition) * settling.n);
 	done = palloc(sizeof(int64) * settling.n);
@@ -331,6 +373,7 @@ wa_settle_run(WaSender *sender)
 		if (settling.dispositions[i].state != 'a')
 			settling.dispositions[i].superseded = dispositions[next++].superseded;
 	wa_store_drop_leases(done, n_done);
+	release_uncounted();
 
 	write_alerts(sender, n_accepted > 0,
 				 n_dispositions > 0 ? dispositions[n_dispositions - 1].message : NULL);
@@ -347,12 +390,10 @@ wa_settle_aborted(WaSender *sender)
 		settling.jobs[i]->lease->settling = 0;
 	if (settling.n > 0)
 		sender->config_generation = 0;
-	if (settling.n == 1)
-	{
-		settling.jobs[0]->settle_after_us = wa_now_us() + SET_ASIDE_US;
-		dlist_delete(&settling.jobs[0]->node);
-		dlist_push_tail(&sender->finished, &settling.jobs[0]->node);
-	}
+	if (settling.n > 0 && !wa_aside_is_careful())
+		wa_aside_be_careful();
+	else if (settling.n == 1)
+		wa_aside_failed(sender, settling.jobs[0]);
 	else if (settling.n > 1)
 		settle_limit = settling.n / 2;
 	settling.n = 0;
@@ -432,6 +473,7 @@ wa_settle_committed(WaSender *sender)
 		pfree(job);
 	}
 	settling.n = 0;
+	wa_aside_settled();
 	if (settle_limit > 0 && (settle_limit *= 2) > wa_guc_max_in_flight)
 		settle_limit = 0;
 	open_alerts = settling_alerts;

@@ -19,6 +19,7 @@
 #include "sender/due.h"
 #include "sender/overdue.h"
 #include "sender/pace/pair.h"
+#include "sender/store/orphans.h"
 #include "sender/store/transaction.h"
 #include "sender/store/upkeep_rows.h"
 #include "sender/upkeep.h"
@@ -39,6 +40,11 @@
 
 #define RECONCILE_INTERVAL_US INT64_C(300000000)
 
+/* The queue is looked through for orphans this often, so many rows at a time. */
+#define ORPHANS_INTERVAL_US INT64_C(300000000)
+#define ORPHANS_STEP_US INT64_C(5000000)
+#define ORPHANS_BATCH 10000
+
 /*
  * When what is done for the whole database is next to be done.  An ERROR leaves
  * the time that was set before the step began.
@@ -48,11 +54,14 @@ static struct
 	int64 run_due_us; /* not before, whatever is due */
 	int64 reconcile_us;
 	int64 retention_us;
+	int64 orphans_us;
+	int64 report_us;
 	TimestampTz quiet;		 /* when quiet hours begin for any tenant, ... */
 	uint64 quiet_generation; /* ... as known with this configuration */
 } next;
 
-static int64 retention_id; /* everything up to this message has been looked at */
+static int64 retention_id;				/* everything up to this message has been looked at */
+static int64 orphans_id = PG_INT64_MIN; /* the same for orphans */
 
 /*
  * Held rows are looked through page by page, each reason by itself: one page at
@@ -277,6 +286,31 @@ delete_old(void)
 		wa_now_us() + (retention_id != 0 ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
 }
 
+static void
+look_for_orphans(void)
+{
+	if (wa_now_us() < next.orphans_us)
+		return;
+	next.orphans_us = wa_now_us() + AFTER_FAILURE_US;
+	wa_store_begin("looking for deleted WhatsApp messages");
+	orphans_id = wa_store_look_for_orphans(orphans_id, ORPHANS_BATCH);
+	wa_store_commit();
+	next.orphans_us =
+		wa_now_us() + (orphans_id != PG_INT64_MIN ? ORPHANS_STEP_US : ORPHANS_INTERVAL_US);
+}
+
+/* Those that this sender has met, wherever that was. */
+static void
+report_orphans(void)
+{
+	if (!wa_store_orphans_to_report() || wa_now_us() < next.report_us)
+		return;
+	next.report_us = wa_now_us() + AFTER_FAILURE_US;
+	wa_store_begin("reporting deleted WhatsApp messages");
+	wa_store_report_orphans();
+	wa_store_commit();
+}
+
 static bool
 keeps_database(const WaSender *sender)
 {
@@ -292,6 +326,7 @@ wa_upkeep_run(WaSender *sender)
 		run_due(sender);
 	if (wa_now_us() >= sender->next_sweep_us)
 		sweep(sender);
+	report_orphans();
 	if (!keeps_database(sender))
 		return;
 	try_new_token(sender);
@@ -300,6 +335,7 @@ wa_upkeep_run(WaSender *sender)
 	run_held();
 	reconcile();
 	delete_old();
+	look_for_orphans();
 }
 
 long
@@ -309,6 +345,8 @@ wa_upkeep_wait_ms(WaSender *sender)
 	TimestampTz clock = wa_now();
 	int64 wait = sender->next_sweep_us - now;
 
+	if (wa_store_orphans_to_report())
+		wait = Min(wait, next.report_us - now);
 	if (keeps_database(sender))
 	{
 		TimestampTz due = Min(sender->next_due, sender->next_expiry);
@@ -321,7 +359,7 @@ wa_upkeep_wait_ms(WaSender *sender)
 			wait = Min(wait, sender->next_pause_end - clock);
 		if (next.quiet != DT_NOEND)
 			wait = Min(wait, next.quiet - clock);
-		wait = Min(wait, Min(next.reconcile_us, next.retention_us) - now);
+		wait = Min(wait, Min(next.reconcile_us, Min(next.retention_us, next.orphans_us)) - now);
 	}
 	return (long) Max(0, (wait + 999) / 1000);
 }

@@ -11,8 +11,8 @@
  * SIGTERM does not break into a statement: the sender must first write down what
  * has left it.  It stops claiming, gives the requests on the wire a short grace,
  * settles those that were answered and marks the rest uncertain.  Core's own
- * statements are bounded by lock_timeout, and ours lock only with SKIP LOCKED
- * or rows that nobody else holds for long.
+ * statements are bounded by lock_timeout, and ours pass by what is locked
+ * (sender/aside.c) or give up after a moment.
  *
  * An ERROR ends a cycle, not the process: its transaction is rolled back, what
  * is on the wire stays there and is settled by a later cycle.
@@ -39,6 +39,7 @@
 #include "base/version.h"
 #include "compat.h"
 #include "http/http.h"
+#include "sender/aside.h"
 #include "sender/config.h"
 #include "sender/dispatch.h"
 #include "sender/home.h"
@@ -74,6 +75,13 @@
 /* How often to look whether what keeps the sender from starting is over. */
 #define FLAW_CHECK_MS 1000
 
+/*
+ * A cycle that a lock has failed is repeated at once, carefully (sender/aside.c).
+ * That is worth a word only if it fails again and again; then one now and then.
+ */
+#define LOCKS_MET_BY_CHANCE 3
+#define LOCKS_MET_PER_REPORT 1000
+
 static WaSender *sender;
 static WaSenderSlot *slot;
 static uint64 generation;
@@ -87,6 +95,8 @@ static bool started_as_copy;
 static volatile bool in_upkeep;
 static volatile int upkeep_errors;
 static int64 upkeep_after_us;
+
+static volatile int locks_met; /* by cycles in a row */
 
 static void
 detach(int code, Datum arg)
@@ -313,7 +323,7 @@ upkeep_wait_ms(void)
 		return -1;
 	if (now < upkeep_after_us)
 		return (long) (upkeep_after_us - now) / 1000 + 1;
-	return wa_sooner_ms(wa_upkeep_wait_ms(sender),
+	return wa_sooner_ms(wa_sooner_ms(wa_recovery_wait_ms(), wa_upkeep_wait_ms(sender)),
 						wa_sooner_ms(wa_sync_wait_ms(sender), wa_upload_wait_ms(sender)));
 }
 
@@ -372,6 +382,7 @@ stop(void)
 		/* The last settlements wait for this server's disk, not for a standby. */
 		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
 		wa_dispatch_stop(sender);
+		wa_aside_take_back_all(sender);
 		deadline = wa_now_us() + STOP_GRACE_US;
 	}
 	if (sender->n_in_flight > 0)
@@ -383,7 +394,7 @@ stop(void)
 	else if (wa_now_us() >= deadline + SETTLE_GRACE_US)
 		leave();
 	wa_dispatch_cycle(sender);
-	if (sender->n_finished == 0)
+	if (sender->n_finished + sender->n_aside == 0)
 		leave();
 }
 
@@ -433,6 +444,7 @@ turn(void)
 	if (wa_now_us() >= upkeep_after_us)
 	{
 		in_upkeep = true;
+		wa_recovery_run(sender);
 		wa_reach_run(sender);
 		wa_upkeep_run(sender);
 		wa_sync_run(sender);
@@ -457,10 +469,16 @@ static void
 recover_from_error(volatile int *errors)
 {
 	bool locked = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
+	bool matters =
+		in_upkeep || !locked || ++locks_met % LOCKS_MET_PER_REPORT == LOCKS_MET_BY_CHANCE;
 	long delay = 0;
 
 	HOLD_INTERRUPTS();
-	EmitErrorReport();
+	if (matters)
+	{
+		EmitErrorReport();
+		pg_atomic_fetch_add_u64(&slot->counters.errors, 1);
+	}
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(sender->cycle_context);
 	FlushErrorState();
@@ -470,14 +488,14 @@ recover_from_error(volatile int *errors)
 		in_upkeep = false;
 		wa_sync_aborted(sender);
 		wa_upload_aborted(sender);
-		upkeep_errors++;
+		/* A step that a lock has failed is put off by itself, and must not put off the rest. */
+		upkeep_errors = locked ? 0 : upkeep_errors + 1;
 		upkeep_after_us = wa_now_us() + error_delay_ms(upkeep_errors) * 1000;
-		pg_atomic_fetch_add_u64(&slot->counters.errors, 1);
 	}
 	else
 	{
 		wa_dispatch_aborted(sender);
-		/* Whoever keeps a row locked has made everybody wait already. */
+		/* Whoever keeps a row locked has made everybody wait already: sender/aside.c. */
 		if (!locked)
 		{
 			(*errors)++;
@@ -538,6 +556,7 @@ wa_sender_main(Datum main_arg)
 		}
 		turn();
 		errors = 0;
+		locks_met = 0;
 		wait_for_work();
 	}
 }

@@ -63,7 +63,7 @@ typedef struct WaTracked
 /* A request, from its lease to its settlement. */
 typedef struct WaJob
 {
-	dlist_node node; /* claiming, leased, in flight by start, or finished */
+	dlist_node node; /* claiming, leased, in flight by start, finished, or aside */
 	int64 message_id;
 	ItemPointerData queue_tid; /* where its two rows were when it was claimed */
 	ItemPointerData message_tid;
@@ -81,7 +81,9 @@ typedef struct WaJob
 	int64 finished_us;
 	bool marked_sending;
 	bool withdrawn;		   /* stopped by a person before it was begun */
-	int64 settle_after_us; /* its settlement failed: not again before */
+	int64 settle_after_us; /* set aside: not to be settled before */
+	int64 aside_us;		   /* for how long it was the last time; 0: never */
+	bool alone;			   /* to be settled by itself: sender/aside.c */
 	WaOutcome *outcome;	   /* once it is finished */
 	WaTenant *tenant;
 	char *template_key; /* "name/language", or NULL; points into strings */
@@ -126,9 +128,11 @@ typedef struct WaSender
 	dlist_head leased;	  /* WaJob to be submitted next */
 	dlist_head in_flight; /* WaJob by started_us */
 	dlist_head finished;  /* WaJob waiting for settlement */
+	dlist_head aside;	  /* WaJob whose settlement is put off: sender/aside.c */
 	int n_leased;
 	int n_in_flight;
 	int n_finished;
+	int n_aside;
 	int failures_in_row;	   /* requests without an HTTP response */
 	int64 probe_at_us;		   /* no claim before; 0: none */
 	char api_version_seen[16]; /* that differs from ours; "" if none */

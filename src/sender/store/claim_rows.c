@@ -35,6 +35,7 @@
 #include "base/lookup.h"
 #include "compat.h"
 #include "sender/store/claim_rows.h"
+#include "sender/store/orphans.h"
 #include "sender/store/transaction.h"
 
 /* The columns of the queue and of the messages that are read, as they are listed below. */
@@ -282,6 +283,7 @@ claim_ready(Claimed *claimed, WaClaimLimit *limits, int n_limits)
 		int left = limit->limit;
 
 		limit->passed_by = PG_INT64_MAX;
+		limit->orphans = 0;
 		if (left <= 0)
 			continue;
 		scan_ready(&scan, limit, keys);
@@ -363,11 +365,39 @@ read_messages(Claimed *claimed)
 	end_scan(&scan);
 }
 
+/*
+ * Keeps the rows that have a message; the others are in the way of everything behind
+ * them, and go.
+ */
+static void
+remove_orphans(Claimed *claimed, WaClaimLimit *limits, int n_limits)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(claimed->n, 1));
+	int n = 0;
+	int left = 0;
+
+	for (int i = 0; i < claimed->n; i++)
+	{
+		const WaClaimRow *row = &claimed->rows[i];
+
+		if (row->tenant_id != NULL)
+		{
+			claimed->rows[left++] = *row;
+			continue;
+		}
+		ids[n++] = row->message_id;
+		for (int j = 0; j < n_limits; j++)
+			if (limits[j].phone_number_id == row->phone_number_id)
+				limits[j].orphans++;
+	}
+	claimed->n = left;
+	wa_store_remove_orphans(ids, n);
+}
+
 int
 wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids, WaClaimRow **rows)
 {
 	Claimed claimed = {.max = 64 + nids};
-	int n = 0;
 
 	for (int i = 0; i < nlimits; i++)
 		claimed.max += Max(limits[i].limit, 0);
@@ -381,10 +411,7 @@ wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids, Wa
 	read_messages(&claimed);
 	PopActiveSnapshot();
 
-	/* A row without a message would be nobody's. */
-	for (int i = 0; i < claimed.n; i++)
-		if (claimed.rows[i].tenant_id != NULL)
-			claimed.rows[n++] = claimed.rows[i];
+	remove_orphans(&claimed, limits, nlimits);
 	*rows = claimed.rows;
-	return n;
+	return claimed.n;
 }

@@ -25,6 +25,7 @@
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -55,14 +56,6 @@ set_committing(bool committing)
 		ProcDiePending = committing;
 }
 
-/* Statements are prepared when first used. */
-void
-wa_store_init(Oid schema, Oid owner)
-{
-	store_schema = schema;
-	store_owner = owner;
-}
-
 /*
  * If somebody else might meddle with our objects, or they were given to another
  * role, the process ends here, whatever is on the wire: its settlement would
@@ -80,6 +73,25 @@ Oid
 wa_store_schema(void)
 {
 	return store_schema;
+}
+
+/* From the next statement on. */
+void
+wa_store_set_patience(int ms)
+{
+	char value[16];
+
+	snprintf(value, sizeof(value), "%dms", ms);
+	SetConfigOption("lock_timeout", value, PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+/* Statements are prepared when first used. */
+void
+wa_store_init(Oid schema, Oid owner)
+{
+	store_schema = schema;
+	store_owner = owner;
+	wa_store_set_patience(WA_STORE_LEAST_PATIENCE_MS);
 }
 
 /* Starts a short transaction; activity is fixed text for pg_stat_activity. */

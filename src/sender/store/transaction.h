@@ -23,6 +23,16 @@ extern Oid wa_store_schema(void);
 /* For the handler of SIGTERM: whether to set ProcDiePending. */
 extern volatile sig_atomic_t wa_store_committing;
 
+/*
+ * How long a statement waits for somebody's lock before it fails: lock_timeout.  Long
+ * enough for locks that last no longer than a page is read or a COMMIT is written;
+ * as long as everybody else's messages may wait for it.
+ */
+#define WA_STORE_LEAST_PATIENCE_MS 10
+#define WA_STORE_MOST_PATIENCE_MS 200
+
+extern void wa_store_set_patience(int ms);
+
 extern void wa_store_begin(const char *activity);
 extern void wa_store_commit(void);
 

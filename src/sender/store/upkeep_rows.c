@@ -44,47 +44,68 @@ wa_store_ready_numbers(const char ***ids)
  * Ids follow creation closely, so the walk from the oldest on ends at the first
  * message that is too young to matter.
  */
+static WaStatement old_statement = {
+	.sql = "WITH rule AS (SELECT pg_catalog.make_interval(mins => $2) AS std),"
+		   " span AS MATERIALIZED (SELECT m.id, m.tenant_id, m.created_at, m.finished_at"
+		   " FROM @extschema@.whatsapp_messages m WHERE m.id OPERATOR(pg_catalog.>) $1 ORDER BY "
+		   "m.id LIMIT $3)"
+		   " SELECT pg_catalog.count(*), pg_catalog.max(s.id),"
+		   " pg_catalog.max(s.created_at) OPERATOR(pg_catalog.<) (pg_catalog.now() "
+		   "OPERATOR(pg_catalog.-) LEAST((SELECT std FROM rule WHERE std OPERATOR(pg_catalog.>) "
+		   "'0'),"
+		   " (SELECT pg_catalog.min(retention) FROM @extschema@.whatsapp_tenants WHERE retention "
+		   "OPERATOR(pg_catalog.>) '0'))),"
+		   " COALESCE(pg_catalog.array_agg(s.id) FILTER (WHERE"
+		   " s.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-)"
+		   " CASE WHEN t.retention OPERATOR(pg_catalog.<>) '0' THEN t.retention ELSE r.std END)"
+		   " AND COALESCE(t.retention, r.std) OPERATOR(pg_catalog.>) '0'), '{}')"
+		   " FROM span s CROSS JOIN rule r"
+		   " LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id OPERATOR(pg_catalog.=) "
+		   "s.tenant_id",
+	.nargs = 3,
+	.argtypes = {INT8OID, INT4OID, INT4OID},
+	.expected = SPI_OK_SELECT};
+
+static WaStatement lock_old_statement = {
+	.sql = "SELECT COALESCE(pg_catalog.array_agg(l.id), '{}') FROM ("
+		   "SELECT m.id FROM @extschema@.whatsapp_messages m"
+		   " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1)"
+		   " ORDER BY m.id FOR UPDATE SKIP LOCKED) l",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_SELECT};
+
+/* Whoever puts a message back locks it first: none of these can get a queue row any more. */
+static WaStatement delete_old_statement = {
+	.sql = "WITH old AS MATERIALIZED (SELECT m.id FROM @extschema@.whatsapp_messages m"
+		   " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1) AND NOT EXISTS ("
+		   "SELECT FROM @extschema@.whatsapp_queue q WHERE q.message_id OPERATOR(pg_catalog.=) "
+		   "m.id)),"
+		   " a AS (DELETE FROM @extschema@.whatsapp_attempts x USING old"
+		   " WHERE x.message_id OPERATOR(pg_catalog.=) old.id),"
+		   " w AS (DELETE FROM @extschema@.whatsapp_wamids x USING old"
+		   " WHERE x.message_id OPERATOR(pg_catalog.=) old.id)"
+		   " DELETE FROM @extschema@.whatsapp_messages x USING old WHERE x.id "
+		   "OPERATOR(pg_catalog.=) old.id",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.expected = SPI_OK_DELETE};
+
+/* What somebody has locked is passed by, until the walk begins anew. */
 int64
 wa_store_delete_old(int64 after_id, int keep_minutes, int max)
 {
-	static WaStatement statement = {
-		.sql =
-			"WITH rule AS (SELECT pg_catalog.make_interval(mins => $2) AS std),"
-			" span AS MATERIALIZED (SELECT m.id, m.tenant_id, m.created_at, m.finished_at"
-			" FROM @extschema@.whatsapp_messages m WHERE m.id OPERATOR(pg_catalog.>) $1 ORDER BY "
-			"m.id LIMIT $3),"
-			" old AS MATERIALIZED (SELECT s.id FROM span s CROSS JOIN rule r"
-			" LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id OPERATOR(pg_catalog.=) "
-			"s.tenant_id"
-			" WHERE s.finished_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-)"
-			" CASE WHEN t.retention OPERATOR(pg_catalog.<>) '0' THEN t.retention ELSE r.std END)"
-			" AND COALESCE(t.retention, r.std) OPERATOR(pg_catalog.>) '0'"
-			" AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue q WHERE q.message_id "
-			"OPERATOR(pg_catalog.=) s.id)),"
-			" a AS (DELETE FROM @extschema@.whatsapp_attempts x USING old"
-			" WHERE x.message_id OPERATOR(pg_catalog.=) old.id),"
-			" w AS (DELETE FROM @extschema@.whatsapp_wamids x USING old,"
-			" @extschema@.whatsapp_messages m"
-			" WHERE m.id OPERATOR(pg_catalog.=) old.id AND x.whatsapp_message_id "
-			"OPERATOR(pg_catalog.=) m.whatsapp_message_id"
-			" AND x.message_id OPERATOR(pg_catalog.=) m.id),"
-			" d AS (DELETE FROM @extschema@.whatsapp_messages x USING old WHERE x.id "
-			"OPERATOR(pg_catalog.=) old.id)"
-			" SELECT pg_catalog.count(*), pg_catalog.max(id),"
-			" pg_catalog.max(created_at) OPERATOR(pg_catalog.<) (pg_catalog.now() "
-			"OPERATOR(pg_catalog.-) LEAST((SELECT std FROM rule WHERE std OPERATOR(pg_catalog.>) "
-			"'0'),"
-			" (SELECT pg_catalog.min(retention) FROM @extschema@.whatsapp_tenants WHERE retention "
-			"OPERATOR(pg_catalog.>) '0')))"
-			" FROM span",
-		.nargs = 3,
-		.argtypes = {INT8OID, INT4OID, INT4OID},
-		.expected = SPI_OK_SELECT};
 	Datum values[3] = {Int64GetDatum(after_id), Int32GetDatum(keep_minutes), Int32GetDatum(max)};
-	WaRows rows = wa_store_run(&statement, values, NULL);
+	WaRows rows = wa_store_run(&old_statement, values, NULL);
 	bool more = wa_rows_int(&rows, 0, 1, 0) == max && wa_rows_int(&rows, 0, 3, 0) != 0;
+	int64 last_id = wa_rows_int(&rows, 0, 2, 0);
+	bool isnull;
 
-	return more ? wa_rows_int(&rows, 0, 2, 0) : 0;
+	values[0] = wa_rows_datum(&rows, 0, 4, &isnull);
+	rows = wa_store_run(&lock_old_statement, values, NULL);
+	values[0] = wa_rows_datum(&rows, 0, 1, &isnull);
+	wa_store_run(&delete_old_statement, values, NULL);
+	return more ? last_id : 0;
 }
 
 int64
