@@ -63,6 +63,39 @@ CREATE TRIGGER whatsapp_queue_guard BEFORE INSERT ON @extschema@.whatsapp_queue
 ALTER TABLE @extschema@.whatsapp_queue ENABLE ALWAYS TRIGGER whatsapp_queue_guard;
 
 /*
+ * Whoever deletes a message takes it out of the queue, too: nothing can be sent of
+ * it.  The order of locks is the wrong way round here, so a queue row that somebody
+ * has locked is left; what meets it later removes it (src/sender/store/orphans.c).
+ * SECURITY DEFINER: whoever may delete messages need not have rights on the queue.
+ */
+CREATE FUNCTION @extschema@.wa_internal_forget_deleted() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM @extschema@.whatsapp_queue AS q WHERE q.message_id IN (
+            SELECT l.message_id FROM @extschema@.whatsapp_queue AS l FOR UPDATE SKIP LOCKED);
+    ELSE
+        DELETE FROM @extschema@.whatsapp_queue AS q WHERE q.message_id IN (
+            SELECT l.message_id FROM @extschema@.whatsapp_queue AS l
+            WHERE l.message_id IN (SELECT d.id FROM deleted AS d)
+            ORDER BY l.message_id
+            FOR UPDATE SKIP LOCKED);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_forget_deleted() IS
+'Trigger function: takes deleted messages out of the queue. Internal.';
+
+CREATE TRIGGER whatsapp_messages_deleted AFTER DELETE ON @extschema@.whatsapp_messages
+    REFERENCING OLD TABLE AS deleted
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_forget_deleted();
+CREATE TRIGGER whatsapp_messages_truncated AFTER TRUNCATE ON @extschema@.whatsapp_messages
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_forget_deleted();
+
+/*
  * The durable intent to send: written and committed before the first byte of
  * any of its requests leaves.  attempts[i] is the attempt of message_ids[i]
  * that it covers.  A message is on the wire if a lease names it and its row
@@ -367,6 +400,8 @@ BEGIN
             JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
         WHERE m.tenant_id = tenant AND q.state IN ('r', 'd', 'h')
             AND (q.phone_number_id IS NULL OR q.phone_number_id = fallback AND fallback <> number)
+            /* Known beforehand to be on the wire: its settlement need not wait for this lock. */
+            AND q.message_id NOT IN (SELECT w.message_id FROM @extschema@.wa_internal_on_wire_requests AS w)
         ORDER BY q.message_id
         FOR UPDATE OF q) AS locked;
     /* Without a number nothing is on the wire; from the default number it may be. */
@@ -403,6 +438,8 @@ BEGIN
         FROM @extschema@.whatsapp_queue AS q
             JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
         WHERE m.tenant_id = tenant AND q.state IN ('r', 'd', 'h') AND q.phone_number_id = number
+            /* Known beforehand to be on the wire: its settlement need not wait for this lock. */
+            AND q.message_id NOT IN (SELECT w.message_id FROM @extschema@.wa_internal_on_wire_requests AS w)
         ORDER BY q.message_id
         FOR UPDATE OF q) AS locked;
     ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
@@ -447,7 +484,7 @@ BEGIN
         ORDER BY q.message_id
         LIMIT page)
     SELECT count(*), max(h.message_id),
-        array_agg(h.message_id) FILTER (WHERE CASE h.hold_reason
+        array_agg(h.message_id) FILTER (WHERE m.id IS NOT NULL AND CASE h.hold_reason
             WHEN 'no_number' THEN a.phone_number_id IS NOT NULL OR fallback IS NOT NULL
             WHEN 'tenant_disabled' THEN COALESCE(t.enabled, false)
             WHEN 'tenant_paused' THEN NOT EXISTS (
@@ -460,7 +497,8 @@ BEGIN
             ELSE false END)
         INTO seen, last_id, stale
         FROM held AS h
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = h.message_id
+            /* An orphan is not released, but must not end the walk either. */
+            LEFT JOIN @extschema@.whatsapp_messages AS m ON m.id = h.message_id
             LEFT JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = m.tenant_id
             LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
                 ON a.tenant_id = m.tenant_id AND a.unassigned_at IS NULL;

@@ -368,7 +368,7 @@ BEGIN
     DELETE FROM @extschema@.whatsapp_notification_failures AS d WHERE d.failure_id IN (
         SELECT o.failure_id FROM (
             SELECT f.failure_id, f.failed_at FROM @extschema@.whatsapp_notification_failures AS f
-            ORDER BY f.failure_id LIMIT batch) AS o
+            ORDER BY f.failure_id LIMIT batch FOR UPDATE SKIP LOCKED) AS o
         WHERE o.failed_at < now() - keep);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;

@@ -307,7 +307,7 @@ BEGIN
 END
 $$;
 
-/* Retention of what webhooks brought, a batch of each table. */
+/* Retention of what webhooks brought, a batch of each table; what somebody has locked stays for the next time. */
 CREATE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -323,28 +323,28 @@ BEGIN
     END IF;
     DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.inbound_id IN (
         SELECT i.inbound_id FROM @extschema@.whatsapp_inbound_messages AS i
-        WHERE i.received_at < oldest LIMIT batch);
+        WHERE i.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
         SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
-        WHERE p.received_at < oldest LIMIT batch);
+        WHERE p.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
         SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
-        WHERE e.received_at < oldest LIMIT batch);
+        WHERE e.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     DELETE FROM @extschema@.whatsapp_windows AS w
         WHERE (w.phone_number_id, w.recipient) IN (
             SELECT o.phone_number_id, o.recipient FROM @extschema@.whatsapp_windows AS o
-            WHERE o.last_inbound_at < oldest LIMIT batch);
+            WHERE o.last_inbound_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     DELETE FROM @extschema@.whatsapp_contacts AS d WHERE d.contact_id IN (
         SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
-        WHERE c.last_seen_at < oldest LIMIT batch);
+        WHERE c.last_seen_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN deleted + n;
 END

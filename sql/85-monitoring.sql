@@ -447,6 +447,7 @@ DECLARE
     total record;
     webhooks timestamptz;
     last_accepted timestamptz;
+    orphans bigint;
 BEGIN
     SELECT COALESCE(sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
            COALESCE(sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
@@ -468,6 +469,19 @@ BEGIN
     remedy := CASE WHEN total.parked > 0
         THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
     RETURN NEXT;
+
+    /* Among the oldest only: a sender looks through all of them. */
+    SELECT count(*) INTO orphans FROM (
+        SELECT o.message_id FROM @extschema@.whatsapp_queue AS o ORDER BY o.message_id LIMIT 10000) AS q
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.message_id);
+    IF orphans > 0 THEN
+        item := 'deleted messages';
+        state := 'warning';
+        detail := format('%s rows of the queue belong to messages that were deleted.', orphans);
+        remedy := 'None: a sender removes them, within minutes unless somebody has them locked. '
+            'Use wa_cancel_message() for what is not to be sent.';
+        RETURN NEXT;
+    END IF;
 
     /* By primary key and among the newest only: history may be large. */
     SELECT max(w.last_webhook_at) INTO webhooks FROM @extschema@.whatsapp_webhook_traffic AS w;

@@ -203,6 +203,9 @@ BEGIN
             remedy := (SELECT e.remedy FROM @extschema@.wa_error_codes AS e WHERE e.code = m.error_code);
             IF m.status_reason = 'uncertain' THEN
                 detail := 'it is unknown whether Meta had accepted it, and the policy was to give up';
+            ELSIF m.status_reason = 'too_many_attempts' THEN
+                detail := format('%s attempts were made, and a message cannot have more', m.attempts);
+                remedy := 'Enqueue it as a new message.';
             ELSIF m.attempts > 1 THEN
                 detail := format('%s, after %s attempts', detail, m.attempts);
             END IF;

@@ -11,6 +11,9 @@
  * again only after a while: hence the wake-up for every row we have locked, also
  * if this transaction aborts.
  *
+ * What cannot be done is found without a lock wherever it can be: the caller's
+ * transaction may go on for long, and a message on the wire is to be settled meanwhile.
+ *
  * All statements use such snapshots, so that a REPEATABLE READ transaction acts
  * on the rows as they are, as it must: the sender does not wait for its view.
  *
@@ -53,6 +56,23 @@ typedef struct QueueRow
 	int64 rank;
 } QueueRow;
 
+/*
+ * The array is searched first: most messages are in no lease, and whoever cancels a
+ * thousand asks for each.
+ */
+#define IS_ON_WIRE                                                                                 \
+	"(EXISTS (SELECT FROM @extschema@.whatsapp_leases l"                                           \
+	" WHERE $1 OPERATOR(pg_catalog.=) ANY (l.message_ids))"                                        \
+	" AND EXISTS (SELECT FROM @extschema@.wa_internal_on_wire_requests w"                          \
+	" WHERE w.message_id OPERATOR(pg_catalog.=) $1))"
+
+static WaStatement look_statement = {.sql = "SELECT q.state, " IS_ON_WIRE
+											" FROM @extschema@.whatsapp_queue q"
+											" WHERE q.message_id OPERATOR(pg_catalog.=) $1",
+									 .nargs = 1,
+									 .argtypes = {INT8OID},
+									 .expected = SPI_OK_SELECT};
+
 static WaStatement lock_queue_statement = {
 	.sql = "SELECT q.state, q.phone_number_id, q.rank"
 		   " FROM @extschema@.whatsapp_queue q"
@@ -62,11 +82,7 @@ static WaStatement lock_queue_statement = {
 	.expected = SPI_OK_SELECT};
 
 static WaStatement on_wire_statement = {
-	.sql = "SELECT EXISTS (SELECT FROM @extschema@.wa_internal_on_wire_requests w"
-		   " WHERE w.message_id OPERATOR(pg_catalog.=) $1)",
-	.nargs = 1,
-	.argtypes = {INT8OID},
-	.expected = SPI_OK_SELECT};
+	.sql = "SELECT " IS_ON_WIRE, .nargs = 1, .argtypes = {INT8OID}, .expected = SPI_OK_SELECT};
 
 static WaStatement lock_message_statement = {
 	.sql = "SELECT m.status, m.attempts, m.tenant_id,"
@@ -84,6 +100,12 @@ static WaStatement lock_message_statement = {
 static WaStatement tenant_statement = {.sql =
 										   "SELECT m.tenant_id FROM @extschema@.whatsapp_messages m"
 										   " WHERE m.id OPERATOR(pg_catalog.=) $1",
+									   .nargs = 1,
+									   .argtypes = {INT8OID},
+									   .expected = SPI_OK_SELECT};
+
+static WaStatement status_statement = {.sql = "SELECT m.status FROM @extschema@.whatsapp_messages m"
+											  " WHERE m.id OPERATOR(pg_catalog.=) $1",
 									   .nargs = 1,
 									   .argtypes = {INT8OID},
 									   .expected = SPI_OK_SELECT};
@@ -181,6 +203,35 @@ run(WaStatement *statement, Oid schema, int64 id)
 	return wa_statement_run_latest(statement, schema, &key, NULL).count;
 }
 
+/* A message that nothing can be done about now, as it is without a lock. */
+typedef struct Look
+{
+	bool queued;
+	bool on_wire;
+	char state; /* of the queue row */
+} Look;
+
+/*
+ * Looks before anything is locked: the lock of a message that is on the wire would keep
+ * its settlement waiting until this transaction ends, for nothing.
+ */
+static Look
+look_at(Oid schema, int64 id)
+{
+	Look look = {0};
+	Datum key = Int64GetDatum(id);
+	WaRows rows = wa_statement_run_latest(&look_statement, schema, &key, NULL);
+	bool isnull;
+
+	look.queued = rows.count > 0;
+	if (look.queued)
+	{
+		look.state = DatumGetChar(wa_rows_datum(&rows, 0, 1, &isnull));
+		look.on_wire = DatumGetBool(wa_rows_datum(&rows, 0, 2, &isnull));
+	}
+	return look;
+}
+
 /*
  * Locks the queue row; false if there is none (any more).
  */
@@ -213,24 +264,25 @@ is_on_wire(Oid schema, int64 id)
 	return wa_statement_select_bool(&on_wire_statement, schema, &key);
 }
 
+/* The row of a message that must be there. */
 static WaRows
-lock_message(Oid schema, int64 id)
+read_row(WaStatement *statement, Oid schema, int64 id)
 {
 	WaRows rows;
 	Datum key = Int64GetDatum(id);
 
-	rows = wa_statement_run_latest(&lock_message_statement, schema, &key, NULL);
+	rows = wa_statement_run_latest(statement, schema, &key, NULL);
 	if (rows.count == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("message %lld does not exist", (long long) id)));
 	return rows;
 }
 
-/* Locks the message, too. */
+/* For a NOTICE: nothing is locked. */
 static char *
 status_of(Oid schema, int64 id)
 {
-	WaRows rows = lock_message(schema, id);
+	WaRows rows = read_row(&status_statement, schema, id);
 
 	return wa_rows_text(&rows, 0, 1);
 }
@@ -258,9 +310,14 @@ read_id(FunctionCallInfo fcinfo)
 static bool
 cancel(Oid schema, int64 id)
 {
+	Look look = look_at(schema, id);
 	QueueRow row;
 
-	if (!lock_queue_row(schema, id, &row))
+	if (look.on_wire)
+		return refuse(id, "cancelled", "sending", NULL);
+	if (look.state == WA_QUEUE_UNCERTAIN)
+		return refuse(id, "cancelled", "uncertain", "Use wa_resolve_message().");
+	if (!look.queued || !lock_queue_row(schema, id, &row))
 		return refuse(id, "cancelled", status_of(schema, id), NULL);
 	if (row.state == WA_QUEUE_UNCERTAIN)
 		return refuse(id, "cancelled", "uncertain", "Use wa_resolve_message().");
@@ -340,10 +397,22 @@ read_message(const WaRows *row, WaEnqueue *e)
 	return attempts;
 }
 
+/* No error either: who retries many by one statement is to get the others through. */
+static bool
+refuse_exhausted(int64 id, int attempts)
+{
+	ereport(NOTICE, (errmsg("message %lld was not queued again", (long long) id),
+					 errdetail("It has been tried %d times, and no message is tried more than %d "
+							   "times.",
+							   attempts, WA_MESSAGE_MAX_ATTEMPTS),
+					 errhint("Enqueue it as a new message.")));
+	return false;
+}
+
 static bool
 retry(Oid schema, int64 id)
 {
-	QueueRow row;
+	Look look = look_at(schema, id);
 	WaEnqueue e;
 	const char *skip;
 	char *status;
@@ -352,11 +421,16 @@ retry(Oid schema, int64 id)
 	char nulls[3] = {' ', ' ', ' '};
 	int attempts;
 
-	if (lock_queue_row(schema, id, &row))
+	if (look.queued)
 		return refuse(id, "queued again",
-					  row.state == WA_QUEUE_UNCERTAIN ? "uncertain" : status_of(schema, id),
-					  row.state == WA_QUEUE_UNCERTAIN ? "Use wa_resolve_message()." : NULL);
-	rows = lock_message(schema, id);
+					  look.state == WA_QUEUE_UNCERTAIN ? "uncertain" : status_of(schema, id),
+					  look.state == WA_QUEUE_UNCERTAIN ? "Use wa_resolve_message()." : NULL);
+	status = status_of(schema, id);
+	if (!may_retry(status))
+		return refuse(id, "queued again", status, NULL);
+
+	/* Whoever else puts it back does so under this lock. */
+	rows = read_row(&lock_message_statement, schema, id);
 	status = wa_rows_text(&rows, 0, 1);
 	if (!may_retry(status))
 		return refuse(id, "queued again", status, NULL);
@@ -364,6 +438,8 @@ retry(Oid schema, int64 id)
 	memset(&e, 0, sizeof(e));
 	e.schema = schema;
 	attempts = read_message(&rows, &e);
+	if (attempts >= WA_MESSAGE_MAX_ATTEMPTS)
+		return refuse_exhausted(id, attempts);
 	wa_enqueue_look_up(&e);
 	skip = wa_enqueue_reason_to_skip(&e);
 	if (skip != NULL)
@@ -441,9 +517,11 @@ arrived(Oid schema, int64 id, const char *outcome)
 static bool
 resolve(Oid schema, int64 id, const char *outcome)
 {
+	Look look = look_at(schema, id);
 	QueueRow row;
 
-	if (!lock_queue_row(schema, id, &row) || row.state != WA_QUEUE_UNCERTAIN)
+	if (look.state != WA_QUEUE_UNCERTAIN || !lock_queue_row(schema, id, &row) ||
+		row.state != WA_QUEUE_UNCERTAIN)
 		return refuse(id, "resolved", status_of(schema, id), NULL);
 	if (strcmp(outcome, "resend") == 0)
 		resend(schema, id, &row);
