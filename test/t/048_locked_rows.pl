@@ -1,0 +1,221 @@
+# Rows that other sessions keep locked, for as long as they like: whatever a sender
+# does for everybody else goes on, and does not wait for them even once.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of accepted_for invariants_hold);
+use WaTest qw(sender_pids wait_for_senders);
+
+my ($node, $sim) = new_delivery(
+	'locked_rows',
+	settings => [
+		"whatsapp_shared.messages_per_second = 1000",
+		"whatsapp_shared.max_in_flight = 2000",
+		"whatsapp_shared.uncertain_policy = 'park'",
+		"whatsapp_shared.retention = '1d'",
+		'restart_after_crash = on',
+		'autovacuum = off'
+	]);
+
+sub sql
+{
+	my ($statement) = @_;
+	return $node->safe_psql('postgres', $statement);
+}
+
+# A transaction that has done this, and stays open.
+sub keep_open
+{
+	my ($statement) = @_;
+	my $session = $node->background_psql('postgres');
+	$session->query_safe("BEGIN; $statement");
+	return $session;
+}
+
+sub let_go
+{
+	my ($session) = @_;
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	return;
+}
+
+sub enqueue_many
+{
+	my ($tenant, $prefix, $n, $more) = @_;
+	return sql(<<"SQL");
+SELECT string_agg(wa_enqueue_message('$tenant', '$prefix' || lpad(i::text, 4, '0'), 'aviso', '["hola"]'$more)::text, ',')
+FROM generate_series(1, $n) AS i
+SQL
+}
+
+# How long messages of an idle tenant take, in milliseconds: median, 99 of 100, the longest.
+my $streams = 0;
+
+sub latency
+{
+	my ($n) = @_;
+	my $reference = 'stream ' . ++$streams;
+	sql(<<"SQL");
+DO \$\$ BEGIN
+	FOR i IN 1 .. $n LOOP
+		PERFORM wa_enqueue_message('t2', '+34620$streams' || lpad(i::text, 5, '0'), 'aviso', '["hola"]', reference => '$reference');
+		COMMIT;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END \$\$
+SQL
+	wait_for($node, "SELECT count(*) = $n FROM whatsapp_messages WHERE reference = '$reference' AND accepted_at IS NOT NULL",
+		"the others' $n messages are sent");
+	return split /\|/, sql(<<"SQL");
+SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)), round(percentile_cont(0.99) WITHIN GROUP (ORDER BY ms)), round(max(ms))
+FROM (SELECT 1000 * extract(epoch FROM accepted_at - created_at) AS ms FROM whatsapp_messages WHERE reference = '$reference') AS m
+SQL
+}
+
+# A settlement that waits for a lock shows in all of them; the bounds leave room for a busy machine.
+sub is_quick
+{
+	my ($what, $n) = @_;
+	my ($half, $most, $longest) = latency($n // 100);
+	cmp_ok($half, '<', 50, "$what: half of the others' messages take less than 50 ms");
+	cmp_ok($longest, '<', 1000, "... and none a second (p50 $half ms, p99 $most ms, max $longest ms)");
+	return;
+}
+
+# ---- messages on the wire, and others that wait: a thousand ----------------------------------------
+
+my $later = enqueue_many('t3', '+346130', 300, ", scheduled_at => now() + interval '5 seconds'");
+sql("SELECT wa_pause('tenant', 't3', 'lunch', now() + interval '6 seconds')");
+my $held = enqueue_many('t3', '+346131', 300, '');
+wait_for($node, "SELECT count(*) = 300 FROM whatsapp_queue WHERE message_id IN ($held) AND state = 'h'", 'some are held');
+$sim->faults({ match => { number => '100000000000001' }, delay_ms => 4000 });
+my $wire = enqueue_many('t1', '+346110', 400, '');
+wait_for($node, 'SELECT sum(cardinality(message_ids)) = 400 FROM whatsapp_leases', 'four hundred are on the wire');
+my $locked = keep_open("SELECT FROM whatsapp_queue WHERE message_id IN ($wire, $later, $held) FOR UPDATE");
+my $due = enqueue($node, 't2', '+34611900204', scheduled_at => "now() + interval '300 ms'");
+is_quick('with a thousand rows locked', 350);
+wait_status($node, $due, 'accepted', 'scheduled messages go');
+is(sql("SELECT count(*) FROM whatsapp_messages WHERE id IN ($wire) AND status = 'accepted'"),
+	'0', 'the locked ones have been answered and are not settled');
+cmp_ok(scalar(grep { $_->{message}{to} =~ /^\+346110/ } $sim->accepted), '==', 400, 'all of them');
+is(sql('SELECT sum(errors) FROM wa_stats()'), '0', 'and nothing has failed');
+let_go($locked);
+wait_for($node, "SELECT count(*) = 400 FROM whatsapp_messages WHERE id IN ($wire) AND status = 'accepted'",
+	'they are settled when they are free');
+wait_for($node, "SELECT count(*) = 600 FROM whatsapp_messages WHERE id IN ($later, $held) AND status = 'accepted'",
+	'and what waited goes');
+
+# ---- a new sender -------------------------------------------------------------------------------
+
+$sim->faults({ match => { number => '100000000000001' }, accept => JSON::PP::true(), reply => 'hang' });
+$wire = enqueue_many('t1', '+346114', 50, '');
+wait_for($node, 'SELECT sum(cardinality(message_ids)) = 50 FROM whatsapp_leases', 'fifty are on the wire');
+my ($first, @rest) = split /,/, $wire;
+my $rows = keep_open("SELECT FROM whatsapp_queue WHERE message_id = $first FOR UPDATE");
+my $messages = keep_open("SELECT FROM whatsapp_messages WHERE id = $rest[0] FOR UPDATE");
+my ($pid) = sender_pids($node, 'postgres');
+sql('SELECT wa_worker_restart()');
+wait_for($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender' AND pid <> $pid",
+	'a new sender takes over');
+my $began = time;
+$due = enqueue($node, 't2', '+34611900205');
+wait_status($node, $due, 'accepted', 'it serves the others');
+cmp_ok(time - $began, '<', 2, 'at once');
+is_quick('while it cannot recover what is locked');
+wait_for($node, "SELECT count(*) = 48 FROM whatsapp_messages WHERE id IN ($wire) AND status = 'uncertain'",
+	'what can be recovered is uncertain');
+like(sql("SELECT wa_explain($first)"), qr/on_the_wire/, 'of the rest it is known that they are on the wire');
+$sim->faults();
+let_go($_) foreach $rows, $messages;
+wait_for($node, "SELECT count(*) = 50 FROM whatsapp_messages WHERE id IN ($wire) AND status = 'uncertain'",
+	'they follow when they are free');
+wait_for($node, 'SELECT NOT EXISTS (SELECT FROM whatsapp_leases)', 'and so do their leases');
+is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'and none is sent again');
+sql("SELECT wa_resolve_message(id, 'accepted') FROM whatsapp_messages WHERE status = 'uncertain'");
+
+# ---- functions that come too late -----------------------------------------------------------------
+
+# None of them keeps a lock that a settlement has to wait for.
+$sim->faults({ match => { number => '100000000000001' }, delay_ms => 1000 });
+foreach my $call ('wa_cancel_message(%d)', 'wa_retry_message(%d)', q{wa_resolve_message(%d, 'failed')}, q{wa_unassign_phone('t1')})
+{
+	my $id = enqueue($node, 't1', '+3461160' . sprintf '%04d', ++$streams);
+	wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_leases WHERE $id = ANY (message_ids))", 'a message is on the wire');
+	my $session = keep_open('SELECT ' . sprintf $call, $id);
+	wait_status($node, $id, 'accepted', sprintf "$call in an open transaction does not hold up its settlement", $id);
+	let_go($session);
+}
+
+# ---- what no look at the rows can show -------------------------------------------------------------
+
+sql(<<'SQL');
+CREATE TABLE public.orders (id integer PRIMARY KEY, n integer DEFAULT 0);
+INSERT INTO public.orders VALUES (1);
+GRANT ALL ON public.orders TO PUBLIC;
+CREATE FUNCTION public.count_order() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE public.orders SET n = n + 1 WHERE id = 1;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER count_order BEFORE UPDATE ON whatsapp_messages
+    FOR EACH ROW WHEN (NEW.reference = 'order') EXECUTE FUNCTION public.count_order();
+SQL
+$locked = keep_open('SELECT FROM public.orders FOR UPDATE');
+my @orders = map { enqueue($node, 't1', "+3461170000$_", reference => "'order'") } 1 .. 3;
+my $wait = time + 60;
+usleep(10_000) while time < $wait && (grep { $_->{message}{to} =~ /^\+34611700/ } $sim->accepted) < 3;
+is_quick('while a trigger of the application waits for a row of its own', 200);
+is(status_of($node, $_) eq 'accepted' ? 1 : 0, 0, 'its message is not settled') foreach @orders;
+let_go($locked);
+wait_status($node, $_, 'accepted', 'until the row is free') foreach @orders;
+is(sql('SELECT n FROM public.orders'), '3', 'the trigger has run once for each');
+sql('DROP TRIGGER count_order ON whatsapp_messages; DROP FUNCTION public.count_order(); DROP TABLE public.orders');
+
+# ---- retention ------------------------------------------------------------------------------------------
+
+$sim->faults();
+# The oldest, for the walk ends at the first that is too young.
+my $old = sql('SELECT string_agg(id::text, \',\' ORDER BY id) FROM (SELECT id FROM whatsapp_messages ORDER BY id LIMIT 20) AS m');
+($first, @rest) = split /,/, $old;
+sql("UPDATE whatsapp_messages SET created_at = created_at - interval '3 days', finished_at = finished_at - interval '3 days'
+	WHERE id IN ($old)");
+$locked = keep_open("SELECT FROM whatsapp_messages WHERE id = $first FOR UPDATE");
+sql('SELECT wa_worker_restart()');
+wait_for($node, "SELECT count(*) = 1 FROM whatsapp_messages WHERE id IN ($old)", 'old messages go although one of them is locked');
+let_go($locked);
+sql('SELECT wa_worker_restart()');
+wait_for($node, "SELECT count(*) = 0 FROM whatsapp_messages WHERE id IN ($old)", 'and that one when it is free');
+
+# ---- refused, in a lease of which others are still out ---------------------------------------------------
+
+# Waiting for a rate limit is no attempt, so nothing in the queue says that this request is over.
+$sim->faults(
+	{ match => { recipient => '+34611960001' }, times => 1, code => 131056, status => 400, retry_after => 2 },
+	{ match => { recipient => '+34611960002' }, accept => JSON::PP::true(), reply => 'hang' });
+my ($refused, $hanging) = split /\|/, sql(<<'SQL');
+SELECT wa_enqueue_message('t2', '+34611960001', 'aviso', '["1"]'), wa_enqueue_message('t2', '+34611960002', 'aviso', '["1"]')
+SQL
+wait_for($node, "SELECT state = 'd' AND attempts = 0 FROM whatsapp_queue WHERE message_id = $refused", 'one is refused, and has lost no attempt');
+is(sql('SELECT message_ids FROM whatsapp_leases'), "{$hanging}", 'the lease names the other alone');
+is(sql("SELECT message_id FROM wa_internal_on_wire_requests"), $hanging, 'which is on the wire');
+($pid) = sender_pids($node, 'postgres');
+kill 'KILL', $pid;
+$node->poll_query_until('postgres', 'SELECT 1', '1');
+wait_status($node, $hanging, 'uncertain', 'after kill -9 one is uncertain');
+wait_status($node, $refused, 'accepted', 'and the other is sent when it may');
+is(sql("SELECT count(*) FROM whatsapp_attempts WHERE message_id = $refused AND outcome = 'uncertain'"), '0', 'without ever having been in doubt');
+is(accepted_for($sim)->{$refused}, 1, 'once');
+
+is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing was sent twice');
+invariants_hold($node);
+$node->stop;
+done_testing();
