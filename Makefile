@@ -62,13 +62,20 @@ OBJS = \
 	src/graph/request.o \
 	src/graph/response.o \
 	src/graph/usage_header.o \
+	src/http/begun.o \
 	src/http/buffer.o \
+	src/http/capacity.o \
+	src/http/client.o \
 	src/http/headers.o \
 	src/http/http.o \
 	src/http/list.o \
+	src/http/lookup.o \
+	src/http/outcome.o \
 	src/http/poller.o \
+	src/http/refusal.o \
 	src/http/response.o \
 	src/http/session.o \
+	src/http/step.o \
 	src/http/transfer.o \
 	src/http/url.o \
 	src/init.o \

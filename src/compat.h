@@ -20,6 +20,18 @@
 #define WA_CURL_HAS_PREREQ 1
 #endif
 
+/* 7.87: whether a request can be given up without waiting for its name. */
+#if LIBCURL_VERSION_NUM >= 0x075700
+#define WA_CURL_HAS_QUICK_EXIT 1
+#endif
+
+/* 8.20: the threads that look up names belong to the multi handle. */
+#if LIBCURL_VERSION_NUM >= 0x081400
+#define WA_CURL_SET_MULTI_QUICK_EXIT(multi) curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L)
+#else
+#define WA_CURL_SET_MULTI_QUICK_EXIT(multi) CURLM_OK
+#endif
+
 /* 7.85: names instead of bits. */
 #if LIBCURL_VERSION_NUM >= 0x075500
 #define WA_CURL_SET_PROTOCOLS(easy) curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https")

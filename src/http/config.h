@@ -7,11 +7,18 @@
 
 #include <stddef.h>
 
+/*
+ * While it is being opened, a connection may have two sockets, one for each family
+ * of addresses; before that, two for the lookup of its name.
+ */
+#define WA_HTTP_SOCKETS_PER_CONNECTION 2
+
 typedef struct WaHttpConfig
 {
 	const char *ca_file; /* CA bundle to trust instead of the system's; NULL or "" */
 	int max_in_flight;
 	int max_connections; /* 0: chosen by the protocol spoken */
+	int max_sockets;	 /* open at once; 0: as many as it takes */
 	int connect_timeout_ms;
 	int request_timeout_ms;
 	size_t max_response; /* bytes of body kept; more is an error */

@@ -22,7 +22,16 @@ typedef struct WaHttp WaHttp;
 extern const char *wa_http_system_ca_file(void);
 
 extern WaHttp *wa_http_create(const WaHttpConfig *config);
+
+/* Waits for nothing, whatever is under way. */
 extern void wa_http_destroy(WaHttp *http);
+
+/*
+ * Other settings, for all that has not begun to leave.  What has, ends as it began,
+ * on the connections that it has, and counts for no limit any more.  The epoll
+ * descriptor stays.  False (out of memory): nothing has changed.
+ */
+extern bool wa_http_reconfigure(WaHttp *http, const WaHttpConfig *config);
 
 /* The bearer token for requests submitted from now on; copied. */
 extern bool wa_http_set_token(WaHttp *http, const char *token);
@@ -39,6 +48,13 @@ extern int wa_http_epoll_fd(const WaHttp *http);
 extern long wa_http_timeout_ms(WaHttp *http); /* -1: none; call it before each wait */
 extern void wa_http_step(WaHttp *http);
 
+/*
+ * The next request that has begun to leave and has not ended: sets its tag and when,
+ * by the monotonic clock.  A request that is begun anew, since nothing of it was
+ * taken, is told again.  Of one that ends before this is asked, result.begun_us tells.
+ */
+extern bool wa_http_next_begun(WaHttp *http, void **tag, int64_t *begun_us);
+
 /* The next finished request, or NULL; valid until released. */
 extern WaHttpResult *wa_http_next_result(WaHttp *http);
 extern void wa_http_release(WaHttp *http, WaHttpResult *result);
@@ -46,7 +62,8 @@ extern void wa_http_release(WaHttp *http, WaHttpResult *result);
 /* Ends every transfer; each then appears as a result with what is certain of it. */
 extern void wa_http_abort_all(WaHttp *http);
 
-extern int wa_http_in_flight(const WaHttp *http);
+extern int wa_http_in_flight(const WaHttp *http); /* submitted and not finished */
+extern int wa_http_draining(const WaHttp *http);  /* ... of these, begun with other settings */
 extern int wa_http_connections(const WaHttp *http);
 
 #endif

@@ -56,6 +56,7 @@ struct WaPoller
 	int epoll_fd;
 	int open_sockets;
 	int ended_sockets;
+	int closings;
 	Socket *sockets; /* by descriptor */
 	int nsockets;
 	int *changes; /* descriptors that may differ; nsockets places */
@@ -102,6 +103,22 @@ int
 wa_poller_open_sockets(const WaPoller *poller)
 {
 	return poller->open_sockets;
+}
+
+int
+wa_poller_closings(const WaPoller *poller)
+{
+	return poller->closings;
+}
+
+int
+wa_poller_sockets_of(const WaPoller *poller, const void *owner)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < poller->nsockets; fd++)
+		count += poller->sockets[fd].announced && poller->sockets[fd].owner == owner;
+	return count;
 }
 
 /*
@@ -188,6 +205,7 @@ wa_poller_opened(WaPoller *poller, int fd)
 {
 	if (!reserve(poller, fd))
 		return false;
+	poller->sockets[fd].owner = NULL;
 	poller->sockets[fd].wanted = 0;
 	poller->sockets[fd].registered = 0;
 	poller->sockets[fd].unexpected = false;
@@ -212,6 +230,7 @@ wa_poller_closing(WaPoller *poller, int fd)
 	apply_one(poller, fd);
 	set_ended(poller, &poller->sockets[fd], false);
 	poller->open_sockets--;
+	poller->closings++;
 }
 
 bool

@@ -37,6 +37,7 @@ typedef struct WaHttpResult
 	const char *usage;		  /* x-business-use-case-usage header, or "" */
 	const char *content_type; /* or "" */
 	int64_t started_us;		  /* monotonic clock: submitted */
+	int64_t begun_us;		  /* the first byte may have left then; 0: none has */
 	int64_t finished_us;
 } WaHttpResult;
 

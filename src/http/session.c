@@ -9,10 +9,12 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "http/now.h"
 #include "http/session.h"
+
+#include "compat.h"
 
 struct WaHttpSession
 {
@@ -20,17 +22,10 @@ struct WaHttpSession
 	WaPoller *poller;
 	int64_t deadline_us;
 	int host_connections; /* what libcurl was told */
+	int connections;
 	int active;
+	WaHttpSession *next;
 };
-
-int64_t
-wa_http_now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
 
 /* ---- callbacks of libcurl ----------------------------------------------------- */
 
@@ -44,6 +39,8 @@ wa_http_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	const WaHttpSockets *sockets = arg;
 	int fd;
 
+	if (sockets->max > 0 && wa_poller_open_sockets(sockets->poller) >= sockets->max)
+		return CURL_SOCKET_BAD;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
@@ -108,7 +105,8 @@ wa_http_session_create(WaPoller *poller, int keep)
 		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_changed) != CURLM_OK ||
 		curl_multi_setopt(multi, CURLMOPT_TIMERDATA, session) != CURLM_OK ||
 		curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX) != CURLM_OK ||
-		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) keep) != CURLM_OK)
+		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) keep) != CURLM_OK ||
+		WA_CURL_SET_MULTI_QUICK_EXIT(multi) != CURLM_OK)
 	{
 		wa_http_session_destroy(session);
 		return NULL;
@@ -130,12 +128,28 @@ wa_http_session_destroy(WaHttpSession *session)
  * An error of libcurl's leaves the old limit in force, which does no harm.
  */
 void
-wa_http_session_limit(WaHttpSession *session, int host_connections)
+wa_http_session_limit(WaHttpSession *session, int host_connections, int connections)
 {
 	if (host_connections != session->host_connections &&
 		curl_multi_setopt(session->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long) host_connections) ==
 			CURLM_OK)
 		session->host_connections = host_connections;
+	if (connections != session->connections &&
+		curl_multi_setopt(session->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long) connections) ==
+			CURLM_OK)
+		session->connections = connections;
+}
+
+WaHttpSession *
+wa_http_session_next(const WaHttpSession *session)
+{
+	return session->next;
+}
+
+void
+wa_http_session_link(WaHttpSession *session, WaHttpSession *next)
+{
+	session->next = next;
 }
 
 CURLMcode

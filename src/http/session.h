@@ -19,6 +19,7 @@ typedef struct WaHttpSockets
 {
 	WaPoller *poller;
 	unsigned int unacknowledged_ms; /* a connection that gets no ACK for this long is dead */
+	int max;						/* open at once; 0: no limit */
 } WaHttpSockets;
 
 extern curl_socket_t wa_http_open_socket(void *sockets, curlsocktype purpose,
@@ -31,7 +32,12 @@ extern WaHttpSession *wa_http_session_create(WaPoller *poller, int keep);
 /* Closes every connection; all transfers must have been removed.  Accepts NULL. */
 extern void wa_http_session_destroy(WaHttpSession *session);
 
-extern void wa_http_session_limit(WaHttpSession *session, int host_connections);
+/* Connections to one host, and to all; 0 for no limit. */
+extern void wa_http_session_limit(WaHttpSession *session, int host_connections, int connections);
+
+/* A list of sessions; NULL ends it. */
+extern WaHttpSession *wa_http_session_next(const WaHttpSession *session);
+extern void wa_http_session_link(WaHttpSession *session, WaHttpSession *next);
 
 /* Errors are libcurl's. */
 extern CURLMcode wa_http_session_add(WaHttpSession *session, WaTransfer *t);
@@ -51,7 +57,5 @@ extern int64_t wa_http_session_deadline(const WaHttpSession *session);
 
 /* The next transfer that has ended, still in the session; NULL if none. */
 extern WaTransfer *wa_http_session_ended(WaHttpSession *session, CURLcode *code);
-
-extern int64_t wa_http_now_us(void);
 
 #endif

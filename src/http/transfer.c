@@ -18,9 +18,8 @@
  * dies without a response, which is exactly when we must not.  about_to_send()
  * stops that; and where a callback hands out the body there is deliberately no
  * way to rewind it (no CURLOPT_SEEKFUNCTION), so that the repetition fails with
- * CURLE_SEND_FAIL_REWIND if anything had been sent.  A request that HTTP/2 calls
- * refused (REFUSED_STREAM, GOAWAY) ends in the same way and counts as in
- * doubt, because libcurl does not tell the two apart.
+ * CURLE_SEND_FAIL_REWIND if anything had been sent.  A request that an HTTP/2 server
+ * has refused ends in the same way: refusal.c tells the two apart.
  *
  * The callbacks, those of http/response.c among them, are called from within
  * libcurl.  They copy bytes and set fields; they allocate with malloc only, and
@@ -30,6 +29,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/now.h"
 #include "http/poller.h"
 #include "http/response.h"
 #include "http/transfer.h"
@@ -59,6 +59,16 @@
 
 /* ---- callbacks -------------------------------------------------------------- */
 
+static void
+note_begun(WaTransfer *t)
+{
+	if (t->begun)
+		return;
+	t->begun = true;
+	t->result.begun_us = wa_http_now_us();
+	wa_begun_add(t->options->begun, &t->news);
+}
+
 /*
  * Hands out the body.
  */
@@ -68,7 +78,7 @@ read_body(char *out, size_t size, size_t n, void *arg)
 	WaTransfer *t = arg;
 	size_t len = t->body.len - t->body_taken;
 
-	t->begun = true;
+	note_begun(t);
 	if (len > size * n)
 		len = size * n;
 	if (len > 0)
@@ -81,26 +91,42 @@ read_body(char *out, size_t size, size_t n, void *arg)
 /*
  * Called each time a connection is ready for this request: once, and again if
  * libcurl starts over.  A POST of which anything was taken must not; of one that
- * goes out at once, that is all that is known.  Nor must any request go into a
- * connection that is known to be closed.
+ * goes out at once, or has no body, that is all that is known.  Nor must any
+ * request go into a connection that is known to be closed.
  */
 static int
 about_to_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
 	WaTransfer *t = arg;
 
-	t->repeated = t->at_once && t->begun;
+	t->repeated = t->begun && (t->at_once || t->body.len == 0);
 	if (t->repeated || t->body_taken > 0)
 		return CURL_PREREQFUNC_ABORT;
-	if (wa_poller_is_closed_port(t->poller, local_port))
+	if (wa_poller_is_closed_port(t->options->poller, local_port))
 	{
 		t->stale = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
-	t->begun = true;
+	if (!t->is_plain)
+		wa_stream_begun(t->options->streams, &t->stream, remote_ip, local_ip, remote_port,
+						local_port);
+	note_begun(t);
 	return CURL_PREREQFUNC_OK;
 }
 #endif
+
+/*
+ * Called before a name is looked up that libcurl does not know.
+ */
+static int
+about_to_look_up(void *resolver, void *reserved, void *arg)
+{
+	WaTransfer *t = arg;
+
+	t->looked_up = true;
+	t->no_lookup = !wa_lookups_may_begin(t->options->lookups);
+	return t->no_lookup ? 1 : 0;
+}
 
 /* ---- life -------------------------------------------------------------------- */
 
@@ -141,7 +167,7 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 		CHECK_SETOPT(easy, CURLOPT_CAPATH, NULL, return false);
 
 	CHECK_SETOPT(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) config->connect_timeout_ms, return false);
-	CHECK_SETOPT(easy, CURLOPT_TIMEOUT_MS, t->request_timeout_ms, return false);
+	CHECK_SETOPT(easy, CURLOPT_TIMEOUT_MS, (long) config->request_timeout_ms, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_NODELAY, 1L, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPALIVE, 1L, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S, return false);
@@ -149,6 +175,12 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 	CHECK_SETOPT(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER, return false);
 	CHECK_SETOPT(easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER, return false);
 
+	CHECK_SETOPT(easy, CURLOPT_RESOLVER_START_FUNCTION, about_to_look_up, return false);
+	CHECK_SETOPT(easy, CURLOPT_RESOLVER_START_DATA, t, return false);
+#ifdef WA_CURL_HAS_QUICK_EXIT
+	/* a request that is given up does not wait for its name: http/lookup.c */
+	CHECK_SETOPT(easy, CURLOPT_QUICK_EXIT, 1L, return false);
+#endif
 	CHECK_SETOPT(easy, CURLOPT_OPENSOCKETFUNCTION, options->open_socket, return false);
 	CHECK_SETOPT(easy, CURLOPT_OPENSOCKETDATA, options->socket_arg, return false);
 	CHECK_SETOPT(easy, CURLOPT_CLOSESOCKETFUNCTION, options->close_socket, return false);
@@ -169,9 +201,9 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 static bool
 set_fresh(WaTransfer *t, bool fresh)
 {
-	if (fresh != t->fresh)
+	if (fresh != t->told_fresh)
 		CHECK_SETOPT(t->easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L, return false);
-	t->fresh = fresh;
+	t->told_fresh = fresh;
 	return true;
 }
 
@@ -180,17 +212,26 @@ set_fresh(WaTransfer *t, bool fresh)
  * as it moves: nothing for the time of a request, and it is given up, too.
  */
 static bool
-set_time_for_upload(WaTransfer *t, size_t size)
+set_time_for_upload(WaTransfer *t)
 {
-	long upload_ms = (long) (size / SLOWEST_UPLOAD);
+	long request_ms = t->options->config->request_timeout_ms;
 
-	if (upload_ms == t->upload_ms)
+	if (t->upload_ms == t->told_upload_ms)
 		return true;
-	CHECK_SETOPT(t->easy, CURLOPT_TIMEOUT_MS, t->request_timeout_ms + upload_ms, return false);
-	CHECK_SETOPT(t->easy, CURLOPT_LOW_SPEED_LIMIT, upload_ms > 0 ? 1L : 0L, return false);
-	CHECK_SETOPT(t->easy, CURLOPT_LOW_SPEED_TIME, (t->request_timeout_ms + 999) / 1000,
-				 return false);
-	t->upload_ms = upload_ms;
+	CHECK_SETOPT(t->easy, CURLOPT_TIMEOUT_MS, request_ms + t->upload_ms, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_LOW_SPEED_LIMIT, t->upload_ms > 0 ? 1L : 0L, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_LOW_SPEED_TIME, (request_ms + 999) / 1000, return false);
+	t->told_upload_ms = t->upload_ms;
+	return true;
+}
+
+/* http/refusal.c listens. */
+static bool
+set_listening(WaTransfer *t, bool on)
+{
+	CHECK_SETOPT(t->easy, CURLOPT_DEBUGFUNCTION, wa_stream_heard, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_DEBUGDATA, &t->stream, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_VERBOSE, on ? 1L : 0L, return false);
 	return true;
 }
 
@@ -207,8 +248,22 @@ set_scheme(WaTransfer *t, bool is_plain)
 				 return false);
 	CHECK_SETOPT(t->easy, CURLOPT_PIPEWAIT, is_plain ? 0L : 1L, return false);
 	CHECK_SETOPT(t->easy, CURLOPT_NOPROXY, is_plain ? "*" : NULL, return false);
-	t->is_plain = is_plain;
-	return true;
+	t->told_plain = is_plain;
+	return set_listening(t, !is_plain);
+}
+
+/* In place of the one that it may have. */
+static bool
+make_handle(WaTransfer *t)
+{
+	if (t->easy != NULL)
+		curl_easy_cleanup(t->easy);
+	t->generation = t->options->generation;
+	t->told_fresh = false;
+	t->told_upload_ms = 0;
+	t->response.max_size = t->options->config->max_response;
+	t->easy = curl_easy_init();
+	return t->easy != NULL && set_common_options(t, t->options) && set_scheme(t, false);
 }
 
 WaTransfer *
@@ -219,12 +274,9 @@ wa_transfer_create(const WaTransferOptions *options)
 	if (t == NULL)
 		return NULL;
 	t->state = WA_TRANSFER_FREE;
-	t->response.max_size = options->config->max_response;
-	t->request_timeout_ms = options->config->request_timeout_ms;
-	t->poller = options->poller;
-	t->urls = options->urls;
-	t->easy = curl_easy_init();
-	if (t->easy == NULL || !set_common_options(t, options) || !set_scheme(t, false))
+	t->options = options;
+	t->news.owner = t;
+	if (!make_handle(t))
 	{
 		wa_transfer_destroy(t);
 		return NULL;
@@ -239,14 +291,22 @@ wa_transfer_reset(WaTransfer *t)
 	t->headers = NULL;
 	wa_http_url_release(t->url);
 	t->url = NULL;
+	free(t->own_url);
+	t->own_url = NULL;
+	t->list = NULL;
 	wa_http_headers_free_list(t->own_list);
 	t->own_list = NULL;
 	wa_buffer_reset(&t->body);
 	wa_http_response_reset(&t->response);
+	wa_begun_remove(t->options->begun, &t->news);
+	t->looked_up = false;
+	t->no_lookup = false;
 	t->begun = false;
 	t->stale = false;
 	t->restarted = false;
 	t->repeated = false;
+	wa_stream_ended(&t->stream);
+	memset(&t->stream, 0, sizeof(t->stream));
 	t->body_taken = 0;
 	t->error[0] = '\0';
 	memset(&t->result, 0, sizeof(t->result));
@@ -269,133 +329,123 @@ wa_transfer_destroy(WaTransfer *t)
  * The address of a message is used again and again; of others, each once.
  */
 static bool
-set_url(WaTransfer *t, const char *url, bool often)
+keep_url(WaTransfer *t, const char *url, bool often)
 {
-	t->url = often ? wa_http_urls_get(t->urls, url) : NULL;
+	t->url = often ? wa_http_urls_get(t->options->urls, url) : NULL;
+	if (t->url == NULL)
+		t->own_url = strdup(url);
+	return t->url != NULL || t->own_url != NULL;
+}
+
+static bool
+keep_headers(WaTransfer *t, WaHttpHeaders *headers, const char *content_type)
+{
+	t->headers = headers;
+	headers->refcount++;
+	if (!t->has_body)
+		t->list = headers->get;
+	else if (content_type == NULL)
+		t->list = headers->json;
+	else
+		t->list = t->own_list = wa_http_headers_list(headers, content_type);
+	return t->list != NULL;
+}
+
+static bool
+set_url(WaTransfer *t)
+{
 	CHECK_SETOPT(t->easy, CURLOPT_CURLU, t->url != NULL ? t->url->parsed : NULL, return false);
 	if (t->url == NULL)
-		CHECK_SETOPT(t->easy, CURLOPT_URL, url, return false);
+		CHECK_SETOPT(t->easy, CURLOPT_URL, t->own_url, return false);
 	return true;
 }
 
 static bool
-set_body(WaTransfer *t, const char *body, size_t body_len)
+set_body(WaTransfer *t)
 {
-	if (body == NULL)
+	if (!t->has_body)
 	{
 		CHECK_SETOPT(t->easy, CURLOPT_HTTPGET, 1L, return false);
 		return true;
 	}
-	if (!wa_buffer_append(&t->body, body, body_len))
-		return false;
 	CHECK_SETOPT(t->easy, CURLOPT_POST, 1L, return false);
 	CHECK_SETOPT(t->easy, CURLOPT_POSTFIELDS, t->at_once ? t->body.data : NULL, return false);
-	CHECK_SETOPT(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body_len, return false);
+	CHECK_SETOPT(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) t->body.len, return false);
 	return true;
+}
+
+void
+wa_transfer_note_lookup(const WaTransfer *t)
+{
+	double found = 0;
+
+	if (t->looked_up && !t->begun &&
+		curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME, &found) == CURLE_OK && found == 0)
+		t->options->lookups->left_behind = true;
+}
+
+/* Tells the handle what is kept of the request. */
+static bool
+set_request(WaTransfer *t)
+{
+	if (!set_fresh(t, false) || (t->is_plain != t->told_plain && !set_scheme(t, t->is_plain)) ||
+		!set_time_for_upload(t))
+		return false;
+	CHECK_SETOPT(t->easy, CURLOPT_HTTPHEADER, t->list, return false);
+	return set_url(t) && set_body(t);
 }
 
 bool
 wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t body_len,
 					const char *content_type, WaHttpHeaders *headers)
 {
-	bool is_plain = strncasecmp(url, "http:", 5) == 0;
-	struct curl_slist *list;
-
 	wa_transfer_reset(t);
-	t->headers = headers;
-	headers->refcount++;
+	t->has_body = body != NULL;
+	t->is_plain = strncasecmp(url, "http:", 5) == 0;
 #ifdef WA_CURL_HAS_PREREQ
-	t->at_once = is_plain;
-#endif
-
-	if (body == NULL)
-		list = headers->get;
-	else if (content_type == NULL)
-		list = headers->json;
-	else
-	{
-		list = t->own_list = wa_http_headers_list(headers, content_type);
-		if (list == NULL)
-			return false;
-	}
-
-	if (!set_fresh(t, false) || (is_plain != t->is_plain && !set_scheme(t, is_plain)) ||
-		!set_time_for_upload(t, content_type == NULL ? 0 : body_len))
-		return false;
-	CHECK_SETOPT(t->easy, CURLOPT_HTTPHEADER, list, return false);
-	if (!set_url(t, url, list == headers->json) || !set_body(t, body, body_len))
-		return false;
-#ifndef WA_CURL_HAS_PREREQ
+	t->at_once = t->is_plain;
+#else
 	/* unknown for a GET, then; a POST begins when its body is read */
 	t->begun = body == NULL || body_len == 0;
 #endif
-	return true;
+	t->upload_ms = content_type == NULL ? 0 : (long) (body_len / SLOWEST_UPLOAD);
+	return keep_headers(t, headers, content_type) && keep_url(t, url, t->list == headers->json) &&
+		   (body == NULL || wa_buffer_append(&t->body, body, body_len)) && set_request(t);
+}
+
+bool
+wa_transfer_renew(WaTransfer *t)
+{
+	wa_transfer_note_lookup(t);
+	t->looked_up = t->no_lookup = false;
+	return make_handle(t) && set_request(t);
 }
 
 /*
- * Nothing of it was taken.  Once is enough: whoever closes even a fresh
- * connection at once will not be won over by a third one.
+ * Once is enough: whoever closes even a fresh connection at once, or refuses the
+ * first stream of one, will not be won over by a third.
  */
+bool
+wa_transfer_may_again(const WaTransfer *t)
+{
+	return !t->restarted && (t->stale || wa_transfer_is_refused(t));
+}
+
+/* A handle of which a stream was refused remembers that: it gets another one. */
 bool
 wa_transfer_again(WaTransfer *t, bool fresh)
 {
-	if (!t->stale || t->restarted || !set_fresh(t, fresh))
-		return false;
+	bool was_refused = t->stream.refused;
+
+	wa_begun_remove(t->options->begun, &t->news);
+	wa_http_response_reset(&t->response);
 	t->stale = false;
 	t->begun = false;
+	wa_stream_ended(&t->stream);
+	memset(&t->stream, 0, sizeof(t->stream));
+	t->body_taken = 0;
+	t->result.begun_us = 0;
 	t->restarted = true;
 	t->error[0] = '\0';
-	return true;
-}
-
-static WaHttpPhase
-phase_of(const WaTransfer *t, CURLcode code)
-{
-	if (code == CURLE_OK)
-		return WA_HTTP_ANSWERED;
-	if (!t->begun)
-		return WA_HTTP_NOT_WRITTEN;
-	if (t->at_once)
-	{
-		curl_off_t sent = 0;
-
-		/* a repetition begins with new counters */
-		if (t->repeated || curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent) != CURLE_OK)
-			return WA_HTTP_NO_ANSWER;
-		return sent < (curl_off_t) t->body.len ? WA_HTTP_NOT_WRITTEN : WA_HTTP_NO_ANSWER;
-	}
-	return t->body_taken < t->body.len ? WA_HTTP_NOT_WRITTEN : WA_HTTP_NO_ANSWER;
-}
-
-static const char *
-error_words(const WaTransfer *t, CURLcode code)
-{
-	if (code == CURLE_OK)
-		return "";
-	if (t->response.too_large)
-		return "the response is too large";
-	if (t->stale)
-		return "the connection was closed before the request";
-	if (code == CURLE_SEND_FAIL_REWIND || code == CURLE_ABORTED_BY_CALLBACK)
-		return "the connection was closed before the response";
-	return t->error[0] != '\0' ? t->error : curl_easy_strerror(code);
-}
-
-void
-wa_transfer_finish(WaTransfer *t, CURLcode code, const char *reason)
-{
-	WaHttpResult *r = &t->result;
-
-	r->phase = phase_of(t, code);
-	r->error_code = (int) code;
-	r->error = reason != NULL ? reason : error_words(t, code);
-	r->status = 0;
-	if (t->response.protocol != WA_PROTOCOL_UNKNOWN)
-		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &r->status);
-	r->body = wa_buffer_text(&t->response.body);
-	r->body_len = t->response.body.len;
-	r->usage = wa_buffer_text(&t->response.usage);
-	r->api_version = t->response.api_version;
-	r->content_type = t->response.content_type;
-	r->retry_after_s = t->response.retry_after_s;
+	return (!was_refused || wa_transfer_renew(t)) && set_fresh(t, fresh);
 }

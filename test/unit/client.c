@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,9 +23,13 @@
 #define PATIENCE_MS 20000
 
 static int turns;
+static int longest_turn_ms;
 
 static atomic_int lookups;
 static atomic_int unmasked_lookups;
+static pthread_mutex_t silence = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t silence_ends = PTHREAD_COND_INITIALIZER;
+static bool silent = true;
 
 /*
  * Stands before the C library's function, also for libcurl.
@@ -47,6 +52,13 @@ getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
 		!sigismember(&mask, SIGUSR1) || !sigismember(&mask, SIGALRM))
 		unmasked_lookups++;
 	lookups++;
+	if (strcmp(name, "silent.test") == 0)
+	{
+		pthread_mutex_lock(&silence);
+		while (silent)
+			pthread_cond_wait(&silence_ends, &silence);
+		pthread_mutex_unlock(&silence);
+	}
 	if (strcmp(name, "unknown.test") == 0)
 		return EAI_NONAME;
 	return next("127.0.0.1", service, hints, result);
@@ -126,6 +138,15 @@ close(int fd)
 	return next(fd);
 }
 
+void
+client_end_lookups(void)
+{
+	pthread_mutex_lock(&silence);
+	silent = false;
+	pthread_cond_broadcast(&silence_ends);
+	pthread_mutex_unlock(&silence);
+}
+
 static int64_t
 now_ms(void)
 {
@@ -179,11 +200,14 @@ client_wait_ms(WaHttp *http, int timeout_ms)
 	{
 		WaHttpResult *result;
 		struct pollfd fd = {.fd = wa_http_epoll_fd(http), .events = POLLIN};
+		int64_t began = now_ms();
 		long wait;
 		int64_t left;
 
 		turns++;
 		wa_http_step(http);
+		if (now_ms() - began > longest_turn_ms)
+			longest_turn_ms = (int) (now_ms() - began);
 		result = wa_http_next_result(http);
 		left = end - now_ms();
 		if (result != NULL || left <= 0)
@@ -212,6 +236,12 @@ int
 client_turns(void)
 {
 	return turns;
+}
+
+int
+client_longest_turn_ms(void)
+{
+	return longest_turn_ms;
 }
 
 bool

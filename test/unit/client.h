@@ -20,16 +20,19 @@ extern WaHttp *client_create_with(const WaHttpConfig *config);
 extern WaHttpResult *client_wait_ms(WaHttp *http, int timeout_ms);
 extern WaHttpResult *client_wait(WaHttp *http);
 
-/* Turns of the loop since the program began. */
+/* Turns of the loop since the program began, and how long the longest one took. */
 extern int client_turns(void);
+extern int client_longest_turn_ms(void);
 
 /*
  * Names ending in ".test" are looked up here: "unknown.test" does not exist,
- * all others are this host.  How many look-ups there were, and whether all of
+ * a look-up of "silent.test" does not end before client_end_lookups(), all others
+ * are this host.  How many look-ups there were, and whether all of
  * them ran on threads with their signals blocked.
  */
 extern int client_lookups(void);
 extern bool client_lookups_masked(void);
+extern void client_end_lookups(void);
 
 /*
  * After so many more calls of send() by the client, the socket of the last one

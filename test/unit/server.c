@@ -46,6 +46,7 @@ struct Server
 	SSL_CTX *ssl_ctx;
 	pthread_t thread;
 	int stop_pipe[2]; /* readable end: the server is being stopped */
+	atomic_bool refusing;
 	atomic_int requests;
 	atomic_int connections;
 	atomic_int closed;
@@ -171,6 +172,12 @@ int
 peer_number(const Peer *peer)
 {
 	return peer->number;
+}
+
+Server *
+peer_server(const Peer *peer)
+{
+	return peer->server;
 }
 
 void
@@ -368,7 +375,7 @@ accept_main(void *arg)
 
 	for (;;)
 	{
-		struct pollfd fds[2] = {{.fd = server->listener, .events = POLLIN},
+		struct pollfd fds[2] = {{.fd = server->refusing ? -1 : server->listener, .events = POLLIN},
 								{.fd = server->stop_pipe[0], .events = POLLIN}};
 		Peer *peer;
 		int one = 1;
@@ -447,6 +454,13 @@ server_stop(Server *server)
 	close(server->stop_pipe[1]);
 	SSL_CTX_free(server->ssl_ctx);
 	free(server);
+}
+
+void
+server_refuse(Server *server)
+{
+	server->refusing = true;
+	shutdown(server->listener, SHUT_RDWR);
 }
 
 const char *

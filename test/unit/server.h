@@ -33,7 +33,11 @@ extern int server_requests(const Server *server); /* complete ones that were rea
 extern int server_connections(const Server *server);
 extern bool server_all_closed(const Server *server); /* by us */
 
+/* From now on connections are refused; those that there are, stay. */
+extern void server_refuse(Server *server);
+
 extern int peer_number(const Peer *peer); /* 0 for the first connection */
+extern Server *peer_server(const Peer *peer);
 
 typedef struct Request
 {

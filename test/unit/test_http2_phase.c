@@ -61,6 +61,65 @@ h2_goaway(Peer *peer, void *arg)
 }
 
 /*
+ * Reads three requests, or as many as come until it is told; answers the first, and
+ * says that the last one it took was that.  Further connections answer.
+ */
+static void
+h2_goaway_after_first(Peer *peer, void *arg)
+{
+	uint32_t first;
+	uint32_t stream;
+
+	if (!peer_h2_begin(peer))
+		return;
+	first = stream = peer_h2_read_request(peer);
+	if (peer_number(peer) > 0)
+	{
+		for (; stream != 0; stream = peer_h2_read_request(peer))
+			peer_h2_answer(peer, stream, "{}", true);
+		return;
+	}
+	peer_h2_answer(peer, first, "{}", true);
+	for (int i = 0; i < 3; i++)
+		stream = peer_h2_read_request(peer);
+	peer_h2_goaway(peer, stream - 2, H2_NO_ERROR);
+	peer_h2_answer(peer, stream - 4, "{}", true);
+	peer_wait_for_close(peer);
+}
+
+/*
+ * The first of three is answered, the second is taken and never answered, the third
+ * is above what the server took: it alone is sent again.
+ */
+static void
+test_goaway(void)
+{
+	WaHttpConfig config = client_config();
+	Server *server = server_start(SERVER_TLS_H2, h2_goaway_after_first, NULL);
+	WaHttp *http;
+	WaHttpResult *result;
+	int count[3] = {0};
+
+	config.request_timeout_ms = 1000;
+	http = client_create_with(&config);
+	is_phase(http, client_post(http, server_url(server), "/"), WA_HTTP_ANSWERED, "the first");
+	for (int i = 0; i < 3; i++)
+		client_submit(http, server_url(server), "/", NULL);
+	for (int i = 0; i < 3; i++)
+	{
+		result = client_wait(http);
+		count[result->phase]++;
+		wa_http_release(http, result);
+	}
+	is_int(count[WA_HTTP_ANSWERED], 2, "answered, and sent again and answered");
+	is_int(count[WA_HTTP_NO_ANSWER], 1, "taken, and not answered");
+	is_int(count[WA_HTTP_NOT_WRITTEN], 0, "none is left");
+	is_int(server_requests(server), 5, "one of four was sent twice, and taken once");
+	wa_http_destroy(http);
+	server_stop(server);
+}
+
+/*
  * The whole answer, without the flag that says so, and then a reset.
  */
 static void
@@ -137,6 +196,33 @@ h2_hang_after_first(Peer *peer, void *arg)
 }
 
 /*
+ * Reads one more, takes no new connection, and leaves.
+ */
+static void
+h2_gone_after_second(Peer *peer, void *arg)
+{
+	if (!peer_h2_begin(peer))
+		return;
+	peer_h2_answer(peer, peer_h2_read_request(peer), "{}", true);
+	peer_h2_read_request(peer);
+	server_refuse(peer_server(peer));
+}
+
+static void
+test_gone(void)
+{
+	WaHttp *http = client_create();
+	Server *server = server_start(SERVER_TLS_H2, h2_gone_after_second, NULL);
+
+	is_phase(http, client_post(http, server_url(server), "/1"), WA_HTTP_ANSWERED, "the first");
+	is_phase(http, client_post(http, server_url(server), "/2"), WA_HTTP_NO_ANSWER,
+			 "read by a server that was gone then");
+	is_int(server_requests(server), 2, "sent once");
+	wa_http_destroy(http);
+	server_stop(server);
+}
+
+/*
  * Requests follow each other closely, so the connection is never without one.
  */
 static void
@@ -168,6 +254,21 @@ test_stuck(void)
 	server_stop(server);
 }
 
+/*
+ * A server that takes no request: it is asked twice.
+ */
+static void
+refused_request(PeerHandler handler, const char *what)
+{
+	WaHttp *http = client_create();
+	Server *server = server_start(SERVER_TLS_H2, handler, NULL);
+
+	is_phase(http, client_post(http, server_url(server), "/"), WA_HTTP_NOT_WRITTEN, what);
+	is_int(server_requests(server), 2, "sent twice, never taken");
+	wa_http_destroy(http);
+	server_stop(server);
+}
+
 static void
 test_http2(void)
 {
@@ -178,8 +279,9 @@ test_http2(void)
 
 	one_request(SERVER_TLS_H2, h2_close_after_request, WA_HTTP_NO_ANSWER, "closed");
 	one_request(SERVER_TLS_H2, h2_reset_stream, WA_HTTP_NO_ANSWER, "stream reset");
-	one_request(SERVER_TLS_H2, h2_refuse_stream, WA_HTTP_NO_ANSWER, "stream refused");
-	one_request(SERVER_TLS_H2, h2_goaway, WA_HTTP_NO_ANSWER, "told to go away");
+	refused_request(h2_refuse_stream, "stream refused");
+	refused_request(h2_goaway, "told to go away");
+	test_goaway();
 
 	http = client_create();
 	server = server_start(SERVER_TLS_H2, h2_answer_and_reset, NULL);
@@ -231,6 +333,7 @@ main(void)
 {
 	test_http2();
 	test_stuck();
+	test_gone();
 	certificate_remove_files();
 	return done_testing();
 }

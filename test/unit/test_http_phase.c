@@ -428,6 +428,16 @@ test_reused(ServerKind kind)
 		server_stop(server);
 	}
 
+	/* a request without a body, of which nothing can be counted */
+	http = client_create();
+	server = server_start(kind, close_in_second, NULL);
+	is_phase(http, client_post(http, server_url(server), "/1"), WA_HTTP_ANSWERED, "first");
+	ok(wa_http_submit(http, server_url(server), NULL, 0, NULL, NULL), "a GET");
+	is_phase(http, client_wait(http), WA_HTTP_NO_ANSWER, "closed after it");
+	is_int(server_requests(server), 2, "it was sent once");
+	wa_http_destroy(http);
+	server_stop(server);
+
 	/* an idle connection that the server has closed: nothing was written to it */
 	http = client_create();
 	server = server_start(kind, close_after_first, NULL);
@@ -438,6 +448,59 @@ test_reused(ServerKind kind)
 			 "closed while idle: the second goes over a new connection");
 	is_int(server_requests(server), 2, "once");
 	is_int(server_connections(server), 2, "two connections");
+	wa_http_destroy(http);
+	server_stop(server);
+}
+
+/*
+ * Connections that were used before, each given a request that is read whole; then
+ * the server is gone, and takes no new connection.  libcurl would begin again.
+ */
+#define GONE 40
+
+static void
+gone_after_second(Peer *peer, void *arg)
+{
+	Server *server = peer_server(peer);
+	Request request;
+
+	for (int i = 0; i < 2 && peer_read_request(peer, &request); i++)
+	{
+		while (server_requests(server) < GONE * (i + 1))
+			usleep(1000);
+		if (i == 0)
+			peer_answer(peer, 200, "", "{}");
+		else
+			server_refuse(server);
+	}
+}
+
+static void
+test_gone(ServerKind kind)
+{
+	WaHttpConfig config = client_config();
+	Server *server = server_start(kind, gone_after_second, NULL);
+	WaHttp *http;
+	int count[3] = {0};
+
+	config.max_connections = GONE;
+	http = client_create_with(&config);
+	for (int i = 0; i < 2; i++)
+	{
+		for (int j = 0; j < GONE; j++)
+			client_submit(http, server_url(server), "/", NULL);
+		for (int j = 0; j < GONE; j++)
+		{
+			WaHttpResult *result = client_wait(http);
+
+			count[result->phase]++;
+			wa_http_release(http, result);
+		}
+	}
+	is_int(count[WA_HTTP_ANSWERED], GONE, "%s: answered", kind_names[kind]);
+	is_int(count[WA_HTTP_NO_ANSWER], GONE, "read by a server that was gone then: in doubt");
+	is_int(count[WA_HTTP_NOT_WRITTEN], 0, "and none is said not to have left");
+	is_int(server_requests(server), 2 * GONE, "each was sent once");
 	wa_http_destroy(http);
 	server_stop(server);
 }
@@ -486,6 +549,7 @@ main(void)
 		large_request(kind, answer_in_body, WA_HTTP_ANSWERED, "answered in the body");
 		test_sent(kind);
 		test_reused(kind);
+		test_gone(kind);
 	}
 	test_blocked();
 	test_abort();
