@@ -97,6 +97,7 @@ OBJS = \
 	src/sender/aside.o \
 	src/sender/claim.o \
 	src/sender/config.o \
+	src/sender/descriptors.o \
 	src/sender/dispatch.o \
 	src/sender/disposition.o \
 	src/sender/due.o \

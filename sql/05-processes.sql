@@ -107,6 +107,13 @@ COMMENT ON FUNCTION @extschema@.wa_stats() IS
 'One row for each sender of this database: its process, and its counters since the server started or the number of '
 'senders changed.';
 
+CREATE FUNCTION @extschema@.wa_internal_connections(OUT sender integer, OUT wanted integer, OUT possible integer)
+RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_connections';
+COMMENT ON FUNCTION @extschema@.wa_internal_connections() IS
+'How many connections each running sender of this database would have to open over HTTP/1.1 by the settings, and how '
+'many it can. Internal.';
+
 CREATE FUNCTION @extschema@.wa_worker_restart() RETURNS integer
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_worker_restart';
 COMMENT ON FUNCTION @extschema@.wa_worker_restart() IS

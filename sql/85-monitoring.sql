@@ -236,6 +236,22 @@ BEGIN
 END
 $$;
 
+/* Over HTTP/2 a hundred requests share a connection, so this is no error. */
+CREATE FUNCTION @extschema@.wa_internal_health_connections()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'connections of sender ' || c.sender, 'warning',
+           format('At most %s at once, for want of file descriptors, though %s requests may be on the wire.',
+               c.possible, c.wanted),
+           'Raise the limit on open files for the server ("ulimit -n", or LimitNOFILE of its service) and restart it, '
+           'or lower whatsapp_shared.max_in_flight.'
+    FROM @extschema@.wa_internal_connections() AS c
+    WHERE c.possible < c.wanted
+    ORDER BY c.sender
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_health_settings()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE plpgsql STABLE
@@ -612,6 +628,7 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_connections();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_databases();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();

@@ -324,7 +324,57 @@ BEGIN
             reason := 'not_queued';
     END CASE;
 END
+$$;/* ---- 05-processes --------------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_connections(OUT sender integer, OUT wanted integer, OUT possible integer)
+RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_connections';
+COMMENT ON FUNCTION @extschema@.wa_internal_connections() IS
+'How many connections each running sender of this database would have to open over HTTP/1.1 by the settings, and how '
+'many it can. Internal.';
+
+/* ---- 85-monitoring -------------------------------------------------------------------- */
+
+/* Over HTTP/2 a hundred requests share a connection, so this is no error. */
+CREATE FUNCTION @extschema@.wa_internal_health_connections()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'connections of sender ' || c.sender, 'warning',
+           format('At most %s at once, for want of file descriptors, though %s requests may be on the wire.',
+               c.possible, c.wanted),
+           'Raise the limit on open files for the server ("ulimit -n", or LimitNOFILE of its service) and restart it, '
+           'or lower whatsapp_shared.max_in_flight.'
+    FROM @extschema@.wa_internal_connections() AS c
+    WHERE c.possible < c.wanted
+    ORDER BY c.sender
 $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_health()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_ownership();
+    IF (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_connections();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_databases();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_shared_numbers();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_confirmation();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_health() IS
+'Checks the whole installation: one row for each item with ok, warning or error, what was found, and what to do.';
 
 /* ---- what is new and public; at the end ------------------------------------------------ */
 

@@ -344,10 +344,10 @@ define_limits(void)
 							"Zero chooses by the protocol that the server speaks.",
 							&wa_guc_max_connections, 0, 0, WA_MAX_CONNECTIONS, PGC_SIGHUP, 0, NULL,
 							NULL, NULL);
-	DefineCustomIntVariable("whatsapp_shared.max_in_flight",
-							"Most requests that one sender has on the wire.", NULL,
-							&wa_guc_max_in_flight, 1000, WA_MIN_IN_FLIGHT, WA_MAX_IN_FLIGHT,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"whatsapp_shared.max_in_flight", "Most requests that one sender has on the wire.",
+		"Over HTTP/1.1 each needs a connection, and so a file descriptor.", &wa_guc_max_in_flight,
+		1000, WA_MIN_IN_FLIGHT, WA_MAX_IN_FLIGHT, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("whatsapp_shared.messages_per_second",
 							 "Rate of a phone number for which no other is known.",
 							 "A number's own rate and its synchronised throughput level go before.",

@@ -44,7 +44,7 @@ static int64 last_claim_us;
 static bool
 sending_possible(WaSender *sender)
 {
-	return wa_sender_may_send(sender) && sender->config_loaded && !sender->reopen;
+	return wa_sender_may_send(sender) && sender->config_loaded;
 }
 
 /*
@@ -58,7 +58,7 @@ free_slots(WaSender *sender)
 
 	if (sender->probe_at_us != 0)
 		return sender->n_leased + sender->n_in_flight + sender->n_finished == 0 ? 1 : 0;
-	return sender->n_finished > all ? 0 : all - sender->n_leased - sender->n_in_flight;
+	return sender->n_finished > all ? 0 : all - sender->n_leased - wa_sender_on_the_wire(sender);
 }
 
 bool

@@ -31,6 +31,7 @@
 #include "graph/usage_header.h"
 #include "http/http.h"
 #include "sender/claim.h"
+#include "sender/descriptors.h"
 #include "sender/dispatch.h"
 #include "sender/home.h"
 #include "sender/settle.h"
@@ -89,7 +90,7 @@ read_settings(ClientSettings *settings)
 	settings->request_timeout = wa_guc_request_timeout;
 }
 
-/* After a reload: whether the client has to be opened anew, once nothing is out. */
+/* After a reload: whether the client has to be told. */
 void
 wa_dispatch_check_settings(WaSender *sender)
 {
@@ -108,23 +109,44 @@ use_token(WaSender *sender)
 	sender->has_token = token != NULL && wa_http_set_token(sender->http, token);
 }
 
-void
-wa_dispatch_open(WaSender *sender)
+/* By the settings as they are now. */
+static WaHttpConfig
+client_config(WaSender *sender)
 {
 	WaHttpConfig config = {0};
+	int connections;
 
 	read_settings(&opened_with);
+	connections = opened_with.max_connections > 0
+					  ? Min(opened_with.max_connections, opened_with.max_in_flight)
+					  : opened_with.max_in_flight;
 	config.ca_file = wa_trust_bundle();
 	config.max_in_flight = opened_with.max_in_flight;
 	config.max_connections = opened_with.max_connections;
+	config.max_sockets = wa_descriptors_for_sockets(connections);
 	config.connect_timeout_ms = opened_with.connect_timeout;
 	config.request_timeout_ms = opened_with.request_timeout;
 	config.max_response = MAX_RESPONSE;
+	pg_atomic_write_u32(&sender->slot->counters.connections_wanted, connections);
+	pg_atomic_write_u32(&sender->slot->counters.connections_possible, wa_descriptors_connections());
+	return config;
+}
+
+static void
+no_client(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
+					errhint("Check the memory and the descriptors available.")));
+}
+
+void
+wa_dispatch_open(WaSender *sender)
+{
+	WaHttpConfig config = client_config(sender);
+
 	sender->http = wa_http_create(&config);
 	if (sender->http == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
-				 errhint("Check the memory and the descriptors available.")));
+		no_client();
 	sender->reopen = false;
 	sender->concurrency = Min(MIN_CONCURRENCY, opened_with.max_in_flight);
 	sender->ahead = 0;
@@ -133,6 +155,19 @@ wa_dispatch_open(WaSender *sender)
 	if (secret_generation == 0)
 		secret_generation = wa_secret_token_generation();
 	use_token(sender);
+}
+
+/* What has begun to leave ends as it began, beside what leaves from now on. */
+void
+wa_dispatch_reopen(WaSender *sender)
+{
+	WaHttpConfig config = client_config(sender);
+
+	if (!wa_http_reconfigure(sender->http, &config))
+		no_client();
+	sender->reopen = false;
+	sender->concurrency = Min(sender->concurrency, opened_with.max_in_flight);
+	sender->n_draining = wa_http_draining(sender->http);
 }
 
 void
@@ -227,8 +262,8 @@ not_started(WaSender *sender, WaJob *job, const char *why)
 static bool
 may_submit(WaSender *sender)
 {
-	return sender->n_in_flight < sender->concurrency &&
-		   wa_http_in_flight(sender->http) < opened_with.max_in_flight;
+	return wa_sender_on_the_wire(sender) < sender->concurrency &&
+		   wa_http_in_flight(sender->http) - sender->n_draining < opened_with.max_in_flight;
 }
 
 /* Since its lease, somebody may have stopped what this one belongs to. */
@@ -320,6 +355,7 @@ wa_dispatch_network(WaSender *sender)
 			answered(sender, result);
 		wa_http_release(sender->http, result);
 	}
+	sender->n_draining = wa_http_draining(sender->http);
 	submit(sender);
 	pg_atomic_write_u32(&sender->slot->counters.in_flight, sender->n_in_flight);
 	pg_atomic_write_u32(&sender->slot->counters.connections, wa_http_connections(sender->http));

@@ -7,8 +7,9 @@
 
 #include "sender/state/sender.h"
 
-/* Opens, or reopens with new settings, what the requests go through. */
+/* Opens what the requests go through, and changes its settings while it is in use. */
 extern void wa_dispatch_open(WaSender *sender);
+extern void wa_dispatch_reopen(WaSender *sender);
 extern void wa_dispatch_close(WaSender *sender);
 extern void wa_dispatch_check_settings(WaSender *sender);
 

@@ -271,15 +271,9 @@ wa_sync_run(WaSender *sender)
 		if (run.arrived)
 			take_page(sender);
 	}
-	else if (!sender->stopping && !sender->reopen && sender->at_home && wa_guc_enabled &&
+	else if (!sender->stopping && sender->at_home && wa_guc_enabled &&
 			 (look || wa_now_us() >= next_look_us))
 		begin_run(sender);
-}
-
-bool
-wa_sync_running(void)
-{
-	return run.kind != WA_SYNC_NONE;
 }
 
 long

@@ -24,9 +24,6 @@ extern void wa_sync_requested(bool reconfigured);
 /* An ERROR has ended what wa_sync_run was doing. */
 extern void wa_sync_aborted(WaSender *sender);
 
-/* Whether a request of ours may be on the wire. */
-extern bool wa_sync_running(void);
-
 extern long wa_sync_wait_ms(WaSender *sender);
 
 #endif

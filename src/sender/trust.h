@@ -16,7 +16,7 @@ extern long wa_trust_wait_ms(void);
  * The bundle for WaHttpConfig.ca_file: the system's authorities and those of
  * whatsapp_shared.ca_file; NULL: libcurl's default.  Reads what has changed; a file
  * that cannot be used is logged, and leaves what is in force as it is.  Valid until
- * the next call, which the client of before must not outlive.
+ * the next call: whoever was given it before must open no more connections then.
  */
 extern const char *wa_trust_bundle(void);
 

@@ -77,15 +77,6 @@ wa_upload_is_tag(const void *tag)
 	return false;
 }
 
-bool
-wa_upload_running(void)
-{
-	for (int i = 0; i < MAX_UPLOADS; i++)
-		if (uploads[i].medium != 0 && !uploads[i].arrived)
-			return true;
-	return false;
-}
-
 static bool
 any_arrived(void)
 {
@@ -313,8 +304,8 @@ clean(void)
 static bool
 may_upload(WaSender *sender)
 {
-	return !sender->stopping && !sender->reopen && sender->at_home && wa_guc_enabled &&
-		   sender->has_token && sender->account_paused_until == 0;
+	return !sender->stopping && sender->at_home && wa_guc_enabled && sender->has_token &&
+		   sender->account_paused_until == 0;
 }
 
 void

@@ -24,9 +24,6 @@ extern void wa_upload_requested(void);
 /* An ERROR has ended what wa_upload_run was doing. */
 extern void wa_upload_aborted(WaSender *sender);
 
-/* Whether a request of ours may be on the wire. */
-extern bool wa_upload_running(void);
-
 extern long wa_upload_wait_ms(WaSender *sender);
 
 #endif

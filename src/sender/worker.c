@@ -6,7 +6,8 @@
  * transactions, and one wait that hears the latch, the network, the clock and
  * the postmaster's death.  Interrupts are served at the top of the loop, which
  * is reached at least every WA_MAX_WAIT_MS even with every request hanging,
- * so a ProcSignalBarrier never waits for the network.
+ * so a ProcSignalBarrier never waits for the network.  Nor does a change of the
+ * settings: what is out ends beside what leaves by the new ones.
  *
  * SIGTERM does not break into a statement: the sender must first write down what
  * has left it.  It stops claiming, gives the requests on the wire a short grace,
@@ -304,15 +305,6 @@ make_wait_set(void)
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, wa_http_epoll_fd(sender->http), NULL, NULL);
 }
 
-/* The descriptor of the network is about to change. */
-static void
-forget_wait_set(void)
-{
-	if (wait_set != NULL)
-		FreeWaitEventSet(wait_set);
-	wait_set = NULL;
-}
-
 /* Milliseconds until there is something to do besides the messages; -1: never. */
 static long
 upkeep_wait_ms(void)
@@ -417,13 +409,8 @@ turn(void)
 	MemoryContextSwitchTo(sender->cycle_context);
 	Assert(CurrentMemoryContext == sender->cycle_context);
 
-	if (sender->reopen && sender->n_leased + sender->n_in_flight == 0 && !wa_sync_running() &&
-		!wa_upload_running())
-	{
-		forget_wait_set();
-		wa_dispatch_close(sender);
-		wa_dispatch_open(sender);
-	}
+	if (sender->reopen)
+		wa_dispatch_reopen(sender);
 	wa_dispatch_network(sender);
 	wa_dispatch_take_wakes(sender);
 	if (asked_to_stop())

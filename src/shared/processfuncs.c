@@ -1,7 +1,7 @@
 /*
  * processfuncs.c
  *	  SQL functions through which scripts and operators reach the senders and the
- *	  launcher: wake-ups, wa_worker_restart(), wa_stats().
+ *	  launcher: wake-ups, wa_worker_restart(), wa_stats(), what wa_health() asks.
  *
  * The senders count with atomics and never wait for a reader, so the columns of
  * a row of wa_stats() may be a moment apart.
@@ -26,6 +26,7 @@ PG_FUNCTION_INFO_V1(wa_internal_config_changed);
 PG_FUNCTION_INFO_V1(wa_internal_credential_problem);
 PG_FUNCTION_INFO_V1(wa_internal_credentials_present);
 PG_FUNCTION_INFO_V1(wa_internal_preloaded);
+PG_FUNCTION_INFO_V1(wa_internal_connections);
 PG_FUNCTION_INFO_V1(wa_stats);
 PG_FUNCTION_INFO_V1(wa_worker_restart);
 
@@ -198,6 +199,36 @@ wa_stats(PG_FUNCTION_ARGS)
 		values[n++] = TimestampTzGetDatum(last_cycle_at);
 		Assert(n == STATS_COLUMNS);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * How many connections each running sender of the current database would have to
+ * open to have as many requests on the wire as the settings allow, and how many
+ * it can.
+ */
+Datum
+wa_internal_connections(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SenderView views[WA_MAX_SENDERS];
+	int count;
+
+	InitMaterializedSRF(fcinfo, 0);
+	count = wa_shared ? copy_views(views) : 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		WaSenderCounters *c = &wa_shared->slots[views[i].slotno].counters;
+		int wanted = (int) pg_atomic_read_u32(&c->connections_wanted);
+		int possible = (int) pg_atomic_read_u32(&c->connections_possible);
+		Datum values[] = {Int32GetDatum(views[i].index), Int32GetDatum(wanted),
+						  Int32GetDatum(possible)};
+		bool nulls[] = {false, false, false};
+
+		if (views[i].pid != 0)
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
 }

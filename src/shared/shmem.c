@@ -54,6 +54,8 @@ init_counters(WaSenderCounters *c)
 	pg_atomic_init_u64(&c->errors, 0);
 	pg_atomic_init_u32(&c->in_flight, 0);
 	pg_atomic_init_u32(&c->connections, 0);
+	pg_atomic_init_u32(&c->connections_wanted, 0);
+	pg_atomic_init_u32(&c->connections_possible, 0);
 	pg_atomic_init_u64(&c->last_cycle_at, 0);
 }
 
@@ -251,6 +253,8 @@ wa_shmem_sender_detach(WaSenderSlot *slot, uint64 generation)
 		slot->latch = NULL;
 		pg_atomic_write_u32(&slot->counters.in_flight, 0);
 		pg_atomic_write_u32(&slot->counters.connections, 0);
+		pg_atomic_write_u32(&slot->counters.connections_wanted, 0);
+		pg_atomic_write_u32(&slot->counters.connections_possible, 0);
 	}
 	if (wa_shared->launcher_latch)
 		SetLatch(wa_shared->launcher_latch);

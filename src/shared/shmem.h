@@ -61,6 +61,8 @@ typedef struct WaSenderCounters
 	pg_atomic_uint64 errors; /* cycles that ended in an ERROR */
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint32 connections;
+	pg_atomic_uint32 connections_wanted; /* over HTTP/1.1 */
+	pg_atomic_uint32 connections_possible;
 	pg_atomic_uint64 last_cycle_at; /* TimestampTz */
 } WaSenderCounters;
 

@@ -131,6 +131,7 @@ typedef struct WaSender
 	dlist_head aside;	  /* WaJob whose settlement is put off: sender/aside.c */
 	int n_leased;
 	int n_in_flight;
+	int n_draining; /* of these, and of uploads, begun before the last reload of settings */
 	int n_finished;
 	int n_aside;
 	int failures_in_row;	   /* requests without an HTTP response */
@@ -167,6 +168,13 @@ extern bool wa_sender_template_paused(WaSender *sender, const char *name, const 
 extern bool wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs *as);
 extern void wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as);
 extern void wa_sender_untrack(WaSender *sender, int64 message_id);
+
+/* Requests that count for the limits: not those that drain. */
+static inline int
+wa_sender_on_the_wire(const WaSender *sender)
+{
+	return Max(sender->n_in_flight - sender->n_draining, 0);
+}
 
 /* The shorter of two waits in milliseconds, of which -1 never ends. */
 static inline long

@@ -1,0 +1,18 @@
+/*
+ * descriptors.h
+ *	  How many connections a sender may have open.
+ */
+#ifndef WA_SENDER_DESCRIPTORS_H
+#define WA_SENDER_DESCRIPTORS_H
+
+/*
+ * Makes room for the sockets of this many connections and says how many there may
+ * be: 0 for any number.  Logs it if they are not as many as wanted.  What an earlier
+ * call made room for is taken back.
+ */
+extern int wa_descriptors_for_sockets(int connections);
+
+/* How many connections that makes; as many as wanted if there is room for all. */
+extern int wa_descriptors_connections(void);
+
+#endif
