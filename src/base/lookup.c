@@ -20,6 +20,7 @@
 #include "access/tableam.h"
 #include "catalog/pg_collation.h"
 #include "executor/tuptable.h"
+#include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -96,6 +97,75 @@ wa_lookup_resolve(WaLookup *lookup, Oid schema)
 	lookup->generation = generation;
 }
 
+struct WaLookupScan
+{
+	WaLookup *lookup;
+	Relation table;
+	Relation index;
+	IndexScanDesc desc;
+	TupleTableSlot *slot; /* the current row */
+};
+
+WaLookupScan *
+wa_lookup_begin(WaLookup *lookup, Oid schema, Snapshot snapshot)
+{
+	WaLookupScan *scan = palloc(sizeof(WaLookupScan));
+
+	wa_lookup_resolve(lookup, schema);
+	scan->lookup = lookup;
+	scan->table = table_open(lookup->table_oid, AccessShareLock);
+	scan->index = index_open(lookup->index_oid, AccessShareLock);
+	scan->slot = table_slot_create(scan->table, NULL);
+	scan->desc = wa_index_beginscan(scan->table, scan->index, snapshot, lookup->nkeys);
+	return scan;
+}
+
+void
+wa_lookup_seek(WaLookupScan *scan, const Datum *keys)
+{
+	ScanKeyData scankeys[WA_LOOKUP_MAX_KEYS];
+	int nkeys = scan->lookup->nkeys;
+
+	for (int i = 0; i < nkeys; i++)
+		ScanKeyInit(&scankeys[i], i + 1, BTEqualStrategyNumber, F_TEXTEQ, keys[i]);
+	index_rescan(scan->desc, scankeys, nkeys, NULL, 0);
+}
+
+bool
+wa_lookup_next(WaLookupScan *scan)
+{
+	return index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot);
+}
+
+Datum
+wa_lookup_column(const WaLookupScan *scan, int column, bool *isnull)
+{
+	return slot_getattr(scan->slot, scan->lookup->attnums[column], isnull);
+}
+
+void
+wa_lookup_end(WaLookupScan *scan)
+{
+	index_endscan(scan->desc);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	index_close(scan->index, AccessShareLock);
+	table_close(scan->table, AccessShareLock);
+	pfree(scan);
+}
+
+bool
+wa_lookup_may_find(WaLookup *lookup, Oid schema)
+{
+	Relation table;
+	bool may;
+
+	wa_lookup_resolve(lookup, schema);
+	table = table_open(lookup->table_oid, AccessShareLock);
+	may = RelationGetNumberOfBlocks(table) > 0;
+	table_close(table, AccessShareLock);
+	return may;
+}
+
 static WaLookupRow *
 copy_row(const WaLookup *lookup, TupleTableSlot *slot)
 {
@@ -120,32 +190,17 @@ copy_row(const WaLookup *lookup, TupleTableSlot *slot)
 static List *
 scan(WaLookup *lookup, Oid schema, const Datum *keys, Snapshot snapshot, bool only_first)
 {
-	ScanKeyData scankeys[WA_LOOKUP_MAX_KEYS];
-	Relation table;
-	Relation index;
-	IndexScanDesc desc;
-	TupleTableSlot *slot;
+	WaLookupScan *scan = wa_lookup_begin(lookup, schema, snapshot);
 	List *rows = NIL;
 
-	wa_lookup_resolve(lookup, schema);
-	table = table_open(lookup->table_oid, AccessShareLock);
-	index = index_open(lookup->index_oid, AccessShareLock);
-	for (int i = 0; i < lookup->nkeys; i++)
-		ScanKeyInit(&scankeys[i], i + 1, BTEqualStrategyNumber, F_TEXTEQ, keys[i]);
-
-	slot = table_slot_create(table, NULL);
-	desc = wa_index_beginscan(table, index, snapshot, lookup->nkeys);
-	index_rescan(desc, scankeys, lookup->nkeys, NULL, 0);
-	while (index_getnext_slot(desc, ForwardScanDirection, slot))
+	wa_lookup_seek(scan, keys);
+	while (wa_lookup_next(scan))
 	{
-		rows = lappend(rows, copy_row(lookup, slot));
+		rows = lappend(rows, copy_row(lookup, scan->slot));
 		if (only_first)
 			break;
 	}
-	index_endscan(desc);
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, AccessShareLock);
-	table_close(table, AccessShareLock);
+	wa_lookup_end(scan);
 	return rows;
 }
 

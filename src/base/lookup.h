@@ -56,6 +56,22 @@ extern WaLookupRow *wa_lookup_one(WaLookup *lookup, Oid schema, const Datum *key
 								  Snapshot snapshot);
 
 /*
+ * Many look-ups by one scan, in the current memory context: begin, then for each
+ * key seek, and read while there is a next row; end.  The snapshot must outlive it.
+ * A column's value is the row's own, and valid until the next one is read.
+ */
+typedef struct WaLookupScan WaLookupScan;
+
+extern WaLookupScan *wa_lookup_begin(WaLookup *lookup, Oid schema, Snapshot snapshot);
+extern void wa_lookup_seek(WaLookupScan *scan, const Datum *keys);
+extern bool wa_lookup_next(WaLookupScan *scan);
+extern Datum wa_lookup_column(const WaLookupScan *scan, int column, bool *isnull);
+extern void wa_lookup_end(WaLookupScan *scan);
+
+/* False: there is no row, nor was there since the last vacuum.  Costs next to nothing. */
+extern bool wa_lookup_may_find(WaLookup *lookup, Oid schema);
+
+/*
  * Finds table, index and columns, unless they are known, for a caller that scans
  * on its own.  Raises if one is missing.
  */
