@@ -97,6 +97,7 @@ OBJS = \
 	src/sender/aside.o \
 	src/sender/claim.o \
 	src/sender/config.o \
+	src/sender/consent.o \
 	src/sender/descriptors.o \
 	src/sender/dispatch.o \
 	src/sender/disposition.o \
@@ -120,6 +121,7 @@ OBJS = \
 	src/sender/store/alert.o \
 	src/sender/store/claim_rows.o \
 	src/sender/store/config_rows.o \
+	src/sender/store/consent_rows.o \
 	src/sender/store/consequence.o \
 	src/sender/store/dispositions.o \
 	src/sender/store/due_rows.o \

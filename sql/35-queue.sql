@@ -131,6 +131,65 @@ COMMENT ON VIEW @extschema@.wa_internal_on_wire_requests IS
 'Messages that a request now on the wire may be for: those of a lease whose attempt the queue has not counted yet. '
 'Internal.';
 
+/*
+ * The template that takes the place of a message which is none, if its service window
+ * closes before its turn.  Kept as long as the message is in the queue.
+ */
+CREATE TABLE @extschema@.whatsapp_fallbacks (
+    message_id        bigint PRIMARY KEY,
+    template_name     text NOT NULL,
+    template_language text NOT NULL,
+    payload           jsonb NOT NULL
+);
+COMMENT ON TABLE @extschema@.whatsapp_fallbacks IS
+'What fallback_template of waiting messages says. Internal.';
+
+/*
+ * For a sender, of messages whose queue rows it has locked: makes templates of those
+ * that have a fallback.  payload is NULL of one that somebody has locked.  A file of
+ * the message itself is not sent then.
+ */
+CREATE FUNCTION @extschema@.wa_internal_use_fallbacks(ids bigint[])
+RETURNS TABLE (message_id bigint, template_name text, template_language text, payload jsonb)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    free bigint[];
+BEGIN
+    SELECT array_agg(locked.id) INTO free FROM (
+        SELECT m.id
+        FROM @extschema@.whatsapp_fallbacks AS f
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = f.message_id
+        WHERE f.message_id = ANY (ids)
+        FOR UPDATE OF m SKIP LOCKED) AS locked;
+    UPDATE @extschema@.whatsapp_messages AS m
+        SET message_type = 'template', template_name = f.template_name, template_language = f.template_language,
+            payload = f.payload
+        FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE m.id = ANY (free) AND f.message_id = m.id;
+    DELETE FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = ANY (free);
+    RETURN QUERY
+        SELECT f.message_id, f.template_name, f.template_language,
+            CASE WHEN f.message_id = ANY (free) THEN f.payload END
+        FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE f.message_id = ANY (ids);
+END
+$$;
+
+/* Those of messages that have left the queue; at most so many. */
+CREATE FUNCTION @extschema@.wa_internal_drop_fallbacks(batch integer) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM @extschema@.whatsapp_fallbacks AS d
+    WHERE d.message_id IN (
+        SELECT f.message_id FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = f.message_id)
+        LIMIT batch)
+$$;
+
 /* Whom the account has written to first within the last 24 hours, for the messaging limit. */
 
 CREATE TABLE @extschema@.whatsapp_reach (

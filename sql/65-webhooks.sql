@@ -361,6 +361,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_close_usage_day();
     PERFORM @extschema@.wa_internal_retain_inbound(1000);
     PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
+    PERFORM @extschema@.wa_internal_drop_fallbacks(10000);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS

@@ -10,12 +10,16 @@ CREATE TABLE @extschema@.whatsapp_opt_outs (
         CONSTRAINT whatsapp_opt_outs_category_check CHECK (category IN ('marketing', 'all')),
     source     text NOT NULL DEFAULT 'manual',
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    alerted_at timestamptz,
     PRIMARY KEY (tenant_id, recipient, category)
 );
+/* For whoever turns out to be the same person. */
+CREATE INDEX whatsapp_opt_outs_recipient_idx ON @extschema@.whatsapp_opt_outs (recipient);
 COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
-'Recipients who have opted out of a category of messages (marketing, or all) from a tenant. Messages to them are '
-'stored as skipped. Written by wa_opt_out(), by opt-out words that arrive, by WhatsApp''s own switch, and by Meta''s '
-'error 131050.';
+'Recipients who have opted out of a category of messages (marketing, or all) from a tenant, under every number and '
+'user ID that is known of the person. Messages to them are skipped, also those that were queued before. Written by '
+'wa_opt_out(), by opt-out words that arrive, by WhatsApp''s own switch, and by Meta''s error 131050; rows may also be '
+'inserted and deleted directly.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.tenant_id IS 'The tenant that must not write.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.recipient IS
 'Phone number in international form with +, or business-scoped user ID.';
@@ -24,6 +28,22 @@ COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.source IS
 'Its origin: manual, inbound (a word such as BAJA), preferences (WhatsApp''s own switch), error (Meta''s error '
 '131050).';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.created_at IS 'When the recipient opted out.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.alerted_at IS
+'When an alert told that a message other than marketing was skipped for it; there is one alert for each person.';
+
+/* What is leased already must not be begun: the senders look at it when this is committed. */
+CREATE FUNCTION @extschema@.wa_internal_consent_changed() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_consent_changed';
+COMMENT ON FUNCTION @extschema@.wa_internal_consent_changed() IS
+'Trigger function: tells the senders at COMMIT that somebody wants fewer messages than before. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_consent
+    AFTER INSERT OR UPDATE OF tenant_id, recipient, category ON @extschema@.whatsapp_opt_outs
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
+CREATE TRIGGER whatsapp_templates_consent
+    AFTER UPDATE ON @extschema@.whatsapp_templates
+    FOR EACH ROW WHEN (OLD.category IS DISTINCT FROM NEW.category)
+    EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
 
 CREATE TABLE @extschema@.whatsapp_opt_words (
     language text NOT NULL,
@@ -31,25 +51,44 @@ CREATE TABLE @extschema@.whatsapp_opt_words (
         CONSTRAINT whatsapp_opt_words_word_check CHECK (word <> ''),
     action   text NOT NULL
         CONSTRAINT whatsapp_opt_words_action_check CHECK (action IN ('out', 'in', 'none')),
+    category text
+        CONSTRAINT whatsapp_opt_words_category_check CHECK (category IN ('marketing', 'all')),
     PRIMARY KEY (word, language)
 );
 COMMENT ON TABLE @extschema@.whatsapp_opt_words IS
 'Words with which a customer opts out of messages or in again; action none disables a built-in word. A word counts '
-'if it is the whole message; case, accents, and surrounding spaces and punctuation do not matter.';
+'if it is the whole message, greetings and thanks aside, and one that opts out also if it is a whole sentence of it; '
+'case, accents, and surrounding spaces, punctuation and symbols do not matter.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_words.language IS 'The language of the word; words of all languages count.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_words.word IS 'The word or phrase, in lower case without accents.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_words.action IS 'out (stop), in (resume) or none (switched off).';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_words.category IS
+'What the word opts out of: marketing, or all; NULL: what whatsapp_shared.opt_out_scope says.';
 
 /* ---- words that stop and resume messages ------------------------------------- */
 
-/* Without case, accents, and whatever stands around the word. */
+/* Without case, accents, and whatever stands around the word; symbols and pictures, too. */
 CREATE FUNCTION @extschema@.wa_internal_opt_word(message text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT regexp_replace(
+    SELECT regexp_replace(regexp_replace(
         lower(regexp_replace(normalize(message, NFD), '[\u0300-\u036f]', '', 'g')),
-        '^[[:space:][:punct:]¡¿]+|[[:space:][:punct:]¡¿]+$', '', 'g')
+        '^[[:space:][:punct:]¡¿\u2000-\u206f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+'
+        '|[[:space:][:punct:]¡¿\u2000-\u206f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+$', '', 'g'),
+        '[[:space:]]+', ' ', 'g')
+$$;
+
+/* Without the greeting before it and the thanks after it. */
+CREATE FUNCTION @extschema@.wa_internal_without_courtesy(word text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_opt_word(regexp_replace(word,
+        '^((hola|buenas|buenos dias|buenas tardes|hello|hi|ola|bom dia|bonjour|ciao|hallo|bon dia)'
+        '[[:space:][:punct:]]+)+|([[:space:][:punct:]]+(por favor|porfa|gracias|muchas gracias|please|pls|thanks'
+        '|thank you|obrigado|obrigada|merci|svp|s''il vous plait|per favore|grazie|bitte|danke|si us plau|gracies'
+        '|mesedez|eskerrik asko))+$', '', 'g'))
 $$;
 
 CREATE FUNCTION @extschema@.wa_internal_normalise_opt_word() RETURNS trigger
@@ -81,7 +120,222 @@ INSERT INTO @extschema@.whatsapp_opt_words (language, word, action) VALUES
     ('pt', 'sair', 'out'), ('pt', 'parar', 'out'), ('pt', 'cancelar inscricao', 'out'), ('pt', 'voltar', 'in'),
     ('fr', 'arret', 'out'), ('fr', 'desabonner', 'out'), ('fr', 'reprendre', 'in'),
     ('it', 'ferma', 'out'), ('it', 'disiscriviti', 'out'), ('it', 'riprendi', 'in'),
-    ('de', 'stopp', 'out'), ('de', 'abmelden', 'out'), ('de', 'anmelden', 'in');
+    ('de', 'stopp', 'out'), ('de', 'abmelden', 'out'), ('de', 'anmelden', 'in'),
+    ('es', 'dame de baja', 'out'), ('es', 'quiero darme de baja', 'out'), ('es', 'dadme de baja', 'out'),
+    ('es', 'no quiero recibir mas mensajes', 'out'), ('en', 'quit', 'out'), ('en', 'revoke', 'out'),
+    ('gl', 'darme de baixa', 'out'), ('ca', 'dona''m de baixa', 'out'), ('pt', 'descadastrar', 'out');
+
+/* What Meta writes on the button that it offers for marketing templates; and what says "all". */
+INSERT INTO @extschema@.whatsapp_opt_words (language, word, action, category) VALUES
+    ('en', 'stop promotions', 'out', 'marketing'), ('es', 'detener promociones', 'out', 'marketing'),
+    ('pt', 'parar promocoes', 'out', 'marketing'),
+    ('es', 'baja total', 'out', 'all'), ('es', 'baja de todo', 'out', 'all'), ('es', 'parar todo', 'out', 'all'),
+    ('en', 'stop everything', 'out', 'all'), ('en', 'stop all messages', 'out', 'all'),
+    ('ca', 'baixa total', 'out', 'all'), ('pt', 'parar tudo', 'out', 'all'), ('fr', 'tout arreter', 'out', 'all'),
+    ('it', 'ferma tutto', 'out', 'all'), ('de', 'alles stoppen', 'out', 'all');
+UPDATE @extschema@.whatsapp_opt_words SET category = 'all'
+    WHERE language = 'en' AND word IN ('stop all', 'stopall');
+
+/*
+ * What a message says about further ones; no row: nothing.  Opting out counts in
+ * any sentence that says nothing else, which errs on the right side; opting in must
+ * be all that is said.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opt_choice(message text)
+RETURNS TABLE (action text, category text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH said AS (
+        SELECT @extschema@.wa_internal_opt_word(message) AS words, true AS whole
+        UNION ALL
+        SELECT @extschema@.wa_internal_opt_word(s), false
+        FROM regexp_split_to_table(message, '[.,;:!?¡¿\n\r]+') AS s
+        WHERE message ~ '[.,;:!?¡¿\n\r]')
+    SELECT w.action, COALESCE(w.category, current_setting('whatsapp_shared.opt_out_scope', true), 'marketing')
+    FROM said AS s
+        JOIN @extschema@.whatsapp_opt_words AS w
+            ON w.word IN (s.words, @extschema@.wa_internal_without_courtesy(s.words))
+    WHERE w.action = 'out' OR w.action = 'in' AND s.whole
+    ORDER BY s.whole DESC, w.action DESC, w.category NULLS LAST
+    LIMIT 1
+$$;
+
+/* ---- whom it concerns, and what -------------------------------------------------- */
+
+/* All forms under which these people are known: numbers and user ids, also those given. */
+CREATE FUNCTION @extschema@.wa_internal_forms_of(recipients text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    RETURN ARRAY(
+        SELECT r.form FROM unnest(recipients) AS r (form) WHERE r.form IS NOT NULL
+        UNION
+        SELECT f.form
+        FROM @extschema@.whatsapp_contacts AS c
+            CROSS JOIN LATERAL (VALUES ('+' || c.wa_id), (c.user_id)) AS f (form)
+        WHERE (c.user_id = ANY (recipients)
+               OR c.wa_id = ANY (ARRAY(
+                   SELECT substr(p.form, 2) FROM unnest(recipients) AS p (form) WHERE p.form LIKE '+%')))
+            AND f.form IS NOT NULL
+        ORDER BY 1);
+END
+$$;
+
+/* Whoever opts out under one form does so under all. */
+CREATE FUNCTION @extschema@.wa_internal_spread_opt_outs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    /* What this inserts comes here again, and has nothing to add. */
+    IF EXISTS (SELECT FROM fresh) THEN
+        INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
+            SELECT DISTINCT ON (o.tenant_id, f.form, o.category)
+                o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
+            FROM fresh AS o
+                CROSS JOIN LATERAL unnest(@extschema@.wa_internal_forms_of(ARRAY[o.recipient])) AS f (form)
+            WHERE f.form <> o.recipient
+            ORDER BY o.tenant_id, f.form, o.category
+            ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_spread_opt_outs() IS
+'Trigger function: records an opt-out under every number and user ID of the person. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_spread
+    AFTER INSERT ON @extschema@.whatsapp_opt_outs REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_spread_opt_outs();
+
+CREATE FUNCTION @extschema@.wa_internal_is_marketing(category text) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_marketing';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_marketing(text) IS
+'Whether an opt-out of marketing concerns a template of this category; NULL: a template that is not known. Internal.';
+
+/* Which of these messages their recipients do not want, as the categories of their templates are now. */
+CREATE FUNCTION @extschema@.wa_internal_opted_out(ids bigint[])
+RETURNS TABLE (message_id bigint, category text, is_marketing boolean)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT ON (w.id) w.id, w.category, w.is_marketing
+    FROM (SELECT m.id, o.category,
+                 m.message_type = 'template' AND @extschema@.wa_internal_is_marketing(t.category) AS is_marketing
+          FROM @extschema@.whatsapp_messages AS m
+              JOIN @extschema@.whatsapp_opt_outs AS o
+                  ON o.tenant_id = m.tenant_id AND o.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
+              LEFT JOIN @extschema@.whatsapp_templates AS t
+                  ON t.name = m.template_name AND t.language = m.template_language
+          WHERE m.id = ANY (ids)) AS w
+    WHERE w.category = 'all' OR w.is_marketing
+    ORDER BY w.id, w.category
+$$;
+
+/*
+ * People should know when orders or login codes do not go out because somebody
+ * wanted no advertising: once for each person who has opted out of all.  Whoever
+ * is about to say so already is not waited for.
+ */
+CREATE FUNCTION @extschema@.wa_internal_alert_skipped(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    cause text;
+    skipped record;
+BEGIN
+    FOR skipped IN
+        SELECT DISTINCT ON (m.tenant_id, w.recipient) m.id, m.tenant_id, w.recipient, m.message_type, m.template_name
+        FROM @extschema@.wa_internal_opted_out(ids) AS s
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = s.message_id
+            CROSS JOIN LATERAL (SELECT COALESCE(m.recipient_phone, m.recipient_user_id)) AS w (recipient)
+        WHERE s.category = 'all' AND NOT s.is_marketing AND m.status = 'skipped'
+        ORDER BY m.tenant_id, w.recipient, m.id
+    LOOP
+        SELECT o.source INTO cause
+            FROM @extschema@.whatsapp_opt_outs AS o
+            WHERE o.tenant_id = skipped.tenant_id AND o.recipient = skipped.recipient AND o.category = 'all'
+                AND o.alerted_at IS NULL
+            FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE @extschema@.whatsapp_opt_outs AS o SET alerted_at = clock_timestamp()
+            WHERE o.tenant_id = skipped.tenant_id AND o.category = 'all'
+                AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[skipped.recipient]));
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'opted_out_of_all'::text, 'recipient'::text,
+            skipped.tenant_id || ' ' || skipped.recipient,
+            format('A recipient of tenant %s gets no message at all, not even one that is no marketing: '
+                   'one was skipped', skipped.tenant_id),
+            jsonb_build_object('tenant_id', skipped.tenant_id, 'recipient', skipped.recipient,
+                'message_id', skipped.id, 'message_type', skipped.message_type,
+                'template_name', skipped.template_name, 'source', cause));
+    END LOOP;
+END
+$$;
+
+/* Whoever has opted in again needs no attention any more. */
+CREATE FUNCTION @extschema@.wa_internal_opted_in() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_resolve_alert('opted_out_of_all'::text, 'recipient'::text,
+        OLD.tenant_id || ' ' || OLD.recipient);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_opted_in() IS
+'Trigger function: closes the alert about messages that were skipped for an opt-out of all. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_alert
+    AFTER DELETE ON @extschema@.whatsapp_opt_outs
+    FOR EACH ROW WHEN (OLD.alerted_at IS NOT NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_opted_in();
+
+/*
+ * For a sender: one page of the queue after this message, less what is not wanted
+ * any more.  Returns where the next page begins; NULL: there is none.  What is on
+ * the wire, or locked by somebody, is left to its turn.
+ */
+CREATE FUNCTION @extschema@.wa_internal_skip_opted_out(after_id bigint, page integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids bigint[];
+    last_id bigint;
+    seen integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_opt_outs) THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*), max(p.message_id), array_agg(p.message_id) INTO seen, last_id, ids FROM (
+        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+        WHERE q.message_id > after_id
+        ORDER BY q.message_id
+        LIMIT page) AS p;
+    SELECT array_agg(o.message_id) INTO ids FROM @extschema@.wa_internal_opted_out(ids) AS o;
+    IF ids IS NOT NULL THEN
+        SELECT array_agg(locked.message_id) INTO ids FROM (
+            SELECT q.message_id
+            FROM @extschema@.whatsapp_queue AS q
+                JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+            WHERE q.message_id = ANY (ids) AND q.state <> 'u'
+            ORDER BY q.message_id
+            FOR UPDATE OF q, m SKIP LOCKED) AS locked;
+        ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
+        DELETE FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = ANY (ids);
+        UPDATE @extschema@.whatsapp_messages AS m
+            SET status = 'skipped', status_reason = 'opted_out', finished_at = clock_timestamp()
+            WHERE m.id = ANY (ids) AND m.status IN ('queued', 'sending');
+        PERFORM @extschema@.wa_internal_alert_skipped(ids);
+    END IF;
+    RETURN CASE WHEN seen = page THEN last_id END;
+END
+$$;
 
 /* ---- what a tenant notes ----------------------------------------------------------- */
 
@@ -129,8 +383,9 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
 'Records that the recipient wants no marketing from this tenant (templates of that category or of an unknown one), '
-'or, with category all, no messages at all. New messages are stored as skipped; those queued already are still sent. '
-'False: it was recorded before. Errors: 22004, 22023, 42704 unknown tenant.';
+'or, with category all, no messages at all. Such messages are skipped: new ones at once, and from COMMIT on those that '
+'wait for whatever reason. It holds for every number and user ID that is known of the person. False: it was recorded '
+'before. Errors: 22004, 22023, 42704 unknown tenant.';
 
 CREATE FUNCTION @extschema@.wa_opt_in(
     tenant_id text,
@@ -144,14 +399,15 @@ DECLARE
     who text := @extschema@.wa_internal_check_opt_out(tenant_id, recipient, category);
 BEGIN
     DELETE FROM @extschema@.whatsapp_opt_outs AS o
-        WHERE o.tenant_id = wa_opt_in.tenant_id AND o.recipient = who
+        WHERE o.tenant_id = wa_opt_in.tenant_id
+            AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[who]))
             AND wa_opt_in.category IN (o.category, 'all');
     RETURN FOUND;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
-'Reverses wa_opt_out(): for marketing, or, with category all, for everything. False: nothing was recorded. Errors as '
-'there.';
+'Reverses wa_opt_out(): for marketing, or, with category all, for everything. Messages that were skipped stay so; '
+'wa_retry_message() sends one after all. False: nothing was recorded. Errors as there.';
 
 /* ---- what a customer decides ------------------------------------------------------ */
 
@@ -200,7 +456,7 @@ BEGIN
             WHERE w.phone_number_id = number AND w.recipient = ANY (recipients) AND w.last_inbound_at > since)
         AND EXISTS (
             SELECT FROM @extschema@.whatsapp_inbound_messages AS i
-                JOIN @extschema@.whatsapp_opt_words AS w ON w.word = @extschema@.wa_internal_opt_word(i.text)
+                CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
             WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
                 AND i.received_at > since - interval '1 day' AND i.sent_at > since
                 AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
@@ -212,7 +468,7 @@ $$;
 /*
  * A customer's own decision; one that comes late yields to a later one.  What
  * WhatsApp's switch has stopped, a word does not resume: Meta would go on
- * refusing.
+ * refusing.  So a row that says so does not forget it when a word says the same.
  */
 CREATE FUNCTION @extschema@.wa_internal_set_opt(
     tenant text,
@@ -240,12 +496,14 @@ BEGIN
             WHERE r.recipient IS NOT NULL
             ORDER BY t.tenant_id, r.recipient
             ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
-            SET source = EXCLUDED.source, created_at = EXCLUDED.created_at
-            WHERE o.created_at < EXCLUDED.created_at;
+            SET source = CASE o.source WHEN 'preferences' THEN o.source ELSE EXCLUDED.source END,
+                created_at = GREATEST(o.created_at, EXCLUDED.created_at)
+            WHERE o.created_at < EXCLUDED.created_at
+                OR EXCLUDED.source = 'preferences' AND o.source <> 'preferences';
     ELSE
         DELETE FROM @extschema@.whatsapp_opt_outs AS o
             USING @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-            WHERE o.tenant_id = t.tenant_id AND o.recipient = ANY (recipients)
+            WHERE o.tenant_id = t.tenant_id AND o.recipient = ANY (@extschema@.wa_internal_forms_of(recipients))
                 AND o.created_at <= decided_at
                 AND CASE source WHEN 'preferences' THEN o.category = category ELSE o.source <> 'preferences' END;
     END IF;

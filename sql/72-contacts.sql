@@ -187,3 +187,34 @@ BEGIN
         ON CONFLICT DO NOTHING;
 END
 $$;
+
+/*
+ * Two forms turn out to be one person's: what was said under one holds for the
+ * other.
+ */
+CREATE FUNCTION @extschema@.wa_internal_share_opt_outs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
+        SELECT o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
+        FROM (VALUES ('+' || NEW.wa_id, NEW.user_id), (NEW.user_id, '+' || NEW.wa_id)) AS f (said_as, form)
+            JOIN @extschema@.whatsapp_opt_outs AS o ON o.recipient = f.said_as
+        ORDER BY o.tenant_id, f.form, o.category
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_share_opt_outs() IS
+'Trigger function: an opt-out under one form of a person holds under the other, as soon as both are known. Internal.';
+
+CREATE TRIGGER whatsapp_contacts_opt_outs_new
+    AFTER INSERT ON @extschema@.whatsapp_contacts
+    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
+CREATE TRIGGER whatsapp_contacts_opt_outs_changed
+    AFTER UPDATE OF wa_id, user_id ON @extschema@.whatsapp_contacts
+    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL
+        AND (OLD.wa_id IS DISTINCT FROM NEW.wa_id OR OLD.user_id IS DISTINCT FROM NEW.user_id))
+    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();

@@ -241,18 +241,16 @@ BEGIN
         WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
 
     FOR item IN
-        SELECT i.*, w.action
+        SELECT i.*, w.action, w.category
         FROM @extschema@.whatsapp_inbound_messages AS i
-            CROSS JOIN LATERAL (
-                SELECT w.action FROM @extschema@.whatsapp_opt_words AS w
-                WHERE length(i.text) <= 60 AND w.action <> 'none' AND w.word = @extschema@.wa_internal_opt_word(i.text)
-                ORDER BY w.action DESC LIMIT 1) AS w
+            CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
+            AND length(i.text) <= 60
             AND (w.action = 'out' OR NOT i.too_old)
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
-            ARRAY[item.sender_phone, item.sender_user_id], 'all'::text, item.action, 'inbound'::text,
+            ARRAY[item.sender_phone, item.sender_user_id], item.category, item.action, 'inbound'::text,
             LEAST(item.sent_at, item.received_at));
     END LOOP;
 

@@ -102,6 +102,9 @@ VALUES
     ('template_paused', 'Sending is paused for the template.', 'wa_resume(''template'', …) when the cause has gone.'),
 
     /* a matter of time */
+    ('window_closed',
+     'The recipient last wrote to the number more than 24 hours ago, and only templates may be sent now.',
+     'None, or send a template with wa_enqueue_message(). fallback_template names one for the next time.'),
     ('expiring', 'The message has passed its expiry and will be marked as expired.', 'None.'),
     ('scheduled', 'The message is not due yet.', 'None.'),
     ('quiet_hours', 'The tenant''s quiet hours are in effect.',
@@ -465,6 +468,23 @@ BEGIN
 END
 $$;
 
+/*
+ * Whether the service window of a message that needs one has closed while it waited:
+ * see src/sender/store/consent_rows.c.
+ */
+CREATE FUNCTION @extschema@.wa_internal_window_has_closed(
+    m @extschema@.whatsapp_messages, number text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.message_type <> 'template' AND number IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_windows AS w
+            WHERE w.phone_number_id = number AND w.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
+                AND w.last_inbound_at > clock_timestamp() - interval '24 hours')
+        AND EXISTS (SELECT FROM @extschema@.whatsapp_windows)
+$$;
+
 /* What time alone will mend. */
 CREATE FUNCTION @extschema@.wa_internal_explain_wait(
     m @extschema@.whatsapp_messages,
@@ -478,6 +498,13 @@ AS $$
 BEGIN
     IF q.expires_at <= clock_timestamp() THEN
         reason := 'expiring';
+    ELSIF @extschema@.wa_internal_window_has_closed(m, q.phone_number_id) THEN
+        reason := 'window_closed';
+        earliest := GREATEST(q.due_at, clock_timestamp());
+        detail := COALESCE(
+            (SELECT format('it will be sent as template %s', f.template_name)
+             FROM @extschema@.whatsapp_fallbacks AS f WHERE f.message_id = m.id),
+            'it will fail at its turn, unless the recipient writes before');
     ELSIF q.state = 'r' OR q.state = 'd' AND q.due_at <= clock_timestamp() THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
     ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN
@@ -530,6 +557,9 @@ BEGIN
         earliest := sent_at;
     ELSIF q.state = 'u' THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_uncertain(m, q) AS e;
+    ELSIF EXISTS (SELECT FROM @extschema@.wa_internal_opted_out(ARRAY[m.id])) THEN
+        reason := 'opted_out';
+        detail := 'it will be skipped';
     ELSE
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_obstacle(m, q) AS e;
         IF reason IS NULL THEN

@@ -77,7 +77,7 @@ AS $$
             wa_on_reply, wa_off_reply, wa_retry_reply, wa_adopt, wa_worker_restart}'),
         ('{admin}', '{
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
-            whatsapp_queue, whatsapp_leases, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
+            whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
             whatsapp_media, whatsapp_media_uses, whatsapp_notifications, whatsapp_damage_policies,
             whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_windows, whatsapp_reply_handlers,
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,

@@ -375,8 +375,756 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_health() IS
 'Checks the whole installation: one row for each item with ok, warning or error, what was found, and what to do.';
+/* ---- the queue: templates to fall back to ------------------------------------------ */
+
+CREATE TABLE @extschema@.whatsapp_fallbacks (
+    message_id        bigint PRIMARY KEY,
+    template_name     text NOT NULL,
+    template_language text NOT NULL,
+    payload           jsonb NOT NULL
+);
+COMMENT ON TABLE @extschema@.whatsapp_fallbacks IS
+'What fallback_template of waiting messages says. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_use_fallbacks(ids bigint[])
+RETURNS TABLE (message_id bigint, template_name text, template_language text, payload jsonb)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    free bigint[];
+BEGIN
+    SELECT array_agg(locked.id) INTO free FROM (
+        SELECT m.id
+        FROM @extschema@.whatsapp_fallbacks AS f
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = f.message_id
+        WHERE f.message_id = ANY (ids)
+        FOR UPDATE OF m SKIP LOCKED) AS locked;
+    UPDATE @extschema@.whatsapp_messages AS m
+        SET message_type = 'template', template_name = f.template_name, template_language = f.template_language,
+            payload = f.payload
+        FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE m.id = ANY (free) AND f.message_id = m.id;
+    DELETE FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = ANY (free);
+    RETURN QUERY
+        SELECT f.message_id, f.template_name, f.template_language,
+            CASE WHEN f.message_id = ANY (free) THEN f.payload END
+        FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE f.message_id = ANY (ids);
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_drop_fallbacks(batch integer) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM @extschema@.whatsapp_fallbacks AS d
+    WHERE d.message_id IN (
+        SELECT f.message_id FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = f.message_id)
+        LIMIT batch)
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_check_confirmations();
+    PERFORM @extschema@.wa_internal_check_parked();
+    PERFORM @extschema@.wa_internal_check_registrations();
+    PERFORM @extschema@.wa_internal_close_usage_day();
+    PERFORM @extschema@.wa_internal_retain_inbound(1000);
+    PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
+    PERFORM @extschema@.wa_internal_drop_fallbacks(10000);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
+'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the '
+'tables of webhooks in order. Internal.';
+
+/* ---- opting out --------------------------------------------------------------------- */
+
+ALTER TABLE @extschema@.whatsapp_opt_outs ADD COLUMN alerted_at timestamptz;
+CREATE INDEX whatsapp_opt_outs_recipient_idx ON @extschema@.whatsapp_opt_outs (recipient);
+COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
+'Recipients who have opted out of a category of messages (marketing, or all) from a tenant, under every number and '
+'user ID that is known of the person. Messages to them are skipped, also those that were queued before. Written by '
+'wa_opt_out(), by opt-out words that arrive, by WhatsApp''s own switch, and by Meta''s error 131050; rows may also be '
+'inserted and deleted directly.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.alerted_at IS
+'When an alert told that a message other than marketing was skipped for it; there is one alert for each person.';
+
+CREATE FUNCTION @extschema@.wa_internal_consent_changed() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_consent_changed';
+COMMENT ON FUNCTION @extschema@.wa_internal_consent_changed() IS
+'Trigger function: tells the senders at COMMIT that somebody wants fewer messages than before. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_consent
+    AFTER INSERT OR UPDATE OF tenant_id, recipient, category ON @extschema@.whatsapp_opt_outs
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
+CREATE TRIGGER whatsapp_templates_consent
+    AFTER UPDATE ON @extschema@.whatsapp_templates
+    FOR EACH ROW WHEN (OLD.category IS DISTINCT FROM NEW.category)
+    EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
+
+ALTER TABLE @extschema@.whatsapp_opt_words ADD COLUMN category text
+    CONSTRAINT whatsapp_opt_words_category_check CHECK (category IN ('marketing', 'all'));
+COMMENT ON TABLE @extschema@.whatsapp_opt_words IS
+'Words with which a customer opts out of messages or in again; action none disables a built-in word. A word counts '
+'if it is the whole message, greetings and thanks aside, and one that opts out also if it is a whole sentence of it; '
+'case, accents, and surrounding spaces, punctuation and symbols do not matter.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_words.category IS
+'What the word opts out of: marketing, or all; NULL: what whatsapp_shared.opt_out_scope says.';
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_opt_word(message text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT regexp_replace(regexp_replace(
+        lower(regexp_replace(normalize(message, NFD), '[\u0300-\u036f]', '', 'g')),
+        '^[[:space:][:punct:]¡¿\u2000-\u206f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+'
+        '|[[:space:][:punct:]¡¿\u2000-\u206f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+$', '', 'g'),
+        '[[:space:]]+', ' ', 'g')
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_without_courtesy(word text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_opt_word(regexp_replace(word,
+        '^((hola|buenas|buenos dias|buenas tardes|hello|hi|ola|bom dia|bonjour|ciao|hallo|bon dia)'
+        '[[:space:][:punct:]]+)+|([[:space:][:punct:]]+(por favor|porfa|gracias|muchas gracias|please|pls|thanks'
+        '|thank you|obrigado|obrigada|merci|svp|s''il vous plait|per favore|grazie|bitte|danke|si us plau|gracies'
+        '|mesedez|eskerrik asko))+$', '', 'g'))
+$$;
+
+/* What the site has made of a word stays. */
+INSERT INTO @extschema@.whatsapp_opt_words (language, word, action) VALUES
+    ('es', 'dame de baja', 'out'), ('es', 'quiero darme de baja', 'out'), ('es', 'dadme de baja', 'out'),
+    ('es', 'no quiero recibir mas mensajes', 'out'), ('en', 'quit', 'out'), ('en', 'revoke', 'out'),
+    ('gl', 'darme de baixa', 'out'), ('ca', 'dona''m de baixa', 'out'), ('pt', 'descadastrar', 'out')
+    ON CONFLICT DO NOTHING;
+
+INSERT INTO @extschema@.whatsapp_opt_words (language, word, action, category) VALUES
+    ('en', 'stop promotions', 'out', 'marketing'), ('es', 'detener promociones', 'out', 'marketing'),
+    ('pt', 'parar promocoes', 'out', 'marketing'),
+    ('es', 'baja total', 'out', 'all'), ('es', 'baja de todo', 'out', 'all'), ('es', 'parar todo', 'out', 'all'),
+    ('en', 'stop everything', 'out', 'all'), ('en', 'stop all messages', 'out', 'all'),
+    ('ca', 'baixa total', 'out', 'all'), ('pt', 'parar tudo', 'out', 'all'), ('fr', 'tout arreter', 'out', 'all'),
+    ('it', 'ferma tutto', 'out', 'all'), ('de', 'alles stoppen', 'out', 'all')
+    ON CONFLICT DO NOTHING;
+UPDATE @extschema@.whatsapp_opt_words SET category = 'all'
+    WHERE language = 'en' AND word IN ('stop all', 'stopall');
+
+CREATE FUNCTION @extschema@.wa_internal_opt_choice(message text)
+RETURNS TABLE (action text, category text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH said AS (
+        SELECT @extschema@.wa_internal_opt_word(message) AS words, true AS whole
+        UNION ALL
+        SELECT @extschema@.wa_internal_opt_word(s), false
+        FROM regexp_split_to_table(message, '[.,;:!?¡¿\n\r]+') AS s
+        WHERE message ~ '[.,;:!?¡¿\n\r]')
+    SELECT w.action, COALESCE(w.category, current_setting('whatsapp_shared.opt_out_scope', true), 'marketing')
+    FROM said AS s
+        JOIN @extschema@.whatsapp_opt_words AS w
+            ON w.word IN (s.words, @extschema@.wa_internal_without_courtesy(s.words))
+    WHERE w.action = 'out' OR w.action = 'in' AND s.whole
+    ORDER BY s.whole DESC, w.action DESC, w.category NULLS LAST
+    LIMIT 1
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_forms_of(recipients text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    RETURN ARRAY(
+        SELECT r.form FROM unnest(recipients) AS r (form) WHERE r.form IS NOT NULL
+        UNION
+        SELECT f.form
+        FROM @extschema@.whatsapp_contacts AS c
+            CROSS JOIN LATERAL (VALUES ('+' || c.wa_id), (c.user_id)) AS f (form)
+        WHERE (c.user_id = ANY (recipients)
+               OR c.wa_id = ANY (ARRAY(
+                   SELECT substr(p.form, 2) FROM unnest(recipients) AS p (form) WHERE p.form LIKE '+%')))
+            AND f.form IS NOT NULL
+        ORDER BY 1);
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_spread_opt_outs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    /* What this inserts comes here again, and has nothing to add. */
+    IF EXISTS (SELECT FROM fresh) THEN
+        INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
+            SELECT DISTINCT ON (o.tenant_id, f.form, o.category)
+                o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
+            FROM fresh AS o
+                CROSS JOIN LATERAL unnest(@extschema@.wa_internal_forms_of(ARRAY[o.recipient])) AS f (form)
+            WHERE f.form <> o.recipient
+            ORDER BY o.tenant_id, f.form, o.category
+            ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_spread_opt_outs() IS
+'Trigger function: records an opt-out under every number and user ID of the person. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_spread
+    AFTER INSERT ON @extschema@.whatsapp_opt_outs REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_spread_opt_outs();
+
+CREATE FUNCTION @extschema@.wa_internal_is_marketing(category text) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_marketing';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_marketing(text) IS
+'Whether an opt-out of marketing concerns a template of this category; NULL: a template that is not known. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_opted_out(ids bigint[])
+RETURNS TABLE (message_id bigint, category text, is_marketing boolean)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT ON (w.id) w.id, w.category, w.is_marketing
+    FROM (SELECT m.id, o.category,
+                 m.message_type = 'template' AND @extschema@.wa_internal_is_marketing(t.category) AS is_marketing
+          FROM @extschema@.whatsapp_messages AS m
+              JOIN @extschema@.whatsapp_opt_outs AS o
+                  ON o.tenant_id = m.tenant_id AND o.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
+              LEFT JOIN @extschema@.whatsapp_templates AS t
+                  ON t.name = m.template_name AND t.language = m.template_language
+          WHERE m.id = ANY (ids)) AS w
+    WHERE w.category = 'all' OR w.is_marketing
+    ORDER BY w.id, w.category
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_alert_skipped(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    cause text;
+    skipped record;
+BEGIN
+    FOR skipped IN
+        SELECT DISTINCT ON (m.tenant_id, w.recipient) m.id, m.tenant_id, w.recipient, m.message_type, m.template_name
+        FROM @extschema@.wa_internal_opted_out(ids) AS s
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = s.message_id
+            CROSS JOIN LATERAL (SELECT COALESCE(m.recipient_phone, m.recipient_user_id)) AS w (recipient)
+        WHERE s.category = 'all' AND NOT s.is_marketing AND m.status = 'skipped'
+        ORDER BY m.tenant_id, w.recipient, m.id
+    LOOP
+        SELECT o.source INTO cause
+            FROM @extschema@.whatsapp_opt_outs AS o
+            WHERE o.tenant_id = skipped.tenant_id AND o.recipient = skipped.recipient AND o.category = 'all'
+                AND o.alerted_at IS NULL
+            FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE @extschema@.whatsapp_opt_outs AS o SET alerted_at = clock_timestamp()
+            WHERE o.tenant_id = skipped.tenant_id AND o.category = 'all'
+                AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[skipped.recipient]));
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'opted_out_of_all'::text, 'recipient'::text,
+            skipped.tenant_id || ' ' || skipped.recipient,
+            format('A recipient of tenant %s gets no message at all, not even one that is no marketing: '
+                   'one was skipped', skipped.tenant_id),
+            jsonb_build_object('tenant_id', skipped.tenant_id, 'recipient', skipped.recipient,
+                'message_id', skipped.id, 'message_type', skipped.message_type,
+                'template_name', skipped.template_name, 'source', cause));
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_opted_in() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_resolve_alert('opted_out_of_all'::text, 'recipient'::text,
+        OLD.tenant_id || ' ' || OLD.recipient);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_opted_in() IS
+'Trigger function: closes the alert about messages that were skipped for an opt-out of all. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_alert
+    AFTER DELETE ON @extschema@.whatsapp_opt_outs
+    FOR EACH ROW WHEN (OLD.alerted_at IS NOT NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_opted_in();
+
+CREATE FUNCTION @extschema@.wa_internal_skip_opted_out(after_id bigint, page integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids bigint[];
+    last_id bigint;
+    seen integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_opt_outs) THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*), max(p.message_id), array_agg(p.message_id) INTO seen, last_id, ids FROM (
+        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+        WHERE q.message_id > after_id
+        ORDER BY q.message_id
+        LIMIT page) AS p;
+    SELECT array_agg(o.message_id) INTO ids FROM @extschema@.wa_internal_opted_out(ids) AS o;
+    IF ids IS NOT NULL THEN
+        SELECT array_agg(locked.message_id) INTO ids FROM (
+            SELECT q.message_id
+            FROM @extschema@.whatsapp_queue AS q
+                JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+            WHERE q.message_id = ANY (ids) AND q.state <> 'u'
+            ORDER BY q.message_id
+            FOR UPDATE OF q, m SKIP LOCKED) AS locked;
+        ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
+        DELETE FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = ANY (ids);
+        UPDATE @extschema@.whatsapp_messages AS m
+            SET status = 'skipped', status_reason = 'opted_out', finished_at = clock_timestamp()
+            WHERE m.id = ANY (ids) AND m.status IN ('queued', 'sending');
+        PERFORM @extschema@.wa_internal_alert_skipped(ids);
+    END IF;
+    RETURN CASE WHEN seen = page THEN last_id END;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_opt_out(
+    tenant_id text,
+    recipient text,
+    category  text DEFAULT 'marketing')
+RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category)
+        VALUES (wa_opt_out.tenant_id,
+                @extschema@.wa_internal_check_opt_out(wa_opt_out.tenant_id, wa_opt_out.recipient,
+                                                      wa_opt_out.category),
+                wa_opt_out.category)
+        ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
+'Records that the recipient wants no marketing from this tenant (templates of that category or of an unknown one), '
+'or, with category all, no messages at all. Such messages are skipped: new ones at once, and from COMMIT on those that '
+'wait for whatever reason. It holds for every number and user ID that is known of the person. False: it was recorded '
+'before. Errors: 22004, 22023, 42704 unknown tenant.';
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_opt_in(
+    tenant_id text,
+    recipient text,
+    category  text DEFAULT 'marketing')
+RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    who text := @extschema@.wa_internal_check_opt_out(tenant_id, recipient, category);
+BEGIN
+    DELETE FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.tenant_id = wa_opt_in.tenant_id
+            AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[who]))
+            AND wa_opt_in.category IN (o.category, 'all');
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
+'Reverses wa_opt_out(): for marketing, or, with category all, for everything. Messages that were skipped stay so; '
+'wa_retry_message() sends one after all. False: nothing was recorded. Errors as there.';
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_opted_in_later(
+    tenant text, number text, recipients text[], since timestamptz) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+            SELECT FROM @extschema@.whatsapp_windows AS w
+            WHERE w.phone_number_id = number AND w.recipient = ANY (recipients) AND w.last_inbound_at > since)
+        AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_inbound_messages AS i
+                CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
+            WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
+                AND i.received_at > since - interval '1 day' AND i.sent_at > since
+                AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
+                AND i.message_type IN ('text', 'button', 'interactive') AND length(i.text) <= 60
+                AND w.action = 'in' AND NOT i.too_old);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_set_opt(
+    tenant text,
+    number text,
+    recipients text[],
+    category text,
+    action text,
+    source text,
+    decided_at timestamptz)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF action = 'out' THEN
+        IF source = 'preferences' AND @extschema@.wa_internal_resumed_later(number, recipients, decided_at)
+           OR source = 'inbound' AND @extschema@.wa_internal_opted_in_later(tenant, number, recipients, decided_at) THEN
+            RETURN;
+        END IF;
+        INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at)
+            SELECT t.tenant_id, r.recipient, category, source, decided_at
+            FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
+                CROSS JOIN unnest(recipients) AS r (recipient)
+            WHERE r.recipient IS NOT NULL
+            ORDER BY t.tenant_id, r.recipient
+            ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
+            SET source = CASE o.source WHEN 'preferences' THEN o.source ELSE EXCLUDED.source END,
+                created_at = GREATEST(o.created_at, EXCLUDED.created_at)
+            WHERE o.created_at < EXCLUDED.created_at
+                OR EXCLUDED.source = 'preferences' AND o.source <> 'preferences';
+    ELSE
+        DELETE FROM @extschema@.whatsapp_opt_outs AS o
+            USING @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
+            WHERE o.tenant_id = t.tenant_id AND o.recipient = ANY (@extschema@.wa_internal_forms_of(recipients))
+                AND o.created_at <= decided_at
+                AND CASE source WHEN 'preferences' THEN o.category = category ELSE o.source <> 'preferences' END;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_share_opt_outs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
+        SELECT o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
+        FROM (VALUES ('+' || NEW.wa_id, NEW.user_id), (NEW.user_id, '+' || NEW.wa_id)) AS f (said_as, form)
+            JOIN @extschema@.whatsapp_opt_outs AS o ON o.recipient = f.said_as
+        ORDER BY o.tenant_id, f.form, o.category
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_share_opt_outs() IS
+'Trigger function: an opt-out under one form of a person holds under the other, as soon as both are known. Internal.';
+
+CREATE TRIGGER whatsapp_contacts_opt_outs_new
+    AFTER INSERT ON @extschema@.whatsapp_contacts
+    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
+CREATE TRIGGER whatsapp_contacts_opt_outs_changed
+    AFTER UPDATE OF wa_id, user_id ON @extschema@.whatsapp_contacts
+    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL
+        AND (OLD.wa_id IS DISTINCT FROM NEW.wa_id OR OLD.user_id IS DISTINCT FROM NEW.user_id))
+    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_after_inbound(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item record;
+BEGIN
+    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
+        SELECT i.phone_number_id, r.recipient, max(LEAST(i.sent_at, i.received_at))
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS r (recipient)
+        WHERE i.inbound_id = ANY (ids) AND r.recipient IS NOT NULL
+            AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
+        GROUP BY i.phone_number_id, r.recipient
+        ORDER BY i.phone_number_id, r.recipient
+        ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
+        SET last_inbound_at = EXCLUDED.last_inbound_at
+        WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
+
+    FOR item IN
+        SELECT i.*, w.action, w.category
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
+        WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
+            AND length(i.text) <= 60
+            AND (w.action = 'out' OR NOT i.too_old)
+        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
+    LOOP
+        PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
+            ARRAY[item.sender_phone, item.sender_user_id], item.category, item.action, 'inbound'::text,
+            LEAST(item.sent_at, item.received_at));
+    END LOOP;
+
+    FOR item IN
+        SELECT i.* FROM @extschema@.whatsapp_inbound_messages AS i
+        WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('edit', 'revoke', 'system')
+        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
+    LOOP
+        IF item.message_type = 'system' THEN
+            IF NOT item.too_old
+               AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
+                PERFORM @extschema@.wa_internal_change_identity(
+                    ltrim(item.sender_phone, '+'),
+                    COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
+                    item.payload #>> '{system,wa_id}',
+                    COALESCE(item.payload #>> '{system,user_id}',
+                        CASE WHEN item.payload #>> '{system,previous_user_id}' <> item.sender_user_id
+                             THEN item.sender_user_id END), item.sent_at);
+            END IF;
+        ELSE
+            UPDATE @extschema@.whatsapp_inbound_messages AS o
+                SET edited_at = CASE item.message_type
+                        WHEN 'edit' THEN GREATEST(o.edited_at, item.sent_at) ELSE o.edited_at END,
+                    revoked_at = CASE item.message_type
+                        WHEN 'revoke' THEN GREATEST(o.revoked_at, item.sent_at) ELSE o.revoked_at END
+                WHERE o.whatsapp_message_id = COALESCE(
+                    item.payload #>> ARRAY[item.message_type, 'original_message_id'],
+                    item.payload ->> 'original_message_id')
+                    AND o.phone_number_id = item.phone_number_id;
+        END IF;
+    END LOOP;
+END
+$$;
+
+/* ---- why a message waits ----------------------------------------------------------- */
+
+CREATE OR REPLACE VIEW @extschema@.wa_reason_codes (reason, meaning, remedy) AS
+VALUES
+    /* the end, or on its way to it */
+    ('accepted', 'Meta has accepted the message; no delivery status has come yet.',
+     'Usually none: the recipient''s phone may be off. '
+     'If no message gets a status, check that webhooks arrive (wa_health).'),
+    ('held_for_quality_assessment', 'Meta has accepted the message and holds it while it assesses the template.',
+     'None: Meta releases or rejects it, usually within an hour.'),
+    ('sent', 'The message has left Meta''s servers and has not reached the recipient''s phone yet.',
+     'None: the recipient''s phone is off or has no connection.'),
+    ('delivered', 'The message has reached the recipient''s phone.', 'None.'),
+    ('read', 'The recipient has read the message.', 'None.'),
+    ('failed', 'The message could not be delivered.', 'Fix the cause, then wa_retry_message().'),
+    ('cancelled', 'The message was cancelled before it was sent.', 'wa_retry_message() sends it after all.'),
+    ('expired', 'The message was not sent before its expiry.',
+     'wa_retry_message() sends it after all; a later expires_at leaves more time.'),
+    ('opted_out', 'The recipient has opted out of messages of this kind from the tenant.',
+     'None, unless the recipient has agreed again: wa_opt_in().'),
+
+    /* in doubt */
+    ('on_the_wire', 'The message is being sent now.', 'None: waiting for Meta''s response.'),
+    ('uncertain', 'The message was sent but no response came back: it may or may not have been accepted.',
+     'None: a webhook settles it, or the policy after the grace period. wa_resolve_message() decides at once.'),
+    ('parked',
+     'The message may or may not have been accepted, no webhook says so, and the policy is to wait for an operator.',
+     'Ask the recipient or check WhatsApp Manager, then wa_resolve_message().'),
+    ('not_queued', 'The message waits but is not in the queue.',
+     'This should not happen: use wa_cancel_message() or wa_retry_message(), and please report it.'),
+
+    /* nothing is sent at all */
+    ('standby', 'This server is a standby; messages are sent from the primary.', 'None.'),
+    ('not_preloaded', 'The server was started without the library.',
+     'Add whatsapp_shared to shared_preload_libraries and restart the server.'),
+    ('ownership', 'Others could put code of their own in the place of the extension''s, so none of it is run.',
+     'wa_health() says who, and how to end it.'),
+    ('clone_not_adopted', 'This database is a copy of another installation, and copies do not send.',
+     'If messages are to be sent from here now, and not from the original: SELECT wa_adopt();'),
+    ('sending_disabled', 'Sending is switched off on this server.',
+     'ALTER SYSTEM SET whatsapp_shared.enabled = on; SELECT pg_reload_conf();'),
+    ('credentials_missing', 'The server has no access token.',
+     'Put a system-user token into whatsapp_shared.access_token_file and reload the server.'),
+    ('database_not_listed', 'No sender serves this database.',
+     'Add it to whatsapp_shared.databases and reload the server.'),
+    ('sender_not_running', 'The sender of this database is not running.',
+     'See the server''s log; it restarts by itself unless the server has run out of worker processes '
+     '(max_worker_processes).'),
+
+    /* stopped by a person or by an event */
+    ('account_paused', 'Sending is paused for the whole account.', 'wa_resume(''account'') when the cause has gone.'),
+    ('tenant_disabled', 'WhatsApp is switched off for the tenant.', 'wa_configure_tenant(…, enabled => true)'),
+    ('no_number', 'The tenant has no phone number.', 'wa_assign_phone()'),
+    ('media_upload', 'The message waits until its file is uploaded.',
+     'See the file''s row in whatsapp_media; wa_upload_media() with the same bytes starts over.'),
+    ('tenant_paused', 'Sending is paused for the tenant.', 'wa_resume(''tenant'', …) when the cause has gone.'),
+    ('number_paused', 'Sending is paused for the number.', 'wa_resume(''number'', …) when the cause has gone.'),
+    ('template_paused', 'Sending is paused for the template.', 'wa_resume(''template'', …) when the cause has gone.'),
+
+    /* a matter of time */
+    ('window_closed',
+     'The recipient last wrote to the number more than 24 hours ago, and only templates may be sent now.',
+     'None, or send a template with wa_enqueue_message(). fallback_template names one for the next time.'),
+    ('expiring', 'The message has passed its expiry and will be marked as expired.', 'None.'),
+    ('scheduled', 'The message is not due yet.', 'None.'),
+    ('quiet_hours', 'The tenant''s quiet hours are in effect.',
+     'None; messages with priority 100 or more are sent in quiet hours too.'),
+    ('retry', 'The last attempt failed with a temporary error; another one follows.', 'None.'),
+    ('network', 'Meta could not be reached; another attempt follows.',
+     'If it lasts, check the server''s connection to graph.facebook.com (name resolution, proxy, firewall).'),
+    ('pair_rate', 'WhatsApp allows one message in 6 seconds to one recipient, after a burst of 45.', 'None.'),
+    ('tenant_rate', 'The tenant''s own rate is used up for the moment.',
+     'None, or wa_configure_tenant(…, messages_per_second => …).'),
+    ('recipient_order', 'An earlier message to the same recipient is not settled yet; the order is kept.', 'None.'),
+    ('budget', 'The tenant''s share of the account''s limit of recipients in 24 hours is used up.',
+     'None: capacity frees up by itself. wa_configure_tenant(…, daily_share => …) guarantees a tenant its share.'),
+    ('number_throttled', 'Meta has asked for a pause in the requests of the number.', 'None.'),
+    ('number_rate', 'The number''s rate is used up for the moment.', 'None.'),
+    ('concurrency_limit', 'As many requests are open as are allowed; the next response makes room.',
+     'If it lasts, Meta''s responses are slow: whatsapp_shared.request_timeout bounds the wait, and '
+     'whatsapp_shared.max_in_flight the number of open requests.'),
+    ('next', 'Nothing holds the message back: it is about to be sent.', 'None.');
+
+CREATE FUNCTION @extschema@.wa_internal_window_has_closed(
+    m @extschema@.whatsapp_messages, number text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.message_type <> 'template' AND number IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_windows AS w
+            WHERE w.phone_number_id = number AND w.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
+                AND w.last_inbound_at > clock_timestamp() - interval '24 hours')
+        AND EXISTS (SELECT FROM @extschema@.whatsapp_windows)
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_wait(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF q.expires_at <= clock_timestamp() THEN
+        reason := 'expiring';
+    ELSIF @extschema@.wa_internal_window_has_closed(m, q.phone_number_id) THEN
+        reason := 'window_closed';
+        earliest := GREATEST(q.due_at, clock_timestamp());
+        detail := COALESCE(
+            (SELECT format('it will be sent as template %s', f.template_name)
+             FROM @extschema@.whatsapp_fallbacks AS f WHERE f.message_id = m.id),
+            'it will fail at its turn, unless the recipient writes before');
+    ELSIF q.state = 'r' OR q.state = 'd' AND q.due_at <= clock_timestamp() THEN
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
+    ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN
+        reason := q.hold_reason;
+        SELECT concat_ws(', ', format('file %s', f.id), 'last attempt: ' || f.error),
+               CASE f.status WHEN 'waiting' THEN GREATEST(q.due_at, f.next_attempt_at) END
+            INTO detail, earliest
+            FROM @extschema@.whatsapp_media_uses AS u
+                JOIN @extschema@.whatsapp_media AS f ON f.id = u.medium
+            WHERE u.message_id = m.id;
+    ELSIF q.state = 'h' THEN
+        reason := q.hold_reason;
+        detail := 'this has just changed, and the sender will see it within a minute';
+    ELSE
+        reason := COALESCE(q.hold_reason, 'scheduled');
+        earliest := q.due_at;
+        IF reason IN ('retry', 'network') THEN
+            detail := @extschema@.wa_internal_last_error(q.message_id);
+        END IF;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain(
+    m @extschema@.whatsapp_messages,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz,
+    OUT remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    q @extschema@.whatsapp_queue;
+    sent_at timestamptz;
+BEGIN
+    SELECT o.* INTO q FROM @extschema@.whatsapp_queue AS o WHERE o.message_id = m.id;
+    IF NOT FOUND THEN
+        SELECT e.reason, e.detail, e.remedy INTO reason, detail, remedy
+            FROM @extschema@.wa_internal_explain_end(m) AS e;
+        RETURN;
+    END IF;
+    SELECT max(w.claimed_at) INTO sent_at
+        FROM @extschema@.wa_internal_on_wire_requests AS w WHERE w.message_id = m.id;
+    IF sent_at IS NOT NULL THEN
+        reason := 'on_the_wire';
+        detail := format('since %s', date_trunc('second', sent_at));
+        earliest := sent_at;
+    ELSIF q.state = 'u' THEN
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_uncertain(m, q) AS e;
+    ELSIF EXISTS (SELECT FROM @extschema@.wa_internal_opted_out(ARRAY[m.id])) THEN
+        reason := 'opted_out';
+        detail := 'it will be skipped';
+    ELSE
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_obstacle(m, q) AS e;
+        IF reason IS NULL THEN
+            SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_wait(m, q) AS e;
+        END IF;
+    END IF;
+END
+$$;
 
 /* ---- what is new and public; at the end ------------------------------------------------ */
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])
+RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT unnest(l.names), l.privileges
+    FROM (VALUES
+        /* applications */
+        ('{admin,sender}'::text[], '{
+            wa_enqueue_message, wa_enqueue_payload, wa_enqueue_text, wa_enqueue_media, wa_enqueue_interactive,
+            wa_enqueue_location, wa_enqueue_contacts, wa_enqueue_reaction, wa_enqueue_bulk, wa_upload_media,
+            wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings,
+            wa_create_notification, wa_drop_notification, wa_retry_notification, wa_notifications,
+            wa_internal_registration_state,
+            whatsapp_notification_failures}'::text[]),
+        ('{admin,sender,monitor}', '{wa_explain}'),
+        ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
+        ('{admin,tenant}', '{whatsapp_messages, whatsapp_inbound_messages}'),
+        ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant}'),
+        /* The mark of a tenant's own role: an administrator must not have it. */
+        ('{tenant}', '{wa_internal_tenant_role}'),
+
+        /* people and programs that watch */
+        ('{admin,monitor}', '{
+            wa_health, wa_diagnose, wa_stats, wa_costs,
+            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
+            wa_queue_status, wa_free_numbers, whatsapp_alerts, whatsapp_pauses, whatsapp_sync}'),
+
+        /* the gateway */
+        ('{webhook}', '{wa_webhook_ingest, wa_webhook_challenge}'),
+
+        /* administrators */
+        ('{admin}', '{
+            wa_configure_tenant, wa_assign_phone, wa_assign_all, wa_unassign_phone,
+            wa_set_notification_settings, wa_import_settings,
+            wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
+            wa_pause, wa_resume, wa_resolve_alert, wa_retry_message, wa_resolve_message,
+            wa_on_reply, wa_off_reply, wa_retry_reply, wa_adopt, wa_worker_restart}'),
+        ('{admin}', '{
+            whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
+            whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
+            whatsapp_media, whatsapp_media_uses, whatsapp_notifications, whatsapp_damage_policies,
+            whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_windows, whatsapp_reply_handlers,
+            whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,
+            whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
+            whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
+            whatsapp_tenant_roles, whatsapp_installation}'),
+
+        /* Superusers grant; wa_create_notification() attaches triggers. */
+        ('{}', '{wa_grant, wa_revoke, wa_notify}')) AS l (privileges, names)
+$$;
 
 DO $$
 BEGIN

@@ -57,6 +57,18 @@ static char *webhook_verify_token_file;
 /* Ends with an empty entry. */
 static struct config_enum_entry uncertain_policies[WA_UNCERTAIN_POLICIES + 1];
 
+/* Read by the functions in SQL, by the setting's name. */
+static int opt_out_scope;
+
+enum
+{
+	WA_OPT_OUT_MARKETING,
+	WA_OPT_OUT_ALL
+};
+
+static const struct config_enum_entry opt_out_scopes[] = {
+	{"marketing", WA_OPT_OUT_MARKETING, false}, {"all", WA_OPT_OUT_ALL, false}, {NULL, 0, false}};
+
 /* v25.0 */
 static bool
 check_api_version(char **newval, void **extra, GucSource source)
@@ -353,6 +365,11 @@ define_limits(void)
 							 "A number's own rate and its synchronised throughput level go before.",
 							 &wa_guc_messages_per_second, 80.0, WA_MIN_RATE, WA_MAX_RATE,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("whatsapp_shared.opt_out_scope",
+							 "What a customer opts out of by a word such as BAJA or STOP.",
+							 "marketing: templates of that category; all: every message.",
+							 &opt_out_scope, WA_OPT_OUT_MARKETING, opt_out_scopes, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.pair_burst",
 							"Messages that one recipient may get in a row from one number.", NULL,
 							&wa_guc_pair_burst, 45, 1, WA_MAX_PAIR_BURST, PGC_SIGHUP, 0, NULL, NULL,

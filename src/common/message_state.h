@@ -12,7 +12,7 @@
 /* In brackets: what may follow; src/README.md says by what. */
 typedef enum WaMessageState
 {
-	WA_MESSAGE_QUEUED,	  /* [any but skipped] */
+	WA_MESSAGE_QUEUED,	  /* any */
 	WA_MESSAGE_SENDING,	  /* [queued, accepted, sent, delivered, read, failed, uncertain] */
 	WA_MESSAGE_ACCEPTED,  /* [sent, delivered, read, failed] */
 	WA_MESSAGE_SENT,	  /* [delivered, read, failed] */

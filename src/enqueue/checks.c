@@ -14,11 +14,13 @@
 
 #include "common/message_state.h"
 #include "common/queue_state.h"
+#include "common/template_category.h"
 #include "enqueue/options.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_is_status);
 PG_FUNCTION_INFO_V1(wa_internal_is_uncertain_policy);
 PG_FUNCTION_INFO_V1(wa_internal_is_queue_state);
+PG_FUNCTION_INFO_V1(wa_internal_is_marketing);
 PG_FUNCTION_INFO_V1(wa_internal_is_urgent);
 
 /*
@@ -60,6 +62,17 @@ wa_internal_is_queue_state(PG_FUNCTION_ARGS)
 		default:
 			PG_RETURN_BOOL(false);
 	}
+}
+
+/*
+ * wa_internal_is_marketing(category): whether an opt-out of marketing concerns a
+ * template of this category; NULL: an unknown template.
+ */
+Datum
+wa_internal_is_marketing(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(wa_template_category_is_marketing(
+		PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }
 
 /*

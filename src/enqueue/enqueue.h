@@ -51,6 +51,14 @@ typedef struct WaEnqueue
 	bool is_marketing; /* falls under an opt-out of marketing */
 	int64 media;	   /* file of whatsapp_media that it sends; 0 if none */
 	bool awaits_media; /* ... which Meta does not have yet */
+
+	/* The template that replaces it if its window closes before its turn; payload NULL: none. */
+	struct
+	{
+		text *template_name;
+		text *template_language;
+		Jsonb *payload;
+	} fallback;
 } WaEnqueue;
 
 /* Raises unless it is one.  Of a single message, the other arguments are for the hint. */

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -246,6 +247,47 @@ wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 }
 
 /*
+ * The scripts of 1.0.0 have no place for it.  The library may be newer for a while,
+ * until somebody updates the extension; nothing is sent then, but enqueued.
+ */
+static bool
+knows_consent(const WaEnqueue *e)
+{
+	return OidIsValid(get_relname_relid("whatsapp_fallbacks", e->schema));
+}
+
+static void
+insert_fallback(const WaEnqueue *e, int64 id)
+{
+	static WaStatement statement = {
+		.sql = "INSERT INTO @extschema@.whatsapp_fallbacks"
+			   " (message_id, template_name, template_language, payload) VALUES ($1, $2, $3, $4)",
+		.nargs = 4,
+		.argtypes = {INT8OID, TEXTOID, TEXTOID, JSONBOID},
+		.expected = SPI_OK_INSERT};
+	Datum values[4] = {Int64GetDatum(id), PointerGetDatum(e->fallback.template_name),
+					   PointerGetDatum(e->fallback.template_language),
+					   JsonbPGetDatum(e->fallback.payload)};
+
+	wa_statement_run(&statement, e->schema, values, NULL);
+}
+
+/* People hear of it once per person, if it was not about marketing. */
+static void
+alert_skipped(const WaEnqueue *e, int64 id)
+{
+	static WaStatement statement = {.sql =
+										"SELECT @extschema@.wa_internal_alert_skipped(ARRAY[$1])",
+									.nargs = 1,
+									.argtypes = {INT8OID},
+									.expected = SPI_OK_SELECT};
+	Datum values[1] = {Int64GetDatum(id)};
+
+	if (e->opted_out_all && !e->is_marketing && knows_consent(e))
+		wa_statement_run(&statement, e->schema, values, NULL);
+}
+
+/*
  * Writes the message and returns its id; if another transaction has committed
  * one under the same idempotency key since the look-up, the id of that.
  */
@@ -265,6 +307,10 @@ wa_enqueue_write(WaEnqueue *e)
 				wa_media_note_use(e, id);
 			if (skip == NULL)
 				wa_enqueue_queue_row(e, id, 0);
+			else
+				alert_skipped(e, id);
+			if (skip == NULL && e->fallback.payload != NULL && knows_consent(e))
+				insert_fallback(e, id);
 			return id;
 		}
 

@@ -38,6 +38,7 @@
 #include "base/tenant_role.h"
 #include "common/message_state.h"
 #include "common/queue_state.h"
+#include "common/template_category.h"
 #include "enqueue/enqueue.h"
 #include "enqueue/media_use.h"
 #include "enqueue/service_window.h"
@@ -393,7 +394,7 @@ read_message(const WaRows *row, WaEnqueue *e)
 	e->options.expires_at = isnull ? DT_NOEND : DatumGetTimestampTz(value);
 	value = wa_rows_datum(row, 0, 10, &isnull);
 	e->is_marketing = strcmp(text_to_cstring(e->message_type), "template") == 0 &&
-					  (isnull || pg_strcasecmp(TextDatumGetCString(value), "MARKETING") == 0);
+					  wa_template_category_is_marketing(isnull ? NULL : TextDatumGetCString(value));
 	return attempts;
 }
 

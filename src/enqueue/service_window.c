@@ -46,6 +46,25 @@ is_open(const WaEnqueue *e)
 }
 
 /*
+ * It may close before the message's turn comes.  The template is made now, so that
+ * the caller hears what is wrong with it.  Not kept is one with a file that Meta does
+ * not have yet: only the message's own is waited for.
+ */
+static void
+keep_fallback(WaEnqueue *e)
+{
+	WaEnqueue template = *e;
+
+	template.template_name = e->options.fallback_template;
+	wa_template_message_fill(&template, e->options.fallback_parameters);
+	if (template.awaits_media)
+		return;
+	e->fallback.template_name = template.template_name;
+	e->fallback.template_language = template.template_language;
+	e->fallback.payload = template.payload;
+}
+
+/*
  * Outside the window only templates may be sent.  A tenant without a number has
  * no window yet; its message waits for the number like any other, unless there
  * is a template that is sure to be possible then.
@@ -54,7 +73,11 @@ void
 wa_service_window_check(WaEnqueue *e, bool lenient)
 {
 	if (e->phone_number_id != NULL && is_open(e))
+	{
+		if (e->options.fallback_template != NULL)
+			keep_fallback(e);
 		return;
+	}
 	if (e->options.fallback_template != NULL)
 	{
 		e->template_name = e->options.fallback_template;

@@ -10,6 +10,7 @@
 
 #include "base/guc.h"
 #include "base/quote.h"
+#include "common/template_category.h"
 #include "enqueue/content.h"
 #include "enqueue/media_use.h"
 #include "enqueue/template_message.h"
@@ -50,8 +51,7 @@ wa_template_message_find(WaEnqueue *e)
 	if (spec != NULL)
 		check_addressee(e, spec);
 
-	/* Of an unknown template the worst is assumed: an opt-out must hold. */
-	e->is_marketing = spec == NULL || pg_strcasecmp(spec->category, "MARKETING") == 0;
+	e->is_marketing = wa_template_category_is_marketing(spec == NULL ? NULL : spec->category);
 	return spec;
 }
 

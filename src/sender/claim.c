@@ -13,6 +13,7 @@
 #include "common/message_state.h"
 #include "graph/request.h"
 #include "sender/claim.h"
+#include "sender/consent.h"
 #include "sender/overdue.h"
 #include "sender/pace/gate.h"
 #include "sender/pace/pair_order.h"
@@ -362,17 +363,19 @@ write_dispositions(const WaClaimRow *rows, WaNumber **numbers, int n, WaDisposit
 			if (rows[j].message_id == stopped->dispositions[i].message_id)
 				wa_number_passed_by(numbers[j], rows[j].rank);
 	wa_store_dispositions(stopped->dispositions, n_unlocked);
+	wa_consent_skipped(stopped->dispositions, n_unlocked);
 }
 
 /* Decides about each row: makes jobs of those that may leave.  Returns how many. */
 static int
-decide(WaSender *sender, const WaClaimRow *rows, WaNumber **numbers, int n, WaDispositions *stopped)
+decide(WaSender *sender, WaClaimRow *rows, WaNumber **numbers, int n, WaDispositions *stopped)
 {
 	bool *is_free = palloc(sizeof(bool) * Max(n, 1));
 	const WaClaimRow **reaching = palloc(sizeof(WaClaimRow *) * Max(n, 1));
 	int n_reaching = 0;
 	int n_jobs = 0;
 
+	wa_consent_read(rows, n); /* may make templates of what is none */
 	wa_reach_prepare(sender, rows, n, is_free);
 	for (int i = 0; i < n; i++)
 	{
@@ -386,6 +389,11 @@ decide(WaSender *sender, const WaClaimRow *rows, WaNumber **numbers, int n, WaDi
 		if (!is_claimed(sender, numbers[i], row, &by_id))
 			continue;
 		look_for_missing(sender, numbers[i], row);
+		if (row->may_leave == WA_NOT_YET)
+		{
+			wa_number_passed_by(numbers[i], row->rank);
+			continue;
+		}
 		pair = wa_gate_pass(sender, numbers[i], row, by_id, is_free[i], stopped);
 		if (stopped->n > n_stopped)
 			announce(&stopped->dispositions[n_stopped], row);

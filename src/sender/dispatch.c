@@ -31,6 +31,7 @@
 #include "graph/usage_header.h"
 #include "http/http.h"
 #include "sender/claim.h"
+#include "sender/consent.h"
 #include "sender/descriptors.h"
 #include "sender/dispatch.h"
 #include "sender/home.h"
@@ -271,7 +272,7 @@ static bool
 is_stopped(const WaJob *job)
 {
 	return job->number->paused_until != 0 || job->tenant->paused_until != 0 ||
-		   !job->tenant->enabled;
+		   !job->tenant->enabled || job->opted_out;
 }
 
 /*
@@ -284,6 +285,7 @@ submit(WaSender *sender)
 	bool stopped = !wa_sender_may_send(sender);
 	StringInfoData url;
 
+	wa_consent_check_leased(sender);
 	while (sender->n_leased > 0 && (stopped || may_submit(sender)))
 	{
 		WaJob *job = dlist_container(WaJob, node, dlist_head_node(&sender->leased));

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
+#include "sender/consent.h"
 #include "sender/due.h"
 #include "sender/overdue.h"
 #include "sender/pace/pair.h"
@@ -333,6 +334,7 @@ wa_upkeep_run(WaSender *sender)
 	run_pauses(sender);
 	run_quiet_hours(sender);
 	run_held();
+	wa_consent_sweep();
 	reconcile();
 	delete_old();
 	look_for_orphans();
@@ -355,6 +357,8 @@ wa_upkeep_wait_ms(WaSender *sender)
 			return 0;
 		if (due != DT_NOEND)
 			wait = Min(wait, Max(due - clock, next.run_due_us - now));
+		if (wa_consent_wait_ms() >= 0)
+			wait = Min(wait, wa_consent_wait_ms() * 1000);
 		if (sender->next_pause_end != DT_NOEND)
 			wait = Min(wait, sender->next_pause_end - clock);
 		if (next.quiet != DT_NOEND)

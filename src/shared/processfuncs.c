@@ -23,6 +23,7 @@ PG_FUNCTION_INFO_V1(wa_internal_wake);
 PG_FUNCTION_INFO_V1(wa_internal_wake_due);
 PG_FUNCTION_INFO_V1(wa_internal_wake_launcher);
 PG_FUNCTION_INFO_V1(wa_internal_config_changed);
+PG_FUNCTION_INFO_V1(wa_internal_consent_changed);
 PG_FUNCTION_INFO_V1(wa_internal_credential_problem);
 PG_FUNCTION_INFO_V1(wa_internal_credentials_present);
 PG_FUNCTION_INFO_V1(wa_internal_preloaded);
@@ -65,6 +66,20 @@ wa_internal_config_changed(PG_FUNCTION_ARGS)
 						errmsg("function \"%s\" must be called as a trigger",
 							   "wa_internal_config_changed")));
 	wa_wake_config();
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Trigger on what says who wants which messages: opt-outs and templates' categories.
+ */
+Datum
+wa_internal_consent_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "wa_internal_consent_changed")));
+	wa_wake_consent();
 	return PointerGetDatum(NULL);
 }
 

@@ -83,6 +83,7 @@ startup(void)
 		{
 			SpinLockInit(&wa_shared->slots[i].ring_lock);
 			pg_atomic_init_u64(&wa_shared->slots[i].config_generation, 1);
+			pg_atomic_init_u64(&wa_shared->slots[i].consent_generation, 1);
 			init_counters(&wa_shared->slots[i].counters);
 		}
 	}
@@ -377,6 +378,28 @@ wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything
 		if ((count > 0 || everything) && put_wakes(slot, wakes, count, everything))
 			wake = true;
 		if (wake && slot->latch)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(wa_shared->lock);
+}
+
+/*
+ * Not one of the wake-ups in the ring: what has only been leased must not be begun
+ * any more, so the sender looks for this before it begins any request, and that has
+ * to cost it no more than reading a number.
+ */
+void
+wa_shmem_consent_changed(Oid dboid)
+{
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	for (int i = 0; i < wa_shared->slots_end; i++)
+	{
+		WaSenderSlot *slot = &wa_shared->slots[i];
+
+		if (!slot->in_use || slot->dboid != dboid)
+			continue;
+		pg_atomic_fetch_add_u64(&slot->consent_generation, 1);
+		if (slot->latch)
 			SetLatch(slot->latch);
 	}
 	LWLockRelease(wa_shared->lock);

@@ -90,6 +90,9 @@ typedef struct WaSenderSlot
 
 	/* numbers, tenants, assignments, pauses or sync requests have changed */
 	pg_atomic_uint64 config_generation;
+
+	/* somebody has opted out, or a template has become marketing */
+	pg_atomic_uint64 consent_generation;
 	WaSenderCounters counters;
 } WaSenderSlot;
 
@@ -169,6 +172,7 @@ extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow)
 /* Everybody's side.  Nothing here allocates or raises. */
 extern void wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything,
 								  bool config);
+extern void wa_shmem_consent_changed(Oid dboid);
 extern void wa_shmem_wake_launcher(void);
 
 /*

@@ -38,6 +38,7 @@ typedef struct WakeSet
 static WakeSet at_commit;
 static WakeSet at_end; /* at COMMIT and at abort */
 static bool config_changed;
+static bool consent_changed;
 static bool launcher_needed;
 
 static void
@@ -48,6 +49,7 @@ forget(void)
 	at_end.count = 0;
 	at_end.everything = false;
 	config_changed = false;
+	consent_changed = false;
 	launcher_needed = false;
 }
 
@@ -69,6 +71,8 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			deliver(&at_commit, config_changed);
 			deliver(&at_end, false);
+			if (consent_changed)
+				wa_shmem_consent_changed(MyDatabaseId);
 			if (launcher_needed)
 				wa_shmem_wake_launcher();
 			forget();
@@ -170,6 +174,13 @@ wa_wake_config(void)
 {
 	if (prepare())
 		config_changed = true;
+}
+
+void
+wa_wake_consent(void)
+{
+	if (prepare())
+		consent_changed = true;
 }
 
 void

@@ -28,6 +28,9 @@ extern void wa_wake_inbound(const char *phone_number_id);
 /* Numbers, tenants, assignments, pauses or sync requests have changed. */
 extern void wa_wake_config(void);
 
+/* Somebody has opted out, or a template has become marketing. */
+extern void wa_wake_consent(void);
+
 /* The extension appeared in, or is leaving, this database. */
 extern void wa_wake_launcher(void);
 

@@ -5,7 +5,7 @@
  * server in that state and are in test/t; here they are taken out of the way.
  */
 \ir ../lib/begin.sql
-SELECT plan(68);
+SELECT plan(72);
 
 CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::text';
@@ -185,6 +185,19 @@ UPDATE whatsapp_messages SET status = 'skipped', status_reason = 'opted_out';
 SELECT is(pg_temp.reason(), 'opted_out', 'its recipient does not want it');
 UPDATE whatsapp_messages SET status = 'skipped', status_reason = 'tenant_disabled';
 SELECT is(pg_temp.reason(), 'tenant_disabled', 'its tenant was switched off');
+
+/* ---- what will not be sent, although its turn has not come ---- */
+
+INSERT INTO whatsapp_queue (message_id, phone_number_id, rank, due_at, state)
+    SELECT id, '100000000000001', 1, now(), 'r' FROM note ON CONFLICT (message_id) DO UPDATE SET state = 'r';
+UPDATE whatsapp_messages SET status = 'queued', status_reason = NULL, expires_at = NULL;
+INSERT INTO whatsapp_windows VALUES ('100000000000001', '+34600000001', now() - interval '24 hours');
+SELECT matches(explanation, 'it will fail at its turn', 'its window has closed') FROM pg_temp.explain();
+INSERT INTO whatsapp_fallbacks SELECT id, 'pedido', 'es', '{}' FROM note;
+SELECT matches(explanation, 'it will be sent as template pedido', 'and there is something to fall back to') FROM pg_temp.explain();
+SELECT wa_pause('tenant', 'panaderia', 'the test'), wa_opt_out('panaderia', '+34600000001', 'all') \g /dev/null
+SELECT is(pg_temp.reason(), 'opted_out', 'whatever holds it, its recipient does not want it');
+SELECT matches(explanation, 'it will be skipped', 'which is known at once') FROM pg_temp.explain();
 
 SELECT cmp_ok((SELECT count(DISTINCT reason) FROM reached WHERE explanation ~ '[0-9]:[0-9]{2}:[0-9]{2}'), '>=', 9::bigint, 'many of these have a time');
 SELECT is_empty($$SELECT explanation FROM reached WHERE explanation ~ '[0-9]:[0-9]{2}:[0-9]{2}\.'$$, 'in whole seconds');

@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(76);
+SELECT plan(78);
 
 CREATE FUNCTION pg_temp.post_messages(VARIADIC messages jsonb[]) RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change(jsonb_build_object('messages', to_jsonb(messages))))), 'messages')
@@ -102,7 +102,7 @@ SELECT is(pg_temp.contacts(), '34600000001|ES.1|ES.ENT.1|Ana P.|ana.p', 'they tu
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.O1', 1764000303, 'text', '{"text":{"body":"baja"}}')) \g /dev/null
 SELECT pg_temp.contact('{"profile":{"name":"Ana P."},"wa_id":"34600000009","user_id":"ES.1"}', pg_temp.inbound('wamid.C4', 1764000304, 'system', '{"system":{"type":"user_changed_number","wa_id":"34600000009","body":"Ana cambió su número"}}')) \g /dev/null
 SELECT is(pg_temp.contacts(), '34600000009|ES.1|ES.ENT.1|Ana P.|ana.p', 'a customer with a new number stays the same');
-SELECT ok(EXISTS (SELECT FROM whatsapp_opt_outs WHERE recipient = '+34600000009' AND category = 'all'), 'and still wants no messages');
+SELECT ok(EXISTS (SELECT FROM whatsapp_opt_outs WHERE recipient = '+34600000009' AND category = 'marketing'), 'and still wants no marketing');
 SELECT pg_temp.post_messages('{"from":"34600000009","from_user_id":"ES.2","id":"wamid.C5","timestamp":"1764000305","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.1","user_id":"ES.2"}}') \g /dev/null
 SELECT is(pg_temp.contacts(), '34600000009|ES.2|ES.ENT.1|Ana P.|ana.p', 'the same with a new user id');
 SELECT pg_temp.post_messages('{"from_user_id":"ES.3","id":"wamid.C7","timestamp":"1764000305","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.2"}}') \g /dev/null
@@ -155,24 +155,24 @@ BEGIN
 END
 $$;
 SELECT is(pg_temp.after('No me den de baja todavía', 1764001000), 'none', 'a word within a sentence is no wish');
-SELECT is(pg_temp.after(E'  ¡BAJA!\n', 1764001001), 'panaderia +34600000001 all inbound', 'baja alone is one');
+SELECT is(pg_temp.after(E'  ¡BAJA!\n', 1764001001), 'panaderia +34600000001 marketing inbound', 'baja alone is one');
 SELECT is(pg_temp.after('Alta', 1764001002), 'none', 'alta takes it back');
-SELECT is(pg_temp.after('stop.', 1764001003), 'panaderia +34600000001 all inbound', 'in English, too');
+SELECT is(pg_temp.after('stop.', 1764001003), 'panaderia +34600000001 marketing inbound', 'in English, too');
 SELECT is(pg_temp.after('START', 1764001005), 'none', 'start');
-SELECT is(pg_temp.after('Désabonner', 1764001006), 'panaderia +34600000001 all inbound', 'accents do not matter');
-SELECT is(pg_temp.after('ALTA', 1764015000), 'panaderia +34600000001 all inbound', 'what is said to another tenant does not concern this one');
+SELECT is(pg_temp.after('Désabonner', 1764001006), 'panaderia +34600000001 marketing inbound', 'accents do not matter');
+SELECT is(pg_temp.after('ALTA', 1764015000), 'panaderia +34600000001 marketing inbound', 'what is said to another tenant does not concern this one');
 INSERT INTO whatsapp_opt_words VALUES ('es', 'Ni una más', 'out'), ('es', 'parar', 'none'), ('pt', 'parar', 'none');
 DELETE FROM whatsapp_opt_outs;
 SELECT is(pg_temp.after('PARAR', 1764001007), 'none', 'a word can be switched off');
-SELECT is(pg_temp.after('ni una mas', 1764001008), 'panaderia +34600000001 all inbound', 'and others added');
+SELECT is(pg_temp.after('ni una mas', 1764001008), 'panaderia +34600000001 marketing inbound', 'and others added');
 DELETE FROM whatsapp_opt_outs;
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.optb', 1764001009, 'button', '{"button":{"payload":"STOP","text":"Baja"}}')) \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_opt_outs), 1::bigint, 'a button can say it, too');
 DELETE FROM whatsapp_opt_outs;
 SELECT pg_temp.after('alta', 1764001020) \g /dev/null
 SELECT is(pg_temp.after('baja', 1764001019), 'none', 'an older wish that comes late does not count');
-SELECT is(pg_temp.after('baja', 1764001021), 'panaderia +34600000001 all inbound', 'a later one does');
-SELECT is(pg_temp.after('alta', 1764001018), 'panaderia +34600000001 all inbound', 'nor does an older change of mind');
+SELECT is(pg_temp.after('baja', 1764001021), 'panaderia +34600000001 marketing inbound', 'a later one does');
+SELECT is(pg_temp.after('alta', 1764001018), 'panaderia +34600000001 marketing inbound', 'nor does an older change of mind');
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.opt2', 1764001031, 'text', '{"text":{"body":"alta"}}'), pg_temp.inbound('wamid.opt1', 1764001030, 'text', '{"text":{"body":"baja"}}')) \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_opt_outs), 0::bigint, 'nor does the order within a webhook matter');
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.z', 1764001040, 'text', '{"text":{"body":"alta"}}'), pg_temp.inbound('wamid.a', 1764001040, 'text', '{"text":{"body":"baja"}}')) \g /dev/null
@@ -206,6 +206,12 @@ SELECT is((SELECT string_agg(reason, ' ' ORDER BY reason) FROM whatsapp_parked_e
 SELECT is(pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.change('user_preferences', '{"metadata":{"phone_number_id":"100000000000001"}}')))), '0/0/1/0', 'a change without any is parked whole');
 SELECT is(pg_temp.prefer('stop', 1764002200), '1/0/0/0 panaderia +34600000009 marketing preferences, panaderia +34600000021 marketing preferences, panaderia ES.2 marketing preferences, panaderia ES.21 marketing preferences', 'stop once more');
 SELECT is(pg_temp.after('alta', 1764002300), 'panaderia +34600000009 marketing preferences, panaderia +34600000021 marketing preferences, panaderia ES.2 marketing preferences, panaderia ES.21 marketing preferences', 'which a word does not undo');
+SELECT pg_temp.post_messages(pg_temp.inbound('wamid.both1', 1764002400, 'text', '{"from":"34600000009","from_user_id":"ES.2","text":{"body":"baja"}}')) \g /dev/null
+SELECT pg_temp.post_messages(pg_temp.inbound('wamid.both2', 1764002401, 'text', '{"from":"34600000009","from_user_id":"ES.2","text":{"body":"alta"}}')) \g /dev/null
+SELECT is((SELECT string_agg(DISTINCT source, ' ') FROM whatsapp_opt_outs WHERE recipient IN ('+34600000009', 'ES.2')), 'preferences', 'nor one that said the same before');
+DELETE FROM whatsapp_opt_outs;
+SELECT pg_temp.post_messages(pg_temp.inbound('wamid.both3', 1764002500, 'text', '{"from":"34600000009","from_user_id":"ES.2","text":{"body":"baja"}}')) \g /dev/null
+SELECT is(pg_temp.prefer('stop', 1764002450), '1/0/0/0 panaderia +34600000009 marketing preferences, panaderia ES.2 marketing preferences', 'the switch counts more than a word, also if it comes late');
 
 /* ---- edited and withdrawn ---- */
 

@@ -112,6 +112,11 @@ my %walk = (
 	'queued uncertain'   => $make{uncertain},
 	'queued cancelled'   => $make{cancelled},
 	'queued expired'     => $make{expired},
+	'queued skipped'     => sub {
+		my $id = $make{queued}->();
+		sql("SELECT wa_opt_out('t1', recipient_phone) FROM whatsapp_messages WHERE id = $id");
+		return $id;
+	},
 	'sending accepted'   => sub { return slow() },
 	'sending failed'     => sub { return slow(code => 100, status => 400) },
 	'sending queued'     => sub { return slow(code => 131000, status => 500) },

@@ -33,6 +33,9 @@
 /* ... and behind one whose time has come, but which is not back yet. */
 #define RETURN_DELAY_US 100000
 
+/* Meta's code for what is not a template, outside of the service window. */
+#define WINDOW_CLOSED_CODE 131047
+
 /*
  * How far ahead of the sustained rate a burst may run: one message less than is
  * allowed, so that a request that arrives a little early is not refused.
@@ -61,6 +64,16 @@ add_disposition(WaDispositions *stopped, const WaClaimRow *row, char state, cons
 	return disposition;
 }
 
+/* As Meta would refuse it, after having accepted it. */
+static void
+fail(WaDisposition *disposition)
+{
+	disposition->status = "failed";
+	disposition->code = WINDOW_CLOSED_CODE;
+	disposition->message = "The recipient's 24-hour window closed before the message's turn; it "
+						   "was not sent";
+}
+
 /*
  * Checks what concerns the message and its tenant.  Returns true if it may go;
  * otherwise its disposition has been added.
@@ -73,6 +86,8 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 		add_disposition(stopped, row, 0, "expired_before_sending", 0)->status = "expired";
 	else if (row->attempts >= WA_MESSAGE_MAX_ATTEMPTS)
 		add_disposition(stopped, row, 0, "too_many_attempts", 0)->status = "failed";
+	else if (row->may_leave == WA_OPTED_OUT)
+		add_disposition(stopped, row, 0, "opted_out", 0)->status = "skipped";
 	else if (tenant == NULL || !tenant->enabled)
 		add_disposition(stopped, row, 'h', "tenant_disabled", 0);
 	else if (tenant->phone_number_id[0] != '\0' && strcmp(tenant->phone_number_id, number->id) != 0)
@@ -85,6 +100,8 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 	else if (row->template_name != NULL &&
 			 wa_sender_template_paused(sender, row->template_name, row->template_language))
 		add_disposition(stopped, row, 'h', "template_paused", 0);
+	else if (row->may_leave == WA_WINDOW_CLOSED)
+		fail(add_disposition(stopped, row, 0, "window_closed", 0));
 	else
 		return true;
 	return false;

@@ -80,6 +80,7 @@ typedef struct WaJob
 	TimestampTz finished_at;
 	int64 finished_us;
 	bool marked_sending;
+	bool opted_out;		   /* since its lease; seen before it was begun */
 	bool withdrawn;		   /* stopped by a person before it was begun */
 	int64 settle_after_us; /* set aside: not to be settled before */
 	int64 aside_us;		   /* for how long it was the last time; 0: never */

@@ -19,6 +19,15 @@ typedef struct WaClaimLimit
 	int orphans;	 /* set: rows without a message, removed instead of returned */
 } WaClaimLimit;
 
+/* What its recipient's consent says: sender/store/consent_rows.c. */
+typedef enum WaMayLeave
+{
+	WA_MAY_LEAVE,
+	WA_NOT_YET,		 /* somebody has it locked: to be looked at again */
+	WA_OPTED_OUT,	 /* the recipient does not want it */
+	WA_WINDOW_CLOSED /* it is no template, and 24 hours have passed */
+} WaMayLeave;
+
 typedef struct WaClaimRow
 {
 	int64 message_id;
@@ -38,6 +47,7 @@ typedef struct WaClaimRow
 	const char *payload;
 	const char *context_message_id; /* or NULL */
 	bool by_id;						/* read by its id, and not after the cursor */
+	WaMayLeave may_leave;
 } WaClaimRow;
 
 static inline const char *

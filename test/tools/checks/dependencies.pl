@@ -53,7 +53,7 @@ my @layers = (
 	[qw(worker session)],
 	[qw(dispatch)],
 	[qw(claim settle upkeep recovery sync upload)],
-	[qw(aside disposition due uncertain overdue reach config trust descriptors home former_primary)],
+	[qw(aside disposition due uncertain overdue reach consent config trust descriptors home former_primary)],
 	[qw(pace/)],
 	[qw(store/ state/)],
 );
