@@ -34,6 +34,7 @@ COMMENT ON FUNCTION @extschema@.wa_internal_forget_deleted() IS
 CREATE TRIGGER whatsapp_messages_deleted AFTER DELETE ON @extschema@.whatsapp_messages
     REFERENCING OLD TABLE AS deleted
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_forget_deleted();
+
 CREATE TRIGGER whatsapp_messages_truncated AFTER TRUNCATE ON @extschema@.whatsapp_messages
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_forget_deleted();
 
@@ -324,7 +325,9 @@ BEGIN
             reason := 'not_queued';
     END CASE;
 END
-$$;/* ---- 05-processes --------------------------------------------------------------------- */
+$$;
+
+/* ---- 05-processes --------------------------------------------------------------------- */
 
 CREATE FUNCTION @extschema@.wa_internal_connections(OUT sender integer, OUT wanted integer, OUT possible integer)
 RETURNS SETOF record
@@ -375,6 +378,7 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_health() IS
 'Checks the whole installation: one row for each item with ok, warning or error, what was found, and what to do.';
+
 /* ---- the queue: templates to fall back to ------------------------------------------ */
 
 CREATE TABLE @extschema@.whatsapp_fallbacks (
@@ -447,6 +451,7 @@ COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
 /* ---- opting out --------------------------------------------------------------------- */
 
 ALTER TABLE @extschema@.whatsapp_opt_outs ADD COLUMN alerted_at timestamptz;
+
 CREATE INDEX whatsapp_opt_outs_recipient_idx ON @extschema@.whatsapp_opt_outs (recipient);
 COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
 'Recipients who have opted out of a category of messages (marketing, or all) from a tenant, under every number and '
@@ -464,6 +469,7 @@ COMMENT ON FUNCTION @extschema@.wa_internal_consent_changed() IS
 CREATE TRIGGER whatsapp_opt_outs_consent
     AFTER INSERT OR UPDATE OF tenant_id, recipient, category ON @extschema@.whatsapp_opt_outs
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
+
 CREATE TRIGGER whatsapp_templates_consent
     AFTER UPDATE ON @extschema@.whatsapp_templates
     FOR EACH ROW WHEN (OLD.category IS DISTINCT FROM NEW.category)
@@ -515,6 +521,7 @@ INSERT INTO @extschema@.whatsapp_opt_words (language, word, action, category) VA
     ('ca', 'baixa total', 'out', 'all'), ('pt', 'parar tudo', 'out', 'all'), ('fr', 'tout arreter', 'out', 'all'),
     ('it', 'ferma tutto', 'out', 'all'), ('de', 'alles stoppen', 'out', 'all')
     ON CONFLICT DO NOTHING;
+
 UPDATE @extschema@.whatsapp_opt_words SET category = 'all'
     WHERE language = 'en' AND word IN ('stop all', 'stopall');
 
@@ -825,6 +832,7 @@ CREATE TRIGGER whatsapp_contacts_opt_outs_new
     AFTER INSERT ON @extschema@.whatsapp_contacts
     FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL)
     EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
+
 CREATE TRIGGER whatsapp_contacts_opt_outs_changed
     AFTER UPDATE OF wa_id, user_id ON @extschema@.whatsapp_contacts
     FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL
