@@ -63,6 +63,12 @@ COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_status_at IS 'When t
 COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_inbound_at IS
 'When the last message from a customer was received.';
 
+/* Notes that the message had another wamid, during the update of statuses, and returns this one: webhook/update.c. */
+CREATE FUNCTION @extschema@.wa_internal_replacing_wamid(message_id bigint, wamid text) RETURNS text
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_replacing_wamid';
+COMMENT ON FUNCTION @extschema@.wa_internal_replacing_wamid(bigint, text) IS
+'The wamid of a second acceptance of the message. Internal.';
+
 CREATE FUNCTION @extschema@.wa_webhook_challenge(mode text, token text, challenge text) RETURNS text
     LANGUAGE C STABLE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -130,6 +136,30 @@ BEGIN
 END
 $$;
 
+/* For whoever finds out, once the wamids are written: these messages were accepted more than once. */
+CREATE FUNCTION @extschema@.wa_internal_alert_accepted_twice(message_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m record;
+BEGIN
+    FOR m IN
+        SELECT o.id, o.tenant_id, ARRAY(
+            SELECT w.whatsapp_message_id FROM @extschema@.whatsapp_wamids AS w WHERE w.message_id = o.id
+            UNION SELECT o.whatsapp_message_id WHERE o.whatsapp_message_id IS NOT NULL
+            ORDER BY 1) AS wamids
+        FROM @extschema@.whatsapp_messages AS o
+        WHERE o.id = ANY (message_ids)
+        ORDER BY o.id
+    LOOP
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'duplicate_send'::text, 'message'::text, m.id::text,
+            format('Message %s has reached Meta more than once', m.id),
+            jsonb_build_object('tenant_id', m.tenant_id, 'whatsapp_message_ids', m.wamids));
+    END LOOP;
+END
+$$;
+
 /*
  * What statuses mean for more than their own message.  Pauses follow
  * only from news: what Meta kept for hours while we were unreachable says
@@ -193,21 +223,13 @@ BEGIN
     END LOOP;
 
     /* An attempt that failed, and was followed by wa_retry_message(), is no second message. */
-    FOR c IN
-        SELECT x.id, m.tenant_id, array_agg(DISTINCT x.text) AS wamids
-        FROM unnest(actions, message_ids, attempts, texts) AS x (action, id, attempt, text)
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
+    PERFORM @extschema@.wa_internal_alert_accepted_twice(array_agg(x.id))
+        FROM unnest(actions, message_ids, attempts) AS x (action, id, attempt)
         WHERE x.action = 'duplicate_delivery'
             OR x.action = 'duplicate_send' AND NOT EXISTS (
                 SELECT FROM @extschema@.whatsapp_attempts AS a
                 WHERE a.message_id = x.id AND a.attempt = x.attempt AND a.outcome = 'failed')
-        GROUP BY x.id, m.tenant_id
-        ORDER BY x.id
-    LOOP
-        PERFORM @extschema@.wa_internal_alert('warning'::text, 'duplicate_send'::text, 'message'::text, c.id::text,
-            format('Message %s has reached Meta more than once', c.id),
-            jsonb_build_object('tenant_id', c.tenant_id, 'whatsapp_message_ids', c.wamids));
-    END LOOP;
+        HAVING count(*) > 0;
 END
 $$;
 

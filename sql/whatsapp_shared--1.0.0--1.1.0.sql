@@ -1080,6 +1080,111 @@ BEGIN
 END
 $$;
 
+/* ---- 65-webhooks ---------------------------------------------------------------------- */
+
+/* Notes that the message had another wamid, during the update of statuses, and returns this one: webhook/update.c. */
+CREATE FUNCTION @extschema@.wa_internal_replacing_wamid(message_id bigint, wamid text) RETURNS text
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_replacing_wamid';
+COMMENT ON FUNCTION @extschema@.wa_internal_replacing_wamid(bigint, text) IS
+'The wamid of a second acceptance of the message. Internal.';
+
+/* For whoever finds out, once the wamids are written: these messages were accepted more than once. */
+CREATE FUNCTION @extschema@.wa_internal_alert_accepted_twice(message_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m record;
+BEGIN
+    FOR m IN
+        SELECT o.id, o.tenant_id, ARRAY(
+            SELECT w.whatsapp_message_id FROM @extschema@.whatsapp_wamids AS w WHERE w.message_id = o.id
+            UNION SELECT o.whatsapp_message_id WHERE o.whatsapp_message_id IS NOT NULL
+            ORDER BY 1) AS wamids
+        FROM @extschema@.whatsapp_messages AS o
+        WHERE o.id = ANY (message_ids)
+        ORDER BY o.id
+    LOOP
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'duplicate_send'::text, 'message'::text, m.id::text,
+            format('Message %s has reached Meta more than once', m.id),
+            jsonb_build_object('tenant_id', m.tenant_id, 'whatsapp_message_ids', m.wamids));
+    END LOOP;
+END
+$$;
+
+/*
+ * What statuses mean for more than their own message.  Pauses follow
+ * only from news: what Meta kept for hours while we were unreachable says
+ * nothing of today, and sending finds out by itself.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_draw_consequences(
+    actions text[],
+    message_ids bigint[],
+    attempts integer[],
+    error_codes integer[],
+    texts text[],
+    pause_seconds integer[],
+    happened_at timestamptz[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c record;
+BEGIN
+    /* Of several arrays there is no unnest(); the path is pinned. */
+    PERFORM @extschema@.wa_internal_opt_out_for_error(array_agg(x.id), array_agg(x.at))
+        FROM unnest(actions, message_ids, happened_at) AS x (action, id, at)
+        WHERE x.action = 'opt_out'
+        HAVING count(*) > 0;
+
+    INSERT INTO @extschema@.whatsapp_late_deliveries (message_id)
+        SELECT DISTINCT x.id FROM unnest(actions, message_ids) AS x (action, id)
+        WHERE x.action = 'late_delivery'
+        ORDER BY x.id
+        ON CONFLICT DO NOTHING;
+
+    FOR c IN
+        SELECT DISTINCT ON (w.scope, w.key)
+            w.scope, w.key, x.code, x.text, x.seconds, x.at
+        FROM unnest(actions, message_ids, error_codes, texts, pause_seconds, happened_at)
+                AS x (action, id, code, text, seconds, at)
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
+            CROSS JOIN LATERAL (
+                SELECT substr(x.action, 7) AS scope,
+                    CASE x.action
+                        WHEN 'pause_account' THEN ''
+                        WHEN 'pause_number' THEN m.phone_number_id
+                        WHEN 'pause_template' THEN m.template_name || '/' || m.template_language
+                    END AS key) AS w
+        WHERE x.action LIKE 'pause\_%' AND w.key IS NOT NULL
+            AND x.at > clock_timestamp() - interval '1 hour'
+        ORDER BY w.scope, w.key, x.seconds = 0 DESC, x.at DESC
+    LOOP
+        PERFORM @extschema@.wa_internal_pause_for_error(c.scope, c.key, c.code, c.text, c.seconds, c.at);
+    END LOOP;
+
+    FOR c IN
+        SELECT x.code, min(x.text) AS text, count(*) AS n
+        FROM unnest(actions, error_codes, texts) AS x (action, code, text)
+        WHERE x.action = 'unknown_code'
+        GROUP BY x.code
+        ORDER BY x.code
+    LOOP
+        PERFORM @extschema@.wa_internal_alert_unknown_code(c.code, c.text, c.n);
+    END LOOP;
+
+    /* An attempt that failed, and was followed by wa_retry_message(), is no second message. */
+    PERFORM @extschema@.wa_internal_alert_accepted_twice(array_agg(x.id))
+        FROM unnest(actions, message_ids, attempts) AS x (action, id, attempt)
+        WHERE x.action = 'duplicate_delivery'
+            OR x.action = 'duplicate_send' AND NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_attempts AS a
+                WHERE a.message_id = x.id AND a.attempt = x.attempt AND a.outcome = 'failed')
+        HAVING count(*) > 0;
+END
+$$;
+
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])

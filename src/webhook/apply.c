@@ -10,6 +10,9 @@
  * is a message that failed and was put back by wa_retry_message(): there, a
  * repetition of what is known of the old attempt must not end the new one.
  *
+ * A message has one acceptance.  Of a second one, of whatever attempt, an alert
+ * tells; its wamid is kept with the first in whatsapp_wamids.
+ *
  * Locks: queue rows, then message rows, each in order of message id, as
  * src/README.md asks.
  */
@@ -65,18 +68,11 @@ static WaStatement dequeue_statement = {
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_DELETE};
 
-/* What rows say whose message was begun more than once, before the UPDATE. */
-static WaStatement before_statement = {
-	.sql = "SELECT m.id, m.whatsapp_message_id FROM @extschema@.whatsapp_messages AS m"
-		   " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1) AND m.whatsapp_message_id IS NOT NULL"
-		   " AND m.status OPERATOR(pg_catalog.=) ANY ('{accepted,sent,delivered,read}')",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
-	.expected = SPI_OK_SELECT};
-
 /* Of messages that the UPDATE has left alone: those that are there. */
 static WaStatement exist_statement = {
-	.sql = "SELECT m.id, m.status OPERATOR(pg_catalog.=) ANY ('{queued,sending,uncertain}')"
+	.sql = "SELECT m.id, m.status OPERATOR(pg_catalog.=) ANY ('{queued,sending,uncertain}'),"
+		   " CASE WHEN m.status OPERATOR(pg_catalog.=) ANY ('{accepted,sent,delivered,read}')"
+		   " THEN m.whatsapp_message_id END"
 		   " FROM @extschema@.whatsapp_messages AS m WHERE m.id OPERATOR(pg_catalog.=) ANY ($1)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
@@ -87,10 +83,10 @@ static WaStatement learn_statement = {
 		   " SELECT b.wamid, b.id"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS b(wamid, id)"
 		   " WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w"
-		   " WHERE w.whatsapp_message_id OPERATOR(pg_catalog.=) b.wamid)",
+		   " WHERE w.whatsapp_message_id OPERATOR(pg_catalog.=) b.wamid) RETURNING message_id",
 	.nargs = 2,
 	.argtypes = {TEXTARRAYOID, INT8ARRAYOID},
-	.expected = SPI_OK_INSERT};
+	.expected = SPI_OK_INSERT_RETURNING};
 
 /*
  * One turn of the work: groups of different messages, in order of message id.
@@ -207,51 +203,31 @@ settle_queue(Round *round)
 }
 
 /*
- * Messages begun more than once: if the row already has the wamid of another
- * attempt that did not fail, the recipient has it twice.
+ * Remembers wamids that the sender has not written, or that it never saw.  Returns
+ * the messages of those that nobody has written before.
  */
-static void
-detect_duplicates(Round *round)
-{
-	WaRows rows;
-	WaStatusGroup **again = palloc(sizeof(WaStatusGroup *) * round->n);
-	int n = 0;
-	Datum values[1];
-
-	for (int i = 0; i < round->n; i++)
-	{
-		if (!round->groups[i]->done && round->groups[i]->merged.attempt > 1)
-			again[n++] = round->groups[i];
-	}
-	if (n == 0)
-		return;
-	values[0] = message_ids(again, n);
-	rows = wa_statement_run(&before_statement, round->webhook->schema, values, NULL);
-	for (uint64 i = 0; i < rows.count; i++)
-	{
-		WaStatusGroup *group = find_group(round, wa_rows_int(&rows, (int) i, 1, 0));
-
-		if (strcmp(wa_rows_text(&rows, (int) i, 2), group->merged.wamid) != 0)
-			wa_webhook_note_duplicate(round->webhook, &group->merged);
-	}
-}
-
-/*
- * Remembers wamids that the sender has not written, or that it never saw.
- */
-static void
+static WaRows
 learn_wamids(Round *round, WaStatusGroup *const *groups, int n)
 {
 	const char **wamids = palloc(sizeof(char *) * Max(n, 1));
+	WaRows rows = {0};
 	Datum values[2];
 
 	if (n == 0)
-		return;
+		return rows;
 	for (int i = 0; i < n; i++)
 		wamids[i] = groups[i]->merged.wamid;
 	values[0] = wa_array_of_text(wamids, n);
 	values[1] = message_ids(groups, n);
-	wa_statement_run(&learn_statement, round->webhook->schema, values, NULL);
+	rows = wa_statement_run(&learn_statement, round->webhook->schema, values, NULL);
+	return rows;
+}
+
+/* It says that the message reached, or may reach, a person. */
+static bool
+proves_sending(const WaStatusGroup *group)
+{
+	return group->merged.at[WA_STATUS_SENT] != 0 || wa_status_proves_delivery(&group->merged);
 }
 
 static void
@@ -270,10 +246,10 @@ update_messages(Round *round)
 		bool dates_acceptance = wa_rows_int(&rows, row, 3, false);
 
 		wa_status_count(round->webhook, group, true);
-		if (!current &&
-			(wa_status_proves_delivery(&group->merged) || group->merged.at[WA_STATUS_SENT] != 0))
+		if (group->replaces || (!current && proves_sending(group)))
 			wa_webhook_note_duplicate(round->webhook, &group->merged);
-		if (!current || dates_acceptance || group->settles || group->merged.attempt > 1)
+		if (!current || group->replaces || dates_acceptance || group->settles ||
+			group->merged.attempt > 1)
 			learned[nlearned++] = group;
 		if (wa_rows_int(&rows, row, 4, false))
 			wa_webhook_note_failure(round->webhook, &group->merged);
@@ -314,7 +290,10 @@ account_for_rest(Round *round)
 			wa_status_park(round->webhook, group, "message_queued_again");
 		else
 		{
+			const char *wamid = wa_rows_text(&rows, (int) i, 3);
+
 			wa_status_count(round->webhook, group, false);
+			group->replaces = wamid != NULL && strcmp(wamid, group->merged.wamid) != 0;
 			known[nknown++] = group;
 		}
 	}
@@ -323,7 +302,14 @@ account_for_rest(Round *round)
 		if (!rest[i]->done)
 			wa_status_park(round->webhook, rest[i], "unknown_message");
 	}
-	learn_wamids(round, known, nknown);
+	rows = learn_wamids(round, known, nknown);
+	for (uint64 i = 0; i < rows.count; i++)
+	{
+		WaStatusGroup *group = find_group(round, wa_rows_int(&rows, (int) i, 1, 0));
+
+		if (group->replaces && proves_sending(group))
+			wa_webhook_note_duplicate(round->webhook, &group->merged);
+	}
 }
 
 /*
@@ -387,7 +373,6 @@ wa_webhook_apply_statuses(WaWebhook *webhook)
 		}
 
 		settle_queue(&round);
-		detect_duplicates(&round);
 		update_messages(&round);
 		account_for_rest(&round);
 	} while (more);

@@ -26,6 +26,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
@@ -178,7 +179,10 @@ static WaStatement update_statement = {
 		   " ELSE 'accepted' END,"
 		   " status_reason = CASE WHEN " SUPERSEDES " THEN NULL ELSE m.status_reason END,"
 		   " whatsapp_message_id ="
-		   " CASE WHEN " SUPERSEDES " THEN b.wamid ELSE m.whatsapp_message_id END,"
+		   " CASE WHEN NOT " SUPERSEDES " THEN m.whatsapp_message_id"
+		   " WHEN m.whatsapp_message_id IS NULL OR m.status OPERATOR(pg_catalog.<>) ALL "
+		   "('{accepted,sent,delivered,read}') THEN b.wamid"
+		   " ELSE @extschema@.wa_internal_replacing_wamid(m.id, b.wamid) END,"
 		   " attempts = GREATEST(m.attempts, b.attempt),"
 		   " recipient_wa_id = COALESCE(m.recipient_wa_id, b.wa_id),"
 		   " sent_at = LEAST(m.sent_at, b.sent_at),"
@@ -208,6 +212,41 @@ static WaStatement update_statement = {
 		   " m.failed_at OPERATOR(pg_catalog.=) b.failed_at AND m.whatsapp_message_id "
 		   "OPERATOR(pg_catalog.=) b.wamid, " DELIVERED_LATE,
 	.expected = SPI_OK_UPDATE_RETURNING};
+
+/* ---- a second acceptance ------------------------------------------------------- */
+
+/* What is being written, in order of message id. */
+static WaStatusGroup *const *updating;
+static int n_updating; /* 0 outside of the UPDATE */
+
+PG_FUNCTION_INFO_V1(wa_internal_replacing_wamid);
+
+/*
+ * The second argument, and notes that this message had another wamid: the UPDATE
+ * returns what rows are, not what they were.
+ */
+Datum
+wa_internal_replacing_wamid(PG_FUNCTION_ARGS)
+{
+	int64 id = PG_GETARG_INT64(0);
+	int low = 0;
+	int high = n_updating - 1;
+
+	while (low < high)
+	{
+		int middle = low + (high - low) / 2;
+
+		if (updating[middle]->merged.message_id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < n_updating && updating[low]->merged.message_id == id)
+		updating[low]->replaces = true;
+	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
+}
+
+/* ---- the batch ----------------------------------------------------------------- */
 
 /*
  * The part of the round that is left for the UPDATE, as a relation.
@@ -323,7 +362,17 @@ wa_status_update(Oid schema, WaStatusGroup *const *groups, int n)
 	replan_if_grown(schema);
 	if (SPI_register_relation(batch) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the batch of statuses");
-	rows = wa_statement_run(&update_statement, schema, NULL, NULL);
+	updating = groups;
+	n_updating = n;
+	PG_TRY();
+	{
+		rows = wa_statement_run(&update_statement, schema, NULL, NULL);
+	}
+	PG_FINALLY();
+	{
+		n_updating = 0;
+	}
+	PG_END_TRY();
 	if (SPI_unregister_relation(BATCH_NAME) != SPI_OK_REL_UNREGISTER)
 		elog(ERROR, "could not unregister the batch of statuses");
 	tuplestore_end(store);

@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(65);
+SELECT plan(79);
 
 /* Times of the tests are seconds after this. */
 \set t 1764000000
@@ -108,6 +108,47 @@ SELECT pg_temp.new_message('accepted') AS m \gset
 SELECT pg_temp.post_statuses(pg_temp.status('wamid.D', 'sent', :t + 5, pg_temp.data(:m, 2))) \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_alerts WHERE kind = 'duplicate_send' AND key = :'m'), 1::bigint, 'also when the later attempt is heard of last');
 SELECT is((SELECT count(*) FROM whatsapp_wamids WHERE message_id = :m), 2::bigint, 'both wamids lead to the message');
+
+/* ---- accepted twice ---- */
+
+CREATE FUNCTION pg_temp.twice(id bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(w, ' ' ORDER BY w COLLATE "C") FROM whatsapp_alerts AS a, jsonb_array_elements_text(a.detail -> 'whatsapp_message_ids') AS w
+    WHERE a.kind = 'duplicate_send' AND a.key = id::text
+$$;
+CREATE FUNCTION pg_temp.known(id bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(DISTINCT w.whatsapp_message_id, ' ') FROM whatsapp_wamids AS w WHERE w.message_id = id
+$$;
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.twice(:m), NULL, 'once is not twice');
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.x2', 'sent', :t + 5, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.twice(:m), format('wamid.%s wamid.x2', :m), 'two acceptances with one attempt''s number: another server has sent it, too');
+SELECT is(pg_temp.known(:m), format('wamid.%s wamid.x2', :m), 'both wamids lead to the message');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'delivered', :t + 2)), '1/0/0/0', 'the first, without our data');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.x2', 'read', :t + 9)), '1/0/0/0', 'and the second');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.y2', 'sent', :t + 5, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.twice(:m), format('wamid.%s wamid.y2', :m), 'the first is known from the response alone');
+SELECT pg_temp.new_message('accepted') AS m \gset
+UPDATE whatsapp_messages SET attempts = 2 WHERE id = :m;
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'read', :t + 2, pg_temp.data(:m, 2)), pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m, 2))) \g /dev/null
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.z1', 'sent', :t + 7, pg_temp.data(:m, 1))), '0/1/0/0', 'an earlier attempt that was sent later: nothing new in the row');
+SELECT is(pg_temp.twice(:m), format('wamid.%s wamid.z1', :m), 'but the message was accepted twice');
+SELECT is(pg_temp.known(:m), format('wamid.%s wamid.z1', :m), 'and the wamid is kept');
+UPDATE whatsapp_alerts SET resolved_at = now() WHERE key = :'m';
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.z1', 'sent', :t + 7, pg_temp.data(:m, 1))) \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_alerts WHERE key = :'m' AND resolved_at IS NULL), 0::bigint, 'Meta''s repetition of that is no news');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m)), pg_temp.status('wamid.w2', 'sent', :t + 2, pg_temp.data(:m))) \g /dev/null
+SELECT is(pg_temp.twice(:m), format('wamid.%s wamid.w2', :m), 'both in one webhook');
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.v2', 'sent', :t + 2, pg_temp.data(:m + 1))), '0/0/1/0', 'a status that came before its message was known');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT wa_internal_rematch(10) \g /dev/null
+SELECT is(pg_temp.twice(:m), format('wamid.%s wamid.v2', :m), 'and belongs to a second acceptance');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', :t + 2, pg_temp.data(:m), pg_temp.error(131026))) \g /dev/null
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.u2', 'sent', :t + 5, pg_temp.data(:m, 2))) \g /dev/null
+SELECT is(pg_temp.twice(:m), NULL, 'one that failed at Meta, and one that was sent: that is once');
 
 /* ---- put back by hand ---- */
 

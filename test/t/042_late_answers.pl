@@ -29,15 +29,22 @@ sub sql
 sub fail_by_webhook
 {
 	my ($wamids) = @_;
+	return tell_by_webhook($wamids, 'failed', errors => [ { code => 131026, title => 'Message undeliverable' } ]);
+}
+
+# Meta's word on the first attempts of these messages.
+sub tell_by_webhook
+{
+	my ($wamids, $status, %more) = @_;
 	my $installation = sql('SELECT installation_id FROM whatsapp_installation');
 	my @statuses = map {
 		{
 			id => $wamids->{$_},
-			status => 'failed',
+			status => $status,
 			timestamp => '' . time,
 			recipient_id => '34600000001',
 			biz_opaque_callback_data => "wa1:$installation:$_:1",
-			errors => [ { code => 131026, title => 'Message undeliverable' } ]
+			%more
 		}
 	} sort keys %$wamids;
 	my $value = {
@@ -151,6 +158,25 @@ is(sql("SELECT wa_retry_message($back)"), 't', 'and put back');
 is(place_in_queue($back), $place, 'to where it lay');
 settled($node, 'it comes to an end');
 is(scalar(requests_to($fourth)), 2, 'after one further request');
+
+# Another server has sent it, too, under the same number of an attempt: a report of
+# that comes first, and then the response to ours.
+my $fifth = '+34614300005';
+
+$sim->faults({ match => { recipient => $fifth }, times => 1, delay_ms => 1000 * $delay });
+my $twice = enqueue($node, 't1', $fifth);
+wait_status($node, $twice, 'sending', 'the last one is open');
+tell_by_webhook({ $twice => 'wamid.OF.another.server' }, 'sent');
+is(sql("SELECT count(*) FROM whatsapp_alerts WHERE kind = 'duplicate_send'"), '0', 'one acceptance is none too many');
+wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_alerts WHERE kind = 'duplicate_send' AND key = '$twice')",
+	'a second one raises an alert');
+my $own = (requests_to($fifth))[0]{wamid};
+is( sql("SELECT string_agg(whatsapp_message_id, ' ' ORDER BY whatsapp_message_id COLLATE \"C\") FROM whatsapp_wamids WHERE message_id = $twice"),
+	"$own wamid.OF.another.server",
+	'both wamids lead to the message');
+is( sql("SELECT detail -> 'whatsapp_message_ids' \@> '[\"$own\", \"wamid.OF.another.server\"]' FROM whatsapp_alerts WHERE kind = 'duplicate_send'"),
+	't',
+	'and the alert names them');
 
 invariants_hold($node);
 logged_nothing_bad($node, 'without an error');

@@ -19,6 +19,7 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "sender/store/alert.h"
 #include "sender/store/dispositions.h"
 #include "sender/store/fence.h"
 #include "sender/store/transaction.h"
@@ -26,7 +27,8 @@
 
 /*
  * A webhook may have been faster: what it wrote is never taken back, only
- * completed.
+ * completed.  If it, or another sender, has written of another acceptance, this is
+ * the second one.
  *
  * Nearly all messages are still where the claim has read them, which saves the way
  * through the index.
@@ -51,7 +53,10 @@
 	"END,"                                                                                         \
 	" finished_at = COALESCE(m.finished_at, @extschema@.wa_internal_accepted_at(m.id))"            \
 	" WHERE m." column " OPERATOR(pg_catalog.=) ANY ($1)"                                          \
-	" AND @extschema@.wa_internal_accepted_attempt(m.id) IS NOT NULL RETURNING m.id"
+	" AND @extschema@.wa_internal_accepted_attempt(m.id) IS NOT NULL RETURNING m.id,"              \
+	" m.whatsapp_message_id OPERATOR(pg_catalog.<>)"                                               \
+	" @extschema@.wa_internal_accepted_text(m.id, 'm'::pg_catalog.\"char\")"                       \
+	" AND m.status OPERATOR(pg_catalog.=) ANY ('{accepted,sent,delivered,read}')"
 
 static WaStatement accept_there_statement = {.sql = ACCEPT("ctid"),
 											 .nargs = 1,
@@ -168,13 +173,24 @@ wa_internal_accepted_text(PG_FUNCTION_ARGS)
 
 /* ---- acceptance ------------------------------------------------------------------ */
 
+/* Adds those of the rows that an UPDATE has returned that had been accepted before. */
 static void
-update_accepted(const WaAccepted *accepted, int n)
+add_second(const WaRows *rows, int64 *second, int *n_second)
+{
+	for (uint64 i = 0; i < rows->count; i++)
+		if (wa_rows_int(rows, (int) i, 2, false))
+			second[(*n_second)++] = wa_rows_int(rows, (int) i, 1, 0);
+}
+
+/* Returns how many of them had been accepted before, and which in second (room for n). */
+static int
+update_accepted(const WaAccepted *accepted, int n, int64 *second)
 {
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * n);
 	int64 *ids = palloc(sizeof(int64) * n);
 	int64 *missing = palloc(sizeof(int64) * n);
 	int n_missing = 0;
+	int n_second = 0;
 	Datum places;
 	WaRows rows;
 
@@ -191,12 +207,14 @@ update_accepted(const WaAccepted *accepted, int n)
 	{
 		places = wa_array_of_tid(tids, n);
 		rows = wa_store_run(&accept_there_statement, &places, NULL);
+		add_second(&rows, second, &n_second);
 		wa_fence_add_missing(&rows, ids, n, missing, &n_missing);
 		if (n_missing > 0)
 		{
 			/* Marked as sending, or told of by a webhook: a new version is elsewhere. */
 			places = wa_array_of_int8(missing, n_missing);
-			wa_store_run(&accept_statement, &places, NULL);
+			rows = wa_store_run(&accept_statement, &places, NULL);
+			add_second(&rows, second, &n_second);
 		}
 	}
 	PG_FINALLY();
@@ -204,6 +222,7 @@ update_accepted(const WaAccepted *accepted, int n)
 		n_accepting = 0;
 	}
 	PG_END_TRY();
+	return n_second;
 }
 
 /*
@@ -218,8 +237,10 @@ wa_store_accept(WaAccepted *accepted, int n)
 	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * Max(n, 1));
 	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
 	WaAccepted *current = palloc(sizeof(WaAccepted) * Max(n, 1));
+	int64 *second = palloc(sizeof(int64) * Max(n, 1));
 	int n_missing = 0;
 	int n_current = 0;
+	int n_second = 0;
 
 	if (n == 0)
 		return;
@@ -236,6 +257,8 @@ wa_store_accept(WaAccepted *accepted, int n)
 		if (!wa_ids_contain(ids[i], missing, n_missing))
 			current[n_current++] = accepted[i];
 	if (n_current > 0)
-		update_accepted(current, n_current);
+		n_second = update_accepted(current, n_current, second);
 	wa_store_wamids(accepted, n);
+	if (n_second > 0)
+		wa_store_alert_accepted_twice(second, n_second);
 }

@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "base/arrays.h"
 #include "base/statement.h"
 #include "sender/store/alert.h"
 #include "sender/store/transaction.h"
@@ -30,6 +31,19 @@ wa_store_alert(const WaAlert *alert)
 	values[3] = CStringGetTextDatum(alert->key);
 	values[4] = CStringGetTextDatum(alert->message);
 	values[5] = Int64GetDatum(alert->message_id);
+	wa_store_run(&statement, values, NULL);
+}
+
+void
+wa_store_alert_accepted_twice(const int64 *ids, int n)
+{
+	static WaStatement statement = {.sql =
+										"SELECT @extschema@.wa_internal_alert_accepted_twice($1)",
+									.nargs = 1,
+									.argtypes = {INT8ARRAYOID},
+									.expected = SPI_OK_SELECT};
+	Datum values[1] = {wa_array_of_int8(ids, n)};
+
 	wa_store_run(&statement, values, NULL);
 }
 

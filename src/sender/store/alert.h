@@ -9,6 +9,8 @@
 #ifndef WA_SENDER_STORE_ALERT_H
 #define WA_SENDER_STORE_ALERT_H
 
+#include "c.h"
+
 typedef struct WaAlert
 {
 	const char *severity; /* info, warning or error */
@@ -20,6 +22,9 @@ typedef struct WaAlert
 } WaAlert;
 
 extern void wa_store_alert(const WaAlert *alert);
+
+/* These messages have been accepted more than once; their wamids are written already. */
+extern void wa_store_alert_accepted_twice(const int64 *ids, int n);
 
 /* Closes it, if it is open. */
 extern void wa_store_resolve_alert(const char *kind, const char *scope, const char *key);
