@@ -19,6 +19,8 @@ CREATE TABLE @extschema@.whatsapp_alerts (
 CREATE UNIQUE INDEX whatsapp_alerts_open_key
     ON @extschema@.whatsapp_alerts (kind, scope, key)
     WHERE resolved_at IS NULL;
+/* They go with their message. */
+CREATE INDEX whatsapp_alerts_message_idx ON @extschema@.whatsapp_alerts (key) WHERE scope = 'message';
 COMMENT ON TABLE @extschema@.whatsapp_alerts IS
 'What an operator should look at. A repeated condition is counted on its open alert; each new alert is also sent as '
 'NOTIFY whatsapp_alerts.';

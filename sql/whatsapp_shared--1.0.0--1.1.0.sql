@@ -1185,6 +1185,63 @@ BEGIN
 END
 $$;
 
+/* ---- 12-alerts ------------------------------------------------------------------------ */
+
+/* They go with their message. */
+CREATE INDEX whatsapp_alerts_message_idx ON @extschema@.whatsapp_alerts (key) WHERE scope = 'message';
+
+CREATE INDEX whatsapp_parked_events_message_idx
+    ON @extschema@.whatsapp_parked_events (message_id) WHERE message_id IS NOT NULL;
+COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
+'Items of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes '
+'known. Kept for whatsapp_shared.retention, or as long as the message that they name.';
+
+/*
+ * Retention of messages.  With them goes all that names them, or the wamid of any of
+ * their attempts: it has the recipient's number in it.  What somebody has locked
+ * stays until the next time, and what has meanwhile been put back into the queue,
+ * for which it must be locked.
+ */
+CREATE FUNCTION @extschema@.wa_internal_forget_messages(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    old bigint[] := ARRAY(
+        SELECT m.id FROM @extschema@.whatsapp_messages AS m
+        WHERE m.id = ANY (ids)
+        ORDER BY m.id
+        FOR UPDATE SKIP LOCKED);
+BEGIN
+    old := ARRAY(
+        SELECT i FROM unnest(old) AS i
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = i OFFSET 0));
+    DELETE FROM @extschema@.whatsapp_parked_events AS p WHERE p.message_id = ANY (old);
+    DELETE FROM @extschema@.whatsapp_parked_events AS p
+        USING unnest(ARRAY(SELECT w.whatsapp_message_id FROM @extschema@.whatsapp_wamids AS w
+                           WHERE w.message_id = ANY (old))) AS k (wamid)
+        WHERE p.kind = 'status' AND p.whatsapp_message_id = k.wamid;
+    DELETE FROM @extschema@.whatsapp_alerts AS a
+        WHERE a.scope = 'message' AND a.key = ANY (ARRAY(SELECT i::text FROM unnest(old) AS i));
+    DELETE FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = ANY (old);
+    DELETE FROM @extschema@.whatsapp_attempts AS t WHERE t.message_id = ANY (old);
+    DELETE FROM @extschema@.whatsapp_wamids AS w WHERE w.message_id = ANY (old);
+    DELETE FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY (old);
+END
+$$;
+
+/* What retention has left of messages that are gone. */
+DELETE FROM @extschema@.whatsapp_wamids AS w
+    WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = w.message_id);
+
+DELETE FROM @extschema@.whatsapp_parked_events AS p
+    WHERE p.message_id <= (SELECT pg_catalog.max(m.id) FROM @extschema@.whatsapp_messages AS m)
+        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = p.message_id);
+
+DELETE FROM @extschema@.whatsapp_alerts AS a
+    WHERE a.scope = 'message'
+        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id::pg_catalog.text = a.key);
+
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])

@@ -66,32 +66,12 @@ static WaStatement old_statement = {
 	.argtypes = {INT8OID, INT4OID, INT4OID},
 	.expected = SPI_OK_SELECT};
 
-static WaStatement lock_old_statement = {
-	.sql = "SELECT COALESCE(pg_catalog.array_agg(l.id), '{}') FROM ("
-		   "SELECT m.id FROM @extschema@.whatsapp_messages m"
-		   " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1)"
-		   " ORDER BY m.id FOR UPDATE SKIP LOCKED) l",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
-	.expected = SPI_OK_SELECT};
+static WaStatement forget_old_statement = {.sql =
+											   "SELECT @extschema@.wa_internal_forget_messages($1)",
+										   .nargs = 1,
+										   .argtypes = {INT8ARRAYOID},
+										   .expected = SPI_OK_SELECT};
 
-/* Whoever puts a message back locks it first: none of these can get a queue row any more. */
-static WaStatement delete_old_statement = {
-	.sql = "WITH old AS MATERIALIZED (SELECT m.id FROM @extschema@.whatsapp_messages m"
-		   " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1) AND NOT EXISTS ("
-		   "SELECT FROM @extschema@.whatsapp_queue q WHERE q.message_id OPERATOR(pg_catalog.=) "
-		   "m.id)),"
-		   " a AS (DELETE FROM @extschema@.whatsapp_attempts x USING old"
-		   " WHERE x.message_id OPERATOR(pg_catalog.=) old.id),"
-		   " w AS (DELETE FROM @extschema@.whatsapp_wamids x USING old"
-		   " WHERE x.message_id OPERATOR(pg_catalog.=) old.id)"
-		   " DELETE FROM @extschema@.whatsapp_messages x USING old WHERE x.id "
-		   "OPERATOR(pg_catalog.=) old.id",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
-	.expected = SPI_OK_DELETE};
-
-/* What somebody has locked is passed by, until the walk begins anew. */
 int64
 wa_store_delete_old(int64 after_id, int keep_minutes, int max)
 {
@@ -102,9 +82,7 @@ wa_store_delete_old(int64 after_id, int keep_minutes, int max)
 	bool isnull;
 
 	values[0] = wa_rows_datum(&rows, 0, 4, &isnull);
-	rows = wa_store_run(&lock_old_statement, values, NULL);
-	values[0] = wa_rows_datum(&rows, 0, 1, &isnull);
-	wa_store_run(&delete_old_statement, values, NULL);
+	wa_store_run(&forget_old_statement, values, NULL);
 	return more ? last_id : 0;
 }
 
