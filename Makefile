@@ -143,6 +143,7 @@ OBJS = \
 	src/sender/upkeep.o \
 	src/sender/upload.o \
 	src/sender/worker.o \
+	src/shared/hearing.o \
 	src/shared/held_numbers.o \
 	src/shared/processfuncs.o \
 	src/shared/shmem.o \

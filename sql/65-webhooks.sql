@@ -54,7 +54,8 @@ CREATE TABLE @extschema@.whatsapp_webhook_traffic (
     phone_number_id text COLLATE "C" PRIMARY KEY,
     last_webhook_at timestamptz NOT NULL,
     last_status_at  timestamptz,
-    last_inbound_at timestamptz
+    last_inbound_at timestamptz,
+    last_late_at    timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE @extschema@.whatsapp_webhook_traffic IS
 'When the last webhook, status and message were received for each number, to within a second.';
@@ -64,6 +65,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_webhook_at IS 'When 
 COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_status_at IS 'When the last status was received.';
 COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_inbound_at IS
 'When the last message from a customer was received.';
+COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_late_at IS
+'When the last report was received that took longer than half of whatsapp_shared.uncertain_grace: it could not be '
+'delivered before, and others may follow.';
 
 /* Notes that the message had another wamid, during the update of statuses, and returns this one: webhook/update.c. */
 CREATE FUNCTION @extschema@.wa_internal_replacing_wamid(message_id bigint, wamid text) RETURNS text
@@ -241,6 +245,95 @@ CREATE FUNCTION @extschema@.wa_internal_rematch(max_rows integer DEFAULT 1000) R
     AS 'MODULE_PATHNAME', 'wa_internal_rematch';
 COMMENT ON FUNCTION @extschema@.wa_internal_rematch(integer) IS
 'Tries parked statuses again whose message is known by now; returns how many. Internal.';
+
+/* ---- what silence means -------------------------------------------------------------- */
+
+/*
+ * Since when reports can have been missed by nobody's fault but Meta's.  since is
+ * what the server itself knows (shared/hearing.c).  A report that came late, of
+ * whatever number, says that deliveries failed; until they have all been repeated,
+ * absence means nothing.
+ */
+CREATE FUNCTION @extschema@.wa_internal_hearing_since(since timestamptz) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT GREATEST(since, max(t.last_late_at)) FROM @extschema@.whatsapp_webhook_traffic AS t
+$$;
+
+/*
+ * No report of this message has come, whose last request began and ended at these
+ * times without a response.  Until when must one wait, and what does it mean then?
+ * That Meta does not have it, if
+ *
+ * - reports can have been missed, from the request on, for no longer than the grace,
+ *   and a whole grace has passed after that: what could not be delivered is
+ *   delivered again, and the gaps between Meta's tries grow with the time for which
+ *   they have failed;
+ * - another message of the number was accepted in the first half of this grace, and
+ *   has been reported;
+ * - none that was accepted earlier than half a grace ago is without a report.  Those
+ *   from a grace before the request on count, too.
+ *
+ * Looks at the messages next to it: by its time, of the same tenant; and by its id,
+ * because what was written in one transaction has one time.  So it reads a few rows,
+ * however many there are.  Tenant and time are compared as one: a planner without
+ * statistics takes the messages of a tenant for few, and would sort them all.
+ */
+CREATE FUNCTION @extschema@.wa_internal_judge_silence(
+    message_id    bigint,
+    began_at      timestamptz,
+    ended_at      timestamptz,
+    grace         interval,
+    hearing_since timestamptz,
+    at            timestamptz,
+    OUT wait_until timestamptz,
+    OUT is_proof boolean)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN a.is_hearing THEN a.beginning + grace END,
+        CASE WHEN a.is_hearing AND a.beginning + grace <= at THEN COALESCE((
+            SELECT bool_or(n.is_reported AND n.accepted_at BETWEEN a.beginning AND a.beginning + grace / 2)
+                AND bool_and(n.is_reported OR n.accepted_at > at - grace / 2)
+            FROM (
+                SELECT o.accepted_at,
+                    COALESCE(o.sent_at, o.delivered_at, o.read_at, o.failed_at) IS NOT NULL AS is_reported
+                FROM @extschema@.whatsapp_messages AS m
+                    CROSS JOIN LATERAL (
+                        (SELECT c.id, c.phone_number_id, c.status_reason,
+                            c.accepted_at, c.sent_at, c.delivered_at, c.read_at, c.failed_at
+                         FROM @extschema@.whatsapp_messages AS c
+                         WHERE (c.tenant_id, c.created_at) >= (m.tenant_id, a.beginning)
+                         ORDER BY c.tenant_id, c.created_at LIMIT 25)
+                        UNION ALL
+                        (SELECT c.id, c.phone_number_id, c.status_reason,
+                            c.accepted_at, c.sent_at, c.delivered_at, c.read_at, c.failed_at
+                         FROM @extschema@.whatsapp_messages AS c
+                         WHERE (c.tenant_id, c.created_at) < (m.tenant_id, a.beginning)
+                         ORDER BY c.tenant_id DESC, c.created_at DESC LIMIT 25)
+                        UNION ALL
+                        (SELECT c.id, c.phone_number_id, c.status_reason,
+                            c.accepted_at, c.sent_at, c.delivered_at, c.read_at, c.failed_at
+                         FROM @extschema@.whatsapp_messages AS c
+                         WHERE c.id > m.id ORDER BY c.id LIMIT 25)
+                        UNION ALL
+                        (SELECT c.id, c.phone_number_id, c.status_reason,
+                            c.accepted_at, c.sent_at, c.delivered_at, c.read_at, c.failed_at
+                         FROM @extschema@.whatsapp_messages AS c
+                         WHERE c.id < m.id ORDER BY c.id DESC LIMIT 25)) AS o
+                WHERE m.id = message_id AND o.id <> m.id AND o.phone_number_id = m.phone_number_id
+                    AND o.accepted_at >= began_at - grace
+                    /* Meta holds it back on purpose. */
+                    AND o.status_reason IS DISTINCT FROM 'held_for_quality_assessment') AS n), false)
+        ELSE false END
+    FROM (SELECT GREATEST(ended_at, hearing_since) AS beginning,
+                 COALESCE(hearing_since <= began_at + grace, false) AS is_hearing) AS a
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_judge_silence(bigint, timestamptz, timestamptz, interval, timestamptz,
+    timestamptz) IS
+'Until when a report of this uncertain message is awaited (NULL: too many can have been missed), and whether its '
+'absence at the given time proves that Meta does not have it. Internal.';
 
 /* ---- reconciliation ------------------------------------------------------------------ */
 

@@ -337,7 +337,8 @@ BEGIN
         WHEN 'resend' THEN 'it is sent again'
         WHEN 'park' THEN 'it waits for an operator'
         WHEN 'fail' THEN 'it is given up'
-        ELSE 'it is sent again if webhooks of other messages have come, and waits for an operator if not' END);
+        ELSE 'it is sent again if the reports of other messages show that Meta does not have it, and waits for an '
+            'operator if not' END);
 END
 $$;
 

@@ -1242,6 +1242,130 @@ DELETE FROM @extschema@.whatsapp_alerts AS a
     WHERE a.scope = 'message'
         AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id::pg_catalog.text = a.key);
 
+ALTER TABLE @extschema@.whatsapp_webhook_traffic ADD COLUMN last_late_at timestamptz;
+COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_late_at IS
+'When the last report was received that took longer than half of whatsapp_shared.uncertain_grace: it could not be '
+'delivered before, and others may follow.';
+
+/*
+ * Since when reports can have been missed by nobody's fault but Meta's.  since is
+ * what the server itself knows (shared/hearing.c).  A report that came late, of
+ * whatever number, says that deliveries failed; until they have all been repeated,
+ * absence means nothing.
+ */
+CREATE FUNCTION @extschema@.wa_internal_hearing_since(since timestamptz) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT GREATEST(since, max(t.last_late_at)) FROM @extschema@.whatsapp_webhook_traffic AS t
+$$;
+
+/*
+ * No report of this message has come, whose last request began and ended at these
+ * times without a response.  Until when must one wait, and what does it mean then?
+ * That Meta does not have it, if
+ *
+ * - reports can have been missed, from the request on, for no longer than the grace,
+ *   and a whole grace has passed after that: what could not be delivered is
+ *   delivered again, and the gaps between Meta's tries grow with the time for which
+ *   they have failed;
+ * - another message of the number was accepted in the first half of this grace, and
+ *   has been reported;
+ * - none that was accepted earlier than half a grace ago is without a report.  Those
+ *   from a grace before the request on count, too.
+ *
+ * Looks at the messages next to it: by its time, of the same tenant; and by its id,
+ * because what was written in one transaction has one time.  So it reads a few rows,
+ * however many there are.  Tenant and time are compared as one: a planner without
+ * statistics takes the messages of a tenant for few, and would sort them all.
+ */
+CREATE FUNCTION @extschema@.wa_internal_judge_silence(
+    message_id    bigint,
+    began_at      timestamptz,
+    ended_at      timestamptz,
+    grace         interval,
+    hearing_since timestamptz,
+    at            timestamptz,
+    OUT wait_until timestamptz,
+    OUT is_proof boolean)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN a.is_hearing THEN a.beginning + grace END,
+        CASE WHEN a.is_hearing AND a.beginning + grace <= at THEN COALESCE((
+            SELECT bool_or(n.is_reported AND n.accepted_at BETWEEN a.beginning AND a.beginning + grace / 2)
+                AND bool_and(n.is_reported OR n.accepted_at > at - grace / 2)
+            FROM (
+                SELECT o.accepted_at,
+                    COALESCE(o.sent_at, o.delivered_at, o.read_at, o.failed_at) IS NOT NULL AS is_reported
+                FROM @extschema@.whatsapp_messages AS m
+                    CROSS JOIN LATERAL (
+                        (SELECT c.id, c.phone_number_id, c.status_reason,
+                            c.accepted_at, c.sent_at, c.delivered_at, c.read_at, c.failed_at
+                         FROM @extschema@.whatsapp_messages AS c
+                         WHERE (c.tenant_id, c.created_at) >= (m.tenant_id, a.beginning)
+                         ORDER BY c.tenant_id, c.created_at LIMIT 25)
+                        UNION ALL
+                        (SELECT c.id, c.phone_number_id, c.status_reason,
+                            c.accepted_at, c.sent_at, c.delivered_at, c.read_at, c.failed_at
+                         FROM @extschema@.whatsapp_messages AS c
+                         WHERE (c.tenant_id, c.created_at) < (m.tenant_id, a.beginning)
+                         ORDER BY c.tenant_id DESC, c.created_at DESC LIMIT 25)
+                        UNION ALL
+                        (SELECT c.id, c.phone_number_id, c.status_reason,
+                            c.accepted_at, c.sent_at, c.delivered_at, c.read_at, c.failed_at
+                         FROM @extschema@.whatsapp_messages AS c
+                         WHERE c.id > m.id ORDER BY c.id LIMIT 25)
+                        UNION ALL
+                        (SELECT c.id, c.phone_number_id, c.status_reason,
+                            c.accepted_at, c.sent_at, c.delivered_at, c.read_at, c.failed_at
+                         FROM @extschema@.whatsapp_messages AS c
+                         WHERE c.id < m.id ORDER BY c.id DESC LIMIT 25)) AS o
+                WHERE m.id = message_id AND o.id <> m.id AND o.phone_number_id = m.phone_number_id
+                    AND o.accepted_at >= began_at - grace
+                    /* Meta holds it back on purpose. */
+                    AND o.status_reason IS DISTINCT FROM 'held_for_quality_assessment') AS n), false)
+        ELSE false END
+    FROM (SELECT GREATEST(ended_at, hearing_since) AS beginning,
+                 COALESCE(hearing_since <= began_at + grace, false) AS is_hearing) AS a
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_judge_silence(bigint, timestamptz, timestamptz, interval, timestamptz,
+    timestamptz) IS
+'Until when a report of this uncertain message is awaited (NULL: too many can have been missed), and whether its '
+'absence at the given time proves that Meta does not have it. Internal.';
+
+/* ---- 87-explain ----------------------------------------------------------------------- */
+
+/* An uncertain message: until when a webhook is awaited, and what follows. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_uncertain(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    policy CONSTANT text := COALESCE(m.on_uncertain,
+        (SELECT t.on_uncertain FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = m.tenant_id),
+        current_setting('whatsapp_shared.uncertain_policy', true));
+BEGIN
+    IF q.due_at = 'infinity' THEN
+        reason := 'parked';
+        RETURN;
+    END IF;
+    reason := 'uncertain';
+    earliest := q.due_at;
+    detail := format('if no webhook comes by %s, %s', date_trunc('second', q.due_at), CASE policy
+        WHEN 'resend' THEN 'it is sent again'
+        WHEN 'park' THEN 'it waits for an operator'
+        WHEN 'fail' THEN 'it is given up'
+        ELSE 'it is sent again if the reports of other messages show that Meta does not have it, and waits for an '
+            'operator if not' END);
+END
+$$;
+
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])

@@ -17,6 +17,7 @@
 #include "sender/store/orphans.h"
 #include "sender/store/transaction.h"
 #include "sender/uncertain.h"
+#include "shared/shmem.h"
 #include "shared/wake.h"
 
 /* One short transaction's; if it was filled, the next comes soon. */
@@ -96,7 +97,8 @@ wa_due_run(WaSender *sender)
 	promoted_committed(sender);
 
 	wa_store_begin("looking after waiting WhatsApp messages");
-	more |= wa_uncertain_decide(now, BATCH) == BATCH;
+	more |=
+		wa_uncertain_decide(now, (TimestampTz) pg_atomic_read_u64(&sender->slot->hearing_since));
 	/* Those that are ready are also checked at the claim; here, those that nothing claims. */
 	more |= wa_store_expire(now, BATCH) == BATCH;
 	wa_due_read_next(sender);

@@ -23,11 +23,9 @@
 #include "sender/uncertain.h"
 #include "shared/wake.h"
 
-/*
- * Under "auto" the absence of a webhook proves something only if webhooks for
- * other messages of the same number, accepted after this one was tried, did
- * arrive.  Attempts that are used up are used up for this, too.
- */
+/* Each takes a fraction of a millisecond; nobody is to wait for all of them at once. */
+#define BATCH 50
+
 static WaUncertainPolicy
 policy_for(const WaUncertainRow *row)
 {
@@ -36,17 +34,39 @@ policy_for(const WaUncertainRow *row)
 	if (row->policy != NULL &&
 		!wa_uncertain_policy_parse(row->policy, strlen(row->policy), &policy))
 		policy = WA_UNCERTAIN_AUTO;
-	if (policy == WA_UNCERTAIN_AUTO)
-		policy = row->others_arrived ? WA_UNCERTAIN_RESEND : WA_UNCERTAIN_PARK;
-	if (policy == WA_UNCERTAIN_RESEND && row->attempts >= wa_guc_max_attempts)
-		policy = WA_UNCERTAIN_FAIL;
 	return policy;
 }
 
-/* "place" matters to what is sent again. */
+/*
+ * Under "auto" a message is sent again if the absence of its report proves that Meta
+ * does not have it: wa_internal_judge_silence() says when.  Not known, it waits for a
+ * person.
+ */
+static WaUncertainPolicy
+follow_silence(const WaSilence *silence)
+{
+	return silence->is_proof ? WA_UNCERTAIN_RESEND : WA_UNCERTAIN_PARK;
+}
+
+/* Reports that could not be heard may still come. */
+static void
+wait_longer(const WaSilence *silence, WaDisposition *disposition)
+{
+	disposition->state = WA_QUEUE_UNCERTAIN;
+	disposition->status = "uncertain";
+	disposition->reason = "uncertain";
+	disposition->due_at = silence->wait_until;
+}
+
+/*
+ * "place" matters to what is sent again.  Attempts that are used up are used up for
+ * this, too.
+ */
 static void
 follow(WaUncertainPolicy policy, const WaPlacedRow *place, WaDisposition *disposition)
 {
+	if (policy == WA_UNCERTAIN_RESEND && disposition->attempts >= wa_guc_max_attempts)
+		policy = WA_UNCERTAIN_FAIL;
 	switch (policy)
 	{
 		case WA_UNCERTAIN_RESEND:
@@ -97,34 +117,56 @@ announce(const WaDisposition *disposition, int64 rank)
 			wa_wake_due(disposition->due_at);
 			break;
 		case WA_QUEUE_UNCERTAIN:
-			alert_parked(disposition);
+			if (disposition->due_at == DT_NOEND)
+				alert_parked(disposition);
 			break;
 		default:
 			break;
 	}
 }
 
-int
-wa_uncertain_decide(TimestampTz now, int limit)
+/* Of the rows under "auto", in their order, what the silence means. */
+static WaSilence *
+judge(const WaUncertainRow *rows, int n, TimestampTz hearing_since, TimestampTz now)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int m = 0;
+
+	for (int i = 0; i < n; i++)
+		if (policy_for(&rows[i]) == WA_UNCERTAIN_AUTO)
+			ids[m++] = rows[i].message_id;
+	return wa_store_judge_silence(ids, m, wa_guc_uncertain_grace, hearing_since, now);
+}
+
+bool
+wa_uncertain_decide(TimestampTz now, TimestampTz hearing_since)
 {
 	WaUncertainRow *rows;
-	int n = wa_store_uncertain_due(now, limit, &rows);
+	int n = wa_store_uncertain_due(now, BATCH, &rows);
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
 	WaDisposition *dispositions = palloc0(sizeof(WaDisposition) * Max(n, 1));
 	WaPlacedRow *places;
+	WaSilence *silence = judge(rows, n, hearing_since, now);
 
 	for (int i = 0; i < n; i++)
 		ids[i] = rows[i].message_id;
 	places = wa_store_placements(ids, n);
 	for (int i = 0; i < n; i++)
 	{
+		WaUncertainPolicy policy = policy_for(&rows[i]);
+
 		dispositions[i].message_id = rows[i].message_id;
 		dispositions[i].phone_number_id = rows[i].phone_number_id;
 		dispositions[i].attempts = rows[i].attempts;
-		follow(policy_for(&rows[i]), &places[i], &dispositions[i]);
+		if (policy != WA_UNCERTAIN_AUTO)
+			follow(policy, &places[i], &dispositions[i]);
+		else if (silence->wait_until > now)
+			wait_longer(silence++, &dispositions[i]);
+		else
+			follow(follow_silence(silence++), &places[i], &dispositions[i]);
 	}
 	wa_store_dispositions(dispositions, n);
 	for (int i = 0; i < n; i++)
 		announce(&dispositions[i], rows[i].rank);
-	return n;
+	return n == BATCH;
 }

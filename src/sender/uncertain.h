@@ -8,10 +8,10 @@
 #include "datatype/timestamp.h"
 
 /*
- * Decides about messages whose grace was over at this time, at most so many, and
- * returns how many there were.  Needs a transaction; wakes the senders at its
- * commit.
+ * Decides about messages whose grace was over at this time, a batch; true: there may
+ * be more.  hearing_since: see shared/hearing.h.  Needs a transaction; wakes the
+ * senders at its commit.
  */
-extern int wa_uncertain_decide(TimestampTz now, int limit);
+extern bool wa_uncertain_decide(TimestampTz now, TimestampTz hearing_since);
 
 #endif

@@ -84,6 +84,7 @@ startup(void)
 			SpinLockInit(&wa_shared->slots[i].ring_lock);
 			pg_atomic_init_u64(&wa_shared->slots[i].config_generation, 1);
 			pg_atomic_init_u64(&wa_shared->slots[i].consent_generation, 1);
+			pg_atomic_init_u64(&wa_shared->slots[i].hearing_since, 0);
 			init_counters(&wa_shared->slots[i].counters);
 		}
 	}
@@ -123,6 +124,7 @@ wa_shmem_slot_allocate(Oid dboid, const char *dbname, int index, int nsenders)
 		slot->pid = 0;
 		slot->latch = NULL;
 		init_counters(&slot->counters);
+		pg_atomic_write_u64(&slot->hearing_since, (uint64) GetCurrentTimestamp());
 		wa_shared->slots_end = Max(wa_shared->slots_end, i + 1);
 		break;
 	}

@@ -88,6 +88,9 @@ typedef struct WaSenderSlot
 	uint32 ring_count;
 	WaWake ring[WA_WAKE_RING];
 
+	/* TimestampTz: since when no webhook can have been missed here, see shared/hearing.c */
+	pg_atomic_uint64 hearing_since;
+
 	/* numbers, tenants, assignments, pauses or sync requests have changed */
 	pg_atomic_uint64 config_generation;
 

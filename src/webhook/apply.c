@@ -22,6 +22,7 @@
 #include "executor/spi.h"
 
 #include "base/arrays.h"
+#include "base/guc.h"
 #include "base/rows.h"
 #include "base/statement.h"
 #include "common/queue_state.h"
@@ -29,6 +30,7 @@
 #include "webhook/apply.h"
 #include "webhook/consequence.h"
 #include "webhook/group.h"
+#include "webhook/traffic.h"
 #include "webhook/update.h"
 
 /* In order of message id: an index scan with an array sorts it. */
@@ -230,6 +232,21 @@ proves_sending(const WaStatusGroup *group)
 	return group->merged.at[WA_STATUS_SENT] != 0 || wa_status_proves_delivery(&group->merged);
 }
 
+/*
+ * The first report of a message comes within seconds.  One that takes half the time
+ * for which reports of uncertain messages are awaited could not be delivered before;
+ * that its message was accepted then is by our own clock.
+ */
+static void
+note_if_late(Round *round, const WaStatusGroup *group, TimestampTz accepted_at)
+{
+	const char *number = group->merged.phone_number_id;
+
+	if (group->merged.parked_id == 0 && accepted_at != 0 &&
+		accepted_at < round->webhook->now - (int64) wa_guc_uncertain_grace * 1000 / 2)
+		wa_webhook_note_late_report(round->webhook, number != NULL ? number : "");
+}
+
 static void
 update_messages(Round *round)
 {
@@ -255,6 +272,7 @@ update_messages(Round *round)
 			wa_webhook_note_failure(round->webhook, &group->merged);
 		if (wa_rows_int(&rows, row, 5, false))
 			wa_webhook_note_late(round->webhook, &group->merged);
+		note_if_late(round, group, wa_rows_time(&rows, row, 6, 0));
 	}
 	learn_wamids(round, learned, nlearned);
 }

@@ -32,6 +32,7 @@
 #include "base/role_section.h"
 #include "base/secret.h"
 #include "common/signature.h"
+#include "shared/hearing.h"
 #include "webhook/apply.h"
 #include "webhook/consequence.h"
 #include "webhook/contact.h"
@@ -339,6 +340,7 @@ wa_webhook_ingest(PG_FUNCTION_ARGS)
 	signature = PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1);
 	check_signature(VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature), VARDATA_ANY(body), len);
 	error_context_stack = hide.previous; /* from here on it is Meta's */
+	wa_hearing_watch();
 
 	wa_role_settle_deferred();
 	begin(&call, fcinfo);

@@ -4,7 +4,8 @@
  *
  * Silence is ambiguous: nothing happened, or nothing reaches us.  What has to
  * tell the two apart (reconciliation, wa_health, the decision on uncertain
- * messages) reads whatsapp_webhook_traffic.
+ * messages) reads whatsapp_webhook_traffic.  Reports that come late say that some
+ * could not be delivered in time, and that others may follow.
  */
 #include "postgres.h"
 
@@ -26,6 +27,7 @@ typedef struct NumberTraffic
 	const char *phone_number_id;
 	int statuses;
 	int messages;
+	bool late;
 } NumberTraffic;
 
 struct WaTraffic
@@ -44,6 +46,7 @@ typedef struct RecentWrite
 	TimestampTz status_at;
 	TimestampTz inbound_at;
 	TimestampTz webhook_at;
+	TimestampTz late_at;
 } RecentWrite;
 
 static RecentWrite recent[MAX_RECENT];
@@ -56,23 +59,27 @@ static int next_recent;
  */
 static WaStatement traffic_statement = {
 	.sql = "INSERT INTO @extschema@.whatsapp_webhook_traffic AS t"
-		   " (phone_number_id, last_webhook_at, last_status_at, last_inbound_at)"
-		   " SELECT v.number, $4, CASE WHEN v.statuses OPERATOR(pg_catalog.>) 0 THEN $4 END,"
-		   " CASE WHEN v.messages OPERATOR(pg_catalog.>) 0 THEN $4 END"
-		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
-		   " AS v(number, statuses, messages) ORDER BY v.number"
+		   " (phone_number_id, last_webhook_at, last_status_at, last_inbound_at, last_late_at)"
+		   " SELECT v.number, $5, CASE WHEN v.statuses OPERATOR(pg_catalog.>) 0 THEN $5 END,"
+		   " CASE WHEN v.messages OPERATOR(pg_catalog.>) 0 THEN $5 END, CASE WHEN v.late THEN $5 "
+		   "END"
+		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
+		   "pg_catalog.unnest($4))"
+		   " AS v(number, statuses, messages, late) ORDER BY v.number"
 		   " ON CONFLICT (phone_number_id) DO UPDATE"
 		   " SET last_webhook_at = GREATEST(t.last_webhook_at, EXCLUDED.last_webhook_at),"
 		   " last_status_at = GREATEST(t.last_status_at, EXCLUDED.last_status_at),"
-		   " last_inbound_at = GREATEST(t.last_inbound_at, EXCLUDED.last_inbound_at)"
+		   " last_inbound_at = GREATEST(t.last_inbound_at, EXCLUDED.last_inbound_at),"
+		   " last_late_at = GREATEST(t.last_late_at, EXCLUDED.last_late_at)"
 		   " WHERE EXCLUDED.last_webhook_at OPERATOR(pg_catalog.>) (t.last_webhook_at "
 		   "OPERATOR(pg_catalog.+) interval '1 second')"
 		   " OR EXCLUDED.last_status_at OPERATOR(pg_catalog.>)"
 		   " (COALESCE(t.last_status_at, '-infinity') OPERATOR(pg_catalog.+) interval '1 second')"
 		   " OR EXCLUDED.last_inbound_at OPERATOR(pg_catalog.>)"
-		   " (COALESCE(t.last_inbound_at, '-infinity') OPERATOR(pg_catalog.+) interval '1 second')",
-	.nargs = 4,
-	.argtypes = {TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID},
+		   " (COALESCE(t.last_inbound_at, '-infinity') OPERATOR(pg_catalog.+) interval '1 second')"
+		   " OR EXCLUDED.last_late_at IS NOT NULL",
+	.nargs = 5,
+	.argtypes = {TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZOID},
 	.expected = SPI_OK_INSERT};
 
 static NumberTraffic *
@@ -104,6 +111,19 @@ wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number_id, int sta
 		return;
 	number->statuses += statuses;
 	number->messages += messages;
+}
+
+void
+wa_webhook_note_late_report(WaWebhook *webhook, const char *phone_number_id)
+{
+	NumberTraffic *number;
+
+	wa_webhook_note_traffic(webhook, phone_number_id, 0, 0);
+	/* With more numbers than are noted: whichever it is, it is written. */
+	number = find_number(webhook->traffic, phone_number_id);
+	if (number == NULL)
+		number = &webhook->traffic->numbers[0];
+	number->late = true;
 }
 
 static RecentWrite *
@@ -139,13 +159,16 @@ must_write(const NumberTraffic *number, TimestampTz now)
 
 	if (!is_due(entry->webhook_at, now) &&
 		(number->statuses == 0 || !is_due(entry->status_at, now)) &&
-		(number->messages == 0 || !is_due(entry->inbound_at, now)))
+		(number->messages == 0 || !is_due(entry->inbound_at, now)) &&
+		(!number->late || !is_due(entry->late_at, now)))
 		return false;
 	entry->webhook_at = now;
 	if (number->statuses > 0)
 		entry->status_at = now;
 	if (number->messages > 0)
 		entry->inbound_at = now;
+	if (number->late)
+		entry->late_at = now;
 	return true;
 }
 
@@ -156,6 +179,7 @@ wa_webhook_write_traffic(WaWebhook *webhook)
 		WA_COLUMN(NumberTraffic, phone_number_id),
 		WA_COLUMN(NumberTraffic, statuses),
 		WA_COLUMN(NumberTraffic, messages),
+		WA_COLUMN(NumberTraffic, late),
 	};
 	WaTraffic *traffic = webhook->traffic;
 	Datum values[lengthof(columns) + 1];
@@ -169,6 +193,6 @@ wa_webhook_write_traffic(WaWebhook *webhook)
 	if (n == 0)
 		return;
 	WA_ARRAYS_OF(values, columns, traffic->numbers, n);
-	values[3] = TimestampTzGetDatum(webhook->now);
+	values[lengthof(columns)] = TimestampTzGetDatum(webhook->now);
 	wa_statement_run(&traffic_statement, webhook->schema, values, NULL);
 }

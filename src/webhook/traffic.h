@@ -11,6 +11,9 @@
 extern void wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number_id, int statuses,
 									int messages);
 
+/* A report came late: others of that time may still be on their way, for whatever number. */
+extern void wa_webhook_note_late_report(WaWebhook *webhook, const char *phone_number_id);
+
 /* Writes it, unless it has been written within the last second. */
 extern void wa_webhook_write_traffic(WaWebhook *webhook);
 

@@ -210,7 +210,8 @@ static WaStatement update_statement = {
 		   " RETURNING m.id, m.whatsapp_message_id OPERATOR(pg_catalog.=) b.wamid, m.accepted_at "
 		   "OPERATOR(pg_catalog.=) b.first_at,"
 		   " m.failed_at OPERATOR(pg_catalog.=) b.failed_at AND m.whatsapp_message_id "
-		   "OPERATOR(pg_catalog.=) b.wamid, " DELIVERED_LATE,
+		   "OPERATOR(pg_catalog.=) b.wamid, " DELIVERED_LATE ","
+		   " CASE WHEN m.sent_at OPERATOR(pg_catalog.=) b.sent_at THEN m.accepted_at END",
 	.expected = SPI_OK_UPDATE_RETURNING};
 
 /* ---- a second acceptance ------------------------------------------------------- */

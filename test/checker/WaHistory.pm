@@ -9,7 +9,8 @@
 # webhook is delivered, then the clock of the waiting rows is put forward.  So
 # whoever sends a message again that had arrived does so against the evidence,
 # and the only duplicates to be forgiven are those of messages with the policy
-# "resend".
+# "resend".  Under "auto" all are parked, because the server has not run for so long:
+# what that policy does in real time is for t/032_interruptions.pl.
 package WaHistory;
 
 use strict;

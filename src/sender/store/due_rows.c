@@ -19,7 +19,7 @@
 #include "sender/store/due_rows.h"
 #include "sender/store/transaction.h"
 
-/* Those deferred to the same moment come in their order, if not all fit. */
+/* Those that wait for the same moment come in their order, if not all fit. */
 static WaStatement lock_due_statement = {
 	.sql = "SELECT message_id FROM @extschema@.whatsapp_queue"
 		   " WHERE " WA_SQL_WAITS_FOR_TIME(
@@ -45,27 +45,33 @@ static WaStatement promote_statement = {
 
 static WaStatement uncertain_statement = {
 	.sql = "SELECT q.message_id, q.phone_number_id, q.rank, q.attempts,"
-		   " COALESCE(m.on_uncertain, t.on_uncertain),"
-		   " EXISTS (SELECT FROM @extschema@.whatsapp_messages o"
-		   " WHERE o.tenant_id OPERATOR(pg_catalog.=) m.tenant_id AND o.phone_number_id "
-		   "OPERATOR(pg_catalog.=) m.phone_number_id"
-		   " AND o.created_at OPERATOR(pg_catalog.>=) (m.created_at OPERATOR(pg_catalog.-) "
-		   "interval '1 day')"
-		   " AND o.accepted_at OPERATOR(pg_catalog.>=) a.started_at"
-		   " AND (o.sent_at IS NOT NULL OR o.delivered_at IS NOT NULL OR o.read_at IS NOT NULL))"
+		   " COALESCE(m.on_uncertain, t.on_uncertain)"
 		   " FROM @extschema@.whatsapp_queue q"
 		   " JOIN @extschema@.whatsapp_messages m ON m.id OPERATOR(pg_catalog.=) q.message_id"
 		   " LEFT JOIN @extschema@.whatsapp_tenants t ON t.tenant_id OPERATOR(pg_catalog.=) "
 		   "m.tenant_id"
-		   " LEFT JOIN LATERAL (SELECT pg_catalog.max(x.started_at) AS started_at"
-		   " FROM @extschema@.whatsapp_attempts x WHERE x.message_id OPERATOR(pg_catalog.=) "
-		   "q.message_id) a ON true"
 		   " WHERE " WA_SQL_WAITS_FOR_TIME(
 			   "q.state") " AND q.state OPERATOR(pg_catalog.=) " WA_SQL_UNCERTAIN
 						  " AND q.due_at OPERATOR(pg_catalog.<=) $2"
-						  " ORDER BY q.due_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
+						  " ORDER BY q.due_at, q.rank, q.message_id LIMIT $1"
+						  " FOR UPDATE OF q, m SKIP LOCKED",
 	.nargs = 2,
 	.argtypes = {INT4OID, TIMESTAMPTZOID},
+	.expected = SPI_OK_SELECT};
+
+/* The last request began at the latest when the claim of which it was a part did. */
+static WaStatement silence_statement = {
+	.sql = "SELECT s.wait_until, s.is_proof"
+		   " FROM pg_catalog.unnest($1) WITH ORDINALITY AS v(id, ord)"
+		   " LEFT JOIN LATERAL (SELECT pg_catalog.max(x.started_at) AS began_at,"
+		   " pg_catalog.max(x.ended_at) AS ended_at FROM @extschema@.whatsapp_attempts x"
+		   " WHERE x.message_id OPERATOR(pg_catalog.=) v.id) a ON true"
+		   " LEFT JOIN LATERAL @extschema@.wa_internal_judge_silence(v.id, a.began_at, a.ended_at,"
+		   " pg_catalog.make_interval(secs => $2),"
+		   " (SELECT @extschema@.wa_internal_hearing_since($3)), $4) s ON true"
+		   " ORDER BY v.ord",
+	.nargs = 4,
+	.argtypes = {INT8ARRAYOID, FLOAT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.expected = SPI_OK_SELECT};
 
 static WaStatement placements_statement = {
@@ -168,9 +174,36 @@ wa_store_uncertain_due(TimestampTz now, int limit, WaUncertainRow **uncertain)
 										   .phone_number_id = wa_rows_text(&rows, i, 2),
 										   .rank = wa_rows_int(&rows, i, 3, 0),
 										   .attempts = (int) wa_rows_int(&rows, i, 4, 0),
-										   .policy = wa_rows_text(&rows, i, 5),
-										   .others_arrived = wa_rows_int(&rows, i, 6, 0) != 0};
+										   .policy = wa_rows_text(&rows, i, 5)};
 	return n;
+}
+
+/*
+ * Planned anew each time, which is seldom: a plan for a table that was small may read
+ * one from end to end that has grown.
+ */
+WaSilence *
+wa_store_judge_silence(const int64 *ids, int n, int grace_ms, TimestampTz hearing_since,
+					   TimestampTz now)
+{
+	WaSilence *silences = palloc(sizeof(WaSilence) * Max(n, 1));
+	Datum values[4];
+	WaRows rows;
+
+	if (n == 0)
+		return silences;
+	values[0] = wa_array_of_int8(ids, n);
+	values[1] = Float8GetDatum(grace_ms / 1000.0);
+	values[2] = TimestampTzGetDatum(hearing_since);
+	values[3] = TimestampTzGetDatum(now);
+	wa_statement_forget(&silence_statement);
+	rows = wa_store_run(&silence_statement, values, NULL);
+	if (rows.count != n)
+		elog(ERROR, "%d messages have %d judgements", n, (int) rows.count);
+	for (int i = 0; i < n; i++)
+		silences[i] = (WaSilence){.wait_until = wa_rows_time(&rows, i, 1, 0),
+								  .is_proof = wa_rows_int(&rows, i, 2, false)};
+	return silences;
 }
 
 WaPlacedRow *

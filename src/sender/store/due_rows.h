@@ -28,10 +28,15 @@ typedef struct WaUncertainRow
 	const char *phone_number_id; /* NULL: none */
 	int64 rank;
 	int attempts;
-	const char *policy;	 /* the message's, else the tenant's; NULL: neither has one */
-	bool others_arrived; /* webhooks told of messages of the same number, accepted after this
-						  * one was tried */
+	const char *policy; /* the message's, else the tenant's; NULL: neither has one */
 } WaUncertainRow;
+
+/* What it means that no report of a message has come. */
+typedef struct WaSilence
+{
+	TimestampTz wait_until; /* a report may come until then; 0: too many can have been missed */
+	bool is_proof;			/* Meta does not have the message */
+} WaSilence;
 
 /* The place that a row of the queue gets now. */
 typedef struct WaPlacedRow
@@ -45,6 +50,14 @@ typedef struct WaPlacedRow
 extern int wa_store_promote_due(TimestampTz now, int limit, WaPromotedRow **rows);
 
 extern int wa_store_uncertain_due(TimestampTz now, int limit, WaUncertainRow **rows);
+
+/*
+ * One for each of these messages, whose last requests had no response.  Reports are
+ * awaited for the grace; hearing_since is what the server knows itself of the time
+ * since which it has missed none.
+ */
+extern WaSilence *wa_store_judge_silence(const int64 *ids, int n, int grace_ms,
+										 TimestampTz hearing_since, TimestampTz now);
 
 /* Reads one place for each of these rows, which the caller has locked; changes nothing. */
 extern WaPlacedRow *wa_store_placements(const int64 *ids, int n);

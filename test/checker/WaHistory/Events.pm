@@ -234,6 +234,8 @@ sub _end_grace
 	return $self->_sql(<<SQL);
 BEGIN;
 UPDATE whatsapp_queue SET due_at = now() WHERE state = 'u' AND message_id IN ($list);
+UPDATE whatsapp_attempts SET started_at = started_at - interval '8 days', ended_at = ended_at - interval '8 days'
+WHERE message_id IN ($list);
 SELECT wa_internal_wake_due(now());
 COMMIT
 SQL
