@@ -10,7 +10,7 @@
 # whoever sends a message again that had arrived does so against the evidence,
 # and the only duplicates to be forgiven are those of messages with the policy
 # "resend".  Under "auto" all are parked, because the server has not run for so long:
-# what that policy does in real time is for t/032_interruptions.pl.
+# what that policy does in real time is for t/035_interruptions.pl.
 package WaHistory;
 
 use strict;

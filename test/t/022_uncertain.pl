@@ -117,7 +117,7 @@ wait_for($node,
 	"SELECT EXISTS (SELECT FROM whatsapp_alerts WHERE kind = 'uncertain' AND resolved_at IS NULL)",
 	'and an alert says so');
 
-# Under auto it depends on what is heard of others: 032_interruptions.pl.
+# Under auto it depends on what is heard of others: 035_interruptions.pl.
 
 # Sent again means queued again: quiet hours, and a tenant that is switched off,
 # keep it like any other.
