@@ -95,6 +95,7 @@ OBJS = \
 	src/notify/scope.o \
 	src/notify/trigger.o \
 	src/sender/aside.o \
+	src/sender/begin.o \
 	src/sender/claim.o \
 	src/sender/config.o \
 	src/sender/consent.o \
@@ -131,6 +132,7 @@ OBJS = \
 	src/sender/store/orphans.o \
 	src/sender/store/pair_rows.o \
 	src/sender/store/reach_rows.o \
+	src/sender/store/replication.o \
 	src/sender/store/settled_rows.o \
 	src/sender/store/sync_rows.o \
 	src/sender/store/transaction.o \

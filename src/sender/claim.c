@@ -12,6 +12,7 @@
 
 #include "common/message_state.h"
 #include "graph/request.h"
+#include "sender/begin.h"
 #include "sender/claim.h"
 #include "sender/consent.h"
 #include "sender/overdue.h"
@@ -256,6 +257,7 @@ lease_jobs(WaSender *sender, int n)
 
 	claim.lease = MemoryContextAllocZero(sender->state_context, sizeof(WaLease));
 	claim.lease->outstanding = n;
+	wa_begin_leasing(claim.lease);
 	dlist_foreach (iter, &claim.jobs)
 	{
 		WaJob *job = dlist_container(WaJob, node, iter.cur);
@@ -442,10 +444,12 @@ wa_claim_run(WaSender *sender)
 		lease_jobs(sender, n_jobs);
 }
 
-/* The lease is durable: the first byte may leave. */
+/* The lease is durable here: the first byte may leave as soon as it is elsewhere, too. */
 void
 wa_claim_committed(WaSender *sender)
 {
+	if (claim.lease != NULL)
+		wa_begin_leased(claim.lease);
 	while (!dlist_is_empty(&claim.jobs))
 	{
 		dlist_push_tail(&sender->leased, dlist_pop_head_node(&claim.jobs));

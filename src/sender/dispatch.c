@@ -30,6 +30,7 @@
 #include "graph/request.h"
 #include "graph/usage_header.h"
 #include "http/http.h"
+#include "sender/begin.h"
 #include "sender/claim.h"
 #include "sender/consent.h"
 #include "sender/descriptors.h"
@@ -289,7 +290,10 @@ submit(WaSender *sender)
 	while (sender->n_leased > 0 && (stopped || may_submit(sender)))
 	{
 		WaJob *job = dlist_container(WaJob, node, dlist_head_node(&sender->leased));
+		WaBegin verdict = wa_begin_verdict(job->lease);
 
+		if (!stopped && verdict == WA_BEGIN_NOT_YET)
+			break;
 		prepare_outcome(sender);
 		initStringInfo(&url);
 		wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, job->number->id);
@@ -297,9 +301,9 @@ submit(WaSender *sender)
 		sender->n_leased--;
 		job->started_us = wa_now_us();
 		job->started_at = wa_now();
-		job->withdrawn = stopped || is_stopped(job);
+		job->withdrawn = stopped || verdict == WA_BEGIN_NEVER || is_stopped(job);
 		if (job->withdrawn)
-			not_started(sender, job, "sending was stopped before this request was begun");
+			not_started(sender, job, "it was put back before this request was begun");
 		else if (wa_http_submit(sender->http, url.data, job->body, job->body_len, NULL, job))
 		{
 			dlist_push_tail(&sender->in_flight, &job->node);
@@ -457,6 +461,8 @@ wa_dispatch_wait_ms(WaSender *sender)
 {
 	long wait = wa_http_timeout_ms(sender->http);
 
+	if (sender->n_leased > 0 && may_submit(sender))
+		wait = wa_sooner_ms(wait, WA_BEGIN_ASK_MS);
 	wait = wa_sooner_ms(wait, wa_settle_wait_ms(sender));
 	return wa_sooner_ms(wait, wa_claim_wait_ms(sender));
 }

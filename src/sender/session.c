@@ -122,6 +122,7 @@ set_own(void)
 		{"search_path", WA_PINNED_PATH},
 		{"lock_timeout", "200ms"},
 		{"statement_timeout", "0"},
+		{"synchronous_commit", "on"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},

@@ -8,6 +8,7 @@
 #ifndef WA_SENDER_STATE_SENDER_H
 #define WA_SENDER_STATE_SENDER_H
 
+#include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
 #include "storage/itemptr.h"
@@ -41,8 +42,11 @@ typedef struct WaTenant
 typedef struct WaLease
 {
 	int64 lease_id;
-	int outstanding; /* requests not yet settled */
-	int settling;	 /* of these, in the settlement being written */
+	int outstanding;  /* requests not yet settled */
+	int settling;	  /* of these, in the settlement being written */
+	int64 written_us; /* when, by both clocks: sender/begin.c */
+	TimestampTz written_at;
+	XLogRecPtr commit_end; /* to be asked for at the standbys; invalid: it is there */
 } WaLease;
 
 typedef enum WaTrackedAs
@@ -81,7 +85,7 @@ typedef struct WaJob
 	int64 finished_us;
 	bool marked_sending;
 	bool opted_out;		   /* since its lease; seen before it was begun */
-	bool withdrawn;		   /* stopped by a person before it was begun */
+	bool withdrawn;		   /* put back before it was begun */
 	int64 settle_after_us; /* set aside: not to be settled before */
 	int64 aside_us;		   /* for how long it was the last time; 0: never */
 	bool alone;			   /* to be settled by itself: sender/aside.c */

@@ -18,8 +18,9 @@
 #include "sender/store/transaction.h"
 
 /*
- * Durable also where synchronous_commit is off: a lease that a crash could undo
- * after the first byte has left would let the message be sent again.
+ * Durable also where somebody's trigger has turned synchronous_commit off: a lease
+ * that a crash could undo after the first byte has left would let the message be
+ * sent again.  That it is on the standby, too, is for sender/begin.c to see.
  */
 int64
 wa_store_lease(int sender, int64 generation, const int64 *ids, const int16 *attempts, int n)
