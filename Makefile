@@ -97,6 +97,7 @@ OBJS = \
 	src/sender/aside.o \
 	src/sender/begin.o \
 	src/sender/claim.o \
+	src/sender/clean_stop.o \
 	src/sender/config.o \
 	src/sender/consent.o \
 	src/sender/descriptors.o \
@@ -135,16 +136,19 @@ OBJS = \
 	src/sender/store/replication.o \
 	src/sender/store/settled_rows.o \
 	src/sender/store/sync_rows.o \
+	src/sender/store/takeover_rows.o \
 	src/sender/store/transaction.o \
 	src/sender/store/upkeep_rows.o \
 	src/sender/store/upload_rows.o \
 	src/sender/store/wamids.o \
 	src/sender/sync.o \
+	src/sender/takeover.o \
 	src/sender/trust.o \
 	src/sender/uncertain.o \
 	src/sender/upkeep.o \
 	src/sender/upload.o \
 	src/sender/worker.o \
+	src/shared/first_xid.o \
 	src/shared/hearing.o \
 	src/shared/held_numbers.o \
 	src/shared/processfuncs.o \

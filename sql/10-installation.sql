@@ -35,6 +35,10 @@ CREATE TABLE @extschema@.whatsapp_home (
     installation_id   text NOT NULL,
     doubt             text,
     adopted_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    synchronous       boolean NOT NULL DEFAULT false,
+    takeover_at       timestamptz,
+    takeover_since    timestamptz,
+    takeover_through  bigint,
     PRIMARY KEY (system_identifier, database_oid)
 );
 COMMENT ON TABLE @extschema@.whatsapp_home IS
@@ -50,6 +54,15 @@ COMMENT ON COLUMN @extschema@.whatsapp_home.doubt IS
 'What has happened here, as a sentence, after which nothing is sent until wa_adopt() is called; NULL: nothing.';
 COMMENT ON COLUMN @extschema@.whatsapp_home.adopted_at IS
 'When the extension was created, wa_adopt() called, or the server promoted.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.synchronous IS
+'Whether no request begins here before its lease is on the standbys that synchronous_standby_names asks for: then a '
+'standby that takes over knows of every request.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_at IS
+'When this server, promoted, took over from a primary that may have sent more than is known here; NULL: never.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_since IS
+'The time of the last transaction that came from there, by its clock; NULL: not known.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_through IS
+'The newest message that came from there, until all that may have been sent is held; NULL: it is.';
 
 /* ALWAYS: also where a subscription writes. */
 CREATE TRIGGER whatsapp_installation_changed

@@ -470,7 +470,8 @@ BEGIN
            COALESCE(sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
            COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
            COALESCE(sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
-           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked,
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'takeover'), 0) AS taken_over
         INTO total FROM @extschema@.wa_queue_status AS q;
     item := 'queue';
     state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
@@ -496,6 +497,15 @@ BEGIN
         detail := format('%s rows of the queue belong to messages that were deleted.', orphans);
         remedy := 'None: a sender removes them, within minutes unless somebody has them locked. '
             'Use wa_cancel_message() for what is not to be sent.';
+        RETURN NEXT;
+    END IF;
+
+    IF total.taken_over > 0 THEN
+        item := 'take-over';
+        state := 'warning';
+        detail := format('%s messages are held, because the former primary may have sent them before this server was '
+                         'promoted.', total.taken_over);
+        remedy := 'None: webhooks settle them, or the policy after whatsapp_shared.takeover_grace.';
         RETURN NEXT;
     END IF;
 

@@ -67,6 +67,10 @@ VALUES
     ('on_the_wire', 'The message is being sent now.', 'None: waiting for Meta''s response.'),
     ('uncertain', 'The message was sent but no response came back: it may or may not have been accepted.',
      'None: a webhook settles it, or the policy after the grace period. wa_resolve_message() decides at once.'),
+    ('takeover',
+     'This server was promoted, and its former primary may have sent the message without this server knowing it.',
+     'None: a webhook settles it, or the policy after whatsapp_shared.takeover_grace. wa_resolve_message() decides at '
+     'once.'),
     ('parked',
      'The message may or may not have been accepted, no webhook says so, and the policy is to wait for an operator.',
      'Ask the recipient or check WhatsApp Manager, then wa_resolve_message().'),
@@ -331,7 +335,7 @@ BEGIN
         reason := 'parked';
         RETURN;
     END IF;
-    reason := 'uncertain';
+    reason := CASE WHEN q.hold_reason = 'takeover' THEN 'takeover' ELSE 'uncertain' END;
     earliest := q.due_at;
     detail := format('if no webhook comes by %s, %s', date_trunc('second', q.due_at), CASE policy
         WHEN 'resend' THEN 'it is sent again'

@@ -219,67 +219,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_queue()
-RETURNS TABLE (item text, state text, detail text, remedy text)
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    total record;
-    webhooks timestamptz;
-    last_accepted timestamptz;
-    orphans bigint;
-BEGIN
-    SELECT COALESCE(sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
-           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
-           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked
-        INTO total FROM @extschema@.wa_queue_status AS q;
-    item := 'queue';
-    state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s ready, %s deferred, %s held (%s because the tenant has no number).',
-        total.ready, total.deferred, total.held, total.no_number);
-    remedy := CASE WHEN total.held > 0 THEN 'wa_queue_status names the reasons.' END;
-    RETURN NEXT;
-
-    item := 'uncertain messages';
-    state := CASE WHEN total.parked > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s, of which %s wait for an operator.', total.uncertain, total.parked);
-    remedy := CASE WHEN total.parked > 0
-        THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
-    RETURN NEXT;
-
-    /* Among the oldest only: a sender looks through all of them. */
-    SELECT count(*) INTO orphans FROM (
-        SELECT o.message_id FROM @extschema@.whatsapp_queue AS o ORDER BY o.message_id LIMIT 10000) AS q
-        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.message_id);
-    IF orphans > 0 THEN
-        item := 'deleted messages';
-        state := 'warning';
-        detail := format('%s rows of the queue belong to messages that were deleted.', orphans);
-        remedy := 'None: a sender removes them, within minutes unless somebody has them locked. '
-            'Use wa_cancel_message() for what is not to be sent.';
-        RETURN NEXT;
-    END IF;
-
-    /* By primary key and among the newest only: history may be large. */
-    SELECT max(w.last_webhook_at) INTO webhooks FROM @extschema@.whatsapp_webhook_traffic AS w;
-    SELECT max(m.accepted_at) INTO last_accepted FROM (
-        SELECT o.accepted_at FROM @extschema@.whatsapp_messages AS o ORDER BY o.id DESC LIMIT 1000) AS m;
-    item := 'webhooks';
-    state := CASE WHEN last_accepted > COALESCE(webhooks, '-infinity') + interval '15 minutes'
-                       AND last_accepted < clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
-    detail := CASE WHEN webhooks IS NULL THEN 'None has been received.'
-                   ELSE format('The last one was received at %s.', date_trunc('second', webhooks)) END;
-    remedy := CASE state WHEN 'warning'
-        THEN 'Messages have been accepted since, without any status. Check that the webhook receiver is reachable '
-             'from the internet and that the app is subscribed to the account.' END;
-    RETURN NEXT;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_end(
     m @extschema@.whatsapp_messages,
     OUT reason text,
@@ -905,87 +844,6 @@ $$;
 
 /* ---- why a message waits ----------------------------------------------------------- */
 
-CREATE OR REPLACE VIEW @extschema@.wa_reason_codes (reason, meaning, remedy) AS
-VALUES
-    /* the end, or on its way to it */
-    ('accepted', 'Meta has accepted the message; no delivery status has come yet.',
-     'Usually none: the recipient''s phone may be off. '
-     'If no message gets a status, check that webhooks arrive (wa_health).'),
-    ('held_for_quality_assessment', 'Meta has accepted the message and holds it while it assesses the template.',
-     'None: Meta releases or rejects it, usually within an hour.'),
-    ('sent', 'The message has left Meta''s servers and has not reached the recipient''s phone yet.',
-     'None: the recipient''s phone is off or has no connection.'),
-    ('delivered', 'The message has reached the recipient''s phone.', 'None.'),
-    ('read', 'The recipient has read the message.', 'None.'),
-    ('failed', 'The message could not be delivered.', 'Fix the cause, then wa_retry_message().'),
-    ('cancelled', 'The message was cancelled before it was sent.', 'wa_retry_message() sends it after all.'),
-    ('expired', 'The message was not sent before its expiry.',
-     'wa_retry_message() sends it after all; a later expires_at leaves more time.'),
-    ('opted_out', 'The recipient has opted out of messages of this kind from the tenant.',
-     'None, unless the recipient has agreed again: wa_opt_in().'),
-
-    /* in doubt */
-    ('on_the_wire', 'The message is being sent now.', 'None: waiting for Meta''s response.'),
-    ('uncertain', 'The message was sent but no response came back: it may or may not have been accepted.',
-     'None: a webhook settles it, or the policy after the grace period. wa_resolve_message() decides at once.'),
-    ('parked',
-     'The message may or may not have been accepted, no webhook says so, and the policy is to wait for an operator.',
-     'Ask the recipient or check WhatsApp Manager, then wa_resolve_message().'),
-    ('not_queued', 'The message waits but is not in the queue.',
-     'This should not happen: use wa_cancel_message() or wa_retry_message(), and please report it.'),
-
-    /* nothing is sent at all */
-    ('standby', 'This server is a standby; messages are sent from the primary.', 'None.'),
-    ('not_preloaded', 'The server was started without the library.',
-     'Add whatsapp_shared to shared_preload_libraries and restart the server.'),
-    ('ownership', 'Others could put code of their own in the place of the extension''s, so none of it is run.',
-     'wa_health() says who, and how to end it.'),
-    ('clone_not_adopted', 'This database is a copy of another installation, and copies do not send.',
-     'If messages are to be sent from here now, and not from the original: SELECT wa_adopt();'),
-    ('sending_disabled', 'Sending is switched off on this server.',
-     'ALTER SYSTEM SET whatsapp_shared.enabled = on; SELECT pg_reload_conf();'),
-    ('credentials_missing', 'The server has no access token.',
-     'Put a system-user token into whatsapp_shared.access_token_file and reload the server.'),
-    ('database_not_listed', 'No sender serves this database.',
-     'Add it to whatsapp_shared.databases and reload the server.'),
-    ('sender_not_running', 'The sender of this database is not running.',
-     'See the server''s log; it restarts by itself unless the server has run out of worker processes '
-     '(max_worker_processes).'),
-
-    /* stopped by a person or by an event */
-    ('account_paused', 'Sending is paused for the whole account.', 'wa_resume(''account'') when the cause has gone.'),
-    ('tenant_disabled', 'WhatsApp is switched off for the tenant.', 'wa_configure_tenant(…, enabled => true)'),
-    ('no_number', 'The tenant has no phone number.', 'wa_assign_phone()'),
-    ('media_upload', 'The message waits until its file is uploaded.',
-     'See the file''s row in whatsapp_media; wa_upload_media() with the same bytes starts over.'),
-    ('tenant_paused', 'Sending is paused for the tenant.', 'wa_resume(''tenant'', …) when the cause has gone.'),
-    ('number_paused', 'Sending is paused for the number.', 'wa_resume(''number'', …) when the cause has gone.'),
-    ('template_paused', 'Sending is paused for the template.', 'wa_resume(''template'', …) when the cause has gone.'),
-
-    /* a matter of time */
-    ('window_closed',
-     'The recipient last wrote to the number more than 24 hours ago, and only templates may be sent now.',
-     'None, or send a template with wa_enqueue_message(). fallback_template names one for the next time.'),
-    ('expiring', 'The message has passed its expiry and will be marked as expired.', 'None.'),
-    ('scheduled', 'The message is not due yet.', 'None.'),
-    ('quiet_hours', 'The tenant''s quiet hours are in effect.',
-     'None; messages with priority 100 or more are sent in quiet hours too.'),
-    ('retry', 'The last attempt failed with a temporary error; another one follows.', 'None.'),
-    ('network', 'Meta could not be reached; another attempt follows.',
-     'If it lasts, check the server''s connection to graph.facebook.com (name resolution, proxy, firewall).'),
-    ('pair_rate', 'WhatsApp allows one message in 6 seconds to one recipient, after a burst of 45.', 'None.'),
-    ('tenant_rate', 'The tenant''s own rate is used up for the moment.',
-     'None, or wa_configure_tenant(…, messages_per_second => …).'),
-    ('recipient_order', 'An earlier message to the same recipient is not settled yet; the order is kept.', 'None.'),
-    ('budget', 'The tenant''s share of the account''s limit of recipients in 24 hours is used up.',
-     'None: capacity frees up by itself. wa_configure_tenant(…, daily_share => …) guarantees a tenant its share.'),
-    ('number_throttled', 'Meta has asked for a pause in the requests of the number.', 'None.'),
-    ('number_rate', 'The number''s rate is used up for the moment.', 'None.'),
-    ('concurrency_limit', 'As many requests are open as are allowed; the next response makes room.',
-     'If it lasts, Meta''s responses are slow: whatsapp_shared.request_timeout bounds the wait, and '
-     'whatsapp_shared.max_in_flight the number of open requests.'),
-    ('next', 'Nothing holds the message back: it is about to be sent.', 'None.');
-
 CREATE FUNCTION @extschema@.wa_internal_window_has_closed(
     m @extschema@.whatsapp_messages, number text) RETURNS boolean
     LANGUAGE sql STABLE
@@ -1337,6 +1195,182 @@ COMMENT ON FUNCTION @extschema@.wa_internal_judge_silence(bigint, timestamptz, t
 /* ---- 87-explain ----------------------------------------------------------------------- */
 
 /* An uncertain message: until when a webhook is awaited, and what follows. */
+
+/* ---- what a promoted server knows of its former primary ----------------- */
+
+ALTER TABLE @extschema@.whatsapp_home
+    ADD COLUMN synchronous boolean NOT NULL DEFAULT false,
+    ADD COLUMN takeover_at timestamptz,
+    ADD COLUMN takeover_since timestamptz,
+    ADD COLUMN takeover_through bigint;
+COMMENT ON COLUMN @extschema@.whatsapp_home.synchronous IS
+'Whether no request begins here before its lease is on the standbys that synchronous_standby_names asks for: then a '
+'standby that takes over knows of every request.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_at IS
+'When this server, promoted, took over from a primary that may have sent more than is known here; NULL: never.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_since IS
+'The time of the last transaction that came from there, by its clock; NULL: not known.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_through IS
+'The newest message that came from there, until all that may have been sent is held; NULL: it is.';
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_queue()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    total record;
+    webhooks timestamptz;
+    last_accepted timestamptz;
+    orphans bigint;
+BEGIN
+    SELECT COALESCE(sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked,
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'takeover'), 0) AS taken_over
+        INTO total FROM @extschema@.wa_queue_status AS q;
+    item := 'queue';
+    state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s ready, %s deferred, %s held (%s because the tenant has no number).',
+        total.ready, total.deferred, total.held, total.no_number);
+    remedy := CASE WHEN total.held > 0 THEN 'wa_queue_status names the reasons.' END;
+    RETURN NEXT;
+
+    item := 'uncertain messages';
+    state := CASE WHEN total.parked > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s, of which %s wait for an operator.', total.uncertain, total.parked);
+    remedy := CASE WHEN total.parked > 0
+        THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
+    RETURN NEXT;
+
+    /* Among the oldest only: a sender looks through all of them. */
+    SELECT count(*) INTO orphans FROM (
+        SELECT o.message_id FROM @extschema@.whatsapp_queue AS o ORDER BY o.message_id LIMIT 10000) AS q
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.message_id);
+    IF orphans > 0 THEN
+        item := 'deleted messages';
+        state := 'warning';
+        detail := format('%s rows of the queue belong to messages that were deleted.', orphans);
+        remedy := 'None: a sender removes them, within minutes unless somebody has them locked. '
+            'Use wa_cancel_message() for what is not to be sent.';
+        RETURN NEXT;
+    END IF;
+
+    IF total.taken_over > 0 THEN
+        item := 'take-over';
+        state := 'warning';
+        detail := format('%s messages are held, because the former primary may have sent them before this server was '
+                         'promoted.', total.taken_over);
+        remedy := 'None: webhooks settle them, or the policy after whatsapp_shared.takeover_grace.';
+        RETURN NEXT;
+    END IF;
+
+    /* By primary key and among the newest only: history may be large. */
+    SELECT max(w.last_webhook_at) INTO webhooks FROM @extschema@.whatsapp_webhook_traffic AS w;
+    SELECT max(m.accepted_at) INTO last_accepted FROM (
+        SELECT o.accepted_at FROM @extschema@.whatsapp_messages AS o ORDER BY o.id DESC LIMIT 1000) AS m;
+    item := 'webhooks';
+    state := CASE WHEN last_accepted > COALESCE(webhooks, '-infinity') + interval '15 minutes'
+                       AND last_accepted < clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
+    detail := CASE WHEN webhooks IS NULL THEN 'None has been received.'
+                   ELSE format('The last one was received at %s.', date_trunc('second', webhooks)) END;
+    remedy := CASE state WHEN 'warning'
+        THEN 'Messages have been accepted since, without any status. Check that the webhook receiver is reachable '
+             'from the internet and that the app is subscribed to the account.' END;
+    RETURN NEXT;
+END
+$$;
+
+/* ---- messages that a former primary may have sent ---------------------------------------------------------------- */
+
+CREATE OR REPLACE VIEW @extschema@.wa_reason_codes (reason, meaning, remedy) AS
+VALUES
+    /* the end, or on its way to it */
+    ('accepted', 'Meta has accepted the message; no delivery status has come yet.',
+     'Usually none: the recipient''s phone may be off. '
+     'If no message gets a status, check that webhooks arrive (wa_health).'),
+    ('held_for_quality_assessment', 'Meta has accepted the message and holds it while it assesses the template.',
+     'None: Meta releases or rejects it, usually within an hour.'),
+    ('sent', 'The message has left Meta''s servers and has not reached the recipient''s phone yet.',
+     'None: the recipient''s phone is off or has no connection.'),
+    ('delivered', 'The message has reached the recipient''s phone.', 'None.'),
+    ('read', 'The recipient has read the message.', 'None.'),
+    ('failed', 'The message could not be delivered.', 'Fix the cause, then wa_retry_message().'),
+    ('cancelled', 'The message was cancelled before it was sent.', 'wa_retry_message() sends it after all.'),
+    ('expired', 'The message was not sent before its expiry.',
+     'wa_retry_message() sends it after all; a later expires_at leaves more time.'),
+    ('opted_out', 'The recipient has opted out of messages of this kind from the tenant.',
+     'None, unless the recipient has agreed again: wa_opt_in().'),
+
+    /* in doubt */
+    ('on_the_wire', 'The message is being sent now.', 'None: waiting for Meta''s response.'),
+    ('uncertain', 'The message was sent but no response came back: it may or may not have been accepted.',
+     'None: a webhook settles it, or the policy after the grace period. wa_resolve_message() decides at once.'),
+    ('takeover',
+     'This server was promoted, and its former primary may have sent the message without this server knowing it.',
+     'None: a webhook settles it, or the policy after whatsapp_shared.takeover_grace. wa_resolve_message() decides at '
+     'once.'),
+    ('parked',
+     'The message may or may not have been accepted, no webhook says so, and the policy is to wait for an operator.',
+     'Ask the recipient or check WhatsApp Manager, then wa_resolve_message().'),
+    ('not_queued', 'The message waits but is not in the queue.',
+     'This should not happen: use wa_cancel_message() or wa_retry_message(), and please report it.'),
+
+    /* nothing is sent at all */
+    ('standby', 'This server is a standby; messages are sent from the primary.', 'None.'),
+    ('not_preloaded', 'The server was started without the library.',
+     'Add whatsapp_shared to shared_preload_libraries and restart the server.'),
+    ('ownership', 'Others could put code of their own in the place of the extension''s, so none of it is run.',
+     'wa_health() says who, and how to end it.'),
+    ('clone_not_adopted', 'This database is a copy of another installation, and copies do not send.',
+     'If messages are to be sent from here now, and not from the original: SELECT wa_adopt();'),
+    ('sending_disabled', 'Sending is switched off on this server.',
+     'ALTER SYSTEM SET whatsapp_shared.enabled = on; SELECT pg_reload_conf();'),
+    ('credentials_missing', 'The server has no access token.',
+     'Put a system-user token into whatsapp_shared.access_token_file and reload the server.'),
+    ('database_not_listed', 'No sender serves this database.',
+     'Add it to whatsapp_shared.databases and reload the server.'),
+    ('sender_not_running', 'The sender of this database is not running.',
+     'See the server''s log; it restarts by itself unless the server has run out of worker processes '
+     '(max_worker_processes).'),
+
+    /* stopped by a person or by an event */
+    ('account_paused', 'Sending is paused for the whole account.', 'wa_resume(''account'') when the cause has gone.'),
+    ('tenant_disabled', 'WhatsApp is switched off for the tenant.', 'wa_configure_tenant(…, enabled => true)'),
+    ('no_number', 'The tenant has no phone number.', 'wa_assign_phone()'),
+    ('media_upload', 'The message waits until its file is uploaded.',
+     'See the file''s row in whatsapp_media; wa_upload_media() with the same bytes starts over.'),
+    ('tenant_paused', 'Sending is paused for the tenant.', 'wa_resume(''tenant'', …) when the cause has gone.'),
+    ('number_paused', 'Sending is paused for the number.', 'wa_resume(''number'', …) when the cause has gone.'),
+    ('template_paused', 'Sending is paused for the template.', 'wa_resume(''template'', …) when the cause has gone.'),
+
+    /* a matter of time */
+    ('window_closed',
+     'The recipient last wrote to the number more than 24 hours ago, and only templates may be sent now.',
+     'None, or send a template with wa_enqueue_message(). fallback_template names one for the next time.'),
+    ('expiring', 'The message has passed its expiry and will be marked as expired.', 'None.'),
+    ('scheduled', 'The message is not due yet.', 'None.'),
+    ('quiet_hours', 'The tenant''s quiet hours are in effect.',
+     'None; messages with priority 100 or more are sent in quiet hours too.'),
+    ('retry', 'The last attempt failed with a temporary error; another one follows.', 'None.'),
+    ('network', 'Meta could not be reached; another attempt follows.',
+     'If it lasts, check the server''s connection to graph.facebook.com (name resolution, proxy, firewall).'),
+    ('pair_rate', 'WhatsApp allows one message in 6 seconds to one recipient, after a burst of 45.', 'None.'),
+    ('tenant_rate', 'The tenant''s own rate is used up for the moment.',
+     'None, or wa_configure_tenant(…, messages_per_second => …).'),
+    ('recipient_order', 'An earlier message to the same recipient is not settled yet; the order is kept.', 'None.'),
+    ('budget', 'The tenant''s share of the account''s limit of recipients in 24 hours is used up.',
+     'None: capacity frees up by itself. wa_configure_tenant(…, daily_share => …) guarantees a tenant its share.'),
+    ('number_throttled', 'Meta has asked for a pause in the requests of the number.', 'None.'),
+    ('number_rate', 'The number''s rate is used up for the moment.', 'None.'),
+    ('concurrency_limit', 'As many requests are open as are allowed; the next response makes room.',
+     'If it lasts, Meta''s responses are slow: whatsapp_shared.request_timeout bounds the wait, and '
+     'whatsapp_shared.max_in_flight the number of open requests.'),
+    ('next', 'Nothing holds the message back: it is about to be sent.', 'None.');
+
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_uncertain(
     m @extschema@.whatsapp_messages,
     q @extschema@.whatsapp_queue,
@@ -1355,7 +1389,7 @@ BEGIN
         reason := 'parked';
         RETURN;
     END IF;
-    reason := 'uncertain';
+    reason := CASE WHEN q.hold_reason = 'takeover' THEN 'takeover' ELSE 'uncertain' END;
     earliest := q.due_at;
     detail := format('if no webhook comes by %s, %s', date_trunc('second', q.due_at), CASE policy
         WHEN 'resend' THEN 'it is sent again'

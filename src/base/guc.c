@@ -39,6 +39,7 @@ int wa_guc_pair_burst;
 int wa_guc_max_attempts;
 int wa_guc_retry_delay;
 int wa_guc_retry_max_delay;
+int wa_guc_takeover_grace;
 int wa_guc_uncertain_grace;
 int wa_guc_uncertain_policy;
 char *wa_guc_default_language;
@@ -266,6 +267,12 @@ check_sync_interval(int *newval, void **extra, GucSource source)
 }
 
 static bool
+check_takeover_grace(int *newval, void **extra, GucSource source)
+{
+	return check_floor(*newval, WA_MIN_GRACE, false, "ms", "1 s", "2min");
+}
+
+static bool
 check_uncertain_grace(int *newval, void **extra, GucSource source)
 {
 	return check_floor(*newval, WA_MIN_GRACE, false, "ms", "1 s", "10min");
@@ -407,6 +414,11 @@ define_limits(void)
 							"Zero synchronises on request only.", &wa_guc_sync_interval, 3600, 0,
 							WA_MAX_SYNC_INTERVAL, PGC_SIGHUP, GUC_UNIT_S, check_sync_interval, NULL,
 							NULL);
+	DefineCustomIntVariable("whatsapp_shared.takeover_grace",
+							"Time that a message waits for a webhook if the former primary of a "
+							"promoted server may have sent it.",
+							NULL, &wa_guc_takeover_grace, 120000, 0, WA_MAX_GRACE, PGC_SIGHUP,
+							GUC_UNIT_MS, check_takeover_grace, NULL, NULL);
 	DefineCustomStringVariable("whatsapp_shared.tenant",
 							   "Tenant that the row-level-security policies let this session see.",
 							   NULL, &tenant, "", PGC_USERSET, 0, NULL, NULL, NULL);

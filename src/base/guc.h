@@ -52,6 +52,7 @@ extern int wa_guc_pair_burst;
 extern int wa_guc_max_attempts;
 extern int wa_guc_retry_delay;	   /* ms */
 extern int wa_guc_retry_max_delay; /* ms */
+extern int wa_guc_takeover_grace;
 extern int wa_guc_uncertain_grace; /* ms */
 extern int wa_guc_uncertain_policy;
 extern char *wa_guc_default_language;

@@ -9,7 +9,8 @@
  * was not copied.  "standby" holds the timeline on which this server has last
  * been seen streaming: if a later timeline descends from that one, the server
  * was promoted, and has taken the place of the one that it followed.  A server
- * that merely starts on somebody's backup has never streamed.
+ * that merely starts on somebody's backup has never streamed.  With it is the
+ * time of the last that was replayed, once recovery has ended.
  */
 #include "postgres.h"
 
@@ -74,23 +75,28 @@ wa_internal_make_home_token(PG_FUNCTION_ARGS)
 }
 
 void
-wa_home_note_streaming(TimeLineID timeline)
+wa_home_note_streaming(TimeLineID timeline, TimestampTz replayed_until)
 {
 	char value[WA_MARK_SIZE];
 
-	snprintf(value, sizeof(value), UINT64_FORMAT ":%u", GetSystemIdentifier(), timeline);
+	snprintf(value, sizeof(value), UINT64_FORMAT ":%u:" INT64_FORMAT, GetSystemIdentifier(),
+			 timeline, replayed_until);
 	wa_mark_write(STANDBY_MARK, value);
 }
 
+/* A mark of version 1.0.0 has no time in it. */
 bool
-wa_home_was_promoted(TimeLineID *before)
+wa_home_was_promoted(WaPromotion *promotion)
 {
 	char value[WA_MARK_SIZE];
 	unsigned long long system_identifier;
+	long long replayed_until = 0;
 	TimeLineID now = GetWALInsertionTimeLine();
 
-	return wa_mark_read(STANDBY_MARK, value) &&
-		   sscanf(value, "%llu:%u", &system_identifier, before) == 2 &&
-		   system_identifier == GetSystemIdentifier() && *before < now &&
-		   tliInHistory(*before, readTimeLineHistory(now));
+	if (!wa_mark_read(STANDBY_MARK, value) ||
+		sscanf(value, "%llu:%u:%lld", &system_identifier, &promotion->before, &replayed_until) < 2)
+		return false;
+	promotion->replayed_until = replayed_until;
+	return system_identifier == GetSystemIdentifier() && promotion->before < now &&
+		   tliInHistory(promotion->before, readTimeLineHistory(now));
 }

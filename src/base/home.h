@@ -7,14 +7,22 @@
 #define WA_BASE_HOME_H
 
 #include "access/xlogdefs.h"
+#include "datatype/timestamp.h"
 
-/* In recovery: notes that this server streams, and has replayed this timeline. */
-extern void wa_home_note_streaming(TimeLineID timeline);
+typedef struct WaPromotion
+{
+	TimeLineID before;			/* the timeline that it has left */
+	TimestampTz replayed_until; /* by the clock of the primary that it followed; 0: not known */
+} WaPromotion;
 
 /*
- * After recovery: whether this server was promoted from a standby that has
- * streamed.  *before is the timeline that it has left.
+ * Notes that this server streams, and has replayed this timeline; after recovery,
+ * up to which time: the server itself does not know that any more when it has been
+ * restarted.
  */
-extern bool wa_home_was_promoted(TimeLineID *before);
+extern void wa_home_note_streaming(TimeLineID timeline, TimestampTz replayed_until);
+
+/* After recovery: whether this server was promoted from a standby that has streamed. */
+extern bool wa_home_was_promoted(WaPromotion *promotion);
 
 #endif

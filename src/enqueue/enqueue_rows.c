@@ -22,6 +22,7 @@
 #include "enqueue/enqueue.h"
 #include "enqueue/media_use.h"
 #include "enqueue/queue_guard.h"
+#include "shared/first_xid.h"
 #include "shared/wake.h"
 
 static WaLookup same_key_lookup = {.table = "whatsapp_messages",
@@ -239,6 +240,7 @@ wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 	wa_queue_guard_expect();
 	wa_statement_run(&queue_statement, e->schema, values, nulls);
 
+	wa_first_xid_note();
 	wa_enqueue_wake(place.state,
 					e->phone_number_id == NULL ? NULL : text_to_cstring(e->phone_number_id), rank,
 					place.due_at);

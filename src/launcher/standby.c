@@ -5,7 +5,8 @@
  * It notes in the data directory that this server streams, and on which timeline,
  * so that after a promotion the senders know it for the successor of the server
  * that it followed, and not for a backup that somebody has started
- * (base/home.c).  A standby that is only fed from an archive looks like such a
+ * (base/home.c); and, when recovery has ended, up to which time it knows of what
+ * that server did.  A standby that is only fed from an archive looks like such a
  * backup, and is taken for one.
  *
  * Nothing in the server tells an extension of the end of recovery, so this looks
@@ -38,11 +39,13 @@ wa_standby_watch(void)
 		(void) GetXLogReplayRecPtr(&replayed);
 		if (replayed != noted && WalRcvStreaming())
 		{
-			wa_home_note_streaming(replayed);
+			wa_home_note_streaming(replayed, 0);
 			noted = replayed;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_AGAIN_MS,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
+	if (noted != 0)
+		wa_home_note_streaming(noted, GetLatestXTime());
 }

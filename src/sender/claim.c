@@ -24,6 +24,7 @@
 #include "sender/store/claim_rows.h"
 #include "sender/store/dispositions.h"
 #include "sender/store/lease.h"
+#include "sender/takeover.h"
 #include "shared/wake.h"
 
 /* With fewer free slots than this, or a half of all, a claim can wait a moment. */
@@ -390,6 +391,12 @@ decide(WaSender *sender, WaClaimRow *rows, WaNumber **numbers, int n, WaDisposit
 			continue; /* read both ways */
 		if (!is_claimed(sender, numbers[i], row, &by_id))
 			continue;
+		if (wa_takeover_concerns(row->message_id))
+		{
+			wa_takeover_hold(row->message_id, row->phone_number_id, row->attempts,
+							 &stopped->dispositions[stopped->n++]);
+			continue;
+		}
 		look_for_missing(sender, numbers[i], row);
 		if (row->may_leave == WA_NOT_YET)
 		{

@@ -26,6 +26,7 @@
 #include "sender/home.h"
 #include "sender/store/home_rows.h"
 #include "sender/store/transaction.h"
+#include "sender/takeover.h"
 #include "shared/held_numbers.h"
 #include "shared/shmem.h"
 
@@ -61,15 +62,22 @@ read_home(WaSender *sender, WaHomeRow *home)
 	sender->at_home = home->doubt[0] == '\0' && !stale;
 }
 
+/* Once this is the place: what is to be known before the first claim. */
+static void
+read_takeover(WaSender *sender)
+{
+	wa_store_begin("looking whether WhatsApp messages were taken over");
+	wa_takeover_read(sender);
+	wa_store_commit();
+}
+
 /* Whether the data directory that this one was copied from has been succeeded by it. */
 static bool
-succeeds(WaHomeRow *home)
+succeeds(WaHomeRow *home, WaPromotion *promotion)
 {
-	TimeLineID before;
-
-	if (!home->copied || !wa_home_was_promoted(&before))
+	if (!home->copied || !wa_home_was_promoted(promotion))
 		return false;
-	if (!wa_former_primary_runs(before))
+	if (!wa_former_primary_runs(promotion->before))
 		return true;
 	strlcpy(home->doubt, "It was promoted, and the primary that it had followed is still running.",
 			sizeof(home->doubt));
@@ -77,14 +85,12 @@ succeeds(WaHomeRow *home)
 }
 
 static void
-take_over(WaSender *sender, WaHomeRow *home)
+take_over(WaSender *sender, WaHomeRow *home, const WaPromotion *promotion)
 {
 	wa_store_begin("taking over the sending of WhatsApp messages");
 	wa_store_take_over();
+	wa_takeover_begin(sender, promotion->before, promotion->replayed_until);
 	wa_store_commit();
-	ereport(LOG, (errmsg("database \"%s\" takes over the sending of WhatsApp messages",
-						 sender->slot->dbname),
-				  errdetail("This server was promoted.")));
 	read_home(sender, home);
 }
 
@@ -111,13 +117,16 @@ wa_home_check(WaSender *sender)
 {
 	static bool registered = false;
 	WaHomeRow home;
+	WaPromotion promotion;
 
 	if (!registered)
 		CacheRegisterRelcacheCallback(relation_changed, PointerGetDatum(sender));
 	registered = true;
 	read_home(sender, &home);
-	if (sender->index == 0 && succeeds(&home))
-		take_over(sender, &home);
+	if (sender->index == 0 && succeeds(&home, &promotion))
+		take_over(sender, &home, &promotion);
+	if (sender->at_home)
+		read_takeover(sender);
 	if (sender->index == 0)
 		publish_numbers(sender);
 	checked_us = wa_now_us();

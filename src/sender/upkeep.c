@@ -23,6 +23,7 @@
 #include "sender/store/orphans.h"
 #include "sender/store/transaction.h"
 #include "sender/store/upkeep_rows.h"
+#include "sender/takeover.h"
 #include "sender/upkeep.h"
 
 #define SWEEP_INTERVAL_US INT64_C(30000000)
@@ -324,7 +325,10 @@ wa_upkeep_run(WaSender *sender)
 	if (sender->stopping)
 		return;
 	if (keeps_database(sender))
+	{
+		wa_takeover_run(sender);
 		run_due(sender);
+	}
 	if (wa_now_us() >= sender->next_sweep_us)
 		sweep(sender);
 	report_orphans();
@@ -364,6 +368,7 @@ wa_upkeep_wait_ms(WaSender *sender)
 		if (next.quiet != DT_NOEND)
 			wait = Min(wait, next.quiet - clock);
 		wait = Min(wait, Min(next.reconcile_us, Min(next.retention_us, next.orphans_us)) - now);
+		return wa_sooner_ms((long) Max(0, (wait + 999) / 1000), wa_takeover_wait_ms());
 	}
 	return (long) Max(0, (wait + 999) / 1000);
 }

@@ -79,6 +79,7 @@ startup(void)
 		memset(wa_shared, 0, sizeof(WaShared));
 		wa_shared->lock = &GetNamedLWLockTranche("whatsapp_shared")->lock;
 		ConditionVariableInit(&wa_shared->left);
+		pg_atomic_init_u64(&wa_shared->first_xid, 0);
 		for (int i = 0; i < WA_MAX_SENDERS; i++)
 		{
 			SpinLockInit(&wa_shared->slots[i].ring_lock);

@@ -126,11 +126,12 @@ typedef struct WaHeldNumbers
 typedef struct WaShared
 {
 	LWLock *lock;
-	pid_t launcher_pid;		/* 0 while there is none */
-	Latch *launcher_latch;	/* NULL while there is none */
-	uint64 launcher_wakes;	/* counts the calls of wa_shmem_wake_launcher */
-	ConditionVariable left; /* a sender has detached */
-	int slots_end;			/* no slot from this number on is in use */
+	pid_t launcher_pid;			/* 0 while there is none */
+	Latch *launcher_latch;		/* NULL while there is none */
+	uint64 launcher_wakes;		/* counts the calls of wa_shmem_wake_launcher */
+	ConditionVariable left;		/* a sender has detached */
+	int slots_end;				/* no slot from this number on is in use */
+	pg_atomic_uint64 first_xid; /* shared/first_xid.c; 0: none */
 	WaGuard guards[WA_MAX_GUARDS];
 	WaHeldNumbers held;
 	WaSenderSlot slots[WA_MAX_SENDERS];

@@ -5,7 +5,7 @@
  * server in that state and are in test/t; here they are taken out of the way.
  */
 \ir ../lib/begin.sql
-SELECT plan(72);
+SELECT plan(74);
 
 CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::text';
@@ -156,6 +156,9 @@ SELECT matches(explanation, 'sent again\)', 'the message''s own policy is told')
 UPDATE whatsapp_messages SET on_uncertain = NULL;
 SELECT wa_configure_tenant('panaderia', on_uncertain => 'fail') \g /dev/null
 SELECT matches(explanation, 'given up\)', 'or the tenant''s') FROM pg_temp.explain();
+SELECT pg_temp.queue('u', 'takeover', now() + interval '2 minutes', 1);
+SELECT is(pg_temp.reason(), 'takeover', 'a former primary may have sent it');
+SELECT matches(explanation, 'if no webhook comes by', 'and a webhook is awaited') FROM pg_temp.explain();
 SELECT pg_temp.queue('u', 'parked', 'infinity', 1);
 SELECT is(pg_temp.reason(), 'parked', 'a person has to decide');
 

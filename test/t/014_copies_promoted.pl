@@ -15,7 +15,7 @@ use WaDelivery qw(new_delivery enqueue wait_for wait_status);
 use WaTest qw(set_and_reload wait_for_senders);
 
 my ($primary, $sim) = new_delivery('primary',
-	settings => [ 'wal_level = replica', 'max_wal_senders = 8', 'hot_standby = on', 'wal_log_hints = on', 'wal_keep_size = 64MB' ]);
+	settings => [ "whatsapp_shared.takeover_grace = '1s'", "whatsapp_shared.uncertain_policy = 'resend'", 'wal_level = replica', 'max_wal_senders = 8', 'hot_standby = on', 'wal_log_hints = on', 'wal_keep_size = 64MB' ]);
 $primary->append_conf('pg_hba.conf', 'local replication all trust');
 $primary->reload;
 

@@ -62,7 +62,7 @@ if [ "$(id -u)" -eq 0 ]; then
         settings+=(PG_CONFIG="$(command -v "$PG_CONFIG")")
     fi
     for name in WA_TESTS WA_OPT_OUT_QUEUE PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS} \
-        INTERRUPTIONS_{SECONDS,SEED} FUZZ_{SECONDS,SEED,TARGETS}; do
+        INTERRUPTIONS_{SECONDS,SEED} TAKEOVER_{HELD,MESSAGES} FUZZ_{SECONDS,SEED,TARGETS}; do
         if [ -n "${!name:-}" ]; then
             settings+=("$name=${!name}")
         fi

@@ -53,7 +53,8 @@ my @layers = (
 	[qw(worker session)],
 	[qw(dispatch)],
 	[qw(claim settle upkeep recovery sync upload)],
-	[qw(aside disposition due uncertain overdue reach consent config trust descriptors home former_primary)],
+	[qw(aside disposition due uncertain overdue reach consent config trust descriptors home former_primary takeover clean_stop
+		  begin)],
 	[qw(pace/)],
 	[qw(store/ state/)],
 );
