@@ -81,6 +81,7 @@ OBJS = \
 	src/init.o \
 	src/launcher/dbguard.o \
 	src/launcher/launcher.o \
+	src/launcher/room.o \
 	src/launcher/standby.o \
 	src/launcher/targets.o \
 	src/notify/create.o \

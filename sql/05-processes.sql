@@ -84,6 +84,16 @@ CREATE FUNCTION @extschema@.wa_internal_sender_of(phone_number_id text, senders 
 COMMENT ON FUNCTION @extschema@.wa_internal_sender_of(text, integer) IS
 'Which of so many senders sends from this number. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_sender_room(
+    OUT wanted integer,
+    OUT room integer,
+    OUT processes integer
+)
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_sender_room';
+COMMENT ON FUNCTION @extschema@.wa_internal_sender_room() IS
+'If this server cannot run all its senders: how many are wanted, how many there is room for, and the least value of '
+'max_worker_processes that suffices (NULL: none does). Else all NULL. Internal.';
+
 CREATE FUNCTION @extschema@.wa_stats(
     OUT database name,
     OUT sender integer,

@@ -233,6 +233,18 @@ BEGIN
                CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'See the server''s log.' END
         FROM @extschema@.wa_stats() AS s
         ORDER BY s.sender;
+    RETURN QUERY
+        SELECT 'senders', 'error',
+               format('There is room for %s of the %s senders of this server; the numbers are shared out over these.',
+                   r.room, r.wanted),
+               CASE WHEN r.processes IS NULL
+                    THEN 'Lower whatsapp_shared.senders, or shorten whatsapp_shared.databases, and reload.'
+                    ELSE format('Set max_worker_processes to %s at least and restart the server: %s for senders, 1 for '
+                                'their launcher, %s that others had taken, PostgreSQL''s own among them. '
+                                'Or lower whatsapp_shared.senders and reload.',
+                        r.processes, r.wanted, r.processes - r.wanted - 1) END
+        FROM @extschema@.wa_internal_sender_room() AS r
+        WHERE r.wanted IS NOT NULL;
 END
 $$;
 

@@ -187,9 +187,22 @@ CREATE FUNCTION @extschema@.wa_internal_absent_sender(number text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('sender %s of %s, which sends from number %s', s.sender, s.senders, number)
-    FROM @extschema@.wa_stats() AS s
-    WHERE s.pid IS NULL AND s.sender = @extschema@.wa_internal_sender_of(number, s.senders)
+    SELECT format('sender %s of %s, which sends from number %s', o.sender, o.senders, number)
+    FROM (SELECT @extschema@.wa_internal_sender_of(number, max(s.senders)), max(s.senders),
+                 array_agg(s.sender) FILTER (WHERE s.pid IS NOT NULL)
+          FROM @extschema@.wa_stats() AS s) AS o (sender, senders, running)
+    WHERE o.sender <> ALL (COALESCE(o.running, '{}'))
+$$;
+
+/* If that is why a database has no sender: the server has no process for one. */
+CREATE FUNCTION @extschema@.wa_internal_no_room() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('the server has room for %s of %s senders', r.room, r.wanted)
+        || COALESCE(format('; max_worker_processes must be %s at least', r.processes), '')
+    FROM @extschema@.wa_internal_sender_room() AS r
+    WHERE r.wanted IS NOT NULL
 $$;
 
 /* ---- a message that is not in the queue --------------------------------------- */
@@ -294,6 +307,8 @@ BEGIN
         IF reason = 'clone_not_adopted' THEN
             detail := @extschema@.wa_internal_home_doubt();
             detail := lower(left(detail, 1)) || rtrim(substr(detail, 2), '.');
+        ELSIF reason = 'sender_not_running' THEN
+            detail := @extschema@.wa_internal_no_room();
         END IF;
         RETURN;
     END IF;

@@ -1400,6 +1400,239 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_queue()
+
+/* ---- senders: as many as there is room for ---------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_sender_room(
+    OUT wanted integer,
+    OUT room integer,
+    OUT processes integer
+)
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_sender_room';
+COMMENT ON FUNCTION @extschema@.wa_internal_sender_room() IS
+'If this server cannot run all its senders: how many are wanted, how many there is room for, and the least value of '
+'max_worker_processes that suffices (NULL: none does). Else all NULL. Internal.';
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_processes()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    total record;
+    webhooks timestamptz;
+    last_accepted timestamptz;
+    orphans bigint;
+BEGIN
+    SELECT COALESCE(sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
+           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
+           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked
+        INTO total FROM @extschema@.wa_queue_status AS q;
+    item := 'queue';
+    state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s ready, %s deferred, %s held (%s because the tenant has no number).',
+        total.ready, total.deferred, total.held, total.no_number);
+    remedy := CASE WHEN total.held > 0 THEN 'wa_queue_status names the reasons.' END;
+    RETURN NEXT;
+
+    item := 'uncertain messages';
+    state := CASE WHEN total.parked > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s, of which %s wait for an operator.', total.uncertain, total.parked);
+    remedy := CASE WHEN total.parked > 0
+        THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
+    RETURN NEXT;
+
+    /* Among the oldest only: a sender looks through all of them. */
+    SELECT count(*) INTO orphans FROM (
+        SELECT o.message_id FROM @extschema@.whatsapp_queue AS o ORDER BY o.message_id LIMIT 10000) AS q
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.message_id);
+    IF orphans > 0 THEN
+        item := 'deleted messages';
+        state := 'warning';
+        detail := format('%s rows of the queue belong to messages that were deleted.', orphans);
+        remedy := 'None: a sender removes them, within minutes unless somebody has them locked. '
+            'Use wa_cancel_message() for what is not to be sent.';
+        RETURN NEXT;
+    END IF;
+
+    /* By primary key and among the newest only: history may be large. */
+    SELECT max(w.last_webhook_at) INTO webhooks FROM @extschema@.whatsapp_webhook_traffic AS w;
+    SELECT max(m.accepted_at) INTO last_accepted FROM (
+        SELECT o.accepted_at FROM @extschema@.whatsapp_messages AS o ORDER BY o.id DESC LIMIT 1000) AS m;
+    item := 'webhooks';
+    state := CASE WHEN last_accepted > COALESCE(webhooks, '-infinity') + interval '15 minutes'
+                       AND last_accepted < clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
+    detail := CASE WHEN webhooks IS NULL THEN 'None has been received.'
+                   ELSE format('The last one was received at %s.', date_trunc('second', webhooks)) END;
+    remedy := CASE state WHEN 'warning'
+        THEN 'Messages have been accepted since, without any status. Check that the webhook receiver is reachable '
+             'from the internet and that the app is subscribed to the account.' END;
+    RETURN NEXT;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_end(
+    m @extschema@.whatsapp_messages,
+    OUT reason text,
+    OUT detail text,
+    OUT remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    reason := m.status;
+    CASE m.status
+        WHEN 'failed' THEN
+            detail := concat_ws(': ', 'error ' || m.error_code::text, m.error_message);
+            remedy := (SELECT e.remedy FROM @extschema@.wa_error_codes AS e WHERE e.code = m.error_code);
+            IF m.status_reason = 'uncertain' THEN
+                detail := 'it is unknown whether Meta had accepted it, and the policy was to give up';
+            ELSIF m.status_reason = 'too_many_attempts' THEN
+                detail := format('%s attempts were made, and a message cannot have more', m.attempts);
+                remedy := 'Enqueue it as a new message.';
+            ELSIF m.attempts > 1 THEN
+                detail := format('%s, after %s attempts', detail, m.attempts);
+            END IF;
+        WHEN 'skipped' THEN
+            reason := COALESCE(m.status_reason, 'skipped');
+            IF reason = 'tenant_disabled' THEN
+                detail := 'so the message was not queued';
+                remedy := 'wa_configure_tenant(…, enabled => true), then wa_retry_message() if it is still wanted.';
+            END IF;
+        WHEN 'accepted' THEN
+            reason := COALESCE(m.status_reason, 'accepted');
+            detail := format('accepted at %s', date_trunc('second', m.accepted_at));
+        WHEN 'sent' THEN
+            detail := format('sent at %s', date_trunc('second', m.sent_at));
+        WHEN 'delivered' THEN
+            detail := format('delivered at %s', date_trunc('second', m.delivered_at));
+        WHEN 'read' THEN
+            detail := format('read at %s', date_trunc('second', m.read_at));
+        WHEN 'cancelled' THEN
+            detail := format('cancelled at %s', date_trunc('second', m.finished_at));
+        WHEN 'expired' THEN
+            detail := format('it was to be sent by %s', date_trunc('second', m.expires_at));
+        ELSE
+            reason := 'not_queued';
+    END CASE;
+
+    obstacle CONSTANT text := @extschema@.wa_internal_global_obstacle();
+BEGIN
+    RETURN QUERY
+        SELECT 'sending',
+               CASE WHEN obstacle IS NULL THEN 'ok' WHEN obstacle = 'standby' THEN 'warning' ELSE 'error' END,
+               CASE WHEN obstacle IS NULL THEN 'A sender serves this database.'
+                    ELSE concat_ws(' ', r.meaning,
+                        CASE obstacle WHEN 'clone_not_adopted' THEN @extschema@.wa_internal_home_doubt() END) END,
+               r.remedy
+        FROM (VALUES (obstacle)) AS o (reason)
+            LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = o.reason;
+    RETURN QUERY
+        SELECT 'version', 'error',
+               format('The library is of version %s and does not serve the scripts of this database, '
+                      'which are of version %s: nothing is sent.',
+                   @extschema@.wa_internal_library_version(), @extschema@.wa_internal_quote(e.extversion)),
+               'ALTER EXTENSION whatsapp_shared UPDATE; or install the library of that version and restart the server.'
+        FROM pg_extension AS e
+        WHERE e.extname = 'whatsapp_shared' AND NOT @extschema@.wa_internal_version_served(e.extversion);
+    RETURN QUERY
+        SELECT 'sender ' || s.sender,
+               CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'warning' ELSE 'ok' END,
+               CASE WHEN s.pid IS NULL THEN 'Not running at the moment.'
+                    ELSE format('Process %s: %s accepted, %s failed, %s on the wire, %s cycles ended in an error.',
+                        s.pid, s.accepted, s.failed, s.in_flight, s.errors) END,
+               CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'See the server''s log.' END
+        FROM @extschema@.wa_stats() AS s
+        ORDER BY s.sender;
+    RETURN QUERY
+        SELECT 'senders', 'error',
+               format('There is room for %s of the %s senders of this server; the numbers are shared out over these.',
+                   r.room, r.wanted),
+               CASE WHEN r.processes IS NULL
+                    THEN 'Lower whatsapp_shared.senders, or shorten whatsapp_shared.databases, and reload.'
+                    ELSE format('Set max_worker_processes to %s at least and restart the server: %s for senders, 1 for '
+                                'their launcher, %s that others had taken, PostgreSQL''s own among them. '
+                                'Or lower whatsapp_shared.senders and reload.',
+                        r.processes, r.wanted, r.processes - r.wanted - 1) END
+        FROM @extschema@.wa_internal_sender_room() AS r
+        WHERE r.wanted IS NOT NULL;
+END
+$$;
+
+/*
+ * The sender of this number, if it is not running; NULL if it is, or if that is
+ * not known.  The numbers are shared out over the senders of a database.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_absent_sender(number text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('sender %s of %s, which sends from number %s', o.sender, o.senders, number)
+    FROM (SELECT @extschema@.wa_internal_sender_of(number, max(s.senders)), max(s.senders),
+                 array_agg(s.sender) FILTER (WHERE s.pid IS NOT NULL)
+          FROM @extschema@.wa_stats() AS s) AS o (sender, senders, running)
+    WHERE o.sender <> ALL (COALESCE(o.running, '{}'))
+$$;
+
+/* If that is why a database has no sender: the server has no process for one. */
+CREATE FUNCTION @extschema@.wa_internal_no_room() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('the server has room for %s of %s senders', r.room, r.wanted)
+        || COALESCE(format('; max_worker_processes must be %s at least', r.processes), '')
+    FROM @extschema@.wa_internal_sender_room() AS r
+    WHERE r.wanted IS NOT NULL
+$$;
+
+/* What only a person or an event can remove; no row if nothing of the kind is in the way. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_obstacle(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pause @extschema@.whatsapp_pauses := @extschema@.wa_internal_pause_of(m, q.phone_number_id);
+    enabled boolean := EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t
+                               WHERE t.tenant_id = m.tenant_id AND t.enabled);
+BEGIN
+    reason := @extschema@.wa_internal_global_obstacle();
+    IF reason IS NOT NULL THEN
+        IF reason = 'clone_not_adopted' THEN
+            detail := @extschema@.wa_internal_home_doubt();
+            detail := lower(left(detail, 1)) || rtrim(substr(detail, 2), '.');
+        ELSIF reason = 'sender_not_running' THEN
+            detail := @extschema@.wa_internal_no_room();
+        END IF;
+        RETURN;
+    END IF;
+    detail := @extschema@.wa_internal_absent_sender(q.phone_number_id);
+    IF detail IS NOT NULL THEN
+        reason := 'sender_not_running';
+    ELSIF pause.scope IS DISTINCT FROM 'account' AND NOT enabled THEN
+        reason := 'tenant_disabled';
+    ELSIF pause.scope IS DISTINCT FROM 'account'
+        AND (q.phone_number_id IS NULL OR @extschema@.wa_internal_loses_number(m.tenant_id, q.phone_number_id)) THEN
+        reason := 'no_number';
+        detail := concat_ws('; ', format('the messages of tenant "%s" wait until it has one', m.tenant_id),
+                                       @extschema@.wa_internal_default_number_taken());
+    ELSIF pause.scope IS NOT NULL THEN
+        reason := pause.scope || '_paused';
+        detail := concat_ws(', ', concat_ws(': ', pause.reason, pause.detail),
+                                       'until ' || date_trunc('second', pause.until)::text);
+        earliest := CASE WHEN pause.until IS NOT NULL THEN GREATEST(pause.until, q.due_at) END;
+    END IF;
+END
+$$;
+
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])

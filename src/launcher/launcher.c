@@ -18,7 +18,8 @@
  * The senders of a database share out its phone numbers by their count, so
  * senders with different ideas of that count must never run side by side.
  * When it changes, all of them leave, and only when the last has gone are the
- * new ones started.
+ * new ones started.  It is the count of those for which there is room, which may be
+ * fewer than the setting says (launcher/room.c).
  *
  * An ERROR here ends the process; the postmaster starts it again after a
  * second.  There is no state worth recovering that would justify more.
@@ -41,6 +42,7 @@
 #include "base/secret.h"
 #include "compat.h"
 #include "launcher/launcher.h"
+#include "launcher/room.h"
 #include "launcher/standby.h"
 #include "launcher/targets.h"
 #include "shared/shmem.h"
@@ -60,9 +62,6 @@
 /* Longest wait between two starts of a sender that keeps failing. */
 #define MAX_BACKOFF_MS 60000
 
-/* Before trying again when the server has no room for another process. */
-#define NO_ROOM_RETRY_MS 60000
-
 /* How soon to look again whether an adopted sender's process has ended. */
 #define LEAVING_CHECK_MS 50
 
@@ -79,8 +78,15 @@ typedef struct Sender
 } Sender;
 
 static Sender senders[WA_MAX_SENDERS];
-static bool complained_of_workers = false;
-static bool complained_of_slots = false;
+
+/* What the log says already. */
+typedef struct Complained
+{
+	bool of_workers;
+	bool of_slots;
+} Complained;
+
+static Complained complained;
 
 void
 wa_launcher_register(void)
@@ -228,11 +234,43 @@ adopt(void)
 	}
 }
 
-/*
- * Starts the sender of a slot, or notes when to try again if the server has no
- * room for it.
- */
+static int
+count_running(void)
+{
+	int running = 0;
+
+	for (int i = 0; i < WA_MAX_SENDERS; i++)
+		running += is_running(i) ? 1 : 0;
+	return running;
+}
+
+/* Once, until one was granted again or a reload. */
 static void
+complain_of_workers(const char *dbname)
+{
+	WaRoom room;
+
+	if (complained.of_workers)
+		return;
+	complained.of_workers = true;
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	room = wa_shared->room;
+	LWLockRelease(wa_shared->lock);
+	ereport(WARNING,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("could not start a WhatsApp sender for database \"%s\"", dbname),
+			 errdetail("The server has processes for %d of %d senders; the numbers are shared out "
+					   "over these.",
+					   room.senders, room.wanted),
+			 errhint("Set max_worker_processes to %d at least: one for the launcher, one for "
+					 "each sender, and those of others.",
+					 room.wanted + room.others + 1)));
+}
+
+/*
+ * Starts the sender of a slot.  False: the server has no room for it.
+ */
+static bool
 start_sender(int i)
 {
 	WaSenderSlot *slot = slot_of(i);
@@ -243,7 +281,7 @@ start_sender(int i)
 	bool registered;
 
 	if (generation == 0)
-		return; /* guarded since we looked; its end wakes us */
+		return true; /* guarded since we looked; its end wakes us */
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -265,21 +303,15 @@ start_sender(int i)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	registered = RegisterDynamicBackgroundWorker(&worker, &sender->handle);
 	MemoryContextSwitchTo(old);
-	if (registered)
+	if (!registered)
 	{
-		complained_of_workers = false;
-		return;
+		sender->handle = NULL;
+		if (wa_room_refused(count_running()))
+			complain_of_workers(slot->dbname);
+		return false;
 	}
-
-	sender->handle = NULL;
-	sender->not_before = TimestampTzPlusMilliseconds(sender->started_at, NO_ROOM_RETRY_MS);
-	if (!complained_of_workers)
-		ereport(WARNING,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not start a WhatsApp sender for database \"%s\"", slot->dbname),
-				 errhint("Increase max_worker_processes: one for the launcher and one "
-						 "for each sender are needed.")));
-	complained_of_workers = true;
+	wa_room_granted();
+	return true;
 }
 
 /*
@@ -299,9 +331,13 @@ remove_unwanted(List *targets)
 		if (!slot->in_use)
 			continue;
 		foreach (lc, targets)
-			wanted |= ((WaTarget *) lfirst(lc))->dboid == slot->dboid &&
-					  strcmp(((WaTarget *) lfirst(lc))->dbname, slot->dbname) == 0;
-		if (wanted && slot->nsenders == wa_guc_senders && !wa_shmem_is_guarded(slot->dboid))
+		{
+			const WaTarget *target = lfirst(lc);
+
+			wanted |= target->dboid == slot->dboid && target->nsenders == slot->nsenders &&
+					  strcmp(target->dbname, slot->dbname) == 0;
+		}
+		if (wanted && !wa_shmem_is_guarded(slot->dboid))
 			continue;
 
 		if (is_running(i))
@@ -325,13 +361,13 @@ find_or_allocate(const WaTarget *target, int index)
 		slot = slot_of(i);
 		if (!slot->in_use || slot->dboid != target->dboid)
 			continue;
-		if (slot->nsenders != wa_guc_senders)
+		if (slot->nsenders != target->nsenders)
 			return -1;
 		if (slot->index == index)
 			return i;
 	}
 
-	slot = wa_shmem_slot_allocate(target->dboid, target->dbname, index, wa_guc_senders);
+	slot = wa_shmem_slot_allocate(target->dboid, target->dbname, index, target->nsenders);
 	if (slot != NULL)
 	{
 		int i = slot - wa_shared->slots;
@@ -339,14 +375,41 @@ find_or_allocate(const WaTarget *target, int index)
 		memset(&senders[i], 0, sizeof(Sender));
 		return i;
 	}
-	if (!complained_of_slots)
+	if (!complained.of_slots)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("too many WhatsApp senders: there can be %d in a server", WA_MAX_SENDERS),
 				 errhint("Shorten whatsapp_shared.databases or lower "
 						 "whatsapp_shared.senders.")));
-	complained_of_slots = true;
+	complained.of_slots = true;
 	return -1;
+}
+
+/*
+ * Starts what is to run in this database and does not.  Returns the time of the next
+ * look at it.  *full: the server has no room for one of them, so it has for none of
+ * those that follow.
+ */
+static TimestampTz
+start_missing(const WaTarget *target, TimestampTz now, uint64 wakes, bool *full)
+{
+	TimestampTz next = DT_NOEND;
+
+	for (int index = 0; index < target->nsenders && !*full; index++)
+	{
+		int i = find_or_allocate(target, index);
+		Sender *sender = &senders[Max(i, 0)];
+
+		if (i < 0 || is_running(i))
+			continue;
+		if (slot_of(i)->no_extension && sender->wakes != wakes)
+			sender->not_before = now;
+		if (sender->not_before <= now)
+			*full = !start_sender(i);
+		else
+			next = Min(next, sender->not_before);
+	}
+	return next;
 }
 
 /*
@@ -357,14 +420,16 @@ static TimestampTz
 reconcile(void)
 {
 	TimestampTz now;
-	TimestampTz next = DT_NOEND;
+	TimestampTz next;
 	List *targets;
 	ListCell *lc;
 	uint64 wakes;
 	bool missing;
+	bool full;
 	bool leaving = reap();
 
 	targets = wa_targets_find(&missing);
+	next = wa_room_share_out(targets);
 	remove_unwanted(targets);
 
 	LWLockAcquire(wa_shared->lock, LW_SHARED);
@@ -372,27 +437,16 @@ reconcile(void)
 	LWLockRelease(wa_shared->lock);
 
 	now = GetCurrentTimestamp();
+	full = now < wa_room_next_try();
 	foreach (lc, targets)
 	{
 		const WaTarget *target = lfirst(lc);
 
-		if (wa_shmem_is_guarded(target->dboid))
-			continue;
-		for (int index = 0; index < wa_guc_senders; index++)
-		{
-			int i = find_or_allocate(target, index);
-			Sender *sender = &senders[Max(i, 0)];
-
-			if (i < 0 || is_running(i))
-				continue;
-			if (slot_of(i)->no_extension && sender->wakes != wakes)
-				sender->not_before = now;
-			if (sender->not_before <= now)
-				start_sender(i);
-			if (!is_running(i) && sender->not_before > now)
-				next = Min(next, sender->not_before);
-		}
+		if (!wa_shmem_is_guarded(target->dboid))
+			next = Min(next, start_missing(target, now, wakes, &full));
 	}
+	if (full)
+		next = Min(next, Max(now, wa_room_next_try()));
 	if (leaving)
 		next = Min(next, TimestampTzPlusMilliseconds(now, LEAVING_CHECK_MS));
 	if (missing)
@@ -407,8 +461,8 @@ reconcile(void)
 static void
 forget_failures(void)
 {
-	complained_of_workers = false;
-	complained_of_slots = false;
+	complained = (Complained){0};
+	wa_room_look_again();
 	for (int i = 0; i < WA_MAX_SENDERS; i++)
 	{
 		senders[i].failures = 0;

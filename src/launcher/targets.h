@@ -11,6 +11,7 @@ typedef struct WaTarget
 {
 	Oid dboid;
 	char dbname[NAMEDATALEN];
+	int nsenders; /* that it is to have: launcher/room.c */
 } WaTarget;
 
 /*

@@ -123,6 +123,15 @@ typedef struct WaHeldNumbers
 	} numbers[WA_MAX_HELD_NUMBERS];
 } WaHeldNumbers;
 
+/* Whether the server has processes for all senders: launcher/room.c. */
+typedef struct WaRoom
+{
+	int wanted;	 /* senders of all databases, by the settings */
+	bool full;	 /* the server has refused one */
+	int senders; /* if so: how many it has granted, ... */
+	int others;	 /* ... and how many processes were somebody else's then */
+} WaRoom;
+
 typedef struct WaShared
 {
 	LWLock *lock;
@@ -133,6 +142,7 @@ typedef struct WaShared
 	int slots_end;				/* no slot from this number on is in use */
 	pg_atomic_uint64 first_xid; /* shared/first_xid.c; 0: none */
 	WaGuard guards[WA_MAX_GUARDS];
+	WaRoom room;
 	WaHeldNumbers held;
 	WaSenderSlot slots[WA_MAX_SENDERS];
 } WaShared;

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -13,6 +14,7 @@
 
 PG_FUNCTION_INFO_V1(wa_internal_unserved_databases);
 PG_FUNCTION_INFO_V1(wa_internal_sender_of);
+PG_FUNCTION_INFO_V1(wa_internal_sender_room);
 
 /*
  * wa_internal_unserved_databases(): those in which a sender found no extension.
@@ -60,4 +62,38 @@ wa_internal_sender_of(PG_FUNCTION_ARGS)
 	int senders = PG_GETARG_INT32(1);
 
 	PG_RETURN_INT32((int32) (wa_number_key(number) % (uint64) Max(senders, 1)));
+}
+
+/*
+ * wa_internal_sender_room(): how many senders are wanted in this server, how many there
+ * is room for, and the max_worker_processes that would be enough; NULL for what is not
+ * known to be too little.
+ */
+Datum
+wa_internal_sender_room(PG_FUNCTION_ARGS)
+{
+	Datum values[3] = {0};
+	bool nulls[3] = {true, true, true};
+	WaRoom room = {0};
+	TupleDesc desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (wa_shared != NULL)
+	{
+		LWLockAcquire(wa_shared->lock, LW_SHARED);
+		room = wa_shared->room;
+		LWLockRelease(wa_shared->lock);
+	}
+	if (!room.full)
+		room.senders = WA_MAX_SENDERS;
+	if (room.wanted > room.senders)
+	{
+		values[0] = Int32GetDatum(room.wanted);
+		values[1] = Int32GetDatum(room.senders);
+		values[2] = Int32GetDatum(room.wanted + room.others + 1);
+		nulls[0] = nulls[1] = false;
+		nulls[2] = !room.full;
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

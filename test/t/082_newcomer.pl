@@ -127,17 +127,29 @@ $sim->release;
 $sim->faults();
 wait_status($node, $waits, 'accepted', 'and goes when it has ended');
 
-# Of two senders one cannot start: there is no room for its process.
-$node->append_conf('postgresql.conf', "max_worker_processes = 3\nwhatsapp_shared.senders = 2");
-$node->restart;
-wait_for($node, 'SELECT count(*) = 1 FROM wa_stats() WHERE pid IS NULL', 'a sender is absent');
+# Of two senders one ends again and again, and is started less and less often.
+$node->append_conf('postgresql.conf', 'whatsapp_shared.senders = 2');
+$node->reload;
+wait_for($node, 'SELECT count(pid) = 2 FROM wa_stats()', 'two senders share out the numbers');
+for (1 .. 5)
+{
+	wait_for($node, 'SELECT pg_terminate_backend(pid) FROM wa_stats() WHERE sender = 1 AND pid IS NOT NULL', 'the second is terminated');
+}
+wait_for($node, 'SELECT count(*) = 1 FROM wa_stats() WHERE pid IS NULL', 'it is absent');
 my ($orphan, $number) = split /\|/, sql(<<'SQL');
-SELECT a.tenant_id, a.phone_number_id FROM whatsapp_phone_assignments AS a, wa_stats() AS s
-WHERE s.pid IS NULL AND a.unassigned_at IS NULL AND wa_internal_sender_of(a.phone_number_id, 2) = s.sender
+SELECT a.tenant_id, a.phone_number_id FROM whatsapp_phone_assignments AS a
+WHERE a.unassigned_at IS NULL AND wa_internal_sender_of(a.phone_number_id, 2) = 1
 ORDER BY 1 LIMIT 1
 SQL
 like(sql("SELECT reason, explanation FROM wa_explain(" . enqueue($node, $orphan, '+34618800006') . ')'),
-	qr/^sender_not_running\|.*sender \d of 2, which sends from number $number/, 'wa_explain() says so of a message that it would send');
+	qr/^sender_not_running\|.*sender 1 of 2, which sends from number $number/, 'wa_explain() says so of a message that it would send');
+
+# No process is left for a sender.
+$node->append_conf('postgresql.conf', "max_worker_processes = 2\nwhatsapp_shared.senders = 1");
+$node->restart;
+wait_for($node, q{SELECT EXISTS (SELECT FROM wa_health() WHERE item = 'senders')}, 'there is no room for a sender');
+like(sql("SELECT reason, explanation FROM wa_explain(" . enqueue($node, $orphan, '+34618800006') . ')'),
+	qr/^sender_not_running\|.*room for 0 of 1 senders; max_worker_processes must be 3 at least/, 'wa_explain() says what is needed');
 
 $node->stop;
 $sim->stop;
