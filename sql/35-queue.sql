@@ -192,17 +192,25 @@ $$;
 
 /* Whom the account has written to first within the last 24 hours, for the messaging limit. */
 
+/*
+ * A row is written once, when its recipient is reached, and never changes: in the order
+ * of their times the rows are a list that every sender follows (src/sender/reach.c).
+ */
 CREATE TABLE @extschema@.whatsapp_reach (
-    recipient  text COLLATE "C" PRIMARY KEY,
+    recipient  text COLLATE "C" NOT NULL,
     tenant_id  text COLLATE "C" NOT NULL,
-    reached_at timestamptz NOT NULL
-) WITH (fillfactor = 80);
+    reached_at timestamptz NOT NULL,
+    sender     smallint NOT NULL,
+    PRIMARY KEY (reached_at, recipient)
+);
 COMMENT ON TABLE @extschema@.whatsapp_reach IS
 'Recipients reached by templates outside a service window, with the tenant and the time: the account''s messaging '
 'limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.recipient IS 'The recipient.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.tenant_id IS 'The tenant whose share of the limit it counts for.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.reached_at IS 'When the 24 hours began.';
+COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has claimed the message.';
+CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient);
 
 CREATE FUNCTION @extschema@.wa_internal_is_urgent(priority smallint) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_urgent';

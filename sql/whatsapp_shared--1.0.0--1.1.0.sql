@@ -1633,6 +1633,21 @@ BEGIN
 END
 $$;
 
+/* ---- recipients of the day: rows that never change ------------------------------------- */
+
+ALTER TABLE @extschema@.whatsapp_reach DROP CONSTRAINT whatsapp_reach_pkey;
+
+ALTER TABLE @extschema@.whatsapp_reach ADD COLUMN sender smallint NOT NULL DEFAULT 0;
+
+ALTER TABLE @extschema@.whatsapp_reach ALTER COLUMN sender DROP DEFAULT;
+
+ALTER TABLE @extschema@.whatsapp_reach ADD PRIMARY KEY (reached_at, recipient);
+
+ALTER TABLE @extschema@.whatsapp_reach RESET (fillfactor);
+COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has claimed the message.';
+
+CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient);
+
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])

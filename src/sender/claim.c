@@ -17,6 +17,7 @@
 #include "sender/consent.h"
 #include "sender/overdue.h"
 #include "sender/pace/gate.h"
+#include "sender/pace/messaging_limit.h"
 #include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/pace/turns.h"
@@ -47,7 +48,7 @@ static int64 last_claim_us;
 static bool
 sending_possible(WaSender *sender)
 {
-	return wa_sender_may_send(sender) && sender->config_loaded;
+	return wa_sender_may_send(sender) && sender->config_loaded && wa_reach_is_known(sender);
 }
 
 /*
@@ -385,6 +386,7 @@ decide(WaSender *sender, WaClaimRow *rows, WaNumber **numbers, int n, WaDisposit
 		const WaClaimRow *row = &rows[i];
 		int n_stopped = stopped->n;
 		WaPair *pair;
+		WaJob *job;
 		bool by_id;
 
 		if (i > 0 && rows[i - 1].message_id == row->message_id)
@@ -408,12 +410,14 @@ decide(WaSender *sender, WaClaimRow *rows, WaNumber **numbers, int n, WaDisposit
 			announce(&stopped->dispositions[n_stopped], row);
 		if (pair == NULL)
 			continue;
-		build_body(sender, make_job(sender, numbers[i], pair, row), row);
-		if (!is_free[i])
+		job = make_job(sender, numbers[i], pair, row);
+		job->reaches = !is_free[i];
+		build_body(sender, job, row);
+		if (job->reaches)
 			reaching[n_reaching++] = row;
 		n_jobs++;
 	}
-	wa_reach_add(reaching, n_reaching);
+	wa_reach_add(sender, reaching, n_reaching);
 	return n_jobs;
 }
 
@@ -477,6 +481,8 @@ wa_claim_aborted(WaSender *sender)
 		WaJob *job = dlist_container(WaJob, node, iter.cur);
 
 		wa_pair_end(wa_pair_get(sender, job->pair_key), false);
+		if (job->reaches)
+			wa_messaging_limit_count(job->tenant, -1);
 		wa_sender_untrack(sender, job->message_id);
 		dlist_delete(&job->node);
 		if (job->body != NULL)

@@ -83,7 +83,7 @@ load_tenants(WaSender *sender)
 	/* Jobs point to it, so it stays; a tenant that is gone sends nothing. */
 	hash_seq_init(&scan, sender->tenants);
 	while ((tenant = hash_seq_search(&scan)) != NULL)
-		tenant->enabled = false;
+		tenant->enabled = tenant->listed = false;
 
 	sender->default_number_taken = false;
 	for (int i = 0; i < n; i++)
@@ -92,6 +92,8 @@ load_tenants(WaSender *sender)
 
 		tenant = wa_sender_tenant_get(sender, rows[i].tenant_id);
 		tenant->enabled = rows[i].enabled;
+		tenant->listed = true;
+		tenant->daily_share = rows[i].daily_share;
 		strlcpy(tenant->phone_number_id, number, sizeof(tenant->phone_number_id));
 		if (number[0] != '\0' && strcmp(number, wa_guc_phone_number_id) == 0)
 			sender->default_number_taken = true;
@@ -167,6 +169,7 @@ wa_config_load(WaSender *sender)
 	load_tenants(sender);
 	load_pauses(sender);
 	wa_pairs_forget_paused(sender);
+	wa_messaging_limit_configured(sender);
 	wa_numbers_turns_changed(&sender->numbers);
 	wa_store_commit();
 	sender->config_loaded = true;

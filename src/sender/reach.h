@@ -8,15 +8,23 @@
 #include "sender/state/sender.h"
 #include "sender/store/claim_rows.h"
 
-/* Between claims, in a transaction of its own: counts anew, if it is time. */
+/*
+ * Between claims, in a transaction of its own: a piece of the counting, if it is time;
+ * and how many milliseconds until then, -1 if that does not matter.
+ */
 extern void wa_reach_run(WaSender *sender);
+extern long wa_reach_wait_ms(const WaSender *sender);
+
+/* Until all that count are counted, nothing may be claimed. */
+extern bool wa_reach_is_known(const WaSender *sender);
 
 /*
  * Within the transaction of a claim.  First: which of these rows cost nothing of
  * the limit (no template, recipient already reached, or inside its service window);
- * free has room for n.  Then, for those that leave: their recipients are reached.
+ * free has room for n.  Then, for those that leave, which the gate has counted: their
+ * recipients are reached.
  */
 extern void wa_reach_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free);
-extern void wa_reach_add(const WaClaimRow *const *rows, int n);
+extern void wa_reach_add(WaSender *sender, const WaClaimRow *const *rows, int n);
 
 #endif

@@ -58,6 +58,44 @@ my $answer = enqueue($node, 't1', '+34613900001');
 wait_status($node, $answer, 'accepted', 'nor does one to somebody who has just written');
 
 is($sim->stats->{refused_by_code}{131048} // 0, 0, 'Meta never had to refuse for the limit');
+
+# What other senders, or a predecessor, have reached counts; what is a day old does not, and one of a
+# tenant that is gone came out of the pool.
+sub restarted
+{
+	my ($what) = @_;
+	my $pid = $node->safe_psql('postgres', 'SELECT pid FROM wa_stats()');
+	$node->safe_psql('postgres', 'SELECT wa_worker_restart()');
+	wait_for($node, "SELECT pid <> $pid FROM wa_stats()", $what);
+	return;
+}
+
+$sim->config(recipient_limit => 1000);
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_cancel_message(message_id)) FROM whatsapp_queue;
+TRUNCATE whatsapp_reach;
+INSERT INTO whatsapp_reach (recipient, tenant_id, reached_at, sender)
+SELECT '+34614' || lpad(i::text, 6, '0'), 'gone', now() - interval '24 hours' + interval '12 seconds', 5
+FROM generate_series(1, 38) AS i
+UNION ALL
+SELECT '+34615' || lpad(i::text, 6, '0'), 't1', now() - interval '25 hours', 0 FROM generate_series(1, 5000) AS i
+SQL
+restarted('a new sender');
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t1', '+346132' || lpad(i::text, 5, '0'), 'aviso', '["hola"]'))
+FROM generate_series(1, 60) AS i
+SQL
+wait_for($node, <<'SQL', 'a tenant reaches the people of its share, although others have used the pool');
+SELECT count(*) FILTER (WHERE m.status = 'accepted') = 40 AND count(*) FILTER (WHERE q.hold_reason = 'budget') = 20
+FROM whatsapp_messages AS m LEFT JOIN whatsapp_queue AS q ON q.message_id = m.id
+WHERE m.recipient_phone LIKE '+346132%'
+SQL
+wait_for($node, 'SELECT max(reached_at) <= now() - interval \'24 hours\' FROM whatsapp_reach WHERE tenant_id = \'gone\'',
+	'what the others had used is a day old');
+wait_for($node, <<'SQL', 'then there is room for the rest');
+WITH again AS (UPDATE whatsapp_queue SET due_at = now() WHERE hold_reason = 'budget' RETURNING wa_internal_wake_due(now()))
+SELECT count(*) = 60 FROM whatsapp_messages WHERE recipient_phone LIKE '+346132%' AND status = 'accepted'
+SQL
 invariants_hold($node);
 $node->stop;
 done_testing();

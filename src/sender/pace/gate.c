@@ -246,7 +246,7 @@ wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_
 			add_disposition(stopped, row, 'd', "budget", wa_messaging_limit_next());
 			return NULL;
 		}
-		wa_messaging_limit_use(tenant);
+		wa_messaging_limit_count(tenant, 1);
 	}
 	return pair;
 }

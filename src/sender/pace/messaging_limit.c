@@ -10,10 +10,13 @@
  * whoever comes first.  So a tenant's guarantee is there whatever the others
  * do, and an idle account still lets one of them use most of the limit.
  *
- * The counts are as old as the last reading of the table (sender/reach.c), and are
- * kept up with this sender's own messages in between.  Several senders may
+ * What others have sent is as old as the last reading of the table
+ * (sender/reach.c); this sender's own messages count at once.  Several senders may
  * therefore overshoot by what they send in that time; HEADROOM is for that, and
  * for what other programs send through the same account.
+ *
+ * The sums over all tenants are kept with every change of a count: an account may
+ * have ten thousand, and a million recipients.
  */
 #include "postgres.h"
 
@@ -24,13 +27,13 @@
 #define HEADROOM 0.98
 #define POOL_SHARE 0.5
 
-/* Of the last count. */
+/* Of all tenants together. */
 static struct
 {
-	double guaranteed;	  /* to all tenants together */
+	double guaranteed;
 	int64 over_guarantee; /* recipients that came out of the pool */
 	TimestampTz oldest;	  /* of the recipients; 0: there is none */
-} counted;
+} all;
 
 int
 wa_messaging_limit_tier(const char *messaging_limit)
@@ -54,39 +57,73 @@ limit_of(const WaSender *sender)
 	return sender->reach_limit * HEADROOM;
 }
 
-void
-wa_messaging_limit_counted(WaSender *sender, const WaReachRow *rows, int n)
+/* Of what it has used, what its guarantee does not cover. */
+static int64
+over_guarantee(const WaTenant *tenant)
 {
+	if (tenant->reach_used <= tenant->reach_guaranteed)
+		return 0;
+	return tenant->reach_used - (int64) tenant->reach_guaranteed;
+}
+
+void
+wa_messaging_limit_configured(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaTenant *tenant;
 	double shared = 0;
+	double share;
 	int without = 0;
 
-	for (int i = 0; i < n; i++)
+	hash_seq_init(&scan, sender->tenants);
+	while ((tenant = hash_seq_search(&scan)) != NULL)
 	{
-		if (rows[i].daily_share >= 0)
-			shared += rows[i].daily_share;
-		else
+		if (tenant->listed && tenant->daily_share >= 0)
+			shared += tenant->daily_share;
+		else if (tenant->listed)
 			without++;
 	}
+	share = Max(0, 1 - shared) * POOL_SHARE / Max(without, 1);
 
-	memset(&counted, 0, sizeof(counted));
-	for (int i = 0; i < n; i++)
+	all.guaranteed = 0;
+	all.over_guarantee = 0;
+	hash_seq_init(&scan, sender->tenants);
+	while ((tenant = hash_seq_search(&scan)) != NULL)
 	{
-		WaTenant *tenant = wa_sender_tenant(sender, rows[i].tenant_id);
-		double share = rows[i].daily_share;
-		TimestampTz first = rows[i].oldest;
-
-		if (tenant == NULL)
-			continue;
-		if (share < 0)
-			share = Max(0, 1 - shared) * POOL_SHARE / without;
-		tenant->reach_guaranteed = share * limit_of(sender);
-		tenant->reach_used = rows[i].used;
-		counted.guaranteed += tenant->reach_guaranteed;
-		if (tenant->reach_used > tenant->reach_guaranteed)
-			counted.over_guarantee += tenant->reach_used - (int64) tenant->reach_guaranteed;
-		if (first != 0 && (counted.oldest == 0 || first < counted.oldest))
-			counted.oldest = first;
+		tenant->reach_guaranteed = 0;
+		if (tenant->listed)
+			tenant->reach_guaranteed =
+				(tenant->daily_share < 0 ? share : tenant->daily_share) * limit_of(sender);
+		all.guaranteed += tenant->reach_guaranteed;
+		all.over_guarantee += over_guarantee(tenant);
 	}
+}
+
+void
+wa_messaging_limit_count(WaTenant *tenant, int n)
+{
+	all.over_guarantee -= over_guarantee(tenant);
+	tenant->reach_used = Max(0, tenant->reach_used + n);
+	all.over_guarantee += over_guarantee(tenant);
+}
+
+void
+wa_messaging_limit_forget(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaTenant *tenant;
+
+	hash_seq_init(&scan, sender->tenants);
+	while ((tenant = hash_seq_search(&scan)) != NULL)
+		tenant->reach_used = 0;
+	all.over_guarantee = 0;
+	all.oldest = 0;
+}
+
+void
+wa_messaging_limit_oldest(TimestampTz at)
+{
+	all.oldest = at;
 }
 
 bool
@@ -94,14 +131,7 @@ wa_messaging_limit_admits(const WaSender *sender, const WaTenant *tenant)
 {
 	if (tenant->reach_used + 1 <= tenant->reach_guaranteed)
 		return true;
-	return counted.over_guarantee + 1 <= limit_of(sender) - counted.guaranteed;
-}
-
-void
-wa_messaging_limit_use(WaTenant *tenant)
-{
-	if (++tenant->reach_used > tenant->reach_guaranteed)
-		counted.over_guarantee++;
+	return all.over_guarantee + 1 <= limit_of(sender) - all.guaranteed;
 }
 
 /* When the oldest recipient stops counting, but not too far off: limits also rise. */
@@ -109,7 +139,7 @@ TimestampTz
 wa_messaging_limit_next(void)
 {
 	TimestampTz now = wa_now();
-	TimestampTz turn = counted.oldest + 24 * USECS_PER_HOUR;
+	TimestampTz turn = all.oldest + 24 * USECS_PER_HOUR;
 
 	return Min(Max(turn, now + USECS_PER_MINUTE), now + USECS_PER_HOUR);
 }

@@ -33,6 +33,8 @@ typedef struct WaTenant
 	int64 next_return_us;	  /* ... to one that had had a turn */
 	int64 deferred_id;		  /* the latest message that was given one */
 	TimestampTz paused_until; /* 0: not paused */
+	bool listed;			  /* it has a row; else it is only in somebody's history */
+	double daily_share;		  /* of the messaging limit; below 0: it has none of its own */
 	int64 reach_used;		  /* recipients of the last 24 hours: sender/pace/messaging_limit.c */
 	double reach_guaranteed;  /* of them in any case */
 	char phone_number_id[WA_NUMBER_SIZE]; /* "" if none */
@@ -85,6 +87,7 @@ typedef struct WaJob
 	int64 finished_us;
 	bool marked_sending;
 	bool opted_out;		   /* since its lease; seen before it was begun */
+	bool reaches;		   /* its recipient counts for the messaging limit from now on */
 	bool withdrawn;		   /* put back before it was begun */
 	int64 settle_after_us; /* set aside: not to be settled before */
 	int64 aside_us;		   /* for how long it was the last time; 0: never */

@@ -46,8 +46,8 @@ int
 wa_store_tenants(WaTenantRow **tenants)
 {
 	static WaStatement statement = {
-		.sql = "SELECT t.tenant_id, t.enabled, t.messages_per_second::pg_catalog.text, "
-			   "a.phone_number_id"
+		.sql = "SELECT t.tenant_id, t.enabled, t.messages_per_second::pg_catalog.text,"
+			   " COALESCE(t.daily_share, -1)::pg_catalog.text, a.phone_number_id"
 			   " FROM @extschema@.whatsapp_tenants t"
 			   " LEFT JOIN @extschema@.whatsapp_phone_assignments a"
 			   " ON a.tenant_id OPERATOR(pg_catalog.=) t.tenant_id AND a.unassigned_at IS NULL",
@@ -60,7 +60,8 @@ wa_store_tenants(WaTenantRow **tenants)
 		(*tenants)[i] = (WaTenantRow){.tenant_id = wa_rows_text(&rows, i, 1),
 									  .enabled = wa_rows_int(&rows, i, 2, 1) != 0,
 									  .messages_per_second = double_column(&rows, i, 3),
-									  .phone_number_id = wa_rows_text(&rows, i, 4)};
+									  .daily_share = double_column(&rows, i, 4),
+									  .phone_number_id = wa_rows_text(&rows, i, 5)};
 	return n;
 }
 

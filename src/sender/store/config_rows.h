@@ -24,6 +24,7 @@ typedef struct WaTenantRow
 	const char *tenant_id;
 	bool enabled;
 	double messages_per_second;	 /* 0: no rate of its own */
+	double daily_share;			 /* of the account's messaging limit; below 0: it has none */
 	const char *phone_number_id; /* NULL: it has none */
 } WaTenantRow;
 

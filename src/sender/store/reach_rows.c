@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/arrays.h"
@@ -14,63 +15,89 @@
 #include "sender/store/reach_rows.h"
 #include "sender/store/transaction.h"
 
+#define PIECE_TEXT CppAsString2(WA_REACH_PIECE)
+
 int
-wa_store_reach(WaReachRow **reach)
+wa_store_reach(const WaReachPlace *place, TimestampTz until, WaReachRow **reach)
 {
 	static WaStatement statement = {
-		.sql =
-			"SELECT t.tenant_id, COALESCE(t.daily_share, -1)::pg_catalog.text, COALESCE(r.used, 0),"
-			" r.oldest"
-			" FROM @extschema@.whatsapp_tenants t LEFT JOIN ("
-			"SELECT tenant_id, pg_catalog.count(*) AS used, pg_catalog.min(reached_at) AS oldest"
-			" FROM @extschema@.whatsapp_reach"
-			" WHERE reached_at OPERATOR(pg_catalog.>=) (pg_catalog.clock_timestamp() "
-			"OPERATOR(pg_catalog.-) interval '24 hours')"
-			" GROUP BY tenant_id) r ON r.tenant_id OPERATOR(pg_catalog.=) t.tenant_id",
+		.sql = "SELECT tenant_id, recipient, reached_at, sender FROM @extschema@.whatsapp_reach"
+			   " WHERE (reached_at, recipient) OPERATOR(pg_catalog.>) ($1, $2)"
+			   " AND reached_at OPERATOR(pg_catalog.<=) $3"
+			   " ORDER BY reached_at, recipient LIMIT " PIECE_TEXT,
+		.nargs = 3,
+		.argtypes = {TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
-	WaRows rows = wa_store_run(&statement, NULL, NULL);
+	Datum values[3] = {TimestampTzGetDatum(place->at), CStringGetTextDatum(place->recipient),
+					   TimestampTzGetDatum(until)};
+	WaRows rows = wa_store_run(&statement, values, NULL);
 	int n = (int) rows.count;
 
 	*reach = palloc(sizeof(WaReachRow) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 		(*reach)[i] = (WaReachRow){.tenant_id = wa_rows_text(&rows, i, 1),
-								   .daily_share = atof(wa_rows_text(&rows, i, 2)),
-								   .used = wa_rows_int(&rows, i, 3, 0),
-								   .oldest = wa_rows_time(&rows, i, 4, 0)};
+								   .recipient = wa_rows_text(&rows, i, 2),
+								   .reached_at = wa_rows_time(&rows, i, 3, 0),
+								   .sender = (int) wa_rows_int(&rows, i, 4, 0)};
 	return n;
 }
 
-void
-wa_store_prune_reach(void)
+TimestampTz
+wa_store_reach_next(const WaReachPlace *place)
 {
 	static WaStatement statement = {
-		.sql = "DELETE FROM @extschema@.whatsapp_reach"
-			   " WHERE reached_at OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() "
-			   "OPERATOR(pg_catalog.-) interval '24 hours')",
-		.expected = SPI_OK_DELETE};
+		.sql = "SELECT reached_at FROM @extschema@.whatsapp_reach"
+			   " WHERE (reached_at, recipient) OPERATOR(pg_catalog.>) ($1, $2)"
+			   " ORDER BY reached_at, recipient LIMIT 1",
+		.nargs = 2,
+		.argtypes = {TIMESTAMPTZOID, TEXTOID},
+		.expected = SPI_OK_SELECT};
+	Datum values[2] = {TimestampTzGetDatum(place->at), CStringGetTextDatum(place->recipient)};
+	WaRows rows = wa_store_run(&statement, values, NULL);
 
-	wa_store_run(&statement, NULL, NULL);
+	return rows.count == 0 ? 0 : wa_rows_time(&rows, 0, 1, 0);
+}
+
+/* Beginning where the last one has ended: what it has deleted is still in the index. */
+bool
+wa_store_prune_reach(TimestampTz *from, TimestampTz before)
+{
+	static WaStatement statement = {
+		.sql = "WITH gone AS (DELETE FROM @extschema@.whatsapp_reach"
+			   " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+			   "SELECT ctid FROM @extschema@.whatsapp_reach"
+			   " WHERE reached_at OPERATOR(pg_catalog.>=) $1"
+			   " AND reached_at OPERATOR(pg_catalog.<) $2"
+			   " ORDER BY reached_at LIMIT " PIECE_TEXT ")) RETURNING reached_at)"
+			   " SELECT pg_catalog.count(*), pg_catalog.max(reached_at) FROM gone",
+		.nargs = 2,
+		.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID},
+		.expected = SPI_OK_SELECT};
+	Datum values[2] = {TimestampTzGetDatum(*from), TimestampTzGetDatum(before)};
+	WaRows rows = wa_store_run(&statement, values, NULL);
+
+	*from = wa_rows_time(&rows, 0, 2, *from);
+	return wa_rows_int(&rows, 0, 1, 0) == WA_REACH_PIECE;
 }
 
 void
-wa_store_is_reached(const char *const *recipients, const char *const *numbers, int n, bool *free)
+wa_store_is_reached(const char *const *recipients, const char *const *numbers, int n,
+					TimestampTz since, bool *free)
 {
 	static WaStatement statement = {
-		.sql = "SELECT v.ord, r.recipient IS NOT NULL OR w.recipient IS NOT NULL"
-			   " FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)"
-			   " LEFT JOIN @extschema@.whatsapp_reach r ON r.recipient OPERATOR(pg_catalog.=) "
-			   "v.recipient"
-			   " AND r.reached_at OPERATOR(pg_catalog.>=) (pg_catalog.clock_timestamp() "
-			   "OPERATOR(pg_catalog.-) interval '24 hours')"
-			   " LEFT JOIN @extschema@.whatsapp_windows w ON w.phone_number_id "
-			   "OPERATOR(pg_catalog.=) v.number"
+		.sql = "SELECT v.ord, EXISTS (SELECT FROM @extschema@.whatsapp_reach r"
+			   " WHERE r.recipient OPERATOR(pg_catalog.=) v.recipient"
+			   " AND r.reached_at OPERATOR(pg_catalog.>=) $3)"
+			   " OR EXISTS (SELECT FROM @extschema@.whatsapp_windows w"
+			   " WHERE w.phone_number_id OPERATOR(pg_catalog.=) v.number"
 			   " AND w.recipient OPERATOR(pg_catalog.=) v.recipient"
-			   " AND w.last_inbound_at OPERATOR(pg_catalog.>=) (pg_catalog.clock_timestamp() "
-			   "OPERATOR(pg_catalog.-) interval '24 hours')",
-		.nargs = 2,
-		.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
+			   " AND w.last_inbound_at OPERATOR(pg_catalog.>=) $3)"
+			   " FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)",
+		.nargs = 3,
+		.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
-	Datum values[2] = {wa_array_of_text(recipients, n), wa_array_of_text(numbers, n)};
+	Datum values[3] = {wa_array_of_text(recipients, n), wa_array_of_text(numbers, n),
+					   TimestampTzGetDatum(since)};
 	WaRows rows = wa_store_run(&statement, values, NULL);
 
 	for (uint64 i = 0; i < rows.count; i++)
@@ -78,19 +105,18 @@ wa_store_is_reached(const char *const *recipients, const char *const *numbers, i
 }
 
 void
-wa_store_add_reached(const char *const *recipients, const char *const *tenants, int n)
+wa_store_add_reached(const char *const *recipients, const char *const *tenants, int n,
+					 TimestampTz now, int sender)
 {
 	static WaStatement statement = {
-		.sql = "INSERT INTO @extschema@.whatsapp_reach (recipient, tenant_id, reached_at)"
-			   " SELECT DISTINCT ON (v.recipient) v.recipient, v.tenant,"
-			   " pg_catalog.clock_timestamp()"
-			   " FROM unnest($1, $2) AS v(recipient, tenant)"
-			   " ON CONFLICT (recipient) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,"
-			   " reached_at = EXCLUDED.reached_at",
-		.nargs = 2,
-		.argtypes = {TEXTARRAYOID, TEXTARRAYOID},
+		.sql = "INSERT INTO @extschema@.whatsapp_reach (recipient, tenant_id, reached_at, sender)"
+			   " SELECT v.recipient, v.tenant, $3, $4 FROM unnest($1, $2) AS v(recipient, tenant)"
+			   " ON CONFLICT (reached_at, recipient) DO NOTHING",
+		.nargs = 4,
+		.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, INT2OID},
 		.expected = SPI_OK_INSERT};
-	Datum values[2] = {wa_array_of_text(recipients, n), wa_array_of_text(tenants, n)};
+	Datum values[4] = {wa_array_of_text(recipients, n), wa_array_of_text(tenants, n),
+					   TimestampTzGetDatum(now), Int16GetDatum(sender)};
 
 	wa_store_run(&statement, values, NULL);
 }

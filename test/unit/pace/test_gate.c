@@ -299,11 +299,12 @@ static void
 test_limit(void)
 {
 	WaClaimRow row = row_to(RECIPIENT, 1);
-	WaReachRow count = {TENANT, -1, 0, 0};
 
 	begin();
 	sender->reach_limit = 3;
-	wa_messaging_limit_counted(sender, &count, 1);
+	wa_sender_tenant(sender, TENANT)->listed = true;
+	wa_sender_tenant(sender, TENANT)->daily_share = -1;
+	wa_messaging_limit_configured(sender);
 	for (int i = 1; i <= 2; i++)
 	{
 		ok(wa_gate_pass(sender, number, &row, false, false, &stopped) != NULL,

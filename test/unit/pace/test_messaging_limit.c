@@ -29,21 +29,29 @@ use_up(const char *id)
 
 	while (n < 100000 && wa_messaging_limit_admits(sender, tenant(id)))
 	{
-		wa_messaging_limit_use(tenant(id));
+		wa_messaging_limit_count(tenant(id), 1);
 		n++;
 	}
 	return n;
 }
 
+static void
+listed(const char *id, double share)
+{
+	WaTenant *t = tenant(id);
+
+	t->listed = true;
+	t->daily_share = share;
+}
+
 /* Nobody has written to anybody yet. */
 static void
-count(const char *a, double a_share, const char *b, double b_share)
+shares(const char *a, double a_share, const char *b, double b_share)
 {
-	WaReachRow rows[2] = {{a, a_share, 0, 0}, {b, b_share, 0, 0}};
-
-	tenant(a);
-	tenant(b);
-	wa_messaging_limit_counted(sender, rows, 2);
+	listed(a, a_share);
+	listed(b, b_share);
+	wa_messaging_limit_forget(sender);
+	wa_messaging_limit_configured(sender);
 }
 
 static void
@@ -62,37 +70,57 @@ static void
 test_shares(void)
 {
 	begin(1000);
-	count("a", -1, "b", -1);
+	shares("a", -1, "b", -1);
 	is_int(use_up("a"), 735, "without shares one may use its quarter and the pool");
 	is_int(use_up("b"), 245, "the other still has its quarter");
 
 	begin(1000);
-	count("a", 0.5, "b", -1);
+	shares("a", 0.5, "b", -1);
 	is_int(use_up("b"), 490, "a share of a half is not for others");
 	is_int(use_up("a"), 490, "and is there in any case");
 
 	begin(1000);
-	count("a", 0.1, "b", 0.9);
+	shares("a", 0.1, "b", 0.9);
 	is_int(use_up("a"), 98, "all is shared out: there is no pool");
 	is_int(use_up("b"), 882, "each has its share");
 
 	begin(1000);
-	count("a", 0.0, "b", 1.0);
+	shares("a", 0.0, "b", 1.0);
 	is_int(use_up("a"), 0, "one with no share, where nothing is left, reaches nobody");
 }
 
 static void
 test_counts(void)
 {
-	WaReachRow rows[2] = {{"a", -1, 300, WALL + START - 23 * 3600 * SECOND},
-						  {"b", -1, 100, WALL + START - 3600 * SECOND}};
-
 	begin(1000);
-	tenant("a");
-	tenant("b");
-	wa_messaging_limit_counted(sender, rows, 2);
+	shares("a", -1, "b", -1);
+	wa_messaging_limit_count(tenant("a"), 300);
+	wa_messaging_limit_count(tenant("b"), 100);
 	is_int(use_up("b"), 145 + 490 - 55, "what one has used of the pool is not there for another");
 	is_int(use_up("a"), 0, "and the one that has used it gets no more");
+	wa_messaging_limit_count(tenant("a"), -50);
+	is_int(use_up("b"), 50, "what ceases to count is there again");
+	wa_messaging_limit_count(tenant("b"), -1000);
+	is_int(use_up("a"), 735 - 250, "fewer than none is none");
+
+	begin(1000);
+	shares("a", -1, "b", -1);
+	wa_messaging_limit_count(tenant("gone"), 400);
+	is_int(use_up("a"), 735 - 400, "what a tenant has reached that is gone came out of the pool");
+
+	begin(1000);
+	shares("a", -1, "b", -1);
+	wa_messaging_limit_count(tenant("a"), 735);
+	listed("b", 0.1);
+	sender->reach_limit = 2000;
+	wa_messaging_limit_configured(sender);
+	is_int(use_up("b"), 196 + 882 + 882 - 735, "other shares and limits hold for what was counted before");
+}
+
+static void
+test_next(void)
+{
+	wa_messaging_limit_oldest(WALL + START - 23 * 3600 * SECOND);
 	at(3540 * SECOND);
 	is_int(wa_messaging_limit_next() - wa_now(), 60 * SECOND,
 		   "it is looked at again when the oldest recipient stops counting");
@@ -102,10 +130,6 @@ test_counts(void)
 	is_int(wa_messaging_limit_next() - wa_now(), 3600 * SECOND, "nor too late");
 	at(-7200 * SECOND);
 	is_int(wa_messaging_limit_next() - wa_now(), 3600 * SECOND, "because limits also rise");
-
-	rows[0].tenant_id = "gone";
-	wa_messaging_limit_counted(sender, rows, 2);
-	ok(use_up("b") > 0, "a tenant that is not in memory yet does no harm");
 }
 
 int
@@ -114,5 +138,6 @@ main(void)
 	test_tiers();
 	test_shares();
 	test_counts();
+	test_next();
 	return done_testing();
 }
