@@ -133,6 +133,7 @@ OBJS = \
 	src/sender/store/lease.o \
 	src/sender/store/orphans.o \
 	src/sender/store/pair_rows.o \
+	src/sender/store/plan_size.o \
 	src/sender/store/reach_rows.o \
 	src/sender/store/replication.o \
 	src/sender/store/settled_rows.o \

@@ -275,9 +275,10 @@ BEGIN
               WHERE q.message_id = ANY (ids) AND q.state = 'r'
               GROUP BY q.phone_number_id) AS w;
     PERFORM @extschema@.wa_internal_wake_due(w.due_at)
+        /* OFFSET: the least of all due times is none of these, and not to be walked to. */
         FROM (SELECT min(q.due_at) AS due_at
-              FROM @extschema@.whatsapp_queue AS q
-              WHERE q.message_id = ANY (ids) AND q.state = 'd') AS w
+              FROM (SELECT d.due_at FROM @extschema@.whatsapp_queue AS d
+                    WHERE d.message_id = ANY (ids) AND d.state = 'd' OFFSET 0) AS q) AS w
         WHERE w.due_at IS NOT NULL;
     /* Whether the file is still on its way is for sender 0 to see. */
     PERFORM @extschema@.wa_internal_wake_due(clock_timestamp())

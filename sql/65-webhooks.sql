@@ -341,10 +341,14 @@ COMMENT ON FUNCTION @extschema@.wa_internal_judge_silence(bigint, timestamptz, t
  * Do the webhooks tell of what was sent?  Messages get their first status
  * within seconds, so those of a quarter of an hour, half an hour ago, say it
  * for all: a bounded read however much is sent.
+ *
+ * Without statistics the planner takes the BRIN index over created_at for useless, because
+ * it cannot know that the rows lie in the order of their times.
  */
 CREATE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
 AS $$
 DECLARE
     n record;
@@ -458,6 +462,20 @@ BEGIN
 END
 $$;
 
+/*
+ * Some pages of a table, others every five minutes, and all of them by and by: for what
+ * is to be looked through without an index on what it is looked for, because that
+ * changes with every message.
+ */
+CREATE FUNCTION @extschema@.wa_internal_pages_of_now(relation regclass, OUT low tid, OUT high tid)
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('(%s,0)', p.first)::tid, format('(%s,0)', p.first + 50)::tid
+    FROM (SELECT floor(extract(epoch FROM clock_timestamp()) / 300)::bigint * 50
+              % GREATEST(pg_relation_size(relation) / current_setting('block_size')::bigint, 1)) AS p (first)
+$$;
+
 /* Retention of what webhooks brought, a batch of each table; what somebody has locked stays for the next time. */
 CREATE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -468,34 +486,49 @@ DECLARE
     oldest CONSTANT timestamptz := now() - keep;
     n bigint;
     deleted bigint := 0;
+    low tid;
+    high tid;
 BEGIN
     IF keep = interval '0' THEN
         RETURN 0;
     END IF;
-    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.inbound_id IN (
-        SELECT i.inbound_id FROM @extschema@.whatsapp_inbound_messages AS i
-        WHERE i.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
+    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.ctid = ANY (ARRAY(
+        SELECT f.ctid FROM @extschema@.whatsapp_inbound_messages AS f
+        WHERE f.inbound_id = ANY (ARRAY(
+                SELECT i.inbound_id FROM @extschema@.whatsapp_inbound_messages AS i
+                ORDER BY i.inbound_id LIMIT batch))
+            AND f.received_at < oldest
+        FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
         SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
-        WHERE p.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
+        WHERE p.received_at < oldest ORDER BY p.received_at LIMIT batch FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
         SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
-        WHERE e.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
+        WHERE e.received_at < oldest ORDER BY e.received_at LIMIT batch FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
+    SELECT r.low, r.high INTO low, high
+    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_windows') AS r;
     DELETE FROM @extschema@.whatsapp_windows AS w
-        WHERE (w.phone_number_id, w.recipient) IN (
-            SELECT o.phone_number_id, o.recipient FROM @extschema@.whatsapp_windows AS o
-            WHERE o.last_inbound_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
+        WHERE w.ctid = ANY (ARRAY(
+            SELECT o.ctid FROM @extschema@.whatsapp_windows AS o
+            WHERE o.ctid >= low AND o.ctid < high AND o.last_inbound_at < oldest LIMIT batch
+            FOR UPDATE SKIP LOCKED))
+            AND w.last_inbound_at < oldest;
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_contacts AS d WHERE d.contact_id IN (
-        SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
-        WHERE c.last_seen_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
+    SELECT r.low, r.high INTO low, high
+    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_contacts') AS r;
+    DELETE FROM @extschema@.whatsapp_contacts AS d
+        WHERE d.ctid = ANY (ARRAY(
+            SELECT c.ctid FROM @extschema@.whatsapp_contacts AS c
+            WHERE c.ctid >= low AND c.ctid < high AND c.last_seen_at < oldest LIMIT batch
+            FOR UPDATE SKIP LOCKED))
+            AND d.last_seen_at < oldest;
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN deleted + n;
 END

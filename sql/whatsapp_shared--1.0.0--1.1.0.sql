@@ -1648,6 +1648,167 @@ COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has clai
 
 CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient);
 
+/* ---- telling senders of rows: by their ids ----------------------------------------------- */
+
+/* Tells the senders about rows that this transaction has made ready or deferred. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_wake_rows(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_wake(w.phone_number_id, w.rank)
+        FROM (SELECT q.phone_number_id, min(q.rank) AS rank
+              FROM @extschema@.whatsapp_queue AS q
+              WHERE q.message_id = ANY (ids) AND q.state = 'r'
+              GROUP BY q.phone_number_id) AS w;
+    PERFORM @extschema@.wa_internal_wake_due(w.due_at)
+        /* OFFSET: the least of all due times is none of these, and not to be walked to. */
+        FROM (SELECT min(q.due_at) AS due_at
+              FROM (SELECT d.due_at FROM @extschema@.whatsapp_queue AS d
+                    WHERE d.message_id = ANY (ids) AND d.state = 'd' OFFSET 0) AS q) AS w
+        WHERE w.due_at IS NOT NULL;
+    /* Whether the file is still on its way is for sender 0 to see. */
+    PERFORM @extschema@.wa_internal_wake_due(clock_timestamp())
+        WHERE EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q
+                      WHERE q.message_id = ANY (ids) AND q.state = 'h' AND q.hold_reason = 'media_upload');
+END
+$$;
+
+/* ---- what a sender's upkeep reads of the tables of webhooks: bounded --------------------- */
+
+/*
+ * Do the webhooks tell of what was sent?  Messages get their first status
+ * within seconds, so those of a quarter of an hour, half an hour ago, say it
+ * for all: a bounded read however much is sent.
+ *
+ * Without statistics the planner takes the BRIN index over created_at for useless, because
+ * it cannot know that the rows lie in the order of their times.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    n record;
+BEGIN
+    FOR n IN
+        SELECT s.number, count(*) AS accepted,
+            count(*) FILTER (WHERE s.silent) AS silent,
+            min(s.accepted_at) FILTER (WHERE s.silent) AS since,
+            (SELECT t.last_status_at FROM @extschema@.whatsapp_webhook_traffic AS t
+             WHERE t.phone_number_id = s.number) AS last_status_at
+        FROM (
+            SELECT m.phone_number_id AS number, m.accepted_at,
+                m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
+            FROM @extschema@.whatsapp_messages AS m
+            WHERE (m.created_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
+                    OR m.scheduled_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
+                        AND m.scheduled_at > m.created_at)
+                AND m.accepted_at < now() - interval '25 minutes'
+                AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
+            LIMIT 20000) AS s
+        WHERE s.number IS NOT NULL
+        GROUP BY s.number
+        ORDER BY s.number
+    LOOP
+        IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'webhook_silence'::text, 'number'::text, n.number,
+                format('No webhook has reported on the messages of phone number %s since %s.',
+                    n.number, n.since),
+                jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
+                    'last_status_at', n.last_status_at));
+        ELSE
+            PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence'::text, 'number'::text, n.number);
+            IF n.silent >= 5 AND n.silent * 10 > n.accepted THEN
+                PERFORM @extschema@.wa_internal_alert('warning'::text, 'statuses_missing'::text, 'number'::text,
+                    n.number,
+                    format('%s of %s messages of phone number %s have no status after half an hour.',
+                        n.silent, n.accepted, n.number),
+                    jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
+            ELSE
+                PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing'::text, 'number'::text, n.number);
+            END IF;
+        END IF;
+    END LOOP;
+
+    /* Numbers that have sent nothing since: webhooks that came in the meantime tell. */
+    PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence'::text, 'number'::text, a.key)
+        FROM @extschema@.whatsapp_alerts AS a
+            JOIN @extschema@.whatsapp_webhook_traffic AS t ON t.phone_number_id = a.key
+        WHERE a.kind = 'webhook_silence' AND a.scope = 'number' AND a.resolved_at IS NULL
+            AND t.last_status_at > a.last_seen_at;
+END
+$$;
+
+/*
+ * Some pages of a table, others every five minutes, and all of them by and by: for what
+ * is to be looked through without an index on what it is looked for, because that
+ * changes with every message.
+ */
+CREATE FUNCTION @extschema@.wa_internal_pages_of_now(relation regclass, OUT low tid, OUT high tid)
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('(%s,0)', p.first)::tid, format('(%s,0)', p.first + 50)::tid
+    FROM (SELECT floor(extract(epoch FROM clock_timestamp()) / 300)::bigint * 50
+              % GREATEST(pg_relation_size(relation) / current_setting('block_size')::bigint, 1)) AS p (first)
+$$;
+
+/* Retention of what webhooks brought, a batch of each table. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keep CONSTANT interval := current_setting('whatsapp_shared.retention')::interval;
+    oldest CONSTANT timestamptz := now() - keep;
+    n bigint;
+    deleted bigint := 0;
+    low tid;
+    high tid;
+BEGIN
+    IF keep = interval '0' THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.ctid = ANY (ARRAY(
+        SELECT f.place FROM (
+            SELECT i.ctid AS place, i.received_at FROM @extschema@.whatsapp_inbound_messages AS i
+            ORDER BY i.inbound_id LIMIT batch) AS f
+        WHERE f.received_at < oldest));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
+        SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
+        WHERE p.received_at < oldest ORDER BY p.received_at LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
+        SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
+        WHERE e.received_at < oldest ORDER BY e.received_at LIMIT batch);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    SELECT r.low, r.high INTO low, high
+    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_windows') AS r;
+    DELETE FROM @extschema@.whatsapp_windows AS w
+        WHERE w.ctid = ANY (ARRAY(
+            SELECT o.ctid FROM @extschema@.whatsapp_windows AS o
+            WHERE o.ctid >= low AND o.ctid < high AND o.last_inbound_at < oldest LIMIT batch))
+            AND w.last_inbound_at < oldest;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    SELECT r.low, r.high INTO low, high
+    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_contacts') AS r;
+    DELETE FROM @extschema@.whatsapp_contacts AS d
+        WHERE d.ctid = ANY (ARRAY(
+            SELECT c.ctid FROM @extschema@.whatsapp_contacts AS c
+            WHERE c.ctid >= low AND c.ctid < high AND c.last_seen_at < oldest LIMIT batch))
+            AND d.last_seen_at < oldest;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN deleted + n;
+END
+$$;
+
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])

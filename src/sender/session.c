@@ -113,7 +113,7 @@ put_back(const Setting *setting)
 
 /*
  * The session's own settings: names resolve to nothing of a user's, waiting for a
- * lock ends, and the planner uses the indexes our statements are written for.
+ * lock ends, and a short statement takes no other process and is not compiled.
  */
 static void
 set_own(void)
@@ -126,12 +126,6 @@ set_own(void)
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
-		{"plan_cache_mode", "force_generic_plan"},
-		{"enable_seqscan", "off"},
-		{"enable_bitmapscan", "off"},
-		{"enable_hashjoin", "off"},
-		{"enable_mergejoin", "off"},
-		{"enable_material", "off"},
 		{"jit", "off"},
 		{"max_parallel_workers_per_gather", "0"},
 		{"row_security", "off"},

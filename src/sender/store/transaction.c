@@ -5,10 +5,8 @@
  * Statements of the hot path (sender/store/dispositions.c) take arrays and work on whole
  * batches: one lease and one settlement cost the same number of statements for
  * one message as for a thousand; the claim needs none.  All of them are
- * prepared once and run with a generic plan; the sender turns the planner's
- * other join methods off for its session, because every one of these statements
- * wants index look-ups whatever the statistics of a queue that is empty or full
- * by the minute may say.
+ * prepared once and run with a generic plan, which is made for large tables,
+ * however small they are at that moment (sender/store/plan_size.c).
  *
  * Each transaction runs as the owner of our tables, who need not be a superuser,
  * although the process is connected as one: nothing that a statement could be
@@ -32,6 +30,7 @@
 #include "base/owner.h"
 #include "base/ownership.h"
 #include "base/rows.h"
+#include "sender/store/plan_size.h"
 #include "sender/store/transaction.h"
 
 static Oid store_schema;
@@ -91,6 +90,7 @@ wa_store_init(Oid schema, Oid owner)
 {
 	store_schema = schema;
 	store_owner = owner;
+	wa_plan_size_assume(schema);
 	wa_store_set_patience(WA_STORE_LEAST_PATIENCE_MS);
 }
 

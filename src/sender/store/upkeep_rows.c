@@ -72,6 +72,7 @@ static WaStatement forget_old_statement = {.sql =
 										   .argtypes = {INT8ARRAYOID},
 										   .expected = SPI_OK_SELECT};
 
+/* What somebody has locked is passed by, until the walk begins anew. */
 int64
 wa_store_delete_old(int64 after_id, int keep_minutes, int max)
 {
