@@ -237,7 +237,7 @@ guard_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	if (tag == T_AlterExtensionStmt)
 	{
 		wa_wake_launcher();
-		wa_wake_config();
+		wa_wake_config(WA_CONFIG_ALL);
 	}
 }
 
@@ -256,7 +256,7 @@ watch_drops(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
 		char *name = get_extension_name(object_id);
 
 		if (name != NULL && strcmp(name, "whatsapp_shared") == 0)
-			wa_wake_config();
+			wa_wake_config(WA_CONFIG_ALL);
 	}
 }
 

@@ -3,10 +3,12 @@
  *	  Reading what people have configured into a sender's memory.
  *
  * Numbers and tenants are refreshed in place, so that cursors, buckets and what
- * points to them outlive a reload.
+ * points to them outlive a reload.  Of ten thousand tenants mostly one has changed,
+ * and only what has is read (sender/store/config_rows.c).
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "utils/timestamp.h"
 
 #include "base/guc.h"
@@ -15,8 +17,21 @@
 #include "sender/pace/pair_waiting.h"
 #include "sender/store/config_rows.h"
 #include "sender/store/transaction.h"
+#include "shared/shmem.h"
 
 #define HIGH_THROUGHPUT 1000.0
+
+/* How often everything is read again, if anything has changed. */
+#define WHOLE_US INT64_C(3600000000)
+
+static int64 whole_us;		   /* when that was done last */
+
+/*
+ * What the last reading of each began with.  One for both would not do: what has changed
+ * in a table that is not read now may be older than the reading of the other.
+ */
+static TransactionId numbers_from;
+static TransactionId tenants_from;
 
 static double
 rate_of(const WaNumberRow *row)
@@ -31,25 +46,28 @@ rate_of(const WaNumberRow *row)
 }
 
 static void
-load_numbers(WaSender *sender)
+load_numbers(WaSender *sender, TransactionId since)
 {
 	WaNumberRow *rows;
-	int n = wa_store_numbers(&rows);
-	bool default_has_row = wa_guc_phone_number_id[0] == '\0';
+	const char **limits;
+	int n = wa_store_numbers(since, &rows);
+	int n_limits = wa_store_messaging_limits(&limits);
+	bool default_has_row = TransactionIdIsValid(since) || wa_guc_phone_number_id[0] == '\0';
 
-	sender->reach_limit = 0;
 	for (int i = 0; i < n; i++)
 	{
 		wa_number_set_rate(wa_number_get(&sender->numbers, rows[i].phone_number_id),
 						   rate_of(&rows[i]));
-		/* The limit is the portfolio's: every number that knows it says the same. */
-		sender->reach_limit =
-			Max(sender->reach_limit, wa_messaging_limit_tier(rows[i].messaging_limit));
 		default_has_row |= strcmp(rows[i].phone_number_id, wa_guc_phone_number_id) == 0;
 	}
 	if (!default_has_row)
 		wa_number_set_rate(wa_number_get(&sender->numbers, wa_guc_phone_number_id),
 						   wa_guc_messages_per_second);
+
+	/* The limit is the portfolio's: every number that knows it says the same. */
+	sender->reach_limit = 0;
+	for (int i = 0; i < n_limits; i++)
+		sender->reach_limit = Max(sender->reach_limit, wa_messaging_limit_tier(limits[i]));
 }
 
 /*
@@ -71,32 +89,55 @@ set_tenant_rate(WaTenant *tenant, double rate, int64 now)
 	tenant->next_deferral_us = now;
 }
 
+/* Who has the default number: then it sends for nobody else. */
 static void
-load_tenants(WaSender *sender)
+note_default_number(WaSender *sender, const WaTenant *tenant)
 {
-	WaTenantRow *rows;
-	int n = wa_store_tenants(&rows);
+	static const WaTenant *holder;
+
+	if (wa_guc_phone_number_id[0] != '\0' &&
+		strcmp(tenant->phone_number_id, wa_guc_phone_number_id) == 0)
+		holder = tenant;
+	else if (holder == tenant)
+		holder = NULL;
+	sender->default_number_taken = holder != NULL;
+}
+
+/* Jobs point to it, so it stays; a tenant that is gone sends nothing. */
+static void
+unlist_tenants(WaSender *sender)
+{
 	HASH_SEQ_STATUS scan;
 	WaTenant *tenant;
-	int64 now = wa_now_us();
 
-	/* Jobs point to it, so it stays; a tenant that is gone sends nothing. */
 	hash_seq_init(&scan, sender->tenants);
 	while ((tenant = hash_seq_search(&scan)) != NULL)
+	{
 		tenant->enabled = tenant->listed = false;
+		tenant->phone_number_id[0] = '\0';
+		note_default_number(sender, tenant);
+	}
+}
 
-	sender->default_number_taken = false;
+static void
+load_tenants(WaSender *sender, TransactionId since)
+{
+	WaTenantRow *rows;
+	int n = wa_store_tenants(since, &rows);
+	int64 now = wa_now_us();
+
+	if (!TransactionIdIsValid(since))
+		unlist_tenants(sender);
 	for (int i = 0; i < n; i++)
 	{
+		WaTenant *tenant = wa_sender_tenant_get(sender, rows[i].tenant_id);
 		const char *number = rows[i].phone_number_id != NULL ? rows[i].phone_number_id : "";
 
-		tenant = wa_sender_tenant_get(sender, rows[i].tenant_id);
 		tenant->enabled = rows[i].enabled;
 		tenant->listed = true;
 		tenant->daily_share = rows[i].daily_share;
 		strlcpy(tenant->phone_number_id, number, sizeof(tenant->phone_number_id));
-		if (number[0] != '\0' && strcmp(number, wa_guc_phone_number_id) == 0)
-			sender->default_number_taken = true;
+		note_default_number(sender, tenant);
 		set_tenant_rate(tenant, rows[i].messages_per_second, now);
 	}
 }
@@ -161,16 +202,48 @@ load_pauses(WaSender *sender)
 		apply_pause(sender, &rows[i]);
 }
 
+/*
+ * What is gone leaves nothing to be found by, and settings concern everybody: then all
+ * is read, and once in a while in any case.
+ */
+static bool
+whole_is_due(const WaSender *sender)
+{
+	return !sender->config_loaded || sender->config_changed == WA_CONFIG_ALL ||
+		   wa_now_us() - whole_us > WHOLE_US;
+}
+
 void
 wa_config_load(WaSender *sender)
 {
+	bool whole = whole_is_due(sender);
+	uint32 kinds = whole ? WA_CONFIG_ALL : sender->config_changed;
+	bool numbers = kinds & WA_CONFIG_NUMBERS;
+	bool tenants = kinds & (WA_CONFIG_TENANTS | WA_CONFIG_ASSIGNMENTS);
+	TransactionId horizon;
+
 	wa_store_begin("reading the WhatsApp configuration");
-	load_numbers(sender);
-	load_tenants(sender);
-	load_pauses(sender);
-	wa_pairs_forget_paused(sender);
-	wa_messaging_limit_configured(sender);
+	horizon = wa_store_config_horizon();
+	if (numbers)
+		load_numbers(sender, whole ? InvalidTransactionId : numbers_from);
+	if (tenants)
+		load_tenants(sender, whole ? InvalidTransactionId : tenants_from);
+	if (kinds & WA_CONFIG_PAUSES)
+	{
+		load_pauses(sender);
+		wa_pairs_forget_paused(sender);
+	}
+	if (kinds & (WA_CONFIG_NUMBERS | WA_CONFIG_TENANTS))
+		wa_messaging_limit_configured(sender);
 	wa_numbers_turns_changed(&sender->numbers);
 	wa_store_commit();
+
+	if (whole)
+		whole_us = wa_now_us();
+	if (numbers)
+		numbers_from = horizon;
+	if (tenants)
+		tenants_from = horizon;
+	sender->config_changed = 0;
 	sender->config_loaded = true;
 }

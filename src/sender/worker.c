@@ -275,6 +275,10 @@ load_config(bool reconfigured)
 {
 	uint64 current = pg_atomic_read_u64(&slot->config_generation);
 
+	/* A settlement that failed may have left pauses in memory alone. */
+	if (sender->config_generation == 0)
+		sender->config_changed |= WA_CONFIG_PAUSES;
+	sender->config_changed |= pg_atomic_exchange_u32(&slot->config_changed, 0);
 	check_home();
 	wa_config_load(sender);
 	sender->config_generation = current;

@@ -13,6 +13,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "base/secret.h"
@@ -55,6 +56,25 @@ wa_internal_wake_launcher(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* What a change of this table is for senders; of rows that are gone they find no trace. */
+static uint32
+config_kind(TriggerData *trigger)
+{
+	const char *table = RelationGetRelationName(trigger->tg_relation);
+
+	if (strcmp(table, "whatsapp_pauses") == 0)
+		return WA_CONFIG_PAUSES; /* few, and read as a whole */
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		return WA_CONFIG_ALL;
+	if (strcmp(table, "whatsapp_tenants") == 0)
+		return WA_CONFIG_TENANTS;
+	if (strcmp(table, "whatsapp_phone_assignments") == 0)
+		return WA_CONFIG_ASSIGNMENTS;
+	if (strcmp(table, "whatsapp_phone_numbers") == 0)
+		return WA_CONFIG_NUMBERS;
+	return WA_CONFIG_REST;
+}
+
 /*
  * Statement-level trigger on the tables that senders keep in memory.
  */
@@ -65,7 +85,7 @@ wa_internal_config_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function \"%s\" must be called as a trigger",
 							   "wa_internal_config_changed")));
-	wa_wake_config();
+	wa_wake_config(config_kind((TriggerData *) fcinfo->context));
 	return PointerGetDatum(NULL);
 }
 

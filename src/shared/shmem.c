@@ -83,6 +83,7 @@ startup(void)
 		for (int i = 0; i < WA_MAX_SENDERS; i++)
 		{
 			SpinLockInit(&wa_shared->slots[i].ring_lock);
+			pg_atomic_init_u32(&wa_shared->slots[i].config_changed, 0);
 			pg_atomic_init_u64(&wa_shared->slots[i].config_generation, 1);
 			pg_atomic_init_u64(&wa_shared->slots[i].consent_generation, 1);
 			pg_atomic_init_u64(&wa_shared->slots[i].hearing_since, 0);
@@ -366,18 +367,22 @@ put_wakes(WaSenderSlot *slot, const WaWake *wakes, int count, bool everything)
 }
 
 void
-wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything, bool config)
+wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything,
+					  uint32 config)
 {
 	LWLockAcquire(wa_shared->lock, LW_SHARED);
 	for (int i = 0; i < wa_shared->slots_end; i++)
 	{
 		WaSenderSlot *slot = &wa_shared->slots[i];
-		bool wake = config;
+		bool wake = config != 0;
 
 		if (!slot->in_use || slot->dboid != dboid)
 			continue;
-		if (config)
+		if (config != 0)
+		{
+			pg_atomic_fetch_or_u32(&slot->config_changed, config);
 			pg_atomic_fetch_add_u64(&slot->config_generation, 1);
+		}
 		if ((count > 0 || everything) && put_wakes(slot, wakes, count, everything))
 			wake = true;
 		if (wake && slot->latch)

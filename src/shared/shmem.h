@@ -32,6 +32,17 @@ typedef enum WaWakeKind
 	WA_WAKE_INBOUND /* so many messages came in at this number */
 } WaWakeKind;
 
+/* What of the configuration has changed: bits. */
+typedef enum WaConfigKind
+{
+	WA_CONFIG_TENANTS = 1,
+	WA_CONFIG_ASSIGNMENTS = 2,
+	WA_CONFIG_NUMBERS = 4,
+	WA_CONFIG_PAUSES = 8,
+	WA_CONFIG_REST = 16, /* what senders keep no copy of */
+	WA_CONFIG_ALL = 31	 /* ... also rows that are gone */
+} WaConfigKind;
+
 typedef struct WaWake
 {
 	WaWakeKind kind;
@@ -91,7 +102,8 @@ typedef struct WaSenderSlot
 	/* TimestampTz: since when no webhook can have been missed here, see shared/hearing.c */
 	pg_atomic_uint64 hearing_since;
 
-	/* numbers, tenants, assignments, pauses or sync requests have changed */
+	/* first what of it has changed: WaConfigKind; then, that something has */
+	pg_atomic_uint32 config_changed;
 	pg_atomic_uint64 config_generation;
 
 	/* somebody has opted out, or a template has become marketing */
@@ -185,7 +197,7 @@ extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow)
 
 /* Everybody's side.  Nothing here allocates or raises. */
 extern void wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything,
-								  bool config);
+								  uint32 config);
 extern void wa_shmem_consent_changed(Oid dboid);
 extern void wa_shmem_wake_launcher(void);
 

@@ -37,7 +37,7 @@ typedef struct WakeSet
 
 static WakeSet at_commit;
 static WakeSet at_end; /* at COMMIT and at abort */
-static bool config_changed;
+static uint32 config_changed; /* WaConfigKind */
 static bool consent_changed;
 static bool launcher_needed;
 
@@ -48,15 +48,15 @@ forget(void)
 	at_commit.everything = false;
 	at_end.count = 0;
 	at_end.everything = false;
-	config_changed = false;
+	config_changed = 0;
 	consent_changed = false;
 	launcher_needed = false;
 }
 
 static void
-deliver(const WakeSet *set, bool config)
+deliver(const WakeSet *set, uint32 config)
 {
-	if (set->count > 0 || set->everything || config)
+	if (set->count > 0 || set->everything || config != 0)
 		wa_shmem_wake_senders(MyDatabaseId, set->wakes, set->count, set->everything, config);
 }
 
@@ -70,7 +70,7 @@ at_transaction_end(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_COMMIT:
 			deliver(&at_commit, config_changed);
-			deliver(&at_end, false);
+			deliver(&at_end, 0);
 			if (consent_changed)
 				wa_shmem_consent_changed(MyDatabaseId);
 			if (launcher_needed)
@@ -78,7 +78,7 @@ at_transaction_end(XactEvent event, void *arg)
 			forget();
 			break;
 		case XACT_EVENT_ABORT:
-			deliver(&at_end, false);
+			deliver(&at_end, 0);
 			forget();
 			break;
 		case XACT_EVENT_PREPARE:
@@ -170,10 +170,10 @@ wa_wake_inbound(const char *phone_number_id)
 }
 
 void
-wa_wake_config(void)
+wa_wake_config(uint32 kinds)
 {
 	if (prepare())
-		config_changed = true;
+		config_changed |= kinds;
 }
 
 void

@@ -25,8 +25,8 @@ extern void wa_wake_due(TimestampTz due);
 /* A message came in at this number, which counts against the number's rate. */
 extern void wa_wake_inbound(const char *phone_number_id);
 
-/* Numbers, tenants, assignments, pauses or sync requests have changed. */
-extern void wa_wake_config(void);
+/* Of numbers, tenants, assignments, pauses or sync requests these have changed: WaConfigKind. */
+extern void wa_wake_config(uint32 kinds);
 
 /* Somebody has opted out, or a template has become marketing. */
 extern void wa_wake_consent(void);

@@ -115,6 +115,7 @@ typedef struct WaSender
 
 	/* configuration, reloaded when config_generation changes: sender/config.c */
 	uint64 config_generation;
+	uint32 config_changed; /* WaConfigKind: what is to be read yet */
 	bool config_loaded;
 	char installation_id[16];
 	bool at_home; /* this data belongs to this cluster and database */

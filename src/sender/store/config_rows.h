@@ -35,9 +35,18 @@ typedef struct WaPauseRow
 	TimestampTz until; /* DT_NOEND: until somebody lifts it */
 } WaPauseRow;
 
-/* Each returns how many there are. */
-extern int wa_store_numbers(WaNumberRow **rows);
-extern int wa_store_tenants(WaTenantRow **rows);
+/*
+ * Each returns how many there are: all rows, or those that have changed since a
+ * reading that began with this; InvalidTransactionId: all.
+ */
+extern int wa_store_numbers(TransactionId since, WaNumberRow **rows);
+extern int wa_store_tenants(TransactionId since, WaTenantRow **rows);
 extern int wa_store_pauses(WaPauseRow **rows);
+
+/* The messaging limits that numbers have, each once: Meta's words. */
+extern int wa_store_messaging_limits(const char ***limits);
+
+/* What a reading in this transaction begins with. */
+extern TransactionId wa_store_config_horizon(void);
 
 #endif
