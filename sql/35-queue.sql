@@ -210,7 +210,7 @@ COMMENT ON COLUMN @extschema@.whatsapp_reach.recipient IS 'The recipient.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.tenant_id IS 'The tenant whose share of the limit it counts for.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.reached_at IS 'When the 24 hours began.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has claimed the message.';
-CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient);
+CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient, reached_at);
 
 CREATE FUNCTION @extschema@.wa_internal_is_urgent(priority smallint) RETURNS boolean
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_urgent';

@@ -512,7 +512,7 @@ BEGIN
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     SELECT r.low, r.high INTO low, high
-    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_windows') AS r;
+    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_windows'::regclass) AS r;
     DELETE FROM @extschema@.whatsapp_windows AS w
         WHERE w.ctid = ANY (ARRAY(
             SELECT o.ctid FROM @extschema@.whatsapp_windows AS o
@@ -522,7 +522,7 @@ BEGIN
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     SELECT r.low, r.high INTO low, high
-    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_contacts') AS r;
+    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_contacts'::regclass) AS r;
     DELETE FROM @extschema@.whatsapp_contacts AS d
         WHERE d.ctid = ANY (ARRAY(
             SELECT c.ctid FROM @extschema@.whatsapp_contacts AS c

@@ -2,7 +2,59 @@
 
 \echo Use "ALTER EXTENSION whatsapp_shared UPDATE" to load this file. \quit
 
-/* ---- messages that are deleted, and rows that somebody has locked ----------------------- */
+/* ---- 05-processes ---------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_sender_room(
+    OUT wanted integer,
+    OUT room integer,
+    OUT processes integer
+)
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_sender_room';
+COMMENT ON FUNCTION @extschema@.wa_internal_sender_room() IS
+'If this server cannot run all its senders: how many are wanted, how many there is room for, and the least value of '
+'max_worker_processes that suffices (NULL: none does). Else all NULL. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_connections(OUT sender integer, OUT wanted integer, OUT possible integer)
+RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_connections';
+COMMENT ON FUNCTION @extschema@.wa_internal_connections() IS
+'How many connections each running sender of this database would have to open over HTTP/1.1 by the settings, and how '
+'many it can. Internal.';
+
+/* ---- 10-installation ------------------------------------------------------------- */
+
+/* An uncertain message: until when a webhook is awaited, and what follows. */
+ALTER TABLE @extschema@.whatsapp_home
+    ADD COLUMN synchronous boolean NOT NULL DEFAULT false,
+    ADD COLUMN takeover_at timestamptz,
+    ADD COLUMN takeover_since timestamptz,
+    ADD COLUMN takeover_through bigint;
+COMMENT ON COLUMN @extschema@.whatsapp_home.synchronous IS
+'Whether no request begins here before its lease is on the standbys that synchronous_standby_names asks for: then a '
+'standby that takes over knows of every request.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_at IS
+'When this server, promoted, took over from a primary that may have sent more than is known here; NULL: never.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_since IS
+'The time of the last transaction that came from there, by its clock; NULL: not known.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_through IS
+'The newest message that came from there, until all that may have been sent is held; NULL: it is.';
+
+/* ---- 12-alerts ------------------------------------------------------------------- */
+
+DELETE FROM @extschema@.whatsapp_alerts AS a
+    WHERE a.scope = 'message'
+        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id::pg_catalog.text = a.key);
+
+/* They go with their message. */
+CREATE INDEX whatsapp_alerts_message_idx ON @extschema@.whatsapp_alerts (key) WHERE scope = 'message';
+
+/* ---- 30-messages ----------------------------------------------------------------- */
+
+/* What retention has left of messages that are gone. */
+DELETE FROM @extschema@.whatsapp_wamids AS w
+    WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = w.message_id);
+
+/* ---- 35-queue -------------------------------------------------------------------- */
 
 /*
  * Whoever deletes a message takes it out of the queue, too: nothing can be sent of
@@ -38,6 +90,103 @@ CREATE TRIGGER whatsapp_messages_deleted AFTER DELETE ON @extschema@.whatsapp_me
 CREATE TRIGGER whatsapp_messages_truncated AFTER TRUNCATE ON @extschema@.whatsapp_messages
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_forget_deleted();
 
+CREATE TABLE @extschema@.whatsapp_fallbacks (
+    message_id        bigint PRIMARY KEY,
+    template_name     text NOT NULL,
+    template_language text NOT NULL,
+    payload           jsonb NOT NULL
+);
+COMMENT ON TABLE @extschema@.whatsapp_fallbacks IS
+'What fallback_template of waiting messages says. Internal.';
+
+/*
+ * For a sender, of messages whose queue rows it has locked: makes templates of those
+ * that have a fallback.  payload is NULL of one that somebody has locked.  A file of
+ * the message itself is not sent then.
+ */
+CREATE FUNCTION @extschema@.wa_internal_use_fallbacks(ids bigint[])
+RETURNS TABLE (message_id bigint, template_name text, template_language text, payload jsonb)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    free bigint[];
+BEGIN
+    SELECT array_agg(locked.id) INTO free FROM (
+        SELECT m.id
+        FROM @extschema@.whatsapp_fallbacks AS f
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = f.message_id
+        WHERE f.message_id = ANY (ids)
+        FOR UPDATE OF m SKIP LOCKED) AS locked;
+    UPDATE @extschema@.whatsapp_messages AS m
+        SET message_type = 'template', template_name = f.template_name, template_language = f.template_language,
+            payload = f.payload
+        FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE m.id = ANY (free) AND f.message_id = m.id;
+    DELETE FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = ANY (free);
+    RETURN QUERY
+        SELECT f.message_id, f.template_name, f.template_language,
+            CASE WHEN f.message_id = ANY (free) THEN f.payload END
+        FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE f.message_id = ANY (ids);
+END
+$$;
+
+/* Those of messages that have left the queue; at most so many. */
+CREATE FUNCTION @extschema@.wa_internal_drop_fallbacks(batch integer) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM @extschema@.whatsapp_fallbacks AS d
+    WHERE d.message_id IN (
+        SELECT f.message_id FROM @extschema@.whatsapp_fallbacks AS f
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = f.message_id)
+        LIMIT batch)
+$$;
+
+ALTER TABLE @extschema@.whatsapp_reach DROP CONSTRAINT whatsapp_reach_pkey;
+
+ALTER TABLE @extschema@.whatsapp_reach ADD COLUMN sender smallint NOT NULL DEFAULT 0;
+
+ALTER TABLE @extschema@.whatsapp_reach ALTER COLUMN sender DROP DEFAULT;
+
+ALTER TABLE @extschema@.whatsapp_reach ADD PRIMARY KEY (reached_at, recipient);
+
+ALTER TABLE @extschema@.whatsapp_reach RESET (fillfactor);
+COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has claimed the message.';
+
+/* Retention of what webhooks brought, a batch of each table. */
+CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient, reached_at);
+
+/* Tells the senders about rows that this transaction has made ready or deferred. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_wake_rows(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_wake(w.phone_number_id, w.rank)
+        FROM (SELECT q.phone_number_id, min(q.rank) AS rank
+              FROM @extschema@.whatsapp_queue AS q
+              WHERE q.message_id = ANY (ids) AND q.state = 'r'
+              GROUP BY q.phone_number_id) AS w;
+    PERFORM @extschema@.wa_internal_wake_due(w.due_at)
+        /* OFFSET: the least of all due times is none of these, and not to be walked to. */
+        FROM (SELECT min(q.due_at) AS due_at
+              FROM (SELECT d.due_at FROM @extschema@.whatsapp_queue AS d
+                    WHERE d.message_id = ANY (ids) AND d.state = 'd' OFFSET 0) AS q) AS w
+        WHERE w.due_at IS NOT NULL;
+    /* Whether the file is still on its way is for sender 0 to see. */
+    PERFORM @extschema@.wa_internal_wake_due(clock_timestamp())
+        WHERE EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q
+                      WHERE q.message_id = ANY (ids) AND q.state = 'h' AND q.hold_reason = 'media_upload');
+END
+$$;
+
+/*
+ * Puts the tenant's waiting messages on its new number: those that had none,
+ * and those that would have left from the default number.
+ */
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_queue_to_number(tenant text, number text) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -75,6 +224,10 @@ BEGIN
 END
 $$;
 
+/*
+ * Takes the number from the tenant's waiting messages.  What is on the wire
+ * settles first; what is uncertain keeps the number it went out from.
+ */
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_queue_without_number(tenant text, number text) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -100,6 +253,13 @@ BEGIN
 END
 $$;
 
+/*
+ * For a sender: messages held for this reason although the obstacle is gone,
+ * because a pause has ended by its time, or hold and release crossed in
+ * concurrent transactions.  Looks at one page of them after the given id and
+ * returns where the next page begins; NULL: from the start again.  Rows that
+ * somebody has locked are left for the next round.
+ */
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_release_stale_holds(reason text, after_id bigint, page integer)
 RETURNS bigint
     LANGUAGE plpgsql
@@ -155,6 +315,8 @@ BEGIN
 END
 $$;
 
+/* ---- 60-notifications ------------------------------------------------------------ */
+
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_retain_notification_failures(batch integer) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -177,768 +339,22 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    keep CONSTANT interval := current_setting('whatsapp_shared.retention')::interval;
-    oldest CONSTANT timestamptz := now() - keep;
-    n bigint;
-    deleted bigint := 0;
-BEGIN
-    IF keep = interval '0' THEN
-        RETURN 0;
-    END IF;
-    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.inbound_id IN (
-        SELECT i.inbound_id FROM @extschema@.whatsapp_inbound_messages AS i
-        WHERE i.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
-        SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
-        WHERE p.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
-        SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
-        WHERE e.received_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_windows AS w
-        WHERE (w.phone_number_id, w.recipient) IN (
-            SELECT o.phone_number_id, o.recipient FROM @extschema@.whatsapp_windows AS o
-            WHERE o.last_inbound_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_contacts AS d WHERE d.contact_id IN (
-        SELECT c.contact_id FROM @extschema@.whatsapp_contacts AS c
-        WHERE c.last_seen_at < oldest LIMIT batch FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN deleted + n;
-END
-$$;
+/* ---- 65-webhooks ----------------------------------------------------------------- */
 
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_end(
-    m @extschema@.whatsapp_messages,
-    OUT reason text,
-    OUT detail text,
-    OUT remedy text)
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    reason := m.status;
-    CASE m.status
-        WHEN 'failed' THEN
-            detail := concat_ws(': ', 'error ' || m.error_code::text, m.error_message);
-            remedy := (SELECT e.remedy FROM @extschema@.wa_error_codes AS e WHERE e.code = m.error_code);
-            IF m.status_reason = 'uncertain' THEN
-                detail := 'it is unknown whether Meta had accepted it, and the policy was to give up';
-            ELSIF m.status_reason = 'too_many_attempts' THEN
-                detail := format('%s attempts were made, and a message cannot have more', m.attempts);
-                remedy := 'Enqueue it as a new message.';
-            ELSIF m.attempts > 1 THEN
-                detail := format('%s, after %s attempts', detail, m.attempts);
-            END IF;
-        WHEN 'skipped' THEN
-            reason := COALESCE(m.status_reason, 'skipped');
-            IF reason = 'tenant_disabled' THEN
-                detail := 'so the message was not queued';
-                remedy := 'wa_configure_tenant(…, enabled => true), then wa_retry_message() if it is still wanted.';
-            END IF;
-        WHEN 'accepted' THEN
-            reason := COALESCE(m.status_reason, 'accepted');
-            detail := format('accepted at %s', date_trunc('second', m.accepted_at));
-        WHEN 'sent' THEN
-            detail := format('sent at %s', date_trunc('second', m.sent_at));
-        WHEN 'delivered' THEN
-            detail := format('delivered at %s', date_trunc('second', m.delivered_at));
-        WHEN 'read' THEN
-            detail := format('read at %s', date_trunc('second', m.read_at));
-        WHEN 'cancelled' THEN
-            detail := format('cancelled at %s', date_trunc('second', m.finished_at));
-        WHEN 'expired' THEN
-            detail := format('it was to be sent by %s', date_trunc('second', m.expires_at));
-        ELSE
-            reason := 'not_queued';
-    END CASE;
-END
-$$;
+DELETE FROM @extschema@.whatsapp_parked_events AS p
+    WHERE p.message_id <= (SELECT pg_catalog.max(m.id) FROM @extschema@.whatsapp_messages AS m)
+        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = p.message_id);
 
-/* ---- 05-processes --------------------------------------------------------------------- */
+CREATE INDEX whatsapp_parked_events_message_idx
+    ON @extschema@.whatsapp_parked_events (message_id) WHERE message_id IS NOT NULL;
+COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
+'Items of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes '
+'known. Kept for whatsapp_shared.retention, or as long as the message that they name.';
 
-CREATE FUNCTION @extschema@.wa_internal_connections(OUT sender integer, OUT wanted integer, OUT possible integer)
-RETURNS SETOF record
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_connections';
-COMMENT ON FUNCTION @extschema@.wa_internal_connections() IS
-'How many connections each running sender of this database would have to open over HTTP/1.1 by the settings, and how '
-'many it can. Internal.';
-
-/* ---- 85-monitoring -------------------------------------------------------------------- */
-
-/* Over HTTP/2 a hundred requests share a connection, so this is no error. */
-CREATE FUNCTION @extschema@.wa_internal_health_connections()
-RETURNS TABLE (item text, state text, detail text, remedy text)
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT 'connections of sender ' || c.sender, 'warning',
-           format('At most %s at once, for want of file descriptors, though %s requests may be on the wire.',
-               c.possible, c.wanted),
-           'Raise the limit on open files for the server ("ulimit -n", or LimitNOFILE of its service) and restart it, '
-           'or lower whatsapp_shared.max_in_flight.'
-    FROM @extschema@.wa_internal_connections() AS c
-    WHERE c.possible < c.wanted
-    ORDER BY c.sender
-$$;
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_health()
-RETURNS TABLE (item text, state text, detail text, remedy text)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_ownership();
-    IF (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
-        RETURN;
-    END IF;
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_connections();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_databases();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_shared_numbers();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_confirmation();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_health() IS
-'Checks the whole installation: one row for each item with ok, warning or error, what was found, and what to do.';
-
-/* ---- the queue: templates to fall back to ------------------------------------------ */
-
-CREATE TABLE @extschema@.whatsapp_fallbacks (
-    message_id        bigint PRIMARY KEY,
-    template_name     text NOT NULL,
-    template_language text NOT NULL,
-    payload           jsonb NOT NULL
-);
-COMMENT ON TABLE @extschema@.whatsapp_fallbacks IS
-'What fallback_template of waiting messages says. Internal.';
-
-CREATE FUNCTION @extschema@.wa_internal_use_fallbacks(ids bigint[])
-RETURNS TABLE (message_id bigint, template_name text, template_language text, payload jsonb)
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    free bigint[];
-BEGIN
-    SELECT array_agg(locked.id) INTO free FROM (
-        SELECT m.id
-        FROM @extschema@.whatsapp_fallbacks AS f
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = f.message_id
-        WHERE f.message_id = ANY (ids)
-        FOR UPDATE OF m SKIP LOCKED) AS locked;
-    UPDATE @extschema@.whatsapp_messages AS m
-        SET message_type = 'template', template_name = f.template_name, template_language = f.template_language,
-            payload = f.payload
-        FROM @extschema@.whatsapp_fallbacks AS f
-        WHERE m.id = ANY (free) AND f.message_id = m.id;
-    DELETE FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = ANY (free);
-    RETURN QUERY
-        SELECT f.message_id, f.template_name, f.template_language,
-            CASE WHEN f.message_id = ANY (free) THEN f.payload END
-        FROM @extschema@.whatsapp_fallbacks AS f
-        WHERE f.message_id = ANY (ids);
-END
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_drop_fallbacks(batch integer) RETURNS void
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    DELETE FROM @extschema@.whatsapp_fallbacks AS d
-    WHERE d.message_id IN (
-        SELECT f.message_id FROM @extschema@.whatsapp_fallbacks AS f
-        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = f.message_id)
-        LIMIT batch)
-$$;
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM @extschema@.wa_internal_check_confirmations();
-    PERFORM @extschema@.wa_internal_check_parked();
-    PERFORM @extschema@.wa_internal_check_registrations();
-    PERFORM @extschema@.wa_internal_close_usage_day();
-    PERFORM @extschema@.wa_internal_retain_inbound(1000);
-    PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
-    PERFORM @extschema@.wa_internal_drop_fallbacks(10000);
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
-'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the '
-'tables of webhooks in order. Internal.';
-
-/* ---- opting out --------------------------------------------------------------------- */
-
-ALTER TABLE @extschema@.whatsapp_opt_outs ADD COLUMN alerted_at timestamptz;
-
-CREATE INDEX whatsapp_opt_outs_recipient_idx ON @extschema@.whatsapp_opt_outs (recipient);
-COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
-'Recipients who have opted out of a category of messages (marketing, or all) from a tenant, under every number and '
-'user ID that is known of the person. Messages to them are skipped, also those that were queued before. Written by '
-'wa_opt_out(), by opt-out words that arrive, by WhatsApp''s own switch, and by Meta''s error 131050; rows may also be '
-'inserted and deleted directly.';
-COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.alerted_at IS
-'When an alert told that a message other than marketing was skipped for it; there is one alert for each person.';
-
-CREATE FUNCTION @extschema@.wa_internal_consent_changed() RETURNS trigger
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_consent_changed';
-COMMENT ON FUNCTION @extschema@.wa_internal_consent_changed() IS
-'Trigger function: tells the senders at COMMIT that somebody wants fewer messages than before. Internal.';
-
-CREATE TRIGGER whatsapp_opt_outs_consent
-    AFTER INSERT OR UPDATE OF tenant_id, recipient, category ON @extschema@.whatsapp_opt_outs
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
-
-CREATE TRIGGER whatsapp_templates_consent
-    AFTER UPDATE ON @extschema@.whatsapp_templates
-    FOR EACH ROW WHEN (OLD.category IS DISTINCT FROM NEW.category)
-    EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
-
-ALTER TABLE @extschema@.whatsapp_opt_words ADD COLUMN category text
-    CONSTRAINT whatsapp_opt_words_category_check CHECK (category IN ('marketing', 'all'));
-COMMENT ON TABLE @extschema@.whatsapp_opt_words IS
-'Words with which a customer opts out of messages or in again; action none disables a built-in word. A word counts '
-'if it is the whole message, greetings and thanks aside, and one that opts out also if it is a whole sentence of it; '
-'case, accents, and surrounding spaces, punctuation and symbols do not matter.';
-COMMENT ON COLUMN @extschema@.whatsapp_opt_words.category IS
-'What the word opts out of: marketing, or all; NULL: what whatsapp_shared.opt_out_scope says.';
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_opt_word(message text) RETURNS text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT regexp_replace(regexp_replace(
-        lower(regexp_replace(normalize(message, NFD), '[\u0300-\u036f]', '', 'g')),
-        '^[[:space:][:punct:]¡¿\u2000-\u206f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+'
-        '|[[:space:][:punct:]¡¿\u2000-\u206f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+$', '', 'g'),
-        '[[:space:]]+', ' ', 'g')
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_without_courtesy(word text) RETURNS text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_internal_opt_word(regexp_replace(word,
-        '^((hola|buenas|buenos dias|buenas tardes|hello|hi|ola|bom dia|bonjour|ciao|hallo|bon dia)'
-        '[[:space:][:punct:]]+)+|([[:space:][:punct:]]+(por favor|porfa|gracias|muchas gracias|please|pls|thanks'
-        '|thank you|obrigado|obrigada|merci|svp|s''il vous plait|per favore|grazie|bitte|danke|si us plau|gracies'
-        '|mesedez|eskerrik asko))+$', '', 'g'))
-$$;
-
-/* What the site has made of a word stays. */
-INSERT INTO @extschema@.whatsapp_opt_words (language, word, action) VALUES
-    ('es', 'dame de baja', 'out'), ('es', 'quiero darme de baja', 'out'), ('es', 'dadme de baja', 'out'),
-    ('es', 'no quiero recibir mas mensajes', 'out'), ('en', 'quit', 'out'), ('en', 'revoke', 'out'),
-    ('gl', 'darme de baixa', 'out'), ('ca', 'dona''m de baixa', 'out'), ('pt', 'descadastrar', 'out')
-    ON CONFLICT DO NOTHING;
-
-INSERT INTO @extschema@.whatsapp_opt_words (language, word, action, category) VALUES
-    ('en', 'stop promotions', 'out', 'marketing'), ('es', 'detener promociones', 'out', 'marketing'),
-    ('pt', 'parar promocoes', 'out', 'marketing'),
-    ('es', 'baja total', 'out', 'all'), ('es', 'baja de todo', 'out', 'all'), ('es', 'parar todo', 'out', 'all'),
-    ('en', 'stop everything', 'out', 'all'), ('en', 'stop all messages', 'out', 'all'),
-    ('ca', 'baixa total', 'out', 'all'), ('pt', 'parar tudo', 'out', 'all'), ('fr', 'tout arreter', 'out', 'all'),
-    ('it', 'ferma tutto', 'out', 'all'), ('de', 'alles stoppen', 'out', 'all')
-    ON CONFLICT DO NOTHING;
-
-UPDATE @extschema@.whatsapp_opt_words SET category = 'all'
-    WHERE language = 'en' AND word IN ('stop all', 'stopall');
-
-CREATE FUNCTION @extschema@.wa_internal_opt_choice(message text)
-RETURNS TABLE (action text, category text)
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH said AS (
-        SELECT @extschema@.wa_internal_opt_word(message) AS words, true AS whole
-        UNION ALL
-        SELECT @extschema@.wa_internal_opt_word(s), false
-        FROM regexp_split_to_table(message, '[.,;:!?¡¿\n\r]+') AS s
-        WHERE message ~ '[.,;:!?¡¿\n\r]')
-    SELECT w.action, COALESCE(w.category, current_setting('whatsapp_shared.opt_out_scope', true), 'marketing')
-    FROM said AS s
-        JOIN @extschema@.whatsapp_opt_words AS w
-            ON w.word IN (s.words, @extschema@.wa_internal_without_courtesy(s.words))
-    WHERE w.action = 'out' OR w.action = 'in' AND s.whole
-    ORDER BY s.whole DESC, w.action DESC, w.category NULLS LAST
-    LIMIT 1
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_forms_of(recipients text[]) RETURNS text[]
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-    RETURN ARRAY(
-        SELECT r.form FROM unnest(recipients) AS r (form) WHERE r.form IS NOT NULL
-        UNION
-        SELECT f.form
-        FROM @extschema@.whatsapp_contacts AS c
-            CROSS JOIN LATERAL (VALUES ('+' || c.wa_id), (c.user_id)) AS f (form)
-        WHERE (c.user_id = ANY (recipients)
-               OR c.wa_id = ANY (ARRAY(
-                   SELECT substr(p.form, 2) FROM unnest(recipients) AS p (form) WHERE p.form LIKE '+%')))
-            AND f.form IS NOT NULL
-        ORDER BY 1);
-END
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_spread_opt_outs() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    /* What this inserts comes here again, and has nothing to add. */
-    IF EXISTS (SELECT FROM fresh) THEN
-        INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
-            SELECT DISTINCT ON (o.tenant_id, f.form, o.category)
-                o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
-            FROM fresh AS o
-                CROSS JOIN LATERAL unnest(@extschema@.wa_internal_forms_of(ARRAY[o.recipient])) AS f (form)
-            WHERE f.form <> o.recipient
-            ORDER BY o.tenant_id, f.form, o.category
-            ON CONFLICT DO NOTHING;
-    END IF;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_internal_spread_opt_outs() IS
-'Trigger function: records an opt-out under every number and user ID of the person. Internal.';
-
-CREATE TRIGGER whatsapp_opt_outs_spread
-    AFTER INSERT ON @extschema@.whatsapp_opt_outs REFERENCING NEW TABLE AS fresh
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_spread_opt_outs();
-
-CREATE FUNCTION @extschema@.wa_internal_is_marketing(category text) RETURNS boolean
-    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_marketing';
-COMMENT ON FUNCTION @extschema@.wa_internal_is_marketing(text) IS
-'Whether an opt-out of marketing concerns a template of this category; NULL: a template that is not known. Internal.';
-
-CREATE FUNCTION @extschema@.wa_internal_opted_out(ids bigint[])
-RETURNS TABLE (message_id bigint, category text, is_marketing boolean)
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT DISTINCT ON (w.id) w.id, w.category, w.is_marketing
-    FROM (SELECT m.id, o.category,
-                 m.message_type = 'template' AND @extschema@.wa_internal_is_marketing(t.category) AS is_marketing
-          FROM @extschema@.whatsapp_messages AS m
-              JOIN @extschema@.whatsapp_opt_outs AS o
-                  ON o.tenant_id = m.tenant_id AND o.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
-              LEFT JOIN @extschema@.whatsapp_templates AS t
-                  ON t.name = m.template_name AND t.language = m.template_language
-          WHERE m.id = ANY (ids)) AS w
-    WHERE w.category = 'all' OR w.is_marketing
-    ORDER BY w.id, w.category
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_alert_skipped(ids bigint[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    cause text;
-    skipped record;
-BEGIN
-    FOR skipped IN
-        SELECT DISTINCT ON (m.tenant_id, w.recipient) m.id, m.tenant_id, w.recipient, m.message_type, m.template_name
-        FROM @extschema@.wa_internal_opted_out(ids) AS s
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = s.message_id
-            CROSS JOIN LATERAL (SELECT COALESCE(m.recipient_phone, m.recipient_user_id)) AS w (recipient)
-        WHERE s.category = 'all' AND NOT s.is_marketing AND m.status = 'skipped'
-        ORDER BY m.tenant_id, w.recipient, m.id
-    LOOP
-        SELECT o.source INTO cause
-            FROM @extschema@.whatsapp_opt_outs AS o
-            WHERE o.tenant_id = skipped.tenant_id AND o.recipient = skipped.recipient AND o.category = 'all'
-                AND o.alerted_at IS NULL
-            FOR UPDATE SKIP LOCKED;
-        CONTINUE WHEN NOT FOUND;
-        UPDATE @extschema@.whatsapp_opt_outs AS o SET alerted_at = clock_timestamp()
-            WHERE o.tenant_id = skipped.tenant_id AND o.category = 'all'
-                AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[skipped.recipient]));
-        PERFORM @extschema@.wa_internal_alert('warning'::text, 'opted_out_of_all'::text, 'recipient'::text,
-            skipped.tenant_id || ' ' || skipped.recipient,
-            format('A recipient of tenant %s gets no message at all, not even one that is no marketing: '
-                   'one was skipped', skipped.tenant_id),
-            jsonb_build_object('tenant_id', skipped.tenant_id, 'recipient', skipped.recipient,
-                'message_id', skipped.id, 'message_type', skipped.message_type,
-                'template_name', skipped.template_name, 'source', cause));
-    END LOOP;
-END
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_opted_in() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM @extschema@.wa_internal_resolve_alert('opted_out_of_all'::text, 'recipient'::text,
-        OLD.tenant_id || ' ' || OLD.recipient);
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_internal_opted_in() IS
-'Trigger function: closes the alert about messages that were skipped for an opt-out of all. Internal.';
-
-CREATE TRIGGER whatsapp_opt_outs_alert
-    AFTER DELETE ON @extschema@.whatsapp_opt_outs
-    FOR EACH ROW WHEN (OLD.alerted_at IS NOT NULL)
-    EXECUTE FUNCTION @extschema@.wa_internal_opted_in();
-
-CREATE FUNCTION @extschema@.wa_internal_skip_opted_out(after_id bigint, page integer) RETURNS bigint
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    ids bigint[];
-    last_id bigint;
-    seen integer;
-BEGIN
-    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_opt_outs) THEN
-        RETURN NULL;
-    END IF;
-    SELECT count(*), max(p.message_id), array_agg(p.message_id) INTO seen, last_id, ids FROM (
-        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
-        WHERE q.message_id > after_id
-        ORDER BY q.message_id
-        LIMIT page) AS p;
-    SELECT array_agg(o.message_id) INTO ids FROM @extschema@.wa_internal_opted_out(ids) AS o;
-    IF ids IS NOT NULL THEN
-        SELECT array_agg(locked.message_id) INTO ids FROM (
-            SELECT q.message_id
-            FROM @extschema@.whatsapp_queue AS q
-                JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
-            WHERE q.message_id = ANY (ids) AND q.state <> 'u'
-            ORDER BY q.message_id
-            FOR UPDATE OF q, m SKIP LOCKED) AS locked;
-        ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
-        DELETE FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = ANY (ids);
-        UPDATE @extschema@.whatsapp_messages AS m
-            SET status = 'skipped', status_reason = 'opted_out', finished_at = clock_timestamp()
-            WHERE m.id = ANY (ids) AND m.status IN ('queued', 'sending');
-        PERFORM @extschema@.wa_internal_alert_skipped(ids);
-    END IF;
-    RETURN CASE WHEN seen = page THEN last_id END;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_opt_out(
-    tenant_id text,
-    recipient text,
-    category  text DEFAULT 'marketing')
-RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category)
-        VALUES (wa_opt_out.tenant_id,
-                @extschema@.wa_internal_check_opt_out(wa_opt_out.tenant_id, wa_opt_out.recipient,
-                                                      wa_opt_out.category),
-                wa_opt_out.category)
-        ON CONFLICT DO NOTHING;
-    RETURN FOUND;
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
-'Records that the recipient wants no marketing from this tenant (templates of that category or of an unknown one), '
-'or, with category all, no messages at all. Such messages are skipped: new ones at once, and from COMMIT on those that '
-'wait for whatever reason. It holds for every number and user ID that is known of the person. False: it was recorded '
-'before. Errors: 22004, 22023, 42704 unknown tenant.';
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_opt_in(
-    tenant_id text,
-    recipient text,
-    category  text DEFAULT 'marketing')
-RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    who text := @extschema@.wa_internal_check_opt_out(tenant_id, recipient, category);
-BEGIN
-    DELETE FROM @extschema@.whatsapp_opt_outs AS o
-        WHERE o.tenant_id = wa_opt_in.tenant_id
-            AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[who]))
-            AND wa_opt_in.category IN (o.category, 'all');
-    RETURN FOUND;
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
-'Reverses wa_opt_out(): for marketing, or, with category all, for everything. Messages that were skipped stay so; '
-'wa_retry_message() sends one after all. False: nothing was recorded. Errors as there.';
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_opted_in_later(
-    tenant text, number text, recipients text[], since timestamptz) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN EXISTS (
-            SELECT FROM @extschema@.whatsapp_windows AS w
-            WHERE w.phone_number_id = number AND w.recipient = ANY (recipients) AND w.last_inbound_at > since)
-        AND EXISTS (
-            SELECT FROM @extschema@.whatsapp_inbound_messages AS i
-                CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
-            WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
-                AND i.received_at > since - interval '1 day' AND i.sent_at > since
-                AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
-                AND i.message_type IN ('text', 'button', 'interactive') AND length(i.text) <= 60
-                AND w.action = 'in' AND NOT i.too_old);
-END
-$$;
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_set_opt(
-    tenant text,
-    number text,
-    recipients text[],
-    category text,
-    action text,
-    source text,
-    decided_at timestamptz)
-RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-    IF action = 'out' THEN
-        IF source = 'preferences' AND @extschema@.wa_internal_resumed_later(number, recipients, decided_at)
-           OR source = 'inbound' AND @extschema@.wa_internal_opted_in_later(tenant, number, recipients, decided_at) THEN
-            RETURN;
-        END IF;
-        INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at)
-            SELECT t.tenant_id, r.recipient, category, source, decided_at
-            FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-                CROSS JOIN unnest(recipients) AS r (recipient)
-            WHERE r.recipient IS NOT NULL
-            ORDER BY t.tenant_id, r.recipient
-            ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
-            SET source = CASE o.source WHEN 'preferences' THEN o.source ELSE EXCLUDED.source END,
-                created_at = GREATEST(o.created_at, EXCLUDED.created_at)
-            WHERE o.created_at < EXCLUDED.created_at
-                OR EXCLUDED.source = 'preferences' AND o.source <> 'preferences';
-    ELSE
-        DELETE FROM @extschema@.whatsapp_opt_outs AS o
-            USING @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-            WHERE o.tenant_id = t.tenant_id AND o.recipient = ANY (@extschema@.wa_internal_forms_of(recipients))
-                AND o.created_at <= decided_at
-                AND CASE source WHEN 'preferences' THEN o.category = category ELSE o.source <> 'preferences' END;
-    END IF;
-END
-$$;
-
-CREATE FUNCTION @extschema@.wa_internal_share_opt_outs() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
-        SELECT o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
-        FROM (VALUES ('+' || NEW.wa_id, NEW.user_id), (NEW.user_id, '+' || NEW.wa_id)) AS f (said_as, form)
-            JOIN @extschema@.whatsapp_opt_outs AS o ON o.recipient = f.said_as
-        ORDER BY o.tenant_id, f.form, o.category
-        ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_internal_share_opt_outs() IS
-'Trigger function: an opt-out under one form of a person holds under the other, as soon as both are known. Internal.';
-
-CREATE TRIGGER whatsapp_contacts_opt_outs_new
-    AFTER INSERT ON @extschema@.whatsapp_contacts
-    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL)
-    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
-
-CREATE TRIGGER whatsapp_contacts_opt_outs_changed
-    AFTER UPDATE OF wa_id, user_id ON @extschema@.whatsapp_contacts
-    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL
-        AND (OLD.wa_id IS DISTINCT FROM NEW.wa_id OR OLD.user_id IS DISTINCT FROM NEW.user_id))
-    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_after_inbound(ids bigint[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    item record;
-BEGIN
-    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT i.phone_number_id, r.recipient, max(LEAST(i.sent_at, i.received_at))
-        FROM @extschema@.whatsapp_inbound_messages AS i
-            CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS r (recipient)
-        WHERE i.inbound_id = ANY (ids) AND r.recipient IS NOT NULL
-            AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
-        GROUP BY i.phone_number_id, r.recipient
-        ORDER BY i.phone_number_id, r.recipient
-        ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
-        SET last_inbound_at = EXCLUDED.last_inbound_at
-        WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
-
-    FOR item IN
-        SELECT i.*, w.action, w.category
-        FROM @extschema@.whatsapp_inbound_messages AS i
-            CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
-        WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
-            AND length(i.text) <= 60
-            AND (w.action = 'out' OR NOT i.too_old)
-        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
-    LOOP
-        PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
-            ARRAY[item.sender_phone, item.sender_user_id], item.category, item.action, 'inbound'::text,
-            LEAST(item.sent_at, item.received_at));
-    END LOOP;
-
-    FOR item IN
-        SELECT i.* FROM @extschema@.whatsapp_inbound_messages AS i
-        WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('edit', 'revoke', 'system')
-        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
-    LOOP
-        IF item.message_type = 'system' THEN
-            IF NOT item.too_old
-               AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
-                PERFORM @extschema@.wa_internal_change_identity(
-                    ltrim(item.sender_phone, '+'),
-                    COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
-                    item.payload #>> '{system,wa_id}',
-                    COALESCE(item.payload #>> '{system,user_id}',
-                        CASE WHEN item.payload #>> '{system,previous_user_id}' <> item.sender_user_id
-                             THEN item.sender_user_id END), item.sent_at);
-            END IF;
-        ELSE
-            UPDATE @extschema@.whatsapp_inbound_messages AS o
-                SET edited_at = CASE item.message_type
-                        WHEN 'edit' THEN GREATEST(o.edited_at, item.sent_at) ELSE o.edited_at END,
-                    revoked_at = CASE item.message_type
-                        WHEN 'revoke' THEN GREATEST(o.revoked_at, item.sent_at) ELSE o.revoked_at END
-                WHERE o.whatsapp_message_id = COALESCE(
-                    item.payload #>> ARRAY[item.message_type, 'original_message_id'],
-                    item.payload ->> 'original_message_id')
-                    AND o.phone_number_id = item.phone_number_id;
-        END IF;
-    END LOOP;
-END
-$$;
-
-/* ---- why a message waits ----------------------------------------------------------- */
-
-CREATE FUNCTION @extschema@.wa_internal_window_has_closed(
-    m @extschema@.whatsapp_messages, number text) RETURNS boolean
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT m.message_type <> 'template' AND number IS NOT NULL
-        AND NOT EXISTS (
-            SELECT FROM @extschema@.whatsapp_windows AS w
-            WHERE w.phone_number_id = number AND w.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
-                AND w.last_inbound_at > clock_timestamp() - interval '24 hours')
-        AND EXISTS (SELECT FROM @extschema@.whatsapp_windows)
-$$;
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_wait(
-    m @extschema@.whatsapp_messages,
-    q @extschema@.whatsapp_queue,
-    OUT reason text,
-    OUT detail text,
-    OUT earliest timestamptz)
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF q.expires_at <= clock_timestamp() THEN
-        reason := 'expiring';
-    ELSIF @extschema@.wa_internal_window_has_closed(m, q.phone_number_id) THEN
-        reason := 'window_closed';
-        earliest := GREATEST(q.due_at, clock_timestamp());
-        detail := COALESCE(
-            (SELECT format('it will be sent as template %s', f.template_name)
-             FROM @extschema@.whatsapp_fallbacks AS f WHERE f.message_id = m.id),
-            'it will fail at its turn, unless the recipient writes before');
-    ELSIF q.state = 'r' OR q.state = 'd' AND q.due_at <= clock_timestamp() THEN
-        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
-    ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN
-        reason := q.hold_reason;
-        SELECT concat_ws(', ', format('file %s', f.id), 'last attempt: ' || f.error),
-               CASE f.status WHEN 'waiting' THEN GREATEST(q.due_at, f.next_attempt_at) END
-            INTO detail, earliest
-            FROM @extschema@.whatsapp_media_uses AS u
-                JOIN @extschema@.whatsapp_media AS f ON f.id = u.medium
-            WHERE u.message_id = m.id;
-    ELSIF q.state = 'h' THEN
-        reason := q.hold_reason;
-        detail := 'this has just changed, and the sender will see it within a minute';
-    ELSE
-        reason := COALESCE(q.hold_reason, 'scheduled');
-        earliest := q.due_at;
-        IF reason IN ('retry', 'network') THEN
-            detail := @extschema@.wa_internal_last_error(q.message_id);
-        END IF;
-    END IF;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain(
-    m @extschema@.whatsapp_messages,
-    OUT reason text,
-    OUT detail text,
-    OUT earliest timestamptz,
-    OUT remedy text)
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    q @extschema@.whatsapp_queue;
-    sent_at timestamptz;
-BEGIN
-    SELECT o.* INTO q FROM @extschema@.whatsapp_queue AS o WHERE o.message_id = m.id;
-    IF NOT FOUND THEN
-        SELECT e.reason, e.detail, e.remedy INTO reason, detail, remedy
-            FROM @extschema@.wa_internal_explain_end(m) AS e;
-        RETURN;
-    END IF;
-    SELECT max(w.claimed_at) INTO sent_at
-        FROM @extschema@.wa_internal_on_wire_requests AS w WHERE w.message_id = m.id;
-    IF sent_at IS NOT NULL THEN
-        reason := 'on_the_wire';
-        detail := format('since %s', date_trunc('second', sent_at));
-        earliest := sent_at;
-    ELSIF q.state = 'u' THEN
-        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_uncertain(m, q) AS e;
-    ELSIF EXISTS (SELECT FROM @extschema@.wa_internal_opted_out(ARRAY[m.id])) THEN
-        reason := 'opted_out';
-        detail := 'it will be skipped';
-    ELSE
-        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_obstacle(m, q) AS e;
-        IF reason IS NULL THEN
-            SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_wait(m, q) AS e;
-        END IF;
-    END IF;
-END
-$$;
-
-/* ---- 65-webhooks ---------------------------------------------------------------------- */
+ALTER TABLE @extschema@.whatsapp_webhook_traffic ADD COLUMN last_late_at timestamptz;
+COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_late_at IS
+'When the last report was received that took longer than half of whatsapp_shared.uncertain_grace: it could not be '
+'delivered before, and others may follow.';
 
 /* Notes that the message had another wamid, during the update of statuses, and returns this one: webhook/update.c. */
 CREATE FUNCTION @extschema@.wa_internal_replacing_wamid(message_id bigint, wamid text) RETURNS text
@@ -1043,68 +459,6 @@ BEGIN
 END
 $$;
 
-/* ---- 12-alerts ------------------------------------------------------------------------ */
-
-/* They go with their message. */
-CREATE INDEX whatsapp_alerts_message_idx ON @extschema@.whatsapp_alerts (key) WHERE scope = 'message';
-
-CREATE INDEX whatsapp_parked_events_message_idx
-    ON @extschema@.whatsapp_parked_events (message_id) WHERE message_id IS NOT NULL;
-COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
-'Items of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes '
-'known. Kept for whatsapp_shared.retention, or as long as the message that they name.';
-
-/*
- * Retention of messages.  With them goes all that names them, or the wamid of any of
- * their attempts: it has the recipient's number in it.  What somebody has locked
- * stays until the next time, and what has meanwhile been put back into the queue,
- * for which it must be locked.
- */
-CREATE FUNCTION @extschema@.wa_internal_forget_messages(ids bigint[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    old bigint[] := ARRAY(
-        SELECT m.id FROM @extschema@.whatsapp_messages AS m
-        WHERE m.id = ANY (ids)
-        ORDER BY m.id
-        FOR UPDATE SKIP LOCKED);
-BEGIN
-    old := ARRAY(
-        SELECT i FROM unnest(old) AS i
-        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = i OFFSET 0));
-    DELETE FROM @extschema@.whatsapp_parked_events AS p WHERE p.message_id = ANY (old);
-    DELETE FROM @extschema@.whatsapp_parked_events AS p
-        USING unnest(ARRAY(SELECT w.whatsapp_message_id FROM @extschema@.whatsapp_wamids AS w
-                           WHERE w.message_id = ANY (old))) AS k (wamid)
-        WHERE p.kind = 'status' AND p.whatsapp_message_id = k.wamid;
-    DELETE FROM @extschema@.whatsapp_alerts AS a
-        WHERE a.scope = 'message' AND a.key = ANY (ARRAY(SELECT i::text FROM unnest(old) AS i));
-    DELETE FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = ANY (old);
-    DELETE FROM @extschema@.whatsapp_attempts AS t WHERE t.message_id = ANY (old);
-    DELETE FROM @extschema@.whatsapp_wamids AS w WHERE w.message_id = ANY (old);
-    DELETE FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY (old);
-END
-$$;
-
-/* What retention has left of messages that are gone. */
-DELETE FROM @extschema@.whatsapp_wamids AS w
-    WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = w.message_id);
-
-DELETE FROM @extschema@.whatsapp_parked_events AS p
-    WHERE p.message_id <= (SELECT pg_catalog.max(m.id) FROM @extschema@.whatsapp_messages AS m)
-        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = p.message_id);
-
-DELETE FROM @extschema@.whatsapp_alerts AS a
-    WHERE a.scope = 'message'
-        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id::pg_catalog.text = a.key);
-
-ALTER TABLE @extschema@.whatsapp_webhook_traffic ADD COLUMN last_late_at timestamptz;
-COMMENT ON COLUMN @extschema@.whatsapp_webhook_traffic.last_late_at IS
-'When the last report was received that took longer than half of whatsapp_shared.uncertain_grace: it could not be '
-'delivered before, and others may follow.';
-
 /*
  * Since when reports can have been missed by nobody's fault but Meta's.  since is
  * what the server itself knows (shared/hearing.c).  A report that came late, of
@@ -1192,26 +546,763 @@ COMMENT ON FUNCTION @extschema@.wa_internal_judge_silence(bigint, timestamptz, t
 'Until when a report of this uncertain message is awaited (NULL: too many can have been missed), and whether its '
 'absence at the given time proves that Meta does not have it. Internal.';
 
-/* ---- 87-explain ----------------------------------------------------------------------- */
+/*
+ * Do the webhooks tell of what was sent?  Messages get their first status
+ * within seconds, so those of a quarter of an hour, half an hour ago, say it
+ * for all: a bounded read however much is sent.
+ *
+ * Without statistics the planner takes the BRIN index over created_at for useless, because
+ * it cannot know that the rows lie in the order of their times.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+AS $$
+DECLARE
+    n record;
+BEGIN
+    FOR n IN
+        SELECT s.number, count(*) AS accepted,
+            count(*) FILTER (WHERE s.silent) AS silent,
+            min(s.accepted_at) FILTER (WHERE s.silent) AS since,
+            (SELECT t.last_status_at FROM @extschema@.whatsapp_webhook_traffic AS t
+             WHERE t.phone_number_id = s.number) AS last_status_at
+        FROM (
+            SELECT m.phone_number_id AS number, m.accepted_at,
+                m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
+            FROM @extschema@.whatsapp_messages AS m
+            WHERE (m.created_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
+                    OR m.scheduled_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
+                        AND m.scheduled_at > m.created_at)
+                AND m.accepted_at < now() - interval '25 minutes'
+                AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
+            LIMIT 20000) AS s
+        WHERE s.number IS NOT NULL
+        GROUP BY s.number
+        ORDER BY s.number
+    LOOP
+        IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'webhook_silence'::text, 'number'::text, n.number,
+                format('No webhook has reported on the messages of phone number %s since %s.',
+                    n.number, n.since),
+                jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
+                    'last_status_at', n.last_status_at));
+        ELSE
+            PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence'::text, 'number'::text, n.number);
+            IF n.silent >= 5 AND n.silent * 10 > n.accepted THEN
+                PERFORM @extschema@.wa_internal_alert('warning'::text, 'statuses_missing'::text, 'number'::text,
+                    n.number,
+                    format('%s of %s messages of phone number %s have no status after half an hour.',
+                        n.silent, n.accepted, n.number),
+                    jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
+            ELSE
+                PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing'::text, 'number'::text, n.number);
+            END IF;
+        END IF;
+    END LOOP;
 
-/* An uncertain message: until when a webhook is awaited, and what follows. */
+    /* Numbers that have sent nothing since: webhooks that came in the meantime tell. */
+    PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence'::text, 'number'::text, a.key)
+        FROM @extschema@.whatsapp_alerts AS a
+            JOIN @extschema@.whatsapp_webhook_traffic AS t ON t.phone_number_id = a.key
+        WHERE a.kind = 'webhook_silence' AND a.scope = 'number' AND a.resolved_at IS NULL
+            AND t.last_status_at > a.last_seen_at;
+END
+$$;
 
-/* ---- what a promoted server knows of its former primary ----------------- */
+/*
+ * Retention of messages.  With them goes all that names them, or the wamid of any of
+ * their attempts: it has the recipient's number in it.  What somebody has locked
+ * stays until the next time, and what has meanwhile been put back into the queue,
+ * for which it must be locked.
+ */
+CREATE FUNCTION @extschema@.wa_internal_forget_messages(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    old bigint[] := ARRAY(
+        SELECT m.id FROM @extschema@.whatsapp_messages AS m
+        WHERE m.id = ANY (ids)
+        ORDER BY m.id
+        FOR UPDATE SKIP LOCKED);
+BEGIN
+    old := ARRAY(
+        SELECT i FROM unnest(old) AS i
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = i OFFSET 0));
+    DELETE FROM @extschema@.whatsapp_parked_events AS p WHERE p.message_id = ANY (old);
+    DELETE FROM @extschema@.whatsapp_parked_events AS p
+        USING unnest(ARRAY(SELECT w.whatsapp_message_id FROM @extschema@.whatsapp_wamids AS w
+                           WHERE w.message_id = ANY (old))) AS k (wamid)
+        WHERE p.kind = 'status' AND p.whatsapp_message_id = k.wamid;
+    DELETE FROM @extschema@.whatsapp_alerts AS a
+        WHERE a.scope = 'message' AND a.key = ANY (ARRAY(SELECT i::text FROM unnest(old) AS i));
+    DELETE FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = ANY (old);
+    DELETE FROM @extschema@.whatsapp_attempts AS t WHERE t.message_id = ANY (old);
+    DELETE FROM @extschema@.whatsapp_wamids AS w WHERE w.message_id = ANY (old);
+    DELETE FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY (old);
+END
+$$;
 
-ALTER TABLE @extschema@.whatsapp_home
-    ADD COLUMN synchronous boolean NOT NULL DEFAULT false,
-    ADD COLUMN takeover_at timestamptz,
-    ADD COLUMN takeover_since timestamptz,
-    ADD COLUMN takeover_through bigint;
-COMMENT ON COLUMN @extschema@.whatsapp_home.synchronous IS
-'Whether no request begins here before its lease is on the standbys that synchronous_standby_names asks for: then a '
-'standby that takes over knows of every request.';
-COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_at IS
-'When this server, promoted, took over from a primary that may have sent more than is known here; NULL: never.';
-COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_since IS
-'The time of the last transaction that came from there, by its clock; NULL: not known.';
-COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_through IS
-'The newest message that came from there, until all that may have been sent is held; NULL: it is.';
+/*
+ * Some pages of a table, others every five minutes, and all of them by and by: for what
+ * is to be looked through without an index on what it is looked for, because that
+ * changes with every message.
+ */
+CREATE FUNCTION @extschema@.wa_internal_pages_of_now(relation regclass, OUT low tid, OUT high tid)
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('(%s,0)', p.first)::tid, format('(%s,0)', p.first + 50)::tid
+    FROM (SELECT floor(extract(epoch FROM clock_timestamp()) / 300)::bigint * 50
+              % GREATEST(pg_relation_size(relation) / current_setting('block_size')::bigint, 1)) AS p (first)
+$$;
+
+/* Retention of what webhooks brought, a batch of each table; what somebody has locked stays for the next time. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keep CONSTANT interval := current_setting('whatsapp_shared.retention')::interval;
+    oldest CONSTANT timestamptz := now() - keep;
+    n bigint;
+    deleted bigint := 0;
+    low tid;
+    high tid;
+BEGIN
+    IF keep = interval '0' THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.ctid = ANY (ARRAY(
+        SELECT f.ctid FROM @extschema@.whatsapp_inbound_messages AS f
+        WHERE f.inbound_id = ANY (ARRAY(
+                SELECT i.inbound_id FROM @extschema@.whatsapp_inbound_messages AS i
+                ORDER BY i.inbound_id LIMIT batch))
+            AND f.received_at < oldest
+        FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
+        SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
+        WHERE p.received_at < oldest ORDER BY p.received_at LIMIT batch FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
+        SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
+        WHERE e.received_at < oldest ORDER BY e.received_at LIMIT batch FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    SELECT r.low, r.high INTO low, high
+    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_windows'::regclass) AS r;
+    DELETE FROM @extschema@.whatsapp_windows AS w
+        WHERE w.ctid = ANY (ARRAY(
+            SELECT o.ctid FROM @extschema@.whatsapp_windows AS o
+            WHERE o.ctid >= low AND o.ctid < high AND o.last_inbound_at < oldest LIMIT batch
+            FOR UPDATE SKIP LOCKED))
+            AND w.last_inbound_at < oldest;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
+    SELECT r.low, r.high INTO low, high
+    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_contacts'::regclass) AS r;
+    DELETE FROM @extschema@.whatsapp_contacts AS d
+        WHERE d.ctid = ANY (ARRAY(
+            SELECT c.ctid FROM @extschema@.whatsapp_contacts AS c
+            WHERE c.ctid >= low AND c.ctid < high AND c.last_seen_at < oldest LIMIT batch
+            FOR UPDATE SKIP LOCKED))
+            AND d.last_seen_at < oldest;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN deleted + n;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_check_confirmations();
+    PERFORM @extschema@.wa_internal_check_parked();
+    PERFORM @extschema@.wa_internal_check_registrations();
+    PERFORM @extschema@.wa_internal_close_usage_day();
+    PERFORM @extschema@.wa_internal_retain_inbound(1000);
+    PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
+    PERFORM @extschema@.wa_internal_drop_fallbacks(10000);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
+'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the '
+'tables of webhooks in order. Internal.';
+
+/* ---- 70-opt-outs ----------------------------------------------------------------- */
+
+ALTER TABLE @extschema@.whatsapp_opt_outs ADD COLUMN alerted_at timestamptz;
+
+CREATE INDEX whatsapp_opt_outs_recipient_idx ON @extschema@.whatsapp_opt_outs (recipient);
+COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
+'Recipients who have opted out of a category of messages (marketing, or all) from a tenant, under every number and '
+'user ID that is known of the person. Messages to them are skipped, also those that were queued before. Written by '
+'wa_opt_out(), by opt-out words that arrive, by WhatsApp''s own switch, and by Meta''s error 131050; rows may also be '
+'inserted and deleted directly.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.alerted_at IS
+'When an alert told that a message other than marketing was skipped for it; there is one alert for each person.';
+
+/* What is leased already must not be begun: the senders look at it when this is committed. */
+CREATE FUNCTION @extschema@.wa_internal_consent_changed() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_consent_changed';
+COMMENT ON FUNCTION @extschema@.wa_internal_consent_changed() IS
+'Trigger function: tells the senders at COMMIT that somebody wants fewer messages than before. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_consent
+    AFTER INSERT OR UPDATE OF tenant_id, recipient, category ON @extschema@.whatsapp_opt_outs
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
+
+CREATE TRIGGER whatsapp_templates_consent
+    AFTER UPDATE ON @extschema@.whatsapp_templates
+    FOR EACH ROW WHEN (OLD.category IS DISTINCT FROM NEW.category)
+    EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
+
+ALTER TABLE @extschema@.whatsapp_opt_words ADD COLUMN category text
+    CONSTRAINT whatsapp_opt_words_category_check CHECK (category IN ('marketing', 'all'));
+
+/* Over HTTP/2 a hundred requests share a connection, so this is no error. */
+/* What the site has made of a word stays. */
+INSERT INTO @extschema@.whatsapp_opt_words (language, word, action) VALUES
+    ('es', 'dame de baja', 'out'), ('es', 'quiero darme de baja', 'out'), ('es', 'dadme de baja', 'out'),
+    ('es', 'no quiero recibir mas mensajes', 'out'), ('en', 'quit', 'out'), ('en', 'revoke', 'out'),
+    ('gl', 'darme de baixa', 'out'), ('ca', 'dona''m de baixa', 'out'), ('pt', 'descadastrar', 'out')
+    ON CONFLICT DO NOTHING;
+
+INSERT INTO @extschema@.whatsapp_opt_words (language, word, action, category) VALUES
+    ('en', 'stop promotions', 'out', 'marketing'), ('es', 'detener promociones', 'out', 'marketing'),
+    ('pt', 'parar promocoes', 'out', 'marketing'),
+    ('es', 'baja total', 'out', 'all'), ('es', 'baja de todo', 'out', 'all'), ('es', 'parar todo', 'out', 'all'),
+    ('en', 'stop everything', 'out', 'all'), ('en', 'stop all messages', 'out', 'all'),
+    ('ca', 'baixa total', 'out', 'all'), ('pt', 'parar tudo', 'out', 'all'), ('fr', 'tout arreter', 'out', 'all'),
+    ('it', 'ferma tutto', 'out', 'all'), ('de', 'alles stoppen', 'out', 'all')
+    ON CONFLICT DO NOTHING;
+
+UPDATE @extschema@.whatsapp_opt_words SET category = 'all'
+    WHERE language = 'en' AND word IN ('stop all', 'stopall');
+COMMENT ON TABLE @extschema@.whatsapp_opt_words IS
+'Words with which a customer opts out of messages or in again; action none disables a built-in word. A word counts '
+'if it is the whole message, greetings and thanks aside, and one that opts out also if it is a whole sentence of it; '
+'case, accents, and surrounding spaces, punctuation and symbols do not matter.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_words.category IS
+'What the word opts out of: marketing, or all; NULL: what whatsapp_shared.opt_out_scope says.';
+
+/* Without case, accents, and whatever stands around the word; symbols and pictures, too. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_opt_word(message text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT regexp_replace(regexp_replace(
+        lower(regexp_replace(normalize(message, NFD), '[\u0300-\u036f]', '', 'g')),
+        '^[[:space:][:punct:]¡¿\u2000-\u206f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+'
+        '|[[:space:][:punct:]¡¿\u2000-\u206f\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]+$', '', 'g'),
+        '[[:space:]]+', ' ', 'g')
+$$;
+
+/* Without the greeting before it and the thanks after it. */
+CREATE FUNCTION @extschema@.wa_internal_without_courtesy(word text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_opt_word(regexp_replace(word,
+        '^((hola|buenas|buenos dias|buenas tardes|hello|hi|ola|bom dia|bonjour|ciao|hallo|bon dia)'
+        '[[:space:][:punct:]]+)+|([[:space:][:punct:]]+(por favor|porfa|gracias|muchas gracias|please|pls|thanks'
+        '|thank you|obrigado|obrigada|merci|svp|s''il vous plait|per favore|grazie|bitte|danke|si us plau|gracies'
+        '|mesedez|eskerrik asko))+$', '', 'g'))
+$$;
+
+/*
+ * What a message says about further ones; no row: nothing.  Opting out counts in
+ * any sentence that says nothing else, which errs on the right side; opting in must
+ * be all that is said.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opt_choice(message text)
+RETURNS TABLE (action text, category text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH said AS (
+        SELECT @extschema@.wa_internal_opt_word(message) AS words, true AS whole
+        UNION ALL
+        SELECT @extschema@.wa_internal_opt_word(s), false
+        FROM regexp_split_to_table(message, '[.,;:!?¡¿\n\r]+') AS s
+        WHERE message ~ '[.,;:!?¡¿\n\r]')
+    SELECT w.action, COALESCE(w.category, current_setting('whatsapp_shared.opt_out_scope', true), 'marketing')
+    FROM said AS s
+        JOIN @extschema@.whatsapp_opt_words AS w
+            ON w.word IN (s.words, @extschema@.wa_internal_without_courtesy(s.words))
+    WHERE w.action = 'out' OR w.action = 'in' AND s.whole
+    ORDER BY s.whole DESC, w.action DESC, w.category NULLS LAST
+    LIMIT 1
+$$;
+
+/* All forms under which these people are known: numbers and user ids, also those given. */
+CREATE FUNCTION @extschema@.wa_internal_forms_of(recipients text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    RETURN ARRAY(
+        SELECT r.form FROM unnest(recipients) AS r (form) WHERE r.form IS NOT NULL
+        UNION
+        SELECT f.form
+        FROM @extschema@.whatsapp_contacts AS c
+            CROSS JOIN LATERAL (VALUES ('+' || c.wa_id), (c.user_id)) AS f (form)
+        WHERE (c.user_id = ANY (recipients)
+               OR c.wa_id = ANY (ARRAY(
+                   SELECT substr(p.form, 2) FROM unnest(recipients) AS p (form) WHERE p.form LIKE '+%')))
+            AND f.form IS NOT NULL
+        ORDER BY 1);
+END
+$$;
+
+/* Whoever opts out under one form does so under all. */
+CREATE FUNCTION @extschema@.wa_internal_spread_opt_outs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    /* What this inserts comes here again, and has nothing to add. */
+    IF EXISTS (SELECT FROM fresh) THEN
+        INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
+            SELECT DISTINCT ON (o.tenant_id, f.form, o.category)
+                o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
+            FROM fresh AS o
+                CROSS JOIN LATERAL unnest(@extschema@.wa_internal_forms_of(ARRAY[o.recipient])) AS f (form)
+            WHERE f.form <> o.recipient
+            ORDER BY o.tenant_id, f.form, o.category
+            ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_spread_opt_outs() IS
+'Trigger function: records an opt-out under every number and user ID of the person. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_spread
+    AFTER INSERT ON @extschema@.whatsapp_opt_outs REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_spread_opt_outs();
+
+CREATE FUNCTION @extschema@.wa_internal_is_marketing(category text) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_marketing';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_marketing(text) IS
+'Whether an opt-out of marketing concerns a template of this category; NULL: a template that is not known. Internal.';
+
+/* Which of these messages their recipients do not want, as the categories of their templates are now. */
+CREATE FUNCTION @extschema@.wa_internal_opted_out(ids bigint[])
+RETURNS TABLE (message_id bigint, category text, is_marketing boolean)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT ON (w.id) w.id, w.category, w.is_marketing
+    FROM (SELECT m.id, o.category,
+                 m.message_type = 'template' AND @extschema@.wa_internal_is_marketing(t.category) AS is_marketing
+          FROM @extschema@.whatsapp_messages AS m
+              JOIN @extschema@.whatsapp_opt_outs AS o
+                  ON o.tenant_id = m.tenant_id AND o.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
+              LEFT JOIN @extschema@.whatsapp_templates AS t
+                  ON t.name = m.template_name AND t.language = m.template_language
+          WHERE m.id = ANY (ids)) AS w
+    WHERE w.category = 'all' OR w.is_marketing
+    ORDER BY w.id, w.category
+$$;
+
+/*
+ * People should know when orders or login codes do not go out because somebody
+ * wanted no advertising: once for each person who has opted out of all.  Whoever
+ * is about to say so already is not waited for.
+ */
+CREATE FUNCTION @extschema@.wa_internal_alert_skipped(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    cause text;
+    skipped record;
+BEGIN
+    FOR skipped IN
+        SELECT DISTINCT ON (m.tenant_id, w.recipient) m.id, m.tenant_id, w.recipient, m.message_type, m.template_name
+        FROM @extschema@.wa_internal_opted_out(ids) AS s
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = s.message_id
+            CROSS JOIN LATERAL (SELECT COALESCE(m.recipient_phone, m.recipient_user_id)) AS w (recipient)
+        WHERE s.category = 'all' AND NOT s.is_marketing AND m.status = 'skipped'
+        ORDER BY m.tenant_id, w.recipient, m.id
+    LOOP
+        SELECT o.source INTO cause
+            FROM @extschema@.whatsapp_opt_outs AS o
+            WHERE o.tenant_id = skipped.tenant_id AND o.recipient = skipped.recipient AND o.category = 'all'
+                AND o.alerted_at IS NULL
+            FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE @extschema@.whatsapp_opt_outs AS o SET alerted_at = clock_timestamp()
+            WHERE o.tenant_id = skipped.tenant_id AND o.category = 'all'
+                AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[skipped.recipient]));
+        PERFORM @extschema@.wa_internal_alert('warning'::text, 'opted_out_of_all'::text, 'recipient'::text,
+            skipped.tenant_id || ' ' || skipped.recipient,
+            format('A recipient of tenant %s gets no message at all, not even one that is no marketing: '
+                   'one was skipped', skipped.tenant_id),
+            jsonb_build_object('tenant_id', skipped.tenant_id, 'recipient', skipped.recipient,
+                'message_id', skipped.id, 'message_type', skipped.message_type,
+                'template_name', skipped.template_name, 'source', cause));
+    END LOOP;
+END
+$$;
+
+/* Whoever has opted in again needs no attention any more. */
+CREATE FUNCTION @extschema@.wa_internal_opted_in() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_resolve_alert('opted_out_of_all'::text, 'recipient'::text,
+        OLD.tenant_id || ' ' || OLD.recipient);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_opted_in() IS
+'Trigger function: closes the alert about messages that were skipped for an opt-out of all. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_alert
+    AFTER DELETE ON @extschema@.whatsapp_opt_outs
+    FOR EACH ROW WHEN (OLD.alerted_at IS NOT NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_opted_in();
+
+/*
+ * For a sender: one page of the queue after this message, less what is not wanted
+ * any more.  Returns where the next page begins; NULL: there is none.  What is on
+ * the wire, or locked by somebody, is left to its turn.
+ */
+CREATE FUNCTION @extschema@.wa_internal_skip_opted_out(after_id bigint, page integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids bigint[];
+    last_id bigint;
+    seen integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_opt_outs) THEN
+        RETURN NULL;
+    END IF;
+    SELECT count(*), max(p.message_id), array_agg(p.message_id) INTO seen, last_id, ids FROM (
+        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+        WHERE q.message_id > after_id
+        ORDER BY q.message_id
+        LIMIT page) AS p;
+    SELECT array_agg(o.message_id) INTO ids FROM @extschema@.wa_internal_opted_out(ids) AS o;
+    IF ids IS NOT NULL THEN
+        SELECT array_agg(locked.message_id) INTO ids FROM (
+            SELECT q.message_id
+            FROM @extschema@.whatsapp_queue AS q
+                JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+            WHERE q.message_id = ANY (ids) AND q.state <> 'u'
+            ORDER BY q.message_id
+            FOR UPDATE OF q, m SKIP LOCKED) AS locked;
+        ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
+        DELETE FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = ANY (ids);
+        UPDATE @extschema@.whatsapp_messages AS m
+            SET status = 'skipped', status_reason = 'opted_out', finished_at = clock_timestamp()
+            WHERE m.id = ANY (ids) AND m.status IN ('queued', 'sending');
+        PERFORM @extschema@.wa_internal_alert_skipped(ids);
+    END IF;
+    RETURN CASE WHEN seen = page THEN last_id END;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_opt_out(
+    tenant_id text,
+    recipient text,
+    category  text DEFAULT 'marketing')
+RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category)
+        VALUES (wa_opt_out.tenant_id,
+                @extschema@.wa_internal_check_opt_out(wa_opt_out.tenant_id, wa_opt_out.recipient,
+                                                      wa_opt_out.category),
+                wa_opt_out.category)
+        ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
+'Records that the recipient wants no marketing from this tenant (templates of that category or of an unknown one), '
+'or, with category all, no messages at all. Such messages are skipped: new ones at once, and from COMMIT on those that '
+'wait for whatever reason. It holds for every number and user ID that is known of the person. False: it was recorded '
+'before. Errors: 22004, 22023, 42704 unknown tenant.';
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_opt_in(
+    tenant_id text,
+    recipient text,
+    category  text DEFAULT 'marketing')
+RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    who text := @extschema@.wa_internal_check_opt_out(tenant_id, recipient, category);
+BEGIN
+    DELETE FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.tenant_id = wa_opt_in.tenant_id
+            AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[who]))
+            AND wa_opt_in.category IN (o.category, 'all');
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
+'Reverses wa_opt_out(): for marketing, or, with category all, for everything. Messages that were skipped stay so; '
+'wa_retry_message() sends one after all. False: nothing was recorded. Errors as there.';
+
+/*
+ * The same by a word.  Nearly always the message at hand is the latest of its
+ * sender, which the window tells at once.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_opted_in_later(
+    tenant text, number text, recipients text[], since timestamptz) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+            SELECT FROM @extschema@.whatsapp_windows AS w
+            WHERE w.phone_number_id = number AND w.recipient = ANY (recipients) AND w.last_inbound_at > since)
+        AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_inbound_messages AS i
+                CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
+            WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
+                AND i.received_at > since - interval '1 day' AND i.sent_at > since
+                AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
+                AND i.message_type IN ('text', 'button', 'interactive') AND length(i.text) <= 60
+                AND w.action = 'in' AND NOT i.too_old);
+END
+$$;
+
+/*
+ * A customer's own decision; one that comes late yields to a later one.  What
+ * WhatsApp's switch has stopped, a word does not resume: Meta would go on
+ * refusing.  So a row that says so does not forget it when a word says the same.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_set_opt(
+    tenant text,
+    number text,
+    recipients text[],
+    category text,
+    action text,
+    source text,
+    decided_at timestamptz)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF action = 'out' THEN
+        IF source = 'preferences' AND @extschema@.wa_internal_resumed_later(number, recipients, decided_at)
+           OR source = 'inbound' AND @extschema@.wa_internal_opted_in_later(tenant, number, recipients, decided_at) THEN
+            RETURN;
+        END IF;
+        INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at)
+            SELECT t.tenant_id, r.recipient, category, source, decided_at
+            FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
+                CROSS JOIN unnest(recipients) AS r (recipient)
+            WHERE r.recipient IS NOT NULL
+            ORDER BY t.tenant_id, r.recipient
+            ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
+            SET source = CASE o.source WHEN 'preferences' THEN o.source ELSE EXCLUDED.source END,
+                created_at = GREATEST(o.created_at, EXCLUDED.created_at)
+            WHERE o.created_at < EXCLUDED.created_at
+                OR EXCLUDED.source = 'preferences' AND o.source <> 'preferences';
+    ELSE
+        DELETE FROM @extschema@.whatsapp_opt_outs AS o
+            USING @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
+            WHERE o.tenant_id = t.tenant_id AND o.recipient = ANY (@extschema@.wa_internal_forms_of(recipients))
+                AND o.created_at <= decided_at
+                AND CASE source WHEN 'preferences' THEN o.category = category ELSE o.source <> 'preferences' END;
+    END IF;
+END
+$$;
+
+/* ---- 72-contacts ----------------------------------------------------------------- */
+
+/*
+ * Two forms turn out to be one person's: what was said under one holds for the
+ * other.
+ */
+CREATE FUNCTION @extschema@.wa_internal_share_opt_outs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
+        SELECT o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
+        FROM (VALUES ('+' || NEW.wa_id, NEW.user_id), (NEW.user_id, '+' || NEW.wa_id)) AS f (said_as, form)
+            JOIN @extschema@.whatsapp_opt_outs AS o ON o.recipient = f.said_as
+        ORDER BY o.tenant_id, f.form, o.category
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_share_opt_outs() IS
+'Trigger function: an opt-out under one form of a person holds under the other, as soon as both are known. Internal.';
+
+CREATE TRIGGER whatsapp_contacts_opt_outs_new
+    AFTER INSERT ON @extschema@.whatsapp_contacts
+    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
+
+CREATE TRIGGER whatsapp_contacts_opt_outs_changed
+    AFTER UPDATE OF wa_id, user_id ON @extschema@.whatsapp_contacts
+    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL
+        AND (OLD.wa_id IS DISTINCT FROM NEW.wa_id OR OLD.user_id IS DISTINCT FROM NEW.user_id))
+    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
+
+/* ---- 75-inbound ------------------------------------------------------------------ */
+
+/*
+ * What follows from them.  Customer by customer, for the order of locks again;
+ * what one customer writes stays in its own order.
+ *
+ * Of what is too old, only what errs on the right side: an opt-out, and that a message
+ * was withdrawn.  Times ahead of the server's clock count as now.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_after_inbound(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    item record;
+BEGIN
+    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
+        SELECT i.phone_number_id, r.recipient, max(LEAST(i.sent_at, i.received_at))
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS r (recipient)
+        WHERE i.inbound_id = ANY (ids) AND r.recipient IS NOT NULL
+            AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
+        GROUP BY i.phone_number_id, r.recipient
+        ORDER BY i.phone_number_id, r.recipient
+        ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
+        SET last_inbound_at = EXCLUDED.last_inbound_at
+        WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
+
+    FOR item IN
+        SELECT i.*, w.action, w.category
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
+        WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
+            AND length(i.text) <= 60
+            AND (w.action = 'out' OR NOT i.too_old)
+        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
+    LOOP
+        PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
+            ARRAY[item.sender_phone, item.sender_user_id], item.category, item.action, 'inbound'::text,
+            LEAST(item.sent_at, item.received_at));
+    END LOOP;
+
+    FOR item IN
+        SELECT i.* FROM @extschema@.whatsapp_inbound_messages AS i
+        WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('edit', 'revoke', 'system')
+        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
+    LOOP
+        IF item.message_type = 'system' THEN
+            IF NOT item.too_old
+               AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
+                PERFORM @extschema@.wa_internal_change_identity(
+                    ltrim(item.sender_phone, '+'),
+                    COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
+                    item.payload #>> '{system,wa_id}',
+                    COALESCE(item.payload #>> '{system,user_id}',
+                        CASE WHEN item.payload #>> '{system,previous_user_id}' <> item.sender_user_id
+                             THEN item.sender_user_id END), item.sent_at);
+            END IF;
+        ELSE
+            UPDATE @extschema@.whatsapp_inbound_messages AS o
+                SET edited_at = CASE item.message_type
+                        WHEN 'edit' THEN GREATEST(o.edited_at, item.sent_at) ELSE o.edited_at END,
+                    revoked_at = CASE item.message_type
+                        WHEN 'revoke' THEN GREATEST(o.revoked_at, item.sent_at) ELSE o.revoked_at END
+                WHERE o.whatsapp_message_id = COALESCE(
+                    item.payload #>> ARRAY[item.message_type, 'original_message_id'],
+                    item.payload ->> 'original_message_id')
+                    AND o.phone_number_id = item.phone_number_id;
+        END IF;
+    END LOOP;
+END
+$$;
+
+/* ---- 85-monitoring --------------------------------------------------------------- */
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_processes()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    obstacle CONSTANT text := @extschema@.wa_internal_global_obstacle();
+BEGIN
+    RETURN QUERY
+        SELECT 'sending',
+               CASE WHEN obstacle IS NULL THEN 'ok' WHEN obstacle = 'standby' THEN 'warning' ELSE 'error' END,
+               CASE WHEN obstacle IS NULL THEN 'A sender serves this database.'
+                    ELSE concat_ws(' ', r.meaning,
+                        CASE obstacle WHEN 'clone_not_adopted' THEN @extschema@.wa_internal_home_doubt() END) END,
+               r.remedy
+        FROM (VALUES (obstacle)) AS o (reason)
+            LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = o.reason;
+    RETURN QUERY
+        SELECT 'version', 'error',
+               format('The library is of version %s and does not serve the scripts of this database, '
+                      'which are of version %s: nothing is sent.',
+                   @extschema@.wa_internal_library_version(), @extschema@.wa_internal_quote(e.extversion)),
+               'ALTER EXTENSION whatsapp_shared UPDATE; or install the library of that version and restart the server.'
+        FROM pg_extension AS e
+        WHERE e.extname = 'whatsapp_shared' AND NOT @extschema@.wa_internal_version_served(e.extversion);
+    RETURN QUERY
+        SELECT 'sender ' || s.sender,
+               CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'warning' ELSE 'ok' END,
+               CASE WHEN s.pid IS NULL THEN 'Not running at the moment.'
+                    ELSE format('Process %s: %s accepted, %s failed, %s on the wire, %s cycles ended in an error.',
+                        s.pid, s.accepted, s.failed, s.in_flight, s.errors) END,
+               CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'See the server''s log.' END
+        FROM @extschema@.wa_stats() AS s
+        ORDER BY s.sender;
+    RETURN QUERY
+        SELECT 'senders', 'error',
+               format('There is room for %s of the %s senders of this server; the numbers are shared out over these.',
+                   r.room, r.wanted),
+               CASE WHEN r.processes IS NULL
+                    THEN 'Lower whatsapp_shared.senders, or shorten whatsapp_shared.databases, and reload.'
+                    ELSE format('Set max_worker_processes to %s at least and restart the server: %s for senders, 1 for '
+                                'their launcher, %s that others had taken, PostgreSQL''s own among them. '
+                                'Or lower whatsapp_shared.senders and reload.',
+                        r.processes, r.wanted, r.processes - r.wanted - 1) END
+        FROM @extschema@.wa_internal_sender_room() AS r
+        WHERE r.wanted IS NOT NULL;
+END
+$$;
+
+/* Over HTTP/2 a hundred requests share a connection, so this is no error. */
+CREATE FUNCTION @extschema@.wa_internal_health_connections()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'connections of sender ' || c.sender, 'warning',
+           format('At most %s at once, for want of file descriptors, though %s requests may be on the wire.',
+               c.possible, c.wanted),
+           'Raise the limit on open files for the server ("ulimit -n", or LimitNOFILE of its service) and restart it, '
+           'or lower whatsapp_shared.max_in_flight.'
+    FROM @extschema@.wa_internal_connections() AS c
+    WHERE c.possible < c.wanted
+    ORDER BY c.sender
+$$;
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_queue()
 RETURNS TABLE (item text, state text, detail text, remedy text)
@@ -1284,7 +1375,32 @@ BEGIN
 END
 $$;
 
-/* ---- messages that a former primary may have sent ---------------------------------------------------------------- */
+CREATE OR REPLACE FUNCTION @extschema@.wa_health()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_ownership();
+    IF (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_connections();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_databases();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_shared_numbers();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_confirmation();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_health() IS
+'Checks the whole installation: one row for each item with ok, warning or error, what was found, and what to do.';
+
+/* ---- 87-explain ------------------------------------------------------------------ */
 
 CREATE OR REPLACE VIEW @extschema@.wa_reason_codes (reason, meaning, remedy) AS
 VALUES
@@ -1371,108 +1487,30 @@ VALUES
      'whatsapp_shared.max_in_flight the number of open requests.'),
     ('next', 'Nothing holds the message back: it is about to be sent.', 'None.');
 
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_uncertain(
-    m @extschema@.whatsapp_messages,
-    q @extschema@.whatsapp_queue,
-    OUT reason text,
-    OUT detail text,
-    OUT earliest timestamptz)
-    LANGUAGE plpgsql STABLE
+/*
+ * The sender of this number, if it is not running; NULL if it is, or if that is
+ * not known.  The numbers are shared out over the senders of a database.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_absent_sender(number text) RETURNS text
+    LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    policy CONSTANT text := COALESCE(m.on_uncertain,
-        (SELECT t.on_uncertain FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = m.tenant_id),
-        current_setting('whatsapp_shared.uncertain_policy', true));
-BEGIN
-    IF q.due_at = 'infinity' THEN
-        reason := 'parked';
-        RETURN;
-    END IF;
-    reason := CASE WHEN q.hold_reason = 'takeover' THEN 'takeover' ELSE 'uncertain' END;
-    earliest := q.due_at;
-    detail := format('if no webhook comes by %s, %s', date_trunc('second', q.due_at), CASE policy
-        WHEN 'resend' THEN 'it is sent again'
-        WHEN 'park' THEN 'it waits for an operator'
-        WHEN 'fail' THEN 'it is given up'
-        ELSE 'it is sent again if the reports of other messages show that Meta does not have it, and waits for an '
-            'operator if not' END);
-END
+    SELECT format('sender %s of %s, which sends from number %s', o.sender, o.senders, number)
+    FROM (SELECT @extschema@.wa_internal_sender_of(number, max(s.senders)), max(s.senders),
+                 array_agg(s.sender) FILTER (WHERE s.pid IS NOT NULL)
+          FROM @extschema@.wa_stats() AS s) AS o (sender, senders, running)
+    WHERE o.sender <> ALL (COALESCE(o.running, '{}'))
 $$;
 
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_queue()
-
-/* ---- senders: as many as there is room for ---------------------------------------------- */
-
-CREATE FUNCTION @extschema@.wa_internal_sender_room(
-    OUT wanted integer,
-    OUT room integer,
-    OUT processes integer
-)
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_sender_room';
-COMMENT ON FUNCTION @extschema@.wa_internal_sender_room() IS
-'If this server cannot run all its senders: how many are wanted, how many there is room for, and the least value of '
-'max_worker_processes that suffices (NULL: none does). Else all NULL. Internal.';
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_processes()
-RETURNS TABLE (item text, state text, detail text, remedy text)
-    LANGUAGE plpgsql STABLE
+/* If that is why a database has no sender: the server has no process for one. */
+CREATE FUNCTION @extschema@.wa_internal_no_room() RETURNS text
+    LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    total record;
-    webhooks timestamptz;
-    last_accepted timestamptz;
-    orphans bigint;
-BEGIN
-    SELECT COALESCE(sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
-           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
-           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked
-        INTO total FROM @extschema@.wa_queue_status AS q;
-    item := 'queue';
-    state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s ready, %s deferred, %s held (%s because the tenant has no number).',
-        total.ready, total.deferred, total.held, total.no_number);
-    remedy := CASE WHEN total.held > 0 THEN 'wa_queue_status names the reasons.' END;
-    RETURN NEXT;
-
-    item := 'uncertain messages';
-    state := CASE WHEN total.parked > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s, of which %s wait for an operator.', total.uncertain, total.parked);
-    remedy := CASE WHEN total.parked > 0
-        THEN 'SELECT id FROM whatsapp_messages WHERE status = ''uncertain''; then wa_resolve_message().' END;
-    RETURN NEXT;
-
-    /* Among the oldest only: a sender looks through all of them. */
-    SELECT count(*) INTO orphans FROM (
-        SELECT o.message_id FROM @extschema@.whatsapp_queue AS o ORDER BY o.message_id LIMIT 10000) AS q
-        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.message_id);
-    IF orphans > 0 THEN
-        item := 'deleted messages';
-        state := 'warning';
-        detail := format('%s rows of the queue belong to messages that were deleted.', orphans);
-        remedy := 'None: a sender removes them, within minutes unless somebody has them locked. '
-            'Use wa_cancel_message() for what is not to be sent.';
-        RETURN NEXT;
-    END IF;
-
-    /* By primary key and among the newest only: history may be large. */
-    SELECT max(w.last_webhook_at) INTO webhooks FROM @extschema@.whatsapp_webhook_traffic AS w;
-    SELECT max(m.accepted_at) INTO last_accepted FROM (
-        SELECT o.accepted_at FROM @extschema@.whatsapp_messages AS o ORDER BY o.id DESC LIMIT 1000) AS m;
-    item := 'webhooks';
-    state := CASE WHEN last_accepted > COALESCE(webhooks, '-infinity') + interval '15 minutes'
-                       AND last_accepted < clock_timestamp() - interval '5 minutes' THEN 'warning' ELSE 'ok' END;
-    detail := CASE WHEN webhooks IS NULL THEN 'None has been received.'
-                   ELSE format('The last one was received at %s.', date_trunc('second', webhooks)) END;
-    remedy := CASE state WHEN 'warning'
-        THEN 'Messages have been accepted since, without any status. Check that the webhook receiver is reachable '
-             'from the internet and that the app is subscribed to the account.' END;
-    RETURN NEXT;
-END
+    SELECT format('the server has room for %s of %s senders', r.room, r.wanted)
+        || COALESCE(format('; max_worker_processes must be %s at least', r.processes), '')
+    FROM @extschema@.wa_internal_sender_room() AS r
+    WHERE r.wanted IS NOT NULL
 $$;
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_end(
@@ -1519,74 +1557,7 @@ BEGIN
         ELSE
             reason := 'not_queued';
     END CASE;
-
-    obstacle CONSTANT text := @extschema@.wa_internal_global_obstacle();
-BEGIN
-    RETURN QUERY
-        SELECT 'sending',
-               CASE WHEN obstacle IS NULL THEN 'ok' WHEN obstacle = 'standby' THEN 'warning' ELSE 'error' END,
-               CASE WHEN obstacle IS NULL THEN 'A sender serves this database.'
-                    ELSE concat_ws(' ', r.meaning,
-                        CASE obstacle WHEN 'clone_not_adopted' THEN @extschema@.wa_internal_home_doubt() END) END,
-               r.remedy
-        FROM (VALUES (obstacle)) AS o (reason)
-            LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = o.reason;
-    RETURN QUERY
-        SELECT 'version', 'error',
-               format('The library is of version %s and does not serve the scripts of this database, '
-                      'which are of version %s: nothing is sent.',
-                   @extschema@.wa_internal_library_version(), @extschema@.wa_internal_quote(e.extversion)),
-               'ALTER EXTENSION whatsapp_shared UPDATE; or install the library of that version and restart the server.'
-        FROM pg_extension AS e
-        WHERE e.extname = 'whatsapp_shared' AND NOT @extschema@.wa_internal_version_served(e.extversion);
-    RETURN QUERY
-        SELECT 'sender ' || s.sender,
-               CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'warning' ELSE 'ok' END,
-               CASE WHEN s.pid IS NULL THEN 'Not running at the moment.'
-                    ELSE format('Process %s: %s accepted, %s failed, %s on the wire, %s cycles ended in an error.',
-                        s.pid, s.accepted, s.failed, s.in_flight, s.errors) END,
-               CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'See the server''s log.' END
-        FROM @extschema@.wa_stats() AS s
-        ORDER BY s.sender;
-    RETURN QUERY
-        SELECT 'senders', 'error',
-               format('There is room for %s of the %s senders of this server; the numbers are shared out over these.',
-                   r.room, r.wanted),
-               CASE WHEN r.processes IS NULL
-                    THEN 'Lower whatsapp_shared.senders, or shorten whatsapp_shared.databases, and reload.'
-                    ELSE format('Set max_worker_processes to %s at least and restart the server: %s for senders, 1 for '
-                                'their launcher, %s that others had taken, PostgreSQL''s own among them. '
-                                'Or lower whatsapp_shared.senders and reload.',
-                        r.processes, r.wanted, r.processes - r.wanted - 1) END
-        FROM @extschema@.wa_internal_sender_room() AS r
-        WHERE r.wanted IS NOT NULL;
 END
-$$;
-
-/*
- * The sender of this number, if it is not running; NULL if it is, or if that is
- * not known.  The numbers are shared out over the senders of a database.
- */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_absent_sender(number text) RETURNS text
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT format('sender %s of %s, which sends from number %s', o.sender, o.senders, number)
-    FROM (SELECT @extschema@.wa_internal_sender_of(number, max(s.senders)), max(s.senders),
-                 array_agg(s.sender) FILTER (WHERE s.pid IS NOT NULL)
-          FROM @extschema@.wa_stats() AS s) AS o (sender, senders, running)
-    WHERE o.sender <> ALL (COALESCE(o.running, '{}'))
-$$;
-
-/* If that is why a database has no sender: the server has no process for one. */
-CREATE FUNCTION @extschema@.wa_internal_no_room() RETURNS text
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT format('the server has room for %s of %s senders', r.room, r.wanted)
-        || COALESCE(format('; max_worker_processes must be %s at least', r.processes), '')
-    FROM @extschema@.wa_internal_sender_room() AS r
-    WHERE r.wanted IS NOT NULL
 $$;
 
 /* What only a person or an event can remove; no row if nothing of the kind is in the way. */
@@ -1633,179 +1604,132 @@ BEGIN
 END
 $$;
 
-/* ---- recipients of the day: rows that never change ------------------------------------- */
-
-ALTER TABLE @extschema@.whatsapp_reach DROP CONSTRAINT whatsapp_reach_pkey;
-
-ALTER TABLE @extschema@.whatsapp_reach ADD COLUMN sender smallint NOT NULL DEFAULT 0;
-
-ALTER TABLE @extschema@.whatsapp_reach ALTER COLUMN sender DROP DEFAULT;
-
-ALTER TABLE @extschema@.whatsapp_reach ADD PRIMARY KEY (reached_at, recipient);
-
-ALTER TABLE @extschema@.whatsapp_reach RESET (fillfactor);
-COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has claimed the message.';
-
-CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient);
-
-/* ---- telling senders of rows: by their ids ----------------------------------------------- */
-
-/* Tells the senders about rows that this transaction has made ready or deferred. */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_wake_rows(ids bigint[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM @extschema@.wa_internal_wake(w.phone_number_id, w.rank)
-        FROM (SELECT q.phone_number_id, min(q.rank) AS rank
-              FROM @extschema@.whatsapp_queue AS q
-              WHERE q.message_id = ANY (ids) AND q.state = 'r'
-              GROUP BY q.phone_number_id) AS w;
-    PERFORM @extschema@.wa_internal_wake_due(w.due_at)
-        /* OFFSET: the least of all due times is none of these, and not to be walked to. */
-        FROM (SELECT min(q.due_at) AS due_at
-              FROM (SELECT d.due_at FROM @extschema@.whatsapp_queue AS d
-                    WHERE d.message_id = ANY (ids) AND d.state = 'd' OFFSET 0) AS q) AS w
-        WHERE w.due_at IS NOT NULL;
-    /* Whether the file is still on its way is for sender 0 to see. */
-    PERFORM @extschema@.wa_internal_wake_due(clock_timestamp())
-        WHERE EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q
-                      WHERE q.message_id = ANY (ids) AND q.state = 'h' AND q.hold_reason = 'media_upload');
-END
-$$;
-
-/* ---- what a sender's upkeep reads of the tables of webhooks: bounded --------------------- */
-
-/*
- * Do the webhooks tell of what was sent?  Messages get their first status
- * within seconds, so those of a quarter of an hour, half an hour ago, say it
- * for all: a bounded read however much is sent.
- *
- * Without statistics the planner takes the BRIN index over created_at for useless, because
- * it cannot know that the rows lie in the order of their times.
- */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-AS $$
-DECLARE
-    n record;
-BEGIN
-    FOR n IN
-        SELECT s.number, count(*) AS accepted,
-            count(*) FILTER (WHERE s.silent) AS silent,
-            min(s.accepted_at) FILTER (WHERE s.silent) AS since,
-            (SELECT t.last_status_at FROM @extschema@.whatsapp_webhook_traffic AS t
-             WHERE t.phone_number_id = s.number) AS last_status_at
-        FROM (
-            SELECT m.phone_number_id AS number, m.accepted_at,
-                m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
-            FROM @extschema@.whatsapp_messages AS m
-            WHERE (m.created_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
-                    OR m.scheduled_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
-                        AND m.scheduled_at > m.created_at)
-                AND m.accepted_at < now() - interval '25 minutes'
-                AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
-            LIMIT 20000) AS s
-        WHERE s.number IS NOT NULL
-        GROUP BY s.number
-        ORDER BY s.number
-    LOOP
-        IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
-            PERFORM @extschema@.wa_internal_alert('error'::text, 'webhook_silence'::text, 'number'::text, n.number,
-                format('No webhook has reported on the messages of phone number %s since %s.',
-                    n.number, n.since),
-                jsonb_build_object('accepted', n.accepted, 'without_status', n.silent,
-                    'last_status_at', n.last_status_at));
-        ELSE
-            PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence'::text, 'number'::text, n.number);
-            IF n.silent >= 5 AND n.silent * 10 > n.accepted THEN
-                PERFORM @extschema@.wa_internal_alert('warning'::text, 'statuses_missing'::text, 'number'::text,
-                    n.number,
-                    format('%s of %s messages of phone number %s have no status after half an hour.',
-                        n.silent, n.accepted, n.number),
-                    jsonb_build_object('accepted', n.accepted, 'without_status', n.silent));
-            ELSE
-                PERFORM @extschema@.wa_internal_resolve_alert('statuses_missing'::text, 'number'::text, n.number);
-            END IF;
-        END IF;
-    END LOOP;
-
-    /* Numbers that have sent nothing since: webhooks that came in the meantime tell. */
-    PERFORM @extschema@.wa_internal_resolve_alert('webhook_silence'::text, 'number'::text, a.key)
-        FROM @extschema@.whatsapp_alerts AS a
-            JOIN @extschema@.whatsapp_webhook_traffic AS t ON t.phone_number_id = a.key
-        WHERE a.kind = 'webhook_silence' AND a.scope = 'number' AND a.resolved_at IS NULL
-            AND t.last_status_at > a.last_seen_at;
-END
-$$;
-
-/*
- * Some pages of a table, others every five minutes, and all of them by and by: for what
- * is to be looked through without an index on what it is looked for, because that
- * changes with every message.
- */
-CREATE FUNCTION @extschema@.wa_internal_pages_of_now(relation regclass, OUT low tid, OUT high tid)
-    LANGUAGE sql VOLATILE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT format('(%s,0)', p.first)::tid, format('(%s,0)', p.first + 50)::tid
-    FROM (SELECT floor(extract(epoch FROM clock_timestamp()) / 300)::bigint * 50
-              % GREATEST(pg_relation_size(relation) / current_setting('block_size')::bigint, 1)) AS p (first)
-$$;
-
-/* Retention of what webhooks brought, a batch of each table. */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_retain_inbound(batch integer) RETURNS bigint
-    LANGUAGE plpgsql
+/* An uncertain message: until when a webhook is awaited, and what follows. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_uncertain(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    keep CONSTANT interval := current_setting('whatsapp_shared.retention')::interval;
-    oldest CONSTANT timestamptz := now() - keep;
-    n bigint;
-    deleted bigint := 0;
-    low tid;
-    high tid;
+    policy CONSTANT text := COALESCE(m.on_uncertain,
+        (SELECT t.on_uncertain FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = m.tenant_id),
+        current_setting('whatsapp_shared.uncertain_policy', true));
 BEGIN
-    IF keep = interval '0' THEN
-        RETURN 0;
+    IF q.due_at = 'infinity' THEN
+        reason := 'parked';
+        RETURN;
     END IF;
-    DELETE FROM @extschema@.whatsapp_inbound_messages AS d WHERE d.ctid = ANY (ARRAY(
-        SELECT f.place FROM (
-            SELECT i.ctid AS place, i.received_at FROM @extschema@.whatsapp_inbound_messages AS i
-            ORDER BY i.inbound_id LIMIT batch) AS f
-        WHERE f.received_at < oldest));
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
-        SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
-        WHERE p.received_at < oldest ORDER BY p.received_at LIMIT batch);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    DELETE FROM @extschema@.whatsapp_account_events AS d WHERE d.event_id IN (
-        SELECT e.event_id FROM @extschema@.whatsapp_account_events AS e
-        WHERE e.received_at < oldest ORDER BY e.received_at LIMIT batch);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    SELECT r.low, r.high INTO low, high
-    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_windows') AS r;
-    DELETE FROM @extschema@.whatsapp_windows AS w
-        WHERE w.ctid = ANY (ARRAY(
-            SELECT o.ctid FROM @extschema@.whatsapp_windows AS o
-            WHERE o.ctid >= low AND o.ctid < high AND o.last_inbound_at < oldest LIMIT batch))
-            AND w.last_inbound_at < oldest;
-    GET DIAGNOSTICS n = ROW_COUNT;
-    deleted := deleted + n;
-    SELECT r.low, r.high INTO low, high
-    FROM @extschema@.wa_internal_pages_of_now('@extschema@.whatsapp_contacts') AS r;
-    DELETE FROM @extschema@.whatsapp_contacts AS d
-        WHERE d.ctid = ANY (ARRAY(
-            SELECT c.ctid FROM @extschema@.whatsapp_contacts AS c
-            WHERE c.ctid >= low AND c.ctid < high AND c.last_seen_at < oldest LIMIT batch))
-            AND d.last_seen_at < oldest;
-    GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN deleted + n;
+    reason := CASE WHEN q.hold_reason = 'takeover' THEN 'takeover' ELSE 'uncertain' END;
+    earliest := q.due_at;
+    detail := format('if no webhook comes by %s, %s', date_trunc('second', q.due_at), CASE policy
+        WHEN 'resend' THEN 'it is sent again'
+        WHEN 'park' THEN 'it waits for an operator'
+        WHEN 'fail' THEN 'it is given up'
+        ELSE 'it is sent again if the reports of other messages show that Meta does not have it, and waits for an '
+            'operator if not' END);
+END
+$$;
+
+/*
+ * Whether the service window of a message that needs one has closed while it waited:
+ * see src/sender/store/consent_rows.c.
+ */
+CREATE FUNCTION @extschema@.wa_internal_window_has_closed(
+    m @extschema@.whatsapp_messages, number text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.message_type <> 'template' AND number IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_windows AS w
+            WHERE w.phone_number_id = number AND w.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
+                AND w.last_inbound_at > clock_timestamp() - interval '24 hours')
+        AND EXISTS (SELECT FROM @extschema@.whatsapp_windows)
+$$;
+
+/* What time alone will mend. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_wait(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF q.expires_at <= clock_timestamp() THEN
+        reason := 'expiring';
+    ELSIF @extschema@.wa_internal_window_has_closed(m, q.phone_number_id) THEN
+        reason := 'window_closed';
+        earliest := GREATEST(q.due_at, clock_timestamp());
+        detail := COALESCE(
+            (SELECT format('it will be sent as template %s', f.template_name)
+             FROM @extschema@.whatsapp_fallbacks AS f WHERE f.message_id = m.id),
+            'it will fail at its turn, unless the recipient writes before');
+    ELSIF q.state = 'r' OR q.state = 'd' AND q.due_at <= clock_timestamp() THEN
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
+    ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN
+        reason := q.hold_reason;
+        SELECT concat_ws(', ', format('file %s', f.id), 'last attempt: ' || f.error),
+               CASE f.status WHEN 'waiting' THEN GREATEST(q.due_at, f.next_attempt_at) END
+            INTO detail, earliest
+            FROM @extschema@.whatsapp_media_uses AS u
+                JOIN @extschema@.whatsapp_media AS f ON f.id = u.medium
+            WHERE u.message_id = m.id;
+    ELSIF q.state = 'h' THEN
+        reason := q.hold_reason;
+        detail := 'this has just changed, and the sender will see it within a minute';
+    ELSE
+        reason := COALESCE(q.hold_reason, 'scheduled');
+        earliest := q.due_at;
+        IF reason IN ('retry', 'network') THEN
+            detail := @extschema@.wa_internal_last_error(q.message_id);
+        END IF;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain(
+    m @extschema@.whatsapp_messages,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz,
+    OUT remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    q @extschema@.whatsapp_queue;
+    sent_at timestamptz;
+BEGIN
+    SELECT o.* INTO q FROM @extschema@.whatsapp_queue AS o WHERE o.message_id = m.id;
+    IF NOT FOUND THEN
+        SELECT e.reason, e.detail, e.remedy INTO reason, detail, remedy
+            FROM @extschema@.wa_internal_explain_end(m) AS e;
+        RETURN;
+    END IF;
+    SELECT max(w.claimed_at) INTO sent_at
+        FROM @extschema@.wa_internal_on_wire_requests AS w WHERE w.message_id = m.id;
+    IF sent_at IS NOT NULL THEN
+        reason := 'on_the_wire';
+        detail := format('since %s', date_trunc('second', sent_at));
+        earliest := sent_at;
+    ELSIF q.state = 'u' THEN
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_uncertain(m, q) AS e;
+    ELSIF EXISTS (SELECT FROM @extschema@.wa_internal_opted_out(ARRAY[m.id])) THEN
+        reason := 'opted_out';
+        detail := 'it will be skipped';
+    ELSE
+        SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_obstacle(m, q) AS e;
+        IF reason IS NULL THEN
+            SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_wait(m, q) AS e;
+        END IF;
+    END IF;
 END
 $$;
 

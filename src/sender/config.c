@@ -24,7 +24,7 @@
 /* How often everything is read again, if anything has changed. */
 #define WHOLE_US INT64_C(3600000000)
 
-static int64 whole_us;		   /* when that was done last */
+static int64 whole_us; /* when that was done last */
 
 /*
  * What the last reading of each began with.  One for both would not do: what has changed

@@ -122,8 +122,7 @@ catch_up(WaSender *sender)
 static bool
 prune(const WaSender *sender)
 {
-	if (sender->index != 0 || !sender->at_home ||
-		wa_now_us() - reach.pruned_us < PRUNE_US)
+	if (sender->index != 0 || !sender->at_home || wa_now_us() - reach.pruned_us < PRUNE_US)
 		return false;
 	if (wa_store_prune_reach(&reach.pruned, wa_now() - DAY_US - KEEP_US))
 		return true;

@@ -367,8 +367,7 @@ put_wakes(WaSenderSlot *slot, const WaWake *wakes, int count, bool everything)
 }
 
 void
-wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything,
-					  uint32 config)
+wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything, uint32 config)
 {
 	LWLockAcquire(wa_shared->lock, LW_SHARED);
 	for (int i = 0; i < wa_shared->slots_end; i++)

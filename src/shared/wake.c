@@ -36,7 +36,7 @@ typedef struct WakeSet
 } WakeSet;
 
 static WakeSet at_commit;
-static WakeSet at_end; /* at COMMIT and at abort */
+static WakeSet at_end;		  /* at COMMIT and at abort */
 static uint32 config_changed; /* WaConfigKind */
 static bool consent_changed;
 static bool launcher_needed;

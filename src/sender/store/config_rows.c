@@ -30,8 +30,7 @@ double_column(const WaRows *rows, int row, int column)
 	return text != NULL ? atof(text) : 0;
 }
 
-#define WRITTEN_SINCE(row)                                                                         \
-	"pg_catalog.age(" row ".xmin) OPERATOR(pg_catalog.<=) pg_catalog.age($1)"
+#define WRITTEN_SINCE(row) "pg_catalog.age(" row ".xmin) OPERATOR(pg_catalog.<=) pg_catalog.age($1)"
 
 TransactionId
 wa_store_config_horizon(void)
@@ -106,10 +105,12 @@ wa_store_tenants(TransactionId since, WaTenantRow **tenants)
 	static WaStatement all = {.sql = TENANTS(""), .expected = SPI_OK_SELECT};
 	static WaStatement changed = {
 		.sql = TENANTS(" JOIN (SELECT c.tenant_id FROM @extschema@.whatsapp_tenants c"
-					   " WHERE " WRITTEN_SINCE("c") " UNION"
-					   " SELECT c.tenant_id FROM @extschema@.whatsapp_phone_assignments c"
-					   " WHERE " WRITTEN_SINCE("c") ") x"
-					   " ON x.tenant_id OPERATOR(pg_catalog.=) t.tenant_id"),
+					   " WHERE " WRITTEN_SINCE(
+						   "c") " UNION"
+								" SELECT c.tenant_id FROM @extschema@.whatsapp_phone_assignments c"
+								" WHERE " WRITTEN_SINCE(
+									"c") ") x"
+										 " ON x.tenant_id OPERATOR(pg_catalog.=) t.tenant_id"),
 		.nargs = 1,
 		.argtypes = {XIDOID},
 		.expected = SPI_OK_SELECT};

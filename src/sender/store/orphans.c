@@ -21,8 +21,8 @@
 #include "sender/store/transaction.h"
 
 #define NO_MESSAGE                                                                                 \
-	"NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages m"                                      \
-	" WHERE m.id OPERATOR(pg_catalog.=) q.message_id)"
+	"(SELECT m.id FROM @extschema@.whatsapp_messages m"                                            \
+	" WHERE m.id OPERATOR(pg_catalog.=) q.message_id) IS NULL"
 
 static WaStatement lock_statement = {
 	.sql = "SELECT q.message_id FROM @extschema@.whatsapp_queue q"

@@ -80,18 +80,20 @@ wa_store_prune_reach(TimestampTz *from, TimestampTz before)
 	return wa_rows_int(&rows, 0, 1, 0) == WA_REACH_PIECE;
 }
 
+/* EXISTS could be made a hash of all recipients; a subquery with a limit is a look-up. */
 void
 wa_store_is_reached(const char *const *recipients, const char *const *numbers, int n,
 					TimestampTz since, bool *free)
 {
 	static WaStatement statement = {
-		.sql = "SELECT v.ord, EXISTS (SELECT FROM @extschema@.whatsapp_reach r"
+		.sql = "SELECT v.ord, (SELECT r.reached_at FROM @extschema@.whatsapp_reach r"
 			   " WHERE r.recipient OPERATOR(pg_catalog.=) v.recipient"
-			   " AND r.reached_at OPERATOR(pg_catalog.>=) $3)"
-			   " OR EXISTS (SELECT FROM @extschema@.whatsapp_windows w"
+			   " AND r.reached_at OPERATOR(pg_catalog.>=) $3"
+			   " ORDER BY r.reached_at DESC LIMIT 1) IS NOT NULL"
+			   " OR COALESCE((SELECT w.last_inbound_at FROM @extschema@.whatsapp_windows w"
 			   " WHERE w.phone_number_id OPERATOR(pg_catalog.=) v.number"
-			   " AND w.recipient OPERATOR(pg_catalog.=) v.recipient"
-			   " AND w.last_inbound_at OPERATOR(pg_catalog.>=) $3)"
+			   " AND w.recipient OPERATOR(pg_catalog.=) v.recipient)"
+			   " OPERATOR(pg_catalog.>=) $3, false)"
 			   " FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)",
 		.nargs = 3,
 		.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},

@@ -16,9 +16,9 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status settled);
 
-# A batch of upkeep is a thousand; some plans touch a row twice.
+# A batch of upkeep is a thousand, of the sweep for orphans ten thousand.
 my $ROWS = 30_000;
-my $MOST = 6_000;
+my $MOST = 12_000;
 
 # Tables that grow with the messages.
 my %large = map { $_ => 1 } qw(
@@ -59,6 +59,9 @@ sub recipients
 	$sim->faults(map { { match => { recipient => $to[$_] }, times => 1, %{ $faults[$_] } } } grep { $faults[$_] } 0 .. $#faults);
 	return @to;
 }
+
+# Whether there is any row at all: the first one tells.
+my $IS_EMPTY = qr/^\s*NOT EXISTS \(SELECT FROM \S+\)$/;
 
 # What a new sender reads of the newest messages, and of those that are deferred first.
 my $AT_START = qr/FROM \(SELECT \* FROM \S*whatsapp_(?:messages|queue) .*LIMIT \$1\)/;
@@ -102,7 +105,7 @@ sub plans_are_right
 		foreach my $node (nodes($entry->{Plan}))
 		{
 			my $table = $node->{'Relation Name'} // '';
-			my $end_to_end = $node->{'Node Type'} eq 'Seq Scan' && $large{$table};
+			my $end_to_end = $node->{'Node Type'} eq 'Seq Scan' && $large{$table} && $text !~ $IS_EMPTY;
 			$tables{$table} = 1;
 			$wrong{$text} = "$node->{'Node Type'} $table" if $end_to_end;
 			$wrong{$text} = "$node->{'Node Type'} $table: " . touched($node) . ' rows'
