@@ -326,8 +326,8 @@ BEGIN
         RETURN;
     END IF;
 
-    /* 0 means never, for both; the earlier one counts. */
-    SELECT min(to_timestamp(v.seconds)) INTO ends
+    /* 0 means never, for both; the earlier one counts. None is later than the year 2100. */
+    SELECT min(to_timestamp(LEAST(v.seconds, 4102444800))) INTO ends
         FROM (VALUES ((data ->> 'expires_at')::double precision),
                      ((data ->> 'data_access_expires_at')::double precision)) AS v (seconds)
         WHERE v.seconds > 0;

@@ -478,7 +478,8 @@ AS $$
 DECLARE
     mark CONSTANT bytea := substr(sha256(convert_to(
         concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
-    at CONSTANT timestamptz := COALESCE(happened_at, clock_timestamp());
+    /* What Meta dates into the future would supersede all that happens until then. */
+    at CONSTANT timestamptz := LEAST(happened_at, clock_timestamp());
     about CONSTANT text := @extschema@.wa_internal_event_key(field, value);
     repetition CONSTANT interval := '10 minutes';
     superseded boolean;

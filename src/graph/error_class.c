@@ -22,10 +22,10 @@
 	"whatsapp_business_messaging and whatsapp_business_management."
 
 /*
- * From here on a throttle of a number is a pause that people can see.  A shorter
+ * A longer throttle of a number is a pause that people can see, and end.  A shorter
  * one is over before anybody has read of it, or before its webhook is here.
  */
-#define LONG_THROTTLE_S 60
+#define SHORT_THROTTLE_S 5
 
 #define REMEDY_MANAGEMENT "Nothing: this belongs to an administrative call and not to a message."
 
@@ -372,7 +372,7 @@ wa_error_consequence(const WaErrorCode *error, int retry_after_s)
 	switch (error->error_class)
 	{
 		case WA_CLASS_THROTTLE_NUMBER:
-			then.action = then.seconds >= LONG_THROTTLE_S ? WA_ACTION_PAUSE_NUMBER
+			then.action = then.seconds > SHORT_THROTTLE_S ? WA_ACTION_PAUSE_NUMBER
 														  : WA_ACTION_THROTTLE_NUMBER;
 			break;
 		case WA_CLASS_THROTTLE_PAIR:

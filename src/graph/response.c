@@ -27,6 +27,13 @@
 #define MAX_REPLY 65536
 #define MAX_VALUES 1024
 
+/*
+ * Whatever a Retry-After header asks for, this is enough: whoever is asked too early
+ * says so again.  A slip of a digit, or a clock that is wrong, must not stop a number
+ * for days.
+ */
+#define MAX_RETRY_AFTER_S 600
+
 /* Enough for answers of up to 800 bytes. */
 #define USUAL_MEMORY 8192
 
@@ -218,7 +225,7 @@ wa_graph_response_read(const WaHttpResult *result, WaOutcome *outcome)
 {
 	memset(outcome, 0, sizeof(*outcome));
 	outcome->http_status = (int) result->status;
-	outcome->retry_after_s = result->retry_after_s;
+	outcome->retry_after_s = Min(result->retry_after_s, MAX_RETRY_AFTER_S);
 
 	if (read_answer(result, outcome))
 		return;

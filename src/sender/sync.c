@@ -30,6 +30,9 @@
 /* A listing has no more pages than this: 100,000 entries. */
 #define MAX_PAGES 1000
 
+/* Cursors are some two hundred characters. */
+#define MAX_CURSOR 2048
+
 /* After a failure, and while the configuration does not allow a run. */
 #define RETRY_US INT64_C(300000000)
 
@@ -58,10 +61,11 @@ static struct
 	WaSyncKind kind;
 	TimestampTz started;
 	int pages;
-	int items;		   /* entries read so far */
-	bool arrived;	   /* a page has come in, or will not come */
-	char *page;		   /* malloc'd body waiting to be applied */
-	char problem[256]; /* why the run failed, "" if it did not */
+	char cursor[MAX_CURSOR]; /* of the page that was asked for last, "" for the first */
+	int items;				 /* entries read so far */
+	bool arrived;			 /* a page has come in, or will not come */
+	char *page;				 /* malloc'd body waiting to be applied */
+	char problem[256];		 /* why the run failed, "" if it did not */
 } run = {.kind = WA_SYNC_NONE};
 
 static bool look;					/* at whatsapp_sync */
@@ -176,6 +180,15 @@ forget_page(void)
 	run.arrived = false;
 }
 
+/* Whether this is the cursor of a page that may still be read, and remembers it. */
+static bool
+leads_on(const char *after)
+{
+	if (run.pages >= MAX_PAGES || strcmp(after, run.cursor) == 0)
+		return false;
+	return strlcpy(run.cursor, after, sizeof(run.cursor)) < sizeof(run.cursor);
+}
+
 /* Applies the page that has come in; asks for the next one or ends the run. */
 static void
 take_page(WaSender *sender)
@@ -189,8 +202,12 @@ take_page(WaSender *sender)
 		if (after != NULL)
 			after = MemoryContextStrdup(sender->cycle_context, after);
 	}
-	if (++run.pages >= MAX_PAGES)
+	run.pages++;
+	if (after != NULL && !leads_on(after))
+	{
+		strlcpy(run.problem, "the listing does not end", sizeof(run.problem));
 		after = NULL;
+	}
 	if (after == NULL)
 		end_run();
 	wa_store_commit();
@@ -257,6 +274,7 @@ begin_run(WaSender *sender)
 	run.kind = kind;
 	run.pages = 0;
 	run.items = 0;
+	run.cursor[0] = '\0';
 	run.problem[0] = '\0';
 	request_page(sender, NULL);
 }

@@ -63,7 +63,7 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 		return;
 	}
 	event.value = wa_webhook_text(webhook, wa_json_member(webhook->json, change, "value"));
-	if (!wa_webhook_time(webhook, entry, "time", &event.at))
+	if (!wa_webhook_said_time(webhook, entry, "time", &event.at))
 		event.at = 0;
 	else if (wa_webhook_is_too_old(webhook, event.at))
 	{

@@ -20,6 +20,10 @@
 /* Times outside of this are no times of WhatsApp: 2009, and a day ahead. */
 #define FIRST_SECOND INT64_C(1230768000)
 #define SECONDS_AHEAD INT64_C(86400)
+
+/* What is ahead by more than clocks may differ has happened now: nothing outlives what follows. */
+#define SECONDS_SKEWED INT64_C(300)
+
 /* Meta repeats for up to seven days what it got no 200 for. */
 #define TOO_OLD_US (7 * USECS_PER_DAY)
 
@@ -78,9 +82,9 @@ wa_webhook_phone(const WaWebhook *webhook, uint32 object, const char *name)
 	return wa_id == NULL ? NULL : psprintf("+%s", wa_id);
 }
 
-/* A time in seconds of the Unix epoch, as a number or a string. */
+/* In seconds of the Unix epoch, as a number or a string. */
 bool
-wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name, TimestampTz *at)
+wa_webhook_said_time(const WaWebhook *webhook, uint32 object, const char *name, TimestampTz *at)
 {
 	int64_t seconds;
 
@@ -90,6 +94,16 @@ wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name, Times
 		return false;
 	*at = (seconds - UNIX_EPOCH_OFFSET) * USECS_PER_SEC;
 	return *at <= webhook->now + SECONDS_AHEAD * USECS_PER_SEC;
+}
+
+bool
+wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name, TimestampTz *at)
+{
+	if (!wa_webhook_said_time(webhook, object, name, at))
+		return false;
+	if (*at > webhook->now + SECONDS_SKEWED * USECS_PER_SEC)
+		*at = webhook->now;
+	return true;
 }
 
 bool

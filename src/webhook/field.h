@@ -22,8 +22,11 @@ extern char *wa_webhook_phone(const WaWebhook *webhook, uint32 object, const cha
 
 /*
  * False if there is no time, or none that WhatsApp could mean: before there was
- * WhatsApp, or more than a day ahead of the server's clock.
+ * WhatsApp, or more than a day ahead of the server's clock.  What it says may be
+ * ahead all the same; what it is taken for is not, but for a few minutes.
  */
+extern bool wa_webhook_said_time(const WaWebhook *webhook, uint32 object, const char *name,
+								 TimestampTz *at);
 extern bool wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name,
 							TimestampTz *at);
 

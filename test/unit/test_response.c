@@ -203,6 +203,9 @@ test_no_answer(void)
 	result.retry_after_s = 17;
 	wa_graph_response_read(&result, &outcome);
 	is_int(outcome.retry_after_s, 17, "Retry-After is passed on");
+	result.retry_after_s = 100000000;
+	wa_graph_response_read(&result, &outcome);
+	is_int(outcome.retry_after_s, 600, "but never more than ten minutes of it");
 }
 
 static void

@@ -25,6 +25,10 @@
 #include "sender/pace/messaging_limit.h"
 
 #define HEADROOM 0.98
+
+/* So many recipients nobody reaches in a day: what is said to be more is no limit. */
+#define MAX_LIMIT INT64_C(10000000)
+
 #define POOL_SHARE 0.5
 
 /* Of all tenants together. */
@@ -39,16 +43,17 @@ int
 wa_messaging_limit_tier(const char *messaging_limit)
 {
 	char *end;
-	long n;
+	int64 n;
 
 	if (messaging_limit == NULL)
 		return 0;
 	if (strncmp(messaging_limit, "TIER_", 5) == 0)
 		messaging_limit += 5;
-	n = strtol(messaging_limit, &end, 10);
-	if (end == messaging_limit || n <= 0 || n > 10000000)
+	n = strtoll(messaging_limit, &end, 10);
+	if (end == messaging_limit || n <= 0 || n > MAX_LIMIT)
 		return 0;
-	return (int) (*end == 'K' ? n * 1000 : n);
+	n *= *end == 'M' ? 1000000 : (*end == 'K' ? 1000 : 1);
+	return n <= MAX_LIMIT ? (int) n : 0;
 }
 
 static double

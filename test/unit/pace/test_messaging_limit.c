@@ -62,6 +62,9 @@ test_tiers(void)
 	is_int(wa_messaging_limit_tier("1000"), 1000, "with or without the word");
 	is_int(wa_messaging_limit_tier("TIER_UNLIMITED"), 0, "no limit");
 	is_int(wa_messaging_limit_tier("TIER_99999999"), 0, "what no limit can be is none");
+	is_int(wa_messaging_limit_tier("TIER_1M"), 1000000, "or millions");
+	is_int(wa_messaging_limit_tier("TIER_9999999M"), 0, "nor is one that overflows");
+	is_int(wa_messaging_limit_tier("TIER_99999999999999999999K"), 0, "in whatever way");
 	is_int(wa_messaging_limit_tier("TIER_-5"), 0, "nor is a negative one");
 	is_int(wa_messaging_limit_tier(NULL), 0, "none is known");
 }
