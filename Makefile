@@ -107,6 +107,7 @@ OBJS = \
 	src/sender/due.o \
 	src/sender/former_primary.o \
 	src/sender/home.o \
+	src/sender/notice.o \
 	src/sender/overdue.o \
 	src/sender/pace/gate.o \
 	src/sender/pace/messaging_limit.o \
@@ -120,6 +121,8 @@ OBJS = \
 	src/sender/settle.o \
 	src/sender/state/number.o \
 	src/sender/state/sender.o \
+	src/sender/state/trouble.o \
+	src/sender/state/wire.o \
 	src/sender/store/acceptance.o \
 	src/sender/store/alert.o \
 	src/sender/store/claim_rows.o \

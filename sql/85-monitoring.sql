@@ -8,10 +8,10 @@
 
 /*
  * One word for a number's health, the worst first:
- * missing, blocked, paused, at_risk, degraded, unknown, ok.
+ * missing, blocked, paused, unreachable, at_risk, degraded, unknown, ok.
  */
 CREATE FUNCTION @extschema@.wa_internal_number_health(
-    status text, quality_rating text, missing boolean, paused boolean) RETURNS text
+    status text, quality_rating text, missing boolean, paused boolean, unreachable boolean) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -20,6 +20,7 @@ AS $$
         WHEN status IN ('BANNED', 'DELETED', 'DISCONNECTED', 'MIGRATED', 'UNVERIFIED', 'PENDING', 'OFFLINE')
             THEN 'blocked'
         WHEN paused THEN 'paused'
+        WHEN unreachable THEN 'unreachable'
         WHEN status IN ('FLAGGED', 'RESTRICTED') OR quality_rating = 'RED' THEN 'at_risk'
         WHEN status = 'RATE_LIMITED' OR quality_rating = 'YELLOW' THEN 'degraded'
         WHEN status IS NULL OR status <> 'CONNECTED' THEN 'unknown'
@@ -42,7 +43,7 @@ SELECT p.phone_number_id,
        a.tenant_id,
        a.assigned_at,
        @extschema@.wa_internal_number_health(p.status, p.quality_rating,
-           p.missing_since IS NOT NULL, x.scope IS NOT NULL) AS health,
+           p.missing_since IS NOT NULL, x.scope IS NOT NULL, t.alert_id IS NOT NULL) AS health,
        p.status,
        p.quality_rating,
        p.name_status,
@@ -55,24 +56,28 @@ SELECT p.phone_number_id,
        x.until AS paused_until,
        w.last_webhook_at,
        p.synced_at,
-       p.missing_since
+       p.missing_since,
+       t.message AS trouble
 FROM @extschema@.whatsapp_phone_numbers AS p
     LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
         ON a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL
     LEFT JOIN @extschema@.whatsapp_pauses AS x
         ON x.scope = 'number' AND x.key = p.phone_number_id
     LEFT JOIN @extschema@.whatsapp_webhook_traffic AS w
-        ON w.phone_number_id = p.phone_number_id;
+        ON w.phone_number_id = p.phone_number_id
+    LEFT JOIN @extschema@.whatsapp_alerts AS t
+        ON t.kind = 'network' AND t.scope = 'number' AND t.key = p.phone_number_id AND t.resolved_at IS NULL;
 COMMENT ON VIEW @extschema@.wa_number_status IS
 'Every number: its tenant, what Meta reports about it, and its health in one word: ok, unknown (not read from Meta '
-'yet), degraded, at_risk, paused, blocked or missing.';
+'yet), degraded, at_risk, unreachable (its requests are not answered), paused, blocked or missing.';
 COMMENT ON COLUMN @extschema@.wa_number_status.phone_number_id IS 'Meta''s ID of the number.';
 COMMENT ON COLUMN @extschema@.wa_number_status.display_phone_number IS 'The phone number as people write it.';
 COMMENT ON COLUMN @extschema@.wa_number_status.verified_name IS 'The display name that recipients see.';
 COMMENT ON COLUMN @extschema@.wa_number_status.tenant_id IS
 'The tenant that has the number; NULL: it is free, or the default number.';
 COMMENT ON COLUMN @extschema@.wa_number_status.assigned_at IS 'Since when the tenant has it.';
-COMMENT ON COLUMN @extschema@.wa_number_status.health IS 'ok, unknown, degraded, at_risk, paused, blocked or missing.';
+COMMENT ON COLUMN @extschema@.wa_number_status.health IS
+'ok, unknown, degraded, at_risk, unreachable, paused, blocked or missing.';
 COMMENT ON COLUMN @extschema@.wa_number_status.status IS 'Meta''s status.';
 COMMENT ON COLUMN @extschema@.wa_number_status.quality_rating IS 'Meta''s rating: GREEN, YELLOW, RED or UNKNOWN.';
 COMMENT ON COLUMN @extschema@.wa_number_status.name_status IS 'Whether Meta has approved the display name.';
@@ -88,6 +93,8 @@ COMMENT ON COLUMN @extschema@.wa_number_status.paused_until IS
 COMMENT ON COLUMN @extschema@.wa_number_status.last_webhook_at IS 'When the last webhook about it was received.';
 COMMENT ON COLUMN @extschema@.wa_number_status.synced_at IS 'When it was last read from Meta.';
 COMMENT ON COLUMN @extschema@.wa_number_status.missing_since IS 'Since when Meta no longer lists it.';
+COMMENT ON COLUMN @extschema@.wa_number_status.trouble IS
+'What happens to its requests while those of other numbers are answered; NULL: nothing of the kind.';
 
 /* ---- tenants ---------------------------------------------------------------- */
 
@@ -101,7 +108,7 @@ SELECT t.tenant_id,
        CASE WHEN NOT t.enabled THEN 'disabled'
             WHEN x.scope IS NOT NULL THEN 'paused'
             WHEN n.phone_number_id IS NULL AND d.default_number IS NULL THEN 'no_number'
-            WHEN n.health IN ('missing', 'blocked', 'paused') THEN 'number_' || n.health
+            WHEN n.health IN ('missing', 'blocked', 'paused', 'unreachable') THEN 'number_' || n.health
             ELSE 'ready' END AS status,
        n.health AS number_health,
        n.quality_rating,
@@ -458,6 +465,7 @@ BEGIN
                CASE n.health
                    WHEN 'missing' THEN 'It is no longer part of the account; assign the tenant another number.'
                    WHEN 'blocked' THEN 'See WhatsApp Manager; assign the tenant another number meanwhile.'
+                   WHEN 'unreachable' THEN 'It is tried again and again; if it lasts, ask Meta about the number.'
                    ELSE 'Recipients block or report its messages: send fewer, and only what they asked for. '
                         'The rate is restored with Meta''s rating or limit; see whatsapp_damage_policies.' END
         FROM @extschema@.wa_number_status AS n

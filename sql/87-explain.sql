@@ -114,8 +114,9 @@ VALUES
     ('quiet_hours', 'The tenant''s quiet hours are in effect.',
      'None; messages with priority 100 or more are sent in quiet hours too.'),
     ('retry', 'The last attempt failed with a temporary error; another one follows.', 'None.'),
-    ('network', 'Meta could not be reached; another attempt follows.',
-     'If it lasts, check the server''s connection to graph.facebook.com (name resolution, proxy, firewall).'),
+    ('network', 'Meta does not answer; it is tried again and again.',
+     'None, if it is one number. If it is all, and lasts, check the server''s connection to graph.facebook.com '
+     '(name resolution, certificates, proxy, firewall).'),
     ('pair_rate', 'WhatsApp allows one message in 6 seconds to one recipient, after a burst of 45.', 'None.'),
     ('tenant_rate', 'The tenant''s own rate is used up for the moment.',
      'None, or wa_configure_tenant(…, messages_per_second => …).'),
@@ -387,16 +388,19 @@ AS $$
 $$;
 
 /*
- * When the sender of this number tries next to reach Meta, if it cannot be reached;
- * NULL if it can.  What could not be sent is deferred to that.
+ * What is wrong with the requests of a number, or with those of all; NULL: they are
+ * answered.  The sender says so by an alert once it has lasted for two seconds.
  */
-CREATE FUNCTION @extschema@.wa_internal_unreachable_until(number text) RETURNS timestamptz
+CREATE FUNCTION @extschema@.wa_internal_trouble_of(number text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT min(q.due_at) FROM @extschema@.whatsapp_queue AS q
-    WHERE q.phone_number_id = number AND q.state = 'd' AND q.hold_reason = 'network'
-        AND q.due_at > clock_timestamp()
+    SELECT format('since %s: %s', date_trunc('second', a.created_at), lower(left(a.message, 1)) || substr(a.message, 2))
+    FROM @extschema@.whatsapp_alerts AS a
+    WHERE a.kind = 'network' AND a.resolved_at IS NULL
+        AND (a.scope = 'account' OR a.scope = 'number' AND a.key = number)
+    ORDER BY a.scope
+    LIMIT 1
 $$;
 
 /*
@@ -436,7 +440,7 @@ AS $$
 DECLARE
     enough CONSTANT integer := 100000;
     throttled_until CONSTANT timestamptz := @extschema@.wa_internal_throttled_until(q.phone_number_id);
-    unreachable_until CONSTANT timestamptz := @extschema@.wa_internal_unreachable_until(q.phone_number_id);
+    trouble CONSTANT text := @extschema@.wa_internal_trouble_of(q.phone_number_id);
     open_requests CONSTANT integer := @extschema@.wa_internal_requests_at_limit(q.phone_number_id);
     ahead integer;
     rate real;
@@ -467,14 +471,15 @@ BEGIN
     /* At one a second or more, the last one is no obstacle that anybody could see. */
     next_token := CASE WHEN rate < 1
         THEN @extschema@.wa_internal_last_sent(q.phone_number_id) + make_interval(secs => 1 / rate) END;
-    earliest := GREATEST(clock_timestamp(), next_token, throttled_until, unreachable_until)
+    earliest := GREATEST(clock_timestamp(), next_token, throttled_until)
         + make_interval(secs => ahead / rate);
     IF throttled_until IS NOT NULL THEN
         reason := 'number_throttled';
         detail := format('until %s', date_trunc('second', throttled_until));
-    ELSIF unreachable_until IS NOT NULL THEN
+    ELSIF trouble IS NOT NULL THEN
         reason := 'network';
-        detail := 'so it was with another message of the number';
+        detail := trouble;
+        earliest := NULL;
     ELSIF open_requests IS NOT NULL THEN
         reason := 'concurrency_limit';
         detail := format('%s are open', open_requests);

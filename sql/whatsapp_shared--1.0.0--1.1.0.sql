@@ -315,6 +315,57 @@ BEGIN
 END
 $$;
 
+/* ---- 45-synchronisation ---------------------------------------------------------- */
+
+/*
+ * What GET /debug_token says of the access token.
+ * A token that will end soon, or is not valid any more, stops every tenant, so
+ * people hear of it in time: 14, 7 and 1 days before.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_apply_token_state(page jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    data CONSTANT jsonb := page -> 'data';
+    required CONSTANT text[] := '{whatsapp_business_messaging,whatsapp_business_management}';
+    missing text[];
+    ends timestamptz;
+    days numeric;
+BEGIN
+    IF (data ->> 'is_valid')::boolean IS NOT TRUE THEN
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'token'::text, 'account'::text, ''::text,
+            format('The access token is not valid: %s',
+                COALESCE(data #>> '{error,message}', 'Meta gives no reason')));
+        RETURN;
+    END IF;
+
+    /* 0 means never, for both; the earlier one counts. None is later than the year 2100. */
+    SELECT min(to_timestamp(LEAST(v.seconds, 4102444800))) INTO ends
+        FROM (VALUES ((data ->> 'expires_at')::double precision),
+                     ((data ->> 'data_access_expires_at')::double precision)) AS v (seconds)
+        WHERE v.seconds > 0;
+    days := EXTRACT(epoch FROM ends - clock_timestamp()) / 86400;
+    missing := ARRAY(
+        SELECT r.scope FROM unnest(required) AS r (scope)
+        WHERE NOT COALESCE(data -> 'scopes', '[]') ? r.scope);
+
+    IF jsonb_typeof(data -> 'scopes') = 'array' AND missing <> '{}' THEN
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'token'::text, 'account'::text, ''::text,
+            format('The access token lacks the permission %s',
+                array_to_string(missing, ' and ')));
+    ELSIF days <= 14 THEN
+        PERFORM @extschema@.wa_internal_alert(
+            CASE WHEN days <= 7 THEN 'error' ELSE 'warning' END, 'token'::text, 'account'::text, ''::text,
+            format('The access token expires in %s days, at %s: put a new one into the file named by '
+                'whatsapp_shared.access_token_file and reload',
+                GREATEST(floor(days), 0), ends));
+    ELSE
+        PERFORM @extschema@.wa_internal_resolve_alert('token'::text, 'account'::text, ''::text);
+    END IF;
+END
+$$;
+
 /* ---- 60-notifications ------------------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_retain_notification_failures(batch integer) RETURNS bigint
@@ -734,6 +785,61 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
 'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the '
 'tables of webhooks in order. Internal.';
+
+/* ---- 67-account-events ----------------------------------------------------------- */
+
+/*
+ * Takes one event: applied, duplicate, or the reason why it cannot be used.
+ * One that goes wrong leaves nothing behind but that reason, unless the error
+ * is one that ends by itself: then Meta may send it again.
+ *
+ * Errors in the field "messages" carry neither a time nor an id.  Nothing in
+ * them, nor in the rest of their webhook, tells a webhook that Meta repeats
+ * from the same error happening again; only the time between them does.  Meta
+ * repeats at once what it got no answer for.  What comes again later than that
+ * is news: an open alert is counted up, a resolved one opens anew.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_account_event(field text, value jsonb, happened_at timestamptz) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    mark CONSTANT bytea := substr(sha256(convert_to(
+        concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
+    /* What Meta dates into the future would supersede all that happens until then. */
+    at CONSTANT timestamptz := LEAST(happened_at, clock_timestamp());
+    about CONSTANT text := @extschema@.wa_internal_event_key(field, value);
+    repetition CONSTANT interval := '10 minutes';
+    superseded boolean;
+    problem text;
+BEGIN
+    BEGIN
+        superseded := happened_at IS NOT NULL AND about <> '' AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_account_events AS e
+            WHERE e.field = field AND e.key = about AND e.happened_at > at);
+        INSERT INTO @extschema@.whatsapp_account_events AS e (fingerprint, field, key, value, happened_at)
+            VALUES (mark, field, about, value, at)
+            ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO UPDATE
+            SET happened_at = EXCLUDED.happened_at, received_at = EXCLUDED.received_at
+            WHERE e.field = 'messages' AND happened_at IS NULL AND e.received_at < at - repetition;
+        IF NOT FOUND OR superseded THEN
+            RETURN 'duplicate';
+        ELSIF NOT @extschema@.wa_internal_dispatch_event(field, value, at) THEN
+            RAISE EXCEPTION USING ERRCODE = 'WA001';
+        END IF;
+        RETURN 'applied';
+    EXCEPTION
+        WHEN SQLSTATE 'WA001' THEN
+            RETURN 'unknown_field';
+        WHEN transaction_rollback OR insufficient_resources OR operator_intervention THEN
+            RAISE;
+        WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+            RETURN 'failed: ' || left(problem, 200);
+    END;
+END
+$$;
 
 /* ---- 70-opt-outs ----------------------------------------------------------------- */
 
@@ -1239,6 +1345,104 @@ $$;
 
 /* ---- 85-monitoring --------------------------------------------------------------- */
 
+/*
+ * One word for a number's health, the worst first:
+ * missing, blocked, paused, unreachable, at_risk, degraded, unknown, ok.
+ */
+CREATE FUNCTION @extschema@.wa_internal_number_health(
+    status text, quality_rating text, missing boolean, paused boolean, unreachable boolean) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN missing THEN 'missing'
+        WHEN status IN ('BANNED', 'DELETED', 'DISCONNECTED', 'MIGRATED', 'UNVERIFIED', 'PENDING', 'OFFLINE')
+            THEN 'blocked'
+        WHEN paused THEN 'paused'
+        WHEN unreachable THEN 'unreachable'
+        WHEN status IN ('FLAGGED', 'RESTRICTED') OR quality_rating = 'RED' THEN 'at_risk'
+        WHEN status = 'RATE_LIMITED' OR quality_rating = 'YELLOW' THEN 'degraded'
+        WHEN status IS NULL OR status <> 'CONNECTED' THEN 'unknown'
+        ELSE 'ok' END
+$$;
+
+CREATE OR REPLACE VIEW @extschema@.wa_number_status AS
+SELECT p.phone_number_id,
+       p.display_phone_number,
+       p.verified_name,
+       a.tenant_id,
+       a.assigned_at,
+       @extschema@.wa_internal_number_health(p.status, p.quality_rating,
+           p.missing_since IS NOT NULL, x.scope IS NOT NULL, t.alert_id IS NOT NULL) AS health,
+       p.status,
+       p.quality_rating,
+       p.name_status,
+       p.throughput_level,
+       p.messaging_limit,
+       @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor)
+           AS messages_per_second,
+       p.rate_reason,
+       x.reason AS pause_reason,
+       x.until AS paused_until,
+       w.last_webhook_at,
+       p.synced_at,
+       p.missing_since,
+       t.message AS trouble
+FROM @extschema@.whatsapp_phone_numbers AS p
+    LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+        ON a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL
+    LEFT JOIN @extschema@.whatsapp_pauses AS x
+        ON x.scope = 'number' AND x.key = p.phone_number_id
+    LEFT JOIN @extschema@.whatsapp_webhook_traffic AS w
+        ON w.phone_number_id = p.phone_number_id
+    LEFT JOIN @extschema@.whatsapp_alerts AS t
+        ON t.kind = 'network' AND t.scope = 'number' AND t.key = p.phone_number_id AND t.resolved_at IS NULL;
+COMMENT ON VIEW @extschema@.wa_number_status IS
+'Every number: its tenant, what Meta reports about it, and its health in one word: ok, unknown (not read from Meta '
+'yet), degraded, at_risk, unreachable (its requests are not answered), paused, blocked or missing.';
+COMMENT ON COLUMN @extschema@.wa_number_status.health IS
+'ok, unknown, degraded, at_risk, unreachable, paused, blocked or missing.';
+COMMENT ON COLUMN @extschema@.wa_number_status.trouble IS
+'What happens to its requests while those of other numbers are answered; NULL: nothing of the kind.';
+
+DROP FUNCTION @extschema@.wa_internal_number_health(text, text, boolean, boolean);
+
+CREATE OR REPLACE VIEW @extschema@.wa_tenant_status AS
+SELECT t.tenant_id,
+       t.enabled AS whatsapp_enabled,
+       n.phone_number_id,
+       n.display_phone_number,
+       n.verified_name,
+       n.assigned_at,
+       CASE WHEN NOT t.enabled THEN 'disabled'
+            WHEN x.scope IS NOT NULL THEN 'paused'
+            WHEN n.phone_number_id IS NULL AND d.default_number IS NULL THEN 'no_number'
+            WHEN n.health IN ('missing', 'blocked', 'paused', 'unreachable') THEN 'number_' || n.health
+            ELSE 'ready' END AS status,
+       n.health AS number_health,
+       n.quality_rating,
+       COALESCE(t.language, pg_catalog.current_setting('whatsapp_shared.default_language', true)) AS language,
+       t.messages_per_second,
+       t.quiet_from,
+       t.quiet_to,
+       t.time_zone,
+       COALESCE(x.reason, n.pause_reason) AS pause_reason,
+       COALESCE(x.until, n.paused_until) AS paused_until,
+       m.last_message_at,
+       t.created_at
+FROM @extschema@.whatsapp_tenants AS t
+    LEFT JOIN @extschema@.wa_number_status AS n ON n.tenant_id = t.tenant_id
+    LEFT JOIN @extschema@.whatsapp_pauses AS x ON x.scope = 'tenant' AND x.key = t.tenant_id
+    LEFT JOIN LATERAL (
+        SELECT m.created_at AS last_message_at FROM @extschema@.whatsapp_messages AS m
+        WHERE m.tenant_id = t.tenant_id ORDER BY m.created_at DESC LIMIT 1) AS m ON true
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.max(s.number) AS default_number
+        FROM pg_catalog.current_setting('whatsapp_shared.phone_number_id', true) AS s (number)
+        WHERE s.number <> '' AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.phone_number_id = s.number AND a.unassigned_at IS NULL)) AS d;
+
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_processes()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE plpgsql STABLE
@@ -1302,6 +1506,63 @@ AS $$
     FROM @extschema@.wa_internal_connections() AS c
     WHERE c.possible < c.wanted
     ORDER BY c.sender
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_account()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stale CONSTANT interval := 3 * current_setting('whatsapp_shared.sync_interval', true)::interval;
+BEGIN
+    RETURN QUERY
+        SELECT 'sync ' || s.kind,
+               CASE WHEN s.error IS NOT NULL OR s.finished_at IS NULL
+                         OR stale > interval '0' AND s.finished_at < clock_timestamp() - stale
+                    THEN 'warning' ELSE 'ok' END,
+               CASE WHEN s.error IS NOT NULL THEN format('The last run failed: %s.', rtrim(s.error, '.'))
+                    WHEN s.finished_at IS NULL THEN 'Never read from Meta.'
+                    ELSE concat_ws(', ', 'Read at ' || date_trunc('second', s.finished_at)::text,
+                                   s.items::text || ' found') || '.' END,
+               CASE WHEN s.error IS NOT NULL
+                    THEN format('Check whatsapp_shared.business_account_id (%s) and the permissions of the token. '
+                         'Quality, limits and templates are unknown until it succeeds.',
+                         COALESCE(NULLIF(current_setting('whatsapp_shared.business_account_id', true), ''), 'not set'))
+                    WHEN s.finished_at IS NULL
+                    THEN 'Sending works without it; quality, limits and templates are unknown until it succeeds.' END
+        FROM @extschema@.whatsapp_sync AS s
+        WHERE s.kind <> 'token'
+        ORDER BY s.kind;
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_token();
+    RETURN QUERY
+        SELECT 'pause ' || concat_ws(' ', p.scope, NULLIF(p.key, '')),
+               CASE p.scope WHEN 'account' THEN 'error' ELSE 'warning' END,
+               concat_ws(', ', concat_ws(': ', p.reason, p.detail),
+                   'since ' || date_trunc('second', p.paused_at)::text,
+                   'until ' || date_trunc('second', p.until)::text) || '.',
+               format('SELECT wa_resume(%s);',
+                   concat_ws(', ', quote_literal(p.scope),
+                       CASE WHEN p.key <> '' THEN quote_literal(p.key) END))
+        FROM @extschema@.whatsapp_pauses AS p
+        WHERE p.until IS NULL OR p.until > clock_timestamp()
+        ORDER BY p.scope, p.key;
+    RETURN QUERY
+        SELECT 'number ' || n.phone_number_id,
+               CASE WHEN n.health IN ('missing', 'blocked') AND n.tenant_id IS NOT NULL THEN 'error' ELSE 'warning' END,
+               format('Its health is %s%s%s.', n.health,
+                   CASE WHEN n.tenant_id IS NULL THEN '' ELSE format(' (tenant %s)', n.tenant_id) END,
+                   '; its rate is lowered to ' || n.messages_per_second || ' a second because of ' || n.rate_reason),
+               CASE n.health
+                   WHEN 'missing' THEN 'It is no longer part of the account; assign the tenant another number.'
+                   WHEN 'blocked' THEN 'See WhatsApp Manager; assign the tenant another number meanwhile.'
+                   WHEN 'unreachable' THEN 'It is tried again and again; if it lasts, ask Meta about the number.'
+                   ELSE 'Recipients block or report its messages: send fewer, and only what they asked for. '
+                        'The rate is restored with Meta''s rating or limit; see whatsapp_damage_policies.' END
+        FROM @extschema@.wa_number_status AS n
+        WHERE n.health NOT IN ('ok', 'unknown', 'paused') OR n.rate_reason IS NOT NULL
+        ORDER BY n.phone_number_id;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_queue()
@@ -1472,8 +1733,9 @@ VALUES
     ('quiet_hours', 'The tenant''s quiet hours are in effect.',
      'None; messages with priority 100 or more are sent in quiet hours too.'),
     ('retry', 'The last attempt failed with a temporary error; another one follows.', 'None.'),
-    ('network', 'Meta could not be reached; another attempt follows.',
-     'If it lasts, check the server''s connection to graph.facebook.com (name resolution, proxy, firewall).'),
+    ('network', 'Meta does not answer; it is tried again and again.',
+     'None, if it is one number. If it is all, and lasts, check the server''s connection to graph.facebook.com '
+     '(name resolution, certificates, proxy, firewall).'),
     ('pair_rate', 'WhatsApp allows one message in 6 seconds to one recipient, after a burst of 45.', 'None.'),
     ('tenant_rate', 'The tenant''s own rate is used up for the moment.',
      'None, or wa_configure_tenant(…, messages_per_second => …).'),
@@ -1633,6 +1895,90 @@ BEGIN
             'operator if not' END);
 END
 $$;
+
+/*
+ * What is wrong with the requests of a number, or with those of all; NULL: they are
+ * answered.  The sender says so by an alert once it has lasted for two seconds.
+ */
+CREATE FUNCTION @extschema@.wa_internal_trouble_of(number text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('since %s: %s', date_trunc('second', a.created_at), lower(left(a.message, 1)) || substr(a.message, 2))
+    FROM @extschema@.whatsapp_alerts AS a
+    WHERE a.kind = 'network' AND a.resolved_at IS NULL
+        AND (a.scope = 'account' OR a.scope = 'number' AND a.key = number)
+    ORDER BY a.scope
+    LIMIT 1
+$$;
+
+/* A ready message: what the number waits for, how many come first, and how long they take. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_ready(
+    m @extschema@.whatsapp_messages,
+    q @extschema@.whatsapp_queue,
+    OUT reason text,
+    OUT detail text,
+    OUT earliest timestamptz)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    enough CONSTANT integer := 100000;
+    throttled_until CONSTANT timestamptz := @extschema@.wa_internal_throttled_until(q.phone_number_id);
+    trouble CONSTANT text := @extschema@.wa_internal_trouble_of(q.phone_number_id);
+    open_requests CONSTANT integer := @extschema@.wa_internal_requests_at_limit(q.phone_number_id);
+    ahead integer;
+    rate real;
+    lowered text;
+    next_token timestamptz;
+BEGIN
+    IF EXISTS (
+        SELECT FROM @extschema@.wa_internal_on_wire_requests AS w
+            JOIN @extschema@.whatsapp_messages AS other ON other.id = w.message_id
+        WHERE w.phone_number_id = q.phone_number_id
+            AND COALESCE(other.recipient_phone, other.recipient_user_id)
+                = COALESCE(m.recipient_phone, m.recipient_user_id)) THEN
+        reason := 'recipient_order';
+        RETURN;
+    END IF;
+
+    SELECT count(*) INTO ahead FROM (
+        SELECT FROM @extschema@.whatsapp_queue AS o
+        WHERE o.phone_number_id = q.phone_number_id AND o.state = 'r'
+            AND (o.rank, o.message_id) < (q.rank, q.message_id)
+        LIMIT enough) AS o;
+    SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor),
+            CASE WHEN p.rate_factor < 1 THEN format(', lowered to %s because of %s',
+                trim_scale(p.rate_factor::numeric * 100) || '%', p.rate_reason) ELSE '' END
+        INTO rate, lowered
+        FROM (VALUES (q.phone_number_id)) AS n (id)
+            LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = n.id;
+    /* At one a second or more, the last one is no obstacle that anybody could see. */
+    next_token := CASE WHEN rate < 1
+        THEN @extschema@.wa_internal_last_sent(q.phone_number_id) + make_interval(secs => 1 / rate) END;
+    earliest := GREATEST(clock_timestamp(), next_token, throttled_until)
+        + make_interval(secs => ahead / rate);
+    IF throttled_until IS NOT NULL THEN
+        reason := 'number_throttled';
+        detail := format('until %s', date_trunc('second', throttled_until));
+    ELSIF trouble IS NOT NULL THEN
+        reason := 'network';
+        detail := trouble;
+        earliest := NULL;
+    ELSIF open_requests IS NOT NULL THEN
+        reason := 'concurrency_limit';
+        detail := format('%s are open', open_requests);
+    ELSIF ahead < rate AND COALESCE(next_token <= clock_timestamp(), true) THEN
+        reason := 'next';
+    ELSE
+        reason := 'number_rate';
+        detail := format('%s%s before it, at %s a second%s',
+            CASE WHEN ahead = enough THEN 'at least ' END, ahead, rate, lowered);
+    END IF;
+END
+$$;
+
+DROP FUNCTION @extschema@.wa_internal_unreachable_until(text);
 
 /*
  * Whether the service window of a message that needs one has closed while it waited:

@@ -58,8 +58,8 @@ wa_capacity_host_connections(const struct WaHttp *http)
  * How many requests libcurl may have at once.  Until the protocol is known,
  * one for each connection: if it is HTTP/1.1, more could not be sent.
  */
-static int
-active_limit(const struct WaHttp *http)
+int
+wa_capacity_active(const struct WaHttp *http)
 {
 	int limit = wa_capacity_host_connections(http);
 
@@ -73,5 +73,5 @@ active_limit(const struct WaHttp *http)
 bool
 wa_capacity_may_start(const struct WaHttp *http)
 {
-	return http->lists[WA_TRANSFER_ACTIVE].count - http->draining < active_limit(http);
+	return http->lists[WA_TRANSFER_ACTIVE].count - http->draining < wa_capacity_active(http);
 }

@@ -40,6 +40,7 @@ extern int wa_capacity_connections(const struct WaHttp *http);
 extern int wa_capacity_host_connections(const struct WaHttp *http);
 
 /* Whether libcurl can send one more request. */
+extern int wa_capacity_active(const struct WaHttp *http);
 extern bool wa_capacity_may_start(const struct WaHttp *http);
 
 /* ---- sessions: client.c.  All of these let libcurl run: signals are blocked. ---- */

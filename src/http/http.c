@@ -261,8 +261,8 @@ wa_http_release(WaHttp *http, WaHttpResult *result)
 	wa_transfer_list_move(http->lists, t, WA_TRANSFER_FREE);
 }
 
-void
-wa_http_abort_all(WaHttp *http)
+static void
+abort_transfers(WaHttp *http, bool also_begun)
 {
 	static const WaTransferState unfinished[] = {WA_TRANSFER_WAITING, WA_TRANSFER_ACTIVE};
 	sigset_t saved;
@@ -270,10 +270,14 @@ wa_http_abort_all(WaHttp *http)
 	wa_client_block_signals(&saved);
 	for (int i = 0; i < 2; i++)
 	{
-		WaTransfer *t;
+		WaTransfer *next;
 
-		while ((t = http->lists[unfinished[i]].head) != NULL)
-			wa_client_finish(http, t, CURLE_ABORTED_BY_CALLBACK, "the request was given up");
+		for (WaTransfer *t = http->lists[unfinished[i]].head; t != NULL; t = next)
+		{
+			next = t->next;
+			if (also_begun || !t->begun)
+				wa_client_finish(http, t, CURLE_ABORTED_BY_CALLBACK, "the request was given up");
+		}
 	}
 	wa_client_restore_signals(&saved);
 }
@@ -286,6 +290,18 @@ wa_http_epoll_fd(const WaHttp *http)
 	return wa_poller_fd(http->poller);
 }
 
+void
+wa_http_abort_all(WaHttp *http)
+{
+	abort_transfers(http, true);
+}
+
+void
+wa_http_abort_unbegun(WaHttp *http)
+{
+	abort_transfers(http, false);
+}
+
 int
 wa_http_in_flight(const WaHttp *http)
 {
@@ -296,6 +312,12 @@ int
 wa_http_draining(const WaHttp *http)
 {
 	return http->draining;
+}
+
+int
+wa_http_capacity(const WaHttp *http)
+{
+	return wa_capacity_active(http);
 }
 
 int

@@ -62,8 +62,14 @@ extern void wa_http_release(WaHttp *http, WaHttpResult *result);
 /* Ends every transfer; each then appears as a result with what is certain of it. */
 extern void wa_http_abort_all(WaHttp *http);
 
+/* Ends those that have no connection yet, which surely were not written. */
+extern void wa_http_abort_unbegun(WaHttp *http);
+
 extern int wa_http_in_flight(const WaHttp *http); /* submitted and not finished */
 extern int wa_http_draining(const WaHttp *http);  /* ... of these, begun with other settings */
+
+/* How many can be under way at once; more would wait, as far as is known now. */
+extern int wa_http_capacity(const WaHttp *http);
 extern int wa_http_connections(const WaHttp *http);
 
 #endif

@@ -22,6 +22,7 @@
 #include "sender/pace/pair_waiting.h"
 #include "sender/pace/turns.h"
 #include "sender/reach.h"
+#include "sender/state/wire.h"
 #include "sender/store/claim_rows.h"
 #include "sender/store/dispositions.h"
 #include "sender/store/lease.h"
@@ -51,31 +52,34 @@ sending_possible(WaSender *sender)
 	return wa_sender_may_send(sender) && sender->config_loaded && wa_reach_is_known(sender);
 }
 
-/*
- * While the network fails, one request at a time finds out whether it is back.
- * Answers that wait for their settlement take no slots, unless it lags behind.
- */
-static int
-free_slots(WaSender *sender)
+/* Answers that wait for their settlement take no slots, unless it lags behind. */
+static bool
+settlement_lags(const WaSender *sender)
 {
-	int all = sender->concurrency + sender->ahead;
+	return sender->n_finished > sender->numbers.wire.slots;
+}
 
-	if (sender->probe_at_us != 0)
-		return sender->n_leased + sender->n_in_flight + sender->n_finished == 0 ? 1 : 0;
-	return sender->n_finished > all ? 0 : all - sender->n_leased - wa_sender_on_the_wire(sender);
+/*
+ * A claim is worth its transaction: half of what those who have something to send
+ * may have on the wire is free, or much.  The rest stays free (sender/pace/turns.c).
+ */
+static bool
+is_worth_it(const WaNumbers *numbers)
+{
+	int spare = numbers->wire.slots / (Max(numbers->contenders, 1) + 1);
+
+	return wa_wire_free(numbers) - spare >= Min((numbers->wire.slots - spare) / 2, CLAIM_BATCH);
 }
 
 bool
 wa_claim_due(WaSender *sender)
 {
 	int64 now = wa_now_us();
-	int slots = free_slots(sender);
 
-	if (!sending_possible(sender) || slots <= 0 || now < sender->probe_at_us)
+	if (!sending_possible(sender) || settlement_lags(sender) || wa_wire_free(&sender->numbers) <= 0)
 		return false;
-	if (sender->n_in_flight > 0 &&
-		slots < Min((sender->concurrency + sender->ahead) / 2, CLAIM_BATCH) &&
-		now - last_claim_us < CLAIM_INTERVAL_US)
+	if (sender->n_in_flight > 0 && now - last_claim_us < CLAIM_INTERVAL_US &&
+		!is_worth_it(&sender->numbers))
 		return false;
 	return wa_turns_due(&sender->numbers);
 }
@@ -90,12 +94,11 @@ wa_claim_wait_ms(WaSender *sender)
 	int64 now = wa_now_us();
 	int64 earliest;
 
-	if (!sending_possible(sender) || free_slots(sender) <= 0)
+	if (!sending_possible(sender) || settlement_lags(sender) || wa_wire_free(&sender->numbers) <= 0)
 		return -1; /* a response will wake us */
 	earliest = wa_turns_next_us(&sender->numbers);
 	if (earliest == PG_INT64_MAX)
 		return -1;
-	earliest = Max(earliest, sender->probe_at_us);
 	if (sender->n_in_flight > 0)
 		earliest = Max(earliest, last_claim_us + CLAIM_INTERVAL_US);
 	return (long) Max(0, (earliest - now + 999) / 1000);
@@ -204,6 +207,7 @@ make_job(WaSender *sender, WaNumber *number, WaPair *pair, const WaClaimRow *row
 	}
 
 	wa_number_take(number, 1, now);
+	job->probe = wa_wire_claimed(number, now);
 	if (tenant->has_rate)
 		wa_bucket_take(&tenant->bucket, 1, now);
 	wa_pair_take(pair, now);
@@ -439,7 +443,7 @@ wa_claim_run(WaSender *sender)
 	int n_jobs;
 	int n;
 
-	n_limits = wa_turns_take(&sender->numbers, free_slots(sender), &limits, &chosen);
+	n_limits = wa_turns_take(&sender->numbers, &limits, &chosen);
 	n_again = ask_again(sender, limits, chosen, n_limits, &again);
 	n = wa_store_claim(limits, n_limits, again, n_again, &rows);
 	last_claim_us = wa_now_us();
@@ -483,6 +487,7 @@ wa_claim_aborted(WaSender *sender)
 		wa_pair_end(wa_pair_get(sender, job->pair_key), false);
 		if (job->reaches)
 			wa_messaging_limit_count(job->tenant, -1);
+		wa_wire_left(job->number, job->probe);
 		wa_sender_untrack(sender, job->message_id);
 		dlist_delete(&job->node);
 		if (job->body != NULL)

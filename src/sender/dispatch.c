@@ -36,7 +36,9 @@
 #include "sender/descriptors.h"
 #include "sender/dispatch.h"
 #include "sender/home.h"
+#include "sender/notice.h"
 #include "sender/settle.h"
+#include "sender/state/wire.h"
 #include "sender/store/transaction.h"
 #include "sender/sync.h"
 #include "sender/trust.h"
@@ -100,6 +102,21 @@ wa_dispatch_check_settings(WaSender *sender)
 
 	read_settings(&settings);
 	sender->reopen = memcmp(&settings, &opened_with, sizeof(settings)) != 0 || wa_trust_changed();
+	wa_wire_forget_trouble(&sender->numbers);
+}
+
+/*
+ * How many requests there may be, leased ones among them: as many as are useful, and
+ * no more than the client can have under way.  Those of numbers in trouble are of
+ * no use and come on top.
+ */
+static void
+set_slots(WaSender *sender)
+{
+	WaWire *wire = &sender->numbers.wire;
+
+	wire->slots = Min(sender->concurrency + wire->stuck, wa_http_capacity(sender->http)) +
+				  sender->n_draining + sender->ahead;
 }
 
 /* For the requests from now on; without one nothing is claimed. */
@@ -152,6 +169,8 @@ wa_dispatch_open(WaSender *sender)
 	sender->reopen = false;
 	sender->concurrency = Min(MIN_CONCURRENCY, opened_with.max_in_flight);
 	sender->ahead = 0;
+	set_slots(sender);
+	wa_wire_forget_trouble(&sender->numbers);
 	memset(&measured, 0, sizeof(measured));
 	measured.since_us = wa_now_us();
 	if (secret_generation == 0)
@@ -213,11 +232,16 @@ adapt_concurrency(WaSender *sender)
 	measured.since_us = now;
 }
 
-/* The sender has slept this long; it counts if only a response could have woken it. */
+/*
+ * The sender has slept this long; it counts if only a response could have woken it:
+ * all is used, or what may be used by those who have something to send.
+ */
 void
 wa_dispatch_slept(WaSender *sender, int64 us)
 {
-	if (sender->n_in_flight + sender->n_finished >= sender->concurrency - sender->concurrency / 8)
+	int useful = sender->n_in_flight + sender->n_finished - sender->numbers.wire.stuck;
+
+	if (sender->numbers.wire.held > 0 || useful >= sender->concurrency - sender->concurrency / 8)
 		measured.waited_us += us;
 }
 
@@ -264,7 +288,7 @@ not_started(WaSender *sender, WaJob *job, const char *why)
 static bool
 may_submit(WaSender *sender)
 {
-	return wa_sender_on_the_wire(sender) < sender->concurrency &&
+	return wa_sender_on_the_wire(sender) < sender->concurrency + sender->numbers.wire.stuck &&
 		   wa_http_in_flight(sender->http) - sender->n_draining < opened_with.max_in_flight;
 }
 
@@ -274,6 +298,23 @@ is_stopped(const WaJob *job)
 {
 	return job->number->paused_until != 0 || job->tenant->paused_until != 0 ||
 		   !job->tenant->enabled || job->opted_out;
+}
+
+/* The request goes to the network, or fails at once. */
+static void
+begin(WaSender *sender, WaJob *job, const char *url)
+{
+	wa_wire_begun(job->number, job->started_us);
+	if (wa_http_submit(sender->http, url, job->body, job->body_len, NULL, job))
+	{
+		dlist_push_tail(&sender->in_flight, &job->node);
+		sender->n_in_flight++;
+		pg_atomic_fetch_add_u64(&sender->slot->counters.requests, 1);
+		return;
+	}
+	not_started(sender, job, "the request could not be started");
+	wa_wire_failed(job->number, job->probe, job->started_us, false, job->outcome->message,
+				   job->finished_us);
 }
 
 /*
@@ -303,15 +344,12 @@ submit(WaSender *sender)
 		job->started_at = wa_now();
 		job->withdrawn = stopped || verdict == WA_BEGIN_NEVER || is_stopped(job);
 		if (job->withdrawn)
-			not_started(sender, job, "it was put back before this request was begun");
-		else if (wa_http_submit(sender->http, url.data, job->body, job->body_len, NULL, job))
 		{
-			dlist_push_tail(&sender->in_flight, &job->node);
-			sender->n_in_flight++;
-			pg_atomic_fetch_add_u64(&sender->slot->counters.requests, 1);
+			not_started(sender, job, "it was put back before this request was begun");
+			wa_wire_left(job->number, job->probe);
 		}
 		else
-			not_started(sender, job, "the request could not be started");
+			begin(sender, job, url.data);
 		pfree(url.data);
 		pfree(job->body);
 		job->body = NULL;
@@ -328,10 +366,12 @@ answered(WaSender *sender, WaHttpResult *result)
 	sender->n_in_flight--;
 	measured.responses++;
 	wa_graph_response_read(result, finished(sender, job));
-	if (result->phase == WA_HTTP_ANSWERED && result->status < 500)
-		sender->failures_in_row = 0;
-	else if (job->outcome->kind != WA_OUTCOME_REFUSED)
-		sender->failures_in_row++;
+	if (job->outcome->kind == WA_OUTCOME_ACCEPTED || job->outcome->kind == WA_OUTCOME_REFUSED)
+		wa_wire_answered(job->number, job->probe, job->finished_us);
+	else
+		wa_wire_failed(job->number, job->probe, job->started_us,
+					   job->outcome->kind == WA_OUTCOME_UNCERTAIN, job->outcome->message,
+					   job->finished_us);
 	if (result->usage[0] != '\0')
 		wa_bucket_usage(&job->number->bucket, wa_usage_percent(result->usage), result->finished_us);
 	if (result->api_version[0] != '\0')
@@ -362,7 +402,10 @@ wa_dispatch_network(WaSender *sender)
 		wa_http_release(sender->http, result);
 	}
 	sender->n_draining = wa_http_draining(sender->http);
+	if (wa_wire_is_back(&sender->numbers))
+		wa_http_abort_unbegun(sender->http);
 	submit(sender);
+	set_slots(sender);
 	pg_atomic_write_u32(&sender->slot->counters.in_flight, sender->n_in_flight);
 	pg_atomic_write_u32(&sender->slot->counters.connections, wa_http_connections(sender->http));
 }
@@ -373,10 +416,11 @@ wa_dispatch_cycle(WaSender *sender)
 	bool settle = wa_settle_due(sender);
 	bool claim = wa_claim_due(sender);
 	bool slow = wa_settle_slow_due(sender);
+	bool notice = wa_notice_due(sender);
 
 	if (settle && apart)
 		claim = false;
-	if (!settle && !claim && !slow)
+	if (!settle && !claim && !slow && !notice)
 		return;
 
 	wa_store_begin("sending WhatsApp messages");
@@ -384,6 +428,8 @@ wa_dispatch_cycle(WaSender *sender)
 		wa_settle_run(sender);
 	if (slow)
 		wa_settle_mark_slow(sender);
+	if (notice)
+		wa_notice_write(sender);
 	if (claim && wa_home_keep(sender))
 		wa_claim_run(sender);
 	wa_store_commit();
@@ -391,9 +437,12 @@ wa_dispatch_cycle(WaSender *sender)
 	apart = apart && !claim;
 	wa_settle_committed(sender);
 	wa_claim_committed(sender);
+	if (notice)
+		wa_notice_committed(sender);
 	submit(sender);
 	wa_http_step(sender->http); /* before the rest of this turn: somebody may be waiting */
 	adapt_concurrency(sender);
+	set_slots(sender);
 	pg_atomic_fetch_add_u64(&sender->slot->counters.cycles, 1);
 	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) wa_now());
 }
@@ -430,7 +479,7 @@ wa_dispatch_take_wakes(WaSender *sender)
 			if (wakes[i].kind == WA_WAKE_INBOUND)
 			{
 				if (number != NULL)
-					wa_number_take(number, (int) wakes[i].value, wa_now_us());
+					wa_number_came_in(number, wakes[i].value, wa_now_us());
 			}
 			else if (number != NULL)
 				wa_number_lower_cursor(number, wakes[i].value);
@@ -464,5 +513,6 @@ wa_dispatch_wait_ms(WaSender *sender)
 	if (sender->n_leased > 0 && may_submit(sender))
 		wait = wa_sooner_ms(wait, WA_BEGIN_ASK_MS);
 	wait = wa_sooner_ms(wait, wa_settle_wait_ms(sender));
+	wait = wa_sooner_ms(wait, wa_notice_wait_ms(sender));
 	return wa_sooner_ms(wait, wa_claim_wait_ms(sender));
 }

@@ -18,11 +18,15 @@
 #include "common/queue_state.h"
 #include "sender/disposition.h"
 #include "sender/pace/pair.h"
+#include "sender/state/wire.h"
 #include "sender/store/consequence.h"
 #include "shared/wake.h"
 
 /* A code that nobody knows is reported this often: messages may fail by the thousand. */
 #define UNKNOWN_CODE_INTERVAL_US INT64_C(60000000)
+
+/* A probe that failed leaves the next one to another message: a little longer than to that. */
+#define PROBED_MS 700
 
 static TimestampTz
 after_ms(int64 ms)
@@ -133,6 +137,9 @@ draw_consequence(WaSender *sender, WaJob *job, WaDisposition *disposition)
 			return true;
 		case WA_ACTION_PAUSE_ACCOUNT:
 		case WA_ACTION_PAUSE_NUMBER:
+			/* After a throttle, however long, it goes on at a lower rate. */
+			if (outcome->error->error_class == WA_CLASS_THROTTLE_NUMBER)
+				wa_bucket_throttled(&job->number->bucket, 0, wa_now_us());
 			pause_scope(sender, job, &then);
 			put_back(job, disposition);
 			return true;
@@ -179,6 +186,41 @@ follow_error(WaSender *sender, WaJob *job, WaDisposition *disposition)
 	disposition->attempts = job->attempt;
 }
 
+/*
+ * Nothing of the request has left.  It is the network's fault, mostly, so the message
+ * stays where it is, and whoever finds out that the network is back
+ * (sender/state/wire.c) sends it at once.
+ *
+ * But it may be the message's own: something on the way that does not like it.  Of
+ * that the others of its number must not suffer.  So one that fails while they are
+ * answered comes back later, and so does, a moment, one that was a probe: the next
+ * probe is another.  Of probes no record is kept, there are too many.
+ */
+static void
+not_sent(WaSender *sender, WaJob *job, WaDisposition *disposition)
+{
+	disposition->outcome = "not_sent";
+	if (job->withdrawn || sender->stopping)
+	{
+		/* No attempt was made; who goes on with it, does so in its order. */
+		put_back(job, disposition);
+		disposition->failed_attempt = false;
+	}
+	else if (job->probe && wa_wire_is_limited(job->number))
+	{
+		defer(job, disposition, "network", PROBED_MS, false);
+		disposition->failed_attempt = false;
+	}
+	else if (job->number->answered_us > job->started_us &&
+			 sender->numbers.wire.back_us < job->started_us)
+		defer(job, disposition, "network",
+			  wa_message_backoff_ms(1, wa_guc_retry_delay, wa_guc_retry_max_delay,
+									pg_prng_uint32(&pg_global_prng_state)),
+			  false);
+	else
+		put_back(job, disposition);
+}
+
 void
 wa_disposition_decide(WaSender *sender, WaJob *job, WaDisposition *disposition)
 {
@@ -202,19 +244,7 @@ wa_disposition_decide(WaSender *sender, WaJob *job, WaDisposition *disposition)
 			follow_error(sender, job, disposition);
 			break;
 		case WA_OUTCOME_NOT_WRITTEN:
-			disposition->outcome = "not_sent";
-			if (job->withdrawn || sender->stopping)
-			{
-				/* No attempt was made; who goes on with it, does so in its order. */
-				put_back(job, disposition);
-				disposition->failed_attempt = false;
-				break;
-			}
-			defer(job, disposition, "network",
-				  wa_message_backoff_ms(Min(sender->failures_in_row, 8) + 1, wa_guc_retry_delay,
-										Min(wa_guc_retry_max_delay, 30000),
-										pg_prng_uint32(&pg_global_prng_state)),
-				  false);
+			not_sent(sender, job, disposition);
 			break;
 		case WA_OUTCOME_UNCERTAIN:
 			disposition->outcome = "uncertain";

@@ -24,6 +24,7 @@
 
 #include "base/arrays.h"
 #include "base/guc.h"
+#include "sender/notice.h"
 #include "sender/pace/pair_order.h"
 #include "sender/recovery.h"
 #include "sender/store/lease.h"
@@ -205,5 +206,6 @@ wa_recovery_read_recipients(WaSender *sender)
 	wa_pairs_seed(sender, accepted, n);
 	n = wa_store_deferred(MAX_DEFERRED, &deferred);
 	wa_pairs_seed_deferred(sender, deferred, n);
+	wa_notice_read(sender);
 	wa_store_commit();
 }

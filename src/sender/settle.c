@@ -29,11 +29,6 @@
 /* A request out for longer than this shows as "sending". */
 #define SLOW_US 250000
 
-/* This many requests in a row without an HTTP response: the network is down. */
-#define OUTAGE_FAILURES 5
-#define OUTAGE_DELAY_US INT64_C(500000)
-#define OUTAGE_MAX_DELAY_US INT64_C(30000000)
-
 /* The job to be settled first, or NULL. */
 static WaJob *
 first_finished(WaSender *sender)
@@ -142,18 +137,17 @@ static struct
 static int settle_limit;
 
 /*
- * Which alerts are open.  Those of a predecessor are not known, and are over with
+ * Whether that alert is open.  That of a predecessor is not known, and is over with
  * the first acceptance.
  */
-typedef struct OpenAlerts
+typedef struct VersionAlert
 {
 	bool known;
-	bool outage;
-	bool version;
-} OpenAlerts;
+	bool open;
+} VersionAlert;
 
-static OpenAlerts open_alerts;
-static OpenAlerts settling_alerts; /* once the settlement is committed */
+static VersionAlert version_alert;
+static VersionAlert settling_alert; /* once the settlement is committed */
 
 /*
  * Counts each lease's requests in this settlement.  A lease goes when its last
@@ -177,51 +171,30 @@ finished_leases(int64 *locked, int *n_locked, int64 *done)
 	return n_done;
 }
 
-static void
-account_alert(const char *severity, const char *kind, const char *message)
-{
-	WaAlert alert = {
-		.severity = severity, .kind = kind, .scope = "account", .key = "", .message = message};
-
-	wa_store_alert(&alert);
-}
-
 /*
- * What people should know, or need not worry about any more: any_accepted, and
- * what was said of a request that was not.
- *
  * A call that names a retired version of the API is served by another one
  * (Graph API, "Versioning"): responses and webhooks may then differ from what we
  * expect, and somebody should know.
  */
 static void
-write_alerts(WaSender *sender, bool any_accepted, const char *message)
+write_version_alert(WaSender *sender, bool any_accepted)
 {
-	bool outage = sender->failures_in_row >= OUTAGE_FAILURES;
-	bool first = any_accepted && !open_alerts.known;
+	bool first = any_accepted && !version_alert.known;
 	bool other_version = sender->api_version_seen[0] != '\0';
+	WaAlert alert = {.severity = "warning", .kind = "api_version", .scope = "account", .key = ""};
 
-	settling_alerts = open_alerts;
-	if (outage && !open_alerts.outage && message != NULL)
+	settling_alert = version_alert;
+	if (other_version && !version_alert.open)
 	{
-		account_alert("error", "network", message);
-		settling_alerts.outage = true;
+		alert.message = psprintf("Meta responds with version %s of the API, not with %s:"
+								 " set whatsapp_shared.api_version",
+								 sender->api_version_seen, wa_guc_api_version);
+		wa_store_alert(&alert);
 	}
-	else if (sender->failures_in_row == 0 && (open_alerts.outage || first))
-	{
-		wa_store_resolve_alert("network", "account", "");
-		settling_alerts.outage = false;
-	}
-
-	if (other_version && !open_alerts.version)
-		account_alert("warning", "api_version",
-					  psprintf("Meta responds with version %s of the API, not with %s:"
-							   " set whatsapp_shared.api_version",
-							   sender->api_version_seen, wa_guc_api_version));
-	else if (!other_version && (open_alerts.version || first))
+	else if (!other_version && (version_alert.open || first))
 		wa_store_resolve_alert("api_version", "account", "");
-	settling_alerts.version = other_version;
-	settling_alerts.known |= any_accepted;
+	settling_alert.open = other_version;
+	settling_alert.known |= any_accepted;
 }
 
 /*
@@ -375,8 +348,7 @@ wa_settle_run(WaSender *sender)
 	wa_store_drop_leases(done, n_done);
 	release_uncounted();
 
-	write_alerts(sender, n_accepted > 0,
-				 n_dispositions > 0 ? dispositions[n_dispositions - 1].message : NULL);
+	write_version_alert(sender, n_accepted > 0);
 }
 
 /*
@@ -476,14 +448,5 @@ wa_settle_committed(WaSender *sender)
 	wa_aside_settled();
 	if (settle_limit > 0 && (settle_limit *= 2) > wa_guc_max_in_flight)
 		settle_limit = 0;
-	open_alerts = settling_alerts;
-
-	if (sender->failures_in_row >= OUTAGE_FAILURES)
-	{
-		int doublings = Min(sender->failures_in_row - OUTAGE_FAILURES, 6);
-
-		sender->probe_at_us = wa_now_us() + Min(OUTAGE_DELAY_US << doublings, OUTAGE_MAX_DELAY_US);
-	}
-	else if (sender->failures_in_row == 0)
-		sender->probe_at_us = 0;
+	version_alert = settling_alert;
 }

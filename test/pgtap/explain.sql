@@ -5,7 +5,7 @@
  * server in that state and are in test/t; here they are taken out of the way.
  */
 \ir ../lib/begin.sql
-SELECT plan(74);
+SELECT plan(79);
 
 CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::text';
@@ -63,12 +63,19 @@ SELECT ok(earliest >= now() + interval '1 hour', 'until then') FROM pg_temp.expl
 DELETE FROM whatsapp_queue WHERE message_id = 1000000;
 SELECT is(pg_temp.reason(), 'next', 'and no longer');
 
-/* Meta could not be reached for another message of the number. */
-INSERT INTO whatsapp_queue (message_id, phone_number_id, rank, due_at, state, hold_reason)
-    VALUES (1000000, '100000000000001', 1, now() + interval '30 seconds', 'd', 'network');
-SELECT is(pg_temp.reason(), 'network', 'nor can this one be sent');
-SELECT ok(earliest >= now() + interval '30 seconds', 'before the next try') FROM pg_temp.explain();
-DELETE FROM whatsapp_queue WHERE message_id = 1000000;
+/* Its number's requests are not answered, or nobody's. */
+SELECT wa_internal_alert('error', 'network', 'number', '100000000000002', 'Requests are not answered') \g /dev/null
+SELECT is(pg_temp.reason(), 'next', 'another number''s requests are not answered');
+UPDATE whatsapp_alerts SET key = '100000000000001' WHERE kind = 'network';
+SELECT is(pg_temp.reason(), 'network', 'its own number''s are not');
+SELECT matches(explanation, 'since .*: requests are not answered', 'since when') FROM pg_temp.explain();
+SELECT is((SELECT health || ': ' || trouble FROM wa_number_status WHERE phone_number_id = '100000000000001'),
+    'unreachable: Requests are not answered', 'wa_number_status says so');
+SELECT is((SELECT status FROM wa_tenant_status WHERE tenant_id = 'panaderia'), 'number_unreachable', 'and wa_tenant_status');
+UPDATE whatsapp_alerts SET scope = 'account', key = '' WHERE kind = 'network';
+SELECT is(pg_temp.reason(), 'network', 'nobody''s are');
+SELECT wa_internal_resolve_alert('network', 'account', '') \g /dev/null
+SELECT is(pg_temp.reason(), 'next', 'they are again');
 
 INSERT INTO whatsapp_leases (sender, pid, generation, message_ids, attempts)
     SELECT 0, 1, 1, ARRAY[other], '{1}' FROM wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "antes"}') AS other;

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "sender/pace/turns.h"
+#include "sender/state/wire.h"
 
 /*
  * What a number may have at a time even if many others want something, too: of a
@@ -31,6 +32,17 @@ has_something(const WaNumber *number)
 	return number->may_have_ready || number->n_again > 0;
 }
 
+/* When this number may send what it has, by its rate and by what it may have on the wire. */
+static int64
+turn_of(WaNumber *number, int64 now)
+{
+	int64 at = wa_number_available(number, now) >= 1 ? now : wa_number_ready_at(number, now);
+	int64 room_at = wa_wire_room_at(number, now);
+
+	wa_wire_hold(number, room_at == PG_INT64_MAX);
+	return Max(at, room_at);
+}
+
 /*
  * Looks through all numbers only if something has changed: this is asked in every
  * turn of the loop, and an account may have thousands.
@@ -53,10 +65,14 @@ wa_turns_next_us(WaNumbers *numbers)
 		if (!takes_turns(number))
 			continue;
 		wa_number_look_again(number, now);
+		if (number->on_wire > 0)
+			wa_wire_listen(number, now);
 		if (has_something(number))
-			earliest = wa_number_available(number, now) >= 1
-						   ? WA_TURN_IS_NOW
-						   : Min(earliest, wa_number_ready_at(number, now));
+		{
+			int64 turn = turn_of(number, now);
+
+			earliest = turn <= now ? WA_TURN_IS_NOW : Min(earliest, turn);
+		}
 		else if (number->look_again_us != 0)
 			earliest = Min(earliest, number->look_again_us);
 	}
@@ -85,9 +101,19 @@ compare_turns(const void *a, const void *b)
 	return (x->last_turn > y->last_turn) - (x->last_turn < y->last_turn);
 }
 
+static void
+choose(WaNumber *number, WaClaimLimit *limit, int n)
+{
+	number->claim_seen = 0;
+	limit->phone_number_id = number->id;
+	limit->rank = number->cursor_rank;
+	limit->message_id = number->cursor_id;
+	limit->limit = n;
+}
+
 /*
  * Gives the next of these numbers an equal part each of the slots, but a piece at
- * least.  Returns what is left.
+ * least, and never more than it may have on the wire.  Returns what is left.
  */
 static int
 share_among(WaNumber *const *ready, int n, int piece, int64 now, int slots, WaClaimLimit *limits,
@@ -98,29 +124,84 @@ share_among(WaNumber *const *ready, int n, int piece, int64 now, int slots, WaCl
 	for (int i = 0; i < n && slots > 0; i++)
 	{
 		WaNumber *number = ready[i];
-		WaClaimLimit *limit = &limits[*n_limits];
+		int most = Min(wa_number_available(number, now), wa_wire_room(number, now));
 
-		number->claim_seen = 0;
-		limit->phone_number_id = number->id;
-		limit->rank = number->cursor_rank;
-		limit->message_id = number->cursor_id;
-		limit->limit = Min(Min(share, wa_number_available(number, now)), slots);
-		slots -= limit->limit;
+		choose(number, &limits[*n_limits], Min(Min(share, most), slots));
+		slots -= limits[*n_limits].limit;
 		chosen[(*n_limits)++] = number;
 	}
 	return slots;
 }
 
+/* What one may have beyond its part goes to whoever can use it. */
+static void
+share_rest(int slots, int64 now, WaClaimLimit *limits, WaNumber *const *chosen, int n_limits)
+{
+	for (int i = 0; i < n_limits && slots > 0; i++)
+	{
+		int most = Min(wa_number_available(chosen[i], now), wa_wire_room(chosen[i], now));
+		int more = Max(0, Min(slots, most - limits[i].limit));
+
+		limits[i].limit += more;
+		slots -= more;
+	}
+}
+
+/*
+ * While nobody is answered: one message of each number that has not failed yet, as
+ * far as those may try, and one of whoever is next as a probe.
+ */
+static int
+share_probes(WaNumbers *numbers, WaNumber *const *ready, int n, int64 now, WaClaimLimit *limits,
+			 WaNumber **chosen)
+{
+	int probes = now >= numbers->wire.host.probe_at_us ? 1 : 0;
+	int untried = numbers->wire.untried;
+	int n_limits = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int *left = probes > 0 ? &probes : &untried;
+
+		if (*left == 0 || (left == &untried && !wa_wire_is_untried(ready[i])))
+			continue;
+		(*left)--;
+		choose(ready[i], &limits[n_limits], 1);
+		chosen[n_limits++] = ready[i];
+	}
+	return n_limits;
+}
+
 /*
  * Shares the free slots among the numbers that have something to send.
  *
- * A number with a backlog takes turns with others of its kind.  One of which
- * nothing was known to wait, and now something does, need not wait for such a
- * turn: half of the slots are for those, as far as they want them.  What is
- * left over goes to whoever can use it.
+ * Some stay free for whoever comes next: as many as a number gets.  A number with
+ * a backlog takes turns with others of its kind.  One of which nothing was known to
+ * wait, and now something does, need not wait for such a turn: half of the slots
+ * are for those, as far as they want them.  What is left over goes to whoever can
+ * use it.
  */
+static int
+share_slots(WaNumbers *numbers, WaNumber **ready, int n, int n_new, int64 now, WaClaimLimit *limits,
+			WaNumber **chosen)
+{
+	int slots = wa_wire_free(numbers);
+	int n_limits = 0;
+	int reserved;
+
+	slots -= slots / (n + 1);
+
+	/* A single slot goes to one kind and to the other by turns. */
+	reserved = n_new < n ? (slots + (int) (numbers->turn % 2)) / 2 : 0;
+	slots = share_among(ready, n_new, NEW_PIECE, now, slots - reserved, limits, chosen, &n_limits);
+	slots = share_among(ready + n_new, n - n_new, PIECE, now, slots + reserved, limits, chosen,
+						&n_limits);
+	share_rest(slots, now, limits, chosen, n_limits);
+	return n_limits;
+}
+
 int
-wa_turns_take(WaNumbers *numbers, int slots, WaClaimLimit **limits, WaNumber ***chosen)
+wa_turns_take(WaNumbers *numbers, WaClaimLimit **limits, WaNumber ***chosen)
 {
 	HASH_SEQ_STATUS scan;
 	WaNumber *number;
@@ -129,8 +210,7 @@ wa_turns_take(WaNumbers *numbers, int slots, WaClaimLimit **limits, WaNumber ***
 	WaNumber **ready = palloc(sizeof(WaNumber *) * Max(n_numbers, 1));
 	int n = 0;
 	int n_new = 0;
-	int n_limits = 0;
-	int reserved;
+	int n_limits;
 
 	*limits = palloc0(sizeof(WaClaimLimit) * Max(n_numbers, 1));
 	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
@@ -140,7 +220,9 @@ wa_turns_take(WaNumbers *numbers, int slots, WaClaimLimit **limits, WaNumber ***
 		if (!takes_turns(number))
 			continue;
 		wa_number_look_again(number, now);
-		if (has_something(number) && wa_number_available(number, now) >= 1)
+		if (number->on_wire > 0)
+			wa_wire_listen(number, now);
+		if (has_something(number) && turn_of(number, now) <= now)
 		{
 			ready[n++] = number;
 			n_new += number->backlogged ? 0 : 1;
@@ -148,22 +230,13 @@ wa_turns_take(WaNumbers *numbers, int slots, WaClaimLimit **limits, WaNumber ***
 	}
 	qsort(ready, n, sizeof(WaNumber *), compare_turns);
 
-	/* A single slot goes to one kind and to the other by turns. */
-	reserved = n_new < n ? (slots + (int) (numbers->turn % 2)) / 2 : 0;
-	slots =
-		share_among(ready, n_new, NEW_PIECE, now, slots - reserved, *limits, *chosen, &n_limits);
-	slots = share_among(ready + n_new, n - n_new, PIECE, now, slots + reserved, *limits, *chosen,
-						&n_limits);
+	n_limits = wa_wire_is_down(numbers)
+				   ? share_probes(numbers, ready, n, now, *limits, *chosen)
+				   : share_slots(numbers, ready, n, n_new, now, *limits, *chosen);
 	for (int i = 0; i < n_limits; i++)
-	{
-		WaClaimLimit *limit = &(*limits)[i];
-		int more = Min(slots, wa_number_available((*chosen)[i], now) - limit->limit);
-
-		limit->limit += more;
-		slots -= more;
 		(*chosen)[i]->last_turn = numbers->turn;
-	}
 	numbers->turn++;
+	numbers->contenders = n;
 	wa_numbers_turns_changed(numbers);
 	return n_limits;
 }

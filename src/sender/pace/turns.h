@@ -15,9 +15,9 @@ extern bool wa_turns_due(WaNumbers *numbers);
 extern int64 wa_turns_next_us(WaNumbers *numbers);
 
 /*
- * Shares so many slots among the numbers whose turn it is.  Returns how many
- * those are; limits and chosen are in the current memory context.
+ * Shares the free slots of the wire among the numbers whose turn it is.  Returns how
+ * many those are; limits and chosen are in the current memory context.
  */
-extern int wa_turns_take(WaNumbers *numbers, int slots, WaClaimLimit **limits, WaNumber ***chosen);
+extern int wa_turns_take(WaNumbers *numbers, WaClaimLimit **limits, WaNumber ***chosen);
 
 #endif

@@ -23,6 +23,9 @@
 #define BURST_SHARE 0.25
 #define SLIDING_WINDOW_US INT64_C(1010000)
 
+/* Inbound traffic stops a number for no longer than this. */
+#define MAX_DEBT_S 5.0
+
 /* No level of the platform is higher: above it the operator knows better. */
 #define MAX_COUNTED_RATE 1000
 
@@ -41,6 +44,8 @@ wa_numbers_init(WaNumbers *numbers, MemoryContext context, int index, int nsende
 	memset(numbers, 0, sizeof(WaNumbers));
 	numbers->index = index;
 	numbers->nsenders = nsenders;
+	numbers->notice_us = PG_INT64_MAX;
+	dlist_init(&numbers->noticed);
 	ctl.keysize = sizeof(uint64);
 	ctl.entrysize = sizeof(WaNumber);
 	ctl.hcxt = context;
@@ -110,6 +115,19 @@ wa_number_take(WaNumber *number, int n, int64 now)
 	wa_sliding_window_take(&number->sent, n, now);
 }
 
+/*
+ * Webhooks may come in heaps, hours after their messages; then their number, however
+ * large, must not be taken for what has arrived at Meta in this second.
+ */
+void
+wa_number_came_in(WaNumber *number, int64 n, int64 now)
+{
+	double most = number->bucket.allowed * MAX_DEBT_S;
+	double owed = Max(0.0, -number->bucket.tokens);
+
+	wa_number_take(number, (int) Min((double) n, Max(0.0, most - owed)), now);
+}
+
 void
 wa_numbers_turns_changed(WaNumbers *numbers)
 {
@@ -126,6 +144,15 @@ wa_number_opened(WaNumber *number)
 
 	if (!number->mine || number->paused_until != 0)
 		return;
+	if (number->held)
+		return; /* an answer opens it again */
+	if (numbers->wire.several)
+	{
+		wa_numbers_turns_changed(numbers); /* it may be nobody's turn */
+		return;
+	}
+	if (number->limited)
+		turn = Max(turn, number->trouble.probe_at_us);
 	numbers->next_turn_us = turn <= now ? WA_TURN_IS_NOW : Min(numbers->next_turn_us, turn);
 }
 

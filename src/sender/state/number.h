@@ -14,11 +14,35 @@
 #include "utils/hsearch.h"
 
 #include "common/limiter.h"
+#include "sender/state/trouble.h"
 
 #define WA_NUMBER_SIZE 24
 
+/* Trouble that is over sooner is nothing that people have to hear of. */
+#define WA_NOTICE_US INT64_C(2000000)
+
 /* One has something to send, and may. */
 #define WA_TURN_IS_NOW 0
+
+struct WaNumber;
+
+/* What all numbers share: sender/state/wire.c. */
+typedef struct WaWire
+{
+	int slots;		   /* for requests, leased or under way */
+	int used;		   /* of them */
+	int stuck;		   /* of the used ones, by numbers in trouble; come on top of the slots */
+	int held;		   /* numbers that could send but for their share */
+	WaTrouble host;	   /* what lies behind all numbers, and on the way to it */
+	uint64 outage;	   /* counts those that are over */
+	bool back;		   /* an outage is over: what hung in it may be begun anew */
+	int64 back_us;	   /* ... and when that last was so */
+	bool several;	   /* failures of more than one number since the host last answered, ... */
+	int untried;	   /* how many numbers without one may still try before its next probe */
+	char problem[128]; /* what was said of the last failure */
+	const struct WaNumber *failing;	 /* ... and the first of these numbers */
+	const struct WaNumber *answered; /* the number of the last answer */
+} WaWire;
 
 typedef struct WaNumbers
 {
@@ -28,6 +52,12 @@ typedef struct WaNumbers
 	uint64 turn;			  /* claims made */
 	int64 next_turn_us;		  /* when some number may send; WA_TURN_IS_NOW */
 	int64 next_turn_known_us; /* until when that is known; 0: it is not */
+	int contenders;			  /* numbers that had something to send at the last claim */
+	WaWire wire;
+	dlist_head noticed; /* WaNumber that is in trouble, or has been: sender/notice.c */
+	int64 notice_us;	/* when to look at these; PG_INT64_MAX: not */
+	bool host_alerted;	/* an alert about the host is open, ... */
+	bool host_over;		/* ... and it has answered since */
 } WaNumbers;
 
 typedef struct WaNumber
@@ -49,7 +79,20 @@ typedef struct WaNumber
 	TimestampTz paused_until; /* 0: not paused */
 	int claim_seen;			  /* rows the claim being made has found */
 	int n_again;
-	dlist_head again; /* WaWaiting: to be claimed by id */
+	dlist_head again;  /* WaWaiting: to be claimed by id */
+	int on_wire;	   /* requests, leased or under way */
+	int64 answered_us; /* when it last had an answer */
+	int probes;		   /* of them, to find out whether it is answered again */
+	bool held;		   /* it could send but for its share */
+	bool limited;	   /* what it has on the wire is counted in stuck */
+	WaTrouble trouble;
+	uint64 outage; /* what is known of its trouble is of this one */
+	bool noticed;  /* it is in the list of those, with: */
+	bool alerted;  /* an alert about it is open */
+	bool to_alert; /* ... or will be, once the transaction is committed */
+	bool over;	   /* it has been answered since */
+	char *problem; /* malloc'd: what went wrong; NULL: nothing was heard */
+	dlist_node noticed_node;
 } WaNumber;
 
 /* The table lives in this context. */
@@ -66,6 +109,9 @@ extern void wa_number_set_rate(WaNumber *number, double rate);
 extern int wa_number_available(WaNumber *number, int64 now);
 extern int64 wa_number_ready_at(WaNumber *number, int64 now);
 extern void wa_number_take(WaNumber *number, int n, int64 now);
+
+/* So many messages came in, which the platform counts as well. */
+extern void wa_number_came_in(WaNumber *number, int64 n, int64 now);
 
 /* A row at this rank, with whatever id, has become ready. */
 extern void wa_number_lower_cursor(WaNumber *number, int64 rank);

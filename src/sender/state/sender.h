@@ -89,6 +89,7 @@ typedef struct WaJob
 	bool opted_out;		   /* since its lease; seen before it was begun */
 	bool reaches;		   /* its recipient counts for the messaging limit from now on */
 	bool withdrawn;		   /* put back before it was begun */
+	bool probe;			   /* sent to find out whether its number, or the host, answers */
 	int64 settle_after_us; /* set aside: not to be settled before */
 	int64 aside_us;		   /* for how long it was the last time; 0: never */
 	bool alone;			   /* to be settled by itself: sender/aside.c */
@@ -143,8 +144,6 @@ typedef struct WaSender
 	int n_draining; /* of these, and of uploads, begun before the last reload of settings */
 	int n_finished;
 	int n_aside;
-	int failures_in_row;	   /* requests without an HTTP response */
-	int64 probe_at_us;		   /* no claim before; 0: none */
 	char api_version_seen[16]; /* that differs from ours; "" if none */
 
 	/* recipients */

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 #include "base/arrays.h"
+#include "base/rows.h"
 #include "base/statement.h"
 #include "sender/store/alert.h"
 #include "sender/store/transaction.h"
@@ -61,4 +62,22 @@ wa_store_resolve_alert(const char *kind, const char *scope, const char *key)
 	values[1] = CStringGetTextDatum(scope);
 	values[2] = CStringGetTextDatum(key);
 	wa_store_run(&statement, values, NULL);
+}
+
+int
+wa_store_open_alerts(const char *kind, const char ***keys)
+{
+	static WaStatement statement = {
+		.sql = "SELECT a.key FROM @extschema@.whatsapp_alerts a"
+			   " WHERE a.kind OPERATOR(pg_catalog.=) $1 AND a.resolved_at IS NULL",
+		.nargs = 1,
+		.argtypes = {TEXTOID},
+		.expected = SPI_OK_SELECT};
+	Datum values[1] = {CStringGetTextDatum(kind)};
+	WaRows rows = wa_store_run(&statement, values, NULL);
+
+	*keys = palloc(sizeof(char *) * Max(rows.count, 1));
+	for (uint64 i = 0; i < rows.count; i++)
+		(*keys)[i] = wa_rows_text(&rows, i, 1);
+	return (int) rows.count;
 }

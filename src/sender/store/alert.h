@@ -29,4 +29,7 @@ extern void wa_store_alert_accepted_twice(const int64 *ids, int n);
 /* Closes it, if it is open. */
 extern void wa_store_resolve_alert(const char *kind, const char *scope, const char *key);
 
+/* The keys of those of a kind that are open, whatever their scope; returns how many. */
+extern int wa_store_open_alerts(const char *kind, const char ***keys);
+
 #endif

@@ -64,6 +64,27 @@ test_fast(void)
 	   "no level of the platform's holds up what is faster");
 }
 
+/* What comes in counts, too; but webhooks may come by the thousand, long after. */
+static void
+test_inbound(void)
+{
+	WaSender *sender = new_sender();
+	WaNumber *number = wa_number_get(&sender->numbers, NUMBER);
+	int64 now = START + 100 * SECOND;
+	int64 wait;
+
+	wa_number_set_rate(number, 80);
+	wa_number_came_in(number, 240, now);
+	wait = wa_number_ready_at(number, now) - now;
+	ok(wait > 2 * SECOND && wait < 4 * SECOND, "240 that come in are those of three seconds: %d ms",
+	   (int) (wait / 1000));
+	for (int i = 0; i < 100; i++)
+		wa_number_came_in(number, INT64_C(100000000), now);
+	wait = wa_number_ready_at(number, now) - now;
+	ok(wait < 6 * SECOND, "however many do, they stop it for a few seconds: %d ms",
+	   (int) (wait / 1000));
+}
+
 static void
 test_ownership(void)
 {
@@ -140,6 +161,7 @@ main(void)
 {
 	test_rate();
 	test_fast();
+	test_inbound();
 	test_ownership();
 	test_cursor();
 	test_look_again();
