@@ -114,9 +114,12 @@ static void
 set_slots(WaSender *sender)
 {
 	WaWire *wire = &sender->numbers.wire;
+	int before = wire->slots;
 
 	wire->slots = Min(sender->concurrency + wire->stuck, wa_http_capacity(sender->http)) +
 				  sender->n_draining + sender->ahead;
+	if (wire->slots > before && wire->held > 0)
+		wa_numbers_turns_changed(&sender->numbers);
 }
 
 /* For the requests from now on; without one nothing is claimed. */
@@ -405,6 +408,7 @@ wa_dispatch_network(WaSender *sender)
 	if (wa_wire_is_back(&sender->numbers))
 		wa_http_abort_unbegun(sender->http);
 	submit(sender);
+	adapt_concurrency(sender); /* also while all that is out hangs, and no cycle is run */
 	set_slots(sender);
 	pg_atomic_write_u32(&sender->slot->counters.in_flight, sender->n_in_flight);
 	pg_atomic_write_u32(&sender->slot->counters.connections, wa_http_connections(sender->http));
@@ -441,7 +445,6 @@ wa_dispatch_cycle(WaSender *sender)
 		wa_notice_committed(sender);
 	submit(sender);
 	wa_http_step(sender->http); /* before the rest of this turn: somebody may be waiting */
-	adapt_concurrency(sender);
 	set_slots(sender);
 	pg_atomic_fetch_add_u64(&sender->slot->counters.cycles, 1);
 	pg_atomic_write_u64(&sender->slot->counters.last_cycle_at, (uint64) wa_now());
