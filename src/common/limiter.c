@@ -132,6 +132,13 @@ wa_bucket_take(WaBucket *b, double n, int64_t now_us)
 	b->tokens -= n;
 }
 
+/* What was taken and not used. */
+void
+wa_bucket_give_back(WaBucket *b, double n)
+{
+	b->tokens = fmin(b->burst, b->tokens + n);
+}
+
 /*
  * Rounded up to the next microsecond, so that whoever wakes then finds them.
  * More than the bucket's depth is never there: n is cut to it.
@@ -212,17 +219,39 @@ wa_sliding_window_available(const WaSlidingWindow *w, int64_t now_us)
 
 	while (n < w->limit && w->times[(w->oldest + n) % w->limit] <= now_us - w->length_us)
 		n++;
-	return w->limit > 0 ? n : INT_MAX;
+	if (w->limit == 0)
+		return INT_MAX;
+	return n > w->reserved ? n - w->reserved : 0;
 }
 
 void
 wa_sliding_window_take(WaSlidingWindow *w, int n, int64_t now_us)
 {
-	for (int i = 0; i < n && w->limit > 0; i++)
+	int64_t newest;
+
+	if (w->limit == 0)
+		return;
+	/* They stay in order, also where one is told of late. */
+	newest = w->times[(w->oldest + w->limit - 1) % w->limit];
+	if (now_us < newest)
+		now_us = newest;
+	for (int i = 0; i < n; i++)
 	{
 		w->times[w->oldest] = now_us;
 		w->oldest = (w->oldest + 1) % w->limit;
 	}
+}
+
+void
+wa_sliding_window_reserve(WaSlidingWindow *w, int n)
+{
+	w->reserved += n;
+}
+
+void
+wa_sliding_window_give_back(WaSlidingWindow *w, int n)
+{
+	w->reserved -= n;
 }
 
 int64_t
@@ -232,6 +261,8 @@ wa_sliding_window_ready_at(const WaSlidingWindow *w, int64_t now_us)
 
 	if (w->limit == 0)
 		return now_us;
-	at = w->times[w->oldest] + w->length_us;
+	if (w->reserved >= w->limit)
+		return INT64_MAX;
+	at = w->times[(w->oldest + w->reserved) % w->limit] + w->length_us;
 	return at > now_us ? at : now_us;
 }

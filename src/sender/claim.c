@@ -206,7 +206,8 @@ make_job(WaSender *sender, WaNumber *number, WaPair *pair, const WaClaimRow *row
 			memcpy(job->strings + name_len + 1, row->template_language, language_len);
 	}
 
-	wa_number_take(number, 1, now);
+	wa_number_reserve(number, now);
+	job->holds_token = true;
 	job->probe = wa_wire_claimed(number, now);
 	if (tenant->has_rate)
 		wa_bucket_take(&tenant->bucket, 1, now);
@@ -487,6 +488,7 @@ wa_claim_aborted(WaSender *sender)
 		wa_pair_end(wa_pair_get(sender, job->pair_key), false);
 		if (job->reaches)
 			wa_messaging_limit_count(job->tenant, -1);
+		wa_number_stays(job->number);
 		wa_wire_left(job->number, job->probe);
 		wa_sender_untrack(sender, job->message_id);
 		dlist_delete(&job->node);

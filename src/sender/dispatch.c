@@ -267,6 +267,9 @@ prepare_outcome(WaSender *sender)
 static WaOutcome *
 finished(WaSender *sender, WaJob *job)
 {
+	if (job->holds_token)
+		wa_number_stays(job->number);
+	job->holds_token = false;
 	job->outcome = memset(next_outcome, 0, sizeof(WaOutcome));
 	next_outcome = NULL;
 	job->finished_at = wa_now();
@@ -359,12 +362,29 @@ submit(WaSender *sender)
 	}
 }
 
+/* It counts for its number's rate from when it leaves, and not before. */
+static void
+left(WaJob *job, int64 at)
+{
+	if (job->holds_token)
+		wa_number_left(job->number, at);
+	job->holds_token = false;
+}
+
+static bool
+is_message(const void *tag)
+{
+	return tag != NULL && !wa_upload_is_tag(tag);
+}
+
 /* The response of one request. */
 static void
 answered(WaSender *sender, WaHttpResult *result)
 {
 	WaJob *job = result->tag;
 
+	if (result->begun_us != 0)
+		left(job, result->begun_us);
 	dlist_delete(&job->node);
 	sender->n_in_flight--;
 	measured.responses++;
@@ -387,9 +407,14 @@ void
 wa_dispatch_network(WaSender *sender)
 {
 	WaHttpResult *result;
+	void *tag;
+	int64 begun_us;
 
 	refresh_token(sender);
 	wa_http_step(sender->http);
+	while (wa_http_next_begun(sender->http, &tag, &begun_us))
+		if (is_message(tag))
+			left(tag, begun_us);
 	for (;;)
 	{
 		prepare_outcome(sender);

@@ -1,5 +1,5 @@
 # The platform's limits: kept without being refused, and without one tenant
-# delaying another.
+# delaying another.  The rate of a number is in 038_rate.pl.
 
 use strict;
 use warnings;
@@ -29,43 +29,6 @@ sub refused
 	my ($code) = @_;
 	return $sim->stats->{refused_by_code}{$code} // 0;
 }
-
-# ---- the rate of a number -------------------------------------------------------------
-
-# On a machine that has other things to do requests may arrive in heaps; then the
-# measurement is repeated, a few times at most, after the rate has recovered.
-my ($rate, $refused);
-for my $round (1 .. 4)
-{
-	my $refused_before = refused(130429);
-	$node->safe_psql('postgres', <<"SQL");
-SELECT count(wa_enqueue_message('t1', '+34612' || $round || lpad(i::text, 5, '0'), 'aviso', '["hola"]'))
-FROM generate_series(1, 400) AS i
-SQL
-	settled($node, "400 messages of one number are sent, round $round");
-	my $span = $node->safe_psql('postgres', <<"SQL");
-SELECT extract(epoch FROM max(accepted_at) - min(accepted_at)) FROM whatsapp_messages
-WHERE recipient_phone LIKE '+34612' || $round || '%'
-SQL
-	$rate = 400 / $span;
-	$refused = refused(130429) - $refused_before;
-	last if $rate >= 0.95 * 80 && $refused == 0;
-	diag(sprintf('round %d: %.1f/s, %d refused', $round, $rate, $refused));
-}
-
-# What else runs on the machine, in the last minute, for each of its processors.
-my ($load) = slurp_file('/proc/loadavg') =~ /^(\S+)/;
-my $processors = () = slurp_file('/proc/cpuinfo') =~ /^processor/mg;
-SKIP:
-{
-	skip sprintf('the machine is too busy to tell (load %.1f, %d processors): %.1f/s, %d refused',
-		$load, $processors, $rate, $refused), 2
-	  if ($rate < 0.95 * 80 || $refused > 0) && $load > $processors;
-	cmp_ok($rate, '>=', 0.95 * 80,
-		sprintf('at no less than 95 %% of the allowed rate (%.1f/s)', $rate));
-	is($refused, 0, 'and Meta never says that it is too fast');
-}
-cmp_ok($rate, '<=', 80.5, 'and never faster than that');
 
 # ---- the rate of a pair -----------------------------------------------------------------
 

@@ -173,6 +173,50 @@ test_window(void)
 	ok(wa_sliding_window_init(&w, 0, SECOND), "and can be taken away");
 }
 
+/* What has been let through, but has not left yet, counts from when it leaves. */
+static void
+test_reserved(void)
+{
+	WaSlidingWindow w = {0};
+
+	ok(wa_sliding_window_init(&w, 3, SECOND), "three a second");
+	wa_sliding_window_reserve(&w, 2);
+	is_int(wa_sliding_window_available(&w, 10 * SECOND), 1, "what is reserved is nobody else's");
+	wa_sliding_window_give_back(&w, 2);
+	wa_sliding_window_take(&w, 2, 10 * SECOND);
+	is_int(wa_sliding_window_available(&w, 11 * SECOND - 1), 1, "once it has left it counts");
+	is_int(wa_sliding_window_available(&w, 11 * SECOND), 3, "for a second from then on");
+
+	wa_sliding_window_reserve(&w, 1);
+	wa_sliding_window_give_back(&w, 1);
+	is_int(wa_sliding_window_available(&w, 11 * SECOND), 3, "what does not leave counts nothing");
+
+	wa_sliding_window_take(&w, 1, 11 * SECOND);
+	wa_sliding_window_reserve(&w, 2);
+	is_int(wa_sliding_window_ready_at(&w, 11 * SECOND), 12 * SECOND,
+		   "the next one is behind all that is reserved");
+	wa_sliding_window_reserve(&w, 1);
+	ok(wa_sliding_window_ready_at(&w, 11 * SECOND) == INT64_MAX,
+	   "and nobody knows when, if everything is");
+	ok(wa_sliding_window_init(&w, 5, SECOND), "another limit");
+	is_int(wa_sliding_window_available(&w, 20 * SECOND), 2, "does not forget what is reserved");
+	ok(wa_sliding_window_init(&w, 0, SECOND), "and no limit");
+	is_int(wa_sliding_window_ready_at(&w, 20 * SECOND), 20 * SECOND, "waits for nothing");
+}
+
+static void
+test_given_back(void)
+{
+	WaBucket b;
+
+	wa_bucket_init(&b, 80, 2, 0);
+	wa_bucket_take(&b, 2, 0);
+	wa_bucket_give_back(&b, 1);
+	is_int(wa_bucket_available(&b, 0), 1, "a token that was not used is there again");
+	wa_bucket_give_back(&b, 5);
+	is_int(wa_bucket_available(&b, 0), 2, "within the depth");
+}
+
 static void
 test_allowed(void)
 {
@@ -205,6 +249,8 @@ main(void)
 	test_throttled();
 	test_usage();
 	test_window();
+	test_reserved();
+	test_given_back();
 	test_allowed();
 	return done_testing();
 }

@@ -105,10 +105,17 @@ extern WaNumber *wa_number_get(WaNumbers *numbers, const char *phone_number_id);
 /* Messages per second that the platform allows.  Raises when out of memory. */
 extern void wa_number_set_rate(WaNumber *number, double rate);
 
-/* Messages that may leave this number now; when the next one may; and n that do. */
+/* Messages that may leave this number now; when the next one may. */
 extern int wa_number_available(WaNumber *number, int64 now);
 extern int64 wa_number_ready_at(WaNumber *number, int64 now);
-extern void wa_number_take(WaNumber *number, int n, int64 now);
+
+/*
+ * One is to leave, and will when its connection is ready; now it has, at that time; or
+ * it will not after all.
+ */
+extern void wa_number_reserve(WaNumber *number, int64 now);
+extern void wa_number_left(WaNumber *number, int64 at);
+extern void wa_number_stays(WaNumber *number);
 
 /* So many messages came in, which the platform counts as well. */
 extern void wa_number_came_in(WaNumber *number, int64 n, int64 now);

@@ -86,6 +86,7 @@ typedef struct WaJob
 	TimestampTz finished_at;
 	int64 finished_us;
 	bool marked_sending;
+	bool holds_token;	   /* of its number's rate: it has not left yet */
 	bool opted_out;		   /* since its lease; seen before it was begun */
 	bool reaches;		   /* its recipient counts for the messaging limit from now on */
 	bool withdrawn;		   /* put back before it was begun */

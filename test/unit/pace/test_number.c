@@ -5,6 +5,17 @@
 
 #include "tap.h"
 
+/* So many leave at once: their connections are there. */
+static void
+leave(WaNumber *number, int n, int64 now)
+{
+	for (int i = 0; i < n; i++)
+	{
+		wa_number_reserve(number, now);
+		wa_number_left(number, now);
+	}
+}
+
 /* Takes whatever may leave, each millisecond of this stretch; returns how many did. */
 static int
 send_all(WaNumber *number, int64 from, int64 to)
@@ -15,7 +26,7 @@ send_all(WaNumber *number, int64 from, int64 to)
 	{
 		int n = wa_number_available(number, now);
 
-		wa_number_take(number, n, now);
+		leave(number, n, now);
 		sent += n;
 	}
 	return sent;
@@ -42,14 +53,45 @@ test_rate(void)
 	}
 	ok(worst <= 80, "no second has more than 80 messages: %d", worst);
 	ok(worst >= 77, "but hardly fewer: %d", worst);
+	ok(send_all(number, now + 10 * SECOND, now + 40 * SECOND) >= 30 * 80 * 0.95,
+	   "in the long run 95 of 100 are used");
 
 	now += 100 * SECOND;
 	ok(send_all(number, now, now + 1000) <= 20,
 	   "a quarter of a second's messages at once, no more");
 	now += 100 * SECOND;
-	wa_number_take(number, wa_number_available(number, now), now);
+	leave(number, wa_number_available(number, now), now);
 	ok(wa_number_ready_at(number, now) > now, "then the next has to wait");
 	is_int(wa_number_available(number, wa_number_ready_at(number, now)), 1, "until it may leave");
+}
+
+/* What has to wait for its connection is counted when it arrives, with what comes then. */
+static void
+test_slow_connections(void)
+{
+	WaSender *sender = new_sender();
+	WaNumber *number = wa_number_get(&sender->numbers, NUMBER);
+	int64 now = START + 100 * SECOND;
+	int waiting = wa_number_available(number, now);
+	int sent;
+
+	for (int i = 0; i < waiting; i++)
+		wa_number_reserve(number, now);
+	now += 400000;
+	for (int i = 0; i < waiting; i++)
+		wa_number_left(number, now);
+	sent = send_all(number, now, now + SECOND);
+	ok(waiting > 0 && waiting + sent <= 80, "%d late ones, and %d in the second after", waiting,
+	   sent);
+
+	now += 100 * SECOND;
+	waiting = wa_number_available(number, now);
+	for (int i = 0; i < waiting; i++)
+		wa_number_reserve(number, now);
+	is_int(wa_number_available(number, now), 0, "all that may leave is reserved");
+	for (int i = 0; i < waiting; i++)
+		wa_number_stays(number);
+	is_int(wa_number_available(number, now), waiting, "and given back if it does not leave");
 }
 
 static void
@@ -160,6 +202,7 @@ int
 main(void)
 {
 	test_rate();
+	test_slow_connections();
 	test_fast();
 	test_inbound();
 	test_ownership();

@@ -208,7 +208,11 @@ test_when(void)
 	ok(wa_turns_due(&numbers), "something has become ready: it is known at once");
 
 	wa_numbers_turns_changed(&numbers);
-	wa_number_take(number, wa_number_available(number, wa_now_us()), wa_now_us());
+	for (int n = wa_number_available(number, wa_now_us()); n > 0; n--)
+	{
+		wa_number_reserve(number, wa_now_us());
+		wa_number_left(number, wa_now_us());
+	}
 	next = wa_turns_next_us(&numbers);
 	is_int(next, wa_number_ready_at(number, wa_now_us()), "the turn is when the rate allows it");
 	wa_clock_set(next, WALL + next);
