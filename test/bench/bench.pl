@@ -17,6 +17,7 @@ use Bench::Idle;
 use Bench::Latency;
 use Bench::Load;
 use Bench::Memory;
+use Bench::Neighbours;
 use Bench::Process;
 use Bench::Report;
 use Bench::Server;
@@ -41,7 +42,12 @@ package Bench
 			session => 20_000,
 			status => 3000,
 			memory => 30_000,
-			idle_seconds => 20
+			idle_seconds => 20,
+			neighbours => 1000,
+			neighbours_rows => 10_000,
+			neighbours_reached => 100_000,
+			neighbours_uncertain => 100,
+			neighbours_day => 5000
 		},
 		full => {
 			rounds => 5,
@@ -54,7 +60,12 @@ package Bench
 			session => 100_000,
 			status => 20_000,
 			memory => 1_000_000,
-			idle_seconds => 120
+			idle_seconds => 120,
+			neighbours => 10_000,
+			neighbours_rows => 100_000,
+			neighbours_reached => 1_000_000,
+			neighbours_uncertain => 1000,
+			neighbours_day => 50_000
 		});
 
 	sub count
@@ -99,7 +110,9 @@ my @measures = (
 	[ flatness => \&Bench::Flatness::measure ],
 	[ status => \&Bench::Status::measure ],
 	[ memory => \&Bench::Memory::measure ],
-	[ idle => \&Bench::Idle::measure ]);
+	[ idle => \&Bench::Idle::measure ],
+	# the last, because it fills the account
+	[ neighbours => \&Bench::Neighbours::measure ]);
 
 my $bench = bless { mode => 'quick', start => time() }, 'Bench';
 my %only;

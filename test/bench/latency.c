@@ -8,7 +8,8 @@
  * the server thread has seen the message arrive.  The server thread notes the
  * time at which the first bytes of a request can be read, before it reads them.
  * With --background, a second connection enqueues at a steady rate for other
- * tenants meanwhile.
+ * tenants meanwhile; the longest time without a request then shows how long the
+ * sender has stood still.  Requests of the number named by --hang get no response.
  *
  * The message is recognised by its id in biz_opaque_callback_data.  One message
  * is under way at a time, so what is measured is latency and not throughput.
@@ -46,6 +47,7 @@ typedef struct Options
 	int count;
 	int pause_ms;
 	double background; /* messages per second */
+	const char *hang;  /* phone_number_id whose requests are never answered; or NULL */
 	int tenants;	   /* named bench-1, bench-2 ...; the first is the measured one */
 } Options;
 
@@ -69,8 +71,12 @@ typedef struct Shared
 	int64_t recent_us[1024];
 	unsigned recent_next;
 	atomic_bool stop;
+	atomic_bool measuring;
 	atomic_long requests;
 	atomic_long background_sent;
+	/* The server thread's own, until it has ended. */
+	int64_t last_request_us;
+	int64_t longest_gap_us;
 } Shared;
 
 static Options options = {.template_name = "pedido_proveedor",
@@ -132,6 +138,26 @@ message_id(const char *body)
 	return strtoll(id + 1, NULL, 10);
 }
 
+/* How long the sender has sent nothing to anybody, while it had something to send. */
+static void
+note_gap(int64_t request_us)
+{
+	if (!atomic_load(&shared.measuring))
+		return;
+	if (request_us - shared.last_request_us > shared.longest_gap_us)
+		shared.longest_gap_us = request_us - shared.last_request_us;
+	shared.last_request_us = request_us;
+}
+
+/* Whether the request, whose first line is "POST /version/phone_number_id/messages", hangs. */
+static bool
+hangs(const char *request)
+{
+	const char *number = options.hang != NULL ? strstr(request, options.hang) : NULL;
+
+	return number != NULL && number < strchr(request, '\r');
+}
+
 /*
  * Answers one request if it is complete, and says how many bytes it took.
  */
@@ -167,6 +193,12 @@ answer(Peer *peer)
 		long serial = atomic_fetch_add(&shared.requests, 1);
 		int64_t id = message_id(peer->data + head);
 
+		if (hangs(peer->data))
+		{
+			peer->data[total] = kept;
+			return total;
+		}
+		note_gap(peer->first_byte_us);
 		if (id != 0)
 			note_arrival(id, peer->first_byte_us);
 		body_len = snprintf(body, sizeof(body),
@@ -357,7 +389,8 @@ send_background(void *arg)
 	return NULL;
 }
 
-/* Waits for the request of this message; the time its first byte could be read. */
+/* Waits for the request of this message; the time its first byte could be read, 0: it never came.
+ */
 static int64_t
 await_arrival(int64_t id)
 {
@@ -378,7 +411,7 @@ await_arrival(int64_t id)
 		if (found != 0)
 			break;
 		if (pthread_cond_timedwait(&shared.arrived, &shared.lock, &limit) == ETIMEDOUT)
-			die("a message did not arrive", "");
+			break;
 	}
 	shared.awaited_id = 0;
 	pthread_mutex_unlock(&shared.lock);
@@ -405,13 +438,11 @@ percentile_ms(int64_t *sorted, int count, int percent)
 static void
 parse_options(int argc, char **argv)
 {
-	static const struct option names[] = {{"background", required_argument, NULL, 'b'},
-										  {"conninfo", required_argument, NULL, 'c'},
-										  {"count", required_argument, NULL, 'n'},
-										  {"pause-ms", required_argument, NULL, 's'},
-										  {"port", required_argument, NULL, 'p'},
-										  {"tenants", required_argument, NULL, 't'},
-										  {NULL, 0, NULL, 0}};
+	static const struct option names[] = {
+		{"background", required_argument, NULL, 'b'}, {"conninfo", required_argument, NULL, 'c'},
+		{"count", required_argument, NULL, 'n'},	  {"hang", required_argument, NULL, 'h'},
+		{"pause-ms", required_argument, NULL, 's'},	  {"port", required_argument, NULL, 'p'},
+		{"tenants", required_argument, NULL, 't'},	  {NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1)
@@ -423,6 +454,9 @@ parse_options(int argc, char **argv)
 				break;
 			case 'c':
 				options.conninfo = optarg;
+				break;
+			case 'h':
+				options.hang = optarg;
 				break;
 			case 'n':
 				options.count = atoi(optarg);
@@ -444,7 +478,7 @@ parse_options(int argc, char **argv)
 		options.background < 0 || options.pause_ms < 0 || options.tenants < 2)
 	{
 		fprintf(stderr, "usage: latency --conninfo TEXT --port N [--count N] [--pause-ms N]\n"
-						"       [--background PER_SECOND] [--tenants N]\n");
+						"       [--background PER_SECOND] [--tenants N] [--hang NUMBER]\n");
 		exit(2);
 	}
 }
@@ -459,6 +493,7 @@ main(int argc, char **argv)
 	int64_t *after;
 	int listener;
 	long background_sent;
+	bool works;
 
 	parse_options(argc, argv);
 	before = calloc(options.count, sizeof(int64_t));
@@ -471,10 +506,19 @@ main(int argc, char **argv)
 	conn = connect_application();
 
 	/* The first message pays for connections and plans on both sides. */
-	await_arrival(enqueue(conn, 1, 0));
+	shared.last_request_us = now_us();
+	works = await_arrival(enqueue(conn, 1, 0)) != 0;
+	if (!works)
+	{
+		before[0] = after[0] = ARRIVAL_LIMIT_S * INT64_C(1000000);
+		options.count = 1;
+	}
 	if (options.background > 0 && pthread_create(&background, NULL, send_background, NULL) != 0)
 		die("could not start a thread", "");
-	for (int i = 0; i < options.count; i++)
+	if (works)
+		shared.last_request_us = now_us();
+	atomic_store(&shared.measuring, options.background > 0);
+	for (int i = 0; works && i < options.count; i++)
 	{
 		int64_t id;
 		int64_t arrived_us;
@@ -489,6 +533,12 @@ main(int argc, char **argv)
 		command(conn, "COMMIT");
 		done_us = now_us();
 		arrived_us = await_arrival(id);
+		if (arrived_us == 0)
+		{
+			/* It counts with the time waited, and there is no point in sending more. */
+			arrived_us = now_us();
+			options.count = i + 1;
+		}
 		before[i] = arrived_us - begun_us;
 		after[i] = arrived_us > done_us ? arrived_us - done_us : 0;
 	}
@@ -497,17 +547,18 @@ main(int argc, char **argv)
 	if (options.background > 0)
 		pthread_join(background, NULL);
 	pthread_join(server, NULL);
+	note_gap(now_us());
 	PQfinish(conn);
 	close(listener);
 
 	qsort(before, options.count, sizeof(int64_t), compare);
 	qsort(after, options.count, sizeof(int64_t), compare);
 	printf("count=%d p50_ms=%.3f p99_ms=%.3f max_ms=%.3f p50_after_ms=%.3f p99_after_ms=%.3f "
-		   "background=%ld\n",
+		   "background=%ld gap_ms=%.3f\n",
 		   options.count, percentile_ms(before, options.count, 50),
 		   percentile_ms(before, options.count, 99), percentile_ms(before, options.count, 100),
 		   percentile_ms(after, options.count, 50), percentile_ms(after, options.count, 99),
-		   background_sent);
+		   background_sent, shared.longest_gap_us / 1e3);
 	free(before);
 	free(after);
 	return 0;

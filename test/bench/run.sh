@@ -3,6 +3,7 @@
 # worker and against itself under load: `make bench`.
 #
 # usage: run.sh [MEASURE ...]       drain latency enqueue flatness status memory idle
+#                                    neighbours
 #
 # Environment:
 #   BENCH=full      what the goals in docs/benchmarks.md speak of (an hour and
