@@ -160,6 +160,32 @@ COMMENT ON COLUMN @extschema@.wa_tenant_status.created_at IS 'When the tenant wa
 
 /* ---- the queue --------------------------------------------------------------- */
 
+/*
+ * Numbers from which nothing may leave, with the reason code: that of their tenant, or
+ * their own.  What the senders make of the same facts: sender/config.c.
+ */
+CREATE VIEW @extschema@.wa_internal_stopped_numbers AS
+SELECT n.phone_number_id,
+       CASE WHEN NOT t.enabled THEN 'tenant_disabled'
+            WHEN pg_catalog.bool_or(p.scope = 'tenant') THEN 'tenant_paused'
+            ELSE 'number_paused' END AS reason
+FROM @extschema@.whatsapp_phone_numbers AS n
+    LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+        ON a.phone_number_id = n.phone_number_id AND a.unassigned_at IS NULL
+    LEFT JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = a.tenant_id
+    LEFT JOIN @extschema@.whatsapp_pauses AS p
+        ON (p.scope = 'tenant' AND p.key = a.tenant_id OR p.scope = 'number' AND p.key = n.phone_number_id)
+            AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
+WHERE NOT t.enabled OR p.scope IS NOT NULL
+GROUP BY n.phone_number_id, t.enabled;
+COMMENT ON VIEW @extschema@.wa_internal_stopped_numbers IS
+'Numbers from which nothing may leave, because they or their tenants are paused or switched off, with the reason code. '
+'Internal.';
+
+/*
+ * A ready row of a number that is stopped is shown as what it is, held: nothing is
+ * written to it for the sake of a pause, and no sender reads it.
+ */
 CREATE VIEW @extschema@.wa_queue_status AS
 SELECT q.phone_number_id,
        CASE q.state WHEN 'r' THEN 'ready' WHEN 'd' THEN 'deferred' WHEN 'h' THEN 'held'
@@ -168,12 +194,21 @@ SELECT q.phone_number_id,
        q.messages,
        (SELECT m.created_at FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.oldest_id) AS oldest_created_at,
        NULLIF(q.next_due_at, 'infinity') AS next_due_at
-FROM (SELECT o.phone_number_id, o.state, o.hold_reason,
-             pg_catalog.count(*) AS messages,
-             pg_catalog.min(o.message_id) AS oldest_id,
-             pg_catalog.min(o.due_at) FILTER (WHERE o.state IN ('d', 'u')) AS next_due_at
-      FROM @extschema@.whatsapp_queue AS o
-      GROUP BY o.phone_number_id, o.state, o.hold_reason) AS q;
+FROM (SELECT o.phone_number_id,
+             CASE WHEN s.reason IS NULL THEN o.state ELSE 'h'::"char" END AS state,
+             COALESCE(s.reason, o.hold_reason) AS hold_reason,
+             pg_catalog.sum(o.messages)::bigint AS messages,
+             pg_catalog.min(o.oldest_id) AS oldest_id,
+             pg_catalog.min(o.next_due_at) AS next_due_at
+      FROM (SELECT r.phone_number_id, r.state, r.hold_reason,
+                   pg_catalog.count(*) AS messages,
+                   pg_catalog.min(r.message_id) AS oldest_id,
+                   pg_catalog.min(r.due_at) FILTER (WHERE r.state IN ('d', 'u')) AS next_due_at
+            FROM @extschema@.whatsapp_queue AS r
+            GROUP BY r.phone_number_id, r.state, r.hold_reason) AS o
+          LEFT JOIN @extschema@.wa_internal_stopped_numbers AS s
+              ON s.phone_number_id = o.phone_number_id AND o.state = 'r'
+      GROUP BY 1, 2, 3) AS q;
 COMMENT ON VIEW @extschema@.wa_queue_status IS
 'Waiting messages by number, state and reason: how many, since when the oldest waits, and when the next is due.';
 COMMENT ON COLUMN @extschema@.wa_queue_status.phone_number_id IS 'The number; NULL: the tenants have none.';

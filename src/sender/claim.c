@@ -354,7 +354,7 @@ is_claimed(WaSender *sender, const WaNumber *number, const WaClaimRow *row, bool
 		return false;
 	wa_sender_untrack(sender, row->message_id);
 	*by_id = true;
-	if (number->mine && number->paused_until == 0)
+	if (number->mine && !wa_number_is_stopped(number))
 		return true;
 	/* It has changed numbers meanwhile: the owner of that one sends it. */
 	wa_wake_ready(row->phone_number_id, row->rank);

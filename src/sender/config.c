@@ -213,6 +213,31 @@ whole_is_due(const WaSender *sender)
 		   wa_now_us() - whole_us > WHOLE_US;
 }
 
+/*
+ * What belongs to one tenant only is stopped with it, at its number.  Messages that
+ * leave from the default number are held one by one: sender/pace/gate.c.
+ */
+static void
+stop_numbers(WaSender *sender)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	WaTenant *tenant;
+
+	hash_seq_init(&scan, sender->numbers.table);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		number->tenant_stopped = false;
+	hash_seq_init(&scan, sender->tenants);
+	while ((tenant = hash_seq_search(&scan)) != NULL)
+	{
+		if (tenant->phone_number_id[0] == '\0' || (tenant->enabled && tenant->paused_until == 0))
+			continue;
+		number = wa_number_find(&sender->numbers, tenant->phone_number_id);
+		if (number != NULL)
+			number->tenant_stopped = true;
+	}
+}
+
 void
 wa_config_load(WaSender *sender)
 {
@@ -229,9 +254,11 @@ wa_config_load(WaSender *sender)
 	if (tenants)
 		load_tenants(sender, whole ? InvalidTransactionId : tenants_from);
 	if (kinds & WA_CONFIG_PAUSES)
-	{
 		load_pauses(sender);
-		wa_pairs_forget_paused(sender);
+	if (kinds != 0)
+	{
+		stop_numbers(sender);
+		wa_pairs_forget_stopped(sender);
 	}
 	if (kinds & (WA_CONFIG_NUMBERS | WA_CONFIG_TENANTS))
 		wa_messaging_limit_configured(sender);

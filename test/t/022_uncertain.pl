@@ -143,8 +143,8 @@ $id = send_with_fault({ cut => 'received' });
 wait_status($node, $id, 'uncertain');
 $node->safe_psql('postgres', q{SELECT wa_configure_tenant('t1', enabled => false)});
 $node->safe_psql('postgres', "SELECT wa_resolve_message($id, 'resend')");
-wait_for($node, "SELECT hold_reason = 'tenant_disabled' FROM whatsapp_queue WHERE message_id = $id",
-	'a message that is to be sent again is held while its tenant is switched off');
+wait_for($node, "SELECT reason = 'tenant_disabled' FROM wa_explain($id)",
+	'a message that is to be sent again waits while its tenant is switched off');
 $node->safe_psql('postgres', q{SELECT wa_configure_tenant('t1', enabled => true)});
 wait_status($node, $id, 'accepted', 'and sent when it is on again');
 
@@ -154,8 +154,8 @@ $id = enqueue($node, 't3', '+34611209999', on_uncertain => "'resend'");
 wait_status($node, $id, 'uncertain');
 $node->safe_psql('postgres', "SELECT wa_pause('tenant', 't3')");
 grace_over($id);
-wait_for($node, "SELECT hold_reason = 'tenant_paused' FROM whatsapp_queue WHERE message_id = $id",
-	'a message that is to be sent again is held by a pause');
+wait_for($node, "SELECT q.state = 'r' AND e.reason = 'tenant_paused' FROM wa_explain($id) AS e, whatsapp_queue AS q WHERE q.message_id = $id",
+	'a message that is to be sent again waits for the end of a pause');
 $node->safe_psql('postgres', "SELECT wa_unassign_phone('t3')");
 deliver_webhooks($node, $sim);
 is( $node->safe_psql('postgres',

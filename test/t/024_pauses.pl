@@ -93,9 +93,12 @@ $node->safe_psql('postgres', "SELECT wa_pause('account', NULL, 'move', NULL)");
 $id = enqueue($node, 't3', '+34611400009');
 $node->safe_psql('postgres', "SELECT wa_configure_tenant('t3', enabled => false)");
 $node->safe_psql('postgres', "SELECT wa_resume('account')");
-wait_for($node,
-	"SELECT hold_reason = 'tenant_disabled' FROM whatsapp_queue WHERE message_id = $id",
-	'a tenant that is switched off keeps its messages');
+$second = enqueue($node, 't2', '+34611400012');
+wait_status($node, $second, 'accepted', 'a tenant that is switched off does not stop another');
+is( $node->safe_psql('postgres',
+		"SELECT e.reason, s.state, s.reason FROM wa_explain($id) AS e, wa_queue_status AS s WHERE s.phone_number_id = '100000000000003'"),
+	'tenant_disabled|held|tenant_disabled',
+	'and keeps its messages');
 $node->safe_psql('postgres', "SELECT wa_configure_tenant('t3', enabled => true)");
 wait_status($node, $id, 'accepted', 'until it is switched on');
 

@@ -46,7 +46,7 @@ pair_tolerance_us(void)
 	return wa_pair_interval_us() * Max(0, wa_guc_pair_burst - 2);
 }
 
-/* Puts one disposition on the list. */
+/* Puts one disposition on the list: as long as it waits, its own row says nothing of it. */
 static WaDisposition *
 add_disposition(WaDispositions *stopped, const WaClaimRow *row, char state, const char *reason,
 				TimestampTz due)
@@ -61,7 +61,19 @@ add_disposition(WaDispositions *stopped, const WaClaimRow *row, char state, cons
 	disposition->phone_number_id = row->phone_number_id;
 	disposition->due_at = due;
 	disposition->attempts = row->attempts;
+	disposition->queue_only = state != 0;
 	return disposition;
+}
+
+/* It leaves from another number, or from none as long as there is none. */
+static void
+move(WaDispositions *stopped, const WaClaimRow *row, char state, const char *reason,
+	 const char *phone_number_id)
+{
+	WaDisposition *disposition = add_disposition(stopped, row, state, reason, 0);
+
+	disposition->phone_number_id = phone_number_id;
+	disposition->queue_only = false;
 }
 
 /* As Meta would refuse it, after having accepted it. */
@@ -77,6 +89,10 @@ fail(WaDisposition *disposition)
 /*
  * Checks what concerns the message and its tenant.  Returns true if it may go;
  * otherwise its disposition has been added.
+ *
+ * A tenant that is stopped stops its own number, and nothing of it is read; what
+ * comes here leaves from the number that tenants share, where it must be out of
+ * the way of the others.
  */
 static bool
 may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow *row,
@@ -91,10 +107,10 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 	else if (tenant == NULL || !tenant->enabled)
 		add_disposition(stopped, row, 'h', "tenant_disabled", 0);
 	else if (tenant->phone_number_id[0] != '\0' && strcmp(tenant->phone_number_id, number->id) != 0)
-		add_disposition(stopped, row, 'r', NULL, 0)->phone_number_id = tenant->phone_number_id;
+		move(stopped, row, 'r', NULL, tenant->phone_number_id);
 	else if (tenant->phone_number_id[0] == '\0' &&
 			 (sender->default_number_taken || strcmp(wa_guc_phone_number_id, number->id) != 0))
-		add_disposition(stopped, row, 'h', "no_number", 0)->phone_number_id = NULL;
+		move(stopped, row, 'h', "no_number", NULL);
 	else if (tenant->paused_until != 0)
 		add_disposition(stopped, row, 'h', "tenant_paused", 0);
 	else if (row->template_name != NULL &&

@@ -104,7 +104,7 @@ wa_pair_came_due(WaSender *sender, WaNumber *number, const char *recipient, int6
 {
 	WaTrackedAs as;
 
-	if (number->paused_until != 0 || number->n_again >= MAX_AGAIN ||
+	if (wa_number_is_stopped(number) || number->n_again >= MAX_AGAIN ||
 		wa_sender_is_tracked(sender, message_id, &as))
 	{
 		wa_number_lower_cursor(number, rank);
@@ -124,7 +124,7 @@ forget(WaSender *sender, dlist_head *list)
 }
 
 void
-wa_pairs_forget_paused(WaSender *sender)
+wa_pairs_forget_stopped(WaSender *sender)
 {
 	HASH_SEQ_STATUS scan;
 	WaNumber *number;
@@ -136,7 +136,7 @@ wa_pairs_forget_paused(WaSender *sender)
 		if (pair->n_waiting == 0)
 			continue;
 		number = dlist_head_element(WaWaiting, node, &pair->waiting)->number;
-		if (number->paused_until == 0)
+		if (!wa_number_is_stopped(number))
 			continue;
 		wa_number_lower_cursor(number, PG_INT64_MIN);
 		for (; pair->n_waiting > 0; pair->n_waiting--, sender->n_waiting--)
@@ -146,7 +146,7 @@ wa_pairs_forget_paused(WaSender *sender)
 	hash_seq_init(&scan, sender->numbers.table);
 	while ((number = hash_seq_search(&scan)) != NULL)
 	{
-		if (number->paused_until == 0 || number->n_again == 0)
+		if (!wa_number_is_stopped(number) || number->n_again == 0)
 			continue;
 		wa_number_lower_cursor(number, PG_INT64_MIN);
 		for (; number->n_again > 0; number->n_again--)

@@ -35,10 +35,10 @@ extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, 
 extern bool wa_pair_release_one(WaSender *sender, WaPair *pair);
 
 /*
- * Who has been set aside at paused numbers is left to the cursors: its row may go
- * by another number before the pause ends, and it often ends never.
+ * Who has been set aside at stopped numbers is left to the cursors: its row may go
+ * by another number before that is over, and it often is never over.
  */
-extern void wa_pairs_forget_paused(WaSender *sender);
+extern void wa_pairs_forget_stopped(WaSender *sender);
 
 /* Those rows are left to the cursor, which must go back before all of them. */
 extern void wa_pair_forget_waiting(WaSender *sender, WaPair *pair);

@@ -23,7 +23,7 @@
 static bool
 takes_turns(const WaNumber *number)
 {
-	return number->mine && number->paused_until == 0;
+	return number->mine && !wa_number_is_stopped(number);
 }
 
 static bool

@@ -170,7 +170,7 @@ wa_number_opened(WaNumber *number)
 	int64 now = wa_now_us();
 	int64 turn = wa_number_ready_at(number, now);
 
-	if (!number->mine || number->paused_until != 0)
+	if (!number->mine || wa_number_is_stopped(number))
 		return;
 	if (number->held)
 		return; /* an answer opens it again */

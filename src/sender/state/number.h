@@ -77,6 +77,7 @@ typedef struct WaNumber
 	WaBucket bucket;
 	WaSlidingWindow sent;	  /* what the platform counts */
 	TimestampTz paused_until; /* 0: not paused */
+	bool tenant_stopped;	  /* the tenant that has it is paused or switched off */
 	int claim_seen;			  /* rows the claim being made has found */
 	int n_again;
 	dlist_head again;  /* WaWaiting: to be claimed by id */
@@ -101,6 +102,16 @@ extern void wa_numbers_init(WaNumbers *numbers, MemoryContext context, int index
 /* NULL if it was never heard of; or made then: idle, with everything still to be read. */
 extern WaNumber *wa_number_find(WaNumbers *numbers, const char *phone_number_id);
 extern WaNumber *wa_number_get(WaNumbers *numbers, const char *phone_number_id);
+
+/*
+ * Nothing may leave from it.  Its rows stay as they are, and nobody reads them: when
+ * that is over, they go on from where they were, and none had to be written.
+ */
+static inline bool
+wa_number_is_stopped(const WaNumber *number)
+{
+	return number->paused_until != 0 || number->tenant_stopped;
+}
 
 /* Messages per second that the platform allows.  Raises when out of memory. */
 extern void wa_number_set_rate(WaNumber *number, double rate);

@@ -41,7 +41,8 @@ static WaStatement requeue_statement = {
 /*
  * The message of any disposition but acceptance, unless a webhook, or a person, has
  * decided meanwhile.  An attempt that shows already (sending_statement) and is
- * not to count is taken back.
+ * not to count is taken back.  One that is put off again for the same reason is
+ * written in the queue alone.
  */
 static WaStatement disposition_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET"
@@ -60,7 +61,14 @@ static WaStatement disposition_statement = {
 		   " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
 		   " AS v(id, status, attempts, reason, number, code, message, finished)"
 		   " WHERE m.id OPERATOR(pg_catalog.=) v.id AND m.status OPERATOR(pg_catalog.=) ANY "
-		   "('{queued,sending,uncertain}')",
+		   "('{queued,sending,uncertain}')"
+		   " AND (v.finished OR v.status OPERATOR(pg_catalog.=) 'uncertain'"
+		   " OR m.status OPERATOR(pg_catalog.<>) v.status"
+		   " OR m.attempts OPERATOR(pg_catalog.<>) v.attempts"
+		   " OR COALESCE(m.phone_number_id, '') OPERATOR(pg_catalog.<>) COALESCE(v.number, '')"
+		   " OR v.code OPERATOR(pg_catalog.<>) 0"
+		   " AND NOT COALESCE(m.error_code OPERATOR(pg_catalog.=) v.code"
+		   " AND m.error_message OPERATOR(pg_catalog.=) v.message, false))",
 	.nargs = 8,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, INT2ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 				 TEXTARRAYOID, BOOLARRAYOID},
@@ -140,9 +148,9 @@ record_attempts(const WaDisposition *dispositions, int n)
 }
 
 /*
- * Locks these messages, and puts the dispositions of those that somebody else has
- * locked behind the others: waiting for them would hold up everybody.  Returns
- * how many there are before those.
+ * Locks the messages that change, and puts the dispositions of those that somebody
+ * else has locked behind the others: waiting for them would hold up everybody.
+ * Returns how many there are before those.
  */
 int
 wa_store_lock_messages(WaDisposition *dispositions, int n)
@@ -157,18 +165,26 @@ wa_store_lock_messages(WaDisposition *dispositions, int n)
 		.expected = SPI_OK_SELECT};
 	WaRows rows;
 	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int *which = palloc(sizeof(int) * Max(n, 1));
 	bool *locked = palloc0(sizeof(bool) * Max(n, 1));
 	Datum values[1];
 	int left = 0;
+	int m = 0;
 
-	if (n == 0)
-		return 0;
 	for (int i = 0; i < n; i++)
-		ids[i] = dispositions[i].message_id;
-	values[0] = wa_array_of_int8(ids, n);
+	{
+		locked[i] = dispositions[i].queue_only;
+		if (locked[i])
+			continue;
+		which[m] = i;
+		ids[m++] = dispositions[i].message_id;
+	}
+	if (m == 0)
+		return n;
+	values[0] = wa_array_of_int8(ids, m);
 	rows = wa_store_run(&statement, values, NULL);
 	for (uint64 i = 0; i < rows.count; i++)
-		locked[wa_rows_int(&rows, i, 1, 0) - 1] = true;
+		locked[which[wa_rows_int(&rows, i, 1, 0) - 1]] = true;
 	for (int i = 0; i < n; i++)
 		if (locked[i])
 		{
@@ -238,7 +254,10 @@ settle_queue(const WaDisposition *dispositions, int n, int64 *missing, int *n_mi
 	wa_fence_add_missing(&rows, ids, m, missing, n_missing);
 }
 
-/* The messages of those that are not superseded. */
+/*
+ * The messages of those that are not superseded, where there is something new to
+ * say: what waits a little longer is written in the queue alone.
+ */
 static void
 update_messages(const WaDisposition *dispositions, int n)
 {
@@ -252,7 +271,7 @@ update_messages(const WaDisposition *dispositions, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (dispositions[i].superseded)
+		if (dispositions[i].superseded || dispositions[i].queue_only)
 			continue;
 		ids[m] = dispositions[i].message_id;
 		attempts[m] = (int16) dispositions[i].attempts;

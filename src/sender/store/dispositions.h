@@ -36,6 +36,7 @@ typedef struct WaDisposition
 	const char *phone_number_id; /* NULL: none */
 	TimestampTz due_at;			 /* 0: as it is */
 	int attempts;				 /* attempts counted from now on */
+	bool queue_only;			 /* nothing that the message's own row says has changed */
 	bool failed_attempt;		 /* keep a row in whatsapp_attempts */
 	int attempt;				 /* its number */
 	const char *outcome;		 /* its outcome, a word */

@@ -66,7 +66,7 @@ test_came_due(void)
 
 /* A pause has begun: its rows may go by another number before it ends. */
 static void
-test_forget_paused(void)
+test_forget_stopped(void)
 {
 	WaPair *pair;
 	WaTrackedAs as;
@@ -75,10 +75,10 @@ test_forget_paused(void)
 	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
 	wa_pair_set_aside(sender, pair, number, 2, 20);
 	wa_pair_came_due(sender, number, RECIPIENT, 3, 30);
-	wa_pairs_forget_paused(sender);
+	wa_pairs_forget_stopped(sender);
 	is_int(pair->n_waiting + number->n_again, 2, "without a pause nothing is forgotten");
 	number->paused_until = DT_NOEND;
-	wa_pairs_forget_paused(sender);
+	wa_pairs_forget_stopped(sender);
 	is_int(pair->n_waiting + number->n_again + sender->n_waiting, 0, "with one, everything is");
 	ok(!wa_sender_is_tracked(sender, 2, &as) && !wa_sender_is_tracked(sender, 3, &as),
 	   "and left to the cursor");
@@ -89,6 +89,6 @@ int
 main(void)
 {
 	test_came_due();
-	test_forget_paused();
+	test_forget_stopped();
 	return done_testing();
 }

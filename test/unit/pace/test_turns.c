@@ -182,15 +182,20 @@ test_leftovers(void)
 static void
 test_who(void)
 {
-	begin(4, true);
+	begin(5, true);
 	number_at(0)->paused_until = DT_NOEND;
 	number_at(1)->mine = false;
 	number_at(2)->may_have_ready = false;
-	is_int(claim(100, 4), 50, "there is somebody to send");
+	number_at(4)->tenant_stopped = true;
+	is_int(claim(100, 5), 50, "there is somebody to send");
 	is_int(given[3], 50, "and he gets it");
 	is_int(given[0], 0, "not one that is paused");
 	is_int(given[1], 0, "not one of another sender");
 	is_int(given[2], 0, "not one that has nothing");
+	is_int(given[4], 0, "not one whose tenant is stopped");
+	number_at(3)->may_have_ready = false;
+	wa_number_lower_cursor(number_at(4), 5);
+	is_int(wa_turns_next_us(&numbers), PG_INT64_MAX, "nor does a message of that one bring a turn");
 }
 
 static void
