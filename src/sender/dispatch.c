@@ -484,20 +484,44 @@ wa_dispatch_aborted(WaSender *sender)
 	wa_claim_aborted(sender);
 }
 
+/* Deferred until then, by somebody else. */
+static void
+becomes_due(WaSender *sender, TimestampTz due)
+{
+	sender->next_due = Min(sender->next_due, due);
+	if (due <= wa_now())
+		wa_upload_requested();
+}
+
+/* There were too many wake-ups to tell each number's from the others'. */
+static void
+take_spilled(WaSender *sender, const WaSpilledWakes *spilled)
+{
+	HASH_SEQ_STATUS scan;
+	WaNumber *number;
+	int64 rank;
+
+	hash_seq_init(&scan, sender->numbers.table);
+	while ((number = hash_seq_search(&scan)) != NULL)
+		if (number->mine && wa_wake_spilled(spilled, number->key, &rank))
+			wa_number_lower_cursor(number, rank);
+	if (spilled->any_due)
+		becomes_due(sender, spilled->due);
+}
+
 void
 wa_dispatch_take_wakes(WaSender *sender)
 {
 	static WaWake wakes[WA_WAKE_RING];
-	bool overflow = false;
-	int n = wa_shmem_drain_wakes(sender->slot, wakes, &overflow);
+	static WaSpilledWakes spilled;
+	bool everything = false;
+	int n = wa_shmem_drain_wakes(sender->slot, wakes, &spilled, &everything);
 
 	for (int i = 0; i < n; i++)
 	{
 		if (wakes[i].kind == WA_WAKE_DUE)
 		{
-			sender->next_due = Min(sender->next_due, wakes[i].value);
-			if (wakes[i].value <= wa_now())
-				wa_upload_requested();
+			becomes_due(sender, wakes[i].value);
 		}
 		else
 		{
@@ -515,7 +539,9 @@ wa_dispatch_take_wakes(WaSender *sender)
 				sender->next_sweep_us = 0; /* a number never heard of: look for it */
 		}
 	}
-	if (overflow)
+	if (spilled.any)
+		take_spilled(sender, &spilled);
+	if (everything)
 		sender->next_sweep_us = 0;
 }
 

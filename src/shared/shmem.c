@@ -25,6 +25,10 @@
 #include "base/secret.h"
 #include "shared/shmem.h"
 
+/* Of the ring, only for messages that came in; and what is put at a time. */
+#define INBOUND_ROOM 128
+#define WAKES_AT_A_TIME 128
+
 WaShared *wa_shared = NULL;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -219,6 +223,16 @@ wa_shmem_slot_free(WaSenderSlot *slot)
 
 /* ---- the sender's side --------------------------------------------------- */
 
+/* There are none any more.  The caller holds the ring's lock. */
+static void
+take_wakes(WaSenderSlot *slot)
+{
+	slot->ring_count = 0;
+	slot->everything = false;
+	if (slot->spilled.any)
+		memset(&slot->spilled, 0, offsetof(WaSpilledWakes, rank));
+}
+
 WaSenderSlot *
 wa_shmem_sender_attach(int slotno, uint64 generation)
 {
@@ -239,8 +253,7 @@ wa_shmem_sender_attach(int slotno, uint64 generation)
 
 		/* Notes for a predecessor: a sender begins by looking at everything. */
 		SpinLockAcquire(&slot->ring_lock);
-		slot->ring_count = 0;
-		slot->ring_overflow = false;
+		take_wakes(slot);
 		SpinLockRelease(&slot->ring_lock);
 	}
 	LWLockRelease(wa_shared->lock);
@@ -306,21 +319,19 @@ wa_shmem_sender_must_leave(WaSenderSlot *slot)
 	return leave;
 }
 
-/*
- * Takes all wake-ups out of the ring into out, which has room for WA_WAKE_RING.
- * *overflow: some were lost, and the caller must look at everything.
- */
 int
-wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow)
+wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, WaSpilledWakes *spilled, bool *everything)
 {
 	int count;
 
 	SpinLockAcquire(&slot->ring_lock);
 	count = slot->ring_count;
-	*overflow = slot->ring_overflow;
+	*everything = slot->everything;
 	memcpy(out, slot->ring, count * sizeof(WaWake));
-	slot->ring_count = 0;
-	slot->ring_overflow = false;
+	spilled->any = slot->spilled.any;
+	if (spilled->any)
+		memcpy(spilled, &slot->spilled, sizeof(WaSpilledWakes));
+	take_wakes(slot);
 	SpinLockRelease(&slot->ring_lock);
 	return count;
 }
@@ -336,33 +347,76 @@ wake_is_for(const WaWake *wake, const WaSenderSlot *slot)
 }
 
 /*
- * Puts the wake-ups that concern this sender into its ring.  A wake-up for the same
- * number as the last one is merged with it, so that a stream of messages on
- * one number does not fill the ring.  True if there was any.
+ * Notes a wake-up for which the ring has no room.  Messages that came in cannot be
+ * noted for a number that is not known exactly: the ring keeps room for some of
+ * those, and what exceeds it does not count for the rate.
+ */
+static void
+spill(WaSpilledWakes *spilled, const WaWake *wake)
+{
+	int64 rank;
+	uint32 bucket = wa_wake_bucket(wake->number_key);
+
+	switch (wake->kind)
+	{
+		case WA_WAKE_READY:
+			if (!wa_wake_spilled(spilled, wake->number_key, &rank) || wake->value < rank)
+				spilled->rank[bucket] = wake->value;
+			spilled->is_set[bucket / 64] |= UINT64CONST(1) << (bucket % 64);
+			break;
+		case WA_WAKE_DUE:
+			if (!spilled->any_due || wake->value < spilled->due)
+				spilled->due = wake->value;
+			spilled->any_due = true;
+			break;
+		case WA_WAKE_INBOUND:
+			return;
+	}
+	spilled->any = true;
+}
+
+/*
+ * Puts a wake-up into the ring.  One for the same number as the last one is merged
+ * with it, so that a stream of messages on one number does not fill the ring.
+ */
+static void
+put_wake(WaSenderSlot *slot, const WaWake *wake)
+{
+	WaWake *last = slot->ring_count > 0 ? &slot->ring[slot->ring_count - 1] : NULL;
+	uint32 room = wake->kind == WA_WAKE_INBOUND ? WA_WAKE_RING : WA_WAKE_RING - INBOUND_ROOM;
+
+	if (last && last->kind == wake->kind && last->number_key == wake->number_key)
+		wa_wake_merge(last, wake);
+	else if (slot->ring_count < room)
+		slot->ring[slot->ring_count++] = *wake;
+	else
+		spill(&slot->spilled, wake);
+}
+
+/*
+ * Puts those wake-ups that concern this sender into its slot, so many at a time that
+ * others who commit need not wait long.  True if there was any.
  */
 static bool
 put_wakes(WaSenderSlot *slot, const WaWake *wakes, int count, bool everything)
 {
 	bool any = everything;
 
-	SpinLockAcquire(&slot->ring_lock);
-	if (everything)
-		slot->ring_overflow = true;
-	for (int i = 0; i < count; i++)
+	for (int begin = 0; begin < count || everything; begin += WAKES_AT_A_TIME)
 	{
-		WaWake *last = slot->ring_count > 0 ? &slot->ring[slot->ring_count - 1] : NULL;
-
-		if (!wake_is_for(&wakes[i], slot))
-			continue;
-		any = true;
-		if (last && last->kind == wakes[i].kind && last->number_key == wakes[i].number_key)
-			wa_wake_merge(last, &wakes[i]);
-		else if (slot->ring_count < WA_WAKE_RING)
-			slot->ring[slot->ring_count++] = wakes[i];
-		else
-			slot->ring_overflow = true;
+		SpinLockAcquire(&slot->ring_lock);
+		if (everything)
+			slot->everything = true;
+		everything = false;
+		for (int i = begin; i < Min(begin + WAKES_AT_A_TIME, count); i++)
+		{
+			if (!wake_is_for(&wakes[i], slot))
+				continue;
+			any = true;
+			put_wake(slot, &wakes[i]);
+		}
+		SpinLockRelease(&slot->ring_lock);
 	}
-	SpinLockRelease(&slot->ring_lock);
 	return any;
 }
 

@@ -20,6 +20,7 @@
 
 #define WA_MAX_SENDERS 64
 #define WA_WAKE_RING 1024
+#define WA_WAKE_BUCKETS 8192
 #define WA_MAX_GUARDS 16
 
 /* What a sender is called in pg_stat_activity.backend_type. */
@@ -60,6 +61,37 @@ wa_wake_merge(WaWake *into, const WaWake *wake)
 		into->value = Min(into->value, wake->value);
 }
 
+/*
+ * What did not fit into the ring any more, for one sender: the lowest rank of all
+ * numbers that share a bucket.  It takes whatever comes, from however many numbers,
+ * and costs the sender a look at the few that share one.
+ */
+typedef struct WaSpilledWakes
+{
+	bool any;
+	bool any_due;
+	int64 due; /* the earliest */
+	uint64 is_set[WA_WAKE_BUCKETS / 64];
+	int64 rank[WA_WAKE_BUCKETS];
+} WaSpilledWakes;
+
+/* Not by its low bits: those decide which sender has the number. */
+static inline uint32
+wa_wake_bucket(uint64 number_key)
+{
+	return (uint32) (number_key >> 32) % WA_WAKE_BUCKETS;
+}
+
+/* Whether a number may have become ready, and from which rank on. */
+static inline bool
+wa_wake_spilled(const WaSpilledWakes *spilled, uint64 number_key, int64 *rank)
+{
+	uint32 bucket = wa_wake_bucket(number_key);
+
+	*rank = spilled->rank[bucket];
+	return (spilled->is_set[bucket / 64] & (UINT64CONST(1) << (bucket % 64))) != 0;
+}
+
 typedef struct WaSenderCounters
 {
 	pg_atomic_uint64 requests;
@@ -95,9 +127,10 @@ typedef struct WaSenderSlot
 
 	/* guarded by ring_lock; the holder does nothing but copy */
 	slock_t ring_lock;
-	bool ring_overflow; /* wake-ups were lost: look at everything */
+	bool everything; /* somebody had no memory for wake-ups: look at everything */
 	uint32 ring_count;
 	WaWake ring[WA_WAKE_RING];
+	WaSpilledWakes spilled;
 
 	/* TimestampTz: since when no webhook can have been missed here, see shared/hearing.c */
 	pg_atomic_uint64 hearing_since;
@@ -193,7 +226,14 @@ extern void wa_shmem_sender_no_extension(WaSenderSlot *slot);
  */
 extern bool wa_shmem_sender_refuses(WaSenderSlot *slot, const char *version);
 extern bool wa_shmem_sender_must_leave(WaSenderSlot *slot);
-extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, bool *overflow);
+
+/*
+ * Takes all wake-ups out of the slot: those of the ring into out, which has room for
+ * WA_WAKE_RING, and what was spilled, if anything (spilled->any).  Returns how many came
+ * from the ring.  *everything: the caller must look at everything.
+ */
+extern int wa_shmem_drain_wakes(WaSenderSlot *slot, WaWake *out, WaSpilledWakes *spilled,
+								bool *everything);
 
 /* Everybody's side.  Nothing here allocates or raises. */
 extern void wa_shmem_wake_senders(Oid dboid, const WaWake *wakes, int count, bool everything,

@@ -7,10 +7,11 @@
  * what happened.  A wake-up says which number and which rank, and costs one short
  * spinlock.
  *
- * The wake-ups of a transaction are few and of fixed size: one for each number,
- * with the lowest rank seen.  A transaction that touches more numbers than
- * there is room for asks the senders to look at everything instead.  So
- * nothing is allocated, and nothing at COMMIT can fail.
+ * The wake-ups of a transaction are of fixed size: one for each number, with the
+ * lowest rank seen.  Most transactions touch one number; room for many is obtained
+ * when they come, so that nothing is allocated at COMMIT, and nothing there can
+ * fail.  Where there is no memory the transaction goes on, and asks the senders to
+ * look at everything.
  *
  * A subtransaction that rolls back leaves its wake-ups behind; they cost the
  * sender a look and find nothing.  PREPARE TRANSACTION forgets them, because
@@ -22,17 +23,25 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "shared/shmem.h"
 #include "shared/wake.h"
 
-#define MAX_WAKES 64
+/* So many are compared one by one; beyond that they are found by a hash. */
+#define FEW_WAKES 64
+
+/* The first of many are given room for this many, then for twice as many each time. */
+#define MANY_WAKES 1024
 
 typedef struct WakeSet
 {
 	int count;
-	bool everything; /* there were more than fit */
-	WaWake wakes[MAX_WAKES];
+	int max;		 /* of many; 0: only few are in use */
+	bool everything; /* there was no memory for more */
+	WaWake *many;
+	int *places; /* 2 * max: where in many a wake-up is, by its hash; -1: free */
+	WaWake few[FEW_WAKES];
 } WakeSet;
 
 static WakeSet at_commit;
@@ -42,12 +51,25 @@ static bool consent_changed;
 static bool launcher_needed;
 
 static void
+clear(WakeSet *set)
+{
+	if (set->max > 0)
+	{
+		pfree(set->many);
+		pfree(set->places);
+	}
+	set->many = NULL;
+	set->places = NULL;
+	set->max = 0;
+	set->count = 0;
+	set->everything = false;
+}
+
+static void
 forget(void)
 {
-	at_commit.count = 0;
-	at_commit.everything = false;
-	at_end.count = 0;
-	at_end.everything = false;
+	clear(&at_commit);
+	clear(&at_end);
 	config_changed = 0;
 	consent_changed = false;
 	launcher_needed = false;
@@ -57,7 +79,8 @@ static void
 deliver(const WakeSet *set, uint32 config)
 {
 	if (set->count > 0 || set->everything || config != 0)
-		wa_shmem_wake_senders(MyDatabaseId, set->wakes, set->count, set->everything, config);
+		wa_shmem_wake_senders(MyDatabaseId, set->max > 0 ? set->many : set->few, set->count,
+							  set->everything, config);
 }
 
 /*
@@ -111,28 +134,94 @@ prepare(void)
 	return true;
 }
 
+static bool
+is_same(const WaWake *one, const WaWake *other)
+{
+	return one->kind == other->kind && one->number_key == other->number_key;
+}
+
 /* The last wake-up first: messages come in runs of one number. */
+static WaWake *
+find_few(WakeSet *set, const WaWake *wake)
+{
+	for (int i = set->count - 1; i >= 0; i--)
+		if (is_same(&set->few[i], wake))
+			return &set->few[i];
+	return NULL;
+}
+
+/* Where it is noted among many that this wake-up is there, or would be.  The key is a hash. */
+static int *
+place_of(WakeSet *set, const WaWake *wake)
+{
+	uint64 mask = (uint64) set->max * 2 - 1;
+	uint64 i = (wake->number_key + wake->kind) & mask;
+
+	while (set->places[i] >= 0 && !is_same(&set->many[set->places[i]], wake))
+		i = (i + 1) & mask;
+	return &set->places[i];
+}
+
+/* Makes room for more.  False, and all is as it was, where there is no memory. */
+static bool
+grow(WakeSet *set)
+{
+	int max = set->max > 0 ? set->max * 2 : MANY_WAKES;
+	const int flags = MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE;
+	WaWake *many = MemoryContextAllocExtended(TopMemoryContext, sizeof(WaWake) * max, flags);
+	int *places = MemoryContextAllocExtended(TopMemoryContext, sizeof(int) * max * 2, flags);
+
+	if (many == NULL || places == NULL)
+	{
+		if (many != NULL)
+			pfree(many);
+		if (places != NULL)
+			pfree(places);
+		return false;
+	}
+	memcpy(many, set->max > 0 ? set->many : set->few, sizeof(WaWake) * set->count);
+	memset(places, -1, sizeof(int) * max * 2);
+	if (set->max > 0)
+	{
+		pfree(set->many);
+		pfree(set->places);
+	}
+	set->many = many;
+	set->places = places;
+	set->max = max;
+	for (int i = 0; i < set->count; i++)
+		*place_of(set, &many[i]) = i;
+	return true;
+}
+
 static void
 add_wake(WakeSet *set, WaWakeKind kind, uint64 key, int64 value)
 {
 	const WaWake new = {.kind = kind, .number_key = key, .value = value};
+	WaWake *found = NULL;
+	int *place;
 
-	for (int i = set->count - 1; i >= 0; i--)
+	if (set->max == 0)
+		found = find_few(set, &new);
+	else if (*(place = place_of(set, &new)) >= 0)
+		found = &set->many[*place];
+	if (found != NULL)
 	{
-		WaWake *n = &set->wakes[i];
-
-		if (n->kind == kind && n->number_key == key)
-		{
-			wa_wake_merge(n, &new);
-			return;
-		}
+		wa_wake_merge(found, &new);
+		return;
 	}
-	if (set->count == MAX_WAKES)
+	if (set->everything || (set->count == Max(set->max, FEW_WAKES) && !grow(set)))
 	{
 		set->everything = true;
 		return;
 	}
-	set->wakes[set->count++] = new;
+	if (set->max == 0)
+		set->few[set->count++] = new;
+	else
+	{
+		*place_of(set, &new) = set->count;
+		set->many[set->count++] = new;
+	}
 }
 
 uint64

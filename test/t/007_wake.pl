@@ -15,7 +15,7 @@ use Time::HiRes qw(time usleep);
 use WaSimulator;
 use WaTest qw(new_node create_extension set_and_reload wait_for_senders);
 
-# More numbers than a transaction keeps notes of (64).
+# More numbers than a transaction compares one by one (64).
 my $numbers = 100;
 my $sim = WaSimulator->start('--numbers' => $numbers, '--accept-any-template');
 my $node = new_node(
@@ -72,11 +72,12 @@ leaves(2, 'a savepoint takes back its own messages only');
 $node->safe_psql('postgres', "
 	SELECT wa_enqueue_message('t' || i, '+34610000' || lpad(i::text, 3, '0'), 'aviso', '[\"1\"]')
 	FROM generate_series(1, $numbers) AS i");
-leaves($numbers, 'a transaction may touch more numbers than there is room for notes');
+leaves($numbers, 'a transaction may touch many numbers');
 
 # A stopped process takes no notes; its ring of 1024 runs over.  The notes
 # alternate between fifty numbers, so none can be merged with the one before, and
 # those that find no room are for fifty others, of which no earlier note tells.
+# They are noted together with others that share a bucket with them.
 kill 'STOP', $pid;
 $node->safe_psql('postgres', q{
 	DO $$ BEGIN FOR i IN 1 .. 1100 LOOP
