@@ -489,6 +489,7 @@ static void
 becomes_due(WaSender *sender, TimestampTz due)
 {
 	sender->next_due = Min(sender->next_due, due);
+	sender->told_due = Min(sender->told_due, due);
 	if (due <= wa_now())
 		wa_upload_requested();
 }

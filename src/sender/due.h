@@ -7,8 +7,11 @@
 
 #include "sender/state/sender.h"
 
-/* Inside a transaction: when the next is due, as the table knows it. */
-extern void wa_due_read_next(WaSender *sender);
+/*
+ * Inside a transaction: everything is to be looked at again, whatever has been.  When
+ * the next is due, as the table knows it.
+ */
+extern void wa_due_rewind(WaSender *sender);
 
 /* Runs, in transactions of its own, a batch of each. */
 extern void wa_due_run(WaSender *sender);

@@ -159,7 +159,7 @@ sweep_database(WaSender *sender)
 	for (int i = 0; i < lengthof(held_rows); i++)
 		release_stale_holds(&held_rows[i]);
 	wa_store_rematch();
-	wa_due_read_next(sender);
+	wa_due_rewind(sender);
 }
 
 /*

@@ -59,6 +59,7 @@ wa_sender_create(WaSenderSlot *slot, uint64 generation)
 	dlist_init(&sender->finished);
 	dlist_init(&sender->aside);
 	sender->next_due = DT_NOEND;
+	sender->told_due = DT_NOEND;
 	sender->next_expiry = DT_NOEND;
 	MemoryContextSwitchTo(old);
 	return sender;

@@ -154,6 +154,7 @@ typedef struct WaSender
 
 	/* upkeep */
 	TimestampTz next_due; /* earliest deferred row known; DT_NOEND: none */
+	TimestampTz told_due; /* the same, of those that commits have told of since the last look */
 	TimestampTz next_expiry;
 	int64 next_sweep_us;
 	bool stopping;

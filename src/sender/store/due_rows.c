@@ -5,6 +5,10 @@
  * A statement that locks a row and reads it through another name sees the latest
  * version here and that of its snapshot there; so what is locked is read by the
  * statement after.
+ *
+ * Rows come in the order of the index, after a cursor: what was deferred and has
+ * been sent stays in the index, dead, until nobody could see it any more, and must
+ * not be walked over again at each look.
  */
 #include "postgres.h"
 
@@ -19,15 +23,28 @@
 #include "sender/store/due_rows.h"
 #include "sender/store/transaction.h"
 
-/* Those that wait for the same moment come in their order, if not all fit. */
+/* Those deferred to the same moment come in their order, if not all fit. */
+static WaStatement due_statement = {
+	.sql = "SELECT message_id, state OPERATOR(pg_catalog.=) " WA_SQL_DEFERRED ", due_at, rank"
+		   " FROM @extschema@.whatsapp_queue WHERE " WA_SQL_WAITS_FOR_TIME(
+			   "state") " AND due_at OPERATOR(pg_catalog.<=) $2"
+						" AND ROW(due_at, rank, message_id) OPERATOR(pg_catalog.>) ROW($3, $4, $5)"
+						" ORDER BY due_at, rank, message_id LIMIT $1",
+	.nargs = 5,
+	.argtypes = {INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8OID},
+	.expected = SPI_OK_SELECT};
+
+/*
+ * Of these, those that nobody has locked, and whether they are still due.  That is no
+ * condition, lest the planner look for it by the index that is full of dead rows.
+ */
 static WaStatement lock_due_statement = {
-	.sql = "SELECT message_id FROM @extschema@.whatsapp_queue"
-		   " WHERE " WA_SQL_WAITS_FOR_TIME(
-			   "state") " AND state OPERATOR(pg_catalog.=) " WA_SQL_DEFERRED
-						" AND due_at OPERATOR(pg_catalog.<=) $2"
-						" ORDER BY due_at, rank, message_id LIMIT $1 FOR UPDATE SKIP LOCKED",
+	.sql = "SELECT message_id, state OPERATOR(pg_catalog.=) " WA_SQL_DEFERRED
+		   " AND due_at OPERATOR(pg_catalog.<=) $2"
+		   " FROM @extschema@.whatsapp_queue WHERE message_id OPERATOR(pg_catalog.=) ANY ($1)"
+		   " ORDER BY message_id FOR UPDATE SKIP LOCKED",
 	.nargs = 2,
-	.argtypes = {INT4OID, TIMESTAMPTZOID},
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZOID},
 	.expected = SPI_OK_SELECT};
 
 static WaStatement promote_statement = {
@@ -85,13 +102,14 @@ static WaStatement placements_statement = {
 	.expected = SPI_OK_SELECT};
 
 static WaStatement lock_expired_statement = {
-	.sql = "SELECT q.message_id FROM @extschema@.whatsapp_queue q"
+	.sql = "SELECT q.message_id, q.expires_at FROM @extschema@.whatsapp_queue q"
 		   " JOIN @extschema@.whatsapp_messages m ON m.id OPERATOR(pg_catalog.=) q.message_id"
 		   " WHERE q.expires_at OPERATOR(pg_catalog.<=) $2"
+		   " AND q.expires_at OPERATOR(pg_catalog.>=) $3"
 		   " AND q.expires_at IS NOT NULL AND q.state OPERATOR(pg_catalog.<>) " WA_SQL_UNCERTAIN
 		   " ORDER BY q.expires_at LIMIT $1 FOR UPDATE OF q, m SKIP LOCKED",
-	.nargs = 2,
-	.argtypes = {INT4OID, TIMESTAMPTZOID},
+	.nargs = 3,
+	.argtypes = {INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.expected = SPI_OK_SELECT};
 
 /* The leases are read after the rows are locked. */
@@ -113,17 +131,21 @@ static WaStatement expire_statement = {
 static WaStatement next_due_statement = {
 	.sql = "SELECT (SELECT due_at FROM @extschema@.whatsapp_queue"
 		   " WHERE " WA_SQL_WAITS_FOR_TIME(
-			   "state") " ORDER BY due_at LIMIT 1),"
+			   "state") " AND ROW(due_at, rank, message_id) OPERATOR(pg_catalog.>) ROW($1, $2, $3)"
+						" ORDER BY due_at, rank, message_id LIMIT 1),"
 						" (SELECT expires_at FROM @extschema@.whatsapp_queue"
 						" WHERE expires_at IS NOT NULL AND state "
-						"OPERATOR(pg_catalog.<>) " WA_SQL_UNCERTAIN " ORDER BY expires_at LIMIT 1)",
+						"OPERATOR(pg_catalog.<>) " WA_SQL_UNCERTAIN
+						" AND expires_at OPERATOR(pg_catalog.>=) $4 ORDER BY expires_at LIMIT 1)",
+	.nargs = 4,
+	.argtypes = {TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID},
 	.expected = SPI_OK_SELECT};
 
-/* Runs a statement that locks what is due by then, at most so many rows. */
+/* Runs a statement that locks what is due from then to now, at most so many rows. */
 static WaRows
-lock(WaStatement *statement, TimestampTz now, int limit)
+lock(WaStatement *statement, TimestampTz from, TimestampTz now, int limit)
 {
-	Datum values[2] = {Int32GetDatum(limit), TimestampTzGetDatum(now)};
+	Datum values[3] = {Int32GetDatum(limit), TimestampTzGetDatum(now), TimestampTzGetDatum(from)};
 
 	return wa_store_run(statement, values, NULL);
 }
@@ -141,16 +163,51 @@ ids_of(const WaRows *rows)
 }
 
 int
-wa_store_promote_due(TimestampTz now, int limit, WaPromotedRow **promoted)
+wa_store_due(const WaDueCursor *after, TimestampTz now, int limit, WaDueRow **due)
 {
-	WaRows rows = lock(&lock_due_statement, now, limit);
-	Datum ids;
+	Datum values[5] = {Int32GetDatum(limit), TimestampTzGetDatum(now),
+					   TimestampTzGetDatum(after->due_at), Int64GetDatum(after->rank),
+					   Int64GetDatum(after->message_id)};
+	WaRows rows = wa_store_run(&due_statement, values, NULL);
+	int n = (int) rows.count;
+
+	*due = palloc(sizeof(WaDueRow) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*due)[i] = (WaDueRow){.at = {.due_at = wa_rows_time(&rows, i, 3, 0),
+									  .rank = wa_rows_int(&rows, i, 4, 0),
+									  .message_id = wa_rows_int(&rows, i, 1, 0)},
+							   .is_deferred = wa_rows_int(&rows, i, 2, 0) != 0};
+	return n;
+}
+
+int
+wa_store_lock_due(const int64 *ids, int n, TimestampTz now, int64 **locked)
+{
+	Datum values[2] = {wa_array_of_int8(ids, n), TimestampTzGetDatum(now)};
+	WaRows rows;
+	int n_locked = 0;
+
+	*locked = NULL;
+	if (n == 0)
+		return 0;
+	rows = wa_store_run(&lock_due_statement, values, NULL);
+	*locked = palloc(sizeof(int64) * Max(rows.count, 1));
+	for (uint64 i = 0; i < rows.count; i++)
+		if (wa_rows_int(&rows, i, 2, 0) != 0)
+			(*locked)[n_locked++] = wa_rows_int(&rows, i, 1, 0);
+	return n_locked;
+}
+
+int
+wa_store_promote(const int64 *locked, int n_locked, WaPromotedRow **promoted)
+{
+	Datum ids = wa_array_of_int8(locked, n_locked);
+	WaRows rows;
 	int n;
 
 	*promoted = NULL;
-	if (rows.count == 0)
+	if (n_locked == 0)
 		return 0;
-	ids = ids_of(&rows);
 	rows = wa_store_run(&promote_statement, &ids, NULL);
 	n = (int) rows.count;
 	*promoted = palloc(sizeof(WaPromotedRow) * Max(n, 1));
@@ -165,7 +222,7 @@ wa_store_promote_due(TimestampTz now, int limit, WaPromotedRow **promoted)
 int
 wa_store_uncertain_due(TimestampTz now, int limit, WaUncertainRow **uncertain)
 {
-	WaRows rows = lock(&uncertain_statement, now, limit);
+	WaRows rows = lock(&uncertain_statement, DT_NOBEGIN, now, limit);
 	int n = (int) rows.count;
 
 	*uncertain = palloc(sizeof(WaUncertainRow) * Max(n, 1));
@@ -226,23 +283,27 @@ wa_store_placements(const int64 *ids, int n)
 	return placed;
 }
 
-int
-wa_store_expire(TimestampTz now, int limit)
+bool
+wa_store_expire(TimestampTz *from, TimestampTz now, int limit)
 {
-	WaRows rows = lock(&lock_expired_statement, now, limit);
-	Datum ids;
+	WaRows rows = lock(&lock_expired_statement, *from, now, limit);
+	bool more = rows.count == limit;
+	TimestampTz last = more ? wa_rows_time(&rows, limit - 1, 2, now) : now;
+	Datum ids = ids_of(&rows);
 
-	if (rows.count == 0)
-		return 0;
-	ids = ids_of(&rows);
-	rows = wa_store_run(&expire_statement, &ids, NULL);
-	return (int) rows.count;
+	/* A whole batch that is on the wire is left for the sweep. */
+	if (rows.count > 0)
+		more &= wa_store_run(&expire_statement, &ids, NULL).count > 0;
+	*from = more ? last : now;
+	return more;
 }
 
 void
-wa_store_next_due(TimestampTz *due, TimestampTz *expiry)
+wa_store_next_due(const WaDueCursor *after, TimestampTz from, TimestampTz *due, TimestampTz *expiry)
 {
-	WaRows rows = wa_store_run(&next_due_statement, NULL, NULL);
+	Datum values[4] = {TimestampTzGetDatum(after->due_at), Int64GetDatum(after->rank),
+					   Int64GetDatum(after->message_id), TimestampTzGetDatum(from)};
+	WaRows rows = wa_store_run(&next_due_statement, values, NULL);
 
 	*due = wa_rows_time(&rows, 0, 1, DT_NOEND);
 	*expiry = wa_rows_time(&rows, 0, 2, DT_NOEND);

@@ -12,6 +12,21 @@
 
 #include "datatype/timestamp.h"
 
+/* A place in the order in which rows become due. */
+typedef struct WaDueCursor
+{
+	TimestampTz due_at;
+	int64 rank;
+	int64 message_id;
+} WaDueCursor;
+
+/* A row whose time has come: deferred, or uncertain. */
+typedef struct WaDueRow
+{
+	WaDueCursor at;
+	bool is_deferred;
+} WaDueRow;
+
 /* A row that was deferred, and has been placed anew. */
 typedef struct WaPromotedRow
 {
@@ -46,10 +61,16 @@ typedef struct WaPlacedRow
 	TimestampTz due_at;
 } WaPlacedRow;
 
-/* Places what is no longer deferred, at most so many rows; how many there were. */
-extern int wa_store_promote_due(TimestampTz now, int limit, WaPromotedRow **rows);
+/* The next rows after this place that are due by now, in their order, and unlocked. */
+extern int wa_store_due(const WaDueCursor *after, TimestampTz now, int limit, WaDueRow **due);
 
-extern int wa_store_uncertain_due(TimestampTz now, int limit, WaUncertainRow **rows);
+/* Of these, the deferred ones that could be locked. */
+extern int wa_store_lock_due(const int64 *ids, int n, TimestampTz now, int64 **locked);
+
+/* Places what is no longer deferred, and locked. */
+extern int wa_store_promote(const int64 *locked, int n_locked, WaPromotedRow **promoted);
+
+extern int wa_store_uncertain_due(TimestampTz now, int limit, WaUncertainRow **uncertain);
 
 /*
  * One for each of these messages, whose last requests had no response.  Reports are
@@ -63,12 +84,16 @@ extern WaSilence *wa_store_judge_silence(const int64 *ids, int n, int grace_ms,
 extern WaPlacedRow *wa_store_placements(const int64 *ids, int n);
 
 /*
- * Ends messages that have waited past their expiry, except those on the wire.
- * Returns how many.
+ * Ends messages whose expiry lies between then and now, except those on the wire, and
+ * moves *from behind what it has looked at.  True if there may be more.
  */
-extern int wa_store_expire(TimestampTz now, int limit);
+extern bool wa_store_expire(TimestampTz *from, TimestampTz now, int limit);
 
-/* When the next row is due, and when the next expires; DT_NOEND: none will. */
-extern void wa_store_next_due(TimestampTz *due, TimestampTz *expiry);
+/*
+ * When the next row after this place is due, and when the next expires from then on;
+ * DT_NOEND: none will.
+ */
+extern void wa_store_next_due(const WaDueCursor *after, TimestampTz from, TimestampTz *due,
+							  TimestampTz *expiry);
 
 #endif
