@@ -113,6 +113,7 @@ OBJS = \
 	src/sender/pace/messaging_limit.o \
 	src/sender/pace/pair.o \
 	src/sender/pace/pair_order.o \
+	src/sender/pace/pair_rest.o \
 	src/sender/pace/pair_waiting.o \
 	src/sender/pace/turns.o \
 	src/sender/reach.o \

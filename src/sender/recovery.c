@@ -38,6 +38,7 @@
 
 /* How many of the messages that wait for a time are read, those due first. */
 #define MAX_DEFERRED 100000
+#define DEFERRED_PAGE 1000
 
 /* Delays before what is left is looked at again. */
 #define FIRST_DELAY_US 50000
@@ -199,13 +200,22 @@ wa_recovery_read_recipients(WaSender *sender)
 	double seconds = wa_guc_pair_interval / 1000.0 * wa_guc_pair_burst;
 	WaAcceptedRow *accepted;
 	WaDeferredRow *deferred;
+	WaDueCursor after = {DT_NOBEGIN, PG_INT64_MIN, PG_INT64_MIN};
 	int n;
 
 	wa_store_begin("reading recent WhatsApp history");
 	n = wa_store_recently_accepted(seconds, MAX_HISTORY, &accepted);
 	wa_pairs_seed(sender, accepted, n);
-	n = wa_store_deferred(MAX_DEFERRED, &deferred);
-	wa_pairs_seed_deferred(sender, deferred, n);
 	wa_notice_read(sender);
 	wa_store_commit();
+
+	/* In pages, because memory that was once needed is not given back. */
+	n = DEFERRED_PAGE;
+	for (int seen = 0; n == DEFERRED_PAGE && seen < MAX_DEFERRED; seen += n)
+	{
+		wa_store_begin("reading deferred WhatsApp messages");
+		n = wa_store_deferred(&after, DEFERRED_PAGE, &deferred);
+		wa_pairs_seed_deferred(sender, deferred, n);
+		wa_store_commit();
+	}
 }

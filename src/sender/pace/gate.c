@@ -254,12 +254,16 @@ wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_
 	if ((is_first && !first_turn_is_now(sender, tenant, pair, row, stopped)) ||
 		!recipient_free(sender, pair, number, row, by_id, stopped) ||
 		(tenant->has_rate && !is_first && !next_turn_is_now(sender, tenant, pair, row, stopped)))
+	{
+		wa_pair_rest(sender, pair);
 		return NULL;
+	}
 	if (!is_free)
 	{
 		if (!wa_messaging_limit_admits(sender, tenant))
 		{
 			add_disposition(stopped, row, 'd', "budget", wa_messaging_limit_next());
+			wa_pair_rest(sender, pair);
 			return NULL;
 		}
 		wa_messaging_limit_count(tenant, 1);

@@ -3,11 +3,9 @@
  *	  One recipient as seen from one number, and the pair limit.
  *
  * A pair for which something is under way (a request, messages set aside or
- * deferred, an error response not yet made up for) has a WaPair.  All that has to be
- * remembered of most others, for as long as their burst is not whole, is when
- * it will be: a busy sender meets tens of thousands of recipients in the six
- * seconds for which each counts.  Those rest in a table of sixteen bytes an
- * entry, which forgets, whenever it would have to grow, what has become whole.
+ * deferred, an error response not yet made up for) has a WaPair.  One of which
+ * little has to be remembered rests (sender/pace/pair_rest.c), and wakes up as soon
+ * as somebody asks for it.
  */
 #include "postgres.h"
 
@@ -15,38 +13,19 @@
 
 #include "base/guc.h"
 #include "sender/pace/pair.h"
+#include "sender/pace/pair_rest.h"
 #include "shared/wake.h"
 
-/* A pair at rest.  The key is a hash already. */
-typedef struct Resting
-{
-	uint64 key;
-	uint32 whole_at; /* in ticks, rounded up */
-	char status;	 /* the table's */
-} Resting;
+/* The two clocks drift against each other, and what rests is rounded. */
+#define SAME_TIME_US INT64_C(20000)
 
-/* The table must not grow because of a few long probes: remember() sees to its size. */
-#define SH_GROW_MAX_DIB 1000
-#define SH_GROW_MAX_MOVE 10000
-#define SH_PREFIX resting
-#define SH_ELEMENT_TYPE Resting
-#define SH_KEY_TYPE uint64
-#define SH_KEY key
-#define SH_HASH_KEY(table, key) ((uint32) (key))
-#define SH_EQUAL(table, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
-/* Hundredths of a second since the table was made; they may wrap around. */
-#define TICK_US 10000
+/* Room for so many deferred messages at first: one comes seldom alone. */
+#define FIRST_DEFERRED 2
 
 struct WaPairs
 {
 	HTAB *busy; /* WaPair */
-	resting_hash *resting;
-	int64 base_us;
+	WaPairsAtRest *at_rest;
 };
 
 WaPairs *
@@ -60,8 +39,7 @@ wa_pairs_create(MemoryContext context)
 	ctl.hcxt = context;
 	pairs->busy =
 		hash_create("whatsapp_shared pairs", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	pairs->resting = resting_create(context, 4096, NULL);
-	pairs->base_us = wa_now_us();
+	pairs->at_rest = wa_pairs_at_rest_create(context);
 	return pairs;
 }
 
@@ -94,74 +72,91 @@ wa_pair_end(WaPair *pair, bool counts)
 
 /* ---- pairs at rest ------------------------------------------------------------- */
 
-static uint32
-to_ticks(const WaPairs *pairs, int64 us)
+/* The two times are one, as far as what rests can tell. */
+static bool
+is_same_time(int64 one_us, int64 other_us)
 {
-	return (uint32) ((us - pairs->base_us + TICK_US - 1) / TICK_US);
+	return one_us > other_us - SAME_TIME_US && one_us < other_us + SAME_TIME_US;
 }
 
-/* Microseconds from now until then; right for half of the range of ticks, 248 days. */
-static int64
-us_until(const WaPairs *pairs, uint32 ticks, int64 now)
+/*
+ * What may rest of a pair of which one message at most is deferred: all of its times
+ * that have not passed must be the one to which that is.  False: it may not.
+ */
+static bool
+what_rests(const WaPair *pair, int64 now, WaPairAtRest *rest)
 {
-	return (int64) (int32) (ticks - to_ticks(pairs, now)) * TICK_US;
+	int64 blocked_us = pair->blocked_until == 0 ? now : wa_steady_clock(pair->blocked_until);
+
+	if (pair->in_flight > 0 || pair->n_waiting > 0 || pair->n_deferred > 1 ||
+		(pair->throttles > 0 && pair->whole_at_us > now))
+		return false;
+	memset(rest, 0, sizeof(WaPairAtRest));
+	rest->key = pair->key;
+	rest->whole_at_us = pair->whole_at_us;
+	if (pair->n_deferred == 0)
+		return pair->next_deferral_us <= now;
+	rest->deferred_id = pair->deferred[0];
+	rest->until_us = pair->deferred_until_us;
+	rest->for_turn = pair->next_deferral_us > now;
+	rest->for_return = blocked_us > now;
+	return (!rest->for_turn || is_same_time(pair->next_deferral_us, rest->until_us)) &&
+		   (!rest->for_return || is_same_time(blocked_us, rest->until_us));
 }
 
 static void
-forget_whole(WaPairs *pairs, int64 now)
+wake_up(WaSender *sender, WaPair *pair)
 {
-	resting_iterator scan;
-	Resting *resting;
+	WaPairAtRest rest;
 
-	resting_start_iterate(pairs->resting, &scan);
-	while ((resting = resting_iterate(pairs->resting, &scan)) != NULL)
-		if (us_until(pairs, resting->whole_at, now) <= 0)
-			resting_delete_item(pairs->resting, resting);
-}
-
-static void
-remember(WaPairs *pairs, uint64 key, int64 whole_at_us, int64 now)
-{
-	bool found;
-
-	if (pairs->resting->members >= pairs->resting->size / 4 * 3)
-	{
-		forget_whole(pairs, now);
-		/* Only just enough room would mean doing this all the time. */
-		if (pairs->resting->members > pairs->resting->size / 8 * 5)
-			resting_grow(pairs->resting, pairs->resting->size * 2);
-	}
-	resting_insert(pairs->resting, key, &found)->whole_at = to_ticks(pairs, whole_at_us);
+	if (!wa_pair_wake_up(sender->pairs->at_rest, pair->key, &rest))
+		return;
+	pair->whole_at_us = rest.whole_at_us;
+	if (rest.deferred_id == 0)
+		return;
+	pair->max_deferred = FIRST_DEFERRED;
+	pair->deferred = MemoryContextAlloc(sender->state_context, sizeof(int64) * FIRST_DEFERRED);
+	pair->deferred[0] = rest.deferred_id;
+	pair->n_deferred = 1;
+	pair->deferred_until_us = rest.until_us;
+	if (rest.for_turn)
+		pair->next_deferral_us = rest.until_us;
+	if (rest.for_return)
+		pair->blocked_until = wa_wall_clock(rest.until_us);
 }
 
 WaPair *
 wa_pair_get(WaSender *sender, uint64 key)
 {
-	WaPairs *pairs = sender->pairs;
 	bool found;
-	WaPair *pair = hash_search(pairs->busy, &key, HASH_ENTER, &found);
-	Resting *resting;
+	WaPair *pair = hash_search(sender->pairs->busy, &key, HASH_ENTER, &found);
 
 	if (found)
 		return pair;
 	memset(pair, 0, sizeof(WaPair));
 	pair->key = key;
 	dlist_init(&pair->waiting);
-	resting = resting_lookup(pairs->resting, key);
-	if (resting != NULL)
-	{
-		int64 now = wa_now_us();
-
-		pair->whole_at_us = now + us_until(pairs, resting->whole_at, now);
-		resting_delete_item(pairs->resting, resting);
-	}
+	wake_up(sender, pair);
 	return pair;
 }
 
 WaPair *
 wa_pair_find(WaSender *sender, uint64 key)
 {
+	if (wa_pair_rests_deferred(sender->pairs->at_rest, key))
+		return wa_pair_get(sender, key);
 	return hash_search(sender->pairs->busy, &key, HASH_FIND, NULL);
+}
+
+void
+wa_pairs_wake_overdue(WaSender *sender, int64 by_us)
+{
+	uint64 *keys;
+	int n = wa_pairs_at_rest_overdue(sender->pairs->at_rest, by_us, &keys);
+
+	for (int i = 0; i < n; i++)
+		wa_pair_get(sender, keys[i]);
+	pfree(keys);
 }
 
 void
@@ -173,19 +168,16 @@ wa_pairs_scan(WaSender *sender, HASH_SEQ_STATUS *scan)
 void
 wa_pair_rest(WaSender *sender, WaPair *pair)
 {
-	int64 now = wa_now_us();
+	WaPairAtRest rest;
 
-	if (pair->in_flight > 0 || pair->n_waiting > 0 || pair->n_deferred > 0 ||
-		pair->next_deferral_us > now || (pair->throttles > 0 && pair->whole_at_us > now))
+	if (!what_rests(pair, wa_now_us(), &rest) ||
+		!wa_pair_lay_to_rest(sender->pairs->at_rest, &rest))
 		return;
-	if (pair->whole_at_us > now)
-		remember(sender->pairs, pair->key, pair->whole_at_us, now);
 	if (pair->deferred != NULL)
 		pfree(pair->deferred);
 	hash_search(sender->pairs->busy, &pair->key, HASH_REMOVE, NULL);
 }
 
-/* Also forgets those at rest whose burst is whole: ticks do not tell for ever. */
 void
 wa_pairs_rest(WaSender *sender)
 {
@@ -195,7 +187,7 @@ wa_pairs_rest(WaSender *sender)
 	wa_pairs_scan(sender, &scan);
 	while ((pair = hash_seq_search(&scan)) != NULL)
 		wa_pair_rest(sender, pair);
-	forget_whole(sender->pairs, wa_now_us());
+	wa_pairs_at_rest_forget_whole(sender->pairs->at_rest);
 }
 
 /* ---- after a start ----------------------------------------------------------------- */

@@ -34,12 +34,20 @@ extern WaPairs *wa_pairs_create(MemoryContext context);
 extern WaPair *wa_pair_get(WaSender *sender, uint64 key);
 extern uint64 wa_pair_key(const WaNumber *number, const char *recipient);
 
-/* Keeps nothing but the pair limit of a pair, or of all, for which nothing is under way. */
+/*
+ * Keeps little of a pair, or of all, for which nothing is under way, or one deferred
+ * message at most.
+ */
 extern void wa_pair_rest(WaSender *sender, WaPair *pair);
 extern void wa_pairs_rest(WaSender *sender);
 
-/* NULL if nothing is under way for it; and all of which something is, by hash_seq_search. */
+/*
+ * NULL if nothing is under way for it; and all that do not rest, by hash_seq_search.
+ * Those whose deferred message should have been back by then do not rest after
+ * wa_pairs_wake_overdue.
+ */
 extern WaPair *wa_pair_find(WaSender *sender, uint64 key);
+extern void wa_pairs_wake_overdue(WaSender *sender, int64 by_us);
 extern void wa_pairs_scan(WaSender *sender, HASH_SEQ_STATUS *scan);
 
 /* After a start: limits as these, oldest first, have used them. */

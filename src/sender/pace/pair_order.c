@@ -145,6 +145,7 @@ wa_pairs_missing(WaSender *sender, WaMissing **missing)
 	int max = 0;
 	int n = 0;
 
+	wa_pairs_wake_overdue(sender, now - DEFERRED_GRACE_US);
 	wa_pairs_scan(sender, &scan);
 	while ((pair = hash_seq_search(&scan)) != NULL)
 		max += is_overdue(pair, now) ? pair->n_deferred : 0;
@@ -194,13 +195,17 @@ wa_pairs_seed_deferred(WaSender *sender, const WaDeferredRow *rows, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		uint64 key = wa_hash_text(rows[i].recipient, wa_number_key(rows[i].phone_number_id));
-		WaPair *pair = wa_pair_get(sender, key);
+		WaPair *pair;
 
+		if (!rows[i].counts)
+			continue;
+		pair = wa_pair_get(sender,
+						   wa_hash_text(rows[i].recipient, wa_number_key(rows[i].phone_number_id)));
 		wa_pair_deferred(sender, pair, rows[i].message_id, rows[i].due_at);
 		if (rows[i].for_pair_rate)
 			pair->next_deferral_us = pair->deferred_until_us;
 		else
 			pair->blocked_until = Max(pair->blocked_until, rows[i].due_at);
+		wa_pair_rest(sender, pair);
 	}
 }

@@ -44,35 +44,44 @@ wa_store_recently_accepted(double seconds, int max, WaAcceptedRow **accepted)
 }
 
 int
-wa_store_deferred(int max, WaDeferredRow **deferred)
+wa_store_deferred(WaDueCursor *after, int max, WaDeferredRow **deferred)
 {
 	static WaStatement statement = {
 		.sql = "SELECT q.message_id, q.phone_number_id,"
 			   " COALESCE(m.recipient_phone, m.recipient_user_id), q.due_at,"
-			   " q.hold_reason OPERATOR(pg_catalog.=) 'pair_rate'"
+			   " q.hold_reason OPERATOR(pg_catalog.=) 'pair_rate',"
+			   " q.rank, q.phone_number_id IS NOT NULL AND m.id IS NOT NULL AND q.state "
+			   "OPERATOR(pg_catalog.=) 'd'"
+			   " AND q.hold_reason OPERATOR(pg_catalog.=) ANY "
+			   "('{retry,network,number_rate,pair_rate,recipient_order,tenant_rate}')"
 			   " FROM (SELECT * FROM @extschema@.whatsapp_queue"
 			   " WHERE " WA_SQL_WAITS_FOR_TIME(
-				   "state") " ORDER BY due_at LIMIT $1) q"
-							" JOIN @extschema@.whatsapp_messages m ON m.id OPERATOR(pg_catalog.=) "
-							"q.message_id"
-							" WHERE q.state OPERATOR(pg_catalog.=) 'd' AND q.phone_number_id IS "
-							"NOT NULL AND q.hold_reason"
-							" OPERATOR(pg_catalog.=) ANY "
-							"('{retry,network,number_rate,pair_rate,recipient_order,tenant_rate}')",
-		.nargs = 1,
-		.argtypes = {INT4OID},
+				   "state") " AND ROW(due_at, rank, message_id) OPERATOR(pg_catalog.>) ROW($2, $3, "
+							"$4)"
+							" ORDER BY due_at, rank, message_id LIMIT $1) q"
+							" LEFT JOIN @extschema@.whatsapp_messages m ON m.id "
+							"OPERATOR(pg_catalog.=) q.message_id"
+							" ORDER BY q.due_at, q.rank, q.message_id",
+		.nargs = 4,
+		.argtypes = {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID},
 		.expected = SPI_OK_SELECT};
-	Datum values[1] = {Int32GetDatum(max)};
+	Datum values[4] = {Int32GetDatum(max), TimestampTzGetDatum(after->due_at),
+					   Int64GetDatum(after->rank), Int64GetDatum(after->message_id)};
 	WaRows rows = wa_store_run(&statement, values, NULL);
 	int n = (int) rows.count;
 
-	*deferred = palloc_extended(sizeof(WaDeferredRow) * Max(n, 1), MCXT_ALLOC_HUGE);
+	*deferred = palloc(sizeof(WaDeferredRow) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 		(*deferred)[i] = (WaDeferredRow){.message_id = wa_rows_int(&rows, i, 1, 0),
 										 .phone_number_id = wa_rows_text(&rows, i, 2),
 										 .recipient = wa_rows_text(&rows, i, 3),
 										 .due_at = wa_rows_time(&rows, i, 4, 0),
-										 .for_pair_rate = wa_rows_int(&rows, i, 5, 0) != 0};
+										 .for_pair_rate = wa_rows_int(&rows, i, 5, 0) != 0,
+										 .counts = wa_rows_int(&rows, i, 7, 0) != 0};
+	if (n > 0)
+		*after = (WaDueCursor){.due_at = (*deferred)[n - 1].due_at,
+							   .rank = wa_rows_int(&rows, n - 1, 6, 0),
+							   .message_id = (*deferred)[n - 1].message_id};
 	return n;
 }
 

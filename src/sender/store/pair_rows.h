@@ -10,6 +10,8 @@
 
 #include "datatype/timestamp.h"
 
+#include "sender/store/due_rows.h"
+
 /* A message that Meta has accepted lately. */
 typedef struct WaAcceptedRow
 {
@@ -26,6 +28,7 @@ typedef struct WaDeferredRow
 	const char *recipient;
 	TimestampTz due_at;
 	bool for_pair_rate; /* deferred by the pair limit */
+	bool counts;		/* later ones to its recipient stay behind it; else the rest is not set */
 } WaDeferredRow;
 
 /* A message that is, or is about to be, ready. */
@@ -40,8 +43,8 @@ typedef struct WaComingRow
 /* Accepted in the last seconds, oldest first; of the newest messages, max are looked at. */
 extern int wa_store_recently_accepted(double seconds, int max, WaAcceptedRow **rows);
 
-/* Of what waits for a time, the max rows that are due first are looked at. */
-extern int wa_store_deferred(int max, WaDeferredRow **rows);
+/* The next max rows after this place, which moves behind them, of all that wait for a time. */
+extern int wa_store_deferred(WaDueCursor *after, int max, WaDeferredRow **rows);
 
 /*
  * Those of these messages that are ready, or deferred to a time before now.  Locks

@@ -64,6 +64,19 @@ leaves_and_ends(int64 message_id)
 	return true;
 }
 
+/* How many recipients do not rest. */
+static int
+n_busy(void)
+{
+	HASH_SEQ_STATUS scan;
+	int n = 0;
+
+	wa_pairs_scan(sender, &scan);
+	while (hash_seq_search(&scan) != NULL)
+		n++;
+	return n;
+}
+
 /* What became of the last one: "d pair_rate 6", with seconds from the start. */
 static const char *
 disposition(void)
@@ -94,6 +107,7 @@ test_message(void)
 	ok(!pass(&row, false), "one that has expired stays");
 	is_str(disposition(), "- expired_before_sending 0", "and is finished");
 	is_str(dispositions[0].status, "expired", "as expired");
+	ok(!dispositions[0].queue_only, "which its row says");
 	row.expires_at++;
 	ok(pass(&row, false), "it had until then");
 	ended(true);
@@ -109,6 +123,7 @@ test_message(void)
 	tenant->paused_until = DT_NOEND;
 	ok(!pass(&row, false), "nor one that is paused");
 	is_str(disposition(), "h tenant_paused 0", "until that is over");
+	ok(dispositions[0].queue_only, "of which its own row says nothing");
 	tenant->paused_until = 0;
 
 	row.template_name = "hello";
@@ -135,6 +150,7 @@ test_number(void)
 	ok(!pass(&row, false), "the tenant has got another number");
 	is_str(disposition(), "r  0", "it stays ready");
 	is_str(dispositions[0].phone_number_id, "1", "at that one");
+	ok(!dispositions[0].queue_only, "which its row says");
 
 	tenant->phone_number_id[0] = '\0';
 	ok(!pass(&row, false), "the tenant has none any more");
@@ -159,6 +175,8 @@ test_pair_limit(void)
 		n++;
 	is_int(n, 44, "a burst, short of one for what the network compresses");
 	is_str(disposition(), "d pair_rate 6", "the next has its turn after six seconds");
+	ok(dispositions[0].queue_only, "which stands in the queue alone");
+	is_int(n_busy(), 0, "and of its recipient little is remembered");
 	ok(!leaves(46), "nor does one that comes later leave");
 	is_str(disposition(), "d pair_rate 12", "but six seconds after that");
 	at(6 * SECOND);

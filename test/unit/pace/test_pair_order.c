@@ -44,7 +44,8 @@ test_ids(void)
 	ok(wa_pair_returned(pair, 40) && wa_pair_is_behind(pair, 50),
 	   "they may come back in any order");
 	wa_pair_rest(sender, pair);
-	ok(wa_pair_find(sender, pair->key) == pair, "a recipient with deferred messages does not rest");
+	ok(wa_pair_find(sender, pair->key) == pair,
+	   "a recipient with several deferred messages does not rest");
 
 	ok(wa_pair_returned(pair, 20) && wa_pair_returned(pair, 30) && wa_pair_returned(pair, 50),
 	   "all are back");
@@ -92,15 +93,72 @@ test_missing(void)
 static void
 test_seed(void)
 {
-	WaDeferredRow rows[] = {{10, NUMBER, RECIPIENT, WALL + START + 8 * SECOND, true},
-							{20, NUMBER, RECIPIENT, WALL + START + 4 * SECOND, false}};
+	WaDeferredRow rows[] = {{10, NUMBER, RECIPIENT, WALL + START + 8 * SECOND, true, true},
+							{20, NUMBER, RECIPIENT, WALL + START + 4 * SECOND, false, true},
+							{30, NULL, NULL, WALL + START + 4 * SECOND, false, false}};
 
 	begin();
-	wa_pairs_seed_deferred(sender, rows, 2);
+	wa_pairs_seed_deferred(sender, rows, 3);
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
 	is_int(pair->n_deferred, 2, "a new sender knows what is deferred");
 	ok(wa_pair_is_behind(pair, 11), "and lets nobody pass it");
 	is_int(pair->next_deferral_us - START, 8 * SECOND, "which turns of the pair limit are given");
 	is_int(pair->blocked_until - WALL - START, 4 * SECOND, "and for how long the others wait");
+}
+
+/* One message is deferred, as the pair limit does it, or as an earlier message does. */
+static void
+test_rest(void)
+{
+	uint64 key;
+	HASH_SEQ_STATUS scan;
+	WaMissing *missing;
+	int n = 0;
+
+	begin();
+	key = pair->key;
+	wa_pair_take(pair, wa_now_us());
+	wa_pair_end(pair, true);
+	pair->next_deferral_us = wa_now_us() + 60 * SECOND;
+	wa_pair_deferred(sender, pair, 10, WALL + START + 60 * SECOND);
+	wa_pair_rest(sender, pair);
+	wa_pairs_scan(sender, &scan);
+	while (hash_seq_search(&scan) != NULL)
+		n++;
+	is_int(n, 0, "a recipient of whose messages one is deferred rests");
+	ok(wa_pairs_any_deferred(), "and it is known that one is");
+	wa_pairs_rest(sender);
+
+	at(4 * SECOND);
+	pair = wa_pair_find(sender, key);
+	ok(pair != NULL && wa_pair_is_behind(pair, 11), "whoever asks learns that it is behind");
+	is_int(pair->deferred_until_us - START, 60 * SECOND, "until when");
+	is_int(pair->next_deferral_us - START, 60 * SECOND, "that this is the last turn given away");
+	is_int(pair->whole_at_us - START, 6 * SECOND, "and when the burst is whole");
+	is_int(pair->blocked_until, 0, "nothing else is in the way");
+
+	wa_pair_rest(sender, pair);
+	is_int(wa_pairs_missing(sender, &missing), 0, "one at rest is not overdue before its time");
+	at(61 * SECOND);
+	is_int(wa_pairs_missing(sender, &missing), 1, "but a second after it");
+	is_int(missing[0].message_id, 10, "and is looked for");
+	pair = wa_pair_find(sender, key);
+	ok(wa_pair_returned(pair, 10), "it comes back");
+	wa_pair_rest(sender, pair);
+	ok(wa_pair_find(sender, key) == NULL, "and nothing is under way");
+
+	/* Two times that are not one are more than a rest remembers. */
+	pair = wa_pair_get(sender, key);
+	pair->next_deferral_us = wa_now_us() + 9 * SECOND;
+	wa_pair_deferred(sender, pair, 20, wa_now() + 5 * SECOND);
+	wa_pair_rest(sender, pair);
+	ok(wa_pair_find(sender, key) == pair, "one with turns given to others does not rest");
+	pair->next_deferral_us = 0;
+	pair->blocked_until = wa_now() + 5 * SECOND;
+	wa_pair_rest(sender, pair);
+	pair = wa_pair_find(sender, key);
+	is_int(pair->blocked_until - wa_now(), 5 * SECOND, "one that has had its turn does");
+	is_int(pair->next_deferral_us, 0, "and gives no turn away");
 }
 
 int
@@ -109,5 +167,6 @@ main(void)
 	test_ids();
 	test_missing();
 	test_seed();
+	test_rest();
 	return done_testing();
 }
