@@ -873,7 +873,6 @@ ALTER TABLE @extschema@.whatsapp_opt_words ADD COLUMN category text
     CONSTRAINT whatsapp_opt_words_category_check CHECK (category IN ('marketing', 'all'));
 
 /* Over HTTP/2 a hundred requests share a connection, so this is no error. */
-
 /* What the site has made of a word stays. */
 INSERT INTO @extschema@.whatsapp_opt_words (language, word, action) VALUES
     ('es', 'dame de baja', 'out'), ('es', 'quiero darme de baja', 'out'), ('es', 'dadme de baja', 'out'),
@@ -1443,6 +1442,56 @@ FROM @extschema@.whatsapp_tenants AS t
         WHERE s.number <> '' AND NOT EXISTS (
             SELECT FROM @extschema@.whatsapp_phone_assignments AS a
             WHERE a.phone_number_id = s.number AND a.unassigned_at IS NULL)) AS d;
+
+/*
+ * Numbers from which nothing may leave, with the reason code: that of their tenant, or
+ * their own.  What the senders make of the same facts: sender/config.c.
+ */
+CREATE VIEW @extschema@.wa_internal_stopped_numbers AS
+SELECT n.phone_number_id,
+       CASE WHEN NOT t.enabled THEN 'tenant_disabled'
+            WHEN pg_catalog.bool_or(p.scope = 'tenant') THEN 'tenant_paused'
+            ELSE 'number_paused' END AS reason
+FROM @extschema@.whatsapp_phone_numbers AS n
+    LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+        ON a.phone_number_id = n.phone_number_id AND a.unassigned_at IS NULL
+    LEFT JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = a.tenant_id
+    LEFT JOIN @extschema@.whatsapp_pauses AS p
+        ON (p.scope = 'tenant' AND p.key = a.tenant_id OR p.scope = 'number' AND p.key = n.phone_number_id)
+            AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
+WHERE NOT t.enabled OR p.scope IS NOT NULL
+GROUP BY n.phone_number_id, t.enabled;
+COMMENT ON VIEW @extschema@.wa_internal_stopped_numbers IS
+'Numbers from which nothing may leave, because they or their tenants are paused or switched off, with the reason code. '
+'Internal.';
+
+/*
+ * A ready row of a number that is stopped is shown as what it is, held: nothing is
+ * written to it for the sake of a pause, and no sender reads it.
+ */
+CREATE OR REPLACE VIEW @extschema@.wa_queue_status AS
+SELECT q.phone_number_id,
+       CASE q.state WHEN 'r' THEN 'ready' WHEN 'd' THEN 'deferred' WHEN 'h' THEN 'held'
+                    ELSE 'uncertain' END AS state,
+       q.hold_reason AS reason,
+       q.messages,
+       (SELECT m.created_at FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.oldest_id) AS oldest_created_at,
+       NULLIF(q.next_due_at, 'infinity') AS next_due_at
+FROM (SELECT o.phone_number_id,
+             CASE WHEN s.reason IS NULL THEN o.state ELSE 'h'::"char" END AS state,
+             COALESCE(s.reason, o.hold_reason) AS hold_reason,
+             pg_catalog.sum(o.messages)::bigint AS messages,
+             pg_catalog.min(o.oldest_id) AS oldest_id,
+             pg_catalog.min(o.next_due_at) AS next_due_at
+      FROM (SELECT r.phone_number_id, r.state, r.hold_reason,
+                   pg_catalog.count(*) AS messages,
+                   pg_catalog.min(r.message_id) AS oldest_id,
+                   pg_catalog.min(r.due_at) FILTER (WHERE r.state IN ('d', 'u')) AS next_due_at
+            FROM @extschema@.whatsapp_queue AS r
+            GROUP BY r.phone_number_id, r.state, r.hold_reason) AS o
+          LEFT JOIN @extschema@.wa_internal_stopped_numbers AS s
+              ON s.phone_number_id = o.phone_number_id AND o.state = 'r'
+      GROUP BY 1, 2, 3) AS q;
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_processes()
 RETURNS TABLE (item text, state text, detail text, remedy text)
@@ -2079,56 +2128,6 @@ BEGIN
     END IF;
 END
 $$;
-
-/*
- * Numbers from which nothing may leave, with the reason code: that of their tenant, or
- * their own.  What the senders make of the same facts: sender/config.c.
- */
-CREATE VIEW @extschema@.wa_internal_stopped_numbers AS
-SELECT n.phone_number_id,
-       CASE WHEN NOT t.enabled THEN 'tenant_disabled'
-            WHEN pg_catalog.bool_or(p.scope = 'tenant') THEN 'tenant_paused'
-            ELSE 'number_paused' END AS reason
-FROM @extschema@.whatsapp_phone_numbers AS n
-    LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
-        ON a.phone_number_id = n.phone_number_id AND a.unassigned_at IS NULL
-    LEFT JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = a.tenant_id
-    LEFT JOIN @extschema@.whatsapp_pauses AS p
-        ON (p.scope = 'tenant' AND p.key = a.tenant_id OR p.scope = 'number' AND p.key = n.phone_number_id)
-            AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
-WHERE NOT t.enabled OR p.scope IS NOT NULL
-GROUP BY n.phone_number_id, t.enabled;
-COMMENT ON VIEW @extschema@.wa_internal_stopped_numbers IS
-'Numbers from which nothing may leave, because they or their tenants are paused or switched off, with the reason code. '
-'Internal.';
-
-/*
- * A ready row of a number that is stopped is shown as what it is, held: nothing is
- * written to it for the sake of a pause, and no sender reads it.
- */
-CREATE OR REPLACE VIEW @extschema@.wa_queue_status AS
-SELECT q.phone_number_id,
-       CASE q.state WHEN 'r' THEN 'ready' WHEN 'd' THEN 'deferred' WHEN 'h' THEN 'held'
-                    ELSE 'uncertain' END AS state,
-       q.hold_reason AS reason,
-       q.messages,
-       (SELECT m.created_at FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.oldest_id) AS oldest_created_at,
-       NULLIF(q.next_due_at, 'infinity') AS next_due_at
-FROM (SELECT o.phone_number_id,
-             CASE WHEN s.reason IS NULL THEN o.state ELSE 'h'::"char" END AS state,
-             COALESCE(s.reason, o.hold_reason) AS hold_reason,
-             pg_catalog.sum(o.messages)::bigint AS messages,
-             pg_catalog.min(o.oldest_id) AS oldest_id,
-             pg_catalog.min(o.next_due_at) AS next_due_at
-      FROM (SELECT r.phone_number_id, r.state, r.hold_reason,
-                   pg_catalog.count(*) AS messages,
-                   pg_catalog.min(r.message_id) AS oldest_id,
-                   pg_catalog.min(r.due_at) FILTER (WHERE r.state IN ('d', 'u')) AS next_due_at
-            FROM @extschema@.whatsapp_queue AS r
-            GROUP BY r.phone_number_id, r.state, r.hold_reason) AS o
-          LEFT JOIN @extschema@.wa_internal_stopped_numbers AS s
-              ON s.phone_number_id = o.phone_number_id AND o.state = 'r'
-      GROUP BY 1, 2, 3) AS q;
 
 /* ---- what is new and public; at the end ------------------------------------------------ */
 

@@ -245,8 +245,8 @@ wa_due_run(WaSender *sender)
 
 	wa_store_begin("looking after waiting WhatsApp messages");
 	if (walk.uncertain_from != DT_NOEND)
-		more = wa_uncertain_decide(
-			now, (TimestampTz) pg_atomic_read_u64(&sender->slot->hearing_since));
+		more = wa_uncertain_decide(now,
+								   (TimestampTz) pg_atomic_read_u64(&sender->slot->hearing_since));
 	if (walk.passed_since != 0)
 		wa_store_remove_due_orphans(now, BATCH);
 	/* Those that are ready are also checked at the claim; here, those that nothing claims. */

@@ -319,8 +319,8 @@ upkeep_wait_ms(void)
 		return -1;
 	if (now < upkeep_after_us)
 		return (long) (upkeep_after_us - now) / 1000 + 1;
-	return wa_sooner_ms(wa_sooner_ms(wa_recovery_wait_ms(),
-									 wa_sooner_ms(wa_upkeep_wait_ms(sender), wa_reach_wait_ms(sender))),
+	return wa_sooner_ms(wa_sooner_ms(wa_recovery_wait_ms(), wa_sooner_ms(wa_upkeep_wait_ms(sender),
+																		 wa_reach_wait_ms(sender))),
 						wa_sooner_ms(wa_sync_wait_ms(sender), wa_upload_wait_ms(sender)));
 }
 

@@ -2,7 +2,7 @@
  * Pauses and alerts: what stops sending, what lifts it, and who is told.
  */
 \ir ../lib/begin.sql
-SELECT plan(55);
+SELECT plan(62);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 CREATE TEMP TABLE note (name text PRIMARY KEY, id bigint);
@@ -115,6 +115,32 @@ SELECT ok(NOT wa_resolve_alert(first.id), 'once') FROM first;
 SELECT isnt(wa_internal_alert('warning', 'number_quality', 'number', '1', 'again'), first.id, 'if its cause returns, a new one is opened') FROM first;
 SELECT ok(wa_internal_resolve_alert('number_quality', 'number', '1'), 'the program closes alerts by kind and key');
 SELECT throws_ok('SELECT wa_resolve_alert(0)', '42704', 'alert 0 does not exist', 'an unknown alert is an error');
+
+/* ---- what wa_queue_status makes of it: such rows stay ready, and nobody reads them ---- */
+
+CREATE FUNCTION pg_temp.shown() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', state, reason, messages), ', ' ORDER BY state, reason)
+    FROM wa_queue_status WHERE phone_number_id = '100000000000001'
+$$;
+DELETE FROM whatsapp_queue;
+SELECT pg_temp.hold('shown', 'media_upload');
+SELECT wa_enqueue_payload('panaderia', '+34600000002', 'text', '{"body": "hola"}', scheduled_at => now() + interval '1 hour'),
+    wa_enqueue_payload('panaderia', '+34600000003', 'text', '{"body": "hola"}') \g /dev/null
+INSERT INTO note SELECT 'ready', wa_enqueue_payload('panaderia', '+34600000004', 'text', '{"body": "hola"}');
+SELECT is(pg_temp.shown(), 'deferred scheduled 1, held media_upload 1, ready 2', 'what is ready is shown as ready');
+SELECT wa_pause('number', '100000000000001', 'quality') \g /dev/null
+SELECT is(pg_temp.shown(), 'deferred scheduled 1, held media_upload 1, held number_paused 2', 'as held, if its number is paused');
+SELECT wa_pause('tenant', 'panaderia', 'holidays') \g /dev/null
+SELECT is(pg_temp.shown(), 'deferred scheduled 1, held media_upload 1, held tenant_paused 2', 'or its tenant, which wa_explain says first');
+SELECT wa_configure_tenant('panaderia', enabled => false) \g /dev/null
+SELECT is(pg_temp.shown(), 'deferred scheduled 1, held media_upload 1, held tenant_disabled 2', 'or switched off');
+UPDATE whatsapp_queue AS q SET state = 'h', hold_reason = 'tenant_disabled' FROM note WHERE name = 'ready' AND message_id = id;
+SELECT is(pg_temp.shown(), 'deferred scheduled 1, held media_upload 1, held tenant_disabled 2',
+    'one that an earlier version has held is counted with the others');
+SELECT wa_configure_tenant('panaderia', enabled => true), wa_resume('tenant', 'panaderia') \g /dev/null
+SELECT is(pg_temp.shown(), 'deferred scheduled 1, held media_upload 1, held number_paused 2', 'what is left is said when the rest is over');
+SELECT wa_resume('number', '100000000000001') \g /dev/null
+SELECT is(pg_temp.shown(), 'deferred scheduled 1, held media_upload 1, ready 2', 'and nothing, when all is');
 
 SELECT * FROM finish();
 ROLLBACK;

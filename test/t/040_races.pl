@@ -207,7 +207,7 @@ sub hold
 {
 	my @ids = map { enqueue($node, 't1', $_) } @_;
 	my $list = join ',', @ids;
-	wait_for($node, "SELECT bool_and(state = 'h') FROM whatsapp_queue WHERE message_id IN ($list)", 'they are held');
+	wait_for($node, "SELECT bool_and(e.reason = 'tenant_paused') FROM unnest(ARRAY[$list]) AS i, wa_explain(i) AS e", 'they wait');
 	return @ids;
 }
 

@@ -96,7 +96,9 @@ sub is_quick
 my $later = enqueue_many('t3', '+346130', 300, ", scheduled_at => now() + interval '5 seconds'");
 sql("SELECT wa_pause('tenant', 't3', 'lunch', now() + interval '6 seconds')");
 my $held = enqueue_many('t3', '+346131', 300, '');
-wait_for($node, "SELECT count(*) = 300 FROM whatsapp_queue WHERE message_id IN ($held) AND state = 'h'", 'some are held');
+wait_for($node,
+	"SELECT messages = 300 FROM wa_queue_status WHERE phone_number_id = '100000000000003' AND reason = 'tenant_paused'",
+	'some wait for the end of a pause');
 $sim->faults({ match => { number => '100000000000001' }, delay_ms => 4000 });
 my $wire = enqueue_many('t1', '+346110', 400, '');
 wait_for($node, 'SELECT sum(cardinality(message_ids)) = 400 FROM whatsapp_leases', 'four hundred are on the wire');

@@ -92,12 +92,12 @@ wait_status($node, $later, 'accepted', 'what is due after deleted messages is se
 gone("$ids, $expiring", 'they are removed when they are due');
 
 # Held ones do not end the walk through those that are held.
-sql("SELECT wa_pause('tenant', 't3', 'lunch', now() + interval '1 hour')");
+sql("SELECT wa_pause('template', 'aviso', 'lunch', now() + interval '1 hour')");
 my $held = enqueue_many('t3', '+346114', 1100, '');
 wait_for($node, "SELECT count(*) = 1100 FROM whatsapp_queue WHERE message_id IN ($held) AND state = 'h'", 'messages are held');
 my ($first) = split /,/, $held;
 delete_quietly($first);
-sql("UPDATE whatsapp_pauses SET until = now() + interval '1 second' WHERE scope = 'tenant'; SELECT wa_worker_restart()");
+sql("UPDATE whatsapp_pauses SET until = now() + interval '1 second' WHERE scope = 'template'; SELECT wa_worker_restart()");
 wait_for($node, "SELECT count(*) = 1099 FROM whatsapp_messages WHERE id IN ($held) AND status = 'accepted'",
 	'a deleted one among them does not hold up the others');
 sql('SELECT wa_worker_restart()');

@@ -117,8 +117,7 @@ test_counts(void)
 	listed("b", 0.1);
 	sender->reach_limit = 2000;
 	wa_messaging_limit_configured(sender);
-	is_int(use_up("b"), 196 + 882,
-		   "other shares and limits hold for what was counted before");
+	is_int(use_up("b"), 196 + 882, "other shares and limits hold for what was counted before");
 }
 
 static void
