@@ -361,16 +361,20 @@ BEGIN
     END LOOP;
     RETURN NULL;
 END $$;
-CREATE TRIGGER wait_at_gate AFTER INSERT ON whatsapp_leases EXECUTE FUNCTION public.wait_at_gate();
-ALTER SYSTEM SET synchronous_standby_names = 'nobody'
+CREATE TRIGGER wait_at_gate AFTER INSERT ON whatsapp_leases EXECUTE FUNCTION public.wait_at_gate()
 SQL
-$node->reload;
-$node->poll_query_until('postgres', 'SHOW synchronous_standby_names', 'nobody');
 wait_for_senders($node, 'postgres', 1);
-sql(q{SET synchronous_commit = local; SELECT wa_enqueue_message('t1', '+34611900290', 'aviso', '["1"]')});
+enqueue($node, 't1', '+34611900290');
 wait_for($node,
 	q{SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender'},
 	'a sender is in the middle of its claim');
+sql(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
+$node->reload;
+my $other = $node->background_psql('postgres');
+$other->query_until(qr/begun/, "\\echo begun\nCREATE TABLE public.waits ();\n");
+wait_for($node,
+	q{SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE query LIKE 'CREATE TABLE%waits%' AND pid <> pg_backend_pid()},
+	'meanwhile commits begin to wait for a standby');
 ($pid) = sender_pids($node, 'postgres');
 kill 'TERM', $pid;
 sql('SET synchronous_commit = local; INSERT INTO public.gate DEFAULT VALUES');
@@ -381,6 +385,7 @@ sql('ALTER SYSTEM RESET synchronous_standby_names');
 $node->reload;
 wait_for($node, q{SELECT status = 'accepted' AND attempts = 1 FROM whatsapp_messages WHERE recipient_phone = '+34611900290'},
 	'which leaves later');
+$other->quit;
 sql('DROP TRIGGER wait_at_gate ON whatsapp_leases; DROP FUNCTION public.wait_at_gate(); DROP TABLE public.gate');
 
 invariants_hold($node);
