@@ -157,6 +157,7 @@ OBJS = \
 	src/shared/first_xid.o \
 	src/shared/hearing.o \
 	src/shared/held_numbers.o \
+	src/shared/lost_ids.o \
 	src/shared/processfuncs.o \
 	src/shared/shmem.o \
 	src/shared/unserved.o \

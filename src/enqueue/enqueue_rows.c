@@ -23,6 +23,7 @@
 #include "enqueue/media_use.h"
 #include "enqueue/queue_guard.h"
 #include "shared/first_xid.h"
+#include "shared/lost_ids.h"
 #include "shared/wake.h"
 
 static WaLookup same_key_lookup = {.table = "whatsapp_messages",
@@ -298,6 +299,7 @@ wa_enqueue_write(WaEnqueue *e)
 {
 	const char *skip = wa_enqueue_reason_to_skip(e);
 
+	wa_lost_ids_leave_out(e->schema);
 	for (;;)
 	{
 		int64 id = insert_message(e, skip);

@@ -30,6 +30,7 @@
 #include "sender/store/transaction.h"
 #include "sender/takeover.h"
 #include "shared/first_xid.h"
+#include "shared/lost_ids.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
 
@@ -61,6 +62,7 @@ wa_takeover_begin(WaSender *sender, TimeLineID before, TimestampTz replayed_unti
 		why = "The former primary was shut down in good order: nothing is held.";
 	else
 		wa_store_begin_takeover(replayed_until, wa_first_xid());
+	wa_lost_ids_leave_out(wa_store_schema());
 	ereport(LOG,
 			(errmsg("database \"%s\" takes over the sending of WhatsApp messages",
 					sender->slot->dbname),

@@ -17,6 +17,9 @@
  */
 #include "postgres.h"
 
+#include <unistd.h>
+
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
@@ -84,6 +87,7 @@ startup(void)
 		wa_shared->lock = &GetNamedLWLockTranche("whatsapp_shared")->lock;
 		ConditionVariableInit(&wa_shared->left);
 		pg_atomic_init_u64(&wa_shared->first_xid, 0);
+		wa_shared->began_as_standby = access(STANDBY_SIGNAL_FILE, F_OK) == 0;
 		for (int i = 0; i < WA_MAX_SENDERS; i++)
 		{
 			SpinLockInit(&wa_shared->slots[i].ring_lock);

@@ -186,6 +186,8 @@ typedef struct WaShared
 	ConditionVariable left;		/* a sender has detached */
 	int slots_end;				/* no slot from this number on is in use */
 	pg_atomic_uint64 first_xid; /* shared/first_xid.c; 0: none */
+	bool began_as_standby;
+	Oid without_lost_ids[WA_MAX_SENDERS]; /* databases: shared/lost_ids.c */
 	WaGuard guards[WA_MAX_GUARDS];
 	WaRoom room;
 	WaHeldNumbers held;

@@ -117,8 +117,8 @@ wa_store_end_takeover(void)
 
 /*
  * Sent may be what was ready, what has come due since, and what a pause has held
- * that is over.  What waits for an event has not been sent, unless that happened
- * over there and is not known here.
+ * that is over; where a pause is not over, nothing.  What waits for an event has not been sent,
+ * unless that happened over there and is not known here.
  */
 int
 wa_store_lock_taken_over(const WaTakeover *takeover, int limit, int64 *after, int64 *passed_by,
@@ -126,7 +126,9 @@ wa_store_lock_taken_over(const WaTakeover *takeover, int limit, int64 *after, in
 {
 	static WaStatement page_statement = {
 		.sql = "SELECT q.message_id, CASE"
-			   " WHEN q.state OPERATOR(pg_catalog.=) " WA_SQL_READY " THEN true"
+			   " WHEN q.state OPERATOR(pg_catalog.=) " WA_SQL_READY
+			   " THEN NOT EXISTS (SELECT FROM @extschema@.wa_internal_stopped_numbers AS s"
+			   " WHERE s.phone_number_id OPERATOR(pg_catalog.=) q.phone_number_id)"
 			   " WHEN q.state OPERATOR(pg_catalog.=) " WA_SQL_DEFERRED
 			   " THEN q.due_at OPERATOR(pg_catalog.<=) $3"
 			   " WHEN q.state OPERATOR(pg_catalog.=) " WA_SQL_HELD
