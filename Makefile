@@ -66,6 +66,7 @@ OBJS = \
 	src/http/buffer.o \
 	src/http/capacity.o \
 	src/http/client.o \
+	src/http/connections.o \
 	src/http/headers.o \
 	src/http/http.o \
 	src/http/list.o \

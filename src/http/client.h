@@ -21,7 +21,7 @@ struct WaHttp
 	WaHttpSockets sockets; /* the poller, and how sockets are opened */
 	WaHttpUrls *urls;
 	WaBegunList begun;
-	WaStreams streams;
+	WaConnections connections;
 	WaLookups lookups;
 	WaTransferOptions options;				  /* of every transfer: all of the above */
 	WaHttpHeaders *headers;					  /* for new requests */

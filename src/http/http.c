@@ -50,14 +50,15 @@ set_up(WaHttp *http, const WaHttpConfig *config)
 {
 	http->poller = wa_poller_create();
 	http->sockets.poller = http->poller;
-	http->streams.poller = http->poller;
+	http->sockets.connections = &http->connections;
+	http->connections.uncounted = !wa_streams_can_be_counted();
 	http->urls = wa_http_urls_create();
 	http->headers = wa_http_headers_create(NULL);
 	http->options = (WaTransferOptions){.config = &http->config,
 										.poller = http->poller,
 										.urls = http->urls,
 										.begun = &http->begun,
-										.streams = &http->streams,
+										.connections = &http->connections,
 										.lookups = &http->lookups,
 										.open_socket = wa_http_open_socket,
 										.close_socket = wa_http_close_socket,

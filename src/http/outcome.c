@@ -10,7 +10,7 @@
 bool
 wa_transfer_is_refused(const WaTransfer *t)
 {
-	return t->stream.refused && t->response.protocol == WA_PROTOCOL_UNKNOWN;
+	return t->response.protocol == WA_PROTOCOL_UNKNOWN && wa_stream_is_refused(&t->stream);
 }
 
 /*
@@ -69,7 +69,7 @@ wa_transfer_finish(WaTransfer *t, CURLcode code, const char *reason)
 {
 	WaHttpResult *r = &t->result;
 
-	wa_stream_ended(&t->stream);
+	wa_stream_ended(&t->stream, t->response.protocol != WA_PROTOCOL_UNKNOWN);
 	wa_begun_remove(t->options->begun, &t->news);
 	if (t->begun && r->begun_us == 0)
 		r->begun_us = r->started_us;

@@ -56,7 +56,6 @@ struct WaPoller
 	int epoll_fd;
 	int open_sockets;
 	int ended_sockets;
-	int closings;
 	Socket *sockets; /* by descriptor */
 	int nsockets;
 	int *changes; /* descriptors that may differ; nsockets places */
@@ -103,12 +102,6 @@ int
 wa_poller_open_sockets(const WaPoller *poller)
 {
 	return poller->open_sockets;
-}
-
-int
-wa_poller_closings(const WaPoller *poller)
-{
-	return poller->closings;
 }
 
 int
@@ -230,7 +223,6 @@ wa_poller_closing(WaPoller *poller, int fd)
 	apply_one(poller, fd);
 	set_ended(poller, &poller->sockets[fd], false);
 	poller->open_sockets--;
-	poller->closings++;
 }
 
 bool

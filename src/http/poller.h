@@ -34,9 +34,6 @@ extern bool wa_poller_opened(WaPoller *poller, int fd);
 extern void wa_poller_closing(WaPoller *poller, int fd);
 extern int wa_poller_open_sockets(const WaPoller *poller);
 
-/* How many have been closed since the poller was made. */
-extern int wa_poller_closings(const WaPoller *poller);
-
 /* Of those that are open, those for which wa_poller_want was last called with this owner. */
 extern int wa_poller_sockets_of(const WaPoller *poller, const void *owner);
 

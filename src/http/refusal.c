@@ -13,78 +13,102 @@
  * says when it is asked to be verbose.  Only that is taken for proof, so whatever
  * version says it in other words leaves a request in doubt:
  *
- *	GOAWAY		7.88 and later, in connection with the number of the stream
+ *	GOAWAY		7.88 and later
  *	RST_STREAM	8.20 and later; before, only if no other request had used the
  *				connection, since otherwise libcurl takes it for a dead one
+ *
+ * To be verbose costs a tenth of a request, most of it for its headers.  So libcurl
+ * is asked to be only from the last byte of the body on: nothing that matters comes
+ * before, as the peer cannot act on a request without it.
+ *
+ * Before 8.7 the number of the stream is said too early, then.  It is counted: the
+ * streams of a client are 1, 3, 5 ... (RFC 9113, section 5.1.1) in the order of the
+ * headers, and nothing comes between CURLOPT_PREREQFUNCTION and the headers of the same
+ * request (MSTATE_DO of libcurl's multi.c).  An estimate that is too high would be a
+ * message sent twice; so a request counts only if it has certainly opened a stream:
+ * its body was asked for, which comes after its headers, or it was answered.  While
+ * that is open for one, and for ever if it ends without, all others on its connection
+ * are in doubt.  From 8.7 on the body comes first, so libcurl says the number in time.
+ *
+ * A GOAWAY is that of a request's own connection as long as libcurl has not given up
+ * that connection and looks for another, of which it may hear the same.  It says so, in
+ * words that may change: so after anything but a few harmless ones nothing is
+ * believed any more that is heard through that request.
  *
  * Nothing of what is heard is kept or passed on: among it are headers with tokens.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "http/poller.h"
 #include "http/refusal.h"
 
-void
-wa_stream_begun(WaStreams *streams, WaStream *stream, const char *remote_ip, const char *local_ip,
-				int remote_port, int local_port)
-{
-	wa_stream_ended(stream);
-	snprintf(stream->connection, sizeof(stream->connection), "%s %d %s %d", local_ip, local_port,
-			 remote_ip, remote_port);
-	stream->closings = wa_poller_closings(streams->poller);
-	stream->id = 0;
-	stream->refused = false;
+/* What libcurl may say of a request while it stays where it is. */
+static const char *const harmless[] = {
+	"We are completely uploaded and fine",
+	"Request completely sent off",
+	"upload completely sent off",
+	"Connection state changed (MAX_CONCURRENT_STREAMS",
+	"TLSv1.",
+	"old SSL session ID is stale",
+	"[HTTP/2] [",
+};
 
-	stream->streams = streams;
-	stream->prev = NULL;
-	stream->next = streams->head;
-	if (streams->head != NULL)
-		streams->head->prev = stream;
-	streams->head = stream;
+bool
+wa_streams_can_be_counted(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->version_num < 0x080700;
 }
 
 void
-wa_stream_ended(WaStream *stream)
+wa_stream_begun(WaStream *stream, WaConnection *connection)
 {
-	if (stream->streams == NULL)
+	wa_stream_ended(stream, false);
+	memset(stream, 0, sizeof(*stream));
+	if (connection == NULL)
 		return;
-	if (stream->prev != NULL)
-		stream->prev->next = stream->next;
-	else
-		stream->streams->head = stream->next;
-	if (stream->next != NULL)
-		stream->next->prev = stream->prev;
-	stream->streams = NULL;
-	stream->next = stream->prev = NULL;
+	wa_connection_hold(connection);
+	stream->connection = connection;
+	stream->id = 2 * connection->begun++ + 1;
+	connection->unproved++;
+}
+
+void
+wa_stream_proved(WaStream *stream)
+{
+	if (stream->connection == NULL || stream->proved)
+		return;
+	stream->proved = true;
+	stream->connection->unproved--;
 }
 
 /*
- * Whether its connection is certainly the one that it was begun on: the addresses of
- * one that was closed since may be those of another.
+ * Asked when it ends, and not when something is heard: those that were begun before,
+ * and failed at once, have been noted by then.
  */
-static bool
-is_where_it_began(const WaStream *stream)
+bool
+wa_stream_is_refused(const WaStream *stream)
 {
-	return stream->streams != NULL &&
-		   stream->closings == wa_poller_closings(stream->streams->poller);
+	const WaConnection *c = stream->connection;
+
+	if (stream->refused || c == NULL)
+		return stream->refused;
+	return c->gone_away && stream->id > c->last &&
+		   (stream->told || (!c->uncounted && c->unproved == 0));
 }
 
-/*
- * The connection of this stream will answer none above "last".  libcurl hears of it
- * before it closes these.
- */
-static void
-note_goaway(WaStream *stream, unsigned int last)
+void
+wa_stream_ended(WaStream *stream, bool answered)
 {
-	if (!is_where_it_began(stream))
+	WaConnection *connection = stream->connection;
+
+	if (connection == NULL)
 		return;
-	for (WaStream *other = stream->streams->head; other != NULL; other = other->next)
-	{
-		if (other->id > last && is_where_it_began(other) &&
-			strcmp(other->connection, stream->connection) == 0)
-			other->refused = true;
-	}
+	stream->refused = wa_stream_is_refused(stream);
+	if (!stream->proved && !answered)
+		connection->uncounted = true;
+	wa_stream_proved(stream);
+	stream->connection = NULL;
+	wa_connection_release(connection);
 }
 
 static bool
@@ -93,12 +117,49 @@ begins_with(const char *line, const char *text)
 	return strncmp(line, text, strlen(text)) == 0;
 }
 
+static bool
+is_harmless(const char *line)
+{
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (begins_with(line, harmless[i]))
+			return true;
+	return false;
+}
+
+/* "[HTTP/2] [5] OPENED stream for ...": from 8.1 on. */
+static void
+note_number(WaStream *stream, const char *line)
+{
+	unsigned int number;
+	int end = 0;
+
+	if (sscanf(line, "[HTTP/2] [%u] OPENED stream for%n", &number, &end) != 1 || end == 0)
+		return;
+	stream->id = number;
+	stream->told = true;
+}
+
+/* It will answer none above the last.  libcurl hears of it before it closes these. */
+static void
+note_goaway(const WaStream *stream, const char *line)
+{
+	unsigned int last;
+
+	if (stream->connection == NULL || stream->deaf)
+		return;
+	if (sscanf(line, "received GOAWAY, error=%*u, last_stream=%u", &last) != 1 &&
+		sscanf(line, "recveived GOAWAY, error=%*u, last_stream=%u", &last) != 1)
+		return;
+	stream->connection->gone_away = true;
+	stream->connection->last = last;
+}
+
+/* Called several times for a request, hence the cheap tests first. */
 int
 wa_stream_heard(CURL *easy, curl_infotype type, char *text, size_t len, void *arg)
 {
 	WaStream *stream = arg;
 	char line[80]; /* what is looked for stands at the beginning */
-	unsigned int number;
 
 	if (type != CURLINFO_TEXT)
 		return 0;
@@ -107,15 +168,14 @@ wa_stream_heard(CURL *easy, curl_infotype type, char *text, size_t len, void *ar
 	memcpy(line, text, len);
 	line[len] = '\0';
 
-	if (sscanf(line, "Using Stream ID: %u", &number) == 1 ||
-		(strstr(line, "] OPENED stream for ") != NULL &&
-		 sscanf(line, "[HTTP/2] [%u]", &number) == 1))
-		stream->id = number;
-	else if (sscanf(line, "received GOAWAY, error=%*u, last_stream=%u", &number) == 1 ||
-			 sscanf(line, "recveived GOAWAY, error=%*u, last_stream=%u", &number) == 1)
-		note_goaway(stream, number);
+	if (begins_with(line, "rec"))
+		note_goaway(stream, line);
 	else if (begins_with(line, "REFUSED_STREAM, retrying") ||
 			 (begins_with(line, "HTTP/2 stream ") && strstr(line, " refused by server") != NULL))
 		stream->refused = true;
+	else if (begins_with(line, "[HTTP/2] ["))
+		note_number(stream, line);
+	else if (!is_harmless(line))
+		stream->deaf = true;
 	return 0;
 }

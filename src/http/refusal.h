@@ -10,36 +10,37 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 
-struct WaPoller;
+#include "http/connections.h"
 
 /* Where a request was begun.  Zeroed: nowhere. */
 typedef struct WaStream
 {
-	struct WaStream *next;
-	struct WaStream *prev;
-	struct WaStreams *streams; /* the list that it is in; NULL: none */
-	char connection[128];	   /* both addresses and ports */
-	int closings;			   /* sockets closed until then: wa_poller_closings() */
-	unsigned int id;		   /* 0: not known */
-	bool refused;			   /* the peer has said that it did not look at the request */
+	WaConnection *connection; /* held; NULL: not known which */
+	unsigned int id;
+	bool told;	  /* the id, by libcurl */
+	bool proved;  /* it has certainly been opened */
+	bool deaf;	  /* what libcurl says may be about another connection */
+	bool refused; /* the peer has said that it did not look at the request */
 } WaStream;
 
-/* Those that are open. */
-typedef struct WaStreams
-{
-	WaStream *head;
-	const struct WaPoller *poller;
-} WaStreams;
-
-/* In CURLOPT_PREREQFUNCTION, whose arguments the last four are. */
-extern void wa_stream_begun(WaStreams *streams, WaStream *stream, const char *remote_ip,
-							const char *local_ip, int remote_port, int local_port);
-
-/* What was heard of it stays. */
-extern void wa_stream_ended(WaStream *stream);
+/* Whether this libcurl numbers streams in a way that can be counted. */
+extern bool wa_streams_can_be_counted(void);
 
 /*
- * For CURLOPT_DEBUGFUNCTION; arg is the WaStream.  libcurl calls it: it MUST NOT call
+ * A request is about to begin on this connection (NULL: it is not known which); and
+ * libcurl has asked for its body.  From within callbacks.
+ */
+extern void wa_stream_begun(WaStream *stream, WaConnection *connection);
+extern void wa_stream_proved(WaStream *stream);
+
+/* The request has ended, with a response or without.  What was heard of it stays. */
+extern void wa_stream_ended(WaStream *stream, bool answered);
+
+extern bool wa_stream_is_refused(const WaStream *stream);
+
+/*
+ * For CURLOPT_DEBUGFUNCTION; arg is the WaStream.  Not to be set before the last byte
+ * of the request's body has been handed out.  libcurl calls it: it MUST NOT call
  * libcurl.
  */
 extern int wa_stream_heard(CURL *easy, curl_infotype type, char *text, size_t len, void *arg);

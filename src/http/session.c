@@ -49,6 +49,12 @@ wa_http_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 		close(fd);
 		return CURL_SOCKET_BAD;
 	}
+	if (!wa_connections_opened(sockets->connections, fd))
+	{
+		wa_poller_closing(sockets->poller, fd);
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &sockets->unacknowledged_ms,
 					  sizeof(sockets->unacknowledged_ms));
 	return fd;
@@ -59,6 +65,7 @@ wa_http_close_socket(void *arg, curl_socket_t fd)
 {
 	const WaHttpSockets *sockets = arg;
 
+	wa_connections_closing(sockets->connections, fd);
 	wa_poller_closing(sockets->poller, fd);
 	return close(fd);
 }

@@ -18,6 +18,7 @@ typedef struct WaHttpSession WaHttpSession;
 typedef struct WaHttpSockets
 {
 	WaPoller *poller;
+	WaConnections *connections;
 	unsigned int unacknowledged_ms; /* a connection that gets no ACK for this long is dead */
 	int max;						/* open at once; 0: no limit */
 } WaHttpSockets;

@@ -70,6 +70,18 @@ note_begun(WaTransfer *t)
 }
 
 /*
+ * From the end of the request on http/refusal.c listens: until then there is nothing to
+ * be heard that matters, and libcurl says most.  The option is a flag of the handle's,
+ * which may be set at any time; if it cannot, the request stays in doubt.
+ */
+static void
+listen_from_now_on(WaTransfer *t)
+{
+	if (!t->is_plain && !t->listening)
+		t->listening = curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L) == CURLE_OK;
+}
+
+/*
  * Hands out the body.
  */
 static size_t
@@ -84,6 +96,9 @@ read_body(char *out, size_t size, size_t n, void *arg)
 	if (len > 0)
 		memcpy(out, t->body.data + t->body_taken, len);
 	t->body_taken += len;
+	wa_stream_proved(&t->stream);
+	if (t->body_taken == t->body.len)
+		listen_from_now_on(t);
 	return len;
 }
 
@@ -108,8 +123,7 @@ about_to_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int l
 		return CURL_PREREQFUNC_ABORT;
 	}
 	if (!t->is_plain)
-		wa_stream_begun(t->options->streams, &t->stream, remote_ip, local_ip, remote_port,
-						local_port);
+		wa_stream_begun(&t->stream, wa_connections_find(t->options->connections, local_port));
 	note_begun(t);
 	return CURL_PREREQFUNC_OK;
 }
@@ -194,6 +208,8 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 #ifdef WA_CURL_HAS_PREREQ
 	CHECK_SETOPT(easy, CURLOPT_PREREQFUNCTION, about_to_send, return false);
 	CHECK_SETOPT(easy, CURLOPT_PREREQDATA, t, return false);
+	CHECK_SETOPT(easy, CURLOPT_DEBUGFUNCTION, wa_stream_heard, return false);
+	CHECK_SETOPT(easy, CURLOPT_DEBUGDATA, &t->stream, return false);
 #endif
 	return true;
 }
@@ -225,13 +241,13 @@ set_time_for_upload(WaTransfer *t)
 	return true;
 }
 
-/* http/refusal.c listens. */
+/* A handle may have been left to listen by the request before. */
 static bool
-set_listening(WaTransfer *t, bool on)
+set_not_listening(WaTransfer *t)
 {
-	CHECK_SETOPT(t->easy, CURLOPT_DEBUGFUNCTION, wa_stream_heard, return false);
-	CHECK_SETOPT(t->easy, CURLOPT_DEBUGDATA, &t->stream, return false);
-	CHECK_SETOPT(t->easy, CURLOPT_VERBOSE, on ? 1L : 0L, return false);
+	if (t->listening)
+		CHECK_SETOPT(t->easy, CURLOPT_VERBOSE, 0L, return false);
+	t->listening = false;
 	return true;
 }
 
@@ -249,7 +265,7 @@ set_scheme(WaTransfer *t, bool is_plain)
 	CHECK_SETOPT(t->easy, CURLOPT_PIPEWAIT, is_plain ? 0L : 1L, return false);
 	CHECK_SETOPT(t->easy, CURLOPT_NOPROXY, is_plain ? "*" : NULL, return false);
 	t->told_plain = is_plain;
-	return set_listening(t, !is_plain);
+	return true;
 }
 
 /* In place of the one that it may have. */
@@ -261,6 +277,7 @@ make_handle(WaTransfer *t)
 	t->generation = t->options->generation;
 	t->told_fresh = false;
 	t->told_upload_ms = 0;
+	t->listening = false;
 	t->response.max_size = t->options->config->max_response;
 	t->easy = curl_easy_init();
 	return t->easy != NULL && set_common_options(t, t->options) && set_scheme(t, false);
@@ -305,7 +322,7 @@ wa_transfer_reset(WaTransfer *t)
 	t->stale = false;
 	t->restarted = false;
 	t->repeated = false;
-	wa_stream_ended(&t->stream);
+	wa_stream_ended(&t->stream, false);
 	memset(&t->stream, 0, sizeof(t->stream));
 	t->body_taken = 0;
 	t->error[0] = '\0';
@@ -388,8 +405,8 @@ wa_transfer_note_lookup(const WaTransfer *t)
 static bool
 set_request(WaTransfer *t)
 {
-	if (!set_fresh(t, false) || (t->is_plain != t->told_plain && !set_scheme(t, t->is_plain)) ||
-		!set_time_for_upload(t))
+	if (!set_fresh(t, false) || !set_not_listening(t) ||
+		(t->is_plain != t->told_plain && !set_scheme(t, t->is_plain)) || !set_time_for_upload(t))
 		return false;
 	CHECK_SETOPT(t->easy, CURLOPT_HTTPHEADER, t->list, return false);
 	return set_url(t) && set_body(t);
@@ -435,17 +452,17 @@ wa_transfer_may_again(const WaTransfer *t)
 bool
 wa_transfer_again(WaTransfer *t, bool fresh)
 {
-	bool was_refused = t->stream.refused;
+	bool was_refused = wa_transfer_is_refused(t);
 
 	wa_begun_remove(t->options->begun, &t->news);
 	wa_http_response_reset(&t->response);
 	t->stale = false;
 	t->begun = false;
-	wa_stream_ended(&t->stream);
+	wa_stream_ended(&t->stream, false);
 	memset(&t->stream, 0, sizeof(t->stream));
 	t->body_taken = 0;
 	t->result.begun_us = 0;
 	t->restarted = true;
 	t->error[0] = '\0';
-	return (!was_refused || wa_transfer_renew(t)) && set_fresh(t, fresh);
+	return (!was_refused || wa_transfer_renew(t)) && set_not_listening(t) && set_fresh(t, fresh);
 }

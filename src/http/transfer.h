@@ -50,6 +50,7 @@ typedef struct WaTransfer
 	unsigned int generation; /* of the options it was made with */
 	bool told_plain;
 	bool told_fresh;
+	bool listening; /* libcurl is verbose: http/refusal.c */
 	long told_upload_ms;
 
 	/* the request */
@@ -87,7 +88,7 @@ struct WaTransferOptions
 	const struct WaPoller *poller; /* knows connections that the peer has closed */
 	WaHttpUrls *urls;
 	WaBegunList *begun;
-	WaStreams *streams;
+	WaConnections *connections;
 	WaLookups *lookups;
 	curl_opensocket_callback open_socket;
 	curl_closesocket_callback close_socket;
