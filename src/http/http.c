@@ -262,8 +262,9 @@ wa_http_release(WaHttp *http, WaHttpResult *result)
 	wa_transfer_list_move(http->lists, t, WA_TRANSFER_FREE);
 }
 
+/* Ends what is not finished: all, or what has not begun; of these, if asked, what may not. */
 static void
-abort_transfers(WaHttp *http, bool also_begun)
+end_transfers(WaHttp *http, bool also_begun, bool (*may_begin)(void *tag, void *arg), void *arg)
 {
 	static const WaTransferState unfinished[] = {WA_TRANSFER_WAITING, WA_TRANSFER_ACTIVE};
 	sigset_t saved;
@@ -276,7 +277,7 @@ abort_transfers(WaHttp *http, bool also_begun)
 		for (WaTransfer *t = http->lists[unfinished[i]].head; t != NULL; t = next)
 		{
 			next = t->next;
-			if (also_begun || !t->begun)
+			if ((also_begun || !t->begun) && (may_begin == NULL || !may_begin(t->result.tag, arg)))
 				wa_client_finish(http, t, CURLE_ABORTED_BY_CALLBACK, "the request was given up");
 		}
 	}
@@ -294,13 +295,19 @@ wa_http_epoll_fd(const WaHttp *http)
 void
 wa_http_abort_all(WaHttp *http)
 {
-	abort_transfers(http, true);
+	end_transfers(http, true, NULL, NULL);
 }
 
 void
 wa_http_abort_unbegun(WaHttp *http)
 {
-	abort_transfers(http, false);
+	end_transfers(http, false, NULL, NULL);
+}
+
+void
+wa_http_ask_unbegun(WaHttp *http, bool (*may_begin)(void *tag, void *arg), void *arg)
+{
+	end_transfers(http, false, may_begin, arg);
 }
 
 int

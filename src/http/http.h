@@ -55,6 +55,12 @@ extern void wa_http_step(WaHttp *http);
  */
 extern bool wa_http_next_begun(WaHttp *http, void **tag, int64_t *begun_us);
 
+/*
+ * Asks may_begin of each request that has not begun to leave.  One that may not ends
+ * as a result that is WA_HTTP_NOT_WRITTEN.  may_begin MUST NOT call back.
+ */
+extern void wa_http_ask_unbegun(WaHttp *http, bool (*may_begin)(void *tag, void *arg), void *arg);
+
 /* The next finished request, or NULL; valid until released. */
 extern WaHttpResult *wa_http_next_result(WaHttp *http);
 extern void wa_http_release(WaHttp *http, WaHttpResult *result);

@@ -6,9 +6,9 @@
  * anywhere among a million, and no index could find them that does not cost every
  * message.  It is asked for at the two moments that count.  At the claim, of each
  * row, whatever it has waited for; and before a request is begun, of what was leased
- * before the opt-out was committed: the commit counts up the generation of consent
- * (shared/wake.c), and nothing is submitted under another one than it was checked
- * under.  The count comes before the session is told that it has committed; so
+ * before the opt-out was committed, whether it waits for its turn or for a connection: the commit
+ *counts up the generation of consent (shared/wake.c), and nothing is submitted under another one
+ *than it was checked under.  The count comes before the session is told that it has committed; so
  * whoever knows of the commit knows that nothing is begun any more.
  *
  * What becomes marketing while it waits is the same thing: a template's category
@@ -67,46 +67,38 @@ wa_consent_skipped(const WaDisposition *dispositions, int n)
 }
 
 static void
-mark(WaSender *sender, const int64 *opted_out, int n)
+mark(WaJob **jobs, int n, const int64 *opted_out, int nopted_out)
 {
-	dlist_iter iter;
-
-	dlist_foreach (iter, &sender->leased)
-	{
-		WaJob *job = dlist_container(WaJob, node, iter.cur);
-
-		for (int i = 0; i < n && !job->opted_out; i++)
-			job->opted_out = job->message_id == opted_out[i];
-	}
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < nopted_out && !jobs[i]->opted_out; j++)
+			jobs[i]->opted_out = jobs[i]->message_id == opted_out[j];
 }
 
-static void
-check(WaSender *sender)
+bool
+wa_consent_has_changed(const WaSender *sender)
 {
-	int64 *ids;
-	int64 *opted_out;
-	dlist_iter iter;
-	int n = 0;
-
-	wa_store_begin("looking for opt-outs from WhatsApp messages");
-	ids = palloc(sizeof(int64) * sender->n_leased);
-	dlist_foreach (iter, &sender->leased)
-		ids[n++] = dlist_container(WaJob, node, iter.cur)->message_id;
-	n = wa_store_opted_out(ids, n, &opted_out);
-	mark(sender, opted_out, n);
-	wa_store_commit();
+	return pg_atomic_read_u64(&sender->slot->consent_generation) != consent.generation;
 }
 
 /* The generation is read first: what is committed after that counts it up again. */
 void
-wa_consent_check_leased(WaSender *sender)
+wa_consent_check(WaSender *sender, WaJob **jobs, int n)
 {
 	uint64 generation = pg_atomic_read_u64(&sender->slot->consent_generation);
+	int64 *ids;
+	int64 *opted_out;
+	int nopted_out;
 
-	if (generation == consent.generation)
-		return;
-	if (sender->n_leased > 0)
-		check(sender);
+	if (n > 0)
+	{
+		wa_store_begin("looking for opt-outs from WhatsApp messages");
+		ids = palloc(sizeof(int64) * n);
+		for (int i = 0; i < n; i++)
+			ids[i] = jobs[i]->message_id;
+		nopted_out = wa_store_opted_out(ids, n, &opted_out);
+		mark(jobs, n, opted_out, nopted_out);
+		wa_store_commit();
+	}
 	consent.generation = generation;
 	sweep.wanted = true;
 }

@@ -14,10 +14,12 @@ extern void wa_consent_read(WaClaimRow *rows, int n);
 extern void wa_consent_skipped(const WaDisposition *dispositions, int n);
 
 /*
- * Before any request is begun, outside of a transaction: marks those leased jobs that
- * are not wanted any more.  Costs nothing unless somebody has changed their mind.
+ * Before any request is begun, outside of a transaction: whether somebody has changed
+ * their mind.  Then those jobs are to be checked that have not begun: it marks what is
+ * not wanted any more.
  */
-extern void wa_consent_check_leased(WaSender *sender);
+extern bool wa_consent_has_changed(const WaSender *sender);
+extern void wa_consent_check(WaSender *sender, WaJob **jobs, int n);
 
 /* By the clock: rows whose turn is far away say soon, too, that they will not be sent. */
 extern void wa_consent_sweep(void);

@@ -17,7 +17,7 @@
  * each other while a transaction is being written, and one transaction serves
  * many.  It is a moment only, because whatever is leased when the process dies
  * has to be taken for sent.  And when somebody stops the sending, what was only
- * leased goes back.
+ * leased goes back, and what still waits for a connection.
  */
 #include "postgres.h"
 
@@ -82,6 +82,8 @@ static struct
 
 static uint64 secret_generation; /* of the token in use; 0: none yet */
 static WaOutcome *next_outcome;	 /* memory for the next job that finishes */
+static uint64 withdrawn_under;	 /* the generation of the configuration that was followed */
+static bool unchecked;			 /* opt-outs have come that could not be looked for */
 static bool apart; /* after a failure: settle and claim in transactions of their own */
 
 static void
@@ -323,6 +325,78 @@ begin(WaSender *sender, WaJob *job, const char *url)
 				   job->finished_us);
 }
 
+/* What is leased or handed over, and has not begun. */
+typedef struct Unbegun
+{
+	WaJob **jobs;
+	int n;
+} Unbegun;
+
+/* Not a reading from Meta and not an upload, which nobody stops. */
+static bool
+is_message(const void *tag)
+{
+	return tag != NULL && !wa_upload_is_tag(tag);
+}
+
+static bool
+collect(void *tag, void *arg)
+{
+	Unbegun *unbegun = arg;
+
+	if (is_message(tag))
+		unbegun->jobs[unbegun->n++] = tag;
+	return true;
+}
+
+static void
+check_consent(WaSender *sender)
+{
+	Unbegun unbegun = {0};
+	dlist_iter iter;
+
+	unbegun.jobs = palloc(sizeof(WaJob *) * (sender->n_leased + sender->n_in_flight + 1));
+	dlist_foreach (iter, &sender->leased)
+		unbegun.jobs[unbegun.n++] = dlist_container(WaJob, node, iter.cur);
+	wa_http_ask_unbegun(sender->http, collect, &unbegun);
+	wa_consent_check(sender, unbegun.jobs, unbegun.n);
+	pfree(unbegun.jobs);
+}
+
+static bool
+may_begin(void *tag, void *arg)
+{
+	WaSender *sender = arg;
+	WaJob *job = tag;
+
+	if (!is_message(tag))
+		return true;
+	job->withdrawn = unchecked || !wa_sender_may_send(sender) || is_stopped(job);
+	return !job->withdrawn;
+}
+
+/*
+ * Before anything begins: stops what has been handed over already and still waits for a
+ * connection.  Costs nothing unless something has changed.  If the question who wants
+ * it has failed, the next turn stops it all instead: its network cannot wait.
+ */
+static void
+withdraw(WaSender *sender)
+{
+	bool changed = wa_consent_has_changed(sender);
+
+	if (changed && !unchecked)
+	{
+		unchecked = true;
+		check_consent(sender);
+		unchecked = false;
+	}
+	if (!changed && wa_sender_may_send(sender) && withdrawn_under == sender->config_generation)
+		return;
+	withdrawn_under = sender->config_generation;
+	wa_http_ask_unbegun(sender->http, may_begin, sender);
+}
+
 /*
  * Submits what is leased, as far as the concurrency limit allows.  What must not be begun
  * any more is put back: everything at once, if everything is stopped.
@@ -333,7 +407,8 @@ submit(WaSender *sender)
 	bool stopped = !wa_sender_may_send(sender);
 	StringInfoData url;
 
-	wa_consent_check_leased(sender);
+	unchecked = false;
+	withdraw(sender);
 	while (sender->n_leased > 0 && (stopped || may_submit(sender)))
 	{
 		WaJob *job = dlist_container(WaJob, node, dlist_head_node(&sender->leased));
@@ -371,12 +446,6 @@ left(WaJob *job, int64 at)
 	job->holds_token = false;
 }
 
-static bool
-is_message(const void *tag)
-{
-	return tag != NULL && !wa_upload_is_tag(tag);
-}
-
 /* The response of one request. */
 static void
 answered(WaSender *sender, WaHttpResult *result)
@@ -391,6 +460,8 @@ answered(WaSender *sender, WaHttpResult *result)
 	wa_graph_response_read(result, finished(sender, job));
 	if (job->outcome->kind == WA_OUTCOME_ACCEPTED || job->outcome->kind == WA_OUTCOME_REFUSED)
 		wa_wire_answered(job->number, job->probe, job->finished_us);
+	else if (job->withdrawn)
+		wa_wire_left(job->number, job->probe);
 	else
 		wa_wire_failed(job->number, job->probe, job->started_us,
 					   job->outcome->kind == WA_OUTCOME_UNCERTAIN, job->outcome->message,
@@ -411,6 +482,7 @@ wa_dispatch_network(WaSender *sender)
 	int64 begun_us;
 
 	refresh_token(sender);
+	withdraw(sender);
 	wa_http_step(sender->http);
 	while (wa_http_next_begun(sender->http, &tag, &begun_us))
 		if (is_message(tag))

@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -74,6 +75,25 @@ is(sql("SELECT string_agg(DISTINCT reason, ' ') FROM unnest(ARRAY[" . join(',', 
 is_skipped($waiting{$_}, $_, $_ eq 'retried' ? 1 : 0) foreach sort keys %waiting;
 wait_status($node, $before, 'accepted', 'what was on the wire has arrived');
 sql(q{SELECT wa_opt_in('t1', '+34611480003'), wa_resume('tenant', 't2')});
+
+# Handed over, but the handshake with the peer takes for ever.
+my $mute = IO::Socket::INET->new(Listen => 10, LocalAddr => '127.0.0.1') or die "could not listen: $!";
+set_and_reload($node, graph_url => 'https://127.0.0.1:' . $mute->sockport, connect_timeout => '60s', request_timeout => '120s');
+my $began = time;
+my $connecting = enqueue($node, 't1', '+34611480011');
+my $paused = enqueue($node, 't2', '+34611480012');
+wait_for($node, 'SELECT sum(in_flight) = 2 FROM wa_stats()', 'two requests wait for a connection');
+sql(q{SELECT wa_opt_out('t1', '+34611480011')});
+is_skipped($connecting, 'waiting for a connection');
+is(sql('SELECT sum(in_flight) FROM wa_stats()'), 1, 'the other one still waits');
+sql(q{SELECT wa_pause('tenant', 't2', 'the test')});
+wait_for($node, "SELECT state = 'h' FROM whatsapp_queue WHERE message_id = $paused", 'until its tenant is paused');
+cmp_ok(time - $began, '<', 30, 'long before it is given up');
+set_and_reload($node, graph_url => $sim->url, connect_timeout => undef, request_timeout => undef);
+sql(q{SELECT wa_resume('tenant', 't2')});
+wait_status($node, $paused, 'accepted', 'and leaves when it may');
+is(sql("SELECT string_agg(attempts::text, ' ' ORDER BY id) FROM whatsapp_messages WHERE id IN ($connecting, $paused)"), '0 1', 'what never began was no attempt');
+close $mute;
 
 # Its template becomes marketing while it waits.
 sql(q{SELECT wa_register_template('aviso', 'es', '[{"type": "BODY", "text": "{{1}}"}]'), wa_opt_out('t1', '+34611480006'), wa_pause('tenant', 't1', 'the test')});

@@ -208,6 +208,60 @@ test_sockets(ServerKind kind)
 	server_stop(server);
 }
 
+static int asked;
+
+/* All but those that are to be stopped. */
+static bool
+may_begin(void *tag, void *arg)
+{
+	asked++;
+	return strcmp(tag, arg) != 0;
+}
+
+/*
+ * What waits for a handshake, or for its turn, can be stopped; what has begun cannot.
+ */
+static void
+test_stopping(void)
+{
+	WaHttpConfig config = client_config();
+	Server *server = server_start(SERVER_TLS, answer_when_told, NULL);
+	Server *mute = server_start(SERVER_MUTE, NULL, NULL);
+	WaHttp *http;
+	WaHttpResult *result;
+
+	let_go = false;
+	config.max_connections = 2;
+	config.connect_timeout_ms = 60000;
+	config.request_timeout_ms = 60000;
+	http = client_create_with(&config);
+	submit_slow(http, server, 1);
+	client_submit(http, server_url(mute), "/", "stop");
+	client_wait_ms(http, 50);
+	client_submit(http, server_url(server), "/json", "stop");
+	client_submit(http, server_url(server), "/json", "go on");
+	client_wait_ms(http, 0);
+	wa_http_ask_unbegun(http, may_begin, "slow");
+	is_int(asked, 3, "three have not begun");
+	ok(client_wait_ms(http, 0) == NULL, "what has begun is not stopped");
+	wa_http_ask_unbegun(http, may_begin, "stop");
+	for (int i = 0; i < 2; i++)
+	{
+		result = client_wait_ms(http, 0);
+		is_str(result != NULL ? result->tag : "", "stop", "stopped");
+		ok(result != NULL && result->begun_us == 0, "before it was begun");
+		if (result != NULL)
+			is_phase(http, result, WA_HTTP_NOT_WRITTEN, "so it was not written");
+	}
+	let_go = true;
+	for (int i = 0; i < 2; i++)
+		is_phase(http, client_wait(http), WA_HTTP_ANSWERED, "the others are answered");
+	is_int(server_requests(server), 2, "nothing else was sent");
+	wa_http_destroy(http);
+	server_stop(server);
+	server_stop(mute);
+}
+
 int
 main(void)
 {
@@ -218,6 +272,7 @@ main(void)
 		test_sockets(kind);
 	}
 	test_waiting();
+	test_stopping();
 	certificate_remove_files();
 	return done_testing();
 }
