@@ -83,6 +83,7 @@ static struct
 static uint64 secret_generation; /* of the token in use; 0: none yet */
 static WaOutcome *next_outcome;	 /* memory for the next job that finishes */
 static uint64 withdrawn_under;	 /* the generation of the configuration that was followed */
+static bool readdressed;		 /* what has not begun goes to where nothing is to go any more */
 static bool unchecked;			 /* opt-outs have come that could not be looked for */
 static bool apart; /* after a failure: settle and claim in transactions of their own */
 
@@ -96,12 +97,32 @@ read_settings(ClientSettings *settings)
 	settings->request_timeout = wa_guc_request_timeout;
 }
 
+/* Notes where requests go from now on; true if they went elsewhere before. */
+static bool
+address_changed(WaSender *sender)
+{
+	static char *address = NULL;
+	StringInfoData now;
+	bool changed;
+
+	initStringInfo(&now);
+	wa_graph_messages_url(&now, wa_guc_graph_url, wa_guc_api_version, "0");
+	changed = address != NULL && strcmp(address, now.data) != 0;
+	if (changed)
+		pfree(address);
+	if (address == NULL || changed)
+		address = MemoryContextStrdup(sender->state_context, now.data);
+	pfree(now.data);
+	return changed;
+}
+
 /* After a reload: whether the client has to be told. */
 void
 wa_dispatch_check_settings(WaSender *sender)
 {
 	ClientSettings settings;
 
+	readdressed |= address_changed(sender);
 	read_settings(&settings);
 	sender->reopen = memcmp(&settings, &opened_with, sizeof(settings)) != 0 || wa_trust_changed();
 	wa_wire_forget_trouble(&sender->numbers);
@@ -172,6 +193,7 @@ wa_dispatch_open(WaSender *sender)
 	if (sender->http == NULL)
 		no_client();
 	sender->reopen = false;
+	(void) address_changed(sender);
 	sender->concurrency = Min(MIN_CONCURRENCY, opened_with.max_in_flight);
 	sender->ahead = 0;
 	set_slots(sender);
@@ -371,7 +393,7 @@ may_begin(void *tag, void *arg)
 
 	if (!is_message(tag))
 		return true;
-	job->withdrawn = unchecked || !wa_sender_may_send(sender) || is_stopped(job);
+	job->withdrawn = unchecked || readdressed || !wa_sender_may_send(sender) || is_stopped(job);
 	return !job->withdrawn;
 }
 
@@ -391,10 +413,12 @@ withdraw(WaSender *sender)
 		check_consent(sender);
 		unchecked = false;
 	}
-	if (!changed && wa_sender_may_send(sender) && withdrawn_under == sender->config_generation)
+	if (!changed && !readdressed && wa_sender_may_send(sender) &&
+		withdrawn_under == sender->config_generation)
 		return;
 	withdrawn_under = sender->config_generation;
 	wa_http_ask_unbegun(sender->http, may_begin, sender);
+	readdressed = false;
 }
 
 /*
