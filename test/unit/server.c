@@ -395,9 +395,10 @@ accept_main(void *arg)
 		peer->server = server;
 		peer->number = server->connections;
 		peer->fd = fd;
+		/* before anybody can know of it by an answer */
+		server->connections++;
 		if (pthread_create(&peer->thread, NULL, peer_main, peer) != 0)
 			die("pthread_create");
-		server->connections++;
 	}
 }
 
