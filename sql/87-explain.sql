@@ -192,7 +192,7 @@ AS $$
     FROM (SELECT @extschema@.wa_internal_sender_of(number, max(s.senders)), max(s.senders),
                  array_agg(s.sender) FILTER (WHERE s.pid IS NOT NULL)
           FROM @extschema@.wa_stats() AS s) AS o (sender, senders, running)
-    WHERE o.sender <> ALL (COALESCE(o.running, '{}'))
+    WHERE o.senders IS NOT NULL AND o.sender <> ALL (COALESCE(o.running, '{}'))
 $$;
 
 /* If that is why a database has no sender: the server has no process for one. */
