@@ -8,7 +8,7 @@ SELECT plan(81);
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number, quality_rating, messaging_limit, throughput_level)
     VALUES ('100000000000001', '+34 600 00 00 00', 'GREEN', 'TIER_2K', 'STANDARD'), ('100000000000002', '+34 600 00 00 02', 'GREEN', 'TIER_2K', 'STANDARD');
 INSERT INTO whatsapp_templates (name, language, category, status, components, source) VALUES ('pedido_listo', 'es', 'UTILITY', 'APPROVED', '[]', 'sync');
-SELECT EXTRACT(epoch FROM now())::bigint AS t \gset
+SELECT EXTRACT(epoch FROM now())::bigint - 100 AS t \gset
 CREATE FUNCTION pg_temp.send(field text, value jsonb, at bigint) RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.counts(pg_temp.post(pg_temp.event(field, value, at)), 'events')
 $$;
