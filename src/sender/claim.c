@@ -124,6 +124,11 @@ ask_again(WaSender *sender, WaClaimLimit *limits, WaNumber **chosen, int n_limit
 				dlist_container(WaWaiting, node, dlist_pop_head_node(&chosen[i]->again));
 
 			chosen[i]->n_again--;
+			if (wa_waiting_is_ahead(waiting))
+			{
+				wa_waiting_leave_to_cursor(sender, waiting);
+				continue;
+			}
 			limits[i].limit--;
 			dlist_push_tail(&claim.asked, &waiting->node);
 			wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED);

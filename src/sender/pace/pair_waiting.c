@@ -59,6 +59,49 @@ wa_waiting_again(WaSender *sender, WaWaiting *waiting)
 	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
 }
 
+/*
+ * Where a number may send few messages at a time, those that are asked for by id would
+ * pass earlier ones of the same recipient that the cursor has yet to read: one that
+ * was put back because it could not be sent, or any after a start.
+ */
+bool
+wa_waiting_is_ahead(const WaWaiting *waiting)
+{
+	const WaNumber *number = waiting->number;
+
+	return waiting->rank > number->cursor_rank ||
+		   (waiting->rank == number->cursor_rank && waiting->message_id > number->cursor_id);
+}
+
+static void
+leave_to_cursor(WaSender *sender, WaWaiting *waiting)
+{
+	waiting->number->may_have_ready = true;
+	wa_sender_untrack(sender, waiting->message_id);
+	pfree(waiting);
+}
+
+/* What waits there in spite of a lower rank was written with a higher priority. */
+void
+wa_waiting_leave_to_cursor(WaSender *sender, WaWaiting *waiting)
+{
+	WaPair *pair = wa_pair_find(sender, waiting->pair_key);
+
+	leave_to_cursor(sender, waiting);
+	if (pair == NULL)
+		return;
+	for (; pair->n_waiting > 0; pair->n_waiting--, sender->n_waiting--)
+	{
+		WaWaiting *other = dlist_container(WaWaiting, node, dlist_pop_head_node(&pair->waiting));
+
+		if (wa_waiting_is_ahead(other))
+			leave_to_cursor(sender, other);
+		else
+			wa_waiting_again(sender, other);
+	}
+	wa_pair_rest(sender, pair);
+}
+
 void
 wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id, int64 rank)
 {

@@ -27,6 +27,13 @@ extern void wa_pair_came_due(WaSender *sender, WaNumber *number, const char *rec
 /* It will be claimed by its id. */
 extern void wa_waiting_again(WaSender *sender, WaWaiting *waiting);
 
+/*
+ * It lies beyond what its number's cursor has read, which was set back; it is left to
+ * the cursor, with all that waits for the same recipient.
+ */
+extern bool wa_waiting_is_ahead(const WaWaiting *waiting);
+extern void wa_waiting_leave_to_cursor(WaSender *sender, WaWaiting *waiting);
+
 /* The row waits in the pair's list; nobody claims it meanwhile. */
 extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id,
 							  int64 rank);

@@ -85,10 +85,41 @@ test_forget_stopped(void)
 	is_int(number->cursor_rank, PG_INT64_MIN, "which reads all again");
 }
 
+/* The cursor was set back before rows that are listed: it reads them in their order. */
+static void
+test_leave_to_cursor(void)
+{
+	WaPair *pair;
+	WaWaiting *first;
+	WaTrackedAs as;
+
+	begin();
+	number->cursor_rank = 100;
+	number->may_have_ready = false;
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
+	wa_pair_set_aside(sender, pair, number, 4, 10);
+	wa_pair_set_aside(sender, pair, number, 3, 40);
+	wa_pair_came_due(sender, number, RECIPIENT, 2, 30);
+	first = dlist_head_element(WaWaiting, node, &number->again);
+	ok(!wa_waiting_is_ahead(first), "what the cursor has passed is asked for by its id");
+	wa_number_lower_cursor(number, 20);
+	ok(wa_waiting_is_ahead(first), "what it has still to read is not");
+
+	dlist_delete(&first->node);
+	number->n_again--;
+	number->may_have_ready = false;
+	wa_waiting_leave_to_cursor(sender, first);
+	ok(number->may_have_ready && !wa_sender_is_tracked(sender, 2, &as), "it is left to the cursor");
+	ok(!wa_sender_is_tracked(sender, 3, &as), "with what waits behind it");
+	is_str(again(), "4 ", "but one of higher priority, which the cursor has passed, is not");
+	is_int(sender->n_waiting, 0, "and nothing waits any more");
+}
+
 int
 main(void)
 {
 	test_came_due();
 	test_forget_stopped();
+	test_leave_to_cursor();
 	return done_testing();
 }
