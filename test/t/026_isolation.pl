@@ -59,8 +59,8 @@ $locked = enqueue($node, 't1', '+34611600007');
 wait_status($node, $locked, 'sending');
 $holder = $node->background_psql('postgres');
 $holder->query_safe("BEGIN; SELECT status FROM whatsapp_messages WHERE id = $locked FOR UPDATE");
-my $errors = $node->safe_psql('postgres', 'SELECT sum(errors) FROM wa_stats()');
-wait_for($node, "SELECT sum(errors) > $errors FROM wa_stats()", 'a refusal cannot be written down');
+wait_for($node, 'SELECT sum(in_flight) = 0 FROM wa_stats()', 'a message is refused');
+is(status_of($node, $locked), 'sending', 'which cannot be written down');
 $holder->query_safe('COMMIT');
 $holder->quit;
 wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_pauses WHERE scope = 'account' AND automatic)",
