@@ -38,7 +38,6 @@
 
 /* How many of the messages that wait for a time are read, those due first. */
 #define MAX_DEFERRED 100000
-#define DEFERRED_PAGE 1000
 
 /* Delays before what is left is looked at again. */
 #define FIRST_DELAY_US 50000
@@ -210,11 +209,11 @@ wa_recovery_read_recipients(WaSender *sender)
 	wa_store_commit();
 
 	/* In pages, because memory that was once needed is not given back. */
-	n = DEFERRED_PAGE;
-	for (int seen = 0; n == DEFERRED_PAGE && seen < MAX_DEFERRED; seen += n)
+	n = WA_DEFERRED_PAGE;
+	for (int seen = 0; n == WA_DEFERRED_PAGE && seen < MAX_DEFERRED; seen += n)
 	{
 		wa_store_begin("reading deferred WhatsApp messages");
-		n = wa_store_deferred(&after, DEFERRED_PAGE, &deferred);
+		n = wa_store_deferred(&after, &deferred);
 		wa_pairs_seed_deferred(sender, deferred, n);
 		wa_store_commit();
 	}

@@ -43,8 +43,12 @@ wa_store_recently_accepted(double seconds, int max, WaAcceptedRow **accepted)
 	return n;
 }
 
+/*
+ * How many are wanted stands in the statement: a limit that the planner does not know
+ * is a tenth of the table to it, for which it reads all messages.
+ */
 int
-wa_store_deferred(WaDueCursor *after, int max, WaDeferredRow **deferred)
+wa_store_deferred(WaDueCursor *after, WaDeferredRow **deferred)
 {
 	static WaStatement statement = {
 		.sql = "SELECT q.message_id, q.phone_number_id,"
@@ -56,17 +60,18 @@ wa_store_deferred(WaDueCursor *after, int max, WaDeferredRow **deferred)
 			   "('{retry,network,number_rate,pair_rate,recipient_order,tenant_rate}')"
 			   " FROM (SELECT * FROM @extschema@.whatsapp_queue"
 			   " WHERE " WA_SQL_WAITS_FOR_TIME(
-				   "state") " AND ROW(due_at, rank, message_id) OPERATOR(pg_catalog.>) ROW($2, $3, "
-							"$4)"
-							" ORDER BY due_at, rank, message_id LIMIT $1) q"
+				   "state") " AND ROW(due_at, rank, message_id) OPERATOR(pg_catalog.>) ROW($1, $2, "
+							"$3)"
+							" ORDER BY due_at, rank, message_id LIMIT " CppAsString2(
+								WA_DEFERRED_PAGE) ") q"
 							" LEFT JOIN @extschema@.whatsapp_messages m ON m.id "
 							"OPERATOR(pg_catalog.=) q.message_id"
 							" ORDER BY q.due_at, q.rank, q.message_id",
-		.nargs = 4,
-		.argtypes = {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID},
+		.nargs = 3,
+		.argtypes = {TIMESTAMPTZOID, INT8OID, INT8OID},
 		.expected = SPI_OK_SELECT};
-	Datum values[4] = {Int32GetDatum(max), TimestampTzGetDatum(after->due_at),
-					   Int64GetDatum(after->rank), Int64GetDatum(after->message_id)};
+	Datum values[3] = {TimestampTzGetDatum(after->due_at), Int64GetDatum(after->rank),
+					   Int64GetDatum(after->message_id)};
 	WaRows rows = wa_store_run(&statement, values, NULL);
 	int n = (int) rows.count;
 

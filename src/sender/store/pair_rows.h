@@ -43,8 +43,11 @@ typedef struct WaComingRow
 /* Accepted in the last seconds, oldest first; of the newest messages, max are looked at. */
 extern int wa_store_recently_accepted(double seconds, int max, WaAcceptedRow **rows);
 
-/* The next max rows after this place, which moves behind them, of all that wait for a time. */
-extern int wa_store_deferred(WaDueCursor *after, int max, WaDeferredRow **rows);
+/* How many rows wa_store_deferred returns at most. */
+#define WA_DEFERRED_PAGE 1000
+
+/* The next rows after this place, which moves behind them, of all that wait for a time. */
+extern int wa_store_deferred(WaDueCursor *after, WaDeferredRow **rows);
 
 /*
  * Those of these messages that are ready, or deferred to a time before now.  Locks
