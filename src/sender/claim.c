@@ -308,8 +308,7 @@ advance_cursors(WaSender *sender, const WaClaimRow *rows, int n, WaNumber **numb
 
 		if (limits[i].limit == 0)
 			continue;
-		number->may_have_ready = number->backlogged =
-			number->claim_seen + limits[i].orphans >= limits[i].limit;
+		wa_number_was_read(number, number->claim_seen + limits[i].orphans >= limits[i].limit);
 		if (limits[i].passed_by != PG_INT64_MAX)
 			wa_number_passed_by(number, limits[i].passed_by);
 		else if (number->look_again_us == 0)

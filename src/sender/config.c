@@ -262,7 +262,7 @@ wa_config_load(WaSender *sender)
 	}
 	if (kinds & (WA_CONFIG_NUMBERS | WA_CONFIG_TENANTS))
 		wa_messaging_limit_configured(sender);
-	wa_numbers_turns_changed(&sender->numbers);
+	wa_numbers_stopped_changed(&sender->numbers);
 	wa_store_commit();
 
 	if (whole)

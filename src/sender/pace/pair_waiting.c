@@ -55,6 +55,7 @@ wa_waiting_again(WaSender *sender, WaWaiting *waiting)
 	else
 		dlist_push_head(again, &waiting->node);
 	waiting->number->n_again++;
+	wa_number_stand(waiting->number);
 	wa_number_opened(waiting->number);
 	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
 }

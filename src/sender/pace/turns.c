@@ -19,19 +19,6 @@
 /* Rates grow while nobody looks: what was found out does not hold for longer. */
 #define KNOWN_US INT64_C(1000000)
 
-/* It is ours, and nobody has stopped it. */
-static bool
-takes_turns(const WaNumber *number)
-{
-	return number->mine && !wa_number_is_stopped(number);
-}
-
-static bool
-has_something(const WaNumber *number)
-{
-	return number->may_have_ready || number->n_again > 0;
-}
-
 /* When this number may send what it has, by its rate and by what it may have on the wire. */
 static int64
 turn_of(WaNumber *number, int64 now)
@@ -44,40 +31,76 @@ turn_of(WaNumber *number, int64 now)
 }
 
 /*
- * Looks through all numbers only if something has changed: this is asked in every
- * turn of the loop, and an account may have thousands.
+ * Numbers of which something is to be noticed: rows that were locked, and requests that
+ * are not answered.  Returns when the next of those rows are to be looked at.
+ */
+static int64
+look_at_watched(WaNumbers *numbers, int64 now)
+{
+	int64 earliest = PG_INT64_MAX;
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify (iter, &numbers->watched)
+	{
+		WaNumber *number = dlist_container(WaNumber, watched_node, iter.cur);
+
+		if (wa_number_is_stopped(number))
+			continue;
+		wa_number_look_again(number, now);
+		if (number->on_wire > 0)
+			wa_wire_listen(number, now);
+		if (number->look_again_us != 0)
+			earliest = Min(earliest, number->look_again_us);
+		else if (number->on_wire == 0)
+		{
+			dlist_delete(&number->watched_node);
+			number->watched = false;
+		}
+	}
+	return earliest;
+}
+
+/* When the first of those that stand in this line may send; none is looked at in vain. */
+static int64
+first_turn(dlist_head *line, int64 now)
+{
+	int64 earliest = PG_INT64_MAX;
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify (iter, line)
+	{
+		WaNumber *number = dlist_container(WaNumber, line_node, iter.cur);
+		int64 turn;
+
+		wa_number_stand(number);
+		if (number->line != line)
+			continue;
+		turn = turn_of(number, now);
+		if (turn <= now)
+			return WA_TURN_IS_NOW;
+		earliest = Min(earliest, turn);
+	}
+	return earliest;
+}
+
+/*
+ * Looks at those that have something only if something has changed: this is asked in
+ * every turn of the loop, and there may be thousands.
  */
 int64
 wa_turns_next_us(WaNumbers *numbers)
 {
-	HASH_SEQ_STATUS scan;
-	WaNumber *number;
 	int64 now = wa_now_us();
-	int64 earliest = PG_INT64_MAX;
+	int64 earliest;
 
 	if (now < numbers->next_turn_known_us &&
 		(numbers->next_turn_us == WA_TURN_IS_NOW || numbers->next_turn_us > now))
 		return numbers->next_turn_us;
 
-	hash_seq_init(&scan, numbers->table);
-	while (earliest != WA_TURN_IS_NOW && (number = hash_seq_search(&scan)) != NULL)
-	{
-		if (!takes_turns(number))
-			continue;
-		wa_number_look_again(number, now);
-		if (number->on_wire > 0)
-			wa_wire_listen(number, now);
-		if (has_something(number))
-		{
-			int64 turn = turn_of(number, now);
-
-			earliest = turn <= now ? WA_TURN_IS_NOW : Min(earliest, turn);
-		}
-		else if (number->look_again_us != 0)
-			earliest = Min(earliest, number->look_again_us);
-	}
-	if (earliest == WA_TURN_IS_NOW)
-		hash_seq_term(&scan);
+	earliest = look_at_watched(numbers, now);
+	earliest = Min(earliest, first_turn(&numbers->fresh, now));
+	if (earliest != WA_TURN_IS_NOW)
+		earliest = Min(earliest, first_turn(&numbers->backlog, now));
 	numbers->next_turn_us = earliest;
 	numbers->next_turn_known_us = now + KNOWN_US;
 	return earliest;
@@ -87,18 +110,6 @@ bool
 wa_turns_due(WaNumbers *numbers)
 {
 	return wa_turns_next_us(numbers) <= wa_now_us();
-}
-
-/* Numbers that were not known to have more than they got come first, then by turn. */
-static int
-compare_turns(const void *a, const void *b)
-{
-	const WaNumber *x = *(WaNumber *const *) a;
-	const WaNumber *y = *(WaNumber *const *) b;
-
-	if (x->backlogged != y->backlogged)
-		return x->backlogged ? 1 : -1;
-	return (x->last_turn > y->last_turn) - (x->last_turn < y->last_turn);
 }
 
 static void
@@ -200,41 +211,61 @@ share_slots(WaNumbers *numbers, WaNumber **ready, int n, int n_new, int64 now, W
 	return n_limits;
 }
 
+/* Those of a line whose turn it is, in its order, at most so many; returns how many. */
+static int
+gather(dlist_head *line, int64 now, WaNumber **ready, int most)
+{
+	dlist_mutable_iter iter;
+	int n = 0;
+
+	dlist_foreach_modify (iter, line)
+	{
+		WaNumber *number = dlist_container(WaNumber, line_node, iter.cur);
+
+		if (n == most)
+			break;
+		wa_number_stand(number);
+		if (number->line == line && turn_of(number, now) <= now)
+			ready[n++] = number;
+	}
+	return n;
+}
+
+/*
+ * No more can have a turn than there are slots, so no more are gathered of each line.
+ * But while nobody is answered, those that have not failed yet may stand anywhere.
+ */
+static int
+most_of_a_line(const WaNumbers *numbers)
+{
+	int most = hash_get_num_entries(numbers->table);
+
+	return wa_wire_is_down(numbers) ? most : Min(most, Max(numbers->wire.slots, 0) + 1);
+}
+
 int
 wa_turns_take(WaNumbers *numbers, WaClaimLimit **limits, WaNumber ***chosen)
 {
-	HASH_SEQ_STATUS scan;
-	WaNumber *number;
 	int64 now = wa_now_us();
-	long n_numbers = hash_get_num_entries(numbers->table);
-	WaNumber **ready = palloc(sizeof(WaNumber *) * Max(n_numbers, 1));
-	int n = 0;
-	int n_new = 0;
+	int most;
+	int n_new;
+	int n;
 	int n_limits;
+	WaNumber **ready;
 
-	*limits = palloc0(sizeof(WaClaimLimit) * Max(n_numbers, 1));
-	*chosen = palloc0(sizeof(WaNumber *) * Max(n_numbers, 1));
-	hash_seq_init(&scan, numbers->table);
-	while ((number = hash_seq_search(&scan)) != NULL)
-	{
-		if (!takes_turns(number))
-			continue;
-		wa_number_look_again(number, now);
-		if (number->on_wire > 0)
-			wa_wire_listen(number, now);
-		if (has_something(number) && turn_of(number, now) <= now)
-		{
-			ready[n++] = number;
-			n_new += number->backlogged ? 0 : 1;
-		}
-	}
-	qsort(ready, n, sizeof(WaNumber *), compare_turns);
+	(void) look_at_watched(numbers, now);
+	most = most_of_a_line(numbers);
+	ready = palloc(sizeof(WaNumber *) * Max(2 * most, 1));
+	n_new = gather(&numbers->fresh, now, ready, most);
+	n = n_new + gather(&numbers->backlog, now, ready + n_new, most);
+	*limits = palloc0(sizeof(WaClaimLimit) * Max(n, 1));
+	*chosen = palloc0(sizeof(WaNumber *) * Max(n, 1));
 
 	n_limits = wa_wire_is_down(numbers)
 				   ? share_probes(numbers, ready, n, now, *limits, *chosen)
 				   : share_slots(numbers, ready, n, n_new, now, *limits, *chosen);
 	for (int i = 0; i < n_limits; i++)
-		(*chosen)[i]->last_turn = numbers->turn;
+		wa_number_had_turn((*chosen)[i]);
 	numbers->turn++;
 	numbers->contenders = n;
 	wa_numbers_turns_changed(numbers);

@@ -45,6 +45,10 @@ wa_numbers_init(WaNumbers *numbers, MemoryContext context, int index, int nsende
 	numbers->index = index;
 	numbers->nsenders = nsenders;
 	numbers->notice_us = PG_INT64_MAX;
+	dlist_init(&numbers->fresh);
+	dlist_init(&numbers->backlog);
+	dlist_init(&numbers->stopped);
+	dlist_init(&numbers->watched);
 	dlist_init(&numbers->noticed);
 	ctl.keysize = sizeof(uint64);
 	ctl.entrysize = sizeof(WaNumber);
@@ -79,9 +83,72 @@ wa_number_get(WaNumbers *numbers, const char *phone_number_id)
 	number->may_have_ready = true;
 	dlist_init(&number->again);
 	wa_bucket_init(&number->bucket, wa_guc_messages_per_second, 1.0, wa_now_us());
+	wa_number_stand(number);
 	wa_numbers_turns_changed(numbers);
 	return number;
 }
+
+/* ---- where it stands ------------------------------------------------------------- */
+
+static dlist_head *
+line_of(const WaNumber *number)
+{
+	WaNumbers *numbers = number->numbers;
+
+	if (!number->mine || !wa_number_has_something(number))
+		return NULL;
+	if (wa_number_is_stopped(number))
+		return &numbers->stopped;
+	return number->backlogged ? &numbers->backlog : &numbers->fresh;
+}
+
+void
+wa_number_stand(WaNumber *number)
+{
+	dlist_head *line = line_of(number);
+
+	if (line == number->line)
+		return;
+	if (number->line != NULL)
+		dlist_delete(&number->line_node);
+	if (line != NULL)
+		dlist_push_tail(line, &number->line_node);
+	number->line = line;
+}
+
+void
+wa_number_had_turn(WaNumber *number)
+{
+	dlist_delete(&number->line_node);
+	dlist_push_tail(number->line, &number->line_node);
+}
+
+void
+wa_number_was_read(WaNumber *number, bool more)
+{
+	number->may_have_ready = number->backlogged = more;
+	wa_number_stand(number);
+}
+
+void
+wa_numbers_stopped_changed(WaNumbers *numbers)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify (iter, &numbers->stopped)
+		wa_number_stand(dlist_container(WaNumber, line_node, iter.cur));
+	wa_numbers_turns_changed(numbers);
+}
+
+void
+wa_number_watch(WaNumber *number)
+{
+	if (!number->watched)
+		dlist_push_tail(&number->numbers->watched, &number->watched_node);
+	number->watched = true;
+}
+
+/* ---- what it may send ------------------------------------------------------------ */
 
 void
 wa_number_set_rate(WaNumber *number, double rate)
@@ -188,6 +255,7 @@ void
 wa_number_lower_cursor(WaNumber *number, int64 rank)
 {
 	number->may_have_ready = true;
+	wa_number_stand(number);
 	if (rank <= number->cursor_rank)
 	{
 		/* just before the first row of that rank */
@@ -224,6 +292,7 @@ wa_number_passed_by(WaNumber *number, int64 rank)
 		number->look_again_us =
 			now + Max(LOOK_AGAIN_US, (now - number->passed_since_us) / LOOK_AGAIN_SHARE);
 	}
+	wa_number_watch(number);
 	numbers->next_turn_us = Min(numbers->next_turn_us, number->look_again_us);
 }
 

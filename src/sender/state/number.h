@@ -49,6 +49,10 @@ typedef struct WaNumbers
 	HTAB *table; /* WaNumber */
 	int index;	 /* of this sender, which owns each nsenders-th number */
 	int nsenders;
+	dlist_head fresh;		  /* WaNumber with something to send, in the order of their turns, ... */
+	dlist_head backlog;		  /* ... and of those that are known to have more of it */
+	dlist_head stopped;		  /* WaNumber with something that may not leave */
+	dlist_head watched;		  /* WaNumber with requests on the wire, or to be looked at again */
 	uint64 turn;			  /* claims made */
 	int64 next_turn_us;		  /* when some number may send; WA_TURN_IS_NOW */
 	int64 next_turn_known_us; /* until when that is known; 0: it is not */
@@ -68,7 +72,10 @@ typedef struct WaNumber
 	bool mine;			 /* this sender owns it */
 	bool may_have_ready; /* there may be rows after the cursor */
 	bool backlogged;	 /* the last claim did not exhaust it */
-	uint64 last_turn;	 /* which claim that was */
+	dlist_head *line;	 /* where it stands with what it has; NULL: nowhere */
+	dlist_node line_node;
+	bool watched; /* it is in the list of those, with: */
+	dlist_node watched_node;
 	int64 cursor_rank;	 /* everything up to (rank, id) has been looked at */
 	int64 cursor_id;
 	int64 passed_rank;	   /* the first row passed by, because it was locked */
@@ -112,6 +119,30 @@ wa_number_is_stopped(const WaNumber *number)
 {
 	return number->paused_until != 0 || number->tenant_stopped;
 }
+
+static inline bool
+wa_number_has_something(const WaNumber *number)
+{
+	return number->may_have_ready || number->n_again > 0;
+}
+
+/*
+ * Of ten thousand numbers few have something to send, and only they are looked at when
+ * turns are given.  One that has comes to stand last in its line; one that has had its
+ * turn, too.  What it had may be gone, or be stopped, when its turn comes: whoever meets
+ * it there calls wa_number_stand.
+ */
+extern void wa_number_stand(WaNumber *number);
+extern void wa_number_had_turn(WaNumber *number);
+
+/* A claim has read what it was given of its rows: there is more, or not. */
+extern void wa_number_was_read(WaNumber *number, bool more);
+
+/* Pauses and stopped tenants are other ones than before. */
+extern void wa_numbers_stopped_changed(WaNumbers *numbers);
+
+/* It is looked at in every turn for as long as there is a reason: sender/pace/turns.c. */
+extern void wa_number_watch(WaNumber *number);
 
 /* Messages per second that the platform allows.  Raises when out of memory. */
 extern void wa_number_set_rate(WaNumber *number, double rate);

@@ -67,6 +67,8 @@ add(WaNumber *number, int n)
 	WaWire *wire = &number->numbers->wire;
 
 	number->on_wire += n;
+	if (n > 0)
+		wa_number_watch(number);
 	wire->used += n;
 	if (number->limited)
 		wire->stuck += n;

@@ -29,7 +29,9 @@ begin(int n, bool ready)
 	for (int i = 0; i < n; i++)
 	{
 		wa_number_set_rate(number_at(i), 800);
-		number_at(i)->may_have_ready = ready;
+		wa_number_was_read(number_at(i), false);
+		if (ready)
+			wa_number_lower_cursor(number_at(i), 0);
 	}
 	at(10 * SECOND);
 }
@@ -70,7 +72,7 @@ test_fairness(void)
 
 	begin(10, true);
 	for (int i = 0; i < 10; i++)
-		number_at(i)->backlogged = true;
+		wa_number_was_read(number_at(i), true);
 	is_int(claim(110, 10), 100, "ten leave as many as each of them has");
 	for (int i = 0; i < 10; i++)
 		least = Min(least, given[i]);
@@ -106,12 +108,12 @@ test_new(void)
 
 	begin(10, true);
 	for (int i = 0; i < 9; i++)
-		number_at(i)->backlogged = true;
+		wa_number_was_read(number_at(i), true);
 	claim(16, 10);
 	is_int(given[9], 8, "half of the slots are for what is new");
 
 	begin(2, true);
-	number_at(0)->backlogged = true;
+	wa_number_was_read(number_at(0), true);
 	claim(1, 2);
 	is_int(given[1], 1, "a single slot goes to the new one");
 	claim(1, 2);
@@ -119,7 +121,7 @@ test_new(void)
 
 	begin(10, true);
 	for (int i = 0; i < 2; i++)
-		number_at(i)->backlogged = true;
+		wa_number_was_read(number_at(i), true);
 	claim(17, 10);
 	for (int i = 2; i < 10; i++)
 		pieces += given[i] == 2;
@@ -139,7 +141,7 @@ static void
 test_share(void)
 {
 	begin(3, false);
-	number_at(0)->may_have_ready = true;
+	wa_number_lower_cursor(number_at(0), 0);
 	for (int round = 0; round < 20; round++)
 	{
 		claim(100, 3);
@@ -150,7 +152,7 @@ test_share(void)
 	is_int(wa_turns_next_us(&numbers), PG_INT64_MAX, "it has no turn that comes by itself");
 	is_int(numbers.wire.held, 1, "for it is held by its share");
 
-	number_at(1)->may_have_ready = true;
+	wa_number_lower_cursor(number_at(1), 0);
 	wa_numbers_turns_changed(&numbers);
 	ok(wa_turns_due(&numbers), "one that comes later has a turn at once");
 	for (int round = 0; round < 20; round++)
@@ -161,7 +163,7 @@ test_share(void)
 	ok(number_at(1)->on_wire >= 24, "and gets half of the rest: %d", number_at(1)->on_wire);
 	ok(wa_wire_free(&numbers) >= 24, "which leaves some for a third: %d", wa_wire_free(&numbers));
 
-	number_at(1)->may_have_ready = false;
+	wa_number_was_read(number_at(1), false);
 	(void) wa_turns_next_us(&numbers);
 	for (int i = 0; i < 25; i++)
 		wa_wire_left(number_at(0), false);
@@ -173,7 +175,8 @@ test_leftovers(void)
 {
 	begin(2, true);
 	wa_number_set_rate(number_at(0), 4);
-	number_at(0)->backlogged = number_at(1)->backlogged = true;
+	wa_number_was_read(number_at(0), true);
+	wa_number_was_read(number_at(1), true);
 	at(20 * SECOND);
 	is_int(claim(100, 2) - given[0], 50, "what one number may not have, the other gets");
 	is_int(given[0], wa_number_available(number_at(0), wa_now_us()), "each within its rate");
@@ -185,7 +188,7 @@ test_who(void)
 	begin(5, true);
 	number_at(0)->paused_until = DT_NOEND;
 	number_at(1)->mine = false;
-	number_at(2)->may_have_ready = false;
+	wa_number_was_read(number_at(2), false);
 	number_at(4)->tenant_stopped = true;
 	is_int(claim(100, 5), 50, "there is somebody to send");
 	is_int(given[3], 50, "and he gets it");
@@ -193,9 +196,58 @@ test_who(void)
 	is_int(given[1], 0, "not one of another sender");
 	is_int(given[2], 0, "not one that has nothing");
 	is_int(given[4], 0, "not one whose tenant is stopped");
-	number_at(3)->may_have_ready = false;
+	wa_number_was_read(number_at(3), false);
 	wa_number_lower_cursor(number_at(4), 5);
 	is_int(wa_turns_next_us(&numbers), PG_INT64_MAX, "nor does a message of that one bring a turn");
+}
+
+static int
+length(dlist_head *line)
+{
+	dlist_iter iter;
+	int n = 0;
+
+	dlist_foreach (iter, line)
+		n++;
+	return n;
+}
+
+/* Nobody is looked at who has nothing to send, or must not. */
+static void
+test_lines(void)
+{
+	int seen = 0;
+	int sum[20] = {0};
+
+	begin(20, false);
+	is_int(length(&numbers.fresh), 0, "numbers without a message stand nowhere");
+	wa_number_lower_cursor(number_at(7), 5);
+	wa_number_lower_cursor(number_at(7), 6);
+	is_int(length(&numbers.fresh), 1, "one that has one stands in line once");
+	claim(100, 20);
+	wa_number_was_read(number_at(7), true);
+	is_int(length(&numbers.fresh) * 10 + length(&numbers.backlog), 1, "with a backlog in another");
+
+	number_at(7)->paused_until = DT_NOEND;
+	is_int(claim(100, 20), 0, "a pause takes effect where it stands");
+	is_int(length(&numbers.backlog), 0, "and it stands there no longer");
+	number_at(7)->paused_until = 0;
+	wa_numbers_stopped_changed(&numbers);
+	ok(wa_turns_due(&numbers) && claim(100, 20) == 50, "but does again when that is over");
+	wa_number_was_read(number_at(7), false);
+	claim(100, 20);
+	is_int(length(&numbers.backlog), 0, "who has nothing left goes");
+
+	begin(20, true);
+	for (int round = 0; round < 10; round++)
+	{
+		claim(4, 20);
+		for (int i = 0; i < 20; i++)
+			sum[i] += given[i];
+	}
+	for (int i = 0; i < 20; i++)
+		seen += sum[i] == 2;
+	is_int(seen, 20, "where there are more of them than slots, each has its turn");
 }
 
 static void
@@ -244,6 +296,7 @@ main(void)
 	test_share();
 	test_leftovers();
 	test_who();
+	test_lines();
 	test_when();
 	return done_testing();
 }
