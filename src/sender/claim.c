@@ -300,7 +300,6 @@ advance_cursors(WaSender *sender, const WaClaimRow *rows, int n, WaNumber **numb
 			continue;
 		numbers[i]->cursor_rank = rows[i].rank;
 		numbers[i]->cursor_id = rows[i].message_id;
-		numbers[i]->claim_seen++;
 	}
 	for (int i = 0; i < n_limits; i++)
 	{
@@ -308,7 +307,7 @@ advance_cursors(WaSender *sender, const WaClaimRow *rows, int n, WaNumber **numb
 
 		if (limits[i].limit == 0)
 			continue;
-		wa_number_was_read(number, number->claim_seen + limits[i].orphans >= limits[i].limit);
+		wa_number_was_read(number, limits[i].more);
 		if (limits[i].passed_by != PG_INT64_MAX)
 			wa_number_passed_by(number, limits[i].passed_by);
 		else if (number->look_again_us == 0)

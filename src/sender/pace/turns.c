@@ -115,7 +115,6 @@ wa_turns_due(WaNumbers *numbers)
 static void
 choose(WaNumber *number, WaClaimLimit *limit, int n)
 {
-	number->claim_seen = 0;
 	limit->phone_number_id = number->id;
 	limit->rank = number->cursor_rank;
 	limit->message_id = number->cursor_id;

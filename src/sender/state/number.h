@@ -85,7 +85,6 @@ typedef struct WaNumber
 	WaSlidingWindow sent;	  /* what the platform counts */
 	TimestampTz paused_until; /* 0: not paused */
 	bool tenant_stopped;	  /* the tenant that has it is paused or switched off */
-	int claim_seen;			  /* rows the claim being made has found */
 	int n_again;
 	dlist_head again;  /* WaWaiting: to be claimed by id */
 	int on_wire;	   /* requests, leased or under way */

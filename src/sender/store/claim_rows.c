@@ -283,7 +283,7 @@ claim_ready(Claimed *claimed, WaClaimLimit *limits, int n_limits)
 		int left = limit->limit;
 
 		limit->passed_by = PG_INT64_MAX;
-		limit->orphans = 0;
+		limit->more = false;
 		if (left <= 0)
 			continue;
 		scan_ready(&scan, limit, keys);
@@ -303,6 +303,8 @@ claim_ready(Claimed *claimed, WaClaimLimit *limits, int n_limits)
 			else
 				limit->passed_by = Min(limit->passed_by, rank);
 		}
+		/* Known here for one row more; else it would take a claim that may find nothing. */
+		limit->more = left == 0 && next_row(&scan);
 	}
 	end_scan(&scan);
 }
@@ -370,7 +372,7 @@ read_messages(Claimed *claimed)
  * them, and go.
  */
 static void
-remove_orphans(Claimed *claimed, WaClaimLimit *limits, int n_limits)
+remove_orphans(Claimed *claimed)
 {
 	int64 *ids = palloc(sizeof(int64) * Max(claimed->n, 1));
 	int n = 0;
@@ -386,9 +388,6 @@ remove_orphans(Claimed *claimed, WaClaimLimit *limits, int n_limits)
 			continue;
 		}
 		ids[n++] = row->message_id;
-		for (int j = 0; j < n_limits; j++)
-			if (limits[j].phone_number_id == row->phone_number_id)
-				limits[j].orphans++;
 	}
 	claimed->n = left;
 	wa_store_remove_orphans(ids, n);
@@ -411,7 +410,7 @@ wa_store_claim(WaClaimLimit *limits, int nlimits, const int64 *ids, int nids, Wa
 	read_messages(&claimed);
 	PopActiveSnapshot();
 
-	remove_orphans(&claimed, limits, nlimits);
+	remove_orphans(&claimed);
 	*rows = claimed.rows;
 	return claimed.n;
 }

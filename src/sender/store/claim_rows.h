@@ -16,7 +16,7 @@ typedef struct WaClaimLimit
 	int64 message_id;
 	int limit;
 	int64 passed_by; /* set: the lowest rank of a row that was locked; PG_INT64_MAX if none */
-	int orphans;	 /* set: rows without a message, removed instead of returned */
+	bool more;		 /* set: there are further rows */
 } WaClaimLimit;
 
 /* What its recipient's consent says: sender/store/consent_rows.c. */
