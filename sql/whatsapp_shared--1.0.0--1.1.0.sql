@@ -602,8 +602,9 @@ COMMENT ON FUNCTION @extschema@.wa_internal_judge_silence(bigint, timestamptz, t
  * within seconds, so those of a quarter of an hour, half an hour ago, say it
  * for all: a bounded read however much is sent.
  *
- * Without statistics the planner takes the BRIN index over created_at for useless, because
- * it cannot know that the rows lie in the order of their times.
+ * They are found by their ids, which follow the times: the BRIN index over created_at
+ * knows nothing of what was written since the last VACUUM, and that may be a million
+ * rows.  Where there are few, all are looked at.
  */
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS void
     LANGUAGE plpgsql
@@ -611,28 +612,67 @@ CREATE OR REPLACE FUNCTION @extschema@.wa_internal_check_confirmations() RETURNS
     SET enable_seqscan = off
 AS $$
 DECLARE
+    few CONSTANT bigint := 20000;
+    times CONSTANT timestamptz[] := ARRAY[now() - interval '45 minutes', now() - interval '30 minutes'];
+    bounds bigint[] := (SELECT ARRAY[COALESCE(min(m.id), 1), COALESCE(max(m.id), 0) + 1]
+                        FROM @extschema@.whatsapp_messages AS m);
+    low bigint;
+    high bigint;
+    middle bigint;
     n record;
 BEGIN
+    IF bounds[2] - bounds[1] > few THEN
+        FOR i IN REVERSE 2 .. 1 LOOP
+            low := bounds[1];
+            high := bounds[2];
+            WHILE low < high LOOP
+                middle := low + (high - low) / 2;
+                IF (SELECT m.created_at FROM @extschema@.whatsapp_messages AS m
+                    WHERE m.id >= middle ORDER BY m.id LIMIT 1) < times[i] THEN
+                    low := middle + 1;
+                ELSE
+                    high := middle;
+                END IF;
+            END LOOP;
+            bounds[i] := low;
+        END LOOP;
+    END IF;
+
     FOR n IN
         SELECT s.number, count(*) AS accepted,
             count(*) FILTER (WHERE s.silent) AS silent,
             min(s.accepted_at) FILTER (WHERE s.silent) AS since,
             (SELECT t.last_status_at FROM @extschema@.whatsapp_webhook_traffic AS t
-             WHERE t.phone_number_id = s.number) AS last_status_at
+             WHERE t.phone_number_id = s.number) AS last_status_at,
+            EXISTS (SELECT FROM @extschema@.whatsapp_alerts AS a
+                    WHERE a.kind IN ('webhook_silence', 'statuses_missing') AND a.scope = 'number'
+                        AND a.key = s.number AND a.resolved_at IS NULL) AS is_alerted
         FROM (
-            SELECT m.phone_number_id AS number, m.accepted_at,
-                m.status = 'accepted' AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
-            FROM @extschema@.whatsapp_messages AS m
-            WHERE (m.created_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
-                    OR m.scheduled_at BETWEEN now() - interval '45 minutes' AND now() - interval '30 minutes'
-                        AND m.scheduled_at > m.created_at)
-                AND m.accepted_at < now() - interval '25 minutes'
-                AND m.status_reason IS DISTINCT FROM 'held_for_quality_assessment'
-            LIMIT 20000) AS s
+            SELECT o.number, o.accepted_at, o.silent
+            FROM (
+                (SELECT m.phone_number_id AS number, m.accepted_at, m.status_reason,
+                    m.status = 'accepted'
+                        AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL AS silent
+                FROM @extschema@.whatsapp_messages AS m
+                WHERE m.id >= bounds[1] AND m.id < bounds[2]
+                    /* not by the BRIN index */
+                    AND m.created_at + interval '0' BETWEEN times[1] AND times[2]
+                ORDER BY m.id LIMIT few)
+                UNION ALL
+                (SELECT m.phone_number_id, m.accepted_at, m.status_reason,
+                    m.status = 'accepted'
+                        AND COALESCE(m.sent_at, m.delivered_at, m.read_at, m.failed_at) IS NULL
+                FROM @extschema@.whatsapp_messages AS m
+                WHERE m.scheduled_at BETWEEN times[1] AND times[2] AND m.scheduled_at > m.created_at
+                    AND m.created_at NOT BETWEEN times[1] AND times[2]
+                ORDER BY m.scheduled_at LIMIT few)) AS o
+            WHERE o.accepted_at < now() - interval '25 minutes'
+                AND o.status_reason IS DISTINCT FROM 'held_for_quality_assessment') AS s
         WHERE s.number IS NOT NULL
         GROUP BY s.number
         ORDER BY s.number
     LOOP
+        CONTINUE WHEN n.silent = 0 AND NOT n.is_alerted;
         IF n.silent > 0 AND COALESCE(n.last_status_at, '-infinity') < n.since THEN
             PERFORM @extschema@.wa_internal_alert('error'::text, 'webhook_silence'::text, 'number'::text, n.number,
                 format('No webhook has reported on the messages of phone number %s since %s.',

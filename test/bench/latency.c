@@ -493,6 +493,7 @@ main(int argc, char **argv)
 	int64_t *after;
 	int listener;
 	long background_sent;
+	int64_t ended_us;
 	bool works;
 
 	parse_options(argc, argv);
@@ -542,12 +543,16 @@ main(int argc, char **argv)
 		before[i] = arrived_us - begun_us;
 		after[i] = arrived_us > done_us ? arrived_us - done_us : 0;
 	}
+	/* Whoever ends now may take his time: that is not the sender's. */
+	ended_us = now_us();
 	background_sent = atomic_load(&shared.background_sent);
+	atomic_store(&shared.measuring, false);
 	atomic_store(&shared.stop, true);
 	if (options.background > 0)
 		pthread_join(background, NULL);
 	pthread_join(server, NULL);
-	note_gap(now_us());
+	if (options.background > 0 && ended_us - shared.last_request_us > shared.longest_gap_us)
+		shared.longest_gap_us = ended_us - shared.last_request_us;
 	PQfinish(conn);
 	close(listener);
 

@@ -47,8 +47,7 @@ static WaStatement due_statement = {
 			   "d.state") " AND d.due_at OPERATOR(pg_catalog.<=) $1"
 						  " ORDER BY d.due_at LIMIT $2)"
 						  " UNION (SELECT e.message_id FROM @extschema@.whatsapp_queue e"
-						  " WHERE e.expires_at IS NOT NULL AND e.state "
-						  "OPERATOR(pg_catalog.<>) " WA_SQL_UNCERTAIN
+						  " WHERE e.state OPERATOR(pg_catalog.<>) " WA_SQL_UNCERTAIN
 						  " AND e.expires_at OPERATOR(pg_catalog.<=) $1"
 						  " ORDER BY e.expires_at LIMIT $2)) q WHERE " NO_MESSAGE,
 	.nargs = 2,
