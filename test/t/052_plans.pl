@@ -64,7 +64,7 @@ sub recipients
 my $IS_EMPTY = qr/^\s*NOT EXISTS \(SELECT FROM \S+\)$/;
 
 # What a new sender reads of the newest messages, and of those that are deferred first.
-my $AT_START = qr/FROM \(SELECT \* FROM \S*whatsapp_(?:messages|queue) .*LIMIT \$1\)/;
+my $AT_START = qr/FROM \(SELECT \* FROM \S*whatsapp_(?:messages|queue) .*LIMIT (?:\$1|1000)\)/;
 
 # ---- what the sender has run -----------------------------------------------------------
 

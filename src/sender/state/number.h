@@ -49,12 +49,12 @@ typedef struct WaNumbers
 	HTAB *table; /* WaNumber */
 	int index;	 /* of this sender, which owns each nsenders-th number */
 	int nsenders;
-	dlist_head fresh;		  /* WaNumber with something to send, in the order of their turns, ... */
-	dlist_head backlog;		  /* ... and of those that are known to have more of it */
-	dlist_head stopped;		  /* WaNumber with something that may not leave */
-	dlist_head watched;		  /* WaNumber with requests on the wire, or to be looked at again */
-	uint64 turn;			  /* claims made */
-	int64 next_turn_us;		  /* when some number may send; WA_TURN_IS_NOW */
+	dlist_head fresh;	/* WaNumber with something to send, in the order of their turns, ... */
+	dlist_head backlog; /* ... and of those that are known to have more of it */
+	dlist_head stopped; /* WaNumber with something that may not leave */
+	dlist_head watched; /* WaNumber with requests on the wire, or to be looked at again */
+	uint64 turn;		/* claims made */
+	int64 next_turn_us; /* when some number may send; WA_TURN_IS_NOW */
 	int64 next_turn_known_us; /* until when that is known; 0: it is not */
 	int contenders;			  /* numbers that had something to send at the last claim */
 	WaWire wire;
@@ -76,7 +76,7 @@ typedef struct WaNumber
 	dlist_node line_node;
 	bool watched; /* it is in the list of those, with: */
 	dlist_node watched_node;
-	int64 cursor_rank;	 /* everything up to (rank, id) has been looked at */
+	int64 cursor_rank; /* everything up to (rank, id) has been looked at */
 	int64 cursor_id;
 	int64 passed_rank;	   /* the first row passed by, because it was locked */
 	int64 passed_since_us; /* for how long there has been such a row; 0: there is none */

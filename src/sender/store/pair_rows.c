@@ -51,22 +51,23 @@ int
 wa_store_deferred(WaDueCursor *after, WaDeferredRow **deferred)
 {
 	static WaStatement statement = {
-		.sql = "SELECT q.message_id, q.phone_number_id,"
-			   " COALESCE(m.recipient_phone, m.recipient_user_id), q.due_at,"
-			   " q.hold_reason OPERATOR(pg_catalog.=) 'pair_rate',"
-			   " q.rank, q.phone_number_id IS NOT NULL AND m.id IS NOT NULL AND q.state "
-			   "OPERATOR(pg_catalog.=) 'd'"
-			   " AND q.hold_reason OPERATOR(pg_catalog.=) ANY "
-			   "('{retry,network,number_rate,pair_rate,recipient_order,tenant_rate}')"
-			   " FROM (SELECT * FROM @extschema@.whatsapp_queue"
-			   " WHERE " WA_SQL_WAITS_FOR_TIME(
-				   "state") " AND ROW(due_at, rank, message_id) OPERATOR(pg_catalog.>) ROW($1, $2, "
-							"$3)"
-							" ORDER BY due_at, rank, message_id LIMIT " CppAsString2(
-								WA_DEFERRED_PAGE) ") q"
-							" LEFT JOIN @extschema@.whatsapp_messages m ON m.id "
-							"OPERATOR(pg_catalog.=) q.message_id"
-							" ORDER BY q.due_at, q.rank, q.message_id",
+		.sql =
+			"SELECT q.message_id, q.phone_number_id,"
+			" COALESCE(m.recipient_phone, m.recipient_user_id), q.due_at,"
+			" q.hold_reason OPERATOR(pg_catalog.=) 'pair_rate',"
+			" q.rank, q.phone_number_id IS NOT NULL AND m.id IS NOT NULL AND q.state "
+			"OPERATOR(pg_catalog.=) 'd'"
+			" AND q.hold_reason OPERATOR(pg_catalog.=) ANY "
+			"('{retry,network,number_rate,pair_rate,recipient_order,tenant_rate}')"
+			" FROM (SELECT * FROM @extschema@.whatsapp_queue"
+			" WHERE " WA_SQL_WAITS_FOR_TIME(
+				"state") " AND ROW(due_at, rank, message_id) OPERATOR(pg_catalog.>) ROW($1, $2, "
+						 "$3)"
+						 " ORDER BY due_at, rank, message_id LIMIT " CppAsString2(
+							 WA_DEFERRED_PAGE) ") q"
+											   " LEFT JOIN @extschema@.whatsapp_messages m ON m.id "
+											   "OPERATOR(pg_catalog.=) q.message_id"
+											   " ORDER BY q.due_at, q.rank, q.message_id",
 		.nargs = 3,
 		.argtypes = {TIMESTAMPTZOID, INT8OID, INT8OID},
 		.expected = SPI_OK_SELECT};
