@@ -48,7 +48,10 @@ sub measure
 	my (@crowded, @few);
 	foreach (1 .. 3)
 	{
+		# Ten numbers must not be held up by their rate, as they were not before.
+		$cluster->set('whatsapp_shared.messages_per_second' => 10000);
 		push @few, cpu($self, $few);
+		$cluster->set('whatsapp_shared.messages_per_second' => 80);
 		push @crowded, cpu($self, $self->{many});
 	}
 	my $crowded = median(@crowded);
