@@ -153,10 +153,10 @@ sub everything
 	sql("UPDATE whatsapp_queue SET expires_at = now() WHERE message_id = $expiring; SELECT wa_internal_wake_due(now())");
 
 	# Held, and released.
-	sql(q{SELECT wa_pause('tenant', 't4', reason => 'test')});
+	sql(q{SELECT wa_pause('template', 'aviso', reason => 'test')});
 	my $held = enqueue($node, 't4', $to[8]);
 	wait_for($node, "SELECT state = 'h' FROM whatsapp_queue WHERE message_id = $held", "$what: a message is held");
-	sql(q{SELECT wa_resume('tenant', 't4')});
+	sql(q{SELECT wa_resume('template', 'aviso')});
 
 	# Quiet hours begin, and end.
 	my $quiet = enqueue($node, 't3', $to[9], scheduled_at => q{now() + interval '1 hour'});
