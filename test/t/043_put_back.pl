@@ -13,10 +13,11 @@ use Test::More;
 use WaDelivery qw(new_delivery wait_for settled accepted_for invariants_hold);
 use WaTest qw(set_and_reload);
 
-# Few requests on the wire, and quick answers: then there is always something leased ahead.
+# Few requests on the wire, and quick answers: then there is always something leased ahead,
+# also of one number, which may have half of all.
 my $in_flight = 16;
-my $quick_ms = 20;
-my $slow_ms = 3000;
+my $quick_ms = 5;
+my $slow_ms = 2000;
 my ($node, $sim) = new_delivery(
 	'put_back',
 	simulator => [ '--delay-ms' => $quick_ms ],
