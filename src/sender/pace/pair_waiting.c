@@ -35,25 +35,27 @@ is_before(const WaWaiting *one, const WaWaiting *other)
 		   (one->rank == other->rank && one->message_id < other->message_id);
 }
 
-/* In their order, because not all may be asked for at once; most come in it. */
-void
-wa_waiting_again(WaSender *sender, WaWaiting *waiting)
+/* In their order, in which most come. */
+static void
+insert(dlist_head *list, WaWaiting *waiting)
 {
-	dlist_head *again = &waiting->number->again;
 	dlist_iter iter;
-	dlist_node *before = NULL;
 
-	dlist_reverse_foreach (iter, again)
+	dlist_reverse_foreach (iter, list)
 	{
 		if (is_before(waiting, dlist_container(WaWaiting, node, iter.cur)))
 			continue;
-		before = iter.cur;
-		break;
+		dlist_insert_after(iter.cur, &waiting->node);
+		return;
 	}
-	if (before != NULL)
-		dlist_insert_after(before, &waiting->node);
-	else
-		dlist_push_head(again, &waiting->node);
+	dlist_push_head(list, &waiting->node);
+}
+
+/* Not all may be asked for at once. */
+void
+wa_waiting_again(WaSender *sender, WaWaiting *waiting)
+{
+	insert(&waiting->number->again, waiting);
 	waiting->number->n_again++;
 	wa_number_stand(waiting->number);
 	wa_number_opened(waiting->number);
@@ -108,7 +110,7 @@ wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 messag
 {
 	WaWaiting *waiting = new_waiting(sender, number, pair->key, message_id, rank);
 
-	dlist_push_tail(&pair->waiting, &waiting->node);
+	insert(&pair->waiting, waiting);
 	pair->n_waiting++;
 	sender->n_waiting++;
 	wa_sender_track(sender, message_id, WA_TRACKED_WAITING);

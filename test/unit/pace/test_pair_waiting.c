@@ -115,10 +115,29 @@ test_leave_to_cursor(void)
 	is_int(sender->n_waiting, 0, "and nothing waits any more");
 }
 
+/* Whoever is set aside later may have been written earlier: it was away meanwhile. */
+static void
+test_set_aside(void)
+{
+	WaPair *pair;
+
+	begin();
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
+	wa_pair_set_aside(sender, pair, number, 8, 30);
+	wa_pair_set_aside(sender, pair, number, 9, 30);
+	wa_pair_set_aside(sender, pair, number, 6, 30);
+	wa_pair_set_aside(sender, pair, number, 7, 20);
+	ok(wa_pair_release_one(sender, pair), "the first that waits is released");
+	is_str(again(), "7 ", "which is the earliest");
+	ok(wa_pair_release_one(sender, pair), "then the next");
+	is_str(again(), "7 6 ", "in the order of the queue");
+}
+
 int
 main(void)
 {
 	test_came_due();
+	test_set_aside();
 	test_forget_stopped();
 	test_leave_to_cursor();
 	return done_testing();
