@@ -125,6 +125,7 @@ wa_pair_forget_waiting(WaSender *sender, WaPair *pair)
 
 		pair->n_waiting--;
 		sender->n_waiting--;
+		wa_number_lower_cursor(waiting->number, waiting->rank);
 		wa_sender_untrack(sender, waiting->message_id);
 		pfree(waiting);
 	}

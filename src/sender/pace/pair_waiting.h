@@ -47,7 +47,7 @@ extern bool wa_pair_release_one(WaSender *sender, WaPair *pair);
  */
 extern void wa_pairs_forget_stopped(WaSender *sender);
 
-/* Those rows are left to the cursor, which must go back before all of them. */
+/* Those rows are left to the cursor, which goes back before all of them. */
 extern void wa_pair_forget_waiting(WaSender *sender, WaPair *pair);
 
 #endif

@@ -85,6 +85,21 @@ test_forget_stopped(void)
 	is_int(number->cursor_rank, PG_INT64_MIN, "which reads all again");
 }
 
+/* One that was put back was sent before others, and one of those has a higher priority. */
+static void
+test_forget_waiting(void)
+{
+	WaPair *pair;
+
+	begin();
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
+	wa_pair_set_aside(sender, pair, number, 8, 300);
+	wa_pair_set_aside(sender, pair, number, 9, 30);
+	wa_pair_forget_waiting(sender, pair);
+	is_int(pair->n_waiting + sender->n_waiting, 0, "nothing waits any more");
+	is_int(number->cursor_rank, 30, "and the cursor is before all that did");
+}
+
 /* The cursor was set back before rows that are listed: it reads them in their order. */
 static void
 test_leave_to_cursor(void)
@@ -138,6 +153,7 @@ main(void)
 {
 	test_came_due();
 	test_set_aside();
+	test_forget_waiting();
 	test_forget_stopped();
 	test_leave_to_cursor();
 	return done_testing();
