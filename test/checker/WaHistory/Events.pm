@@ -68,6 +68,83 @@ sub _event_failover
 	return;
 }
 
+# The same with a standby that has not received the last commits, as when nobody
+# waits for it: what they wrote is lost, and what was sent of it is not.
+sub _event_lagging_failover
+{
+	my ($self) = @_;
+	my $standby
+	  = WaHistory::Failover::lagging($self->{node}, $self->{node}->name . '_' . ++$self->{failovers});
+
+	$self->{lossy}{ $self->{application}{wave} } = 1;
+	$self->_wait_for_requests($self->{simulator}->stats->{send_requests} + 20, 1);
+	WaHistory::Failover::promote($self->{node}, $standby);
+	$_->{node} = $standby foreach $self, @$self{qw(application webhooks)};
+	return;
+}
+
+# Whoever answers dies with everything that is under way, and is back after a moment.
+sub _event_peer_restarts
+{
+	my ($self) = @_;
+
+	$self->{relay}->stop;
+	sleep($self->{random}->between(20, 600) / 1000);
+	return $self->{relay}->resume;
+}
+
+# Somebody looks at messages, or wants to cancel them, and does not end the transaction.
+sub _event_locked_rows
+{
+	my ($self) = @_;
+	my @ids = split(/\n/, $self->_sql(<<'SQL'));
+(SELECT unnest(message_ids) FROM whatsapp_leases LIMIT 10)
+UNION (SELECT message_id FROM whatsapp_queue ORDER BY message_id DESC LIMIT 20)
+ORDER BY 1
+SQL
+	my $list = join(',', @ids) or return 0;
+	my $lock = $self->{random}->pick(
+		"SELECT id FROM whatsapp_messages WHERE id IN ($list) ORDER BY id FOR UPDATE",
+		"SELECT message_id FROM whatsapp_queue WHERE message_id IN ($list) ORDER BY 1 FOR UPDATE",
+		"SELECT wa_cancel_message(id) FROM unnest(ARRAY[$list]) AS id");
+	my $code = sub { $self->_sql("BEGIN; $lock; SELECT pg_sleep(1.5); ROLLBACK") };
+
+	foreach my $id (@ids)
+	{
+		my $inner = $code;
+		$code = sub { $self->_locking($id, $inner) };
+	}
+	$code->();
+	return scalar @ids;
+}
+
+# A person wants nothing more of a tenant, until the next step.
+sub _event_opt_out
+{
+	my ($self) = @_;
+	my ($tenant, $recipient) = split(/\|/, $self->_wait_for(sub { $self->_sql(<<'SQL') }) // '');
+SELECT tenant_id, recipient_phone FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
+WHERE state <> 'u' GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT 1
+SQL
+
+	return 0 unless defined $recipient;
+	$self->_sql("SELECT wa_opt_out('$tenant', '$recipient', 'all')");
+	push @{ $self->{opt_outs} }, { tenant => $tenant, recipient => $recipient, from => time, to => 9e15 };
+	return 1;
+}
+
+sub _opt_in
+{
+	my ($self) = @_;
+
+	foreach my $person (grep { $_->{to} > 8e15 } @{ $self->{opt_outs} })
+	{
+		$person->{to} = time;
+		$self->_sql("SELECT wa_opt_in('$person->{tenant}', '$person->{recipient}', 'all')");
+	}
+	return;
+}
+
 # Meta refuses the token; later the operator brings a new one.
 sub _event_token_expires
 {
@@ -270,10 +347,10 @@ sub _wait_for
 {
 	my ($self, $find) = @_;
 	my $deadline = time + 10;
-	my @ids;
+	my @found;
 
-	sleep(0.05) until (@ids = $find->()) || time > $deadline;
-	return @ids;
+	sleep(0.05) until (@found = grep { $_ ne '' } $find->()) || time > $deadline;
+	return wantarray ? @found : $found[0];
 }
 
 1;

@@ -1,8 +1,9 @@
 # The primary dies, and a standby takes its place.
 #
-# The standby is synchronous while that happens, so what the application and the
-# sender were told is committed is committed there, too; without that nobody
-# could promise anything (README.md, "Standby").
+# If the standby is synchronous while that happens, what the application and the
+# sender were told is committed is committed there, too.  If it is not, the last
+# commits are lost with the primary (README.md, "Standby"); even then nothing may
+# be sent twice.
 package WaHistory::Failover;
 
 use strict;
@@ -44,6 +45,27 @@ sub standby
 	  or die 'the standby does not become synchronous';
 	# Every commit from here on waits for it; those before are there when this one is.
 	$node->safe_psql('postgres', 'SELECT pg_catalog.txid_current()');
+	return $standby;
+}
+
+# A standby of the node that is up to date, and hears nothing more from now on.
+sub lagging
+{
+	my ($node, $name) = @_;
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+
+	$node->backup($name);
+	$standby->init_from_backup($node, $name, has_streaming => 1);
+	$standby->start;
+	$node->safe_psql('postgres', "ALTER SYSTEM RESET $_")
+	  foreach qw(synchronous_standby_names synchronous_commit);
+	$node->reload;
+	$node->safe_psql('postgres', 'SELECT pg_catalog.txid_current()');
+	$node->wait_for_catchup($standby);
+	$standby->safe_psql('postgres', q{ALTER SYSTEM SET primary_conninfo = ''});
+	$standby->reload;
+	$standby->poll_query_until('postgres', 'SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)')
+	  or die 'the standby goes on receiving';
 	return $standby;
 }
 

@@ -33,7 +33,9 @@ my %kinds = (
 	pair => sub { return (code => 131056) },
 	unknown => sub { return (code => 131000) },
 	unavailable => sub { return (code => $_[0]->pick(2, 131016), transient => JSON::PP::true) },
-	permanent => sub { return (code => $permanent_code) });
+	permanent => sub { return (code => $permanent_code) },
+	# One number of the tenants': all of its requests hang, or get nonsense.
+	number => sub { return (reply => $_[0]->pick('hang', 'garbage', 'html'), status => 502, _accept($_[0])) });
 my %percent = (delay => 60, hang => 5, oversized => 5, slow => 10, permanent => 5, pair => 10);
 
 sub kinds
@@ -44,14 +46,15 @@ sub kinds
 sub rule
 {
 	my ($random, $kind) = @_;
-	my $percent = $percent{$kind} // $random->pick(10, 25, 50);
+	my $percent = $kind eq 'number' ? 100 : $percent{$kind} // $random->pick(10, 25, 50);
 
 	return {
 		name => $kind,
 		match => {
 			probability => $percent / 100,
 			seed => $random->between(1, 1_000_000),
-			$kind eq 'connect' ? () : (edge => 'messages')
+			$kind eq 'connect' ? () : (edge => 'messages'),
+			$kind eq 'number' ? (number => sprintf('%d', 100000000000000 + $random->between(1, $WaHistory::tenants))) : ()
 		},
 		$kinds{$kind}->($random)
 	};

@@ -13,6 +13,9 @@ use WaHistory::Order;
 # leave: they wait for a connection at most this long.
 my $claim_to_request_s = 5;
 
+# A request that had begun when a person opted out may arrive this much later.
+my $opt_out_slack_s = 0.2;
+
 # The problems of a history, a sentence each.
 sub problems
 {
@@ -85,8 +88,12 @@ sub of_message
 		return ((map { "has row $_->{id}" } @$rows),
 			@$records ? 'was sent although it was rolled back' : ());
 	}
+	my $opted_out = grep { $_->{tenant} eq $message->{tenant} && $_->{recipient} eq $message->{recipient} }
+	  @{ $history->{opt_outs} };
 	if (!@$rows)
 	{
+		# The failover has lost the commit; what has left before cannot be called back.
+		return if $history->{lossy}{ $message->{wave} };
 		return @$records ? 'was sent, but has no row' : () if $message->{outcome} eq 'unknown';
 		return 'is lost: its COMMIT had returned';
 	}
@@ -97,12 +104,27 @@ sub of_message
 	push @problems, "was accepted $times times"
 	  if $times > 1 && $message->{on_uncertain} ne 'resend';
 	push @problems, "is $row->{status} after all was mended"
-	  if $row->{status} =~ /^(?:queued|sending|uncertain|accepted|expired|skipped)$/;
+	  if $row->{status} =~ /^(?:queued|sending|uncertain|accepted|expired|skipped)$/
+	  && !($row->{status} eq 'skipped' && $opted_out && $row->{status_reason} eq 'opted_out');
+	push @problems, map { sprintf('was requested (%.3f) after the person had opted out', $_->{time}) }
+	  grep { after_opt_out($history, $message, $_) } @$records;
 	push @problems, of_outcome($history, $message, $row, $records, \@accepted);
 	push @problems, map { "a request had biz_opaque_callback_data \"$_\"" }
 	  grep              { !/^wa1:[0-9a-f]{8}:$row->{id}:[0-9]+$/ }
 	  map               { $_->{biz_opaque_callback_data} // '' } @$records;
 	return @problems;
+}
+
+sub after_opt_out
+{
+	my ($history, $message, $record) = @_;
+
+	return grep {
+			 $_->{tenant} eq $message->{tenant}
+		  && $_->{recipient} eq $message->{recipient}
+		  && $record->{time} > $_->{from} + $opt_out_slack_s
+		  && $record->{time} < $_->{to}
+	} @{ $history->{opt_outs} };
 }
 
 # Does the status say what happened?
@@ -122,6 +144,7 @@ sub of_outcome
 
 	if (!@$accepted)
 	{
+		return if $status eq 'skipped';
 		return "is $status, but was never accepted" if $status ne 'failed';
 		return if $message->{on_uncertain} eq 'fail' && $row->{status_reason} eq 'uncertain';
 		return
