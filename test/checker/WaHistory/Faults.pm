@@ -35,7 +35,7 @@ my %kinds = (
 	unavailable => sub { return (code => $_[0]->pick(2, 131016), transient => JSON::PP::true) },
 	permanent => sub { return (code => $permanent_code) },
 	# One number of the tenants': all of its requests hang, or get nonsense.
-	number => sub { return (reply => $_[0]->pick('hang', 'garbage', 'html'), status => 502, _accept($_[0])) });
+	number => sub { return ($_[0]->percent(50) ? (reply => 'hang') : (reply => 'html', status => 502), _accept($_[0])) });
 my %percent = (delay => 60, hang => 5, oversized => 5, slow => 10, permanent => 5, pair => 10);
 
 sub kinds
