@@ -163,7 +163,7 @@ sub _set_up
 		"whatsapp_shared.retry_delay = '50ms'",
 		"whatsapp_shared.retry_max_delay = '1s'",
 		'whatsapp_shared.max_attempts = 1000',
-		"whatsapp_shared.uncertain_grace = '" . $self->{choice}->pick('7d', '7d', '3s') . "'",
+		"whatsapp_shared.uncertain_grace = '" . $self->{random}->pick('7d', '7d', '3s') . "'",
 		'whatsapp_shared.messages_per_second = 1000',
 		"whatsapp_shared.pair_interval = '100ms'",
 		'whatsapp_shared.pair_burst = ' . $self->{random}->pick(3, 45),
