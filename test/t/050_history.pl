@@ -17,7 +17,7 @@ use WaHistory;
 my %size = (
 	messages => $ENV{HISTORY_MESSAGES} // 600,
 	steps => $ENV{HISTORY_STEPS} // 8);
-my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '5912 5913 5914 5915');
+my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '29989 29990 29991 29992');
 my $seconds = $ENV{HISTORY_SECONDS} // 0;
 my $deadline = time + $seconds;
 my @hits;
