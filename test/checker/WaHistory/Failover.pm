@@ -76,6 +76,7 @@ sub promote
 
 	$node->stop('immediate');
 	$standby->promote;
+	$standby->safe_psql('postgres', 'ALTER SYSTEM RESET primary_conninfo');
 	wait_for_senders($standby, 'postgres',
 		$standby->safe_psql('postgres', 'SHOW whatsapp_shared.senders'));
 	return;
