@@ -74,10 +74,17 @@ sub _judge
 	$history->{pairs_in_order}++;
 	return if $accepted->{seq} < $request->{seq} || _excused($history, $rows, $first, $request);
 	return sprintf(
-		'%s was requested (%.3f) before %s (%s), which had been written earlier to the same recipient, '
-		  . 'was accepted (%.3f)',
-		$second->{marker}, $request->{time}, $first->{marker},
-		$first->{how}, $accepted->{time});
+		'%s was requested before %s (%s), which had been written earlier to the same recipient, was accepted: %s; %s',
+		$second->{marker}, $first->{marker}, $first->{how},
+		map { _requests($_->{marker}, $seen) } $second, $first);
+}
+
+# The requests of a message: when, and what came of each.
+sub _requests
+{
+	my ($marker, $seen) = @_;
+	return join ', ',
+	  map { sprintf '%.3f %s', $_->{time}, $_->{accepted} ? 'accepted' : $_->{code} // 'not answered' } @{ $seen->{$marker} };
 }
 
 sub _excused
