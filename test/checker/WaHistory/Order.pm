@@ -76,15 +76,17 @@ sub _judge
 	return sprintf(
 		'%s was requested before %s (%s), which had been written earlier to the same recipient, was accepted: %s; %s',
 		$second->{marker}, $first->{marker}, $first->{how},
-		map { _requests($_->{marker}, $seen) } $second, $first);
+		map { requests($seen->{ $_->{marker} }) } $second, $first);
 }
 
-# The requests of a message: when, and what came of each.
-sub _requests
+# The requests of a message: when, for which attempt, and what came of each.
+sub requests
 {
-	my ($marker, $seen) = @_;
-	return join ', ',
-	  map { sprintf '%.3f %s', $_->{time}, $_->{accepted} ? 'accepted' : $_->{code} // 'not answered' } @{ $seen->{$marker} };
+	my ($records) = @_;
+	return join ', ', map {
+		sprintf '%.3f (%s) %s', $_->{time}, $_->{biz_opaque_callback_data} // '',
+		  $_->{accepted} ? 'accepted' : $_->{code} // 'not answered'
+	} @$records;
 }
 
 sub _excused

@@ -101,7 +101,7 @@ sub of_message
 
 	my ($row) = @$rows;
 	my @problems;
-	push @problems, "was accepted $times times"
+	push @problems, "was accepted $times times: " . WaHistory::Order::requests($records)
 	  if $times > 1 && $message->{on_uncertain} ne 'resend';
 	push @problems, "is $row->{status} after all was mended"
 	  if $row->{status} =~ /^(?:queued|sending|uncertain|accepted|expired|skipped)$/
