@@ -61,7 +61,7 @@ if [ "$(id -u)" -eq 0 ]; then
     if [ -n "${PG_CONFIG:-}" ]; then
         settings+=(PG_CONFIG="$(command -v "$PG_CONFIG")")
     fi
-    for name in WA_TESTS WA_OPT_OUT_QUEUE RATE_ROUNDS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS} \
+    for name in WA_TESTS WA_OPT_OUT_QUEUE RATE_ROUNDS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS,KINDS} \
         INTERRUPTIONS_{SECONDS,SEED} TAKEOVER_{HELD,MESSAGES} FUZZ_{SECONDS,SEED,TARGETS}; do
         if [ -n "${!name:-}" ]; then
             settings+=("$name=${!name}")
