@@ -105,14 +105,16 @@ $sim->faults();
 # ---- what is in the way of a message that is ready ------------------------------------------------------
 
 # Meta wants no requests of the number for a while.
-$sim->faults({ match => { number => '100000000000001' }, times => 1, code => 130429, retry_after => 30 });
+$sim->faults({ match => { number => '100000000000001' }, times => 1, code => 130429, retry_after => 300 });
 my $throttled = enqueue($node, 't1', '+34618800002');
-wait_for($node, "SELECT hold_reason = 'number_rate' FROM whatsapp_queue WHERE message_id = $throttled", 'a number is throttled');
+wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_pauses WHERE scope = 'number' AND key = '100000000000001')",
+	'that is a pause of the number');
 my $behind = enqueue($node, 't1', '+34618800003');
-is(sql("SELECT reason, earliest > now() + interval '5 seconds' FROM wa_explain($behind)"), 'number_throttled|t',
+is(sql("SELECT reason, earliest > now() + interval '5 seconds' FROM wa_explain($behind)"), 'number_paused|t',
 	'another message of it: wa_explain() says that, and until when');
-is(sql("SELECT reason FROM wa_explain($throttled)"), 'number_rate', 'of the message itself, too');
+is(sql("SELECT reason FROM wa_explain($throttled)"), 'number_paused', 'of the message itself, too');
 $sim->faults();
+sql("SELECT wa_resume('number', '100000000000001')");
 
 # Every slot is taken by a request that gets no response.
 $sim->faults({ match => { number => '100000000000002' }, reply => 'hang' });
