@@ -9,6 +9,7 @@ use Exporter qw(import);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 our @EXPORT_OK = qw(
   new_node
@@ -89,10 +90,16 @@ sub wait_for_senders
 {
 	my ($node, $db, $count) = @_;
 
-	$node->poll_query_until('postgres',
-		"SELECT count(*) = $count FROM pg_stat_activity WHERE backend_type = '$SENDER' AND datname = '$db'"
-	) or die "waited in vain for $count senders of database \"$db\"";
-	return sender_pids($node, $db);
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	# What is returned is what was counted: a moment later there may be others.
+	while (time < $deadline)
+	{
+		my @pids = sender_pids($node, $db);
+		return @pids if @pids == $count;
+		usleep(50_000);
+	}
+	die "waited in vain for $count senders of database \"$db\"";
 }
 
 sub launcher_pid
