@@ -23,7 +23,6 @@ COMMENT ON FUNCTION @extschema@.wa_internal_connections() IS
 
 /* ---- 10-installation ------------------------------------------------------------- */
 
-/* An uncertain message: until when a webhook is awaited, and what follows. */
 ALTER TABLE @extschema@.whatsapp_home
     ADD COLUMN synchronous boolean NOT NULL DEFAULT false,
     ADD COLUMN takeover_at timestamptz,
@@ -156,7 +155,6 @@ ALTER TABLE @extschema@.whatsapp_reach ADD PRIMARY KEY (reached_at, recipient);
 ALTER TABLE @extschema@.whatsapp_reach RESET (fillfactor);
 COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has claimed the message.';
 
-/* Retention of what webhooks brought, a batch of each table. */
 CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient, reached_at);
 
 /* Tells the senders about rows that this transaction has made ready or deferred. */
