@@ -23,6 +23,7 @@ HTTPD_OBJS = \
 	httpd/buf.o \
 	httpd/clock.o \
 	httpd/connection.o \
+	httpd/head.o \
 	httpd/listener.o \
 	httpd/loop.o \
 	httpd/reply.o \

@@ -110,6 +110,42 @@ subtest 'request and response' => sub {
 	is(scalar(() = $text =~ /hello/g), 3, 'pipelined requests');
 };
 
+# What the library makes of a head, and whether it had to mend it.
+sub head_is
+{
+	my ($bytes, $wanted, $name) = @_;
+	my $socket = raw_open($probe);
+
+	raw_write($socket, $bytes);
+	is(raw_read($socket)->{body}, $wanted, $name);
+	return;
+}
+
+subtest 'heads' => sub {
+	my $host = "HTTP/1.1\r\nHost: x";
+
+	head_is("GET /head?a=%41%2f $host\r\nA:b\r\nC: \t d \r\n\r\n", 'exact GET /head?a=%41%2f: Host=x A=b C=d ',
+		'as it came, the target not decoded');
+	head_is("\r\nGET /head $host\r\n\r\n", 'exact GET /head: Host=x', 'after an empty line');
+	my $many = join '', map { "X-$_: " . 'y' x 60 . "\r\n" } 1 .. 90;
+	head_is("GET /head $host\r\n$many\r\n", "exact GET /head: Host=x @{[ join ' ', map { qq{X-$_=} . 'y' x 60 } 1 .. 90 ]}",
+		'a head for which the buffer grows');
+	my $socket = raw_open($probe);
+	raw_write($socket, http('POST', '/echo', 'abc') . "GET /head $host\r\n\r\n");
+	is(raw_read($socket)->{body} =~ s/.*\r\n//sr, 'exact GET /head: Host=x', 'one behind a body, in the same bytes');
+
+	head_is("GET /head HTTP/1.1\nHost: x\r\n\r\n", 'mended GET /head: Host=x', 'LF alone after the request line');
+	head_is("GET /head $host\nA: b\r\n\r\n", 'mended GET /head: Host=x A=b', 'after a header');
+	head_is("GET /head $host\n\r\n", 'mended GET /head: Host=x', 'after the last header');
+	head_is("GET /head $host\r\n\n", 'mended GET /head: Host=x', 'at the end');
+	head_is("GET /head\0/x $host\r\n\r\n", 'mended GET /head: Host=x', 'NUL in the target');
+	head_is("GET\0X /head $host\r\n\r\n", 'mended GET /head: Host=x', 'in the method');
+	head_is("GET /head $host\r\nA: b\0c\r\n\r\n", 'mended GET /head: Host=x A=b', 'in a header');
+	head_is("GET  /head $host\r\n\r\n", 'mended GET /head: Host=x', 'two blanks');
+	head_is("GET /head $host\r\nContent-Len: 5\r\n gth\r\n\r\n", 'mended GET /head: Host=x Content-Length=5',
+		'a folded line');
+};
+
 subtest 'bodies' => sub {
 	is(post('/echo', 'x' x 1000)->{body}, 'x' x 1000, 'as long as allowed');
 	is(post('/echo', 'x' x 1001)->{status}, 413, 'longer');

@@ -120,6 +120,7 @@ httpd_connection_notify(void *cls, struct MHD_Connection *mhd, void **socket_con
 	if (service->on_disconnect != NULL)
 		service->on_disconnect(connection);
 	httpd_connection_end_deadline(connection);
+	free(connection->target);
 	free(connection);
 	*socket_context = NULL;
 }

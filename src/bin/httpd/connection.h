@@ -16,6 +16,10 @@ typedef struct HttpdConnection
 	struct MHD_Connection *mhd;
 	const HttpdService *service;
 	HttpdTimer deadline;
+
+	/* Of the request whose head is being read; see HttpdRequest. */
+	char *target;
+	const char *target_at;
 } HttpdConnection;
 
 /* What libmicrohttpd calls; cls is the service. */

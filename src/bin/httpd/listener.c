@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "bin/httpd/connection.h"
+#include "bin/httpd/head.h"
 #include "bin/httpd/loop.h"
 #include "bin/httpd/request.h"
 #include "bin/httpd/util.h"
@@ -127,16 +128,21 @@ static struct MHD_Daemon *
 start_daemon(int fd, const HttpdListenerSettings *settings)
 {
 	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-	struct MHD_OptionItem options[3] = {{MHD_OPTION_END, 0, NULL}};
+	struct MHD_OptionItem options[4] = {{MHD_OPTION_END, 0, NULL}};
+	int n = 0;
+
+#if HTTPD_LIBRARY_IS_STRICT
+	options[n++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL};
+#endif
 
 	if (settings->certificate != NULL)
 	{
 		flags |= MHD_USE_TLS;
-		options[0] =
+		options[n++] =
 			(struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) settings->certificate};
-		options[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) settings->key};
-		options[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+		options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) settings->key};
 	}
+	options[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	return MHD_start_daemon(
 		flags, 0, NULL, NULL, httpd_request_access, (void *) settings->service,
 		MHD_OPTION_EXTERNAL_LOGGER, discard_library_message, NULL,
@@ -144,7 +150,8 @@ start_daemon(int fd, const HttpdListenerSettings *settings)
 		fd, MHD_OPTION_CONNECTION_LIMIT, settings->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
 		settings->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, httpd_request_completed, NULL,
 		MHD_OPTION_NOTIFY_CONNECTION, httpd_connection_notify, (void *) settings->service,
-		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+		MHD_OPTION_URI_LOG_CALLBACK, httpd_request_begun, NULL, MHD_OPTION_ARRAY, options,
+		MHD_OPTION_END);
 }
 
 /* When the library wants its turn, in milliseconds; -1: when something comes. */

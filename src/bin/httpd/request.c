@@ -189,13 +189,18 @@ send_reply(HttpdRequest *request)
 
 static HttpdRequest *
 create_request(struct MHD_Connection *mhd, const HttpdService *service, const char *path,
-			   const char *method)
+			   const char *method, const char *version)
 {
 	HttpdRequest *request = httpd_alloc0(service->request_size);
 
 	request->connection = httpd_connection_of(mhd);
 	request->method = httpd_strdup(method);
 	request->path = httpd_strdup(path);
+	request->target = request->connection->target;
+	request->connection->target = NULL;
+	request->method_at = method;
+	request->target_at = request->connection->target_at;
+	request->version_at = version;
 	count++;
 	return request;
 }
@@ -240,6 +245,21 @@ receive_end(HttpdRequest *request, const HttpdService *service)
 	return MHD_YES;
 }
 
+/*
+ * Before the library decodes the target, which it does in place.  It takes the
+ * result for *con_cls: the request is not created before its head is whole.
+ */
+void *
+httpd_request_begun(void *cls, const char *target, struct MHD_Connection *mhd)
+{
+	HttpdConnection *connection = httpd_connection_of(mhd);
+
+	free(connection->target);
+	connection->target = httpd_strdup(target);
+	connection->target_at = target;
+	return NULL;
+}
+
 enum MHD_Result
 httpd_request_access(void *cls, struct MHD_Connection *mhd, const char *path, const char *method,
 					 const char *version, const char *upload_data, size_t *upload_data_size,
@@ -252,7 +272,7 @@ httpd_request_access(void *cls, struct MHD_Connection *mhd, const char *path, co
 		return MHD_NO;
 	if (request == NULL)
 	{
-		*con_cls = request = create_request(mhd, service, path, method);
+		*con_cls = request = create_request(mhd, service, path, method, version);
 		return receive_head(request, service);
 	}
 	switch (request->stage)
@@ -287,6 +307,7 @@ httpd_request_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 	httpd_reply_clear(&request->reply);
 	httpd_buf_free(&request->body);
 	free(request->method);
+	free(request->target);
 	free(request->path);
 	free(request);
 	*con_cls = NULL;

@@ -32,10 +32,16 @@ typedef struct HttpdRequest
 {
 	HttpdConnection *connection;
 	char *method;
-	char *path;
+	char *target;	  /* as it came: not decoded, with the query */
+	char *path;		  /* decoded by the library, without the query */
 	HttpdBuf body;	  /* no more than max_body of it */
 	bool too_large;	  /* it was longer than that */
 	HttpdReply reply; /* for the program to fill */
+
+	/* Where the parts of the request line were, in the library's memory. */
+	const char *method_at;
+	const char *target_at;
+	const char *version_at;
 
 	/* request.c's own */
 	HttpdStage stage;
@@ -89,7 +95,8 @@ extern const char *httpd_request_header(const HttpdRequest *request, const char 
  * For the listener
  */
 
-/* What libmicrohttpd calls; cls of the first is the service. */
+/* What libmicrohttpd calls; cls of httpd_request_access() is the service. */
+extern void *httpd_request_begun(void *cls, const char *target, struct MHD_Connection *mhd);
 extern enum MHD_Result httpd_request_access(void *cls, struct MHD_Connection *mhd, const char *path,
 											const char *method, const char *version,
 											const char *upload_data, size_t *upload_data_size,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "bin/httpd/clock.h"
+#include "bin/httpd/head.h"
 #include "bin/httpd/listener.h"
 #include "bin/httpd/loop.h"
 #include "bin/httpd/request.h"
@@ -109,6 +110,23 @@ get_big(HttpdRequest *request)
 	httpd_buf_reserve(&request->reply.body, BIG);
 	memset(request->reply.body.data, 'x', BIG);
 	request->reply.body.len = BIG;
+}
+
+static void
+add_header(void *arg, const char *name, const char *value)
+{
+	httpd_buf_printf(arg, " %s=%s", name, value);
+}
+
+/* The head as it came, as far as the library hands it over. */
+static void
+get_head(HttpdRequest *request)
+{
+	request->reply.status = 200;
+	httpd_buf_printf(&request->reply.body,
+					 "%s %s %s:", httpd_head_is_exact(request) ? "exact" : "mended",
+					 request->method, request->target);
+	httpd_head_visit(request, add_header, &request->reply.body);
 }
 
 static void
@@ -234,6 +252,8 @@ on_head(HttpdRequest *request)
 {
 	if (httpd_request_header(request, "X-Refuse") != NULL)
 		reply(request, 403, "refused");
+	else if (strncmp(request->target, "/head", 5) == 0)
+		get_head(request);
 }
 
 static void
