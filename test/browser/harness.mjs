@@ -1,0 +1,119 @@
+/*
+ * A browser, and what every test of a page needs.  Writes TAP.
+ *
+ * The environment says where the gateway is (WA_URL) and, if pictures are wanted,
+ * where they go (WA_PICTURES).  WA_CHROMIUM names another browser than Debian's.
+ */
+
+import { createRequire } from 'node:module';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+export const url = process.env.WA_URL;
+const pictures = process.env.WA_PICTURES;
+const axeFile = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+
+const browser = await chromium.launch({
+	executablePath: process.env.WA_CHROMIUM ?? '/usr/bin/chromium',
+	args: ['--no-sandbox', '--disable-dev-shm-usage'],
+});
+
+let tests = 0;
+let failures = 0;
+
+export function ok(condition, name, detail = '') {
+	tests += 1;
+	if (!condition) failures += 1;
+	console.log(`${condition ? 'ok' : 'not ok'} ${tests} - ${name.replaceAll('#', '\\#')}`);
+	if (!condition && detail !== '') console.log(String(detail).replace(/^/gm, '# '));
+	return condition;
+}
+
+export const is = (got, wanted, name) => ok(got === wanted, name, `     got: ${got}\nexpected: ${wanted}`);
+export const like = (got, pattern, name) => ok(pattern.test(got), name, `     got: ${got}\nexpected: ${pattern}`);
+
+/* One test: an exception is its failure, with a picture, and the others go on. */
+export async function test(name, body) {
+	try {
+		await body();
+	} catch (error) {
+		ok(false, name, error.stack);
+		for (const context of browser.contexts()) {
+			for (const page of context.pages()) await picture(page, `failed-${tests}`);
+		}
+	}
+	await Promise.all(browser.contexts().map((context) => context.close()));
+}
+
+export async function done() {
+	await browser.close();
+	console.log(`1..${tests}`);
+	process.exit(failures > 0 ? 1 : 0);
+}
+
+/*
+ * A page of a browser of its own (no cookies of others).  What it complains about
+ * is in page.complaints: errors, what the policy has refused, other hosts.
+ */
+export async function open(path, { width = 1280, height = 800, scheme = 'light', locale = 'en-GB', script = true, token } = {}) {
+	const context = await browser.newContext({
+		baseURL: url,
+		viewport: { width, height },
+		colorScheme: scheme,
+		locale,
+		javaScriptEnabled: script,
+		reducedMotion: 'reduce',
+		deviceScaleFactor: pictures ? 2 : 1,
+	});
+	const page = await context.newPage();
+
+	page.setDefaultTimeout(8000);
+	page.complaints = [];
+	page.on('console', (message) => {
+		/* A refused request is reported by the page itself, in words. */
+		if (message.type() === 'error' && !/^Failed to load resource/.test(message.text())) page.complaints.push(message.text());
+	});
+	page.on('pageerror', (error) => page.complaints.push(error.stack));
+	page.on('request', (request) => {
+		if (!request.url().startsWith(url) && !request.url().startsWith('data:')) page.complaints.push(`asks ${request.url()}`);
+	});
+	if (token) {
+		await context.request.post('/app/admin/whatsapp/session', { data: { token }, headers: { Origin: url } });
+	}
+	await page.goto(path);
+	return page;
+}
+
+/* What axe-core finds wrong with the page as it is now: [] if nothing. */
+export async function axe(page) {
+	/* By the debugger, so that the page's policy stays as it is. */
+	const client = await page.context().newCDPSession(page);
+
+	await client.send('Runtime.evaluate', { expression: readFileSync(axeFile, 'utf8') });
+	return page.evaluate(async () => {
+		const { violations } = await globalThis.axe.run(document, {
+			runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+		});
+
+		return violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html.slice(0, 200)).join(' | ')}`);
+	});
+}
+
+export async function accessible(page, name) {
+	const found = await axe(page);
+
+	ok(found.length === 0, `axe finds nothing: ${name}`, found.join('\n'));
+}
+
+/* Nothing is cut off or wider than the window. */
+export async function fits(page, name) {
+	const [has, wants] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth]);
+
+	ok(wants <= has, `fits into ${has} pixels: ${name}`, `it wants ${wants}`);
+}
+
+export async function picture(page, name, options = {}) {
+	if (!pictures) return;
+	mkdirSync(pictures, { recursive: true });
+	await page.screenshot({ path: `${pictures}/${name}.png`, ...options });
+}
