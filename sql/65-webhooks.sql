@@ -585,6 +585,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_close_usage_day();
     PERFORM @extschema@.wa_internal_retain_inbound(1000);
     PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
+    PERFORM @extschema@.wa_internal_retain_links(1000);
     PERFORM @extschema@.wa_internal_drop_fallbacks(10000);
 END
 $$;

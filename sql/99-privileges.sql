@@ -71,6 +71,7 @@ AS $$
         /* administrators */
         ('{admin}', '{
             wa_configure_tenant, wa_assign_phone, wa_assign_all, wa_unassign_phone,
+            wa_tenant_link, wa_revoke_links,
             wa_set_notification_settings, wa_import_settings,
             wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
             wa_pause, wa_resume, wa_resolve_alert, wa_retry_message, wa_resolve_message,
@@ -83,7 +84,7 @@ AS $$
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
             whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
-            whatsapp_tenant_roles, whatsapp_installation}'),
+            whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_installation}'),
 
         /* Superusers grant; wa_create_notification() attaches triggers. */
         ('{}', '{wa_grant, wa_revoke, wa_notify}')) AS l (privileges, names)

@@ -45,7 +45,8 @@ int wa_guc_uncertain_policy;
 char *wa_guc_default_language;
 int wa_guc_retention;
 int wa_guc_sync_interval;
-static char *tenant; /* policies of the tables read it, by its name */
+static char *tenant;	  /* policies of the tables read it, by its name */
+static char *gateway_url; /* wa_tenant_link() reads it, by its name */
 
 /* What the server keeps of the secrets: nothing, and the paths of their files. */
 static char *access_token;
@@ -164,15 +165,14 @@ is_loopback(const char *host, size_t len)
 }
 
 /*
- * https://host[:port][/path], or the same with http to this machine.  The
- * master credentials travel to whatever stands here, hence the narrow rule: no
- * user name, query or fragment, which a hostile value could use to make the
- * host look like another one.
+ * https://host[:port][/path], or the same with http to this machine.  Secrets
+ * travel to whatever stands here, hence the narrow rule: no user name, query or
+ * fragment, which a hostile value could use to make the host look like another
+ * one.  secret: which, for the hint.
  */
 static bool
-check_graph_url(char **newval, void **extra, GucSource source)
+check_url(char *v, const char *secret)
 {
-	char *v = *newval;
 	const char *host;
 	const char *port;
 	size_t host_len;
@@ -211,12 +211,24 @@ check_graph_url(char **newval, void **extra, GucSource source)
 	if (!https && !is_loopback(host, host_len))
 	{
 		GUC_check_errdetail("Plain http is allowed to a loopback address only.");
-		GUC_check_errhint("The requests carry the master access token. Use https.");
+		GUC_check_errhint("The requests carry %s. Use https.", secret);
 		return false;
 	}
 	while (len > 0 && v[len - 1] == '/')
 		v[--len] = '\0';
 	return true;
+}
+
+static bool
+check_gateway_url(char **newval, void **extra, GucSource source)
+{
+	return **newval == '\0' || check_url(*newval, "the keys of tenants' links");
+}
+
+static bool
+check_graph_url(char **newval, void **extra, GucSource source)
+{
+	return check_url(*newval, "the master access token");
 }
 
 /*
@@ -345,6 +357,11 @@ define_sending(void)
 	DefineCustomBoolVariable("whatsapp_shared.enabled", "Sends messages.",
 							 "While it is off, messages can be enqueued and wait.", &wa_guc_enabled,
 							 false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("whatsapp_shared.gateway_url",
+							   "Address at which people reach wa_gateway.",
+							   "Links that wa_tenant_link() makes begin with it; empty: with the "
+							   "path.",
+							   &gateway_url, "", PGC_SIGHUP, 0, check_gateway_url, NULL, NULL);
 	DefineCustomStringVariable("whatsapp_shared.graph_url", "Address of the Graph API.",
 							   "https, or http to a loopback address.", &wa_guc_graph_url,
 							   "https://graph.facebook.com", PGC_SIGHUP, 0, check_graph_url, NULL,
