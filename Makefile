@@ -247,9 +247,18 @@ build/fragments: FORCE
 simulator:
 	$(MAKE) -C $(TOP)/src/bin/simulator
 
+# A site that needs no HTTP needs neither the gateway nor its libraries, so
+# "make install" does not ask for it.
+gateway:
+	$(MAKE) -C $(TOP)/src/bin/gateway PG_CONFIG='$(PG_CONFIG)'
+
+install-gateway:
+	$(MAKE) -C $(TOP)/src/bin/gateway PG_CONFIG='$(PG_CONFIG)' install
+
 clean: clean-programs
 clean-programs:
 	$(MAKE) -C $(TOP)/src/bin/simulator clean
+	$(MAKE) -C $(TOP)/src/bin/gateway clean
 	$(MAKE) -C $(TOP)/test/simulator/httpd clean
 	$(MAKE) -C $(TOP)/test/unit clean
 	$(MAKE) -C $(TOP)/test/fuzz clean
@@ -286,4 +295,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE simulator clean-programs test check-history-long check-fuzz-long bench demo format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE simulator gateway install-gateway clean-programs test check-history-long check-fuzz-long bench demo format format-check $(addprefix check-,$(SUITES))

@@ -59,7 +59,7 @@ is_debians() { [[ $("${PG_CONFIG:-pg_config}" --bindir 2> /dev/null || echo /usr
 
 find_missing() {
     local version=$1 package
-    local wanted=(gcc make libcurl4-openssl-dev libpq-dev libmicrohttpd-dev libjansson-dev libgnutls28-dev libssl-dev)
+    local wanted=(gcc make libcurl4-openssl-dev libpq-dev libmicrohttpd-dev libjansson-dev zlib1g-dev libgnutls28-dev libssl-dev)
 
     if is_debians; then
         wanted+=("postgresql-$version" "postgresql-server-dev-$version")

@@ -108,6 +108,7 @@ export PG_REGRESS=$pgxs/src/test/regress/pg_regress
 export PG_ISOLATION_REGRESS=$pgxs/src/test/isolation/pg_isolation_regress
 export PERL5LIB=$pgxs/src/test/perl:$PWD/test/lib
 export WA_SIMULATOR=$PWD/src/bin/simulator/wa_simulator
+export WA_GATEWAY=$PWD/src/bin/gateway/wa_gateway
 
 harness() { perl test/tools/harness.pl --suite "$suite" --results "$results" "$@"; }
 
@@ -168,8 +169,9 @@ for suite in "${suites[@]}"; do
     fi
 done
 
-# Without it the suites that need it fail, each by itself.
+# Without one of them the suites that need it fail, each by itself.
 make -s -j2 -C src/bin/simulator || true
+make -s -j2 -C src/bin/gateway || true
 
 for suite in "${suites[@]}"; do
     printf '\n== %s\n' "$suite"

@@ -48,12 +48,35 @@ httpd_connection_client_has_left(const HttpdConnection *connection)
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
-bool
-httpd_connection_is_loopback(const HttpdConnection *connection)
+static const struct sockaddr *
+peer_of(const HttpdConnection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
+
+	return info != NULL ? info->client_addr : NULL;
+}
+
+void
+httpd_connection_address(const HttpdConnection *connection, char *out, size_t size)
+{
+	const struct sockaddr *address = peer_of(connection);
+	const char *text = NULL;
+
+	if (address != NULL && address->sa_family == AF_INET)
+		text = inet_ntop(AF_INET, &((const struct sockaddr_in *) address)->sin_addr, out,
+						 (socklen_t) size);
+	else if (address != NULL && address->sa_family == AF_INET6)
+		text = inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) address)->sin6_addr, out,
+						 (socklen_t) size);
+	if (text == NULL && size > 0)
+		out[0] = '\0';
+}
+
+bool
+httpd_connection_is_loopback(const HttpdConnection *connection)
+{
+	const struct sockaddr *address = peer_of(connection);
 
 	if (address != NULL && address->sa_family == AF_INET)
 		return ntohl(((const struct sockaddr_in *) address)->sin_addr.s_addr) >> 24 == 127;

@@ -7,6 +7,7 @@
 
 #include <microhttpd.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "bin/httpd/service.h"
 #include "bin/httpd/timer.h"
@@ -40,6 +41,9 @@ extern void httpd_connection_end_deadline(HttpdConnection *connection);
 extern void httpd_connection_abort(HttpdConnection *connection, bool reset);
 
 extern bool httpd_connection_client_has_left(const HttpdConnection *connection);
+
+/* The client's address without its port, or "" if it has none. */
+extern void httpd_connection_address(const HttpdConnection *connection, char *out, size_t size);
 
 /* True if the client is on the loopback interface. */
 extern bool httpd_connection_is_loopback(const HttpdConnection *connection);

@@ -12,7 +12,7 @@
 
 struct HttpdRequest;
 
-#define HTTPD_REPLY_HEADERS 8
+#define HTTPD_REPLY_HEADERS 24
 
 /*
  * Gives the next piece of a body that is not to leave in one go: copies at

@@ -1,0 +1,126 @@
+/*
+ * api.c
+ *	  A route that is one SQL function.
+ *
+ * wa_gateway_NAME(request jsonb, OUT status integer, OUT body jsonb, OUT paging
+ * jsonb) is called in a statement of its own, which is its transaction.  It
+ * decides everything; here is only how its result becomes a response.
+ */
+#include "bin/gateway/api.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bin/gateway/api_request.h"
+#include "bin/gateway/database.h"
+#include "bin/gateway/paging.h"
+#include "bin/gateway/problem.h"
+#include "bin/gateway/respond.h"
+#include "bin/httpd/util.h"
+
+enum
+{
+	COLUMN_STATUS,
+	COLUMN_BODY,
+	COLUMN_PAGING
+};
+
+/* What it refuses, it describes by the members of a problem document. */
+static void
+refuse(GwExchange *exchange, int status, const char *body)
+{
+	json_t *members = body != NULL ? json_loads(body, 0, NULL) : NULL;
+
+	if (members != NULL && !json_is_object(members))
+	{
+		json_decref(members);
+		members = NULL;
+	}
+	gw_problem_members(exchange, status, members);
+}
+
+static void
+reply(GwExchange *exchange, PGresult *result)
+{
+	int status = atoi(PQgetvalue(result, 0, COLUMN_STATUS));
+	const char *body =
+		PQgetisnull(result, 0, COLUMN_BODY) ? NULL : PQgetvalue(result, 0, COLUMN_BODY);
+
+	if (status < 200 || status > 599)
+		gw_problem(exchange, 500, "The function for this has returned no status.");
+	else if (status >= 400)
+		refuse(exchange, status, body);
+	else if (body == NULL)
+		httpd_reply_text(&exchange->http.reply, status == 200 ? 204 : status, NULL, "");
+	else
+	{
+		httpd_reply_text(&exchange->http.reply, status, "application/json", body);
+		if (!PQgetisnull(result, 0, COLUMN_PAGING))
+			gw_paging_headers(exchange, PQgetvalue(result, 0, COLUMN_PAGING));
+	}
+}
+
+static void
+report_loss(GwExchange *exchange)
+{
+	if (!gw_exchange_reads(exchange) && gw_query_was_sent(exchange->query))
+		gw_problem(exchange, 503,
+				   "The connection to the database was lost, so it is not known whether this was "
+				   "done.");
+	else
+		gw_problem_from_result(exchange, NULL);
+}
+
+static void
+done(void *arg, PGresult *result)
+{
+	GwExchange *exchange = arg;
+
+	if (result == NULL)
+		report_loss(exchange);
+	else if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
+		reply(exchange, result);
+	else
+	{
+		gw_problem_from_result(exchange, result);
+		if (exchange->http.reply.status == 500)
+			fprintf(stderr, "wa_gateway: request %s: %s\n", exchange->request_id,
+					PQresultErrorMessage(result));
+	}
+	exchange->query = NULL;
+	gw_respond_deferred(exchange);
+}
+
+void
+gw_api_handle(GwExchange *exchange)
+{
+	const char *schema = gw_pool_schema(gw_admin_pool);
+	HttpdBuf sql = {0};
+	HttpdBuf request = {0};
+	const char *values[1];
+
+	if (!gw_api_request(exchange, &request))
+	{
+		httpd_buf_free(&request);
+		return;
+	}
+	if (schema != NULL)
+	{
+		httpd_buf_printf(&sql, "SELECT status, body, paging FROM %s.wa_gateway_%s($1::jsonb)",
+						 schema, exchange->route->function);
+		values[0] = request.data;
+		exchange->query =
+			gw_pool_query(gw_admin_pool, sql.data, 1, NULL, values, NULL, NULL, done, exchange);
+		httpd_buf_free(&sql);
+	}
+	httpd_buf_free(&request);
+	if (exchange->query == NULL)
+	{
+		gw_problem_from_result(exchange, NULL);
+		return;
+	}
+	httpd_request_defer(&exchange->http);
+	httpd_request_watch_client(&exchange->http);
+}

@@ -1,0 +1,82 @@
+/*
+ * cors.c
+ *	  Pages of other sites that may call the API.
+ *
+ * They bring their token themselves: cookies are never allowed, so being logged
+ * in here gives another site nothing.
+ */
+#include "bin/gateway/cors.h"
+
+#include <string.h>
+
+#include "bin/gateway/respond.h"
+#include "bin/gateway/settings.h"
+#include "bin/httpd/util.h"
+
+/* scheme://host[:port], as a browser sends it in Origin. */
+static bool
+is_origin(const char *text)
+{
+	const char *host = strstr(text, "://");
+
+	return host != NULL && (strncmp(text, "https:", 6) == 0 || strncmp(text, "http:", 5) == 0) &&
+		   host[3] != '\0' && strpbrk(host + 3, "/?#@ *") == NULL;
+}
+
+void
+gw_cors_check_settings(void)
+{
+	const GwTextList *list = &gw_settings->allow_origin;
+
+	for (int i = 0; i < list->n; i++)
+	{
+		if (!is_origin(list->items[i]))
+			httpd_die("--allow-origin: \"%s\" is not an origin, scheme://host[:port]",
+					  list->items[i]);
+	}
+}
+
+bool
+gw_cors_allows(const char *origin)
+{
+	const GwTextList *list = &gw_settings->allow_origin;
+
+	for (int i = 0; i < list->n; i++)
+	{
+		if (strcmp(list->items[i], origin) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+gw_cors_headers(GwExchange *exchange)
+{
+	const char *origin = httpd_request_header(&exchange->http, "Origin");
+
+	if (gw_settings->allow_origin.n == 0)
+		return;
+	gw_respond_vary(exchange, "Origin");
+	if (origin == NULL || !gw_cors_allows(origin))
+		return;
+	httpd_reply_header(&exchange->http.reply, "Access-Control-Allow-Origin", origin);
+	httpd_reply_header(&exchange->http.reply, "Access-Control-Expose-Headers",
+					   "ETag, Link, Retry-After, X-Request-Id, X-Total-Count");
+}
+
+void
+gw_cors_options(GwExchange *exchange, const char *methods)
+{
+	HttpdReply *reply = &exchange->http.reply;
+	const char *origin = httpd_request_header(&exchange->http, "Origin");
+
+	httpd_reply_text(reply, 204, NULL, "");
+	httpd_reply_header(reply, "Allow", methods);
+	if (origin == NULL || !gw_cors_allows(origin) ||
+		httpd_request_header(&exchange->http, "Access-Control-Request-Method") == NULL)
+		return;
+	httpd_reply_header(reply, "Access-Control-Allow-Methods", methods);
+	httpd_reply_header(reply, "Access-Control-Allow-Headers",
+					   "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id");
+	httpd_reply_header(reply, "Access-Control-Max-Age", "600");
+}

@@ -1,0 +1,139 @@
+/*
+ * main.c
+ *	  wa_gateway: the HTTP side of whatsapp_shared.
+ */
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "bin/gateway/access_log.h"
+#include "bin/gateway/assets.h"
+#include "bin/gateway/auth.h"
+#include "bin/gateway/cors.h"
+#include "bin/gateway/database.h"
+#include "bin/gateway/health.h"
+#include "bin/gateway/server.h"
+#include "bin/gateway/settings.h"
+#include "bin/httpd/clock.h"
+#include "bin/httpd/listener.h"
+#include "bin/httpd/loop.h"
+#include "bin/httpd/util.h"
+
+static GwPoolSettings admin_pool;
+
+/* Thousands of connections need thousands of descriptors. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+	{
+		limit.rlim_cur = limit.rlim_max;
+		(void) setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/*
+ * A body of 3 MB goes back to the system when it is freed: glibc raises its
+ * threshold for that after the first one, unless it is set.
+ */
+static void
+limit_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+}
+
+/* For the pauses before connecting again, which no two gateways should share. */
+static void
+seed_random(void)
+{
+	unsigned int seed;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		seed = (unsigned int) httpd_wall_us();
+	srandom(seed);
+}
+
+/*
+ * Signals
+ */
+
+static void
+stop_now(void *arg)
+{
+	httpd_loop_stop();
+}
+
+/* The first one lets requests in flight be completed; a second one does not. */
+static void
+stop_on_signal(int signo, void *arg)
+{
+	static HttpdTimer bound;
+	static bool stopping;
+
+	if (stopping)
+	{
+		httpd_loop_stop();
+		return;
+	}
+	stopping = true;
+	gw_health_stopping();
+	httpd_timer_set(&bound, httpd_now_us() + gw_settings->stop_timeout_s * 1000000, stop_now, NULL);
+	httpd_listener_drain(stop_now, NULL);
+}
+
+/* What lies in files is read again; settings are not. */
+static void
+reload_on_signal(int signo, void *arg)
+{
+	gw_access_log_open();
+	gw_assets_load();
+	gw_auth_load();
+}
+
+static void
+start_loop(void)
+{
+	static HttpdTurn turn = {.run = gw_access_log_flush};
+
+	httpd_loop_init();
+	httpd_loop_on_signal(SIGTERM, stop_on_signal, NULL);
+	httpd_loop_on_signal(SIGINT, stop_on_signal, NULL);
+	httpd_loop_on_signal(SIGHUP, reload_on_signal, NULL);
+	admin_pool = (GwPoolSettings){
+		.conninfo = gw_settings->database,
+		.name = "admin",
+		.size = (int) gw_settings->pool_size,
+		.statement_timeout_ms = (int) gw_settings->statement_timeout_ms,
+		.queue_size = (int) gw_settings->queue_size,
+		.wait_ms = (int) gw_settings->wait_ms,
+	};
+	gw_admin_pool = gw_pool_create(&admin_pool);
+	gw_server_open();
+	httpd_loop_add_turn(&turn); /* after the listeners, whose turn fills the log */
+}
+
+int
+main(int argc, char **argv)
+{
+	gw_settings_read(argc, argv);
+	gw_cors_check_settings();
+	gw_access_log_open();
+	gw_assets_load();
+	gw_auth_load();
+	limit_memory();
+	seed_random();
+	raise_descriptor_limit();
+	start_loop();
+	httpd_loop_run();
+
+	httpd_listener_stop();
+	gw_pool_destroy(gw_admin_pool);
+	gw_access_log_flush(NULL);
+	return 0;
+}

@@ -1,0 +1,115 @@
+/*
+ * routes.c
+ *	  Which address is whose.
+ */
+#include "bin/gateway/routes.h"
+
+#include <string.h>
+
+#include "bin/gateway/api.h"
+#include "bin/gateway/assets.h"
+#include "bin/gateway/health.h"
+#include "bin/gateway/route.h"
+
+#define ADMIN "/api/v1/admin/whatsapp"
+#define TENANT "/api/v1/tenants/{tenant_id}"
+
+/* A route that is one SQL function: wa_gateway_FUNCTION. */
+#define SQL(method, path, function, least, flags)                                                  \
+	{                                                                                              \
+		method, path, least, GW_SIDE_ADMIN, flags, gw_api_handle, function, NULL                   \
+	}
+#define READS(path, function) SQL("GET", path, function, GW_VIEWER, 0)
+#define CHANGES(method, path, function) SQL(method, path, function, GW_ADMIN, GW_TAKES_BODY)
+#define PAGE(path, handle)                                                                         \
+	{                                                                                              \
+		"GET", path, GW_NOBODY, GW_SIDE_ADMIN, 0, handle, NULL, NULL                               \
+	}
+
+static const GwRoute routes[] = {
+	/* The platform's administrators */
+	READS(ADMIN "/summary", "summary"),
+	READS(ADMIN "/phone-numbers", "phone_numbers"),
+	CHANGES("POST", ADMIN "/phone-numbers/sync", "sync_phone_numbers"),
+	READS(ADMIN "/tenants", "tenants"),
+	CHANGES("POST", ADMIN "/tenants/{tenant_id}/assign-phone", "assign_phone"),
+	CHANGES("DELETE", ADMIN "/tenants/{tenant_id}/unassign-phone", "unassign_phone"),
+	CHANGES("POST", ADMIN "/assign-phones", "assign_phones"),
+	READS(ADMIN "/tenants/{tenant_id}/diagnose", "diagnose"),
+	CHANGES("POST", ADMIN "/tenants/{tenant_id}/links", "create_link"),
+	CHANGES("DELETE", ADMIN "/tenants/{tenant_id}/links", "revoke_links"),
+	READS(ADMIN "/messages", "messages"),
+	CHANGES("POST", ADMIN "/messages/retry", "retry_messages"),
+	CHANGES("POST", ADMIN "/messages/cancel", "cancel_messages"),
+	READS(ADMIN "/messages/{id}", "message"),
+	CHANGES("POST", ADMIN "/messages/{id}/retry", "retry_message"),
+	CHANGES("POST", ADMIN "/messages/{id}/cancel", "cancel_message"),
+	CHANGES("POST", ADMIN "/messages/{id}/resolve", "resolve_message"),
+	READS(ADMIN "/failures", "failures"),
+	READS(ADMIN "/queue", "queue"),
+	READS(ADMIN "/alerts", "alerts"),
+	CHANGES("POST", ADMIN "/alerts/{id}/resolve", "resolve_alert"),
+	READS(ADMIN "/pauses", "pauses"),
+	CHANGES("POST", ADMIN "/pauses", "pause"),
+	CHANGES("DELETE", ADMIN "/pauses", "resume"),
+	READS(ADMIN "/templates", "templates"),
+	CHANGES("POST", ADMIN "/templates/sync", "sync_templates"),
+	READS(ADMIN "/costs", "costs"),
+	READS(ADMIN "/health", "health"),
+	READS(ADMIN "/timeline", "timeline"),
+
+	/* Tenants, with their link; and administrators */
+	SQL("GET", TENANT "/notification-settings", "notification_settings", GW_TENANT, 0),
+	SQL("PUT", TENANT "/notification-settings", "set_notification_settings", GW_TENANT,
+		GW_TAKES_BODY),
+	SQL("GET", TENANT "/messages", "tenant_messages", GW_TENANT, 0),
+	SQL("POST", TENANT "/test-message", "tenant_test_message", GW_TENANT, GW_TAKES_BODY),
+	SQL("POST", TENANT "/replies", "tenant_reply", GW_TENANT, GW_TAKES_BODY),
+
+	/* Applications that cannot reach the database */
+	SQL("POST", "/api/v1/messages", "enqueue", GW_ADMIN, GW_TAKES_BODY | GW_NEEDS_KEY),
+
+	/* Pages: they ask for a token or a link themselves */
+	PAGE("/app/admin/whatsapp", gw_assets_admin_page),
+	PAGE("/app/settings/notifications/{tenant_id}", gw_assets_owner_page),
+	PAGE("/app/assets/{folder}/{file}", gw_assets_file),
+	PAGE("/app/assets/theme.css", gw_assets_theme),
+
+	{"GET", "/healthz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_live, NULL, NULL},
+	{"GET", "/readyz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_ready, NULL, NULL},
+};
+
+/* Each method once, though an address may have several routes. */
+static void
+allow(HttpdBuf *allowed, const char *method)
+{
+	if (allowed->len > 0)
+		httpd_buf_puts(allowed, ", ");
+	httpd_buf_puts(allowed, method);
+	if (strcmp(method, "GET") == 0)
+		httpd_buf_puts(allowed, ", HEAD");
+}
+
+/* The first that matches: /messages/retry stands before /messages/{id}. */
+bool
+gw_routes_find(GwExchange *exchange, unsigned sides, const char *method, HttpdBuf *allowed)
+{
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+	{
+		const GwRoute *route = &routes[i];
+
+		if (!(route->side & sides) ||
+			!gw_route_matches(route, &exchange->path, exchange->arguments))
+			continue;
+		if (strcmp(route->method, method) == 0)
+		{
+			exchange->route = route;
+			return true;
+		}
+		allow(allowed, route->method);
+	}
+	memset(exchange->arguments, 0, sizeof(exchange->arguments));
+	if (allowed->len > 0)
+		httpd_buf_puts(allowed, ", OPTIONS");
+	return false;
+}

@@ -1,0 +1,21 @@
+/*
+ * routes.h
+ *	  Which address is whose.
+ */
+#ifndef GW_ROUTES_H
+#define GW_ROUTES_H
+
+#include <stddef.h>
+
+#include "bin/gateway/exchange.h"
+#include "bin/httpd/buf.h"
+
+/*
+ * Finds the route for the method (GET for HEAD) and the split path, among those of
+ * these sides, and fills in route and arguments.  False: there is none, and allowed
+ * says which methods the path has ("GET, HEAD, OPTIONS"), or stays empty.
+ */
+extern bool gw_routes_find(GwExchange *exchange, unsigned sides, const char *method,
+						   HttpdBuf *allowed);
+
+#endif

@@ -1,0 +1,243 @@
+/*
+ * server.c
+ *	  What the gateway does at each point of an exchange.
+ *
+ * Everything that can be refused by the head alone is refused by the head: a
+ * stranger's body is read past and not kept.
+ */
+#include "bin/gateway/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bin/gateway/access_log.h"
+#include "bin/gateway/auth.h"
+#include "bin/gateway/body.h"
+#include "bin/gateway/cors.h"
+#include "bin/gateway/database.h"
+#include "bin/gateway/exchange.h"
+#include "bin/gateway/framing.h"
+#include "bin/gateway/problem.h"
+#include "bin/gateway/request_id.h"
+#include "bin/gateway/respond.h"
+#include "bin/gateway/routes.h"
+#include "bin/gateway/settings.h"
+#include "bin/httpd/clock.h"
+#include "bin/httpd/listener.h"
+#include "bin/httpd/util.h"
+
+/* A listener's service: what it serves, besides the hooks that all have. */
+typedef struct Service
+{
+	HttpdService http; /* first */
+	unsigned sides;
+} Service;
+
+static const Service *
+service_of(const GwExchange *exchange)
+{
+	return (const Service *) exchange->http.connection->service;
+}
+
+/*
+ * The head
+ */
+
+static void
+find_route(GwExchange *exchange)
+{
+	const char *method = exchange->http.method;
+	HttpdBuf allowed = {0};
+
+	exchange->head = strcmp(method, "HEAD") == 0;
+	if (gw_routes_find(exchange, service_of(exchange)->sides, exchange->head ? "GET" : method,
+					   &allowed))
+		;
+	else if (allowed.len == 0)
+		gw_problem(exchange, 404, "There is nothing at this address.");
+	else if (strcmp(method, "OPTIONS") == 0)
+		gw_cors_options(exchange, allowed.data);
+	else
+	{
+		gw_problem(exchange, 405, "This address takes %s.", allowed.data);
+		httpd_reply_header(&exchange->http.reply, "Allow", allowed.data);
+	}
+	httpd_buf_free(&allowed);
+}
+
+/* Nobody is asked who he is on a listener that serves this side alone, if the route says so. */
+static bool
+is_admitted(GwExchange *exchange)
+{
+	const GwRoute *route = exchange->route;
+
+	if ((route->flags & GW_OWN_LISTENER) &&
+		(service_of(exchange)->sides & ~GW_SIDE_HEALTH) == route->side)
+		return true;
+	return gw_authenticate(exchange);
+}
+
+static bool
+is_acceptable(GwExchange *exchange)
+{
+	const char *problem;
+
+	problem = gw_path_split(exchange->http.target, &exchange->path);
+	if (problem != NULL)
+	{
+		gw_problem(exchange, 400, "%s", problem);
+		return false;
+	}
+	find_route(exchange);
+	if (exchange->http.reply.status != 0 || !is_admitted(exchange) ||
+		!gw_body_check_length(exchange))
+		return false;
+	if (exchange->route->head != NULL)
+		exchange->route->head(exchange);
+	return exchange->http.reply.status == 0;
+}
+
+static void
+on_head(HttpdRequest *http)
+{
+	GwExchange *exchange = (GwExchange *) http;
+
+	exchange->began_us = httpd_now_us();
+	gw_request_id(exchange);
+	if (!gw_framing_check(exchange))
+	{
+		gw_respond(exchange); /* at once: where its body ends is the question */
+		return;
+	}
+	gw_cors_headers(exchange);
+	if (is_acceptable(exchange))
+		return;
+	gw_respond(exchange);
+	gw_body_hold_refusal(exchange);
+}
+
+static void
+on_body(HttpdRequest *http, size_t len)
+{
+	gw_body_count((GwExchange *) http, len);
+}
+
+static void
+on_request(HttpdRequest *http)
+{
+	GwExchange *exchange = (GwExchange *) http;
+
+	if (gw_body_take_refusal(exchange))
+		return;
+	if (http->too_large)
+		gw_body_too_large(exchange);
+	else
+		exchange->route->handle(exchange);
+	if (!http->deferred)
+		gw_respond(exchange);
+}
+
+static void
+on_end(HttpdRequest *http, bool sent)
+{
+	GwExchange *exchange = (GwExchange *) http;
+
+	if (exchange->query != NULL)
+		gw_query_forget(exchange->query);
+	gw_access_log(exchange, sent);
+	gw_body_forget(exchange);
+	gw_path_free(&exchange->path);
+	if (exchange->key != NULL)
+		explicit_bzero(exchange->key, strlen(exchange->key));
+	free(exchange->key);
+	free(exchange->actor);
+}
+
+/*
+ * Listeners
+ */
+
+static char *certificate;
+static char *key;
+
+static Service *
+create_service(unsigned sides)
+{
+	Service *service = httpd_alloc0(sizeof(Service));
+
+	service->http = (HttpdService){
+		.request_size = sizeof(GwExchange),
+		.max_body = GW_MAX_BODY,
+		.deadline_us = gw_settings->request_timeout_s * 1000000,
+		.on_head = on_head,
+		.on_body = on_body,
+		.on_request = on_request,
+		.on_end = on_end,
+	};
+	service->sides = sides;
+	return service;
+}
+
+static void
+open_listener(const char *address, unsigned sides)
+{
+	HttpdListener *listener;
+
+	if (address[0] == '\0')
+		return;
+	listener = httpd_listener_open(&(HttpdListenerSettings){
+		.address = address,
+		.certificate = certificate,
+		.key = key,
+		.max_connections = (unsigned int) gw_settings->max_connections,
+		.idle_timeout_s = (unsigned int) gw_settings->idle_timeout_s,
+		.service = &create_service(sides)->http,
+	});
+	printf("listening on %s://%s\n", certificate != NULL ? "https" : "http",
+		   httpd_listener_address(listener));
+}
+
+static char *
+read_pem(const char *path)
+{
+	HttpdBuf text = {0};
+	char piece[4096];
+	FILE *file = fopen(path, "r");
+	size_t n;
+
+	if (file == NULL)
+		httpd_die("could not open \"%s\": %s", path, strerror(errno));
+	while ((n = fread(piece, 1, sizeof(piece), file)) > 0)
+		httpd_buf_add(&text, piece, n);
+	fclose(file);
+	return text.data;
+}
+
+/*
+ * What has an address of its own is served there and nowhere else; but metrics,
+ * with a token, are also where everything is.
+ */
+void
+gw_server_open(void)
+{
+	unsigned everything = GW_SIDE_WEBHOOK | GW_SIDE_ADMIN | GW_SIDE_METRICS | GW_SIDE_HEALTH;
+
+	if ((gw_settings->tls_cert[0] != '\0') != (gw_settings->tls_key[0] != '\0'))
+		httpd_die("--tls-cert and --tls-key belong together");
+	if (gw_settings->tls_cert[0] != '\0')
+	{
+		certificate = read_pem(gw_settings->tls_cert);
+		key = read_pem(gw_settings->tls_key);
+	}
+	if (gw_settings->webhook_listen[0] != '\0')
+		everything &= ~(unsigned) GW_SIDE_WEBHOOK;
+	if (gw_settings->admin_listen[0] != '\0')
+		everything &= ~(unsigned) GW_SIDE_ADMIN;
+	open_listener(gw_settings->listen, everything);
+	open_listener(gw_settings->webhook_listen, GW_SIDE_WEBHOOK | GW_SIDE_HEALTH);
+	open_listener(gw_settings->admin_listen, GW_SIDE_ADMIN | GW_SIDE_HEALTH);
+	open_listener(gw_settings->metrics_listen, GW_SIDE_METRICS | GW_SIDE_HEALTH);
+	fflush(stdout);
+}
