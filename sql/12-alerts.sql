@@ -113,3 +113,73 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_resolve_alert(bigint) IS
 'Closes an alert that has been dealt with. If its cause returns, a new alert is opened. False: it was closed already.';
+
+/* What each kind of alert is about and what to do, in words; the alert itself has the facts. */
+CREATE FUNCTION @extschema@.wa_internal_alert_kinds(OUT kind text, OUT title text, OUT remedy text)
+RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES
+    ('account_alert', 'Meta raises an alert about the account',
+     'Read it in Business Manager, then resolve the alert.'),
+    ('account_disabled', 'Meta disables the account',
+     'Nothing can be sent from it: appeal in Business Manager, and tell your tenants.'),
+    ('account_restriction', 'Meta restricts the account',
+     'See the restriction and its end in Business Manager; request a review if it is wrong.'),
+    ('account_review', 'Meta has reviewed the account', 'See Business Manager; a rejection can be appealed.'),
+    ('account_update', 'Meta has changed the account', 'Read it, then resolve the alert.'),
+    ('account_violation', 'Meta reports a violation of its policy',
+     'See Business Manager for the message concerned, and stop sending its like.'),
+    ('api_version', 'Meta answers with another version of its API',
+     'Set whatsapp_shared.api_version to the version that Meta answers with, and reload.'),
+    ('business_username', 'A user name has changed', 'Read it, then resolve the alert.'),
+    ('duplicate_send', 'Messages have reached Meta more than once',
+     'Tell the tenant that its recipient may have got the message twice, then resolve the alert.'),
+    ('messaging_limit', 'Meta has lowered the limit of recipients per day',
+     'Send less, and only what recipients asked for: the limit rises with quality.'),
+    ('network', 'Meta does not answer',
+     'It is tried again and again. If it lasts, check the server''s connection to graph.facebook.com.'),
+    ('no_numbers', 'Meta lists no phone numbers',
+     'Check whatsapp_shared.business_account_id and the permissions of the access token.'),
+    ('number_display', 'A number was entered differently than at Meta',
+     'Check that the right number was assigned, then resolve the alert.'),
+    ('number_flagged', 'Meta has flagged numbers for their quality',
+     'Recipients block or report their messages: send fewer, and only what they asked for.'),
+    ('number_missing', 'Numbers are no longer part of the account',
+     'Assign their tenants other numbers, or restore them in WhatsApp Manager.'),
+    ('number_name', 'Meta has rejected a display name', 'Choose another name in WhatsApp Manager.'),
+    ('number_name_approved', 'Meta has approved a display name', 'Register the number again to show it.'),
+    ('number_quality', 'The quality of numbers is low',
+     'Recipients block or report their messages: send fewer, and only what they asked for.'),
+    ('number_status', 'Numbers are not connected',
+     'See WhatsApp Manager; assign their tenants other numbers meanwhile.'),
+    ('number_unlisted', 'Assigned numbers are not the account''s',
+     'What is sent from them fails: assign the tenants numbers of the account.'),
+    ('opted_out_of_all', 'Recipients get no message at all', 'If they have agreed again, opt them in: wa_opt_in().'),
+    ('parked_events', 'Many webhook items could not be used',
+     'See whatsapp_parked_events for the reasons; after an update of the extension they may be usable.'),
+    ('paused', 'Sending is paused', 'Resume when the cause has gone.'),
+    ('registration', 'Registered code is not run',
+     'The roles behind a handler or a notification have changed: register it again.'),
+    ('reply_handler', 'A handler of replies fails', 'Fix the function, then wa_retry_reply() for what it has missed.'),
+    ('security', 'Security events of phone numbers',
+     'If you did not cause them, change the PIN in WhatsApp Manager and look who has access.'),
+    ('statuses_missing', 'Many messages have no delivery status',
+     'Check that the webhook receiver answers and that the app is subscribed to the account.'),
+    ('sync', 'Meta''s lists cannot be read',
+     'Check whatsapp_shared.business_account_id and the permissions of the access token.'),
+    ('template_category', 'Meta changes the category of templates',
+     'Price and limits go with it: word the template anew if the category is wrong.'),
+    ('template_quality', 'The quality of templates is low', 'Word them anew before Meta pauses them.'),
+    ('template_status', 'Templates cannot be used', 'See the reason in WhatsApp Manager; edit or replace them.'),
+    ('token', 'The access token needs attention',
+     'Put a new token into the file named by whatsapp_shared.access_token_file; it is read again by itself.'),
+    ('uncertain', 'Messages may or may not have arrived',
+     'Ask the recipient, then decide: arrived, failed, or send again.'),
+    ('unknown_error_code', 'Meta reports an error that is not known here',
+     'Look it up at Meta; a newer version of the extension may know it.'),
+    ('webhook_error', 'Meta reports errors by webhook', 'Read them, then resolve the alert.'),
+    ('webhook_silence', 'No webhook reports on messages',
+     'Check that the webhook receiver is reachable from the internet and that the app is subscribed to the account.')
+$$;

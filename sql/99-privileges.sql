@@ -63,10 +63,15 @@ AS $$
         ('{admin,monitor}', '{
             wa_health, wa_diagnose, wa_stats, wa_costs,
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
-            wa_queue_status, wa_free_numbers, whatsapp_alerts, whatsapp_pauses, whatsapp_sync}'),
+            wa_queue_status, wa_free_numbers, wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync,
+            whatsapp_actions}'),
 
         /* the gateway */
         ('{webhook}', '{wa_webhook_ingest, wa_webhook_challenge}'),
+        ('{admin}', '{
+            wa_gateway_alerts, wa_gateway_costs, wa_gateway_diagnose, wa_gateway_health, wa_gateway_pause,
+            wa_gateway_pauses, wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resume,
+            wa_gateway_sync_phone_numbers, wa_gateway_sync_templates, wa_gateway_templates, wa_gateway_timeline}'),
 
         /* administrators */
         ('{admin}', '{

@@ -47,6 +47,76 @@ DELETE FROM @extschema@.whatsapp_alerts AS a
 /* They go with their message. */
 CREATE INDEX whatsapp_alerts_message_idx ON @extschema@.whatsapp_alerts (key) WHERE scope = 'message';
 
+/* What each kind of alert is about and what to do, in words; the alert itself has the facts. */
+CREATE FUNCTION @extschema@.wa_internal_alert_kinds(OUT kind text, OUT title text, OUT remedy text)
+RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES
+    ('account_alert', 'Meta raises an alert about the account',
+     'Read it in Business Manager, then resolve the alert.'),
+    ('account_disabled', 'Meta disables the account',
+     'Nothing can be sent from it: appeal in Business Manager, and tell your tenants.'),
+    ('account_restriction', 'Meta restricts the account',
+     'See the restriction and its end in Business Manager; request a review if it is wrong.'),
+    ('account_review', 'Meta has reviewed the account', 'See Business Manager; a rejection can be appealed.'),
+    ('account_update', 'Meta has changed the account', 'Read it, then resolve the alert.'),
+    ('account_violation', 'Meta reports a violation of its policy',
+     'See Business Manager for the message concerned, and stop sending its like.'),
+    ('api_version', 'Meta answers with another version of its API',
+     'Set whatsapp_shared.api_version to the version that Meta answers with, and reload.'),
+    ('business_username', 'A user name has changed', 'Read it, then resolve the alert.'),
+    ('duplicate_send', 'Messages have reached Meta more than once',
+     'Tell the tenant that its recipient may have got the message twice, then resolve the alert.'),
+    ('messaging_limit', 'Meta has lowered the limit of recipients per day',
+     'Send less, and only what recipients asked for: the limit rises with quality.'),
+    ('network', 'Meta does not answer',
+     'It is tried again and again. If it lasts, check the server''s connection to graph.facebook.com.'),
+    ('no_numbers', 'Meta lists no phone numbers',
+     'Check whatsapp_shared.business_account_id and the permissions of the access token.'),
+    ('number_display', 'A number was entered differently than at Meta',
+     'Check that the right number was assigned, then resolve the alert.'),
+    ('number_flagged', 'Meta has flagged numbers for their quality',
+     'Recipients block or report their messages: send fewer, and only what they asked for.'),
+    ('number_missing', 'Numbers are no longer part of the account',
+     'Assign their tenants other numbers, or restore them in WhatsApp Manager.'),
+    ('number_name', 'Meta has rejected a display name', 'Choose another name in WhatsApp Manager.'),
+    ('number_name_approved', 'Meta has approved a display name', 'Register the number again to show it.'),
+    ('number_quality', 'The quality of numbers is low',
+     'Recipients block or report their messages: send fewer, and only what they asked for.'),
+    ('number_status', 'Numbers are not connected',
+     'See WhatsApp Manager; assign their tenants other numbers meanwhile.'),
+    ('number_unlisted', 'Assigned numbers are not the account''s',
+     'What is sent from them fails: assign the tenants numbers of the account.'),
+    ('opted_out_of_all', 'Recipients get no message at all', 'If they have agreed again, opt them in: wa_opt_in().'),
+    ('parked_events', 'Many webhook items could not be used',
+     'See whatsapp_parked_events for the reasons; after an update of the extension they may be usable.'),
+    ('paused', 'Sending is paused', 'Resume when the cause has gone.'),
+    ('registration', 'Registered code is not run',
+     'The roles behind a handler or a notification have changed: register it again.'),
+    ('reply_handler', 'A handler of replies fails', 'Fix the function, then wa_retry_reply() for what it has missed.'),
+    ('security', 'Security events of phone numbers',
+     'If you did not cause them, change the PIN in WhatsApp Manager and look who has access.'),
+    ('statuses_missing', 'Many messages have no delivery status',
+     'Check that the webhook receiver answers and that the app is subscribed to the account.'),
+    ('sync', 'Meta''s lists cannot be read',
+     'Check whatsapp_shared.business_account_id and the permissions of the access token.'),
+    ('template_category', 'Meta changes the category of templates',
+     'Price and limits go with it: word the template anew if the category is wrong.'),
+    ('template_quality', 'The quality of templates is low', 'Word them anew before Meta pauses them.'),
+    ('template_status', 'Templates cannot be used', 'See the reason in WhatsApp Manager; edit or replace them.'),
+    ('token', 'The access token needs attention',
+     'Put a new token into the file named by whatsapp_shared.access_token_file; it is read again by itself.'),
+    ('uncertain', 'Messages may or may not have arrived',
+     'Ask the recipient, then decide: arrived, failed, or send again.'),
+    ('unknown_error_code', 'Meta reports an error that is not known here',
+     'Look it up at Meta; a newer version of the extension may know it.'),
+    ('webhook_error', 'Meta reports errors by webhook', 'Read them, then resolve the alert.'),
+    ('webhook_silence', 'No webhook reports on messages',
+     'Check that the webhook receiver is reachable from the internet and that the app is subscribed to the account.')
+$$;
+
 /* ---- 30-messages ----------------------------------------------------------------- */
 
 /* What retention has left of messages that are gone. */
@@ -1382,6 +1452,138 @@ BEGIN
 END
 $$;
 
+/* ---- 82-timeline ----------------------------------------------------------------- */
+
+CREATE TABLE @extschema@.whatsapp_actions (
+    action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    actor     text NOT NULL,
+    action    text NOT NULL,
+    scope     text NOT NULL,
+    key       text NOT NULL DEFAULT '',
+    detail    jsonb
+);
+
+CREATE INDEX whatsapp_actions_at_idx ON @extschema@.whatsapp_actions (at);
+COMMENT ON TABLE @extschema@.whatsapp_actions IS
+'What people have done over the gateway, and who. Kept for whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_actions.action_id IS 'Number of the action.';
+COMMENT ON COLUMN @extschema@.whatsapp_actions.at IS 'When it was done.';
+COMMENT ON COLUMN @extschema@.whatsapp_actions.actor IS
+'Who did it: the user that the trusted proxy named, or the role of the token.';
+COMMENT ON COLUMN @extschema@.whatsapp_actions.action IS 'What was done, such as assign_phone, pause or retry_message.';
+COMMENT ON COLUMN @extschema@.whatsapp_actions.scope IS
+'What it was done to: account, number, tenant, template, message or alert.';
+COMMENT ON COLUMN @extschema@.whatsapp_actions.key IS 'Which one of the scope; empty for the account.';
+COMMENT ON COLUMN @extschema@.whatsapp_actions.detail IS 'Further facts, by action.';
+
+/*
+ * Notes an action.  It also forgets two that are too old, so that the table stays
+ * as long as the retention says without anybody's care.
+ */
+CREATE FUNCTION @extschema@.wa_internal_note_action(
+    an_actor text,
+    an_action text,
+    a_scope text,
+    a_key text,
+    a_detail jsonb DEFAULT NULL)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept CONSTANT interval := current_setting('whatsapp_shared.retention', true)::interval;
+BEGIN
+    INSERT INTO @extschema@.whatsapp_actions (actor, action, scope, key, detail)
+        VALUES (left(COALESCE(an_actor, ''), 200), an_action, a_scope, left(COALESCE(a_key, ''), 255), a_detail);
+    IF kept > interval '0' THEN
+        DELETE FROM @extschema@.whatsapp_actions AS a WHERE a.action_id IN (
+            SELECT o.action_id FROM @extschema@.whatsapp_actions AS o
+            WHERE o.at < clock_timestamp() - kept
+            ORDER BY o.at LIMIT 2 FOR UPDATE SKIP LOCKED);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_timeline(
+    began timestamptz DEFAULT pg_catalog.now() - interval '7 days',
+    ended timestamptz DEFAULT 'infinity')
+RETURNS TABLE (at timestamptz, kind text, severity text, subject text, text text, actor text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    ROWS 1000
+AS $$
+    /* alerts, and their ends */
+    SELECT a.created_at, 'alert', a.severity, concat_ws(' ', NULLIF(a.scope, ''), NULLIF(a.key, '')),
+           a.message, NULL
+        FROM @extschema@.whatsapp_alerts AS a WHERE a.created_at >= began AND a.created_at < ended
+    UNION ALL
+    SELECT a.resolved_at, 'alert_resolved', 'info', concat_ws(' ', NULLIF(a.scope, ''), NULLIF(a.key, '')),
+           format('Over: %s', a.message), NULL
+        FROM @extschema@.whatsapp_alerts AS a WHERE a.resolved_at >= began AND a.resolved_at < ended
+    UNION ALL
+    /* pauses in force; an automatic one is an alert, too */
+    SELECT p.paused_at, 'pause', CASE p.scope WHEN 'account' THEN 'error' ELSE 'warning' END,
+           concat_ws(' ', p.scope, NULLIF(p.key, '')),
+           concat_ws(', ', format('Paused: %s', concat_ws(': ', p.reason, p.detail)),
+               'until ' || date_trunc('second', p.until)::text), NULL
+        FROM @extschema@.whatsapp_pauses AS p
+        WHERE p.paused_at >= began AND p.paused_at < ended AND NOT p.automatic AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_actions AS a
+            WHERE a.action = 'pause' AND a.scope = p.scope AND a.key = p.key AND a.at >= p.paused_at)
+    UNION ALL
+    /* numbers */
+    SELECT a.assigned_at, 'assigned', 'info', 'tenant ' || a.tenant_id,
+           format('Got number %s', concat_ws(', ', p.phone_number_id, p.display_phone_number)), NULL
+        FROM @extschema@.whatsapp_phone_assignments AS a
+            JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+        WHERE a.assigned_at >= began AND a.assigned_at < ended
+    UNION ALL
+    SELECT a.unassigned_at, 'unassigned', 'info', 'tenant ' || a.tenant_id,
+           format('Lost number %s', concat_ws(', ', p.phone_number_id, p.display_phone_number)), NULL
+        FROM @extschema@.whatsapp_phone_assignments AS a
+            JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+        WHERE a.unassigned_at >= began AND a.unassigned_at < ended
+    UNION ALL
+    SELECT p.missing_since, 'number_missing', 'warning', 'number ' || p.phone_number_id,
+           'Meta no longer lists the number', NULL
+        FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.missing_since >= began AND p.missing_since < ended
+    UNION ALL
+    SELECT t.missing_since, 'template_missing', 'warning', format('template %s/%s', t.name, t.language),
+           'Meta no longer lists the template', NULL
+        FROM @extschema@.whatsapp_templates AS t WHERE t.missing_since >= began AND t.missing_since < ended
+    UNION ALL
+    SELECT t.created_at, 'tenant', 'info', 'tenant ' || t.tenant_id, 'Created', NULL
+        FROM @extschema@.whatsapp_tenants AS t WHERE t.created_at >= began AND t.created_at < ended
+    UNION ALL
+    /* what Meta has said about the account: when it came, which has an index */
+    SELECT e.received_at, 'event', 'info', concat_ws(' ', e.field, NULLIF(e.key, '')),
+           concat_ws(' ', 'Meta reports', e.field, COALESCE(e.value ->> 'event', e.value ->> 'decision')), NULL
+        FROM @extschema@.whatsapp_account_events AS e WHERE e.received_at >= began AND e.received_at < ended
+    UNION ALL
+    /* the installation and its processes */
+    SELECT s.started_at, 'sender', 'info', 'sender ' || s.sender, 'Started', NULL
+        FROM @extschema@.wa_stats() AS s WHERE s.started_at >= began AND s.started_at < ended
+    UNION ALL
+    SELECT s.finished_at, 'sync', CASE WHEN s.error IS NULL THEN 'info' ELSE 'warning' END, s.kind,
+           COALESCE('Could not be read from Meta: ' || s.error, format('Read from Meta: %s', s.items)), NULL
+        FROM @extschema@.whatsapp_sync AS s WHERE s.finished_at >= began AND s.finished_at < ended
+    UNION ALL
+    SELECT h.adopted_at, 'adopted', 'warning', 'installation ' || h.installation_id, 'At home here', NULL
+        FROM @extschema@.whatsapp_home AS h WHERE h.adopted_at >= began AND h.adopted_at < ended
+    UNION ALL
+    SELECT h.takeover_at, 'takeover', 'warning', 'installation ' || h.installation_id,
+           'This server was promoted and has taken over', NULL
+        FROM @extschema@.whatsapp_home AS h WHERE h.takeover_at >= began AND h.takeover_at < ended
+    UNION ALL
+    /* what people have done over the gateway */
+    SELECT a.at, a.action, 'info', concat_ws(' ', a.scope, NULLIF(a.key, '')), a.detail ->> 'text', a.actor
+        FROM @extschema@.whatsapp_actions AS a WHERE a.at >= began AND a.at < ended
+$$;
+COMMENT ON FUNCTION @extschema@.wa_timeline(timestamptz, timestamptz) IS
+'What happened from one time to another, in no order: alerts and their ends, pauses, assignments of numbers, what Meta '
+'has said about the account, starts of senders, and what people have done over the gateway (with actor).';
+
 /* ---- 85-monitoring --------------------------------------------------------------- */
 
 /*
@@ -1763,6 +1965,7 @@ CREATE TABLE @extschema@.whatsapp_tenant_links (
     revoked_at   timestamptz,
     last_used_at timestamptz
 );
+
 CREATE INDEX whatsapp_tenant_links_tenant_idx ON @extschema@.whatsapp_tenant_links (tenant_id);
 COMMENT ON TABLE @extschema@.whatsapp_tenant_links IS
 'Links to tenants'' own pages, made by wa_tenant_link(). Kept for whatsapp_shared.retention after their end.';
@@ -1776,8 +1979,6 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenant_links.expires_at IS 'Until when it
 COMMENT ON COLUMN @extschema@.whatsapp_tenant_links.revoked_at IS 'When it was revoked; NULL: it was not.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenant_links.last_used_at IS
 'When it was last used, to within a minute; NULL: never.';
-
-/* ---- making them -------------------------------------------------------------- */
 
 /* As a segment of a URL's path (RFC 3986, section 3.3): what is not unreserved is escaped. */
 CREATE FUNCTION @extschema@.wa_internal_url_segment(segment text) RETURNS text
@@ -1866,8 +2067,6 @@ COMMENT ON FUNCTION @extschema@.wa_revoke_links(text) IS
 'Ends all links that wa_tenant_link() has made for the tenant, from COMMIT on, and returns how many there were. Error '
 '42704: no such tenant.';
 
-/* ---- using them --------------------------------------------------------------- */
-
 /*
  * Refuses a key that is not that of a live link of this tenant.  The errors are
  * read by whoever followed the link, so they say what to do and not whose it was.
@@ -1906,8 +2105,6 @@ BEGIN
     RETURN link;
 END
 $$;
-
-/* ---- upkeep ------------------------------------------------------------------- */
 
 CREATE FUNCTION @extschema@.wa_internal_retain_links(batch integer) RETURNS bigint
     LANGUAGE plpgsql
@@ -2347,6 +2544,622 @@ BEGIN
 END
 $$;
 
+/* ---- 88-gateway ------------------------------------------------------------------ */
+
+/* Viewers see everything and change nothing. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_require(request jsonb, role text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    has CONSTANT text := request #>> '{actor,role}';
+BEGIN
+    IF has = 'admin' OR has = 'viewer' AND role = 'viewer' THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'this needs the role %', role
+        USING ERRCODE = 'insufficient_privilege',
+              HINT = CASE has WHEN 'viewer' THEN 'A viewer''s token reads and changes nothing.'
+                  ELSE 'Use the token of an administrator.' END;
+END
+$$;
+
+/* Refuses what the route does not know: a name that is misspelt must not be taken for none. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_accept(
+    request jsonb,
+    arguments text[] DEFAULT '{}',
+    members text[] DEFAULT '{}')
+RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unknown text;
+BEGIN
+    SELECT min(a.name) INTO unknown
+        FROM jsonb_object_keys(COALESCE(NULLIF(request -> 'query', 'null'), '{}')) AS a (name)
+        WHERE a.name <> ALL (arguments);
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown query argument "%"', @extschema@.wa_internal_quote(unknown)
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = @extschema@.wa_internal_quote(unknown),
+                  HINT = CASE WHEN arguments = '{}' THEN 'There are none here.'
+                      ELSE COALESCE(@extschema@.wa_internal_did_you_mean(unknown, arguments),
+                          format('Known: %s.', array_to_string(arguments, ', '))) END;
+    ELSIF jsonb_typeof(request -> 'body') NOT IN ('object', 'null') THEN
+        RAISE EXCEPTION 'the body must be a JSON object'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT min(m.name) INTO unknown
+        FROM jsonb_object_keys(COALESCE(NULLIF(request -> 'body', 'null'), '{}')) AS m (name)
+        WHERE m.name <> ALL (members);
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown member "%"', @extschema@.wa_internal_quote(unknown)
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = @extschema@.wa_internal_quote(unknown),
+                  HINT = CASE WHEN members = '{}' THEN 'The body has none here.'
+                      ELSE COALESCE(@extschema@.wa_internal_did_you_mean(unknown, members),
+                          format('Known: %s.', array_to_string(members, ', '))) END;
+    END IF;
+END
+$$;
+
+/* What every route of the administration begins with. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_begin(
+    request jsonb,
+    role text,
+    arguments text[] DEFAULT '{}',
+    members text[] DEFAULT '{}')
+RETURNS void
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_gateway_require(request, role);
+    SELECT @extschema@.wa_internal_gateway_accept(request, arguments, members)
+$$;
+
+/* A query argument; NULL: it is not there, or empty as forms send it. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_argument(request jsonb, name text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NULLIF(request #>> ARRAY['query', name], '')
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_gateway_integer(
+    request jsonb,
+    name text,
+    lowest bigint,
+    highest bigint,
+    fallback bigint DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT text := @extschema@.wa_internal_gateway_argument(request, name);
+BEGIN
+    IF given IS NULL THEN
+        RETURN fallback;
+    ELSIF given ~ '^-?[0-9]{1,18}$' THEN
+        IF given::bigint BETWEEN lowest AND highest THEN
+            RETURN given::bigint;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '"%" must be a whole number from % to %', name, lowest, highest
+        USING ERRCODE = 'invalid_parameter_value', COLUMN = name;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_gateway_boolean(request jsonb, name text, fallback boolean DEFAULT NULL)
+RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT text := @extschema@.wa_internal_gateway_argument(request, name);
+BEGIN
+    IF given IS NULL THEN
+        RETURN fallback;
+    ELSIF given IN ('true', 'false') THEN
+        RETURN given::boolean;
+    END IF;
+    RAISE EXCEPTION '"%" must be true or false', name
+        USING ERRCODE = 'invalid_parameter_value', COLUMN = name;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_gateway_time(request jsonb, name text, fallback timestamptz DEFAULT NULL)
+RETURNS timestamptz
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT text := @extschema@.wa_internal_gateway_argument(request, name);
+BEGIN
+    IF given IS NULL THEN
+        RETURN fallback;
+    ELSIF given ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
+        BEGIN
+            RETURN given::timestamptz;
+        EXCEPTION WHEN data_exception THEN
+            NULL;
+        END;
+    END IF;
+    RAISE EXCEPTION '"%" must be a time', name
+        USING ERRCODE = 'invalid_parameter_value', COLUMN = name,
+              HINT = 'Write it as in 2026-11-29 or 2026-11-29T10:30:00Z; a plus sign is %2B in an address.';
+END
+$$;
+
+/* A member of the body, of this JSON type; NULL: it is not there, or null. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_member(
+    request jsonb,
+    name text,
+    type text DEFAULT 'string',
+    required boolean DEFAULT false)
+RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT jsonb := NULLIF(request #> ARRAY['body', name], 'null');
+BEGIN
+    IF given IS NULL AND required THEN
+        RAISE EXCEPTION '"%" is missing', name
+            USING ERRCODE = 'null_value_not_allowed', COLUMN = name;
+    ELSIF jsonb_typeof(given) <> type THEN
+        RAISE EXCEPTION '"%" must be of type %', name, type
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = name,
+                  DETAIL = format('It is of type %s.', jsonb_typeof(given));
+    END IF;
+    RETURN given;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_gateway_string(request jsonb, name text, required boolean DEFAULT false)
+RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NULLIF(@extschema@.wa_internal_gateway_member(request, name, 'string'::text, required) #>> '{}', '')
+$$;
+
+/* A time in the body. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_body_time(request jsonb, name text) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT text := @extschema@.wa_internal_gateway_string(request, name);
+BEGIN
+    RETURN given::timestamptz;
+EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow THEN
+    RAISE EXCEPTION '"%" must be a time', name
+        USING ERRCODE = 'invalid_parameter_value', COLUMN = name, HINT = 'Write it as in 2026-11-29T10:30:00Z.';
+END
+$$;
+
+/* A whole number in the body. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_body_integer(request jsonb, name text, lowest bigint, highest bigint)
+RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT numeric := @extschema@.wa_internal_gateway_member(request, name, 'number'::text);
+BEGIN
+    IF given NOT BETWEEN lowest AND highest OR given <> trunc(given) THEN
+        RAISE EXCEPTION '"%" must be a whole number from % to %', name, lowest, highest
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = name;
+    END IF;
+    RETURN given;
+END
+$$;
+
+/* The number in the path, of a message or an alert. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_id(request jsonb, what text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT text := request #>> '{path,id}';
+BEGIN
+    IF given ~ '^[0-9]{1,18}$' THEN
+        RETURN given::bigint;
+    END IF;
+    RAISE EXCEPTION '% "%" does not exist', what, @extschema@.wa_internal_quote(given) USING ERRCODE = 'no_data_found';
+END
+$$;
+
+/* The tenant in the path, who must exist. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_tenant(request jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT text := request #>> '{path,tenant_id}';
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = given) THEN
+        RAISE EXCEPTION 'tenant "%" does not exist', @extschema@.wa_internal_quote(given)
+            USING ERRCODE = 'no_data_found', HINT = @extschema@.wa_internal_tenant_hint(given, NULL::text);
+    END IF;
+    RETURN given;
+END
+$$;
+
+/*
+ * A cursor says where a list goes on: its name and a position, base64url, so that
+ * nobody takes it for something to be written by hand.
+ */
+CREATE FUNCTION @extschema@.wa_internal_gateway_cursor(list text, place anyelement) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT translate(encode(convert_to(json_build_array(list, place)::text, 'UTF8'), 'base64'), E'+/=\n', '-_')
+    WHERE place IS NOT NULL
+$$;
+
+/* The position in the cursor that was sent; NULL: from the beginning. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_place(request jsonb, list text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT text := @extschema@.wa_internal_gateway_argument(request, 'cursor'::text);
+    parts jsonb;
+BEGIN
+    IF given IS NULL THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        parts := convert_from(decode(rpad(translate(given, '-_', '+/'), (length(given) + 3) / 4 * 4, '='), 'base64'),
+            'UTF8')::jsonb;
+    EXCEPTION WHEN data_exception THEN
+        NULL;
+    END;
+    IF parts ->> 0 IS DISTINCT FROM list THEN
+        RAISE EXCEPTION 'this cursor is not of this list'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'cursor',
+                  HINT = 'Take the one of the Link header of the page before, or leave it out.';
+    END IF;
+    RETURN parts -> 1;
+END
+$$;
+
+/* A position that is a number. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_place_id(request jsonb, list text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    place CONSTANT jsonb := @extschema@.wa_internal_gateway_place(request, list);
+BEGIN
+    IF jsonb_typeof(place) <> 'number' THEN
+        RAISE EXCEPTION 'this cursor is not of this list' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'cursor';
+    END IF;
+    RETURN (place #>> '{}')::bigint;
+END
+$$;
+
+/* OUT paging: next is left out on the last page. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_paging(next text, total bigint DEFAULT NULL) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NULLIF(jsonb_strip_nulls(jsonb_build_object('next', next, 'total', total)), '{}')
+$$;
+
+/* Who did it, for the timeline. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_note(
+    request jsonb,
+    action text,
+    scope text,
+    key text DEFAULT NULL,
+    detail jsonb DEFAULT NULL)
+RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_note_action(
+        COALESCE(request #>> '{actor,name}', request #>> '{actor,role}'), action, scope, key, detail)
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_health(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text);
+    status := 200;
+    SELECT COALESCE(jsonb_agg(to_jsonb(h)), '[]') INTO body FROM @extschema@.wa_health() AS h;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_health(jsonb) IS
+'GET /api/v1/admin/whatsapp/health: the rows of wa_health().';
+
+CREATE FUNCTION @extschema@.wa_gateway_diagnose(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text);
+    status := 200;
+    SELECT COALESCE(jsonb_agg(to_jsonb(d)), '[]') INTO body
+        FROM @extschema@.wa_diagnose(@extschema@.wa_internal_gateway_tenant(request)) AS d;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_diagnose(jsonb) IS
+'GET /api/v1/admin/whatsapp/tenants/{tenant_id}/diagnose: the rows of wa_diagnose().';
+
+CREATE FUNCTION @extschema@.wa_gateway_queue(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text);
+    status := 200;
+    SELECT COALESCE(jsonb_agg(to_jsonb(q) ORDER BY q.messages DESC, q.phone_number_id, q.state, q.reason), '[]')
+        INTO body FROM @extschema@.wa_queue_status AS q;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_queue(jsonb) IS
+'GET /api/v1/admin/whatsapp/queue: the rows of wa_queue_status.';
+
+CREATE FUNCTION @extschema@.wa_gateway_pauses(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text);
+    status := 200;
+    SELECT COALESCE(jsonb_agg(to_jsonb(p) ORDER BY p.paused_at DESC, p.scope, p.key), '[]') INTO body
+        FROM (SELECT o.* FROM @extschema@.whatsapp_pauses AS o ORDER BY o.paused_at DESC LIMIT 5000) AS p;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_pauses(jsonb) IS
+'GET /api/v1/admin/whatsapp/pauses: the rows of whatsapp_pauses, the newest first.';
+
+CREATE FUNCTION @extschema@.wa_gateway_pause(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    a_scope text;
+    a_key text;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text,
+        members => '{scope,key,reason,until}'::text[]);
+    a_scope := @extschema@.wa_internal_gateway_string(request, 'scope'::text, true);
+    a_key := @extschema@.wa_internal_gateway_string(request, 'key'::text);
+    PERFORM @extschema@.wa_pause(a_scope, a_key,
+        reason => COALESCE(@extschema@.wa_internal_gateway_string(request, 'reason'::text), 'paused by an operator'),
+        until => @extschema@.wa_internal_gateway_body_time(request, 'until'::text));
+    SELECT 200, to_jsonb(p) INTO status, body
+        FROM @extschema@.whatsapp_pauses AS p WHERE p.scope = a_scope AND p.key = COALESCE(a_key, '');
+    PERFORM @extschema@.wa_internal_gateway_note(request, 'pause'::text, a_scope, a_key,
+        jsonb_build_object('text', format('Paused: %s', body ->> 'reason')));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_pause(jsonb) IS
+'POST /api/v1/admin/whatsapp/pauses {scope, key, reason, until}: wa_pause(). Answers with the pause.';
+
+CREATE FUNCTION @extschema@.wa_gateway_resume(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = warning
+AS $$
+DECLARE
+    a_scope text;
+    a_key text;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text, '{scope,key}'::text[]);
+    a_scope := @extschema@.wa_internal_gateway_argument(request, 'scope'::text);
+    a_key := @extschema@.wa_internal_gateway_argument(request, 'key'::text);
+    IF a_scope IS NULL THEN
+        RAISE EXCEPTION '"scope" is missing' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'scope';
+    ELSIF NOT @extschema@.wa_resume(a_scope, a_key) THEN
+        status := 404;
+        body := jsonb_build_object('detail', format('%s is not paused', concat_ws(' ', a_scope, a_key)));
+        RETURN;
+    END IF;
+    PERFORM @extschema@.wa_internal_gateway_note(request, 'resume'::text, a_scope, a_key,
+        jsonb_build_object('text', 'Resumed'));
+    status := 204;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_resume(jsonb) IS
+'DELETE /api/v1/admin/whatsapp/pauses?scope=&key=: wa_resume(). 404: it is not paused.';
+
+CREATE FUNCTION @extschema@.wa_gateway_alerts(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    list CONSTANT text := 'alerts';
+    only_resolved boolean;
+    only_kind text;
+    before bigint;
+    most bigint;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{resolved,kind,limit,cursor}'::text[]);
+    only_resolved := @extschema@.wa_internal_gateway_boolean(request, 'resolved'::text, false);
+    only_kind := @extschema@.wa_internal_gateway_argument(request, 'kind'::text);
+    before := COALESCE(@extschema@.wa_internal_gateway_place_id(request, list), 9223372036854775807);
+    most := @extschema@.wa_internal_gateway_integer(request, 'limit'::text, 1, 500, 50);
+    status := 200;
+    /* Two branches: what is open has an index of its own. */
+    SELECT COALESCE(jsonb_agg(to_jsonb(a) || jsonb_build_object('remedy', k.remedy) ORDER BY a.alert_id DESC), '[]'),
+           @extschema@.wa_internal_gateway_paging(@extschema@.wa_internal_gateway_cursor(list,
+               CASE WHEN count(*) = most THEN min(a.alert_id) END))
+        INTO body, paging
+        FROM (
+            (SELECT o.* FROM @extschema@.whatsapp_alerts AS o
+             WHERE NOT only_resolved AND o.resolved_at IS NULL AND o.alert_id < before
+                 AND (only_kind IS NULL OR o.kind = only_kind)
+             ORDER BY o.alert_id DESC LIMIT most)
+            UNION ALL
+            (SELECT o.* FROM @extschema@.whatsapp_alerts AS o
+             WHERE only_resolved AND o.resolved_at IS NOT NULL AND o.alert_id < before
+                 AND (only_kind IS NULL OR o.kind = only_kind)
+             ORDER BY o.alert_id DESC LIMIT most)) AS a
+        LEFT JOIN @extschema@.wa_internal_alert_kinds() AS k ON k.kind = a.kind;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_alerts(jsonb) IS
+'GET /api/v1/admin/whatsapp/alerts?resolved=false&kind=: rows of whatsapp_alerts with remedy, the newest first.';
+
+CREATE FUNCTION @extschema@.wa_gateway_resolve_alert(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id bigint;
+    a @extschema@.whatsapp_alerts;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
+    id := @extschema@.wa_internal_gateway_id(request, 'alert'::text);
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_alerts AS o WHERE o.alert_id = id) THEN
+        RAISE EXCEPTION 'alert % does not exist', id USING ERRCODE = 'no_data_found';
+    ELSIF @extschema@.wa_resolve_alert(id) THEN
+        PERFORM @extschema@.wa_internal_gateway_note(request, 'resolve_alert'::text, 'alert'::text, id::text,
+            (SELECT jsonb_build_object('text', format('Resolved: %s', o.message))
+             FROM @extschema@.whatsapp_alerts AS o WHERE o.alert_id = id));
+    END IF;
+    SELECT o.* INTO a FROM @extschema@.whatsapp_alerts AS o WHERE o.alert_id = id;
+    status := 200;
+    body := to_jsonb(a);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_resolve_alert(jsonb) IS
+'POST /api/v1/admin/whatsapp/alerts/{id}/resolve: wa_resolve_alert(). Answers with the alert, closed now or before.';
+
+CREATE FUNCTION @extschema@.wa_gateway_templates(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    list CONSTANT text := 'templates';
+    only_status text;
+    q text;
+    after jsonb;
+    most bigint;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{status,q,limit,cursor}'::text[]);
+    only_status := @extschema@.wa_internal_gateway_argument(request, 'status'::text);
+    q := lower(@extschema@.wa_internal_gateway_argument(request, 'q'::text));
+    after := @extschema@.wa_internal_gateway_place(request, list);
+    most := @extschema@.wa_internal_gateway_integer(request, 'limit'::text, 1, 500, 50);
+    status := 200;
+    SELECT COALESCE(jsonb_agg(to_jsonb(t) || jsonb_build_object('pause_reason', p.reason) ORDER BY t.name, t.language),
+               '[]'),
+           @extschema@.wa_internal_gateway_paging(@extschema@.wa_internal_gateway_cursor(list,
+               CASE WHEN count(*) = most THEN max(ARRAY[t.name, t.language]) END))
+        INTO body, paging
+        FROM (SELECT o.* FROM @extschema@.whatsapp_templates AS o
+              WHERE (only_status IS NULL OR o.status = only_status)
+                  AND (q IS NULL OR strpos(o.name, q) > 0)
+                  AND (after IS NULL OR (o.name, o.language) > (after ->> 0, after ->> 1))
+              ORDER BY o.name, o.language LIMIT most) AS t
+        LEFT JOIN LATERAL (
+            SELECT x.reason FROM @extschema@.whatsapp_pauses AS x
+            WHERE x.scope = 'template' AND x.key IN (t.name, t.name || '/' || t.language)
+            ORDER BY x.key LIMIT 1) AS p ON true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_templates(jsonb) IS
+'GET /api/v1/admin/whatsapp/templates?status=&q=: rows of whatsapp_templates with pause_reason, by name.';
+
+CREATE FUNCTION @extschema@.wa_gateway_sync_phone_numbers(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
+    PERFORM @extschema@.wa_sync_phone_numbers();
+    SELECT 202, to_jsonb(s) INTO status, body FROM @extschema@.whatsapp_sync AS s WHERE s.kind = 'phone_numbers';
+    PERFORM @extschema@.wa_internal_gateway_note(request, 'sync_phone_numbers'::text, 'account'::text, NULL::text,
+        jsonb_build_object('text', 'Asked Meta for the numbers'));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_sync_phone_numbers(jsonb) IS
+'POST /api/v1/admin/whatsapp/phone-numbers/sync: wa_sync_phone_numbers(). Answers with the row of whatsapp_sync.';
+
+CREATE FUNCTION @extschema@.wa_gateway_sync_templates(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
+    PERFORM @extschema@.wa_sync_templates();
+    SELECT 202, to_jsonb(s) INTO status, body FROM @extschema@.whatsapp_sync AS s WHERE s.kind = 'templates';
+    PERFORM @extschema@.wa_internal_gateway_note(request, 'sync_templates'::text, 'account'::text, NULL::text,
+        jsonb_build_object('text', 'Asked Meta for the templates'));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_sync_templates(jsonb) IS
+'POST /api/v1/admin/whatsapp/templates/sync: wa_sync_templates(). Answers with the row of whatsapp_sync.';
+
+CREATE FUNCTION @extschema@.wa_gateway_costs(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given text;
+    first_day date;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{month,currency}'::text[]);
+    given := COALESCE(@extschema@.wa_internal_gateway_argument(request, 'month'::text),
+        (SELECT to_char(now() AT TIME ZONE z.time_zone, 'YYYY-MM') FROM @extschema@.whatsapp_usage_closed AS z));
+    IF given !~ '^[0-9]{4}-(0[1-9]|1[0-2])$' OR given < '2000' THEN
+        RAISE EXCEPTION '"month" must be a month'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'month', HINT = 'Write it as in 2026-11.';
+    END IF;
+    first_day := (given || '-01')::date;
+    status := 200;
+    SELECT COALESCE(jsonb_agg(to_jsonb(c) ORDER BY c.cost DESC NULLS LAST, c.tenant_id, c.category, c.currency), '[]')
+        INTO body
+        FROM @extschema@.wa_costs AS c
+        WHERE c.month = first_day AND (@extschema@.wa_internal_gateway_argument(request, 'currency'::text) IS NULL
+            OR c.currency = @extschema@.wa_internal_gateway_argument(request, 'currency'::text));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_costs(jsonb) IS
+'GET /api/v1/admin/whatsapp/costs?month=YYYY-MM&currency=: the rows of wa_costs for the month, this one by default.';
+
+CREATE FUNCTION @extschema@.wa_gateway_timeline(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    began timestamptz;
+    ended timestamptz;
+    most bigint;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{from,to,limit}'::text[]);
+    began := @extschema@.wa_internal_gateway_time(request, 'from'::text, now() - interval '7 days');
+    ended := @extschema@.wa_internal_gateway_time(request, 'to'::text, 'infinity'::timestamptz);
+    most := @extschema@.wa_internal_gateway_integer(request, 'limit'::text, 1, 500, 200);
+    status := 200;
+    SELECT COALESCE(jsonb_agg(to_jsonb(t) ORDER BY t.at DESC), '[]') INTO body
+        FROM (SELECT o.* FROM @extschema@.wa_timeline(began, ended) AS o ORDER BY o.at DESC LIMIT most) AS t;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_timeline(jsonb) IS
+'GET /api/v1/admin/whatsapp/timeline?from=&to=: the rows of wa_timeline(), the newest first; the last seven days by '
+'default.';
+
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])
@@ -2375,10 +3188,15 @@ AS $$
         ('{admin,monitor}', '{
             wa_health, wa_diagnose, wa_stats, wa_costs,
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
-            wa_queue_status, wa_free_numbers, whatsapp_alerts, whatsapp_pauses, whatsapp_sync}'),
+            wa_queue_status, wa_free_numbers, wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync,
+            whatsapp_actions}'),
 
         /* the gateway */
         ('{webhook}', '{wa_webhook_ingest, wa_webhook_challenge}'),
+        ('{admin}', '{
+            wa_gateway_alerts, wa_gateway_costs, wa_gateway_diagnose, wa_gateway_health, wa_gateway_pause,
+            wa_gateway_pauses, wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resume,
+            wa_gateway_sync_phone_numbers, wa_gateway_sync_templates, wa_gateway_templates, wa_gateway_timeline}'),
 
         /* administrators */
         ('{admin}', '{
