@@ -125,7 +125,7 @@ suite_strict() { harness test/tools/checks/strict.pl; }
 suite_sql() { harness test/tools/checks/sql.pl test/tools/checks/sql_strings.py; }
 
 suite_unit() {
-    local programs=(test/unit/test_*.c test/unit/pace/test_*.c)
+    local programs=(test/unit/test_*.c test/unit/pace/test_*.c test/unit/gateway/test_*.c)
 
     make -s -j2 -C test/unit
     programs=("${programs[@]#test/unit/}")

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "bin/gateway/api_request.h"
+#include "bin/gateway/auth.h"
 #include "bin/gateway/database.h"
 #include "bin/gateway/paging.h"
 #include "bin/gateway/problem.h"
@@ -60,6 +61,8 @@ reply(GwExchange *exchange, PGresult *result)
 		if (!PQgetisnull(result, 0, COLUMN_PAGING))
 			gw_paging_headers(exchange, PQgetvalue(result, 0, COLUMN_PAGING));
 	}
+	if (exchange->http.reply.status < 300 && exchange->route->succeeded != NULL)
+		exchange->route->succeeded(exchange);
 }
 
 static void
@@ -89,6 +92,8 @@ done(void *arg, PGresult *result)
 			fprintf(stderr, "wa_gateway: request %s: %s\n", exchange->request_id,
 					PQresultErrorMessage(result));
 	}
+	if (exchange->http.reply.status == 401)
+		gw_auth_link_refused(exchange);
 	exchange->query = NULL;
 	gw_respond_deferred(exchange);
 }

@@ -4,138 +4,281 @@
  */
 #include "bin/gateway/auth.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "bin/gateway/credentials.h"
+#include "bin/gateway/keyring.h"
+#include "bin/gateway/origin.h"
 #include "bin/gateway/problem.h"
+#include "bin/gateway/session.h"
 #include "bin/gateway/settings.h"
+#include "bin/gateway/utf8.h"
+#include "bin/httpd/clock.h"
+#include "bin/httpd/head.h"
 #include "bin/httpd/util.h"
 
-#define LEAST_TOKEN 16
-#define MAX_TOKENS 8
-#define LINK_PREFIX "wal_"
+#define MAX_PROXIES 32
+#define MAX_USER 100
 
-typedef struct Tokens
+static GwNetwork proxies[MAX_PROXIES];
+static int nproxies;
+static GwRole trusted_role;
+
+const char *
+gw_auth_role_name(GwRole role)
 {
-	char *items[MAX_TOKENS];
-	int n;
-} Tokens;
+	static const char *const names[] = {NULL, "tenant", "viewer", "admin"};
 
-static Tokens admin_tokens;
-static Tokens viewer_tokens;
-
-static void
-forget(Tokens *tokens)
-{
-	for (int i = 0; i < tokens->n; i++)
-	{
-		explicit_bzero(tokens->items[i], strlen(tokens->items[i]));
-		free(tokens->items[i]);
-	}
-	tokens->n = 0;
+	return names[role];
 }
 
 static void
-load(Tokens *tokens, const char *path)
+read_proxies(const GwTextList *list)
 {
-	FILE *file;
-	char line[512];
-
-	forget(tokens);
-	if (path[0] == '\0')
-		return;
-	file = fopen(path, "r");
-	if (file == NULL)
-		httpd_die("could not open \"%s\": %s", path, strerror(errno));
-	while (tokens->n < MAX_TOKENS && fgets(line, sizeof(line), file) != NULL)
+	if (list->n > MAX_PROXIES)
+		httpd_die("--trusted-proxy can be given %d times", MAX_PROXIES);
+	for (; nproxies < list->n; nproxies++)
 	{
-		line[strcspn(line, " \t\r\n")] = '\0';
-		if (line[0] == '\0' || line[0] == '#')
-			continue;
-		if (strlen(line) < LEAST_TOKEN)
-			httpd_die("\"%s\" has a token of less than %d characters", path, LEAST_TOKEN);
-		tokens->items[tokens->n++] = httpd_strdup(line);
+		if (!gw_network_parse(list->items[nproxies], &proxies[nproxies]))
+			httpd_die("--trusted-proxy: \"%s\" is neither an address nor a network",
+					  list->items[nproxies]);
 	}
-	explicit_bzero(line, sizeof(line));
-	fclose(file);
-	if (tokens->n == 0)
-		httpd_die("\"%s\" has no token", path);
 }
 
 void
-gw_auth_load(void)
+gw_auth_open(void)
 {
-	load(&admin_tokens, gw_settings->admin_token_file);
-	load(&viewer_tokens, gw_settings->viewer_token_file);
+	const char *role = gw_settings->trusted_user_role;
+
+	read_proxies(&gw_settings->trusted_proxy);
+	if (strcmp(role, "admin") == 0)
+		trusted_role = GW_ADMIN;
+	else if (strcmp(role, "viewer") == 0)
+		trusted_role = GW_VIEWER;
+	else
+		httpd_die("--trusted-user-role must be admin or viewer");
+	gw_login_limit_init();
+	gw_keyring_open();
 }
 
-/* Takes as long wherever they differ. */
-static bool
-same(const char *a, const char *b)
-{
-	size_t length = strlen(a);
-	unsigned char difference = strlen(b) != length;
+/*
+ * The limit
+ */
 
-	for (size_t i = 0; i < length; i++)
-		difference |= (unsigned char) (a[i] ^ b[difference != 0 ? 0 : i]);
-	return difference == 0;
+GwAddress
+gw_auth_client(const GwExchange *exchange)
+{
+	char text[64];
+	GwAddress peer;
+
+	httpd_connection_address(exchange->http.connection, text, sizeof(text));
+	gw_address_parse(text, strlen(text), &peer);
+	return gw_address_of_client(&peer, httpd_request_header(&exchange->http, "X-Forwarded-For"),
+								proxies, nproxies);
 }
 
-static bool
-is_one_of(const Tokens *tokens, const char *token)
+bool
+gw_auth_may_try(GwExchange *exchange, GwLogin login)
 {
-	bool found = false;
+	GwAddress client = gw_auth_client(exchange);
+	int wait = gw_login_limit_wait(&client, login, httpd_now_us());
+	char text[16];
 
-	for (int i = 0; i < tokens->n; i++)
-		found |= same(tokens->items[i], token);
-	return found;
+	if (wait == 0)
+		return true;
+	gw_problem(exchange, 429, "Too many attempts with what is not valid.");
+	snprintf(text, sizeof(text), "%d", wait);
+	httpd_reply_header(&exchange->http.reply, "Retry-After", text);
+	return false;
+}
+
+void
+gw_auth_failed(const GwExchange *exchange, GwLogin login)
+{
+	GwAddress client = gw_auth_client(exchange);
+
+	gw_login_limit_failed(&client, login, httpd_now_us());
 }
 
 static void
-identify(GwExchange *exchange)
+add_challenge(GwExchange *exchange, bool tried)
 {
-	const char *header = httpd_request_header(&exchange->http, "Authorization");
-	const char *token;
+	httpd_reply_header(&exchange->http.reply, "WWW-Authenticate",
+					   tried ? "Bearer realm=\"whatsapp_shared\", error=\"invalid_token\""
+							 : "Bearer realm=\"whatsapp_shared\"");
+}
 
-	if (header == NULL || strncasecmp(header, "Bearer ", 7) != 0)
+void
+gw_auth_link_refused(GwExchange *exchange)
+{
+	gw_auth_failed(exchange, GW_LOGIN_LINK);
+	add_challenge(exchange, true);
+}
+
+bool
+gw_auth_is_our_page(GwExchange *exchange)
+{
+	const HttpdRequest *http = &exchange->http;
+
+	if (gw_origin_is_ours(httpd_request_header(http, "Origin"),
+						  httpd_request_header(http, "Sec-Fetch-Site"),
+						  httpd_request_header(http, "Host")))
+		return true;
+	gw_problem(exchange, 403, "This change does not come from a page of this gateway.");
+	return false;
+}
+
+/*
+ * Who it is.  Each returns false if the reply is filled in.
+ */
+
+static void
+set(GwExchange *exchange, GwRole role, const char *actor)
+{
+	exchange->role = role;
+	exchange->actor = httpd_strdup(actor);
+}
+
+static void
+set_link(GwExchange *exchange, const char *key)
+{
+	set(exchange, GW_TENANT, "link");
+	exchange->key = httpd_strdup(key);
+}
+
+/* Of a link only SQL knows whether it is valid. */
+static bool
+identify_by_token(GwExchange *exchange, const char *header)
+{
+	char token[GW_CREDENTIAL_MAX] = "";
+	bool is_link = gw_bearer_token(header, token, sizeof(token)) &&
+				   strncmp(token, GW_LINK_PREFIX, strlen(GW_LINK_PREFIX)) == 0;
+	GwRole role;
+
+	if (!gw_auth_may_try(exchange, is_link ? GW_LOGIN_LINK : GW_LOGIN_TOKEN))
+		return false;
+	role = is_link ? GW_NOBODY : gw_keyring_role_of(token);
+	if (is_link && exchange->route->least == GW_TENANT)
+		set_link(exchange, token);
+	else if (role != GW_NOBODY)
+		set(exchange, role, "token");
+	else
+		gw_auth_failed(exchange, is_link ? GW_LOGIN_LINK : GW_LOGIN_TOKEN);
+	explicit_bzero(token, sizeof(token));
+	return true;
+}
+
+typedef struct TrustedUser
+{
+	const char *value;
+	int n;
+} TrustedUser;
+
+static void
+look_for_user(void *arg, const char *name, const char *value)
+{
+	TrustedUser *user = arg;
+
+	if (strcasecmp(name, gw_settings->trusted_user_header) != 0)
 		return;
-	token = header + 7 + strspn(header + 7, " ");
-	if (is_one_of(&admin_tokens, token))
-		exchange->role = GW_ADMIN;
-	else if (is_one_of(&viewer_tokens, token))
-		exchange->role = GW_VIEWER;
-	else if (exchange->route->least == GW_TENANT &&
-			 strncmp(token, LINK_PREFIX, strlen(LINK_PREFIX)) == 0)
-	{
-		exchange->role = GW_TENANT;
-		exchange->key = httpd_strdup(token);
-	}
-	if (exchange->role != GW_NOBODY)
-		exchange->actor = httpd_strdup(exchange->key != NULL ? "link" : "token");
+	user->value = value;
+	user->n++;
+}
+
+/* A second header of the name is one that the proxy has let through. */
+static const char *
+trusted_user(const GwExchange *exchange)
+{
+	TrustedUser user = {.n = 0};
+
+	if (gw_settings->trusted_user_header[0] == '\0' ||
+		!httpd_connection_is_loopback(exchange->http.connection))
+		return NULL;
+	httpd_head_visit(&exchange->http, look_for_user, &user);
+	if (user.n != 1 || user.value[0] == '\0' || strlen(user.value) > MAX_USER ||
+		!gw_utf8_is_text(user.value, strlen(user.value)))
+		return NULL;
+	return user.value;
+}
+
+static bool
+identify_by_session(GwExchange *exchange, const char *cookies)
+{
+	char value[GW_CREDENTIAL_MAX];
+	int64_t now_s = httpd_wall_us() / 1000000;
+
+	if (!gw_cookie_value(cookies, GW_ADMIN_COOKIE, value, sizeof(value)))
+		return false;
+	if (gw_session_is_valid(gw_keyring_tokens(GW_ADMIN), "admin", value, now_s))
+		set(exchange, GW_ADMIN, "session");
+	else if (gw_session_is_valid(gw_keyring_tokens(GW_VIEWER), "viewer", value, now_s))
+		set(exchange, GW_VIEWER, "session");
+	return exchange->role != GW_NOBODY;
+}
+
+/* False, with 429 filled in, if this address has tried too many. */
+static bool
+identify_by_link_cookie(GwExchange *exchange, const char *cookies)
+{
+	char key[GW_CREDENTIAL_MAX];
+
+	if (exchange->route->least != GW_TENANT ||
+		!gw_cookie_value(cookies, GW_OWNER_COOKIE, key, sizeof(key)))
+		return true;
+	if (!gw_auth_may_try(exchange, GW_LOGIN_LINK))
+		return false;
+	set_link(exchange, key);
+	explicit_bzero(key, sizeof(key));
+	return true;
+}
+
+/* By what a browser sends without being asked. */
+static bool
+identify_by_browser(GwExchange *exchange)
+{
+	const char *user = trusted_user(exchange);
+	const char *cookies = httpd_request_header(&exchange->http, "Cookie");
+
+	if (user != NULL)
+		set(exchange, trusted_role, user);
+	else if (!identify_by_session(exchange, cookies) && !identify_by_link_cookie(exchange, cookies))
+		return false;
+	return exchange->role == GW_NOBODY || gw_exchange_reads(exchange) ||
+		   gw_auth_is_our_page(exchange);
+}
+
+/*
+ * May he?
+ */
+
+bool
+gw_auth_refuse_stranger(GwExchange *exchange, bool tried)
+{
+	gw_problem(exchange, 401, tried ? "This token is not valid." : "This needs a valid token.");
+	add_challenge(exchange, tried);
+	return false;
 }
 
 bool
 gw_authenticate(GwExchange *exchange)
 {
 	const GwRoute *route = exchange->route;
+	const char *header = httpd_request_header(&exchange->http, "Authorization");
 
 	if (route->least == GW_NOBODY)
 		return true;
-	identify(exchange);
-	if (exchange->role == GW_NOBODY)
-	{
-		gw_problem(exchange, 401, "This needs a valid token.");
-		httpd_reply_header(&exchange->http.reply, "WWW-Authenticate",
-						   "Bearer realm=\"whatsapp_shared\"");
+	if (!(header != NULL ? identify_by_token(exchange, header) : identify_by_browser(exchange)))
 		return false;
-	}
+	if (exchange->role == GW_NOBODY)
+		return gw_auth_refuse_stranger(exchange, header != NULL);
 	if (exchange->role < route->least ||
 		(exchange->role == GW_VIEWER && !gw_exchange_reads(exchange)))
 	{
-		gw_problem(exchange, 403, "This token does not allow that.");
+		gw_problem(exchange, 403, "The role %s does not allow this.",
+				   gw_auth_role_name(exchange->role));
 		return false;
 	}
 	return true;

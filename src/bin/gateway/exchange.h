@@ -58,6 +58,9 @@ typedef struct GwRoute
 
 	/* Its head is there; what is filled in here is the reply.  May be NULL. */
 	void (*head)(struct GwExchange *exchange);
+
+	/* gw_api_handle's function returned 2xx, and that is filled in.  May be NULL. */
+	void (*succeeded)(struct GwExchange *exchange);
 } GwRoute;
 
 typedef struct GwExchange

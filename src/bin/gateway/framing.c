@@ -1,50 +1,37 @@
 /*
  * framing.c
- *	  Requests whose end is a matter of opinion.
- *
- * libmicrohttpd 0.9.75 takes what other servers take differently, so a proxy in
- * front could be made to see one request where we see two.
+ *	  Requests that mean the same to everybody, and those that do not.
  */
 #include "bin/gateway/framing.h"
 
-#include <string.h>
-#include <strings.h>
-
+#include "bin/gateway/framing_rules.h"
 #include "bin/gateway/problem.h"
+#include "bin/gateway/target.h"
+#include "bin/httpd/head.h"
 
-typedef struct Seen
+static void
+look_at_header(void *arg, const char *name, const char *value)
 {
-	int lengths;
-	int encodings;
-	bool strange;
-} Seen;
-
-static enum MHD_Result
-look(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-	Seen *seen = cls;
-	size_t length = strcspn(name, " \t");
-
-	if (length == strlen("Content-Length") && strncasecmp(name, "Content-Length", length) == 0)
-		seen->lengths++;
-	if (length == strlen("Transfer-Encoding") &&
-		strncasecmp(name, "Transfer-Encoding", length) == 0)
-		seen->encodings++;
-	if (name[length] != '\0')
-		seen->strange = true;
-	return MHD_YES;
+	gw_framing_header(arg, name, value);
 }
 
 bool
 gw_framing_check(GwExchange *exchange)
 {
-	Seen seen = {0};
+	const HttpdRequest *http = &exchange->http;
+	GwFraming framing;
 
-	MHD_get_connection_values(exchange->http.connection->mhd, MHD_HEADER_KIND, look, &seen);
-	if (seen.strange || seen.lengths > 1 || seen.encodings > 1 ||
-		(seen.lengths > 0 && seen.encodings > 0))
-		gw_problem(exchange, 400, "The headers leave it open where the request ends.");
-	else if (seen.encodings > 0)
-		gw_problem(exchange, 411, "Send the length of the body with Content-Length.");
-	return exchange->http.reply.status == 0;
+	gw_framing_begin(&framing, http->method, http->version);
+	if (framing.status == 0 && !httpd_head_is_exact(http))
+	{
+		framing.status = 400;
+		framing.reason = "The head of the request is malformed.";
+	}
+	httpd_head_visit(http, look_at_header, &framing);
+	gw_framing_end(&framing);
+	if (framing.status == 0)
+		framing.status = gw_target_check(http->target, framing.host, &framing.reason);
+	if (framing.status != 0)
+		gw_problem(exchange, framing.status, "%s", framing.reason);
+	return framing.status == 0;
 }

@@ -1,6 +1,6 @@
 /*
  * framing.h
- *	  Requests whose end is a matter of opinion.
+ *	  Requests that mean the same to everybody, and those that do not.
  */
 #ifndef GW_FRAMING_H
 #define GW_FRAMING_H
@@ -9,7 +9,10 @@
 
 #include "bin/gateway/exchange.h"
 
-/* Called first of all.  False: the reply is filled in, and the connection will close. */
+/*
+ * In on_head, first of all: the rules of framing_rules.h and target.h.  False: the
+ * reply is filled in, and the connection will close.
+ */
 extern bool gw_framing_check(GwExchange *exchange);
 
 #endif

@@ -15,12 +15,17 @@
 #include "bin/gateway/cors.h"
 #include "bin/gateway/database.h"
 #include "bin/gateway/health.h"
+#include "bin/gateway/keyring.h"
 #include "bin/gateway/server.h"
 #include "bin/gateway/settings.h"
+#include "bin/gateway/systemd.h"
 #include "bin/httpd/clock.h"
 #include "bin/httpd/listener.h"
 #include "bin/httpd/loop.h"
 #include "bin/httpd/util.h"
+
+/* What systemctl status shows. */
+#define READY "serving"
 
 static GwPoolSettings admin_pool;
 
@@ -83,6 +88,7 @@ stop_on_signal(int signo, void *arg)
 	}
 	stopping = true;
 	gw_health_stopping();
+	gw_systemd_stopping("completing the requests in flight");
 	httpd_timer_set(&bound, httpd_now_us() + gw_settings->stop_timeout_s * 1000000, stop_now, NULL);
 	httpd_listener_drain(stop_now, NULL);
 }
@@ -91,9 +97,11 @@ stop_on_signal(int signo, void *arg)
 static void
 reload_on_signal(int signo, void *arg)
 {
+	gw_systemd_reloading();
 	gw_access_log_open();
 	gw_assets_load();
-	gw_auth_load();
+	gw_keyring_reload();
+	gw_systemd_ready(READY);
 }
 
 static void
@@ -125,11 +133,13 @@ main(int argc, char **argv)
 	gw_cors_check_settings();
 	gw_access_log_open();
 	gw_assets_load();
-	gw_auth_load();
+	gw_auth_open();
 	limit_memory();
 	seed_random();
 	raise_descriptor_limit();
 	start_loop();
+	gw_systemd_ready(READY);
+	gw_systemd_start_watchdog();
 	httpd_loop_run();
 
 	httpd_listener_stop();

@@ -7,100 +7,77 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/gateway/percent.h"
+#include "bin/gateway/target.h"
 #include "bin/gateway/utf8.h"
 #include "bin/httpd/util.h"
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+/* RFC 3986: a path consists of these and slashes. */
+static const char in_path[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+							  "-._~!$&'()*+,;=:@%/";
 
+/* A segment, decoded. */
 static const char *
-check_segment(const char *segment)
+check_segment(const char *segment, size_t len)
 {
-	if (segment[0] == '\0')
-		return "The path has an empty segment.";
-	if (strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0)
+	if (len > GW_MAX_SEGMENT)
+		return "The path has a segment that is too long.";
+	if (memchr(segment, '/', len) != NULL || memchr(segment, '\\', len) != NULL)
+		return "The path has an encoded slash or backslash.";
+	if ((len == 1 && segment[0] == '.') || (len == 2 && memcmp(segment, "..", 2) == 0))
 		return "The path has a segment that is a dot or two.";
-	if (!gw_utf8_valid(segment, strlen(segment)))
-		return "The path is not valid UTF-8.";
-	for (; *segment != '\0'; segment++)
-	{
-		if ((unsigned char) *segment < 0x20 || *segment == 0x7f)
-			return "The path contains a control character.";
-	}
+	if (!gw_utf8_is_text(segment, len))
+		return "The path is not UTF-8 without control characters.";
 	return NULL;
 }
 
-/* Decodes up to the next slash or the end into *out, which moves on behind a NUL. */
+/* Decodes one segment to *to, which moves on behind a NUL. */
 static const char *
-take_segment(const char **in, const char *end, char **out)
+take_segment(const char *segment, size_t len, char **to, GwPath *out)
 {
-	const char *p = *in;
-	char *to = *out;
+	const char *wrong;
+	size_t decoded;
 
-	for (; p < end && *p != '/'; p++)
-	{
-		char c = *p;
-
-		if (c == '%')
-		{
-			int high = end - p > 2 ? hex_digit(p[1]) : -1;
-			int low = high >= 0 ? hex_digit(p[2]) : -1;
-
-			if (low < 0)
-				return "The path has a % without two hexadecimal digits.";
-			c = (char) (high << 4 | low);
-			if (c == '/' || c == '\\' || c == '\0')
-				return "The path has an encoded slash, backslash or NUL.";
-			p += 2;
-		}
-		else if (c == '\\')
-			return "The path has a backslash.";
-		*to++ = c;
-	}
-	*to++ = '\0';
-	*in = p;
-	*out = to;
+	if (out->n == GW_MAX_SEGMENTS)
+		return "The path has too many segments.";
+	if (!gw_percent_decode(segment, len, *to, &decoded))
+		return "The path has a % without two hexadecimal digits.";
+	wrong = check_segment(*to, decoded);
+	if (wrong != NULL)
+		return wrong;
+	out->segments[out->n++] = *to;
+	(*to)[decoded] = '\0';
+	*to += decoded + 1;
 	return NULL;
 }
 
 const char *
 gw_path_split(const char *target, GwPath *out)
 {
-	size_t length = strcspn(target, "?#");
-	const char *end = target + length;
-	const char *p = target;
+	const char *path = gw_target_path(target);
+	size_t len = strcspn(path, "?");
+	const char *end = path + len;
 	char *to;
 
-	if (length == 0 || *target != '/')
+	if (*path != '/')
 		return "The request target must be a path.";
-	if (length > GW_MAX_PATH)
+	if (len > GW_MAX_PATH)
 		return "The path is too long.";
-	out->memory = to = httpd_alloc(length + 1);
-	while (p < end)
+	if (strspn(path, in_path) < len)
+		return "The path has characters that must be encoded.";
+	out->memory = to = httpd_alloc(len + 1);
+	while (path + 1 < end)
 	{
-		const char *problem;
+		const char *segment = path + 1;
+		const char *wrong;
 
-		p++; /* the slash */
-		if (p == end && out->n == 0)
-			return NULL; /* "/" */
-		if (out->n == GW_MAX_SEGMENTS)
-			return "The path has too many segments.";
-		out->segments[out->n] = to;
-		problem = take_segment(&p, end, &to);
-		if (problem == NULL)
-			problem = check_segment(out->segments[out->n]);
-		if (problem != NULL)
-			return problem;
-		out->n++;
+		len = strcspn(segment, "/?");
+		path = segment + len;
+		if (len == 0 || (*path == '/' && path + 1 == end))
+			return "The path has an empty segment.";
+		wrong = take_segment(segment, len, &to, out);
+		if (wrong != NULL)
+			return wrong;
 	}
 	return NULL;
 }

@@ -7,6 +7,7 @@
 
 #define GW_MAX_SEGMENTS 12
 #define GW_MAX_PATH 2048
+#define GW_MAX_SEGMENT 256
 
 /* All zeroes is an empty one. */
 typedef struct GwPath

@@ -9,21 +9,28 @@
 #include "bin/gateway/api.h"
 #include "bin/gateway/assets.h"
 #include "bin/gateway/health.h"
+#include "bin/gateway/login.h"
 #include "bin/gateway/route.h"
 
 #define ADMIN "/api/v1/admin/whatsapp"
 #define TENANT "/api/v1/tenants/{tenant_id}"
+#define OWNER_PAGE "/app/settings/notifications/{tenant_id}"
 
 /* A route that is one SQL function: wa_gateway_FUNCTION. */
 #define SQL(method, path, function, least, flags)                                                  \
 	{                                                                                              \
-		method, path, least, GW_SIDE_ADMIN, flags, gw_api_handle, function, NULL                   \
+		method, path, least, GW_SIDE_ADMIN, flags, gw_api_handle, function, NULL, NULL             \
 	}
 #define READS(path, function) SQL("GET", path, function, GW_VIEWER, 0)
 #define CHANGES(method, path, function) SQL(method, path, function, GW_ADMIN, GW_TAKES_BODY)
 #define PAGE(path, handle)                                                                         \
 	{                                                                                              \
-		"GET", path, GW_NOBODY, GW_SIDE_ADMIN, 0, handle, NULL, NULL                               \
+		"GET", path, GW_NOBODY, GW_SIDE_ADMIN, 0, handle, NULL, NULL, NULL                         \
+	}
+
+#define SESSION(method, path, least, flags, handle)                                                \
+	{                                                                                              \
+		method, path, least, GW_SIDE_ADMIN, flags, handle, NULL, NULL, NULL                        \
 	}
 
 static const GwRoute routes[] = {
@@ -71,12 +78,21 @@ static const GwRoute routes[] = {
 
 	/* Pages: they ask for a token or a link themselves */
 	PAGE("/app/admin/whatsapp", gw_assets_admin_page),
-	PAGE("/app/settings/notifications/{tenant_id}", gw_assets_owner_page),
+	PAGE(OWNER_PAGE, gw_assets_owner_page),
 	PAGE("/app/assets/{folder}/{file}", gw_assets_file),
 	PAGE("/app/assets/theme.css", gw_assets_theme),
 
-	{"GET", "/healthz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_live, NULL, NULL},
-	{"GET", "/readyz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_ready, NULL, NULL},
+	/* What the pages are told it by, they exchange for a cookie */
+	SESSION("GET", "/api/v1/session", GW_VIEWER, 0, gw_login_show),
+	SESSION("POST", "/app/admin/whatsapp/session", GW_NOBODY, GW_TAKES_BODY | GW_TAKES_FORM,
+			gw_login_admin),
+	SESSION("DELETE", "/app/admin/whatsapp/session", GW_NOBODY, 0, gw_login_admin_end),
+	{"POST", OWNER_PAGE "/session", GW_NOBODY, GW_SIDE_ADMIN, GW_TAKES_BODY | GW_TAKES_FORM,
+	 gw_login_link, "link_session", NULL, gw_login_link_succeeded},
+	SESSION("DELETE", OWNER_PAGE "/session", GW_NOBODY, 0, gw_login_link_end),
+
+	{"GET", "/healthz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_live, NULL, NULL, NULL},
+	{"GET", "/readyz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_ready, NULL, NULL, NULL},
 };
 
 /* Each method once, though an address may have several routes. */

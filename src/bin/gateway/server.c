@@ -24,6 +24,7 @@
 #include "bin/gateway/respond.h"
 #include "bin/gateway/routes.h"
 #include "bin/gateway/settings.h"
+#include "bin/gateway/systemd.h"
 #include "bin/httpd/clock.h"
 #include "bin/httpd/listener.h"
 #include "bin/httpd/util.h"
@@ -180,15 +181,27 @@ create_service(unsigned sides)
 	return service;
 }
 
+#define NPLACES 4
+
+/* Where something is served: at an address, or on a socket of systemd's. */
+typedef struct Place
+{
+	const char *name; /* what systemd calls the socket */
+	unsigned sides;
+	const char *address;
+	int socket; /* -1: none */
+} Place;
+
 static void
-open_listener(const char *address, unsigned sides)
+open_listener(const Place *place, unsigned sides)
 {
 	HttpdListener *listener;
 
-	if (address[0] == '\0')
+	if (place->socket < 0 && place->address[0] == '\0')
 		return;
 	listener = httpd_listener_open(&(HttpdListenerSettings){
-		.address = address,
+		.address = place->socket < 0 ? place->address : NULL,
+		.socket = place->socket,
 		.certificate = certificate,
 		.key = key,
 		.max_connections = (unsigned int) gw_settings->max_connections,
@@ -197,6 +210,33 @@ open_listener(const char *address, unsigned sides)
 	});
 	printf("listening on %s://%s\n", certificate != NULL ? "https" : "http",
 		   httpd_listener_address(listener));
+}
+
+/*
+ * Systemd that passes a socket passes all of them: no address counts then.  One
+ * without a name of ours is for everything, as wa_gateway.socket is.
+ */
+static void
+take_sockets(Place *places, int n)
+{
+	const char *name;
+	bool any = false;
+	int fd;
+
+	for (int i = 0; i < n; i++)
+	{
+		places[i].socket = gw_systemd_take_socket(places[i].name);
+		any |= places[i].socket >= 0;
+	}
+	while ((fd = gw_systemd_take_any_socket(&name)) >= 0)
+	{
+		if (places[0].socket >= 0)
+			httpd_die("systemd passes two sockets for everything, the second is \"%s\"", name);
+		places[0].socket = fd;
+		any = true;
+	}
+	for (int i = 0; i < n && any; i++)
+		places[i].address = "";
 }
 
 static char *
@@ -223,6 +263,12 @@ void
 gw_server_open(void)
 {
 	unsigned everything = GW_SIDE_WEBHOOK | GW_SIDE_ADMIN | GW_SIDE_METRICS | GW_SIDE_HEALTH;
+	Place places[] = {
+		{"http", everything, gw_settings->listen, -1},
+		{"webhook", GW_SIDE_WEBHOOK, gw_settings->webhook_listen, -1},
+		{"admin", GW_SIDE_ADMIN, gw_settings->admin_listen, -1},
+		{"metrics", GW_SIDE_METRICS, gw_settings->metrics_listen, -1},
+	};
 
 	if ((gw_settings->tls_cert[0] != '\0') != (gw_settings->tls_key[0] != '\0'))
 		httpd_die("--tls-cert and --tls-key belong together");
@@ -231,13 +277,14 @@ gw_server_open(void)
 		certificate = read_pem(gw_settings->tls_cert);
 		key = read_pem(gw_settings->tls_key);
 	}
-	if (gw_settings->webhook_listen[0] != '\0')
-		everything &= ~(unsigned) GW_SIDE_WEBHOOK;
-	if (gw_settings->admin_listen[0] != '\0')
-		everything &= ~(unsigned) GW_SIDE_ADMIN;
-	open_listener(gw_settings->listen, everything);
-	open_listener(gw_settings->webhook_listen, GW_SIDE_WEBHOOK | GW_SIDE_HEALTH);
-	open_listener(gw_settings->admin_listen, GW_SIDE_ADMIN | GW_SIDE_HEALTH);
-	open_listener(gw_settings->metrics_listen, GW_SIDE_METRICS | GW_SIDE_HEALTH);
+	take_sockets(places, NPLACES);
+	for (int i = 1; i < NPLACES; i++)
+	{
+		if (places[i].sides != GW_SIDE_METRICS &&
+			(places[i].socket >= 0 || places[i].address[0] != '\0'))
+			everything &= ~places[i].sides;
+		open_listener(&places[i], places[i].sides | GW_SIDE_HEALTH);
+	}
+	open_listener(&places[0], everything);
 	fflush(stdout);
 }

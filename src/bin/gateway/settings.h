@@ -40,6 +40,9 @@ typedef struct GwSettings
 	/* Who may */
 	char *admin_token_file;
 	char *viewer_token_file;
+	char *trusted_user_header;
+	char *trusted_user_role;
+	GwTextList trusted_proxy;
 	GwTextList allow_origin;
 	GwTextList frame_ancestors;
 

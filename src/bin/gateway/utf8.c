@@ -52,3 +52,29 @@ gw_utf8_valid(const char *text, size_t len)
 	}
 	return true;
 }
+
+/* The second half of the controls, U+0080 to U+009F, is two bytes each. */
+static bool
+is_control(const char *text, size_t length)
+{
+	unsigned char first = (unsigned char) text[0];
+
+	if (length == 1)
+		return first < 0x20 || first == 0x7f;
+	return first == 0xc2 && (unsigned char) text[1] < 0xa0;
+}
+
+bool
+gw_utf8_is_text(const char *text, size_t len)
+{
+	while (len > 0)
+	{
+		size_t length = gw_utf8_length(text, len);
+
+		if (length == 0 || is_control(text, length))
+			return false;
+		text += length;
+		len -= length;
+	}
+	return true;
+}

@@ -13,4 +13,7 @@ extern size_t gw_utf8_length(const char *text, size_t len);
 
 extern bool gw_utf8_valid(const char *text, size_t len);
 
+/* The same, and there are no control characters in it, NUL among them. */
+extern bool gw_utf8_is_text(const char *text, size_t len);
+
 #endif

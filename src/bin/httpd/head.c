@@ -56,7 +56,7 @@ httpd_head_is_exact(const HttpdRequest *request)
 		return true;
 	step(&walk, request->method_at, strlen(request->method), 1);
 	step(&walk, request->target_at, strlen(request->target), 1);
-	step(&walk, request->version_at, strlen(request->version_at), 2);
+	step(&walk, request->version, strlen(request->version), 2);
 	MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, step_header, &walk);
 	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	return walk.exact && info != NULL && walk.at + 2 == request->method_at + info->header_size;

@@ -200,7 +200,7 @@ create_request(struct MHD_Connection *mhd, const HttpdService *service, const ch
 	request->connection->target = NULL;
 	request->method_at = method;
 	request->target_at = request->connection->target_at;
-	request->version_at = version;
+	request->version = version;
 	count++;
 	return request;
 }

@@ -32,16 +32,16 @@ typedef struct HttpdRequest
 {
 	HttpdConnection *connection;
 	char *method;
-	char *target;	  /* as it came: not decoded, with the query */
-	char *path;		  /* decoded by the library, without the query */
-	HttpdBuf body;	  /* no more than max_body of it */
-	bool too_large;	  /* it was longer than that */
-	HttpdReply reply; /* for the program to fill */
+	const char *version; /* HTTP/1.1, say; valid until the response is sent */
+	char *target;		 /* as it came: not decoded, with the query */
+	char *path;			 /* decoded by the library, without the query */
+	HttpdBuf body;		 /* no more than max_body of it */
+	bool too_large;		 /* it was longer than that */
+	HttpdReply reply;	 /* for the program to fill */
 
-	/* Where the parts of the request line were, in the library's memory. */
+	/* Where the others were in the memory of the library; for head.c. */
 	const char *method_at;
 	const char *target_at;
-	const char *version_at;
 
 	/* request.c's own */
 	HttpdStage stage;
