@@ -72,6 +72,10 @@ AS $$
             wa_gateway_alerts, wa_gateway_costs, wa_gateway_diagnose, wa_gateway_health, wa_gateway_pause,
             wa_gateway_pauses, wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resume,
             wa_gateway_sync_phone_numbers, wa_gateway_sync_templates, wa_gateway_templates, wa_gateway_timeline}'),
+        ('{admin}', '{
+            wa_gateway_create_link, wa_gateway_revoke_links, wa_gateway_link_session,
+            wa_gateway_notification_settings, wa_gateway_set_notification_settings, wa_gateway_tenant_messages,
+            wa_gateway_tenant_test_message, wa_gateway_tenant_reply}'),
 
         /* administrators */
         ('{admin}', '{
