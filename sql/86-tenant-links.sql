@@ -125,13 +125,15 @@ COMMENT ON FUNCTION @extschema@.wa_revoke_links(text) IS
 /* ---- using them --------------------------------------------------------------- */
 
 /*
- * Refuses a key that is not that of a live link of this tenant.  The errors are
+ * Refuses a key that is not that of a live link of this tenant.  It is the gateway
+ * that hashes it: a server may log the parameters of statements.  The errors are
  * read by whoever followed the link, so they say what to do and not whose it was.
  *
  * When it was last used is noted once a minute and by one of those who use it at
  * once; nobody waits for that, and a standby, which cannot, answers all the same.
  */
-CREATE FUNCTION @extschema@.wa_internal_check_link(tenant text, key text) RETURNS @extschema@.whatsapp_tenant_links
+CREATE FUNCTION @extschema@.wa_internal_check_link(tenant text, key_sha256 text)
+RETURNS @extschema@.whatsapp_tenant_links
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -141,7 +143,7 @@ DECLARE
     problem text;
 BEGIN
     SELECT l.* INTO link FROM @extschema@.whatsapp_tenant_links AS l
-        WHERE l.key_hash = @extschema@.wa_internal_link_hash(key);
+        WHERE l.key_hash = decode(key_sha256, 'hex');
     problem := CASE WHEN link.key_hash IS NULL THEN 'this link is not known'
                     WHEN link.revoked_at IS NOT NULL THEN 'this link has been withdrawn'
                     WHEN link.expires_at <= clock_timestamp() THEN 'this link has expired' END;

@@ -22,7 +22,7 @@ RETURNS text
 AS $$
 BEGIN
     IF request #>> '{actor,role}' = 'tenant' THEN
-        PERFORM @extschema@.wa_internal_check_link(request #>> '{path,tenant_id}', request #>> '{actor,key}');
+        PERFORM @extschema@.wa_internal_check_link(request #>> '{path,tenant_id}', request #>> '{actor,key_sha256}');
     ELSE
         PERFORM @extschema@.wa_internal_gateway_require(request, CASE WHEN changes THEN 'admin' ELSE 'viewer' END);
     END IF;
@@ -106,7 +106,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_revoke_links(jsonb) IS
 'DELETE /api/v1/admin/whatsapp/tenants/{tenant_id}/links: wa_revoke_links().';
 
-/* Nobody is signed in yet: the key is in the body. */
+/* Nobody is signed in yet, but has shown a key. */
 CREATE FUNCTION @extschema@.wa_gateway_link_session(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -117,7 +117,7 @@ DECLARE
 BEGIN
     PERFORM @extschema@.wa_internal_gateway_accept(request, members => '{key}'::text[]);
     SELECT l.* INTO link FROM @extschema@.wa_internal_check_link(request #>> '{path,tenant_id}',
-        @extschema@.wa_internal_gateway_string(request, 'key'::text)) AS l;
+        request #>> '{actor,key_sha256}') AS l;
     status := 200;
     body := jsonb_build_object('tenant_id', link.tenant_id, 'page', link.page, 'expires_at', link.expires_at);
 END

@@ -2068,13 +2068,15 @@ COMMENT ON FUNCTION @extschema@.wa_revoke_links(text) IS
 '42704: no such tenant.';
 
 /*
- * Refuses a key that is not that of a live link of this tenant.  The errors are
+ * Refuses a key that is not that of a live link of this tenant.  It is the gateway
+ * that hashes it: a server may log the parameters of statements.  The errors are
  * read by whoever followed the link, so they say what to do and not whose it was.
  *
  * When it was last used is noted once a minute and by one of those who use it at
  * once; nobody waits for that, and a standby, which cannot, answers all the same.
  */
-CREATE FUNCTION @extschema@.wa_internal_check_link(tenant text, key text) RETURNS @extschema@.whatsapp_tenant_links
+CREATE FUNCTION @extschema@.wa_internal_check_link(tenant text, key_sha256 text)
+RETURNS @extschema@.whatsapp_tenant_links
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2084,7 +2086,7 @@ DECLARE
     problem text;
 BEGIN
     SELECT l.* INTO link FROM @extschema@.whatsapp_tenant_links AS l
-        WHERE l.key_hash = @extschema@.wa_internal_link_hash(key);
+        WHERE l.key_hash = decode(key_sha256, 'hex');
     problem := CASE WHEN link.key_hash IS NULL THEN 'this link is not known'
                     WHEN link.revoked_at IS NOT NULL THEN 'this link has been withdrawn'
                     WHEN link.expires_at <= clock_timestamp() THEN 'this link has expired' END;
@@ -3180,7 +3182,7 @@ RETURNS text
 AS $$
 BEGIN
     IF request #>> '{actor,role}' = 'tenant' THEN
-        PERFORM @extschema@.wa_internal_check_link(request #>> '{path,tenant_id}', request #>> '{actor,key}');
+        PERFORM @extschema@.wa_internal_check_link(request #>> '{path,tenant_id}', request #>> '{actor,key_sha256}');
     ELSE
         PERFORM @extschema@.wa_internal_gateway_require(request, CASE WHEN changes THEN 'admin' ELSE 'viewer' END);
     END IF;
@@ -3264,7 +3266,7 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_revoke_links(jsonb) IS
 'DELETE /api/v1/admin/whatsapp/tenants/{tenant_id}/links: wa_revoke_links().';
 
-/* Nobody is signed in yet: the key is in the body. */
+/* Nobody is signed in yet, but has shown a key. */
 CREATE FUNCTION @extschema@.wa_gateway_link_session(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3275,7 +3277,7 @@ DECLARE
 BEGIN
     PERFORM @extschema@.wa_internal_gateway_accept(request, members => '{key}'::text[]);
     SELECT l.* INTO link FROM @extschema@.wa_internal_check_link(request #>> '{path,tenant_id}',
-        @extschema@.wa_internal_gateway_string(request, 'key'::text)) AS l;
+        request #>> '{actor,key_sha256}') AS l;
     status := 200;
     body := jsonb_build_object('tenant_id', link.tenant_id, 'page', link.page, 'expires_at', link.expires_at);
 END

@@ -9,7 +9,7 @@ SELECT wa_configure_tenant(t, is_new => true) FROM unnest('{alba,trigal}'::text[
 CREATE FUNCTION pg_temp.key_of(link text) RETURNS text LANGUAGE sql AS $$ SELECT split_part(link, '#key=', 2) $$;
 /* When the test's transaction began is the past of every link made in it. */
 CREATE FUNCTION pg_temp.check(tenant text, link text) RETURNS text LANGUAGE sql AS $$
-    SELECT (wa_internal_check_link(tenant, pg_temp.key_of(link))).tenant_id
+    SELECT (wa_internal_check_link(tenant, encode(wa_internal_link_hash(pg_temp.key_of(link)), 'hex'))).tenant_id
 $$;
 
 /* ---- making ---- */
@@ -54,7 +54,7 @@ SELECT throws_ok(format('SELECT pg_temp.check(%L, %L)', 'nadie', link), '42501',
 SELECT throws_ok(format('SELECT pg_temp.check(NULL, %L)', link), '42501', NULL, 'or open the page of nobody') FROM made;
 SELECT throws_ok($$SELECT pg_temp.check('alba', '#key=wal_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA')$$, '28000', 'this link is not known', 'nothing else is a key');
 SELECT throws_ok($$SELECT pg_temp.check('alba', NULL)$$, '28000', 'this link is not known', 'nor is nothing');
-SELECT throws_ok(format('SELECT wa_internal_check_link(%L, %L)', 'alba', encode(l.key_hash, 'hex')), '28000', NULL, 'nor what the table has')
+SELECT throws_ok(format('SELECT pg_temp.check(%L, %L)', 'alba', '#key=' || encode(l.key_hash, 'hex')), '28000', NULL, 'nor what the table has')
     FROM whatsapp_tenant_links AS l LIMIT 1;
 
 /* ---- the end ---- */
