@@ -163,6 +163,7 @@ sub write_file
 {
 	my ($self, $name, $text) = @_;
 	open my $fh, '>', "$self->{dir}/$name" or croak "$name: $!";
+	chmod 0600, $fh or croak "$name: $!";    # it takes no token that others can read
 	print $fh $text;
 	close $fh or croak "$name: $!";
 	return "$self->{dir}/$name";
