@@ -40,6 +40,7 @@ OBJS = \
 	src/common/recipient.o \
 	src/common/signature.o \
 	src/common/uncertain_policy.o \
+	src/common/webhook_body.o \
 	src/enqueue/bulk.o \
 	src/enqueue/checks.o \
 	src/enqueue/content.o \
@@ -172,12 +173,14 @@ OBJS = \
 	src/webhook/apply.o \
 	src/webhook/consequence.o \
 	src/webhook/contact.o \
+	src/webhook/credentials.o \
 	src/webhook/envelope.o \
 	src/webhook/event.o \
 	src/webhook/field.o \
 	src/webhook/group.o \
 	src/webhook/inbound.o \
 	src/webhook/ingest.o \
+	src/webhook/ingest_many.o \
 	src/webhook/park.o \
 	src/webhook/preference.o \
 	src/webhook/rematch.o \

@@ -91,6 +91,16 @@ COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
 'Processes one webhook: the bytes of its body and the header X-Hub-Signature-256. Respond to Meta with 200 once the '
 'transaction has committed. Returns how many items were applied, duplicate, parked and foreign.';
 
+/* As wa_webhook_ingest(), for webhooks that arrive side by side. */
+CREATE FUNCTION @extschema@.wa_webhook_ingest_many(bodies bytea[], signatures text[])
+RETURNS TABLE (ordinal integer, outcome text, result jsonb, sqlstate text, message text)
+    LANGUAGE C VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'wa_webhook_ingest_many';
+COMMENT ON FUNCTION @extschema@.wa_webhook_ingest_many(bytea[], text[]) IS
+'Processes several webhooks, each as a whole or not at all, and returns a row for each, in their order. The outcome is '
+'ingested (result: as wa_webhook_ingest returns it), invalid_signature, too_large, or failed with the SQLSTATE and '
+'message of the error. Respond to Meta with 200 to those that are ingested, once the transaction has committed.';
+
 /*
  * What follows from an error of Meta's, for whoever finds out: the sender from the
  * response to a request, or a webhook.  graph/error_class.c says which of these.

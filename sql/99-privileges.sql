@@ -67,7 +67,7 @@ AS $$
             whatsapp_actions}'),
 
         /* the gateway */
-        ('{webhook}', '{wa_webhook_ingest, wa_webhook_challenge}'),
+        ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),
         ('{admin}', '{
             wa_gateway_alerts, wa_gateway_costs, wa_gateway_diagnose, wa_gateway_health, wa_gateway_pause,
             wa_gateway_pauses, wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resume,

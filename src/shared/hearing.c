@@ -4,10 +4,10 @@
  *
  * Whether the absence of a report proves anything depends on whether it could have
  * been taken in.  The server knows of two times at which it could not: before it
- * ran, or while it was a standby; and when a transaction that took a webhook in was
- * rolled back.  Both are kept in shared memory, because a transaction that fails can
- * write nothing else: with the sender's slot, which the launcher makes when
- * recovery has ended, for each database by itself.
+ * ran, or while it was a standby; and when a transaction that took a webhook in, or
+ * the part of one that did, was rolled back.  Both are kept in shared memory, because a transaction
+ *that fails can write nothing else: with the sender's slot, which the launcher makes when recovery
+ *has ended, for each database by itself.
  *
  * Webhooks with a bad signature do not count, because anybody can send them.  If
  * they are Meta's, and the secret is wrong, reports are missing or come late, which
@@ -25,8 +25,8 @@
 /* The level of the (sub)transaction that takes a webhook in; 0: none does. */
 static int watched_level = 0;
 
-static void
-note_missed(void)
+void
+wa_hearing_missed(void)
 {
 	uint64 now = (uint64) GetCurrentTimestamp();
 
@@ -49,7 +49,7 @@ at_transaction_end(XactEvent event, void *arg)
 	if (event != XACT_EVENT_ABORT && event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE)
 		return;
 	if (event == XACT_EVENT_ABORT && watched_level > 0)
-		note_missed();
+		wa_hearing_missed();
 	watched_level = 0;
 }
 
@@ -65,7 +65,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 	if (level > watched_level)
 		return;
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		note_missed();
+		wa_hearing_missed();
 	if (event == SUBXACT_EVENT_ABORT_SUB || event == SUBXACT_EVENT_COMMIT_SUB)
 		watched_level = level - 1;
 }

@@ -11,4 +11,7 @@
  */
 extern void wa_hearing_watch(void);
 
+/* A webhook has been missed, although the transaction goes on. */
+extern void wa_hearing_missed(void);
+
 #endif

@@ -68,12 +68,12 @@ read_messages(WaWebhook *webhook, uint32 change, uint32 value)
 	const WaJson *json = webhook->json;
 	const char *phone_number_id = wa_webhook_number(webhook, value);
 	const char *problem = NULL;
-	int old = webhook->too_old;
+	int old = webhook->body->too_old;
 	int statuses = read_items(webhook, &status_items, value, phone_number_id);
 	int messages = read_items(webhook, &message_items, value, phone_number_id);
 
 	/* People are known as they are now, not as they were. */
-	if (webhook->too_old == old)
+	if (webhook->body->too_old == old)
 		wa_webhook_read_contacts(webhook, value, messages > 0);
 	if (statuses < 0)
 		problem = "statuses_not_an_array";
@@ -93,10 +93,10 @@ static void
 read_preferences(WaWebhook *webhook, uint32 change, uint32 value)
 {
 	const char *phone_number_id = wa_webhook_number(webhook, value);
-	int old = webhook->too_old;
+	int old = webhook->body->too_old;
 	int count = read_items(webhook, &preference_items, value, phone_number_id);
 
-	if (count > 0 && webhook->too_old == old)
+	if (count > 0 && webhook->body->too_old == old)
 		wa_webhook_read_contacts(webhook, value, true);
 	if (count <= 0)
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id,

@@ -67,7 +67,7 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 		event.at = 0;
 	else if (wa_webhook_is_too_old(webhook, event.at))
 	{
-		webhook->too_old++;
+		webhook->body->too_old++;
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "too_old");
 		return;
 	}
@@ -78,7 +78,7 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 static void
 apply_event(WaWebhook *webhook, const Event *event)
 {
-	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
+	WaWebhookCounts *counts = &webhook->body->counts[WA_WEBHOOK_EVENT];
 	Datum values[3] = {CStringGetTextDatum(event->field), CStringGetTextDatum(event->value),
 					   TimestampTzGetDatum(event->at)};
 	char nulls[3] = {' ', ' ', event->at == 0 ? 'n' : ' '};

@@ -116,12 +116,12 @@ bool
 wa_webhook_may_read(WaWebhook *webhook, WaWebhookPart part)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (webhook->seen[part] == MAX_SEEN)
+	if (webhook->body->seen[part] == MAX_SEEN)
 	{
-		webhook->keep_body = "too_many_items";
+		webhook->body->keep_body = "too_many_items";
 		return false;
 	}
-	webhook->seen[part]++;
+	webhook->body->seen[part]++;
 	return true;
 }
 

@@ -45,15 +45,20 @@ compare_statuses(const void *a, const void *b)
 	return strcmp(x->wamid, y->wamid);
 }
 
-/* The webhook's own before those that were unmatched before: they are the ones that count. */
+/*
+ * The webhook's own, as they came, before those that were unmatched before: they are
+ * the ones that count.
+ */
 static int
 compare_items(const void *a, const void *b)
 {
-	int64 x = ((const WaStatus *) a)->parked_id;
-	int64 y = ((const WaStatus *) b)->parked_id;
+	const WaStatus *x = a;
+	const WaStatus *y = b;
 	int result = compare_statuses(a, b);
 
-	return result != 0 ? result : (x > y) - (x < y);
+	if (result == 0)
+		result = (x->parked_id > y->parked_id) - (x->parked_id < y->parked_id);
+	return result != 0 ? result : (x->place > y->place) - (x->place < y->place);
 }
 
 void
@@ -77,7 +82,7 @@ park_status(WaWebhook *webhook, const WaStatus *status, const char *reason)
 					   .event = pnstrdup(status->event, status->event_len)};
 
 	if (status->parked_id == 0)
-		wa_webhook_park(webhook, WA_WEBHOOK_STATUS, &parked);
+		wa_webhook_park(webhook, status->body, WA_WEBHOOK_STATUS, &parked);
 }
 
 /* Those without a message: unmatched, or counted as another installation's. */
@@ -95,7 +100,7 @@ leave_out_unknown(WaWebhook *webhook)
 		if (status->message_id != 0)
 			items[kept++] = *status;
 		else if (status->foreign && status->parked_id == 0)
-			webhook->counts[WA_WEBHOOK_STATUS].foreign++;
+			status->body->counts[WA_WEBHOOK_STATUS].foreign++;
 		else
 			park_status(webhook, status, "unknown_message");
 	}
@@ -150,7 +155,7 @@ wa_status_group(WaWebhook *webhook, int *ngroups)
 	*ngroups = 0;
 	for (int i = 0; i < n; i++)
 	{
-		const WaStatus *status = &items[i];
+		WaStatus *status = &items[i];
 
 		if (group == NULL || compare_statuses(&group->merged, status) != 0)
 		{
@@ -159,9 +164,8 @@ wa_status_group(WaWebhook *webhook, int *ngroups)
 			group->merged = *status;
 			group->first = i;
 		}
-		else if (!wa_status_merge(&group->merged, status))
-			group->repeated += status->parked_id == 0;
-		group->count += status->parked_id == 0;
+		else
+			status->repeated = !wa_status_merge(&group->merged, status);
 		group->items++;
 	}
 	return groups;
@@ -170,17 +174,18 @@ wa_status_group(WaWebhook *webhook, int *ngroups)
 void
 wa_status_count(WaWebhook *webhook, WaStatusGroup *group, bool applied)
 {
-	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_STATUS];
 	const WaStatus *items = webhook->statuses.items;
 
-	counts->applied += applied ? group->count - group->repeated : 0;
-	counts->duplicate += applied ? group->repeated : group->count;
 	for (int i = 0; i < group->items; i++)
 	{
-		int64 parked_id = items[group->first + i].parked_id;
+		const WaStatus *item = &items[group->first + i];
 
-		if (parked_id != 0)
-			webhook->matched[webhook->nmatched++] = parked_id;
+		if (item->parked_id != 0)
+			webhook->matched[webhook->nmatched++] = item->parked_id;
+		else if (applied && !item->repeated)
+			item->body->counts[WA_WEBHOOK_STATUS].applied++;
+		else
+			item->body->counts[WA_WEBHOOK_STATUS].duplicate++;
 	}
 	group->done = true;
 }

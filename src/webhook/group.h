@@ -15,8 +15,6 @@ typedef struct WaStatusGroup
 	WaStatus merged;
 	int first; /* its items in the sorted list */
 	int items;
-	int count;	   /* those of them that the webhook has */
-	int repeated;  /* and that said nothing new among themselves */
 	bool settles;  /* the message was in the queue, and is taken out for it */
 	bool replaces; /* the message has, or had, the wamid of another acceptance */
 	bool done;	   /* counted */

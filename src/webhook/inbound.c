@@ -75,7 +75,7 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 		return;
 	}
 	inbound.too_old = wa_webhook_is_too_old(webhook, inbound.at);
-	webhook->too_old += inbound.too_old;
+	webhook->body->too_old += inbound.too_old;
 	inbound.message = wa_webhook_text(webhook, item);
 	*(Inbound *) wa_webhook_add(&webhook->inbound, sizeof(Inbound)) = inbound;
 }
@@ -90,7 +90,7 @@ wa_webhook_store_inbound(WaWebhook *webhook)
 	};
 	const Inbound *items = webhook->inbound.items;
 	int n = webhook->inbound.count;
-	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_MESSAGE];
+	WaWebhookCounts *counts = &webhook->body->counts[WA_WEBHOOK_MESSAGE];
 	Datum values[lengthof(columns)];
 	WaRows rows;
 	int stored;

@@ -1,14 +1,12 @@
 /*
  * ingest.c
- *	  What Meta sends: the entry points, and the outline of the work.
+ *	  What Meta sends: one webhook, and the outline of the work.
  *
- * A webhook is a request from the internet whose only credential is the
- * signature over its bytes, so that is checked before anything looks into it.
- * After that nothing Meta may send is an error.  An error would make Meta send
- * the same again for seven days, along with whatever else was in it; what
- * cannot be used is stored with the reason instead (webhook/park.c).  Errors that
- * do leave here are those that a repetition can cure: no secret, no memory, a
- * deadlock.
+ * After the signature (webhook/credentials.c) nothing Meta may send is an error.
+ * An error would make Meta send the same again for seven days, along with whatever
+ * else was in it; what cannot be used is stored with the reason instead
+ * (webhook/park.c).  Errors that do leave here are those that a repetition can cure:
+ * no secret, no memory, a deadlock.
  *
  * All items are read and checked first, then written by kind, in few
  * statements: account events (they may touch the queue), statuses, customers
@@ -28,143 +26,27 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
-#include "base/owner.h"
 #include "base/role_section.h"
-#include "base/secret.h"
-#include "common/signature.h"
 #include "shared/hearing.h"
 #include "webhook/apply.h"
 #include "webhook/consequence.h"
 #include "webhook/contact.h"
+#include "webhook/credentials.h"
 #include "webhook/envelope.h"
 #include "webhook/event.h"
 #include "webhook/group.h"
 #include "webhook/inbound.h"
+#include "webhook/ingest.h"
 #include "webhook/park.h"
 #include "webhook/preference.h"
 #include "webhook/rematch.h"
 #include "webhook/reply.h"
 #include "webhook/traffic.h"
 
-/*
- * Meta sends up to three megabytes, and up to 1,000 updates.  What a signed body can cost
- * is bounded by this, and by the counts in webhook/field.c and webhook/park.c.
- */
-#define MAX_BODY_SIZE (4 * 1024 * 1024)
-#define MAX_CHALLENGE 1024
 #define REMATCH_BATCH 100
 
-PG_FUNCTION_INFO_V1(wa_webhook_challenge);
 PG_FUNCTION_INFO_V1(wa_webhook_ingest);
 PG_FUNCTION_INFO_V1(wa_internal_rematch);
-
-/* One call: a section as the owner of the tables, in which items are read, then written. */
-typedef struct Call
-{
-	WaOwner owner;
-	int guc_level;
-	WaWebhook webhook;
-} Call;
-
-/* ---- credentials ---- */
-
-/*
- * While this is on the error stack, neither the statement, which may hold the
- * arguments, nor its parameters go to the log along with an error.  Anybody can make
- * a request that fails; what it holds, a guess at a token or a body of megabytes, is
- * not for the log, and a valid token still less.
- */
-static void
-hide_arguments(void *arg)
-{
-	errhidestmt(true);
-	errhidecontext(true);
-}
-
-static void
-check_signature(const char *header, size_t header_len, const char *body, size_t body_len)
-{
-	bool matches = false;
-
-	if (wa_secret_app_secret(0) == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("parameter \"%s\" is not set", "whatsapp_shared.app_secret"),
-			 errdetail("Without it, there is no way to tell whether a webhook comes from Meta."),
-			 errhint("Put the app secret of the Meta app into a file, name it in "
-					 "whatsapp_shared.app_secret_file, and reload the server.")));
-
-	/* Both are always tried, so that the time does not tell which one it was. */
-	for (int i = 0; i < WA_MAX_APP_SECRETS; i++)
-	{
-		const char *secret = wa_secret_app_secret(i);
-
-		if (secret != NULL)
-			matches |=
-				wa_signature_matches(header, header_len, (const uint8_t *) body, body_len, secret);
-	}
-	if (!matches)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-						errmsg("invalid webhook signature"),
-						errhint("If Meta sent it, whatsapp_shared.app_secret is not the secret of "
-								"the app, or a proxy has changed the body.")));
-}
-
-/*
- * True if they are equal; the time taken depends on the length of "given" only.
- */
-static bool
-same_token(const char *given, size_t given_len, const char *expected)
-{
-	size_t expected_len = strlen(expected);
-	volatile unsigned char difference = given_len != expected_len;
-
-	for (size_t i = 0; i < given_len; i++)
-		difference |= (unsigned char) given[i] ^ (unsigned char) expected[i % (expected_len + 1)];
-	return difference == 0;
-}
-
-static text *
-answer_challenge(FunctionCallInfo fcinfo)
-{
-	text *mode = wa_arg_text(fcinfo, 0, "mode");
-	text *token = wa_arg_text(fcinfo, 1, "token");
-	text *challenge = wa_arg_text(fcinfo, 2, "challenge");
-	const char *expected = wa_secret_verify_token();
-
-	if (expected == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("parameter \"%s\" is not set", "whatsapp_shared.webhook_verify_token"),
-				 errhint("Choose a random word, and set it here and in the webhook settings "
-						 "of the Meta app.")));
-	if (!same_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), expected))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-						errmsg("invalid webhook verify token")));
-	if (strcmp(text_to_cstring(mode), "subscribe") != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid mode in webhook handshake"),
-						errdetail("The only mode that Meta uses is \"subscribe\".")));
-	if (VARSIZE_ANY_EXHDR(challenge) > MAX_CHALLENGE)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("challenge is longer than %d bytes", MAX_CHALLENGE)));
-	return challenge;
-}
-
-Datum
-wa_webhook_challenge(PG_FUNCTION_ARGS)
-{
-	ErrorContextCallback hide = {.previous = error_context_stack, .callback = hide_arguments};
-	text *challenge;
-
-	error_context_stack = &hide;
-	challenge = answer_challenge(fcinfo);
-	error_context_stack = hide.previous;
-	PG_RETURN_TEXT_P(challenge);
-}
-
-/* ---- the work ---- */
 
 /*
  * Our statements reach rows through indexes, however small the tables were
@@ -185,72 +67,97 @@ begin_planner_settings(void)
 	return level;
 }
 
-static void
-begin(Call *call, FunctionCallInfo fcinfo)
+void
+wa_ingest_begin(WaIngest *ingest, FunctionCallInfo fcinfo)
 {
-	memset(call, 0, sizeof(Call));
-	wa_owner_begin(&call->owner, fcinfo);
-	call->guc_level = begin_planner_settings();
-	call->webhook.schema = call->owner.schema;
-	call->webhook.now = GetCurrentTimestamp();
-	wa_status_read_installation(&call->webhook);
+	memset(ingest, 0, sizeof(WaIngest));
+	wa_owner_begin(&ingest->owner, fcinfo);
+	ingest->guc_level = begin_planner_settings();
+	ingest->webhook.schema = ingest->owner.schema;
+	ingest->webhook.now = GetCurrentTimestamp();
+	wa_status_read_installation(&ingest->webhook);
 }
 
-/*
- * Takes unmatched statuses along, a few, and not more often than once a second.
- */
-static void
-read_unmatched_sometimes(WaWebhook *webhook)
+const char *
+wa_ingest_scan(WaJson *json, const bytea *body)
 {
-	static TimestampTz last = 0;
-
-	if (webhook->now >= last && webhook->now < last + USECS_PER_SEC)
-		return;
-	last = webhook->now;
-	wa_webhook_read_unmatched(webhook, REMATCH_BATCH);
-}
-
-static void
-read_body(WaWebhook *webhook, const char *given, size_t len)
-{
+	size_t len = VARSIZE_ANY_EXHDR(body);
 	size_t max_nodes = wa_json_max_nodes(len);
-	WaJson *json = palloc(sizeof(WaJson));
+	char *text = palloc(len + 1);
 	WaJsonNode *nodes;
-	char *body = palloc(len + 1);
 
 	/* Scanning writes into it. */
-	memcpy(body, given, len);
-	body[len] = '\0';
+	memcpy(text, VARDATA_ANY(body), len);
+	text[len] = '\0';
 	/* In an ASCII database it would pass for text; what is sent is UTF-8. */
-	if (!pg_verify_mbstr(PG_UTF8, body, (int) len, true))
-	{
-		wa_webhook_park_body(webhook, body, len, WA_WEBHOOK_BODY_TO_LOOK_AT, "not UTF-8");
-		return;
-	}
+	if (!pg_verify_mbstr(PG_UTF8, text, (int) len, true))
+		return "not UTF-8";
 	nodes = palloc_extended(max_nodes * sizeof(WaJsonNode), MCXT_ALLOC_HUGE);
-	if (!wa_json_scan(json, body, len, nodes, max_nodes))
+	if (!wa_json_scan(json, text, len, nodes, max_nodes))
+		return psprintf("not JSON: %s at byte %zu", json->problem, json->problem_at);
+	return NULL;
+}
+
+void
+wa_ingest_read(WaIngest *ingest, WaWebhookBody *body, const WaJson *json)
+{
+	ingest->webhook.body = body;
+	ingest->webhook.json = json;
+	wa_webhook_read_envelope(&ingest->webhook);
+}
+
+void
+wa_ingest_read_any(WaIngest *ingest, WaWebhookBody *body, const bytea *given)
+{
+	WaWebhook *webhook = &ingest->webhook;
+	WaJson *json = palloc(sizeof(WaJson));
+	const char *bytes = VARDATA_ANY(given);
+	size_t len = VARSIZE_ANY_EXHDR(given);
+	const char *problem = wa_ingest_scan(json, given);
+
+	webhook->body = body;
+	if (problem != NULL)
 	{
-		wa_webhook_park_body(webhook, body, len, WA_WEBHOOK_BODY_TO_LOOK_AT,
-							 psprintf("not JSON: %s at byte %zu", json->problem, json->problem_at));
+		wa_webhook_park_body(webhook, bytes, len, WA_WEBHOOK_BODY_TO_LOOK_AT, problem);
 		return;
 	}
-	webhook->json = json;
-	wa_webhook_read_envelope(webhook);
-	if (webhook->keep_body != NULL)
-		wa_webhook_park_body(webhook, given, len, WA_WEBHOOK_WHOLE_BODY, webhook->keep_body);
-	read_unmatched_sometimes(webhook);
+	wa_ingest_read(ingest, body, json);
+	if (body->keep_body != NULL)
+		wa_webhook_park_body(webhook, bytes, len, WA_WEBHOOK_WHOLE_BODY, body->keep_body);
+	wa_ingest_read_unmatched_sometimes(ingest);
+}
+
+static void
+read_unmatched(WaIngest *ingest, int max_rows)
+{
+	WaWebhookBody *read_before = ingest->webhook.body;
+
+	ingest->webhook.body = &ingest->unmatched;
+	wa_webhook_read_unmatched(&ingest->webhook, max_rows);
+	ingest->webhook.body = read_before;
+}
+
+void
+wa_ingest_read_unmatched_sometimes(WaIngest *ingest)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = ingest->webhook.now;
+
+	if (now >= last && now < last + USECS_PER_SEC)
+		return;
+	last = now;
+	read_unmatched(ingest, REMATCH_BATCH);
 }
 
 /*
- * Writes what has been read.  Account events go first: they may lock rows of
- * the queue, which comes before messages.  The handlers come when everything
- * else is in place and with the session's own settings, and traffic last,
- * because other webhooks of the number wait for these rows.
+ * Account events go first: they may lock rows of the queue, which comes before
+ * messages.  The handlers come when everything else is in place, and with the
+ * session's own settings.
  */
-static void
-write_and_end(Call *call)
+void
+wa_ingest_write(WaIngest *ingest)
 {
-	WaWebhook *webhook = &call->webhook;
+	WaWebhook *webhook = &ingest->webhook;
 	int failed;
 
 	wa_webhook_apply_events(webhook);
@@ -261,11 +168,26 @@ write_and_end(Call *call)
 	wa_webhook_store_preferences(webhook);
 	wa_webhook_write_parked(webhook);
 	wa_webhook_forget_matched(webhook);
-	AtEOXact_GUC(false, call->guc_level);
+	AtEOXact_GUC(false, ingest->guc_level);
 	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies, &failed);
-	wa_webhook_write_traffic(webhook);
-	wa_owner_end(&call->owner);
 }
+
+void
+wa_ingest_end(WaIngest *ingest)
+{
+	wa_owner_end(&ingest->owner);
+}
+
+/* Traffic comes last, because other webhooks of the number wait for these rows. */
+static void
+write_and_end(WaIngest *ingest)
+{
+	wa_ingest_write(ingest);
+	wa_webhook_write_traffic(ingest->webhook.schema, &ingest->webhook.traffic, ingest->webhook.now);
+	wa_ingest_end(ingest);
+}
+
+/* ---- the outcome ---- */
 
 static void
 append_counts(StringInfo out, const WaWebhookCounts *counts)
@@ -275,8 +197,8 @@ append_counts(StringInfo out, const WaWebhookCounts *counts)
 }
 
 /* The totals, and the same for each kind. */
-static Datum
-counts_as_jsonb(const WaWebhook *webhook)
+Datum
+wa_ingest_counts(const WaWebhookBody *body)
 {
 	static const char *const names[WA_WEBHOOK_KINDS] = {"statuses", "messages", "events"};
 	WaWebhookCounts total = {0};
@@ -284,10 +206,10 @@ counts_as_jsonb(const WaWebhook *webhook)
 
 	for (int i = 0; i < WA_WEBHOOK_KINDS; i++)
 	{
-		total.applied += webhook->counts[i].applied;
-		total.duplicate += webhook->counts[i].duplicate;
-		total.parked += webhook->counts[i].parked;
-		total.foreign += webhook->counts[i].foreign;
+		total.applied += body->counts[i].applied;
+		total.duplicate += body->counts[i].duplicate;
+		total.parked += body->counts[i].parked;
+		total.foreign += body->counts[i].foreign;
 	}
 	initStringInfo(&out);
 	appendStringInfoChar(&out, '{');
@@ -295,27 +217,53 @@ counts_as_jsonb(const WaWebhook *webhook)
 	for (int i = 0; i < WA_WEBHOOK_KINDS; i++)
 	{
 		appendStringInfo(&out, ", \"%s\": {", names[i]);
-		append_counts(&out, &webhook->counts[i]);
+		append_counts(&out, &body->counts[i]);
 		appendStringInfoChar(&out, '}');
 	}
 	appendStringInfoChar(&out, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
 }
 
-/* The size is asked for before decompression, so that nothing larger is ever held. */
-static void
-check_body(FunctionCallInfo fcinfo)
+/* ---- the calls ---- */
+
+void
+wa_ingest_require_encoding(void)
 {
-	if (PG_ARGISNULL(0))
-		wa_raise_null_argument("body");
-	if (toast_raw_datum_size(PG_GETARG_DATUM(0)) - VARHDRSZ > MAX_BODY_SIZE)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("webhook body is larger than %d bytes", MAX_BODY_SIZE)));
 	if (GetDatabaseEncoding() != PG_UTF8)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("webhooks need a database with the encoding UTF8"),
 						errdetail("This one has %s, which cannot store what customers write.",
 								  GetDatabaseEncodingName())));
+}
+
+/* Asked for before decompression, so that nothing larger is ever held. */
+bool
+wa_ingest_is_too_large(Datum body)
+{
+	return toast_raw_datum_size(body) - VARHDRSZ > WA_INGEST_MAX_BODY;
+}
+
+static bytea *
+signed_body(FunctionCallInfo fcinfo)
+{
+	bytea *body;
+	text *signature;
+
+	if (PG_ARGISNULL(0))
+		wa_raise_null_argument("body");
+	if (wa_ingest_is_too_large(PG_GETARG_DATUM(0)))
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("webhook body is larger than %d bytes", WA_INGEST_MAX_BODY)));
+	wa_ingest_require_encoding();
+	wa_webhook_require_secret();
+	body = PG_GETARG_BYTEA_PP(0);
+	signature = PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1);
+	if (!wa_webhook_is_signed(signature, body))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+						errmsg("invalid webhook signature"),
+						errhint("If Meta sent it, whatsapp_shared.app_secret is not the secret of "
+								"the app, or a proxy has changed the body.")));
+	return body;
 }
 
 /*
@@ -327,26 +275,21 @@ check_body(FunctionCallInfo fcinfo)
 Datum
 wa_webhook_ingest(PG_FUNCTION_ARGS)
 {
-	Call call;
+	WaIngest ingest;
+	WaWebhookBody result = {0};
+	ErrorContextCallback hide;
 	bytea *body;
-	text *signature;
-	ErrorContextCallback hide = {.previous = error_context_stack, .callback = hide_arguments};
-	size_t len;
 
-	error_context_stack = &hide;
-	check_body(fcinfo);
-	body = PG_GETARG_BYTEA_PP(0);
-	len = VARSIZE_ANY_EXHDR(body);
-	signature = PG_ARGISNULL(1) ? cstring_to_text("") : PG_GETARG_TEXT_PP(1);
-	check_signature(VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature), VARDATA_ANY(body), len);
+	wa_webhook_hide_arguments(&hide);
+	body = signed_body(fcinfo);
 	error_context_stack = hide.previous; /* from here on it is Meta's */
 	wa_hearing_watch();
 
 	wa_role_settle_deferred();
-	begin(&call, fcinfo);
-	read_body(&call.webhook, VARDATA_ANY(body), len);
-	write_and_end(&call);
-	return counts_as_jsonb(&call.webhook);
+	wa_ingest_begin(&ingest, fcinfo);
+	wa_ingest_read_any(&ingest, &result, body);
+	write_and_end(&ingest);
+	return wa_ingest_counts(&result);
 }
 
 /*
@@ -355,10 +298,10 @@ wa_webhook_ingest(PG_FUNCTION_ARGS)
 Datum
 wa_internal_rematch(PG_FUNCTION_ARGS)
 {
-	Call call;
+	WaIngest ingest;
 
-	begin(&call, fcinfo);
-	wa_webhook_read_unmatched(&call.webhook, PG_GETARG_INT32(0));
-	write_and_end(&call);
-	PG_RETURN_INT32(call.webhook.nmatched);
+	wa_ingest_begin(&ingest, fcinfo);
+	read_unmatched(&ingest, PG_GETARG_INT32(0));
+	write_and_end(&ingest);
+	PG_RETURN_INT32(ingest.webhook.nmatched);
 }

@@ -42,7 +42,7 @@ static WaStatement park_statement = {
 		   " pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 		   " pg_catalog.unnest($7))"
 		   " AS v(kind, reason, number, wamid, id, event, fingerprint) ORDER BY v.fingerprint"
-		   " ON CONFLICT (fingerprint) DO NOTHING RETURNING kind",
+		   " ON CONFLICT (fingerprint) DO NOTHING RETURNING fingerprint",
 	.nargs = 7,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
 				 BYTEAARRAYOID},
@@ -79,10 +79,13 @@ fingerprint(const char *what, const char *number, const char *text, size_t len)
 }
 
 void
-wa_webhook_park(WaWebhook *webhook, WaWebhookKind kind, const WaParked *parked)
+wa_webhook_park(WaWebhook *webhook, WaWebhookBody *body, WaWebhookKind kind, const WaParked *parked)
 {
-	*(WaParked *) wa_webhook_add(&webhook->parked, sizeof(WaParked)) = *parked;
-	webhook->counts[kind].parked++;
+	WaParked *item = wa_webhook_add(&webhook->parked, sizeof(WaParked));
+
+	*item = *parked;
+	item->body = body;
+	body->counts[kind].parked++;
 }
 
 bool
@@ -96,24 +99,25 @@ wa_webhook_park_node(WaWebhook *webhook, WaWebhookKind kind, const char *what, u
 					 const char *phone_number_id, const char *reason)
 {
 	const WaJson *json = webhook->json;
+	WaWebhookBody *body = webhook->body;
 	WaParked parked = {.what = what, .reason = reason, .phone_number_id = phone_number_id};
 
-	if (webhook->seen[WA_WEBHOOK_REJECTED] == MAX_REJECTED)
+	if (body->seen[WA_WEBHOOK_REJECTED] == MAX_REJECTED)
 	{
-		webhook->counts[kind].parked++;
-		webhook->keep_body = "too_many_rejected_items";
+		body->counts[kind].parked++;
+		body->keep_body = "too_many_rejected_items";
 		return;
 	}
-	webhook->seen[WA_WEBHOOK_REJECTED]++;
+	body->seen[WA_WEBHOOK_REJECTED]++;
 	if (wa_webhook_is_too_large(webhook, node))
 	{
 		parked.text = json->text + json->nodes[node].start;
 		parked.text_len = json->nodes[node].end - json->nodes[node].start;
-		webhook->keep_body = "too_large_item";
+		body->keep_body = "too_large_item";
 	}
 	else
 		parked.event = wa_webhook_text(webhook, node);
-	wa_webhook_park(webhook, kind, &parked);
+	wa_webhook_park(webhook, body, kind, &parked);
 }
 
 void
@@ -133,36 +137,100 @@ wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, size_t ma
 	values[2] = PointerGetDatum(kept);
 	rows = wa_statement_run(&park_body_statement, webhook->schema, values, NULL);
 	if (rows.count > 0)
-		webhook->counts[WA_WEBHOOK_EVENT].parked++;
+		webhook->body->counts[WA_WEBHOOK_EVENT].parked++;
 	else
-		webhook->counts[WA_WEBHOOK_EVENT].duplicate++;
+		webhook->body->counts[WA_WEBHOOK_EVENT].duplicate++;
 }
 
-static Datum
-fingerprints(const WaParked *items, int n)
+/* What it is and its text, and where it stands in the list. */
+typedef struct Fingerprint
 {
-	Datum *datums = palloc(sizeof(Datum) * n);
+	bytea *hash;
+	int item;
+} Fingerprint;
+
+static int
+compare_fingerprints(const void *a, const void *b)
+{
+	const Fingerprint *x = a;
+	const Fingerprint *y = b;
+	int result = memcmp(VARDATA(x->hash), VARDATA(y->hash), FINGERPRINT_LENGTH);
+
+	return result != 0 ? result : (x->item > y->item) - (x->item < y->item);
+}
+
+static Fingerprint *
+take_fingerprints(const WaParked *items, int n)
+{
+	Fingerprint *prints = palloc(sizeof(Fingerprint) * n);
 
 	for (int i = 0; i < n; i++)
 	{
 		const WaParked *item = &items[i];
 
-		datums[i] = PointerGetDatum(
+		prints[i].item = i;
+		prints[i].hash =
 			fingerprint(item->what, item->phone_number_id != NULL ? item->phone_number_id : "",
 						item->event != NULL ? item->event : item->text,
-						item->event != NULL ? strlen(item->event) : item->text_len));
+						item->event != NULL ? strlen(item->event) : item->text_len);
 	}
+	return prints;
+}
+
+static Datum
+array_of_fingerprints(const Fingerprint *prints, int n)
+{
+	Datum *datums = palloc(sizeof(Datum) * n);
+
+	for (int i = 0; i < n; i++)
+		datums[i] = PointerGetDatum(prints[i].hash);
 	return PointerGetDatum(construct_array(datums, n, BYTEAOID, -1, false, TYPALIGN_INT));
 }
 
-static WaWebhookKind
-kind_of(const char *what)
+/* The first item that has it. */
+static int
+item_of_fingerprint(const Fingerprint *sorted, int n, bytea *hash)
 {
-	if (strcmp(what, "status") == 0)
-		return WA_WEBHOOK_STATUS;
-	if (strcmp(what, "message") == 0)
-		return WA_WEBHOOK_MESSAGE;
-	return WA_WEBHOOK_EVENT;
+	Fingerprint wanted = {.hash = hash, .item = -1};
+	int low = 0;
+	int high = n - 1;
+
+	while (low < high)
+	{
+		int middle = low + (high - low) / 2;
+
+		if (compare_fingerprints(&sorted[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return sorted[low].item;
+}
+
+static WaWebhookCounts *
+counts_of(const WaParked *item)
+{
+	if (strcmp(item->what, "status") == 0)
+		return &item->body->counts[WA_WEBHOOK_STATUS];
+	if (strcmp(item->what, "message") == 0)
+		return &item->body->counts[WA_WEBHOOK_MESSAGE];
+	return &item->body->counts[WA_WEBHOOK_EVENT];
+}
+
+/* Of those that were not known, by their fingerprints. */
+static void
+count_stored(const WaParked *items, Fingerprint *prints, int n, const WaRows *rows)
+{
+	qsort(prints, n, sizeof(Fingerprint), compare_fingerprints);
+	for (uint64 i = 0; i < rows->count; i++)
+	{
+		bool isnull;
+		bytea *hash = DatumGetByteaP(wa_rows_datum(rows, (int) i, 1, &isnull));
+		WaWebhookCounts *counts = counts_of(&items[item_of_fingerprint(prints, n, hash)]);
+
+		counts->parked++;
+		counts->duplicate--;
+	}
 }
 
 void
@@ -178,6 +246,7 @@ wa_webhook_write_parked(WaWebhook *webhook)
 	};
 	const WaParked *items = webhook->parked.items;
 	int n = webhook->parked.count;
+	Fingerprint *prints;
 	Datum values[lengthof(columns) + 1];
 	WaRows rows;
 
@@ -186,17 +255,12 @@ wa_webhook_write_parked(WaWebhook *webhook)
 	for (int i = 0; i < n; i++)
 	{
 		/* Supposed to be known already, until the statement says otherwise. */
-		webhook->counts[kind_of(items[i].what)].parked--;
-		webhook->counts[kind_of(items[i].what)].duplicate++;
+		counts_of(&items[i])->parked--;
+		counts_of(&items[i])->duplicate++;
 	}
+	prints = take_fingerprints(items, n);
 	WA_ARRAYS_OF(values, columns, items, n);
-	values[lengthof(columns)] = fingerprints(items, n);
+	values[lengthof(columns)] = array_of_fingerprints(prints, n);
 	rows = wa_statement_run(&park_statement, webhook->schema, values, NULL);
-	for (uint64 i = 0; i < rows.count; i++)
-	{
-		WaWebhookKind kind = kind_of(wa_rows_text(&rows, (int) i, 1));
-
-		webhook->counts[kind].parked++;
-		webhook->counts[kind].duplicate--;
-	}
+	count_stored(items, prints, n, &rows);
 }

@@ -10,7 +10,8 @@
 /* An unmatched or rejected item.  Strings must live until it is written. */
 typedef struct WaParked
 {
-	const char *what; /* value of whatsapp_parked_events.kind */
+	WaWebhookBody *body; /* that has it; set by wa_webhook_park() */
+	const char *what;	 /* value of whatsapp_parked_events.kind */
 	const char *reason;
 	const char *phone_number_id; /* or NULL */
 	const char *wamid;			 /* or NULL */
@@ -21,7 +22,8 @@ typedef struct WaParked
 } WaParked;
 
 /* Notes an item, to be written with the others.  "kind" is where it is counted. */
-extern void wa_webhook_park(WaWebhook *webhook, WaWebhookKind kind, const WaParked *parked);
+extern void wa_webhook_park(WaWebhook *webhook, WaWebhookBody *body, WaWebhookKind kind,
+							const WaParked *parked);
 
 /*
  * The same for an item that is rejected.  Only the first hundred of a body are

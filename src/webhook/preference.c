@@ -73,7 +73,7 @@ wa_webhook_read_preference(WaWebhook *webhook, uint32 item, const char *phone_nu
 		problem = "timestamp_invalid";
 	else if (wa_webhook_is_too_old(webhook, preference.at))
 	{
-		webhook->too_old++;
+		webhook->body->too_old++;
 		/* Who has stopped may have resumed since; but that errs on the right side. */
 		if (strcmp(preference.choice, "stop") != 0)
 			problem = "too_old";
@@ -99,7 +99,7 @@ wa_webhook_store_preferences(WaWebhook *webhook)
 	};
 	const Preference *items = webhook->preferences.items;
 	int n = webhook->preferences.count;
-	WaWebhookCounts *counts = &webhook->counts[WA_WEBHOOK_EVENT];
+	WaWebhookCounts *counts = &webhook->body->counts[WA_WEBHOOK_EVENT];
 	Datum values[lengthof(columns)];
 	WaRows rows;
 	int stored;

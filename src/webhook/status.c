@@ -132,7 +132,8 @@ void
 wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number_id)
 {
 	const WaJson *json = webhook->json;
-	WaStatus status = {.attempt = WA_STATUS_NO_ATTEMPT,
+	WaStatus status = {.body = webhook->body,
+					   .attempt = WA_STATUS_NO_ATTEMPT,
 					   .phone_number_id = phone_number_id,
 					   .error_code = WA_STATUS_NO_ERROR,
 					   .billable = -1};
@@ -164,11 +165,12 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 	{
 		status.recipient_wa_id = wa_webhook_string(webhook, item, "recipient_id", MAX_WORD);
 		if (wa_webhook_is_too_old(webhook, at))
-			webhook->too_old++;
+			webhook->body->too_old++;
 		else
 			wa_webhook_read_recipient(webhook, item);
 	}
 	status.parked_id = webhook->parked_id;
+	status.place = webhook->statuses.count;
 	status.event = json->text + json->nodes[item].start;
 	status.event_len = json->nodes[item].end - json->nodes[item].start;
 	*(WaStatus *) wa_webhook_add(&webhook->statuses, sizeof(WaStatus)) = status;

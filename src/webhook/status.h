@@ -28,10 +28,11 @@ typedef enum WaStatusKind
  */
 typedef struct WaStatus
 {
-	int64 message_id; /* from our own data, or looked up; 0: unknown */
-	int64 parked_id;  /* of whatsapp_parked_events, if it was unmatched before, or 0 */
-	int attempt;	  /* WA_STATUS_NO_ATTEMPT: unknown */
-	bool foreign;	  /* another installation's message, by its data */
+	WaWebhookBody *body; /* that has it */
+	int64 message_id;	 /* from our own data, or looked up; 0: unknown */
+	int64 parked_id;	 /* of whatsapp_parked_events, if it was unmatched before, or 0 */
+	int attempt;		 /* WA_STATUS_NO_ATTEMPT: unknown */
+	bool foreign;		 /* another installation's message, by its data */
 	const char *wamid;
 	const char *phone_number_id;
 	const char *recipient_wa_id; /* or NULL */
@@ -43,6 +44,8 @@ typedef struct WaStatus
 	int billable;	   /* -1: not told */
 	const char *event; /* the item's JSON text */
 	size_t event_len;
+	int place;	   /* in the list, as it was read */
+	bool repeated; /* said nothing that others of its wamid before it had not said */
 } WaStatus;
 
 /* Takes one item of statuses[] into the list, or rejects it. */

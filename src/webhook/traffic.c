@@ -10,17 +10,22 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/arrays.h"
+#include "base/lookup.h"
 #include "base/statement.h"
+#include "webhook/field.h"
 #include "webhook/traffic.h"
 
-/* More numbers than an account can have; further ones are not noted. */
-#define MAX_NUMBERS 256
 #define MAX_NUMBER_LENGTH 32
-#define MAX_RECENT 32
+
+/* Those of thousands of numbers, of which hundreds are heard of in a second. */
+#define RECENT_NUMBERS 2048
 
 typedef struct NumberTraffic
 {
@@ -30,15 +35,10 @@ typedef struct NumberTraffic
 	bool late;
 } NumberTraffic;
 
-struct WaTraffic
-{
-	NumberTraffic numbers[MAX_NUMBERS];
-	int count;
-};
-
 /*
- * What this session has written lately: mostly there is nothing to write.  If
- * the transaction that wrote it was rolled back, the next second will do.
+ * What this session has written lately, or found written: mostly there is nothing to
+ * write.  If the transaction that wrote it was rolled back, the next second will do.
+ * Two numbers that share a place only cost a look into the table.
  */
 typedef struct RecentWrite
 {
@@ -49,8 +49,7 @@ typedef struct RecentWrite
 	TimestampTz late_at;
 } RecentWrite;
 
-static RecentWrite recent[MAX_RECENT];
-static int next_recent;
+static RecentWrite recent[RECENT_NUMBERS];
 
 /*
  * The row is written once a second at most, by whichever session, so that
@@ -82,18 +81,41 @@ static WaStatement traffic_statement = {
 	.argtypes = {TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TIMESTAMPTZOID},
 	.expected = SPI_OK_INSERT};
 
-static NumberTraffic *
-find_number(WaTraffic *traffic, const char *phone_number_id)
+/* What other sessions have written, in the order of RecentWrite's times. */
+enum
 {
-	for (int i = 0; i < traffic->count; i++)
+	LAST_WEBHOOK_AT,
+	LAST_STATUS_AT,
+	LAST_INBOUND_AT,
+	COLUMNS
+};
+
+static WaLookup written = {.table = "whatsapp_webhook_traffic",
+						   .index = "whatsapp_webhook_traffic_pkey",
+						   .nkeys = 1,
+						   .ncolumns = COLUMNS,
+						   .columns = {"last_webhook_at", "last_status_at", "last_inbound_at"}};
+
+/* ---- noting ---- */
+
+static void
+note(WaWebhookList *traffic, const NumberTraffic *more)
+{
+	NumberTraffic *last = traffic->items;
+
+	/* One change after the other is about the same number, mostly. */
+	if (traffic->count > 0)
 	{
-		if (strcmp(traffic->numbers[i].phone_number_id, phone_number_id) == 0)
-			return &traffic->numbers[i];
+		last += traffic->count - 1;
+		if (strcmp(last->phone_number_id, more->phone_number_id) == 0)
+		{
+			last->statuses += more->statuses;
+			last->messages += more->messages;
+			last->late |= more->late;
+			return;
+		}
 	}
-	if (traffic->count == MAX_NUMBERS)
-		return NULL;
-	traffic->numbers[traffic->count] = (NumberTraffic){.phone_number_id = phone_number_id};
-	return &traffic->numbers[traffic->count++];
+	*(NumberTraffic *) wa_webhook_add(traffic, sizeof(NumberTraffic)) = *more;
 }
 
 /*
@@ -102,44 +124,73 @@ find_number(WaTraffic *traffic, const char *phone_number_id)
 void
 wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number_id, int statuses, int messages)
 {
-	NumberTraffic *number;
+	NumberTraffic more = {
+		.phone_number_id = phone_number_id, .statuses = statuses, .messages = messages};
 
-	if (webhook->traffic == NULL)
-		webhook->traffic = palloc0(sizeof(WaTraffic));
-	number = find_number(webhook->traffic, phone_number_id);
-	if (number == NULL)
-		return;
-	number->statuses += statuses;
-	number->messages += messages;
+	note(&webhook->traffic, &more);
 }
 
 void
 wa_webhook_note_late_report(WaWebhook *webhook, const char *phone_number_id)
 {
-	NumberTraffic *number;
+	NumberTraffic more = {.phone_number_id = phone_number_id, .late = true};
 
-	wa_webhook_note_traffic(webhook, phone_number_id, 0, 0);
-	/* With more numbers than are noted: whichever it is, it is written. */
-	number = find_number(webhook->traffic, phone_number_id);
-	if (number == NULL)
-		number = &webhook->traffic->numbers[0];
-	number->late = true;
+	note(&webhook->traffic, &more);
 }
+
+void
+wa_webhook_keep_traffic(WaWebhookList *kept, MemoryContext context, const WaWebhookList *traffic)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	const NumberTraffic *items = traffic->items;
+
+	for (int i = 0; i < traffic->count; i++)
+	{
+		NumberTraffic more = items[i];
+
+		more.phone_number_id = pstrdup(more.phone_number_id);
+		note(kept, &more);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	return strcmp(((const NumberTraffic *) a)->phone_number_id,
+				  ((const NumberTraffic *) b)->phone_number_id);
+}
+
+/* Each number once. */
+static void
+gather(WaWebhookList *traffic)
+{
+	NumberTraffic *items = traffic->items;
+	int n = traffic->count;
+
+	qsort(items, n, sizeof(NumberTraffic), compare_numbers);
+	traffic->count = 0;
+	for (int i = 0; i < n; i++)
+	{
+		NumberTraffic next = items[i]; /* may be where it is written */
+
+		note(traffic, &next);
+	}
+}
+
+/* ---- writing ---- */
 
 static RecentWrite *
 find_recent(const char *phone_number_id)
 {
-	RecentWrite *entry;
+	uint32 hash = hash_bytes((const unsigned char *) phone_number_id, strlen(phone_number_id));
+	RecentWrite *entry = &recent[hash % RECENT_NUMBERS];
 
-	for (int i = 0; i < MAX_RECENT; i++)
+	if (strcmp(entry->phone_number_id, phone_number_id) != 0)
 	{
-		if (recent[i].webhook_at != 0 && strcmp(recent[i].phone_number_id, phone_number_id) == 0)
-			return &recent[i];
+		memset(entry, 0, sizeof(*entry));
+		strlcpy(entry->phone_number_id, phone_number_id, sizeof(entry->phone_number_id));
 	}
-	entry = &recent[next_recent];
-	next_recent = (next_recent + 1) % MAX_RECENT;
-	memset(entry, 0, sizeof(*entry));
-	strlcpy(entry->phone_number_id, phone_number_id, sizeof(entry->phone_number_id));
 	return entry;
 }
 
@@ -149,18 +200,50 @@ is_due(TimestampTz last, TimestampTz now)
 	return now < last || now > last + USECS_PER_SEC;
 }
 
+/* Whether there is something that is not known to be written. */
+static bool
+is_news(const RecentWrite *entry, const NumberTraffic *number, TimestampTz now)
+{
+	return is_due(entry->webhook_at, now) ||
+		   (number->statuses > 0 && is_due(entry->status_at, now)) ||
+		   (number->messages > 0 && is_due(entry->inbound_at, now)) ||
+		   (number->late && is_due(entry->late_at, now));
+}
+
+static void
+learn(TimestampTz *at, const WaLookupRow *row, int column)
+{
+	if (!row->nulls[column])
+		*at = Max(*at, DatumGetTimestampTz(row->values[column]));
+}
+
+/* What other sessions have written of it. */
+static void
+look_up(RecentWrite *entry, Oid schema, Snapshot snapshot)
+{
+	Datum key = CStringGetTextDatum(entry->phone_number_id);
+	const WaLookupRow *row = wa_lookup_one(&written, schema, &key, snapshot);
+
+	if (row == NULL)
+		return;
+	learn(&entry->webhook_at, row, LAST_WEBHOOK_AT);
+	learn(&entry->status_at, row, LAST_STATUS_AT);
+	learn(&entry->inbound_at, row, LAST_INBOUND_AT);
+}
+
 /*
- * True if the row lacks something of it, which is then taken for written.
+ * True if the row lacks something of it, which is then taken for written.  A
+ * statement that finds nothing to do would lock the row all the same.
  */
 static bool
-must_write(const NumberTraffic *number, TimestampTz now)
+must_write(Oid schema, const NumberTraffic *number, TimestampTz now, Snapshot snapshot)
 {
 	RecentWrite *entry = find_recent(number->phone_number_id);
 
-	if (!is_due(entry->webhook_at, now) &&
-		(number->statuses == 0 || !is_due(entry->status_at, now)) &&
-		(number->messages == 0 || !is_due(entry->inbound_at, now)) &&
-		(!number->late || !is_due(entry->late_at, now)))
+	if (!is_news(entry, number, now))
+		return false;
+	look_up(entry, schema, snapshot);
+	if (!is_news(entry, number, now))
 		return false;
 	entry->webhook_at = now;
 	if (number->statuses > 0)
@@ -172,8 +255,22 @@ must_write(const NumberTraffic *number, TimestampTz now)
 	return true;
 }
 
+/* Leaves those that must be written, and returns how many. */
+static int
+leave_out_written(Oid schema, NumberTraffic *items, int count, TimestampTz now)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+		if (must_write(schema, &items[i], now, snapshot))
+			items[n++] = items[i];
+	UnregisterSnapshot(snapshot);
+	return n;
+}
+
 void
-wa_webhook_write_traffic(WaWebhook *webhook)
+wa_webhook_write_traffic(Oid schema, WaWebhookList *traffic, TimestampTz now)
 {
 	static const WaColumn columns[] = {
 		WA_COLUMN(NumberTraffic, phone_number_id),
@@ -181,18 +278,18 @@ wa_webhook_write_traffic(WaWebhook *webhook)
 		WA_COLUMN(NumberTraffic, messages),
 		WA_COLUMN(NumberTraffic, late),
 	};
-	WaTraffic *traffic = webhook->traffic;
+	const NumberTraffic *items;
 	Datum values[lengthof(columns) + 1];
-	int n = 0;
+	int n;
 
-	if (traffic == NULL)
+	if (traffic->count == 0)
 		return;
-	for (int i = 0; i < traffic->count; i++)
-		if (must_write(&traffic->numbers[i], webhook->now))
-			traffic->numbers[n++] = traffic->numbers[i];
+	gather(traffic);
+	items = traffic->items;
+	n = leave_out_written(schema, traffic->items, traffic->count, now);
 	if (n == 0)
 		return;
-	WA_ARRAYS_OF(values, columns, traffic->numbers, n);
-	values[lengthof(columns)] = TimestampTzGetDatum(webhook->now);
-	wa_statement_run(&traffic_statement, webhook->schema, values, NULL);
+	WA_ARRAYS_OF(values, columns, items, n);
+	values[lengthof(columns)] = TimestampTzGetDatum(now);
+	wa_statement_run(&traffic_statement, schema, values, NULL);
 }

@@ -14,7 +14,11 @@ extern void wa_webhook_note_traffic(WaWebhook *webhook, const char *phone_number
 /* A report came late: others of that time may still be on their way, for whatever number. */
 extern void wa_webhook_note_late_report(WaWebhook *webhook, const char *phone_number_id);
 
-/* Writes it, unless it has been written within the last second. */
-extern void wa_webhook_write_traffic(WaWebhook *webhook);
+/* Copies what was noted to "kept", in this memory context: to be written after other things. */
+extern void wa_webhook_keep_traffic(WaWebhookList *kept, MemoryContext context,
+									const WaWebhookList *traffic);
+
+/* Writes what was noted, unless it has been written within the last second. */
+extern void wa_webhook_write_traffic(Oid schema, WaWebhookList *traffic, TimestampTz now);
 
 #endif

@@ -38,8 +38,6 @@ typedef struct WaWebhookList
 	int room;
 } WaWebhookList;
 
-typedef struct WaTraffic WaTraffic;
-
 /* What has been read of one body, each bounded; see webhook/field.h. */
 typedef enum WaWebhookPart
 {
@@ -52,16 +50,26 @@ typedef enum WaWebhookPart
 
 #define WA_WEBHOOK_PARTS 5
 
+/* One body: its bounds while it is read, and what became of its items. */
+typedef struct WaWebhookBody
+{
+	WaWebhookCounts counts[WA_WEBHOOK_KINDS];
+	int seen[WA_WEBHOOK_PARTS];
+	int too_old;		   /* items that are recorded, and not acted upon */
+	const char *keep_body; /* why it is stored as a whole; NULL: it is not */
+} WaWebhookBody;
+
 /*
- * State of one call.  Everything is allocated in the memory context of the SPI
- * connection, and ends with it.
+ * State of one call, for one body or for several whose items are written together.
+ * Everything is allocated in the memory context of the SPI connection, and ends with
+ * it; bodies are the caller's.
  */
 typedef struct WaWebhook
 {
 	Oid schema;
 	TimestampTz now;
-	const WaJson *json; /* that is being read */
-	WaWebhookCounts counts[WA_WEBHOOK_KINDS];
+	WaWebhookBody *body; /* that is being read, and the only one if it is not plain */
+	const WaJson *json;	 /* the same */
 
 	/* what has been read, and is not written yet */
 	WaWebhookList statuses;
@@ -71,11 +79,7 @@ typedef struct WaWebhook
 	WaWebhookList events;
 	WaWebhookList preferences;
 	WaWebhookList parked;
-	WaTraffic *traffic;
-
-	int seen[WA_WEBHOOK_PARTS];
-	int too_old;		   /* items that are recorded, and not acted upon */
-	const char *keep_body; /* why the body is stored as a whole; NULL: it is not */
+	WaWebhookList traffic;
 
 	char installation[16]; /* in the data of statuses that are ours */
 	int64 parked_id;	   /* of the unmatched status that is being read again, or 0 */

@@ -20,9 +20,45 @@ $$;
 CREATE FUNCTION pg_temp.sign(body bytea, secret text DEFAULT 'current-secret') RETURNS text LANGUAGE sql AS $$
     SELECT 'sha256=' || encode(pg_temp.hmac_sha256(body, secret), 'hex')
 $$;
+/*
+ * With "many" set, each webhook has two neighbours in its call: one whose signature is wrong, and one
+ * of another installation, which changes nothing.
+ */
+\if :{?many}
+CREATE FUNCTION pg_temp.post_as_it_is(body text, secret text DEFAULT 'current-secret') RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    bytes CONSTANT bytea := convert_to(body, 'UTF8');
+    other CONSTANT bytea := convert_to(format('{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages",
+        "value": {"statuses": [{"id": "wamid.other", "status": "sent", "timestamp": "%s", "biz_opaque_callback_data": "wa1:other:1:1"}]}}]}]}',
+        floor(EXTRACT(epoch FROM now()))), 'UTF8');
+    outcomes text[];
+    own record;
+BEGIN
+    SELECT array_agg(m.outcome ORDER BY m.ordinal) INTO outcomes
+        FROM wa_webhook_ingest_many(ARRAY[bytes], ARRAY['sha256=' || repeat('0', 64)]) AS m;
+    IF outcomes <> '{invalid_signature}' THEN
+        RAISE 'a wrong signature: %', outcomes;
+    END IF;
+    FOR own IN SELECT * FROM wa_webhook_ingest_many(ARRAY[other, bytes, bytes],
+        ARRAY[pg_temp.sign(other), pg_temp.sign(bytes, secret), 'sha256=' || repeat('0', 64)]) AS m ORDER BY m.ordinal
+    LOOP
+        outcomes[own.ordinal] := own.outcome;
+        IF own.ordinal = 1 AND own.result ->> 'foreign' <> '1' THEN
+            RAISE 'the neighbour: %', own;
+        ELSIF own.ordinal = 2 AND own.outcome = 'ingested' THEN
+            RETURN own.result;
+        ELSIF own.ordinal = 2 THEN
+            RAISE EXCEPTION USING MESSAGE = COALESCE(own.message, 'invalid webhook signature'),
+                ERRCODE = COALESCE(own.sqlstate, '28000');
+        END IF;
+    END LOOP;
+END
+$$;
+\else
 CREATE FUNCTION pg_temp.post_as_it_is(body text, secret text DEFAULT 'current-secret') RETURNS jsonb LANGUAGE sql AS $$
     SELECT wa_webhook_ingest(convert_to(body, 'UTF8'), pg_temp.sign(convert_to(body, 'UTF8'), secret))
 $$;
+\endif
 
 /*
  * Times are written as seconds from 1764000000 on, which stands for a time two
@@ -77,9 +113,20 @@ RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object('id', wamid, 'status', status, 'timestamp', at::text,
         'recipient_id', '34600000001', 'biz_opaque_callback_data', data)) || more
 $$;
+CREATE FUNCTION pg_temp.statuses_body(VARIADIC statuses jsonb[]) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.envelope(pg_temp.messages_change(jsonb_build_object('statuses', to_jsonb(statuses))))
+$$;
 CREATE FUNCTION pg_temp.post_statuses(VARIADIC statuses jsonb[]) RETURNS text LANGUAGE sql AS $$
-    SELECT pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change(
-        jsonb_build_object('statuses', to_jsonb(statuses))))), 'statuses')
+    SELECT pg_temp.counts(pg_temp.post(pg_temp.statuses_body(VARIADIC statuses)), 'statuses')
+$$;
+
+/* Several bodies in one call, with a row for each. */
+CREATE FUNCTION pg_temp.post_many(given text[]) RETURNS TABLE (ordinal integer, outcome text, result jsonb, sqlstate text, message text)
+LANGUAGE sql AS $$
+    SELECT m.* FROM (
+        SELECT array_agg(r.body ORDER BY r.n) AS bodies, array_agg(pg_temp.sign(r.body) ORDER BY r.n) AS signatures
+        FROM (SELECT u.n, convert_to(pg_temp.recent(u.body), 'UTF8') FROM unnest(given) WITH ORDINALITY AS u (body, n)) AS r (n, body)) AS b,
+        wa_webhook_ingest_many(b.bodies, b.signatures) AS m
 $$;
 CREATE FUNCTION pg_temp.error(code integer, title text DEFAULT 'title', details text DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('errors', jsonb_build_array(jsonb_build_object('code', code, 'title', title)

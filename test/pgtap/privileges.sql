@@ -72,7 +72,7 @@ SELECT ok(pg_has_role('pg_monitor', 'pg_monitor', 'member') AND pg_temp.may('pg_
 SELECT ok(NOT pg_temp.may('t_webhook', 'SELECT FROM whatsapp_messages'), 'the gateway reads no messages');
 SELECT ok(NOT pg_temp.may('t_webhook', $$SELECT wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "x"}')$$), 'and sends none');
 SELECT bag_eq($$SELECT g.object_name FROM wa_internal_grantable() AS g, aclexplode(g.acl) AS a WHERE a.grantee = 't_webhook'::regrole$$,
-    $$VALUES ('wa_webhook_ingest'::name), ('wa_webhook_challenge')$$, 'it has two functions and nothing else');
+    $$VALUES ('wa_webhook_ingest'::name), ('wa_webhook_ingest_many'), ('wa_webhook_challenge')$$, 'it has three functions and nothing else');
 
 /* ---- admin ---- */
 

@@ -70,11 +70,13 @@ $$;
 
 /*
  * Tells all histories once: shuffled, some twice, in portions of random size.
- * Every other time what concerns one message stays closer together.
+ * Every other time what concerns one message stays closer together, and every
+ * third time several webhooks are taken in together.
  */
 CREATE FUNCTION pg_temp.tell(telling integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     items jsonb[];
+    bodies text[] := '{}';
     size integer;
 BEGIN
     INSERT INTO told SELECT n, telling, pg_temp.start(state) FROM (SELECT DISTINCT n, state FROM history ORDER BY n) AS h;
@@ -85,8 +87,16 @@ BEGIN
         FROM history AS h JOIN told AS t ON t.n = h.n AND t.telling = tell.telling
             CROSS JOIN LATERAL generate_series(1, 1 + floor(random() * 2)::integer);
     WHILE cardinality(items) > 0 LOOP
-        size := 1 + floor(random() * random() * 80);
-        PERFORM pg_temp.post_statuses(VARIADIC items[:size]);
+        size := 1 + floor(random() * random() * CASE telling % 3 WHEN 0 THEN 5 ELSE 80 END);
+        IF telling % 3 = 0 THEN
+            bodies := bodies || pg_temp.statuses_body(VARIADIC items[:size]);
+            IF random() < 0.05 OR cardinality(items) <= size THEN
+                PERFORM pg_temp.post_many(bodies);
+                bodies := '{}';
+            END IF;
+        ELSE
+            PERFORM pg_temp.post_statuses(VARIADIC items[:size]);
+        END IF;
         items := items[size + 1:];
     END LOOP;
     PERFORM wa_internal_rematch(100000);

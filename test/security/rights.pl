@@ -116,6 +116,13 @@ SQL
 is(who_ran('handler', 'hook', press()), 'handler', 'a handler runs as the role that registered it');
 is(who_ran('pending', 'hook', "$leave; " . press()), 'hook', 'a deferred trigger that a webhook finds runs as the caller');
 is(who_ran('pending on app', 'hook', "$leave; " . press()), 'hook', "on the caller's search_path");
+
+sub press_among
+{
+	return press() =~ s/ingest\((decode\(.*?\)), ('.*?')\)/ingest_many(ARRAY[$1], ARRAY[$2])/r;
+}
+is(who_ran('handler', 'hook', press_among()), 'handler', 'of a webhook among others, too, a handler runs as the role that registered it');
+is(who_ran('pending', 'hook', "$leave; " . press_among()), 'hook', 'and a deferred trigger as the caller');
 my $reply = $node->safe_psql('postgres', 'SELECT max(inbound_id) FROM wa.whatsapp_inbound_messages');
 is(who_ran('pending', 'hook', "$leave; SELECT wa.wa_retry_reply($reply)"), 'hook', 'and so does one that a retry finds');
 

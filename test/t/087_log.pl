@@ -31,7 +31,8 @@ my @calls = (
 	[ "SELECT wa_webhook_challenge('subscribe', 'TheVerifyToken', NULL)", qr/22004.*must not be null/, 'no challenge' ],
 	[ "SELECT wa_webhook_challenge('subscribe', 'TheVerifyToken', repeat('c', 2000))", qr/22023.*longer than/, 'a challenge that is too long' ],
 	[ "SELECT wa_webhook_ingest('BODYOFSOMEBODY', 'sha256=00')", qr/28000.*invalid webhook signature/, 'a wrong signature' ],
-	[ "SELECT wa_webhook_ingest(NULL, 'BODYOFSOMEBODY')", qr/22004.*must not be null/, 'no body' ]);
+	[ "SELECT wa_webhook_ingest(NULL, 'BODYOFSOMEBODY')", qr/22004.*must not be null/, 'no body' ],
+	[ "SELECT wa_webhook_ingest_many(ARRAY['BODYOFSOMEBODY', NULL]::bytea[], ARRAY['x', 'x'])", qr/22004.*must not be null/, 'no body among others' ]);
 
 foreach my $case (@calls)
 {
