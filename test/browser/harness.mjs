@@ -37,10 +37,10 @@ export async function test(name, body) {
 	try {
 		await body();
 	} catch (error) {
-		ok(false, name, error.stack);
-		for (const context of browser.contexts()) {
-			for (const page of context.pages()) await picture(page, `failed-${tests}`);
-		}
+		const pages = browser.contexts().flatMap((context) => context.pages());
+
+		ok(false, name, [error.stack, ...pages.flatMap((page) => page.complaints ?? [])].join('\n'));
+		for (const page of pages) await picture(page, `failed-${tests}`);
 	}
 	await Promise.all(browser.contexts().map((context) => context.close()));
 }
@@ -73,7 +73,7 @@ export async function open(path, { width = 1280, height = 800, scheme = 'light',
 		/* A refused request is reported by the page itself, in words. */
 		if (message.type() === 'error' && !/^Failed to load resource/.test(message.text())) page.complaints.push(message.text());
 	});
-	page.on('pageerror', (error) => page.complaints.push(error.stack));
+	page.on('pageerror', (error) => page.complaints.push(`${error.message} ${error.stack}`));
 	page.on('request', (request) => {
 		if (!request.url().startsWith(url) && !request.url().startsWith('data:')) page.complaints.push(`asks ${request.url()}`);
 	});

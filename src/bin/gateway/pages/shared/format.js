@@ -32,6 +32,8 @@ export const clock = (at) => formatter(Intl.DateTimeFormat, { timeStyle: 'medium
 
 export const day = (at) => formatter(Intl.DateTimeFormat, { weekday: 'long', day: 'numeric', month: 'long' }).format(new Date(at));
 
+export const date = (at) => formatter(Intl.DateTimeFormat, { dateStyle: 'medium' }).format(new Date(at));
+
 export const month = (at) => formatter(Intl.DateTimeFormat, { month: 'long', year: 'numeric' }).format(new Date(at));
 
 /* "tomorrow at 10:32" where a whole date would be noise. */

@@ -9,6 +9,7 @@ const LONGEST_MS = 30000;
 export function live(task, { every }) {
 	let timer = null;
 	let running = null;
+	let again = null;
 	let failures = 0;
 	let stopped = false;
 
@@ -18,14 +19,18 @@ export function live(task, { every }) {
 	async function turn() {
 		clearTimeout(timer);
 		timer = null;
-		running ??= task()
+		/* What is under way may know nothing yet of why we are asked: once more after it. */
+		if (running) return (again ??= running.then(turn));
+		again = null;
+		running = task()
 			.then(
 				() => (failures = 0),
 				() => (failures = Math.min(failures + 1, 8)),
 			)
 			.finally(() => (running = null));
 		await running;
-		if (!stopped && !document.hidden && timer === null) timer = setTimeout(turn, pause());
+		if (!stopped && !document.hidden && !again && timer === null) timer = setTimeout(turn, pause());
+		return undefined;
 	}
 
 	function seen() {

@@ -1,0 +1,91 @@
+/*
+ * An action on everything that matches a filter, not only on what is on screen:
+ * the count before, the progress after, and it can be stopped.  The database does
+ * some hundreds a call; whoever leaves the page stops it between two calls.
+ */
+
+import { h } from '../shared/h.js';
+import { t } from '../shared/i18n.js';
+import { post } from '../shared/api.js';
+import { words } from '../shared/parts.js';
+import { number } from '../shared/format.js';
+import { API } from './address.js';
+import { ask, button } from './act.js';
+import { redraw, refresh } from './state.js';
+
+const runs = new Map(); /* by place */
+
+const call = async (kind, filter, dry) => {
+	const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined && value !== ''));
+
+	return (await post(`${API}/messages/${kind}`, { filter: given, dry_run: dry })).data;
+};
+
+async function work(place, kind, filter, matched) {
+	const run = { kind, matched, done: 0, running: true, stopped: false, problem: null };
+	const warn = (event) => event.preventDefault();
+
+	runs.set(place, run);
+	addEventListener('beforeunload', warn);
+	try {
+		for (let left = matched; left > 0 && !run.stopped;) {
+			const { done, remaining } = await call(kind, filter, false);
+
+			run.done += done;
+			/* What is left cannot be done: asking again would never end. */
+			if (done === 0) break;
+			left = remaining;
+			redraw();
+			refresh();
+		}
+	} catch (problem) {
+		run.problem = problem;
+	}
+	removeEventListener('beforeunload', warn);
+	run.running = false;
+	await refresh();
+	redraw();
+}
+
+/* Counts first, then asks with the count, then works. */
+async function begin(place, kind, filter) {
+	const { matched } = await call(kind, filter, true);
+
+	if (matched === 0) {
+		runs.set(place, { kind, matched: 0, done: 0, running: false });
+		return;
+	}
+	ask({
+		place,
+		text: t(`group.ask.${kind}`, { n: matched }),
+		yes: t(`group.yes.${kind}`, { n: matched }),
+		danger: kind === 'cancel',
+		run: () => work(place, kind, filter, matched),
+	});
+}
+
+export const groupButton = (place, kind, filter, label) =>
+	button(`group-${kind}-${place}`, label, () => begin(place, kind, filter), { disabled: runs.get(place)?.running });
+
+function said(run) {
+	if (run.problem) return t('group.problem', { n: run.done, total: run.matched, why: words(run.problem) });
+	if (run.running) return t('group.running', { n: run.done, total: run.matched });
+	if (run.stopped) return t('group.stopped', { n: run.done, total: run.matched });
+	return t(`group.done.${run.kind}`, { n: run.done });
+}
+
+/* The progress of what runs at this place, or how it ended. */
+export function groupAt(place) {
+	const run = runs.get(place);
+
+	if (!run) return null;
+	return h('div', { class: 'progress', key: `run-${place}` },
+		h('p', { role: run.problem ? 'alert' : 'status' }, said(run)),
+		run.running && h('progress', { max: run.matched, value: run.done, 'aria-label': t('group.progress') }, number(run.done)),
+		h('button', { type: 'button', class: 'button', onclick: () => {
+			if (run.running) run.stopped = true;
+			else runs.delete(place);
+			redraw();
+		} }, run.running ? t('group.stop') : t('outcome.close')));
+}
+

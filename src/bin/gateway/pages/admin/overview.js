@@ -1,0 +1,65 @@
+/* What needs a person, each with its remedy; then the figures. */
+
+import { h } from '../shared/h.js';
+import { has, t } from '../shared/i18n.js';
+import { number } from '../shared/format.js';
+import { badge, english } from '../shared/parts.js';
+import { API, link } from './address.js';
+import { get } from '../shared/api.js';
+import { state } from './state.js';
+import { charts } from './charts.js';
+import { assignAll } from './assign.js';
+import { questionAt } from './act.js';
+import { failureList } from './failures.js';
+
+/* What the database says in English; what the catalogue knows, in the reader's language. */
+const said = (prefix, item, text) =>
+	has(`${prefix}.${item.kind}`) ? t(`${prefix}.${item.kind}`, { n: item.count }) : english(text);
+
+function need(item) {
+	const go = `attention.go.${item.kind}`;
+
+	return h('li', { class: `need ${item.severity}`, key: `${item.kind} ${JSON.stringify(item.filter)}` },
+		h('div', null,
+			h('h2', { class: `badge ${item.severity}` }, said('attention.title', item, item.title)),
+			item.remedy && h('p', { class: 'muted' }, said('attention.remedy', item, item.remedy))),
+		h('div', { class: 'actions' },
+			item.kind === 'no_number' && assignAll('overview'),
+			link({ section: item.section, ...item.filter }, {
+				class: item.severity === 'error' ? 'button primary' : 'button',
+			}, has(go) ? t(go) : t('attention.go.section', { section: t(`section.${item.section}`) }))),
+		item.kind === 'no_number' && questionAt('overview'));
+}
+
+const TODAY = ['sent', 'delivered', 'read', 'failed', 'uncertain'];
+
+const today = (figures) =>
+	h('section', { class: 'stack', 'aria-labelledby': 'today' },
+		h('h2', { id: 'today' }, t('today.title')),
+		h('dl', { class: 'figures' }, TODAY.map((name) =>
+			h('div', { key: name },
+				h('dt', { class: 'muted small' }, t(`today.${name}`)),
+				h('dd', { class: 'tabular' }, link(
+					name === 'failed' ? { section: 'failures' } : { section: 'messages', status: name },
+					{ class: name === 'failed' && figures[name] > 0 ? 'error' : undefined },
+					number(figures[name])))))));
+
+export const overview = {
+	id: 'overview',
+	badge: (summary) => summary?.needs_attention?.length,
+	load: async () => (await get(`${API}/failures`)).data,
+	view(failed) {
+		const { summary } = state;
+
+		if (!summary) return h('div', { class: 'skeleton', role: 'presentation' });
+		return [
+			summary.needs_attention.length > 0
+				? h('ul', { class: 'needs' }, summary.needs_attention.map(need))
+				: h('p', { class: 'calm' }, badge('ok', t('attention.none'))),
+			h('section', { class: 'stack', 'aria-labelledby': 'flow' }, h('h2', { id: 'flow' }, t('chart.title')), charts(summary)),
+			today(summary.today),
+			failed.length > 0 && h('section', { class: 'stack', 'aria-labelledby': 'failed' },
+				h('h2', { id: 'failed' }, t('title.failures')), failureList(failed, 'h3')),
+		];
+	},
+};
