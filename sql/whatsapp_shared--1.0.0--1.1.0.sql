@@ -481,6 +481,16 @@ CREATE FUNCTION @extschema@.wa_internal_replacing_wamid(message_id bigint, wamid
 COMMENT ON FUNCTION @extschema@.wa_internal_replacing_wamid(bigint, text) IS
 'The wamid of a second acceptance of the message. Internal.';
 
+/* As wa_webhook_ingest(), for webhooks that arrive side by side. */
+CREATE FUNCTION @extschema@.wa_webhook_ingest_many(bodies bytea[], signatures text[])
+RETURNS TABLE (ordinal integer, outcome text, result jsonb, sqlstate text, message text)
+    LANGUAGE C VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'wa_webhook_ingest_many';
+COMMENT ON FUNCTION @extschema@.wa_webhook_ingest_many(bytea[], text[]) IS
+'Processes several webhooks, each as a whole or not at all, and returns a row for each, in their order. The outcome is '
+'ingested (result: as wa_webhook_ingest returns it), invalid_signature, too_large, or failed with the SQLSTATE and '
+'message of the error. Respond to Meta with 200 to those that are ingested, once the transaction has committed.';
+
 /* For whoever finds out, once the wamids are written: these messages were accepted more than once. */
 CREATE FUNCTION @extschema@.wa_internal_alert_accepted_twice(message_ids bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -4110,69 +4120,6 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_tenant_reply(jsonb) IS
 'of the tenant or to somebody who wrote by himself. Outside of the 24 hours 409, with until when it was possible. '
 'Quiet hours do not hold it.';
 
-/* As wa_webhook_ingest(), for webhooks that arrive side by side. */
-CREATE FUNCTION @extschema@.wa_webhook_ingest_many(bodies bytea[], signatures text[])
-RETURNS TABLE (ordinal integer, outcome text, result jsonb, sqlstate text, message text)
-    LANGUAGE C VOLATILE PARALLEL UNSAFE
-    AS 'MODULE_PATHNAME', 'wa_webhook_ingest_many';
-COMMENT ON FUNCTION @extschema@.wa_webhook_ingest_many(bytea[], text[]) IS
-'Processes several webhooks, each as a whole or not at all, and returns a row for each, in their order. The outcome is '
-'ingested (result: as wa_webhook_ingest returns it), invalid_signature, too_large, or failed with the SQLSTATE and '
-'message of the error. Respond to Meta with 200 to those that are ingested, once the transaction has committed.';
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])
-RETURNS SETOF record
-    LANGUAGE sql IMMUTABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT unnest(l.names), l.privileges
-    FROM (VALUES
-        /* applications */
-        ('{admin,sender}'::text[], '{
-            wa_enqueue_message, wa_enqueue_payload, wa_enqueue_text, wa_enqueue_media, wa_enqueue_interactive,
-            wa_enqueue_location, wa_enqueue_contacts, wa_enqueue_reaction, wa_enqueue_bulk, wa_upload_media,
-            wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings,
-            wa_create_notification, wa_drop_notification, wa_retry_notification, wa_notifications,
-            wa_internal_registration_state,
-            whatsapp_notification_failures}'::text[]),
-        ('{admin,sender,monitor}', '{wa_explain}'),
-        ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
-        ('{admin,tenant}', '{whatsapp_messages, whatsapp_inbound_messages}'),
-        ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant}'),
-        /* The mark of a tenant's own role: an administrator must not have it. */
-        ('{tenant}', '{wa_internal_tenant_role}'),
-
-        /* people and programs that watch */
-        ('{admin,monitor}', '{
-            wa_health, wa_diagnose, wa_stats, wa_costs,
-            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
-            wa_queue_status, wa_free_numbers, whatsapp_alerts, whatsapp_pauses, whatsapp_sync}'),
-
-        /* the gateway */
-        ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),
-
-        /* administrators */
-        ('{admin}', '{
-            wa_configure_tenant, wa_assign_phone, wa_assign_all, wa_unassign_phone,
-            wa_tenant_link, wa_revoke_links,
-            wa_set_notification_settings, wa_import_settings,
-            wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
-            wa_pause, wa_resume, wa_resolve_alert, wa_retry_message, wa_resolve_message,
-            wa_on_reply, wa_off_reply, wa_retry_reply, wa_adopt, wa_worker_restart}'),
-        ('{admin}', '{
-            whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
-            whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
-            whatsapp_media, whatsapp_media_uses, whatsapp_notifications, whatsapp_damage_policies,
-            whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_windows, whatsapp_reply_handlers,
-            whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,
-            whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
-            whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
-            whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_installation}'),
-
-        /* Superusers grant; wa_create_notification() attaches triggers. */
-        ('{}', '{wa_grant, wa_revoke, wa_notify}')) AS l (privileges, names)
-$$;
-
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])
@@ -4205,7 +4152,7 @@ AS $$
             whatsapp_actions}'),
 
         /* the gateway */
-        ('{webhook}', '{wa_webhook_ingest, wa_webhook_challenge}'),
+        ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),
         ('{admin}', '{
             wa_gateway_alerts, wa_gateway_costs, wa_gateway_diagnose, wa_gateway_health, wa_gateway_pause,
             wa_gateway_pauses, wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resume,
