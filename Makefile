@@ -109,6 +109,7 @@ OBJS = \
 	src/sender/due.o \
 	src/sender/former_primary.o \
 	src/sender/home.o \
+	src/sender/measure.o \
 	src/sender/notice.o \
 	src/sender/overdue.o \
 	src/sender/pace/gate.o \
@@ -159,7 +160,9 @@ OBJS = \
 	src/shared/first_xid.o \
 	src/shared/hearing.o \
 	src/shared/held_numbers.o \
+	src/shared/histogram.o \
 	src/shared/lost_ids.o \
+	src/shared/metricfuncs.o \
 	src/shared/processfuncs.o \
 	src/shared/shmem.o \
 	src/shared/unserved.o \

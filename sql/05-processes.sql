@@ -124,6 +124,23 @@ COMMENT ON FUNCTION @extschema@.wa_internal_connections() IS
 'How many connections each running sender of this database would have to open over HTTP/1.1 by the settings, and how '
 'many it can. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_histograms(
+    OUT histogram text,
+    OUT upper_bound double precision,
+    OUT observations bigint,
+    OUT sum double precision
+) RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_histograms';
+COMMENT ON FUNCTION @extschema@.wa_internal_histograms() IS
+'Durations in seconds that the senders of this database have measured: for each histogram and bound how many were not '
+'longer, and the sum of all. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_throttled(OUT reason text, OUT messages bigint)
+RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_throttled';
+COMMENT ON FUNCTION @extschema@.wa_internal_throttled() IS
+'How often messages had to wait without losing an attempt, by reason, as wa_stats() counts it. Internal.';
+
 CREATE FUNCTION @extschema@.wa_worker_restart() RETURNS integer
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_worker_restart';
 COMMENT ON FUNCTION @extschema@.wa_worker_restart() IS

@@ -16,7 +16,8 @@ CREATE TABLE @extschema@.whatsapp_sync (
     started_at   timestamptz,
     finished_at  timestamptz,
     items        integer,
-    error        text
+    error        text,
+    expires_at   timestamptz
 );
 
 INSERT INTO @extschema@.whatsapp_sync (kind) VALUES ('phone_numbers'), ('templates'), ('token');
@@ -28,6 +29,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_sync.started_at IS 'When it last began.';
 COMMENT ON COLUMN @extschema@.whatsapp_sync.finished_at IS 'When it last ended.';
 COMMENT ON COLUMN @extschema@.whatsapp_sync.items IS 'How many items Meta listed.';
 COMMENT ON COLUMN @extschema@.whatsapp_sync.error IS 'What went wrong; NULL: it succeeded.';
+COMMENT ON COLUMN @extschema@.whatsapp_sync.expires_at IS
+'Of the token: when it ends, as Meta said last; NULL: never, or not known.';
 
 /* A sender also writes here how its synchronisation went; that is no news to it. */
 CREATE TRIGGER whatsapp_sync_requested
@@ -331,6 +334,8 @@ BEGIN
         FROM (VALUES ((data ->> 'expires_at')::double precision),
                      ((data ->> 'data_access_expires_at')::double precision)) AS v (seconds)
         WHERE v.seconds > 0;
+    UPDATE @extschema@.whatsapp_sync AS s SET expires_at = ends
+        WHERE s.kind = 'token' AND s.expires_at IS DISTINCT FROM ends;
     days := EXTRACT(epoch FROM ends - clock_timestamp()) / 86400;
     missing := ARRAY(
         SELECT r.scope FROM unnest(required) AS r (scope)

@@ -197,6 +197,7 @@ make_job(WaSender *sender, WaNumber *number, WaPair *pair, const WaClaimRow *row
 	job->queue_tid = row->queue_tid;
 	job->message_tid = row->message_tid;
 	job->rank = row->rank;
+	job->due_at = row->due_at;
 	job->attempts_before = row->attempts;
 	job->attempt = row->attempts + 1;
 	job->number = number;

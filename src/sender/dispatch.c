@@ -35,6 +35,7 @@
 #include "sender/consent.h"
 #include "sender/descriptors.h"
 #include "sender/dispatch.h"
+#include "sender/measure.h"
 #include "sender/home.h"
 #include "sender/notice.h"
 #include "sender/settle.h"
@@ -463,10 +464,12 @@ submit(WaSender *sender)
 
 /* It counts for its number's rate from when it leaves, and not before. */
 static void
-left(WaJob *job, int64 at)
+left(WaSender *sender, WaJob *job, int64 at)
 {
-	if (job->holds_token)
-		wa_number_left(job->number, at);
+	if (!job->holds_token)
+		return;
+	wa_number_left(job->number, at);
+	wa_measure_left(sender, job, at);
 	job->holds_token = false;
 }
 
@@ -477,9 +480,10 @@ answered(WaSender *sender, WaHttpResult *result)
 	WaJob *job = result->tag;
 
 	if (result->begun_us != 0)
-		left(job, result->begun_us);
+		left(sender, job, result->begun_us);
 	dlist_delete(&job->node);
 	sender->n_in_flight--;
+	wa_measure_ended(sender, result->begun_us, result->finished_us);
 	measured.responses++;
 	wa_graph_response_read(result, finished(sender, job));
 	if (job->outcome->kind == WA_OUTCOME_ACCEPTED || job->outcome->kind == WA_OUTCOME_REFUSED)
@@ -510,7 +514,7 @@ wa_dispatch_network(WaSender *sender)
 	wa_http_step(sender->http);
 	while (wa_http_next_begun(sender->http, &tag, &begun_us))
 		if (is_message(tag))
-			left(tag, begun_us);
+			left(sender, tag, begun_us);
 	for (;;)
 	{
 		prepare_outcome(sender);

@@ -12,6 +12,7 @@
 #include "base/guc.h"
 #include "sender/aside.h"
 #include "sender/disposition.h"
+#include "sender/measure.h"
 #include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/settle.h"
@@ -402,23 +403,6 @@ release_recipient(WaSender *sender, WaJob *job, const WaDisposition *disposition
 	wa_pair_rest(sender, pair);
 }
 
-static void
-count(WaSender *sender, const WaJob *job, const WaDisposition *disposition)
-{
-	WaSenderCounters *counters = &sender->slot->counters;
-
-	if (disposition->state == 'a')
-		pg_atomic_fetch_add_u64(&counters->accepted, 1);
-	else if (disposition->state == 'u')
-		pg_atomic_fetch_add_u64(&counters->uncertain, 1);
-	else if (disposition->state == 0)
-		pg_atomic_fetch_add_u64(&counters->failed, 1);
-	else if (disposition->attempts == job->attempt)
-		pg_atomic_fetch_add_u64(&counters->retried, 1);
-	else if (!job->withdrawn)
-		pg_atomic_fetch_add_u64(&counters->throttled, 1);
-}
-
 /* Does nothing if the transaction was not a settlement, or not of anything. */
 void
 wa_settle_committed(WaSender *sender)
@@ -431,7 +415,7 @@ wa_settle_committed(WaSender *sender)
 		WaDisposition *disposition = &settling.dispositions[i];
 		WaLease *lease = job->lease;
 
-		count(sender, job, disposition);
+		wa_measure_settled(sender, job, disposition);
 		release_recipient(sender, job, disposition);
 		wa_sender_untrack(sender, job->message_id);
 		if (disposition->state == 'r')

@@ -191,6 +191,16 @@ counter(pg_atomic_uint64 *value)
 	return Int64GetDatum((int64) pg_atomic_read_u64(value));
 }
 
+static Datum
+throttled(WaSenderCounters *c)
+{
+	int64 sum = 0;
+
+	for (int i = 0; i < WA_THROTTLES; i++)
+		sum += (int64) pg_atomic_read_u64(&c->throttled[i]);
+	return Int64GetDatum(sum);
+}
+
 /*
  * One row for each sender of the current database, also for one that is not
  * running just now.  No row if the library is not preloaded.
@@ -224,7 +234,7 @@ wa_stats(PG_FUNCTION_ARGS)
 		values[n++] = counter(&c->accepted);
 		values[n++] = counter(&c->failed);
 		values[n++] = counter(&c->retried);
-		values[n++] = counter(&c->throttled);
+		values[n++] = throttled(c);
 		values[n++] = counter(&c->uncertain);
 		values[n++] = counter(&c->cycles);
 		values[n++] = counter(&c->errors);

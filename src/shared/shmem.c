@@ -55,7 +55,8 @@ init_counters(WaSenderCounters *c)
 	pg_atomic_init_u64(&c->accepted, 0);
 	pg_atomic_init_u64(&c->failed, 0);
 	pg_atomic_init_u64(&c->retried, 0);
-	pg_atomic_init_u64(&c->throttled, 0);
+	for (int i = 0; i < WA_THROTTLES; i++)
+		pg_atomic_init_u64(&c->throttled[i], 0);
 	pg_atomic_init_u64(&c->uncertain, 0);
 	pg_atomic_init_u64(&c->cycles, 0);
 	pg_atomic_init_u64(&c->errors, 0);
@@ -64,6 +65,8 @@ init_counters(WaSenderCounters *c)
 	pg_atomic_init_u32(&c->connections_wanted, 0);
 	pg_atomic_init_u32(&c->connections_possible, 0);
 	pg_atomic_init_u64(&c->last_cycle_at, 0);
+	wa_histogram_init(&c->request_duration);
+	wa_histogram_init(&c->commit_to_wire);
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "storage/spin.h"
 
 #include "base/version.h"
+#include "shared/histogram.h"
 
 #define WA_MAX_SENDERS 64
 #define WA_WAKE_RING 1024
@@ -92,13 +93,22 @@ wa_wake_spilled(const WaSpilledWakes *spilled, uint64 number_key, int64 *rank)
 	return (spilled->is_set[bucket / 64] & (UINT64CONST(1) << (bucket % 64))) != 0;
 }
 
+/* Why a message has to wait that Meta, or the network, did not take: no attempt was lost. */
+typedef enum WaThrottle
+{
+	WA_THROTTLE_NUMBER, /* the number's rate */
+	WA_THROTTLE_PAIR,	/* the recipient's */
+	WA_THROTTLE_OTHER,	/* something is paused now, or nothing has left */
+	WA_THROTTLES
+} WaThrottle;
+
 typedef struct WaSenderCounters
 {
 	pg_atomic_uint64 requests;
 	pg_atomic_uint64 accepted;
 	pg_atomic_uint64 failed;
 	pg_atomic_uint64 retried;
-	pg_atomic_uint64 throttled;
+	pg_atomic_uint64 throttled[WA_THROTTLES];
 	pg_atomic_uint64 uncertain;
 	pg_atomic_uint64 cycles;
 	pg_atomic_uint64 errors; /* cycles that ended in an ERROR */
@@ -107,6 +117,8 @@ typedef struct WaSenderCounters
 	pg_atomic_uint32 connections_wanted; /* over HTTP/1.1 */
 	pg_atomic_uint32 connections_possible;
 	pg_atomic_uint64 last_cycle_at; /* TimestampTz */
+	WaHistogram request_duration;	/* first byte of the request to the end of the response */
+	WaHistogram commit_to_wire;		/* due to first byte: sender/measure.c */
 } WaSenderCounters;
 
 typedef struct WaSenderSlot

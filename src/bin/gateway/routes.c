@@ -9,6 +9,7 @@
 #include "bin/gateway/api.h"
 #include "bin/gateway/assets.h"
 #include "bin/gateway/health.h"
+#include "bin/gateway/metrics.h"
 #include "bin/gateway/login.h"
 #include "bin/gateway/route.h"
 
@@ -91,6 +92,8 @@ static const GwRoute routes[] = {
 	 gw_login_link, "link_session", NULL, gw_login_link_succeeded},
 	SESSION("DELETE", OWNER_PAGE "/session", GW_NOBODY, 0, gw_login_link_end),
 
+	{"GET", "/metrics", GW_VIEWER, GW_SIDE_METRICS, GW_OWN_LISTENER, gw_metrics_handle, NULL, NULL,
+	 NULL},
 	{"GET", "/healthz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_live, NULL, NULL, NULL},
 	{"GET", "/readyz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_ready, NULL, NULL, NULL},
 };

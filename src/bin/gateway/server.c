@@ -15,6 +15,7 @@
 #include "bin/gateway/access_log.h"
 #include "bin/gateway/auth.h"
 #include "bin/gateway/body.h"
+#include "bin/gateway/counters.h"
 #include "bin/gateway/cors.h"
 #include "bin/gateway/database.h"
 #include "bin/gateway/exchange.h"
@@ -147,6 +148,7 @@ on_end(HttpdRequest *http, bool sent)
 
 	if (exchange->query != NULL)
 		gw_query_forget(exchange->query);
+	gw_count_exchange(exchange);
 	gw_access_log(exchange, sent);
 	gw_body_forget(exchange);
 	gw_path_free(&exchange->path);
@@ -279,12 +281,11 @@ gw_server_open(void)
 	}
 	take_sockets(places, NPLACES);
 	for (int i = 1; i < NPLACES; i++)
-	{
 		if (places[i].sides != GW_SIDE_METRICS &&
 			(places[i].socket >= 0 || places[i].address[0] != '\0'))
 			everything &= ~places[i].sides;
-		open_listener(&places[i], places[i].sides | GW_SIDE_HEALTH);
-	}
 	open_listener(&places[0], everything);
+	for (int i = 1; i < NPLACES; i++)
+		open_listener(&places[i], places[i].sides | GW_SIDE_HEALTH);
 	fflush(stdout);
 }

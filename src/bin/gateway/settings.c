@@ -92,8 +92,9 @@ static const Setting table[] = {
 		 "a site whose pages may call the API (https://shop.example); repeatable"),
 	LIST(frame_ancestors, "ORIGIN", "a site that may embed the owner's page; repeatable"),
 
-	HEADING("Pages and log"),
+	HEADING("Pages, metrics and log"),
 	TEXT(theme, "", "FILE", "CSS with custom properties, for colours and fonts of one's own"),
+	INT(metrics_per_number, 0, 0, 1, "1: /metrics has two for each number, too"),
 	TEXT(access_log, "stderr", "FILE", "a JSON line for each request; stderr, stdout, or empty"),
 
 	HEADING("Where from"),

@@ -49,6 +49,7 @@ typedef struct GwSettings
 	/* Pages and log */
 	char *theme;
 	char *access_log;
+	int64_t metrics_per_number;
 
 	char *config;
 } GwSettings;

@@ -74,6 +74,7 @@ typedef struct WaJob
 	ItemPointerData queue_tid; /* where its two rows were when it was claimed */
 	ItemPointerData message_tid;
 	int64 rank;
+	TimestampTz due_at;
 	int attempt;
 	int attempts_before;
 	WaNumber *number;

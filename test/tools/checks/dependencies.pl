@@ -54,7 +54,7 @@ my @layers = (
 	[qw(dispatch)],
 	[qw(claim settle upkeep recovery sync upload)],
 	[qw(aside disposition due uncertain overdue reach consent config trust descriptors home former_primary takeover clean_stop
-		  begin notice)],
+		  begin notice measure)],
 	[qw(pace/)],
 	[qw(store/ state/)],
 );
