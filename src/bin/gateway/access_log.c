@@ -224,7 +224,7 @@ gw_access_log(const GwExchange *exchange, bool sent)
 	HttpdBuf path = {0};
 	char address[64];
 
-	if (log_fd < 0)
+	if (log_fd < 0 || exchange->quiet)
 		return;
 	if (dropped > 0 && takes_more())
 	{

@@ -101,7 +101,6 @@ done(void *arg, PGresult *result)
 void
 gw_api_handle(GwExchange *exchange)
 {
-	const char *schema = gw_pool_schema(gw_admin_pool);
 	HttpdBuf sql = {0};
 	HttpdBuf request = {0};
 	const char *values[1];
@@ -111,15 +110,13 @@ gw_api_handle(GwExchange *exchange)
 		httpd_buf_free(&request);
 		return;
 	}
-	if (schema != NULL)
-	{
-		httpd_buf_printf(&sql, "SELECT status, body, paging FROM %s.wa_gateway_%s($1::jsonb)",
-						 schema, exchange->route->function);
-		values[0] = request.data;
-		exchange->query =
-			gw_pool_query(gw_admin_pool, sql.data, 1, NULL, values, NULL, NULL, done, exchange);
-		httpd_buf_free(&sql);
-	}
+	httpd_buf_printf(&sql,
+					 "SELECT status, body, paging FROM " GW_SCHEMA ".wa_gateway_%s($1::jsonb)",
+					 exchange->route->function);
+	values[0] = request.data;
+	exchange->query =
+		gw_pool_query(gw_admin_pool, sql.data, 1, NULL, values, NULL, NULL, done, exchange);
+	httpd_buf_free(&sql);
 	httpd_buf_free(&request);
 	if (exchange->query == NULL)
 	{

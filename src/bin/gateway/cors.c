@@ -13,27 +13,35 @@
 #include "bin/gateway/settings.h"
 #include "bin/httpd/util.h"
 
+#define HOST_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:[]"
+
 /* scheme://host[:port], as a browser sends it in Origin. */
 static bool
 is_origin(const char *text)
 {
 	const char *host = strstr(text, "://");
 
-	return host != NULL && (strncmp(text, "https:", 6) == 0 || strncmp(text, "http:", 5) == 0) &&
-		   host[3] != '\0' && strpbrk(host + 3, "/?#@ *") == NULL;
+	if (host == NULL || (strncmp(text, "https:", 6) != 0 && strncmp(text, "http:", 5) != 0))
+		return false;
+	host += strlen("://");
+	return *host != '\0' && host[strspn(host, HOST_CHARACTERS)] == '\0';
+}
+
+static void
+check_list(const char *option, const GwTextList *list)
+{
+	for (int i = 0; i < list->n; i++)
+	{
+		if (!is_origin(list->items[i]))
+			httpd_die("%s: \"%s\" is not an origin, http[s]://host[:port]", option, list->items[i]);
+	}
 }
 
 void
 gw_cors_check_settings(void)
 {
-	const GwTextList *list = &gw_settings->allow_origin;
-
-	for (int i = 0; i < list->n; i++)
-	{
-		if (!is_origin(list->items[i]))
-			httpd_die("--allow-origin: \"%s\" is not an origin, scheme://host[:port]",
-					  list->items[i]);
-	}
+	check_list("--allow-origin", &gw_settings->allow_origin);
+	check_list("--frame-ancestors", &gw_settings->frame_ancestors);
 }
 
 bool

@@ -9,7 +9,7 @@
 
 #include "bin/gateway/exchange.h"
 
-/* Ends the program if an --allow-origin is none. */
+/* Ends the program if an --allow-origin or --frame-ancestors is no origin. */
 extern void gw_cors_check_settings(void);
 
 /* Whether the site is in --allow-origin. */

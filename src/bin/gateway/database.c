@@ -10,6 +10,7 @@
 
 #include "bin/gateway/parameters.h"
 #include "bin/gateway/pglink.h"
+#include "bin/httpd/buf.h"
 #include "bin/httpd/clock.h"
 #include "bin/httpd/list.h"
 #include "bin/httpd/timer.h"
@@ -45,9 +46,9 @@ struct GwQuery
 {
 	HttpdLink link; /* of those that wait */
 	GwPool *pool;
-	Slot *slot;				 /* that runs it; NULL: it waits */
-	GwParameters parameters; /* while it waits */
-	GwDone done;			 /* NULL: forgotten */
+	Slot *slot;				  /* that runs it; NULL: it waits */
+	GwParameters *parameters; /* while it waits, a copy */
+	GwDone done;			  /* NULL: forgotten */
 	void *arg;
 	HttpdTimer deadline; /* of the wait */
 };
@@ -65,7 +66,7 @@ free_query(GwQuery *query)
 {
 	httpd_list_remove(&query->link);
 	httpd_timer_cancel(&query->deadline);
-	gw_parameters_free(&query->parameters);
+	gw_parameters_free(query->parameters);
 	free(query);
 }
 
@@ -77,16 +78,35 @@ report(GwQuery *query, PGresult *result)
 	free_query(query);
 }
 
+/* Where the extension is, is known only now: it may have been moved meanwhile. */
 static void
-assign(Slot *slot, GwQuery *query)
+add_schema(const GwPool *pool, const char *sql, HttpdBuf *out)
+{
+	const char *place;
+
+	while ((place = strstr(sql, GW_SCHEMA)) != NULL)
+	{
+		httpd_buf_add(out, sql, (size_t) (place - sql));
+		httpd_buf_puts(out, pool->schema);
+		sql = place + strlen(GW_SCHEMA);
+	}
+	httpd_buf_puts(out, sql);
+}
+
+static void
+start(Slot *slot, GwQuery *query, const GwParameters *p)
 {
 	GwPool *pool = query->pool;
+	HttpdBuf sql = {0};
 
 	httpd_timer_cancel(&query->deadline);
 	query->slot = slot;
 	slot->query = query;
 	slot->sent_us = httpd_now_us();
 	pool->stats.queries++;
+	add_schema(pool, p->sql, &sql);
+	gw_link_send(&slot->link, sql.data, p->n, p->types, p->values, p->lengths, p->formats);
+	httpd_buf_free(&sql);
 }
 
 /* The one that has waited longest goes to a connection that has become free. */
@@ -94,18 +114,15 @@ static void
 serve_waiting(GwPool *pool, Slot *slot)
 {
 	GwQuery *query;
-	GwParameters *p;
 
 	if (slot->link.state != GW_LINK_FREE || httpd_list_is_empty(&pool->waiting))
 		return;
 	query = HTTPD_ELEMENT(GwQuery, link, pool->waiting.prev);
 	httpd_list_remove(&query->link);
 	pool->stats.waiting--;
-	assign(slot, query);
-	p = &query->parameters;
-	gw_link_send(&slot->link, p->sql, p->n, p->types, (const char *const *) p->values, p->lengths,
-				 p->formats);
-	gw_parameters_free(p);
+	start(slot, query, query->parameters);
+	gw_parameters_free(query->parameters);
+	query->parameters = NULL;
 }
 
 static void
@@ -123,13 +140,23 @@ waited_too_long(void *arg)
  */
 
 static bool
-coming_up(const GwPool *pool)
+is_coming_up(const Slot *slot)
+{
+	return slot->link.state == GW_LINK_CONNECTING || slot->link.state == GW_LINK_PREPARING;
+}
+
+static bool
+is_about_to_open(const Slot *slot)
+{
+	return slot->reopen.slot != 0;
+}
+
+static bool
+any_slot(const GwPool *pool, bool (*is)(const Slot *slot))
 {
 	for (int i = 0; i < pool->settings->size; i++)
 	{
-		GwLinkState state = pool->slots[i].link.state;
-
-		if (state == GW_LINK_CONNECTING || state == GW_LINK_PREPARING)
+		if (is(&pool->slots[i]))
 			return true;
 	}
 	return false;
@@ -154,14 +181,21 @@ open_soon(GwPool *pool, Slot *slot, int64_t after_us)
 	httpd_timer_set(&slot->reopen, httpd_now_us() + after_us, open_slot, slot);
 }
 
-/* While none succeeds, one tries for all of them. */
+/* While there is none, one tries for all of them. */
+static void
+reopen(GwPool *pool, Slot *slot)
+{
+	if (pool->connected > 0 || (!any_slot(pool, is_coming_up) && !any_slot(pool, is_about_to_open)))
+		open_soon(pool, slot, pause_us(pool));
+}
+
 static void
 open_slot(void *arg)
 {
 	Slot *slot = arg;
 	GwPool *pool = slot->link.owner;
 
-	if (pool->connected == 0 && coming_up(pool))
+	if (pool->connected == 0 && any_slot(pool, is_coming_up))
 		return;
 	gw_link_open(&slot->link, pool->settings->conninfo, pool->application_name,
 				 pool->settings->statement_timeout_ms);
@@ -174,7 +208,7 @@ open_others(GwPool *pool)
 	{
 		Slot *slot = &pool->slots[i];
 
-		if (slot->link.state == GW_LINK_DOWN && slot->reopen.slot == 0)
+		if (slot->link.state == GW_LINK_DOWN && !is_about_to_open(slot))
 			open_soon(pool, slot, pause_us(pool) / 2);
 	}
 }
@@ -241,8 +275,8 @@ finished(GwLink *link, PGresult *result)
 	{
 		gw_link_close(link);
 		pool->connected--;
-		note_away(pool, PQresultErrorMessage(result));
-		open_soon(pool, slot, pause_us(pool));
+		note_away(pool, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+		reopen(pool, slot);
 	}
 	else
 		serve_waiting(pool, slot);
@@ -265,7 +299,7 @@ lost(GwLink *link, bool open, const char *reason)
 		pool->failures++;
 	slot->query = NULL;
 	note_away(pool, reason);
-	open_soon(pool, slot, pause_us(pool));
+	reopen(pool, slot);
 	if (query != NULL)
 		report(query, NULL);
 }
@@ -275,6 +309,18 @@ lost(GwLink *link, bool open, const char *reason)
  */
 
 static const GwLinkEvents events = {opened, finished, lost};
+
+void
+gw_pool_check_conninfo(const char *option, const char *conninfo)
+{
+	char *problem = NULL;
+	PQconninfoOption *options = PQconninfoParse(conninfo, &problem);
+
+	if (options == NULL)
+		httpd_die("%s: %.*s", option, problem != NULL ? (int) strcspn(problem, "\n") : 13,
+				  problem != NULL ? problem : "out of memory");
+	PQconninfoFree(options);
+}
 
 GwPool *
 gw_pool_create(const GwPoolSettings *settings)
@@ -330,6 +376,7 @@ GwQuery *
 gw_pool_query(GwPool *pool, const char *sql, int n, const Oid *types, const char *const *values,
 			  const int *lengths, const int *formats, GwDone done, void *arg)
 {
+	const GwParameters parameters = {sql, n, types, values, lengths, formats};
 	Slot *slot = free_slot(pool);
 	GwQuery *query;
 
@@ -345,11 +392,10 @@ gw_pool_query(GwPool *pool, const char *sql, int n, const Oid *types, const char
 	query->arg = arg;
 	if (slot != NULL)
 	{
-		assign(slot, query);
-		gw_link_send(&slot->link, sql, n, types, values, lengths, formats);
+		start(slot, query, &parameters);
 		return query;
 	}
-	gw_parameters_copy(&query->parameters, sql, n, types, values, lengths, formats);
+	query->parameters = gw_parameters_copy(&parameters);
 	httpd_list_push(&pool->waiting, &query->link);
 	pool->stats.waiting++;
 	httpd_timer_set(&query->deadline, httpd_now_us() + (int64_t) pool->settings->wait_ms * 1000,

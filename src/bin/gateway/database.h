@@ -35,15 +35,21 @@ typedef struct GwPoolSettings
  */
 typedef void (*GwDone)(void *arg, PGresult *result);
 
+/* Ends the program if libpq cannot read this connection string. */
+extern void gw_pool_check_conninfo(const char *option, const char *conninfo);
+
 /* Begins to connect.  settings and its texts must stay. */
 extern GwPool *gw_pool_create(const GwPoolSettings *settings);
 extern void gw_pool_destroy(GwPool *pool); /* calls no GwDone */
 
+/* In a statement: the schema of the extension, quoted. */
+#define GW_SCHEMA "@extschema@"
+
 /*
- * Sends one statement, with parameters as PQsendQueryParams() takes them, all of
- * which are copied or sent before this returns.  done is called later, once, never
- * from within the call.  NULL: the database has been away for a while, or too many
- * wait already; done will not be called.
+ * Sends one statement, in which GW_SCHEMA is replaced, with parameters as
+ * PQsendQueryParams() takes them, all of which are copied or sent before this returns.  done is
+ * called later, once, never from within the call.  NULL: the database has been away for a while, or
+ * too many wait already; done will not be called.
  */
 extern GwQuery *gw_pool_query(GwPool *pool, const char *sql, int n, const Oid *types,
 							  const char *const *values, const int *lengths, const int *formats,

@@ -79,6 +79,7 @@ typedef struct GwExchange
 
 	struct GwQuery *query; /* in flight; forgotten at the end */
 	int held_status;	   /* of a refusal that waits for the rest of the body */
+	bool quiet;			   /* not worth a line in the log: what comes in floods */
 	size_t buffered;	   /* counted by server.c */
 } GwExchange;
 

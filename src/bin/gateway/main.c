@@ -131,6 +131,7 @@ main(int argc, char **argv)
 {
 	gw_settings_read(argc, argv);
 	gw_cors_check_settings();
+	gw_pool_check_conninfo("--database", gw_settings->database);
 	gw_access_log_open();
 	gw_assets_load();
 	gw_auth_open();

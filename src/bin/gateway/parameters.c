@@ -1,6 +1,6 @@
 /*
  * parameters.c
- *	  A copy of a statement and its parameters, for one that has to wait.
+ *	  A statement and its parameters, and a copy of them for one that has to wait.
  */
 #include "bin/gateway/parameters.h"
 
@@ -9,51 +9,60 @@
 
 #include "bin/httpd/util.h"
 
-static void *
-copy(const void *from, size_t size)
-{
-	if (from == NULL || size == 0)
-		return NULL;
-	return memcpy(httpd_alloc(size), from, size);
-}
-
-/* A text ends in NUL; a binary value is as long as it says. */
+/* A text is copied with its NUL; a binary value is as long as it says, and may be empty. */
 static size_t
-value_size(int i, const char *value, const int *lengths, const int *formats)
+value_size(const GwParameters *from, int i)
 {
-	return formats != NULL && formats[i] == 1 ? (size_t) lengths[i] : strlen(value) + 1;
+	if (from->values[i] == NULL)
+		return 0;
+	if (from->formats != NULL && from->formats[i] == 1)
+		return (size_t) from->lengths[i];
+	return strlen(from->values[i]) + 1;
+}
+
+/* Copies size bytes to *to, which moves on. */
+static const void *
+put(char **to, const void *from, size_t size)
+{
+	char *place = *to;
+
+	if (from == NULL)
+		return NULL;
+	memcpy(place, from, size);
+	*to += size;
+	return place;
+}
+
+/* What needs the strictest alignment comes first. */
+GwParameters *
+gw_parameters_copy(const GwParameters *from)
+{
+	size_t n = (size_t) from->n;
+	size_t size = sizeof(GwParameters) + n * (sizeof(char *) + sizeof(Oid) + 2 * sizeof(int)) +
+				  strlen(from->sql) + 1;
+	GwParameters *copy;
+	const char **values;
+	char *to;
+
+	for (int i = 0; i < from->n; i++)
+		size += value_size(from, i);
+	copy = httpd_alloc(size);
+	to = (char *) (copy + 1);
+	values = (const char **) to;
+	to += n * sizeof(char *);
+	copy->n = from->n;
+	copy->values = values;
+	copy->types = put(&to, from->types, n * sizeof(Oid));
+	copy->lengths = put(&to, from->lengths, n * sizeof(int));
+	copy->formats = put(&to, from->formats, n * sizeof(int));
+	copy->sql = put(&to, from->sql, strlen(from->sql) + 1);
+	for (int i = 0; i < from->n; i++)
+		values[i] = put(&to, from->values[i], value_size(from, i));
+	return copy;
 }
 
 void
-gw_parameters_copy(GwParameters *out, const char *sql, int n, const Oid *types,
-				   const char *const *values, const int *lengths, const int *formats)
+gw_parameters_free(GwParameters *copy)
 {
-	out->sql = httpd_strdup(sql);
-	out->n = n;
-	out->types = copy(types, (size_t) n * sizeof(Oid));
-	out->lengths = copy(lengths, (size_t) n * sizeof(int));
-	out->formats = copy(formats, (size_t) n * sizeof(int));
-	out->values = httpd_alloc0((size_t) (n > 0 ? n : 1) * sizeof(char *));
-	for (int i = 0; i < n; i++)
-	{
-		if (values[i] == NULL)
-			continue;
-
-		/* An empty binary value must not become NULL, which is another thing. */
-		out->values[i] = httpd_alloc(value_size(i, values[i], lengths, formats) + 1);
-		memcpy(out->values[i], values[i], value_size(i, values[i], lengths, formats));
-	}
-}
-
-void
-gw_parameters_free(GwParameters *parameters)
-{
-	for (int i = 0; i < parameters->n; i++)
-		free(parameters->values[i]);
-	free(parameters->values);
-	free(parameters->types);
-	free(parameters->lengths);
-	free(parameters->formats);
-	free(parameters->sql);
-	memset(parameters, 0, sizeof(*parameters));
+	free(copy);
 }

@@ -194,12 +194,18 @@ typedef struct Place
 	int socket; /* -1: none */
 } Place;
 
+static bool
+is_open(const Place *place)
+{
+	return place->socket >= 0 || place->address[0] != '\0';
+}
+
 static void
 open_listener(const Place *place, unsigned sides)
 {
 	HttpdListener *listener;
 
-	if (place->socket < 0 && place->address[0] == '\0')
+	if (!is_open(place))
 		return;
 	listener = httpd_listener_open(&(HttpdListenerSettings){
 		.address = place->socket < 0 ? place->address : NULL,
@@ -264,13 +270,13 @@ read_pem(const char *path)
 void
 gw_server_open(void)
 {
-	unsigned everything = GW_SIDE_WEBHOOK | GW_SIDE_ADMIN | GW_SIDE_METRICS | GW_SIDE_HEALTH;
 	Place places[] = {
-		{"http", everything, gw_settings->listen, -1},
+		{"http", GW_SIDE_WEBHOOK | GW_SIDE_ADMIN | GW_SIDE_METRICS, gw_settings->listen, -1},
 		{"webhook", GW_SIDE_WEBHOOK, gw_settings->webhook_listen, -1},
 		{"admin", GW_SIDE_ADMIN, gw_settings->admin_listen, -1},
 		{"metrics", GW_SIDE_METRICS, gw_settings->metrics_listen, -1},
 	};
+	bool any = false;
 
 	if ((gw_settings->tls_cert[0] != '\0') != (gw_settings->tls_key[0] != '\0'))
 		httpd_die("--tls-cert and --tls-key belong together");
@@ -281,11 +287,16 @@ gw_server_open(void)
 	}
 	take_sockets(places, NPLACES);
 	for (int i = 1; i < NPLACES; i++)
-		if (places[i].sides != GW_SIDE_METRICS &&
-			(places[i].socket >= 0 || places[i].address[0] != '\0'))
-			everything &= ~places[i].sides;
-	open_listener(&places[0], everything);
-	for (int i = 1; i < NPLACES; i++)
+	{
+		if (is_open(&places[i]) && places[i].sides != GW_SIDE_METRICS)
+			places[0].sides &= ~places[i].sides;
+	}
+	for (int i = 0; i < NPLACES; i++)
+	{
+		any |= is_open(&places[i]);
 		open_listener(&places[i], places[i].sides | GW_SIDE_HEALTH);
+	}
+	if (!any)
+		httpd_die("there is no address to listen on (see --help)");
 	fflush(stdout);
 }
