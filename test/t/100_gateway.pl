@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
+use Digest::SHA qw(sha256_hex);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -71,7 +72,7 @@ subtest 'a request as the function sees it' => sub {
 	is_deeply(
 		$reply->{json},
 		{
-			actor => { role => 'admin', name => 'token', key => undef },
+			actor => { role => 'admin', name => 'token', key_sha256 => undef },
 			path => {},
 			query => { a => '1', b => "x \x{e9} y", c => '' },
 			body => undef,
@@ -92,7 +93,7 @@ subtest 'a request as the function sees it' => sub {
 
 	my $key = 'wal_' . 'k' x 43;
 	$reply = $gateway->put('/api/v1/tenants/t/notification-settings', {}, token => $key);
-	is_deeply($reply->{json}{actor}, { role => 'tenant', name => 'link', key => $key }, "a tenant's link is for SQL to judge");
+	is_deeply($reply->{json}{actor}, { role => 'tenant', name => 'link', key_sha256 => sha256_hex($key) }, "a tenant's link is for SQL to judge");
 };
 
 subtest 'refusals' => sub {
@@ -181,7 +182,7 @@ subtest 'what the function says' => sub {
 	is($gateway->get("$admin/timeline?raise=22023&column=limit")->{status}, 422, 'a wrong value');
 	$reply = $gateway->get("$admin/timeline?raise=22023&column=raise");
 	is("$reply->{status} $reply->{json}{field}", '400 raise', 'of an argument of the query');
-	like($gateway->stderr, qr/^wa_gateway: request \w+: ERROR:  a message$/m, 'what is nobody\'s business is in the log');
+	like($gateway->stderr, qr/^wa_gateway: request \w+: ERROR XX000: a message$/m, 'what is nobody\'s business is in the log');
 
 	my $began = time;
 	is($gateway->get("$admin/timeline?sleep=20&status=200")->{status}, 503, 'a statement that takes too long');

@@ -76,53 +76,92 @@ report_loss(GwExchange *exchange)
 		gw_problem_from_result(exchange, NULL);
 }
 
+/* The first line without its details, which may quote anything. */
 static void
-done(void *arg, PGresult *result)
+log_error(const GwExchange *exchange, const PGresult *result)
 {
-	GwExchange *exchange = arg;
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
+	if (state != NULL && message != NULL)
+		fprintf(stderr, "wa_gateway: request %s: ERROR %s: %.*s\n", exchange->request_id, state,
+				(int) strcspn(message, "\r\n"), message);
+}
+
+static void
+reply_to(GwExchange *exchange, PGresult *result)
+{
 	if (result == NULL)
 		report_loss(exchange);
 	else if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
 		reply(exchange, result);
 	else
-	{
 		gw_problem_from_result(exchange, result);
-		if (exchange->http.reply.status == 500)
-			fprintf(stderr, "wa_gateway: request %s: %s\n", exchange->request_id,
-					PQresultErrorMessage(result));
-	}
+	if (exchange->http.reply.status == 500 && result != NULL)
+		log_error(exchange, result);
 	if (exchange->http.reply.status == 401)
 		gw_auth_link_refused(exchange);
+}
+
+static bool ask(GwExchange *exchange);
+
+/*
+ * What only reads and lost its connection is asked once more: that is how a server
+ * that has been started anew shows, and there may be another connection already.
+ */
+static bool
+ask_again(GwExchange *exchange)
+{
+	if (exchange->repeated || !gw_exchange_reads(exchange) || !gw_query_was_sent(exchange->query))
+		return false;
+	exchange->repeated = true;
+	return ask(exchange);
+}
+
+static void
+done(void *arg, PGresult *result)
+{
+	GwExchange *exchange = arg;
+
+	if (result == NULL && ask_again(exchange))
+		return;
+	reply_to(exchange, result);
 	exchange->query = NULL;
 	gw_respond_deferred(exchange);
+}
+
+/* False: the request is none, and the reply says why; or the pool does not take it. */
+static bool
+ask(GwExchange *exchange)
+{
+	HttpdBuf sql = {0};
+	HttpdBuf request = {0};
+	GwQuery *query = NULL;
+
+	if (gw_api_request(exchange, &request))
+	{
+		const char *values[] = {request.data};
+
+		httpd_buf_printf(&sql,
+						 "SELECT status, body, paging FROM " GW_SCHEMA ".wa_gateway_%s($1::jsonb)",
+						 exchange->route->function);
+		query = gw_pool_query(gw_admin_pool, sql.data, 1, NULL, values, NULL, NULL, done, exchange);
+		if (query != NULL)
+			exchange->query = query;
+	}
+	httpd_buf_free(&sql);
+	httpd_buf_free(&request);
+	return query != NULL;
 }
 
 void
 gw_api_handle(GwExchange *exchange)
 {
-	HttpdBuf sql = {0};
-	HttpdBuf request = {0};
-	const char *values[1];
-
-	if (!gw_api_request(exchange, &request))
+	if (ask(exchange))
 	{
-		httpd_buf_free(&request);
-		return;
+		httpd_request_defer(&exchange->http);
+		httpd_request_watch_client(&exchange->http);
 	}
-	httpd_buf_printf(&sql,
-					 "SELECT status, body, paging FROM " GW_SCHEMA ".wa_gateway_%s($1::jsonb)",
-					 exchange->route->function);
-	values[0] = request.data;
-	exchange->query =
-		gw_pool_query(gw_admin_pool, sql.data, 1, NULL, values, NULL, NULL, done, exchange);
-	httpd_buf_free(&sql);
-	httpd_buf_free(&request);
-	if (exchange->query == NULL)
-	{
+	else if (exchange->http.reply.status == 0)
 		gw_problem_from_result(exchange, NULL);
-		return;
-	}
-	httpd_request_defer(&exchange->http);
-	httpd_request_watch_client(&exchange->http);
 }

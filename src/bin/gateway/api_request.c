@@ -48,8 +48,6 @@ add_actor(const GwExchange *exchange, HttpdBuf *out)
 
 	httpd_buf_printf(out, "{\"actor\":{\"role\":\"%s\",\"name\":", names[exchange->role]);
 	httpd_buf_json(out, exchange->actor);
-	httpd_buf_puts(out, ",\"key\":");
-	httpd_buf_json(out, exchange->key);
 	httpd_buf_puts(out, ",\"key_sha256\":");
 	add_hash(out, exchange->key);
 	httpd_buf_puts(out, "}");

@@ -78,6 +78,7 @@ typedef struct GwExchange
 	char *key;	 /* owned; of a tenant's link: never logged */
 
 	struct GwQuery *query; /* in flight; forgotten at the end */
+	bool repeated;		   /* the query was, after its connection was lost */
 	int held_status;	   /* of a refusal that waits for the rest of the body */
 	bool quiet;			   /* not worth a line in the log: what comes in floods */
 	size_t buffered;	   /* counted by server.c */

@@ -175,6 +175,10 @@ gw_login_link(GwExchange *exchange)
 		return;
 	exchange->key = httpd_strdup(key);
 	explicit_bzero(key, sizeof(key));
+
+	/* SQL gets its hash, and a server that logs parameters logs no key. */
+	explicit_bzero(exchange->http.body.data, exchange->http.body.len);
+	exchange->http.body.len = 0;
 	gw_api_handle(exchange);
 }
 
