@@ -33,7 +33,8 @@ HTTPD_OBJS = \
 	httpd/util.o
 HTTPD_LIBS = -lmicrohttpd -lgnutls
 
-ALL_OBJS = $(addprefix build/,$(OBJS) $(HTTPD_OBJS))
+# What a program takes from ../common, common/jsonscan.o say, is in COMMON_OBJS.
+ALL_OBJS = $(addprefix build/,$(OBJS) $(HTTPD_OBJS) $(COMMON_OBJS))
 
 $(PROGRAM): $(ALL_OBJS)
 	$(CC) $(CFLAGS) $(SAN) -o $@ $(ALL_OBJS) $(LDFLAGS) $(LIBS) $(HTTPD_LIBS)
@@ -44,9 +45,12 @@ build/%.o: %.c build/flags
 build/httpd/%.o: $(BIN)/httpd/%.c build/flags
 	$(COMPILE) -c -o $@ $<
 
+build/common/%.o: $(BIN)/../common/%.c build/flags
+	$(COMPILE) -c -o $@ $<
+
 # Objects made with other flags, without sanitizers say, are made again.
 build/flags: FORCE
-	@mkdir -p build/httpd
+	@mkdir -p build/httpd build/common
 	@echo '$(COMPILE)' | cmp -s - $@ || echo '$(COMPILE)' > $@
 
 clean:

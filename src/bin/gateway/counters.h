@@ -14,7 +14,7 @@ typedef enum GwWebhookResult
 	GW_WEBHOOK_INVALID_SIGNATURE,
 	GW_WEBHOOK_TOO_LARGE,
 	GW_WEBHOOK_UNAVAILABLE, /* 503: Meta sends it again */
-	GW_WEBHOOK_FAILED,		/* 500: so it does then */
+	GW_WEBHOOK_FAILED,		/* 503, too: it was given to the database, which could not */
 	GW_WEBHOOK_RESULTS
 } GwWebhookResult;
 

@@ -39,6 +39,7 @@ typedef enum GwRouteFlags
 	GW_OWN_LISTENER = 16   /* on a listener for its side alone, nobody is asked who he is */
 } GwRouteFlags;
 
+struct GwDelivery;
 struct GwExchange;
 struct GwQuery;
 
@@ -77,11 +78,12 @@ typedef struct GwExchange
 	char *actor; /* owned; what the log may call him; NULL: nobody */
 	char *key;	 /* owned; of a tenant's link: never logged */
 
-	struct GwQuery *query; /* in flight; forgotten at the end */
-	bool repeated;		   /* the query was, after its connection was lost */
-	int held_status;	   /* of a refusal that waits for the rest of the body */
-	bool quiet;			   /* not worth a line in the log: what comes in floods */
-	size_t buffered;	   /* counted by server.c */
+	struct GwQuery *query;		 /* in flight; forgotten at the end */
+	bool repeated;				 /* the query was, after its connection was lost */
+	struct GwDelivery *delivery; /* of a webhook, while it waits for the database */
+	int held_status;			 /* of a refusal that waits for the rest of the body */
+	bool quiet;					 /* not worth a line in the log: what comes in floods */
+	size_t buffered;			 /* counted by server.c */
 } GwExchange;
 
 /* GET or HEAD: it changes nothing. */

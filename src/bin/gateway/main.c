@@ -14,8 +14,10 @@
 #include "bin/gateway/auth.h"
 #include "bin/gateway/cors.h"
 #include "bin/gateway/database.h"
+#include "bin/gateway/delivery.h"
 #include "bin/gateway/health.h"
 #include "bin/gateway/keyring.h"
+#include "bin/gateway/secrets.h"
 #include "bin/gateway/server.h"
 #include "bin/gateway/settings.h"
 #include "bin/gateway/systemd.h"
@@ -101,6 +103,7 @@ reload_on_signal(int signo, void *arg)
 	gw_access_log_open();
 	gw_assets_load();
 	gw_keyring_reload();
+	gw_secrets_reload();
 	gw_systemd_ready(READY);
 }
 
@@ -123,6 +126,7 @@ start_loop(void)
 	};
 	gw_admin_pool = gw_pool_create(&admin_pool);
 	gw_server_open();
+	gw_delivery_open();
 	httpd_loop_add_turn(&turn); /* after the listeners, whose turn fills the log */
 }
 
@@ -135,6 +139,7 @@ main(int argc, char **argv)
 	gw_access_log_open();
 	gw_assets_load();
 	gw_auth_open();
+	gw_secrets_open();
 	limit_memory();
 	seed_random();
 	raise_descriptor_limit();
@@ -144,6 +149,7 @@ main(int argc, char **argv)
 	httpd_loop_run();
 
 	httpd_listener_stop();
+	gw_delivery_close();
 	gw_pool_destroy(gw_admin_pool);
 	gw_access_log_flush(NULL);
 	return 0;

@@ -12,6 +12,7 @@
 #include "bin/gateway/metrics.h"
 #include "bin/gateway/login.h"
 #include "bin/gateway/route.h"
+#include "bin/gateway/webhook.h"
 
 #define ADMIN "/api/v1/admin/whatsapp"
 #define TENANT "/api/v1/tenants/{tenant_id}"
@@ -94,6 +95,12 @@ static const GwRoute routes[] = {
 
 	{"GET", "/metrics", GW_VIEWER, GW_SIDE_METRICS, GW_OWN_LISTENER, gw_metrics_handle, NULL, NULL,
 	 NULL},
+
+	/* Meta, whose credential is the signature or the verify token */
+	{"GET", "/webhook", GW_NOBODY, GW_SIDE_WEBHOOK, 0, gw_webhook_handshake, NULL, NULL, NULL},
+	{"POST", "/webhook", GW_NOBODY, GW_SIDE_WEBHOOK, GW_TAKES_RAW_BODY, gw_webhook_receive, NULL,
+	 gw_webhook_head, NULL},
+
 	{"GET", "/healthz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_live, NULL, NULL, NULL},
 	{"GET", "/readyz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_ready, NULL, NULL, NULL},
 };

@@ -18,6 +18,7 @@
 #include "bin/gateway/counters.h"
 #include "bin/gateway/cors.h"
 #include "bin/gateway/database.h"
+#include "bin/gateway/delivery.h"
 #include "bin/gateway/exchange.h"
 #include "bin/gateway/framing.h"
 #include "bin/gateway/problem.h"
@@ -148,6 +149,8 @@ on_end(HttpdRequest *http, bool sent)
 
 	if (exchange->query != NULL)
 		gw_query_forget(exchange->query);
+	if (exchange->delivery != NULL)
+		gw_delivery_forget(exchange->delivery);
 	gw_count_exchange(exchange);
 	gw_access_log(exchange, sent);
 	gw_body_forget(exchange);

@@ -32,12 +32,16 @@ typedef struct GwSettings
 	/* The database */
 	char *database;
 	char *webhook_database;
+	int64_t status_connections;
+	int64_t reply_connections;
 	int64_t pool_size;
 	int64_t queue_size;
 	int64_t wait_ms;
 	int64_t statement_timeout_ms;
 
 	/* Who may */
+	char *app_secret_file;
+	char *verify_token_file;
 	char *admin_token_file;
 	char *viewer_token_file;
 	char *trusted_user_header;

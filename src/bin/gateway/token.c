@@ -4,16 +4,13 @@
  */
 #include "bin/gateway/token.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "bin/gateway/credentials.h"
+#include "bin/gateway/secret_file.h"
 #include "bin/httpd/util.h"
 
 #define MAX_FILE 4096
@@ -93,37 +90,14 @@ take_text(const char *text, size_t len, GwTokens *out)
 }
 
 static const char *
-check_file(int fd)
-{
-	struct stat info;
-
-	if (fstat(fd, &info) != 0)
-		return strerror(errno);
-	if (!S_ISREG(info.st_mode))
-		return "is not a file";
-	if (info.st_uid != 0 && info.st_uid != geteuid())
-		return "belongs neither to root nor to the user whom the gateway runs as";
-	if ((info.st_mode & S_IRWXO) != 0)
-		return "can be read by others (chmod o= helps)";
-	if ((info.st_mode & S_IWGRP) != 0)
-		return "can be written by its group (chmod g-w helps)";
-	if (info.st_size > MAX_FILE)
-		return "is too long";
-	return NULL;
-}
-
-static const char *
-read_file(int fd, GwTokens *out)
+read_file(const char *path, GwTokens *out)
 {
 	char text[MAX_FILE];
-	const char *wrong = check_file(fd);
-	ssize_t len;
+	const char *wrong;
+	ssize_t len = gw_secret_file_read(path, text, sizeof(text), &wrong);
 
-	if (wrong != NULL)
-		return wrong;
-	len = read(fd, text, sizeof(text));
 	if (len < 0)
-		return strerror(errno);
+		return wrong;
 	wrong = take_text(text, (size_t) len, out);
 	gnutls_memset(text, 0, sizeof(text));
 	return wrong;
@@ -133,11 +107,8 @@ bool
 gw_tokens_read(const char *path, GwTokens *out, char *error, size_t error_size)
 {
 	GwTokens tokens = {.n = 0};
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	const char *wrong = fd < 0 ? strerror(errno) : read_file(fd, &tokens);
+	const char *wrong = read_file(path, &tokens);
 
-	if (fd >= 0)
-		close(fd);
 	if (wrong == NULL)
 		*out = tokens;
 	else
