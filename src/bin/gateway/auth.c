@@ -35,16 +35,27 @@ gw_auth_role_name(GwRole role)
 	return names[role];
 }
 
+/* Who can connect from this machine could as well be any client's neighbour. */
+static void
+trust_loopback(void)
+{
+	gw_network_parse("127.0.0.0/8", &proxies[0]);
+	gw_network_parse("::1", &proxies[1]);
+	nproxies = 2;
+}
+
 static void
 read_proxies(const GwTextList *list)
 {
+	if (list->n == 0)
+		trust_loopback();
 	if (list->n > MAX_PROXIES)
 		httpd_die("--trusted-proxy can be given %d times", MAX_PROXIES);
-	for (; nproxies < list->n; nproxies++)
+	for (int i = 0; i < list->n; i++)
 	{
-		if (!gw_network_parse(list->items[nproxies], &proxies[nproxies]))
+		if (!gw_network_parse(list->items[i], &proxies[nproxies++]))
 			httpd_die("--trusted-proxy: \"%s\" is neither an address nor a network",
-					  list->items[nproxies]);
+					  list->items[i]);
 	}
 }
 
@@ -149,26 +160,27 @@ set_link(GwExchange *exchange, const char *key)
 	exchange->key = httpd_strdup(key);
 }
 
-/* Of a link only SQL knows whether it is valid. */
+/* A token that is valid is never held up.  Of a link only SQL knows whether it is. */
 static bool
 identify_by_token(GwExchange *exchange, const char *header)
 {
 	char token[GW_CREDENTIAL_MAX] = "";
 	bool is_link = gw_bearer_token(header, token, sizeof(token)) &&
 				   strncmp(token, GW_LINK_PREFIX, strlen(GW_LINK_PREFIX)) == 0;
+	bool may = true;
 	GwRole role;
 
-	if (!gw_auth_may_try(exchange, is_link ? GW_LOGIN_LINK : GW_LOGIN_TOKEN))
-		return false;
 	role = is_link ? GW_NOBODY : gw_keyring_role_of(token);
-	if (is_link && exchange->route->least == GW_TENANT)
-		set_link(exchange, token);
-	else if (role != GW_NOBODY)
+	if (role != GW_NOBODY)
 		set(exchange, role, "token");
+	else if (!gw_auth_may_try(exchange, is_link ? GW_LOGIN_LINK : GW_LOGIN_TOKEN))
+		may = false;
+	else if (is_link && exchange->route->least == GW_TENANT)
+		set_link(exchange, token);
 	else
 		gw_auth_failed(exchange, is_link ? GW_LOGIN_LINK : GW_LOGIN_TOKEN);
 	explicit_bzero(token, sizeof(token));
-	return true;
+	return may;
 }
 
 typedef struct TrustedUser

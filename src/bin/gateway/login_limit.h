@@ -3,13 +3,15 @@
  *	  How often somebody may present what is not valid.
  *
  * Tokens have at least 32 characters and links 32 random bytes, so nobody guesses
- * one at any speed; the limit keeps those who try from costing anything, and makes
- * a token that somebody has thought up himself a little less bad.  Ten at once and
- * ten a minute: a client that asks four times a minute with a token of yesterday
- * does not lock out the rest of its address.
+ * one at any speed.  The limit keeps those who try from costing database work, and
+ * makes a token that somebody has thought up himself a little less bad.
  *
- * Keys that are valid are never counted.  Neither are cookies: nobody guesses a MAC,
- * and a session that has ended is no attempt.
+ * It must not become a weapon, either: many share an address, and whoever fails
+ * there on purpose could lock out the others.  So a valid token that a program
+ * presents passes at any time, cookies are not counted (nobody guesses a MAC, and a
+ * session that has ended is no attempt), and what is held up is a login by hand and
+ * the links.  Ten at once and ten a minute: a client that asks four times a minute
+ * with a link of yesterday holds up nobody.
  */
 #ifndef GW_LOGIN_LIMIT_H
 #define GW_LOGIN_LIMIT_H
