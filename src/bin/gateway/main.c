@@ -12,6 +12,7 @@
 #include "bin/gateway/access_log.h"
 #include "bin/gateway/assets.h"
 #include "bin/gateway/auth.h"
+#include "bin/gateway/check.h"
 #include "bin/gateway/cors.h"
 #include "bin/gateway/database.h"
 #include "bin/gateway/delivery.h"
@@ -136,6 +137,8 @@ main(int argc, char **argv)
 	gw_settings_read(argc, argv);
 	gw_cors_check_settings();
 	gw_pool_check_conninfo("--database", gw_settings->database);
+	if (gw_settings->check)
+		return gw_check();
 	gw_access_log_open();
 	gw_assets_load();
 	gw_auth_open();

@@ -139,3 +139,29 @@ gw_routes_find(GwExchange *exchange, unsigned sides, const char *method, HttpdBu
 		httpd_buf_puts(allowed, ", OPTIONS");
 	return false;
 }
+
+/* Some routes share one. */
+static bool
+is_first(size_t route)
+{
+	for (size_t i = 0; i < route; i++)
+	{
+		if (routes[i].function != NULL && strcmp(routes[i].function, routes[route].function) == 0)
+			return false;
+	}
+	return true;
+}
+
+int
+gw_routes_functions(HttpdBuf *out)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+	{
+		if (routes[i].function != NULL && is_first(i))
+			httpd_buf_printf(out, "%swa_gateway_%s", n++ > 0 ? "," : "{", routes[i].function);
+	}
+	httpd_buf_puts(out, "}");
+	return n;
+}

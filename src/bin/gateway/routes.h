@@ -18,4 +18,10 @@
 extern bool gw_routes_find(GwExchange *exchange, unsigned sides, const char *method,
 						   HttpdBuf *allowed);
 
+/*
+ * Appends the SQL functions of all routes, each once, as the text of an array of
+ * names; returns how many there are.
+ */
+extern int gw_routes_functions(HttpdBuf *out);
+
 #endif

@@ -226,7 +226,8 @@ gw_settings_help(void)
 			printf(" (%s)", setting->text_default);
 		putchar('\n');
 	}
-	puts("\n  --help                         this text\n"
+	puts("\n  --check                        tries all of this, says what is wrong, and ends\n"
+		 "  --help                         this text\n"
 		 "  --version                      the version");
 }
 
@@ -266,6 +267,12 @@ read_arguments(int argc, char **argv, bool config_only)
 		{
 			puts("wa_gateway (whatsapp_shared) " GW_VERSION);
 			exit(0);
+		}
+		if (strcmp(argv[i], "--check") == 0)
+		{
+			settings.check = true;
+			i++;
+			continue;
 		}
 		i += read_argument(argv + i, i + 1 == argc, config_only);
 	}

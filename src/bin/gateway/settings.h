@@ -56,6 +56,7 @@ typedef struct GwSettings
 	int64_t metrics_per_number;
 
 	char *config;
+	bool check; /* --check: only an argument */
 } GwSettings;
 
 /* Set once, at start. */
