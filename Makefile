@@ -109,9 +109,11 @@ OBJS = \
 	src/sender/due.o \
 	src/sender/former_primary.o \
 	src/sender/home.o \
+	src/sender/http_client.o \
 	src/sender/measure.o \
 	src/sender/notice.o \
 	src/sender/overdue.o \
+	src/sender/pace/concurrency.o \
 	src/sender/pace/gate.o \
 	src/sender/pace/messaging_limit.o \
 	src/sender/pace/pair.o \
@@ -156,6 +158,8 @@ OBJS = \
 	src/sender/uncertain.o \
 	src/sender/upkeep.o \
 	src/sender/upload.o \
+	src/sender/wakes.o \
+	src/sender/withdraw.o \
 	src/sender/worker.o \
 	src/shared/first_xid.o \
 	src/shared/hearing.o \

@@ -20,17 +20,11 @@ extern void wa_dispatch_network(WaSender *sender);
 extern void wa_dispatch_cycle(WaSender *sender);
 extern void wa_dispatch_aborted(WaSender *sender);
 
-/* Takes in what commit hooks have noted. */
-extern void wa_dispatch_take_wakes(WaSender *sender);
-
 /* Claims and begins nothing more; what was leased only, is to be settled as never begun. */
 extern void wa_dispatch_stop(WaSender *sender);
 
 /* Gives up on what is on the wire; the outcomes are then to be settled. */
 extern void wa_dispatch_abandon(WaSender *sender);
-
-/* Tells of a wait, for the concurrency limit. */
-extern void wa_dispatch_slept(WaSender *sender, int64 us);
 
 /* Milliseconds until there may be something to do without any event; -1: never. */
 extern long wa_dispatch_wait_ms(WaSender *sender);

@@ -44,6 +44,7 @@
 #include "sender/config.h"
 #include "sender/dispatch.h"
 #include "sender/home.h"
+#include "sender/pace/concurrency.h"
 #include "sender/pace/pair.h"
 #include "sender/reach.h"
 #include "sender/recovery.h"
@@ -54,6 +55,7 @@
 #include "sender/trust.h"
 #include "sender/upkeep.h"
 #include "sender/upload.h"
+#include "sender/wakes.h"
 #include "sender/worker.h"
 #include "shared/held_numbers.h"
 #include "shared/shmem.h"
@@ -348,7 +350,7 @@ wait_for_work(void)
 	if (WaitEventSetWait(wait_set, ms, &event, 1, PG_WAIT_EXTENSION) > 0 &&
 		event.events == WL_LATCH_SET)
 		ResetLatch(MyLatch);
-	wa_dispatch_slept(sender, wa_now_us() - began);
+	wa_concurrency_slept(sender, wa_now_us() - began);
 }
 
 /* The extension may have been dropped, or created anew, or updated. */
@@ -417,7 +419,7 @@ turn(void)
 	if (sender->reopen)
 		wa_dispatch_reopen(sender);
 	wa_dispatch_network(sender);
-	wa_dispatch_take_wakes(sender);
+	wa_wakes_take(sender);
 	if (asked_to_stop())
 	{
 		stop();

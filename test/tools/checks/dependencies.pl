@@ -52,8 +52,8 @@ my @everybodys = ('compat.h', 'wa_c.h');
 my @layers = (
 	[qw(worker session)],
 	[qw(dispatch)],
-	[qw(claim settle upkeep recovery sync upload)],
-	[qw(aside disposition due uncertain overdue reach consent config trust descriptors home former_primary takeover clean_stop
+	[qw(claim settle upkeep recovery sync upload wakes withdraw)],
+	[qw(aside disposition due uncertain overdue reach consent config trust descriptors http_client home former_primary takeover clean_stop
 		  begin notice measure)],
 	[qw(pace/)],
 	[qw(store/ state/)],
