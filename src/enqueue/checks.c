@@ -14,7 +14,7 @@
 
 #include "common/message_state.h"
 #include "common/queue_state.h"
-#include "common/template_category.h"
+#include "common/consent.h"
 #include "enqueue/options.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_is_status);

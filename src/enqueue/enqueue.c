@@ -185,14 +185,7 @@ find_opt_outs(WaEnqueue *e, Snapshot snapshot)
 	keys[0] = PointerGetDatum(e->tenant_id);
 	keys[1] = CStringGetTextDatum(e->recipient);
 	foreach (lc, wa_lookup_all(&opt_out_lookup, e->schema, keys, snapshot))
-	{
-		WaLookupRow *row = lfirst(lc);
-
-		if (strcmp(text_to_cstring(column_text(row, 0)), "all") == 0)
-			e->opted_out_all = true;
-		else
-			e->opted_out_marketing = true;
-	}
+		wa_opt_outs_add(&e->opt_outs, text_to_cstring(column_text(lfirst(lc), 0)));
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "utils/jsonb.h"
 #include "utils/snapshot.h"
 
+#include "common/consent.h"
 #include "common/recipient.h"
 #include "enqueue/options.h"
 #include "enqueue/placement.h"
@@ -36,8 +37,7 @@ typedef struct WaEnqueue
 	/* looked up */
 	int64 existing_id; /* same idempotency key; 0 if none */
 	bool tenant_enabled;
-	bool opted_out_all;
-	bool opted_out_marketing;
+	WaOptOuts opt_outs;
 	text *tenant_language;	/* NULL: the installation's default */
 	text *phone_number_id;	/* NULL: no number yet */
 	WaPlacementFacts facts; /* all but the number and the file */

@@ -150,7 +150,7 @@ wa_enqueue_reason_to_skip(const WaEnqueue *e)
 {
 	if (!e->tenant_enabled)
 		return "tenant_disabled";
-	if (e->opted_out_all || (e->is_marketing && e->opted_out_marketing))
+	if (wa_opt_outs_concern(e->opt_outs, e->is_marketing))
 		return "opted_out";
 	return NULL;
 }
@@ -286,7 +286,7 @@ alert_skipped(const WaEnqueue *e, int64 id)
 									.expected = SPI_OK_SELECT};
 	Datum values[1] = {Int64GetDatum(id)};
 
-	if (e->opted_out_all && !e->is_marketing && knows_consent(e))
+	if (e->opt_outs.all && !e->is_marketing && knows_consent(e))
 		wa_statement_run(&statement, e->schema, values, NULL);
 }
 

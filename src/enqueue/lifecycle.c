@@ -38,7 +38,7 @@
 #include "base/tenant_role.h"
 #include "common/message_state.h"
 #include "common/queue_state.h"
-#include "common/template_category.h"
+#include "common/consent.h"
 #include "enqueue/enqueue.h"
 #include "enqueue/media_use.h"
 #include "enqueue/service_window.h"

@@ -13,10 +13,9 @@
 
 #include "base/lookup.h"
 #include "base/statement.h"
+#include "common/consent.h"
 #include "enqueue/service_window.h"
 #include "enqueue/template_message.h"
-
-#define WINDOW_US (24 * USECS_PER_HOUR)
 
 static WaLookup window_lookup = {.table = "whatsapp_windows",
 								 .index = "whatsapp_windows_pkey",
@@ -42,7 +41,7 @@ is_open(const WaEnqueue *e)
 	keys[1] = CStringGetTextDatum(e->recipient);
 	row = wa_lookup_one(&window_lookup, e->schema, keys, snapshot);
 	UnregisterSnapshot(snapshot);
-	return row != NULL && e->due_at < DatumGetTimestampTz(row->values[0]) + WINDOW_US;
+	return row != NULL && wa_service_window_is_open(DatumGetTimestampTz(row->values[0]), e->due_at);
 }
 
 /*

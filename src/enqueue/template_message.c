@@ -10,7 +10,7 @@
 
 #include "base/guc.h"
 #include "base/quote.h"
-#include "common/template_category.h"
+#include "common/consent.h"
 #include "enqueue/content.h"
 #include "enqueue/media_use.h"
 #include "enqueue/template_message.h"

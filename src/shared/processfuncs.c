@@ -161,11 +161,14 @@ typedef struct SenderView
 	NameData dbname;
 } SenderView;
 
+/* None if the library is not preloaded. */
 static int
 copy_views(SenderView *views)
 {
 	int count = 0;
 
+	if (wa_shared == NULL)
+		return 0;
 	LWLockAcquire(wa_shared->lock, LW_SHARED);
 	for (int i = 0; i < WA_MAX_SENDERS; i++)
 	{
@@ -210,11 +213,9 @@ wa_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	SenderView views[WA_MAX_SENDERS];
-	int count;
+	int count = copy_views(views);
 
 	InitMaterializedSRF(fcinfo, 0);
-	count = wa_shared ? copy_views(views) : 0;
-
 	for (int i = 0; i < count; i++)
 	{
 		WaSenderCounters *c = &wa_shared->slots[views[i].slotno].counters;
@@ -258,11 +259,9 @@ wa_internal_connections(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	SenderView views[WA_MAX_SENDERS];
-	int count;
+	int count = copy_views(views);
 
 	InitMaterializedSRF(fcinfo, 0);
-	count = wa_shared ? copy_views(views) : 0;
-
 	for (int i = 0; i < count; i++)
 	{
 		WaSenderCounters *c = &wa_shared->slots[views[i].slotno].counters;

@@ -23,12 +23,9 @@
 #include "base/lookup.h"
 #include "base/rows.h"
 #include "base/statement.h"
-#include "common/template_category.h"
+#include "common/consent.h"
 #include "sender/store/consent_rows.h"
 #include "sender/store/transaction.h"
-
-/* For how long one may write freely after a customer's message. */
-#define WINDOW_US (24 * USECS_PER_HOUR)
 
 static WaLookup opt_out_lookup = {.table = "whatsapp_opt_outs",
 								  .index = "whatsapp_opt_outs_pkey",
@@ -78,8 +75,7 @@ static bool
 read_opt_outs(WaLookupScan *scan, WaClaimRow *row)
 {
 	Datum keys[2];
-	bool marketing = false;
-	bool all = false;
+	WaOptOuts opt_outs = {0};
 
 	keys[0] = CStringGetTextDatum(row->tenant_id);
 	keys[1] = CStringGetTextDatum(wa_claim_row_recipient(row));
@@ -87,16 +83,12 @@ read_opt_outs(WaLookupScan *scan, WaClaimRow *row)
 	while (wa_lookup_next(scan))
 	{
 		bool isnull;
-		char *category = TextDatumGetCString(wa_lookup_column(scan, 0, &isnull));
 
-		if (strcmp(category, "all") == 0)
-			all = true;
-		else
-			marketing = true;
+		wa_opt_outs_add(&opt_outs, TextDatumGetCString(wa_lookup_column(scan, 0, &isnull)));
 	}
-	if (all || (marketing && is_marketing(row)))
+	if (wa_opt_outs_concern(opt_outs, opt_outs.marketing && is_marketing(row)))
 		row->may_leave = WA_OPTED_OUT;
-	return all;
+	return opt_outs.all;
 }
 
 static bool
@@ -117,7 +109,7 @@ find_opt_outs(WaClaimRow *rows, int n)
 /* ---- service windows ------------------------------------------------------------ */
 
 /*
- * As in enqueue/service_window.c.  The hour may have come while the message waited;
+ * The hour may have come while the message waited;
  * without any customer's message ever, no webhooks come, and nothing is known.
  */
 static bool
@@ -130,7 +122,7 @@ is_open(WaLookupScan *scan, const WaClaimRow *row, TimestampTz now)
 	keys[1] = CStringGetTextDatum(wa_claim_row_recipient(row));
 	wa_lookup_seek(scan, keys);
 	return wa_lookup_next(scan) &&
-		   now < DatumGetTimestampTz(wa_lookup_column(scan, 0, &isnull)) + WINDOW_US;
+		   wa_service_window_is_open(DatumGetTimestampTz(wa_lookup_column(scan, 0, &isnull)), now);
 }
 
 /* Sets may_leave of those whose window has closed; returns how many there are. */
