@@ -106,44 +106,23 @@ static WaStatement sending_statement = {
 static void
 record_attempts(const WaDisposition *dispositions, int n)
 {
-	int64 *ids = palloc(sizeof(int64) * n);
-	int16 *attempts = palloc(sizeof(int16) * n);
-	const char **numbers = palloc(sizeof(char *) * n);
-	const char **outcomes = palloc(sizeof(char *) * n);
-	const char **messages = palloc(sizeof(char *) * n);
-	const char **traces = palloc(sizeof(char *) * n);
-	int32 *https = palloc(sizeof(int32) * n);
-	int32 *codes = palloc(sizeof(int32) * n);
-	TimestampTz *started = palloc(sizeof(TimestampTz) * n);
-	Datum values[9];
+	static const WaColumn columns[] = {
+		WA_COLUMN(WaDisposition, message_id),	   WA_COLUMN(WaDisposition, attempt),
+		WA_COLUMN(WaDisposition, phone_number_id), WA_COLUMN(WaDisposition, outcome),
+		WA_COLUMN(WaDisposition, http_status),	   WA_COLUMN(WaDisposition, code),
+		WA_COLUMN(WaDisposition, message),		   WA_COLUMN(WaDisposition, fbtrace_id),
+		WA_COLUMN_TIME(WaDisposition, started_at),
+	};
+	WaDisposition *failed = palloc(sizeof(WaDisposition) * n);
+	Datum values[lengthof(columns)];
 	int m = 0;
 
 	for (int i = 0; i < n; i++)
-	{
-		if (!dispositions[i].failed_attempt)
-			continue;
-		ids[m] = dispositions[i].message_id;
-		attempts[m] = (int16) dispositions[i].attempt;
-		numbers[m] = dispositions[i].phone_number_id;
-		outcomes[m] = dispositions[i].outcome;
-		messages[m] = dispositions[i].message;
-		traces[m] = dispositions[i].fbtrace_id;
-		https[m] = dispositions[i].http_status;
-		codes[m] = dispositions[i].code;
-		started[m] = dispositions[i].started_at;
-		m++;
-	}
+		if (dispositions[i].failed_attempt)
+			failed[m++] = dispositions[i];
 	if (m == 0)
 		return;
-	values[0] = wa_array_of_int8(ids, m);
-	values[1] = wa_array_of_int2(attempts, m);
-	values[2] = wa_array_of_text(numbers, m);
-	values[3] = wa_array_of_text(outcomes, m);
-	values[4] = wa_array_of_int4(https, m);
-	values[5] = wa_array_of_int4(codes, m);
-	values[6] = wa_array_of_text(messages, m);
-	values[7] = wa_array_of_text(traces, m);
-	values[8] = wa_array_of_time(started, m);
+	WA_ARRAYS_OF(values, columns, failed, m);
 	wa_store_run(&attempts_statement, values, NULL);
 }
 
@@ -261,38 +240,27 @@ settle_queue(const WaDisposition *dispositions, int n, int64 *missing, int *n_mi
 static void
 update_messages(const WaDisposition *dispositions, int n)
 {
-	int64 *ids = palloc(sizeof(int64) * n);
-	int16 *attempts = palloc(sizeof(int16) * n);
-	int32 *codes = palloc(sizeof(int32) * n);
-	bool *finished = palloc(sizeof(bool) * n);
-	const char **texts = palloc(sizeof(char *) * n * 4);
-	Datum values[8];
+	typedef struct Update
+	{
+		WaDisposition to;
+		bool finished;
+	} Update;
+	static const WaColumn columns[] = {
+		WA_COLUMN(Update, to.message_id),	   WA_COLUMN(Update, to.status),
+		WA_COLUMN(Update, to.attempts),		   WA_COLUMN(Update, to.reason),
+		WA_COLUMN(Update, to.phone_number_id), WA_COLUMN(Update, to.code),
+		WA_COLUMN(Update, to.message),		   WA_COLUMN(Update, finished),
+	};
+	Update *updates = palloc(sizeof(Update) * n);
+	Datum values[lengthof(columns)];
 	int m = 0;
 
 	for (int i = 0; i < n; i++)
-	{
-		if (dispositions[i].superseded || dispositions[i].queue_only)
-			continue;
-		ids[m] = dispositions[i].message_id;
-		attempts[m] = (int16) dispositions[i].attempts;
-		codes[m] = dispositions[i].code;
-		finished[m] = dispositions[i].state == 0;
-		texts[m] = dispositions[i].status;
-		texts[n + m] = dispositions[i].reason;
-		texts[2 * n + m] = dispositions[i].phone_number_id;
-		texts[3 * n + m] = dispositions[i].message;
-		m++;
-	}
+		if (!dispositions[i].superseded && !dispositions[i].queue_only)
+			updates[m++] = (Update){dispositions[i], dispositions[i].state == 0};
 	if (m == 0)
 		return;
-	values[0] = wa_array_of_int8(ids, m);
-	values[1] = wa_array_of_text(texts, m);
-	values[2] = wa_array_of_int2(attempts, m);
-	values[3] = wa_array_of_text(texts + n, m);
-	values[4] = wa_array_of_text(texts + 2 * n, m);
-	values[5] = wa_array_of_int4(codes, m);
-	values[6] = wa_array_of_text(texts + 3 * n, m);
-	values[7] = wa_array_of_bool(finished, m);
+	WA_ARRAYS_OF(values, columns, updates, m);
 	wa_store_run(&disposition_statement, values, NULL);
 }
 

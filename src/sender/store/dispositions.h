@@ -35,14 +35,14 @@ typedef struct WaDisposition
 	const char *reason;			 /* hold reason, or status_reason of a finished one; or NULL */
 	const char *phone_number_id; /* NULL: none */
 	TimestampTz due_at;			 /* 0: as it is */
-	int attempts;				 /* attempts counted from now on */
+	int16 attempts;				 /* attempts counted from now on */
 	bool queue_only;			 /* nothing that the message's own row says has changed */
 	bool failed_attempt;		 /* keep a row in whatsapp_attempts */
-	int attempt;				 /* its number */
+	int16 attempt;				 /* its number */
 	const char *outcome;		 /* its outcome, a word */
 	TimestampTz started_at;
-	int http_status;
-	int code; /* 0: leave the message's error alone */
+	int32 http_status;
+	int32 code; /* 0: leave the message's error alone */
 	const char *message;
 	const char *fbtrace_id;
 	bool superseded; /* set by wa_store_dispositions: the message is in the queue for a later
