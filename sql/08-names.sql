@@ -9,11 +9,18 @@ COMMENT ON FUNCTION @extschema@.wa_internal_did_you_mean(text, text[]) IS
 'and spaces around a name do not count. NULL: there is none. Internal.';
 
 /* Digits are what counts: the same number may be written in many ways. */
+CREATE FUNCTION @extschema@.wa_internal_digits(written text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT regexp_replace(written, '[^0-9]', '', 'g')
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_same_number(a text, b text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT regexp_replace(a, '[^0-9]', '', 'g') IS NOT DISTINCT FROM regexp_replace(b, '[^0-9]', '', 'g')
+    SELECT @extschema@.wa_internal_digits(a) IS NOT DISTINCT FROM @extschema@.wa_internal_digits(b)
 $$;
 
 /* What every ID that Meta gives looks like. */

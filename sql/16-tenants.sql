@@ -66,6 +66,10 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenants.retention IS
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.created_at IS 'When the tenant was created.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.updated_at IS 'When its settings were last changed.';
 
+/* What resembles a new one: see wa_internal_check_new_tenant. */
+CREATE INDEX whatsapp_tenants_resembled_idx
+    ON @extschema@.whatsapp_tenants (pg_catalog.lower(pg_catalog.btrim(tenant_id)));
+
 CREATE TRIGGER whatsapp_tenants_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_tenants
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();

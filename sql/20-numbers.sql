@@ -71,6 +71,10 @@ COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.missing_since IS
 'Since when Meta no longer lists it; nothing is sent from it then.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.created_at IS 'When it became known here.';
 
+/* Whose number is it?  See wa_internal_number_written. */
+CREATE INDEX whatsapp_phone_numbers_written_idx
+    ON @extschema@.whatsapp_phone_numbers (@extschema@.wa_internal_digits(display_phone_number));
+
 CREATE TRIGGER whatsapp_phone_numbers_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_phone_numbers
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
@@ -91,6 +95,8 @@ CREATE UNIQUE INDEX whatsapp_phone_assignments_tenant_key
     ON @extschema@.whatsapp_phone_assignments (tenant_id) WHERE unassigned_at IS NULL;
 CREATE INDEX whatsapp_phone_assignments_history_idx
     ON @extschema@.whatsapp_phone_assignments (phone_number_id, assigned_at);
+CREATE INDEX whatsapp_phone_assignments_ended_idx
+    ON @extschema@.whatsapp_phone_assignments (tenant_id, unassigned_at);
 COMMENT ON TABLE @extschema@.whatsapp_phone_assignments IS
 'Which tenant had which number, and when. The current assignment has no unassigned_at; a tenant has one number at '
 'most, and a number one tenant.';
@@ -147,7 +153,8 @@ CREATE FUNCTION @extschema@.wa_internal_number_written(written text) RETURNS tex
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p
-    WHERE p.display_phone_number ~ '[0-9]' AND @extschema@.wa_internal_same_number(p.display_phone_number, written)
+    WHERE @extschema@.wa_internal_digits(p.display_phone_number)
+        = NULLIF(@extschema@.wa_internal_digits(written), '')
     ORDER BY p.phone_number_id LIMIT 1
 $$;
 
@@ -201,8 +208,6 @@ CREATE FUNCTION @extschema@.wa_internal_check_number_listed(number text) RETURNS
 AS $$
 DECLARE
     listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers'::text);
-    known CONSTANT text[] := ARRAY(
-        SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p WHERE p.synced_at IS NOT NULL);
 BEGIN
     IF listed IS NULL THEN
         RAISE NOTICE 'phone number "%" was not checked', number
@@ -214,7 +219,10 @@ BEGIN
         USING ERRCODE = 'undefined_object',
               DETAIL = format('Meta lists %s numbers for %s, and it is not among them.',
                   listed, @extschema@.wa_internal_account()),
-              HINT = concat_ws(' ', @extschema@.wa_internal_did_you_mean(number, known),
+              HINT = concat_ws(' ',
+                  @extschema@.wa_internal_did_you_mean(number, ARRAY(
+                      SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p
+                      WHERE p.synced_at IS NOT NULL)),
                   'See whatsapp_phone_numbers; if the number is new, read the list again: '
                   'SELECT wa_sync_phone_numbers();');
 END
@@ -326,9 +334,11 @@ BEGIN
     /* The clock was read before the wait for a predecessor; periods never overlap. */
     UPDATE @extschema@.whatsapp_phone_assignments AS a
         SET assigned_at = before.ended
-        FROM (SELECT max(b.unassigned_at) AS ended
-              FROM @extschema@.whatsapp_phone_assignments AS b
-              WHERE b.phone_number_id = number OR b.tenant_id = tenant) AS before
+        FROM (SELECT GREATEST(
+                  (SELECT max(b.unassigned_at) FROM @extschema@.whatsapp_phone_assignments AS b
+                   WHERE b.phone_number_id = number),
+                  (SELECT max(b.unassigned_at) FROM @extschema@.whatsapp_phone_assignments AS b
+                   WHERE b.tenant_id = tenant)) AS ended) AS before
         WHERE a.assignment_id = id AND a.assigned_at < before.ended;
     PERFORM @extschema@.wa_internal_queue_to_number(tenant, number);
     RETURN true;
@@ -407,7 +417,7 @@ SELECT p.phone_number_id, p.display_phone_number, p.verified_name, p.status, p.q
        p.messaging_limit, p.created_at
 FROM @extschema@.whatsapp_phone_numbers AS p
 WHERE p.missing_since IS NULL
-    AND COALESCE(p.status, 'CONNECTED') = 'CONNECTED'
+    AND (p.status IS NULL OR p.status = 'CONNECTED')
     AND p.phone_number_id IS DISTINCT FROM pg_catalog.current_setting('whatsapp_shared.phone_number_id', true)
     AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
                     WHERE a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL)
@@ -439,16 +449,32 @@ CREATE FUNCTION @extschema@.wa_internal_free_number(wait boolean) RETURNS text
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    /* Of all numbers at once: wa_internal_unlisted asks it of each. */
+    any_listed CONSTANT boolean := @extschema@.wa_internal_listed('phone_numbers'::text) IS NOT NULL;
+    /* What is locked may come free: an assignment can fail, a synchronisation ends. */
+    passes CONSTANT boolean[] := CASE WHEN wait THEN ARRAY[false, true] ELSE ARRAY[false] END;
+    waits boolean;
     number text;
 BEGIN
-    SELECT f.phone_number_id INTO number FROM @extschema@.wa_free_numbers AS f
-        WHERE NOT @extschema@.wa_internal_unlisted(f.phone_number_id) LIMIT 1 FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND AND wait THEN
-        /* What is locked may come free: an assignment can fail, a synchronisation ends. */
-        SELECT f.phone_number_id INTO number FROM @extschema@.wa_free_numbers AS f
-            WHERE NOT @extschema@.wa_internal_unlisted(f.phone_number_id) LIMIT 1 FOR UPDATE;
-    END IF;
-    RETURN number;
+    FOREACH waits IN ARRAY passes LOOP
+        FOR number IN
+            SELECT f.phone_number_id FROM @extschema@.wa_free_numbers AS f
+            WHERE NOT any_listed OR EXISTS (
+                SELECT FROM @extschema@.whatsapp_phone_numbers AS p
+                WHERE p.phone_number_id = f.phone_number_id AND p.synced_at IS NOT NULL)
+        LOOP
+            IF waits THEN
+                PERFORM FROM @extschema@.wa_free_numbers AS f WHERE f.phone_number_id = number FOR UPDATE;
+            ELSE
+                PERFORM FROM @extschema@.wa_free_numbers AS f WHERE f.phone_number_id = number
+                    FOR UPDATE SKIP LOCKED;
+            END IF;
+            IF FOUND THEN
+                RETURN number;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN NULL;
 END
 $$;
 

@@ -437,7 +437,9 @@ BEGIN
                          'Set whatsapp_shared.phone_number_id to one of wa_free_numbers, and reload.'
                   FROM @extschema@.wa_internal_default_number() AS d (number) WHERE d.number IS NOT NULL)
                 AS u (number, whose, remedy)
-            WHERE @extschema@.wa_internal_unlisted(u.number)
+            WHERE NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_phone_numbers AS p
+                WHERE p.phone_number_id = u.number AND p.synced_at IS NOT NULL)
             ORDER BY 1;
     ELSE
         RETURN QUERY

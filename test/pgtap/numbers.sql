@@ -2,7 +2,7 @@
  * Numbers and tenants: who has which, and what happens to messages that wait.
  */
 \ir ../lib/begin.sql
-SELECT plan(52);
+SELECT plan(57);
 
 /* What waits: message ids as the test names them. */
 CREATE TEMP TABLE note (name text PRIMARY KEY, id bigint);
@@ -171,6 +171,50 @@ SELECT bag_eq($$SELECT tenant_id, health FROM wa_number_status WHERE phone_numbe
     $$VALUES (NULL, 'blocked'), (NULL, 'missing'), ('baja', 'degraded')$$, 'wa_number_status shows numbers and their health');
 SELECT bag_eq($$SELECT state, reason, messages FROM wa_queue_status WHERE phone_number_id = '100000000000003'$$,
     $$VALUES ('deferred', 'scheduled', 1::bigint), ('ready', NULL, 1)$$, 'wa_queue_status counts what waits, by number and reason');
+
+/* ---- at what cost ---- */
+
+INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number, status, synced_at)
+    SELECT (300000000000000 + i)::text, '+34 7' || 10000000 + i, 'CONNECTED', now() FROM generate_series(1, 2000) AS i;
+INSERT INTO whatsapp_tenants (tenant_id) SELECT 'cliente-' || i FROM generate_series(1, 1990) AS i;
+INSERT INTO whatsapp_phone_assignments (tenant_id, phone_number_id, assigned_at, unassigned_at)
+    SELECT 'cliente-' || i, (300000000000000 + i)::text, now() - interval '2 hours', now() - interval '1 hour'
+    FROM generate_series(1, 1990) AS i;
+INSERT INTO whatsapp_phone_assignments (tenant_id, phone_number_id)
+    SELECT 'cliente-' || i, (300000000000000 + i)::text FROM generate_series(1, 1990) AS i;
+INSERT INTO whatsapp_sync (kind, finished_at, items) VALUES ('phone_numbers', now(), 2000)
+    ON CONFLICT (kind) DO UPDATE SET finished_at = EXCLUDED.finished_at, items = EXCLUDED.items;
+/* Plans that were made while there was little would read all of it. */
+ANALYZE whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_tenants, whatsapp_sync;
+
+/* How many rows of these tables the statement reads. */
+CREATE FUNCTION pg_temp.reads(statement text, VARIADIC tables text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    sum_of CONSTANT text := 'SELECT sum(seq_tup_read + COALESCE(idx_tup_fetch, 0))::bigint'
+                            ' FROM pg_stat_xact_user_tables WHERE relname = ANY ($1)';
+    before bigint;
+    after bigint;
+BEGIN
+    EXECUTE sum_of INTO before USING tables;
+    EXECUTE statement;
+    EXECUTE sum_of INTO after USING tables;
+    RETURN after - before;
+END
+$$;
+CREATE FUNCTION pg_temp.reads_of_assigning(statement text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT pg_temp.reads(statement, 'whatsapp_phone_numbers', 'whatsapp_phone_assignments', 'whatsapp_tenants')
+$$;
+SELECT cmp_ok(pg_temp.reads_of_assigning($$SELECT wa_assign_phone('nueva', '300000000001991')$$), '<', 40::bigint,
+    'however many numbers and tenants there are, assigning one reads a few rows');
+SELECT wa_unassign_phone('nueva') \g /dev/null
+SELECT cmp_ok(pg_temp.reads_of_assigning($$SELECT wa_assign_phone('nueva', '300000000001992')$$), '<', 40::bigint,
+    'also if the tenant had another before');
+SELECT cmp_ok(pg_temp.reads_of_assigning($$SELECT wa_internal_check_number_id('300000000009999', 'nueva')$$), '<', 10::bigint,
+    'also if nobody has heard of the number');
+SELECT throws_like($$SELECT wa_assign_phone('otra-nueva', '34710001993')$$, 'invalid phone_number_id%',
+    'one that is written as people write it is still found');
+SELECT cmp_ok(pg_temp.reads($$SELECT wa_assign_phone('otra-nueva')$$, 'whatsapp_sync'), '<', 20::bigint,
+    'the choice of a free number does not ask of each whether Meta lists it');
 
 SELECT * FROM finish();
 ROLLBACK;
