@@ -12,7 +12,8 @@
  * first and pass by those that somebody else has (sender/store/settled_rows.c).  Those
  * jobs are set aside, each for twice as long as the time before, and take up no place
  * among the requests that may be out.  A transaction with a thousand locked rows costs
- * everybody else one such wait.
+ * everybody else one such wait.  How many there may be is bounded, for each number and
+ * in all: then nothing more is sent (state/wire.c).
  *
  * What cannot be seen beforehand, such as a trigger of the application that waits
  * for a row of the application's own, makes a careful settlement fail, too.  It is
@@ -24,6 +25,7 @@
 #include "postgres.h"
 
 #include "sender/aside.h"
+#include "sender/state/wire.h"
 #include "sender/store/transaction.h"
 
 /* The delays of one whose rows are locked: nearly all locks are gone after the first. */
@@ -42,14 +44,37 @@
 /* Careful for so long after the last lock that was met; longer than any MAX_DELAY_US. */
 #define CAREFUL_US 2000000
 
+/* That nothing more is sent because of them is logged as often. */
+#define REPORT_US INT64_C(60000000)
+
 static int64 careful_until_us;
 static int64 alone_after_us; /* no single job before */
 static int64 next_us = PG_INT64_MAX;
 static int patience_ms = WA_STORE_LEAST_PATIENCE_MS;
 
+/* For the first time: it counts until it is written. */
+static void
+count(WaNumber *number)
+{
+	static int64 report_after_us = 0;
+	int64 now = wa_now_us();
+	bool before = wa_wire_is_behind(number);
+
+	wa_wire_put_aside(number);
+	if (before || !wa_wire_is_behind(number) || now < report_after_us)
+		return;
+	report_after_us = now + REPORT_US;
+	ereport(LOG, (errmsg("nothing is sent from a number while %d of its settlements wait for locks",
+						 number->aside),
+				  errdetail("Somebody keeps rows of messages locked that were answered."),
+				  errhint("Look for the transaction in pg_stat_activity and pg_locks.")));
+}
+
 static void
 put(WaSender *sender, WaJob *job, int64 first_us, int64 max_us)
 {
+	if (job->aside_us == 0)
+		count(job->number);
 	job->aside_us = job->aside_us == 0 ? first_us : Min(job->aside_us * 2, max_us);
 	job->settle_after_us = wa_now_us() + job->aside_us;
 	next_us = Min(next_us, job->settle_after_us);

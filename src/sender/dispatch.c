@@ -46,6 +46,7 @@ wa_dispatch_open(WaSender *sender)
 	wa_withdraw_note_address(sender);
 	wa_concurrency_start(sender, wa_http_client_most());
 	wa_concurrency_set_slots(sender, wa_http_capacity(sender->http));
+	wa_wire_bound_aside(&sender->numbers, wa_http_client_most());
 	wa_wire_forget_trouble(&sender->numbers);
 }
 
@@ -55,6 +56,7 @@ wa_dispatch_reopen(WaSender *sender)
 {
 	wa_http_client_reopen(sender);
 	wa_concurrency_configured(sender, wa_http_client_most());
+	wa_wire_bound_aside(&sender->numbers, wa_http_client_most());
 }
 
 void

@@ -16,6 +16,7 @@
 #include "sender/pace/pair_order.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/settle.h"
+#include "sender/state/wire.h"
 #include "sender/store/alert.h"
 #include "sender/store/lease.h"
 #include "sender/store/settled_rows.h"
@@ -420,6 +421,8 @@ wa_settle_committed(WaSender *sender)
 		wa_sender_untrack(sender, job->message_id);
 		if (disposition->state == 'r')
 			wa_number_lower_cursor(job->number, job->rank);
+		if (job->aside_us != 0)
+			wa_wire_settled(job->number);
 		lease->settling--;
 		if (--lease->outstanding == 0)
 			pfree(lease);

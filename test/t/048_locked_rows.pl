@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of accepted_for invariants_hold);
-use WaTest qw(sender_pids wait_for_senders);
+use WaTest qw(sender_pids set_and_reload wait_for_senders);
 
 my ($node, $sim) = new_delivery(
 	'locked_rows',
@@ -216,6 +216,32 @@ wait_status($node, $hanging, 'uncertain', 'after kill -9 one is uncertain');
 wait_status($node, $refused, 'accepted', 'and the other is sent when it may');
 is(sql("SELECT count(*) FROM whatsapp_attempts WHERE message_id = $refused AND outcome = 'uncertain'"), '0', 'without ever having been in doubt');
 is(accepted_for($sim)->{$refused}, 1, 'once');
+
+# ---- whoever locks one after the other -----------------------------------------------------------------
+
+# One number may leave as many settlements undone as it leaves for others to do so: half of the bound.
+my ($BOUND, $WIRE) = (80, 20);
+set_and_reload($node, max_in_flight => $WIRE);
+$sim->faults({ match => { number => '100000000000001' }, delay_ms => 200 });
+my $from = -s $node->logfile;
+my $many = enqueue_many('t1', '+346118', 300, '');
+$locked = keep_open('SELECT');
+my $is_behind = qr/nothing is sent from a number while (\d+) of its settlements wait for locks/;
+$wait = time + 60;
+while (time < $wait && slurp_file($node->logfile, $from) !~ $is_behind)
+{
+	$locked->query_safe("SELECT count(*) FROM (SELECT FROM whatsapp_messages WHERE id IN ($many)"
+		  . ' AND id IN (SELECT unnest(message_ids) FROM whatsapp_leases) FOR UPDATE SKIP LOCKED) AS l');
+	usleep(10_000);
+}
+like(slurp_file($node->logfile, $from), $is_behind, 'a number whose settlements wait for locks is stopped');
+is_quick('meanwhile');
+cmp_ok(scalar(grep { $_->{message}{to} =~ /^\+346118/ } $sim->accepted),
+	'<=', $BOUND / 2 + $WIRE, 'it sends nothing more, and what it has waits');
+$sim->faults();
+let_go($locked);
+wait_for($node, "SELECT count(*) = 300 FROM whatsapp_messages WHERE id IN ($many) AND status = 'accepted'",
+	'it goes on when they are settled');
 
 is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing was sent twice');
 invariants_hold($node);

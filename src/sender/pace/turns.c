@@ -26,7 +26,7 @@ turn_of(WaNumber *number, int64 now)
 	int64 at = wa_number_available(number, now) >= 1 ? now : wa_number_ready_at(number, now);
 	int64 room_at = wa_wire_room_at(number, now);
 
-	wa_wire_hold(number, room_at == PG_INT64_MAX);
+	wa_wire_hold(number, room_at == PG_INT64_MAX && !wa_wire_is_behind(number));
 	return Max(at, room_at);
 }
 

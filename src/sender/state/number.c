@@ -45,6 +45,7 @@ wa_numbers_init(WaNumbers *numbers, MemoryContext context, int index, int nsende
 	numbers->index = index;
 	numbers->nsenders = nsenders;
 	numbers->notice_us = PG_INT64_MAX;
+	numbers->wire.most_aside = PG_INT32_MAX;
 	dlist_init(&numbers->fresh);
 	dlist_init(&numbers->backlog);
 	dlist_init(&numbers->stopped);

@@ -33,6 +33,8 @@ typedef struct WaWire
 	int used;		   /* of them */
 	int stuck;		   /* of the used ones, by numbers in trouble; come on top of the slots */
 	int held;		   /* numbers that could send but for their share */
+	int aside;		   /* settlements that somebody's locks put off, ... */
+	int most_aside;	   /* ... and how many there may be */
 	WaTrouble host;	   /* what lies behind all numbers, and on the way to it */
 	uint64 outage;	   /* counts those that are over */
 	bool back;		   /* an outage is over: what hung in it may be begun anew */
@@ -91,6 +93,7 @@ typedef struct WaNumber
 	int64 answered_us; /* when it last had an answer */
 	int probes;		   /* of them, to find out whether it is answered again */
 	bool held;		   /* it could send but for its share */
+	int aside;		   /* settlements of its requests that somebody's locks put off */
 	bool limited;	   /* what it has on the wire is counted in stuck */
 	WaTrouble trouble;
 	uint64 outage; /* what is known of its trouble is of this one */

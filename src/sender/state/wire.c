@@ -12,6 +12,12 @@
  * beside what else it has under way.  What it has there takes nothing from the
  * concurrency limit: that is about how many requests are useful.
  *
+ * What was answered leaves the wire, and may still wait for its settlement while
+ * somebody keeps its rows locked (sender/aside.c).  Each of those takes memory, is tried
+ * once a second, and would be uncertain if the process died; and whoever has locked one
+ * may go on with the next.  So they are bounded in the same way: a number may have as
+ * many as it leaves, and one that has sends nothing more until some are written.
+ *
  * Where several numbers fail and nobody is answered, it is the host, or the way to
  * it.  Then one request in a while is a probe for all, whosever it is; what is
  * under way, and may hang, is no reason to wait with the next.  A number that has
@@ -28,6 +34,10 @@
 
 /* Numbers without a failure that may try the host between two probes. */
 #define UNTRIED 8
+
+/* Settlements that may be put off: for each request that there may be, and in all. */
+#define ASIDE_PER_REQUEST 4
+#define MOST_ASIDE 4096
 
 /* When whose turn it is has to be found out anew. */
 static void
@@ -155,6 +165,39 @@ wa_wire_number_fails(const WaNumber *number)
 	return in_trouble(number) && !wa_wire_host_fails(number->numbers);
 }
 
+/* ---- settlements that wait for somebody's lock ------------------------------------ */
+
+void
+wa_wire_bound_aside(WaNumbers *numbers, int max_in_flight)
+{
+	numbers->wire.most_aside =
+		Min(max_in_flight, MOST_ASIDE / ASIDE_PER_REQUEST) * ASIDE_PER_REQUEST;
+	turns_changed(numbers);
+}
+
+bool
+wa_wire_is_behind(const WaNumber *number)
+{
+	const WaWire *wire = &number->numbers->wire;
+
+	return number->aside >= wire->most_aside - wire->aside;
+}
+
+void
+wa_wire_put_aside(WaNumber *number)
+{
+	number->aside++;
+	number->numbers->wire.aside++;
+}
+
+void
+wa_wire_settled(WaNumber *number)
+{
+	number->aside--;
+	number->numbers->wire.aside--;
+	turns_changed(number->numbers);
+}
+
 /* ---- room ------------------------------------------------------------------------ */
 
 int
@@ -195,7 +238,7 @@ int
 wa_wire_room(WaNumber *number, int64 now)
 {
 	wa_wire_listen(number, now);
-	if (wa_wire_free(number->numbers) <= 0)
+	if (wa_wire_free(number->numbers) <= 0 || wa_wire_is_behind(number))
 		return 0;
 	if (wa_wire_is_down(number->numbers))
 		return may_try_host(number, now) ? 1 : 0;
@@ -211,7 +254,7 @@ wa_wire_room_at(WaNumber *number, int64 now)
 
 	if (wa_wire_room(number, now) > 0)
 		return now;
-	if (wa_wire_free(number->numbers) <= 0)
+	if (wa_wire_free(number->numbers) <= 0 || wa_wire_is_behind(number))
 		return PG_INT64_MAX;
 	if (wa_wire_is_down(number->numbers))
 		return wire->host.probe_at_us;

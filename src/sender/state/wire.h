@@ -24,10 +24,26 @@ extern void wa_wire_left(WaNumber *number, bool probe);
 /* Takes note of it if nothing is heard of what it has on the wire. */
 extern void wa_wire_listen(WaNumber *number, int64 now);
 
+/*
+ * The settlement of one of its requests is put off, because of somebody's lock; it is
+ * written.  Between the two it may be tried again and again.
+ */
+extern void wa_wire_put_aside(WaNumber *number);
+extern void wa_wire_settled(WaNumber *number);
+
+/* So many of them wait that it sends nothing more until some are written. */
+extern bool wa_wire_is_behind(const WaNumber *number);
+
+/* By how many requests there may be at the most. */
+extern void wa_wire_bound_aside(WaNumbers *numbers, int max_in_flight);
+
 /* Slots that nobody has. */
 extern int wa_wire_free(const WaNumbers *numbers);
 
-/* How many requests more this number may have now; and when: PG_INT64_MAX: when one has ended. */
+/*
+ * How many requests more this number may have now; and when: PG_INT64_MAX: when one has
+ * ended, or is settled.
+ */
 extern int wa_wire_room(WaNumber *number, int64 now);
 extern int64 wa_wire_room_at(WaNumber *number, int64 now);
 

@@ -170,6 +170,77 @@ test_share(void)
 	ok(wa_turns_due(&numbers), "what ends makes room for the first again");
 }
 
+/* Answered, and their settlement waits for somebody's lock. */
+static void
+put_aside(WaNumber *number, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		wa_wire_claimed(number, wa_now_us());
+		wa_wire_answered(number, false, wa_now_us());
+		wa_wire_put_aside(number);
+	}
+}
+
+/* What cannot be settled is bounded, for each number and in all. */
+static void
+test_aside(void)
+{
+	begin(3, false);
+	wa_wire_bound_aside(&numbers, 25);
+	wa_number_lower_cursor(number_at(0), 0);
+	put_aside(number_at(0), 49);
+	ok(claim(100, 3) > 0, "a number sends while it leaves more than it has");
+	put_aside(number_at(0), 1);
+	is_int(claim(100, 3), 0, "and not when half of all are its");
+	is_int(wa_turns_next_us(&numbers), PG_INT64_MAX, "no time will help it");
+	is_int(numbers.wire.held, 0, "nor an answer");
+	at(20 * SECOND);
+	is_int(wa_wire_room_at(number_at(0), wa_now_us()), PG_INT64_MAX, "however long it takes");
+
+	wa_number_lower_cursor(number_at(1), 0);
+	wa_numbers_turns_changed(&numbers);
+	is_int(claim(100, 3), 50, "others send");
+	is_int(given[1], 50, "as ever");
+	put_aside(number_at(1), 25);
+	wa_number_lower_cursor(number_at(2), 0);
+	claim(100, 3);
+	is_int(given[1], 0, "until they have as many as is left");
+	ok(given[2] > 0, "which still leaves some");
+
+	wa_number_was_read(number_at(1), false);
+	wa_number_was_read(number_at(2), false);
+	ok(!wa_turns_due(&numbers), "nobody else has anything to send");
+	for (int i = 0; i < 13; i++)
+		wa_wire_settled(number_at(0));
+	ok(wa_turns_due(&numbers), "what is written makes room for the first at once");
+	claim(100, 3);
+	ok(given[0] > 0, "and it sends");
+	wa_number_lower_cursor(number_at(1), 0);
+	wa_number_lower_cursor(number_at(2), 0);
+	put_aside(number_at(2), 38);
+	is_int(claim(100, 3), 0, "there are never more than there may be");
+
+	for (int i = 0; i < 40; i++)
+	{
+		WaNumber *number = number_at(1 + i % 2);
+
+		wa_wire_claimed(number, wa_now_us());
+		wa_wire_failed(number, false, wa_now_us(), false, "nothing", wa_now_us());
+		at((20 + i) * SECOND);
+	}
+	at(100 * SECOND);
+	ok(wa_wire_is_down(&numbers), "when nobody is answered");
+	is_int(claim(100, 3), 0, "it is no probe, either");
+	wa_wire_forget_trouble(&numbers);
+
+	wa_wire_bound_aside(&numbers, 1000000);
+	ok(claim(100, 3) > 0, "a higher setting is a higher bound");
+	put_aside(number_at(0), 2048);
+	claim(100, 3);
+	is_int(given[0], 0, "but not for ever");
+}
+
 static void
 test_leftovers(void)
 {
@@ -294,6 +365,7 @@ main(void)
 	test_fairness();
 	test_new();
 	test_share();
+	test_aside();
 	test_leftovers();
 	test_who();
 	test_lines();
