@@ -19,7 +19,10 @@
 #include "bin/gateway/paging.h"
 #include "bin/gateway/problem.h"
 #include "bin/gateway/respond.h"
+#include "bin/httpd/clock.h"
 #include "bin/httpd/util.h"
+
+#define ASK_AGAIN_US 100000
 
 enum
 {
@@ -105,9 +108,21 @@ reply_to(GwExchange *exchange, PGresult *result)
 
 static bool ask(GwExchange *exchange);
 
+static void
+ask_now(HttpdRequest *http)
+{
+	GwExchange *exchange = (GwExchange *) http;
+
+	if (ask(exchange))
+		return;
+	gw_problem_from_result(exchange, NULL);
+	gw_respond_deferred(exchange);
+}
+
 /*
  * What only reads and lost its connection is asked once more: that is how a server
- * that has been started anew shows, and there may be another connection already.
+ * that has been started anew shows.  A moment later, because the other connections
+ * may not have noticed yet.
  */
 static bool
 ask_again(GwExchange *exchange)
@@ -115,7 +130,9 @@ ask_again(GwExchange *exchange)
 	if (exchange->repeated || !gw_exchange_reads(exchange) || !gw_query_was_sent(exchange->query))
 		return false;
 	exchange->repeated = true;
-	return ask(exchange);
+	exchange->query = NULL;
+	httpd_request_expire(&exchange->http, httpd_now_us() + ASK_AGAIN_US, ask_now);
+	return true;
 }
 
 static void

@@ -31,6 +31,12 @@
 #include "bin/httpd/listener.h"
 #include "bin/httpd/util.h"
 
+/*
+ * Proxies and Meta keep some dozens of connections open between requests; of the
+ * thousands that may be there, most have nothing to say.
+ */
+#define MAX_KEPT_OPEN 256
+
 /* A listener's service: what it serves, besides the hooks that all have. */
 typedef struct Service
 {
@@ -176,6 +182,7 @@ create_service(unsigned sides)
 	service->http = (HttpdService){
 		.request_size = sizeof(GwExchange),
 		.max_body = GW_MAX_BODY,
+		.max_kept_open = MAX_KEPT_OPEN,
 		.deadline_us = gw_settings->request_timeout_s * 1000000,
 		.on_head = on_head,
 		.on_body = on_body,

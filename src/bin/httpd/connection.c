@@ -18,6 +18,8 @@
 #include "bin/httpd/clock.h"
 #include "bin/httpd/util.h"
 
+static int kept_open; /* of all services together */
+
 static int
 socket_of(const HttpdConnection *connection)
 {
@@ -89,6 +91,19 @@ httpd_connection_is_loopback(const HttpdConnection *connection)
 	return false;
 }
 
+bool
+httpd_connection_keep_open(HttpdConnection *connection)
+{
+	int most = connection->service->max_kept_open;
+
+	if (!connection->kept_open && (most == 0 || kept_open < most))
+	{
+		connection->kept_open = true;
+		kept_open++;
+	}
+	return connection->kept_open;
+}
+
 static void
 deadline_passed(void *arg)
 {
@@ -143,6 +158,8 @@ httpd_connection_notify(void *cls, struct MHD_Connection *mhd, void **socket_con
 	if (service->on_disconnect != NULL)
 		service->on_disconnect(connection);
 	httpd_connection_end_deadline(connection);
+	if (connection->kept_open)
+		kept_open--;
 	free(connection->target);
 	free(connection);
 	*socket_context = NULL;

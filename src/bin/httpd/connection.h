@@ -17,6 +17,7 @@ typedef struct HttpdConnection
 	struct MHD_Connection *mhd;
 	const HttpdService *service;
 	HttpdTimer deadline;
+	bool kept_open; /* counted among those that are */
 
 	/* Of the request whose head is being read; see HttpdRequest. */
 	char *target;
@@ -32,6 +33,9 @@ extern HttpdConnection *httpd_connection_of(struct MHD_Connection *mhd);
 /* Starts the service's deadline anew; and ends it. */
 extern void httpd_connection_start_deadline(HttpdConnection *connection);
 extern void httpd_connection_end_deadline(HttpdConnection *connection);
+
+/* Before a response: whether the connection may stay open after it. */
+extern bool httpd_connection_keep_open(HttpdConnection *connection);
 
 /*
  * Ends the connection below libmicrohttpd, which cleans up when it notices: by

@@ -31,6 +31,13 @@
  */
 #define CONNECTION_MEMORY 12288
 
+/*
+ * Beyond 32 kB the library maps it, so that it takes no memory before it is used:
+ * a connection on which nothing has come yet costs 0.6 instead of 4.6 kB.  One that
+ * has served a request costs all of it.
+ */
+#define MAPPED_CONNECTION_MEMORY 36864
+
 struct HttpdListener
 {
 	struct MHD_Daemon *daemon;
@@ -146,12 +153,14 @@ start_daemon(int fd, const HttpdListenerSettings *settings)
 	return MHD_start_daemon(
 		flags, 0, NULL, NULL, httpd_request_access, (void *) settings->service,
 		MHD_OPTION_EXTERNAL_LOGGER, discard_library_message, NULL,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY, MHD_OPTION_LISTEN_SOCKET,
-		fd, MHD_OPTION_CONNECTION_LIMIT, settings->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-		settings->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, httpd_request_completed, NULL,
-		MHD_OPTION_NOTIFY_CONNECTION, httpd_connection_notify, (void *) settings->service,
-		MHD_OPTION_URI_LOG_CALLBACK, httpd_request_begun, NULL, MHD_OPTION_ARRAY, options,
-		MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t) (settings->service->max_kept_open > 0 ? MAPPED_CONNECTION_MEMORY
+													   : CONNECTION_MEMORY),
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, settings->max_connections,
+		MHD_OPTION_CONNECTION_TIMEOUT, settings->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED,
+		httpd_request_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, httpd_connection_notify,
+		(void *) settings->service, MHD_OPTION_URI_LOG_CALLBACK, httpd_request_begun, NULL,
+		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 /* When the library wants its turn, in milliseconds; -1: when something comes. */

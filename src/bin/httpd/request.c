@@ -174,7 +174,7 @@ send_reply(HttpdRequest *request)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
 	for (int i = 0; i < reply->nheaders; i++)
 		MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
-	if (closing)
+	if (closing || !httpd_connection_keep_open(request->connection))
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	request->stage = HTTPD_SENDING;
 	httpd_connection_start_deadline(request->connection);

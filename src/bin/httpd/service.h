@@ -40,6 +40,14 @@ typedef struct HttpdService
 	 */
 	int64_t deadline_us;
 
+	/*
+	 * How many connections may stay open after a response, for their next request;
+	 * beyond that a response closes its connection.  Thousands that have not yet sent
+	 * anything then cost little, and the others are few.  0: all of them, and each
+	 * costs the same from the beginning.
+	 */
+	int max_kept_open;
+
 	/* A connection was accepted, before TLS; and it is gone. */
 	void (*on_connect)(struct HttpdConnection *connection);
 	void (*on_disconnect)(struct HttpdConnection *connection);
