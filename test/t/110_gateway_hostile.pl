@@ -399,6 +399,8 @@ subtest 'who fails too often' => sub {
 	like($reply->{headers}{'retry-after'} // '', qr/^[1-6]$/, 'but soon');
 	is($status->('wrong', '203.0.113.8'), 401, 'other addresses do not');
 	is($status->('wrong', '203.0.113.8, 203.0.113.7'), 429, 'the last address counts, not what a client puts before it');
+	is_status(429, head("GET $session HTTP/1.1", $host, 'Authorization: Bearer wrong', 'X-Forwarded-For: 203.0.113.8', 'X-Forwarded-For: 203.0.113.7'),
+		'nor in a header before the one that the proxy adds');
 	is(join(' ', map { $status->("wrong-$_", "2001:db8::$_") } 1 .. 11), join(' ', (401) x 10, 429), 'all addresses of a network of 64 bits');
 	is($gateway->get($session, token => undef, headers => { cookie => 'wa_admin=x', 'x-forwarded-for' => '203.0.113.9' })->{status}, 401, 'a wrong cookie')
 	  foreach 1 .. 12;
@@ -411,6 +413,8 @@ subtest 'who fails too often' => sub {
 	is_status(401, head("GET $session HTTP/1.1", $host, 'X-Remote-User: ana', 'X-Remote-User: eva'), 'unless it names two');
 	is_status(401, head("GET $session HTTP/1.1", $host, 'X-Remote-User:'), 'or nobody');
 	is($gateway->post($sync, {}, token => undef, headers => { %user, origin => 'https://evil.example' })->{status}, 403, 'and changes come from our page');
+	my %clients = map { $_->{client} => 1 } $gateway->access_log;
+	ok($clients{'203.0.113.7'} && $clients{'2001:db8::1'}, 'the log has the clients');
 	$gateway = $kept;
 	is($gateway->get($session, token => undef, headers => {%user})->{status}, 401, 'where no header is trusted, none is');
 };

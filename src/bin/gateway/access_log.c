@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bin/gateway/auth.h"
 #include "bin/gateway/route.h"
 #include "bin/gateway/settings.h"
 #include "bin/httpd/clock.h"
@@ -223,6 +224,7 @@ gw_access_log(const GwExchange *exchange, bool sent)
 	const HttpdReply *reply = &exchange->http.reply;
 	HttpdBuf path = {0};
 	char address[64];
+	GwAddress client;
 
 	if (log_fd < 0 || exchange->quiet)
 		return;
@@ -234,9 +236,12 @@ gw_access_log(const GwExchange *exchange, bool sent)
 	}
 	gw_access_log_path(exchange, &path);
 	httpd_connection_address(exchange->http.connection, address, sizeof(address));
+	client = gw_auth_client(exchange);
 	add_time(&pending);
 	add_text(&pending, "request_id", exchange->request_id);
 	add_text(&pending, "peer", address);
+	gw_address_format(&client, address);
+	add_text(&pending, "client", address);
 	add_text(&pending, "role", roles[exchange->role]);
 	add_text(&pending, "actor", exchange->actor);
 	add_text(&pending, "method", exchange->http.method);

@@ -76,6 +76,15 @@ gw_address_parse(const char *text, size_t len, GwAddress *out)
 	return true;
 }
 
+void
+gw_address_format(const GwAddress *address, char *out)
+{
+	if (is_v4(address))
+		inet_ntop(AF_INET, address->bytes + sizeof(v4_prefix), out, GW_ADDRESS_TEXT);
+	else
+		inet_ntop(AF_INET6, address->bytes, out, GW_ADDRESS_TEXT);
+}
+
 bool
 gw_network_parse(const char *text, GwNetwork *out)
 {
@@ -99,14 +108,6 @@ gw_network_contains(const GwNetwork *network, const GwAddress *address)
 
 	return memcmp(network->base.bytes, address->bytes, (size_t) whole) == 0 &&
 		   (rest == 0 || (network->base.bytes[whole] ^ address->bytes[whole]) >> (8 - rest) == 0);
-}
-
-bool
-gw_address_is_loopback(const GwAddress *address)
-{
-	static const GwAddress v6 = {.bytes = {[15] = 1}};
-
-	return is_v4(address) ? address->bytes[12] == 127 : memcmp(address, &v6, sizeof(v6)) == 0;
 }
 
 void

@@ -32,7 +32,9 @@ extern bool gw_address_parse(const char *text, size_t len, GwAddress *out);
 extern bool gw_network_parse(const char *text, GwNetwork *out);
 extern bool gw_network_contains(const GwNetwork *network, const GwAddress *address);
 
-extern bool gw_address_is_loopback(const GwAddress *address);
+/* As people write it; out has room for GW_ADDRESS_TEXT. */
+#define GW_ADDRESS_TEXT 46
+extern void gw_address_format(const GwAddress *address, char *out);
 
 /*
  * Whom a limit is about: an IPv4 address, or the first 64 bits of an IPv6 one,

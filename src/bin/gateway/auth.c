@@ -79,16 +79,27 @@ gw_auth_open(void)
  * The limit
  */
 
+static void
+add_forwarded(void *arg, const char *name, const char *value)
+{
+	if (strcasecmp(name, "X-Forwarded-For") == 0)
+		httpd_buf_printf(arg, ",%s", value);
+}
+
+/* Some proxies add to the header that the client sent, some add another one. */
 GwAddress
 gw_auth_client(const GwExchange *exchange)
 {
+	HttpdBuf forwarded = {0};
 	char text[64];
-	GwAddress peer;
+	GwAddress client;
 
 	httpd_connection_address(exchange->http.connection, text, sizeof(text));
-	gw_address_parse(text, strlen(text), &peer);
-	return gw_address_of_client(&peer, httpd_request_header(&exchange->http, "X-Forwarded-For"),
-								proxies, nproxies);
+	gw_address_parse(text, strlen(text), &client);
+	httpd_head_visit(&exchange->http, add_forwarded, &forwarded);
+	client = gw_address_of_client(&client, forwarded.data, proxies, nproxies);
+	httpd_buf_free(&forwarded);
+	return client;
 }
 
 bool

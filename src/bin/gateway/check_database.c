@@ -238,14 +238,15 @@ gw_check_webhook_database(void)
 
 	if (login.conninfo[0] == '\0')
 	{
-		gw_found(GW_DOUBTFUL, "set --webhook-database to a role with the privilege webhook",
-				 "webhook login: none");
-		return;
+		gw_found(GW_DOUBTFUL, "set --webhook-database to a role with the privilege webhook alone",
+				 "webhook login: that of --database, which may do all that an admin may");
+		login.conninfo = gw_settings->database;
 	}
 	if (begin(&login))
 	{
 		check_functions(&login, "{wa_webhook_ingest_many}", 1);
-		check_excess(&login);
+		if (gw_settings->webhook_database[0] != '\0')
+			check_excess(&login);
 	}
 	PQfinish(login.conn);
 }

@@ -21,6 +21,7 @@ static const char *const once[] = {
 	"Authorization",
 	"Cookie",
 	"Origin",
+	"Sec-Fetch-Site",
 	"Content-Type",
 	"Content-Encoding",
 	"Idempotency-Key",

@@ -67,6 +67,14 @@ test_networks(void)
 {
 	GwNetwork network;
 
+	GwAddress v4 = address("192.0.2.1");
+	GwAddress v6 = address("2001:db8::1");
+	char text[GW_ADDRESS_TEXT];
+
+	gw_address_format(&v4, text);
+	is_str(text, "192.0.2.1", "written as it was");
+	gw_address_format(&v6, text);
+	is_str(text, "2001:db8::1", "so is a long one");
 	ok(contains("10.0.0.0/8", "10.255.1.2"), "within");
 	ok(!contains("10.0.0.0/8", "11.0.0.0"), "beyond");
 	ok(contains("10.0.0.0/9", "10.127.0.1"), "bits that fill no byte");
@@ -105,6 +113,7 @@ test_client(void)
 		   "not whom the client names");
 	is_str(client("127.0.0.1", "203.0.113.9,198.51.100.1 ,10.1.1.1"), "::ffff:198.51.100.1",
 		   "two proxies");
+	is_str(client("127.0.0.1", ",203.0.113.9,198.51.100.1"), "::ffff:198.51.100.1", "two headers");
 	is_str(client("127.0.0.1", "10.1.1.1"), "::ffff:10.1.1.1", "a proxy's own request");
 	is_str(client("127.0.0.1", "198.51.100.1, junk"), "::ffff:127.0.0.1", "junk says nothing");
 	is_str(client("127.0.0.1", ""), "::ffff:127.0.0.1", "nothing");
