@@ -16,6 +16,11 @@ COMMENT ON FUNCTION @extschema@.wa_internal_is_status(text) IS
 'Whether this is a status of a message: queued, sending, accepted, sent, delivered, read, failed, uncertain, '
 'cancelled, expired or skipped. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_may_be_retried(status text) RETURNS boolean
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_may_be_retried';
+COMMENT ON FUNCTION @extschema@.wa_internal_may_be_retried(text) IS
+'Whether wa_retry_message() may queue a message of this status again. Internal.';
+
 /*
  * fillfactor: neighbours are accepted in one transaction, so a page must have
  * room for a second version of every row in it before anything can be pruned.

@@ -13,9 +13,8 @@
 CREATE FUNCTION @extschema@.wa_internal_number_health(
     status text, quality_rating text, missing boolean, paused boolean, unreachable boolean) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
+    /* Parsed now, and part of the view's own plan: it is asked for each of 10,000 numbers. */
+    RETURN CASE
         WHEN missing THEN 'missing'
         WHEN status IN ('BANNED', 'DELETED', 'DISCONNECTED', 'MIGRATED', 'UNVERIFIED', 'PENDING', 'OFFLINE')
             THEN 'blocked'
@@ -24,17 +23,13 @@ AS $$
         WHEN status IN ('FLAGGED', 'RESTRICTED') OR quality_rating = 'RED' THEN 'at_risk'
         WHEN status = 'RATE_LIMITED' OR quality_rating = 'YELLOW' THEN 'degraded'
         WHEN status IS NULL OR status <> 'CONNECTED' THEN 'unknown'
-        ELSE 'ok' END
-$$;
+        ELSE 'ok' END;
 
 /* Messages per second at best: the operator's figure, Meta's level, or the setting, lowered by damage control. */
 CREATE FUNCTION @extschema@.wa_internal_number_rate(own real, throughput_level text, factor real) RETURNS real
     LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT COALESCE(factor, 1) * COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
-        current_setting('whatsapp_shared.messages_per_second', true)::real, 80)
-$$;
+    RETURN COALESCE(factor, 1) * COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
+        pg_catalog.current_setting('whatsapp_shared.messages_per_second', true)::real, 80);
 
 CREATE VIEW @extschema@.wa_number_status AS
 SELECT p.phone_number_id,
@@ -120,12 +115,13 @@ SELECT t.tenant_id,
        COALESCE(x.reason, n.pause_reason) AS pause_reason,
        COALESCE(x.until, n.paused_until) AS paused_until,
        m.last_message_at,
-       t.created_at
+       t.created_at,
+       m.last_message_status
 FROM @extschema@.whatsapp_tenants AS t
     LEFT JOIN @extschema@.wa_number_status AS n ON n.tenant_id = t.tenant_id
     LEFT JOIN @extschema@.whatsapp_pauses AS x ON x.scope = 'tenant' AND x.key = t.tenant_id
     LEFT JOIN LATERAL (
-        SELECT m.created_at AS last_message_at FROM @extschema@.whatsapp_messages AS m
+        SELECT m.created_at AS last_message_at, m.status AS last_message_status FROM @extschema@.whatsapp_messages AS m
         WHERE m.tenant_id = t.tenant_id ORDER BY m.created_at DESC LIMIT 1) AS m ON true
     CROSS JOIN LATERAL (
         SELECT pg_catalog.max(s.number) AS default_number
@@ -157,6 +153,7 @@ COMMENT ON COLUMN @extschema@.wa_tenant_status.pause_reason IS 'Why the tenant, 
 COMMENT ON COLUMN @extschema@.wa_tenant_status.paused_until IS 'When the pause ends by itself.';
 COMMENT ON COLUMN @extschema@.wa_tenant_status.last_message_at IS 'When the tenant last enqueued a message.';
 COMMENT ON COLUMN @extschema@.wa_tenant_status.created_at IS 'When the tenant was created.';
+COMMENT ON COLUMN @extschema@.wa_tenant_status.last_message_status IS 'The status of its last message.';
 
 /* ---- the queue --------------------------------------------------------------- */
 
@@ -165,19 +162,22 @@ COMMENT ON COLUMN @extschema@.wa_tenant_status.created_at IS 'When the tenant wa
  * their own.  What the senders make of the same facts: sender/config.c.
  */
 CREATE VIEW @extschema@.wa_internal_stopped_numbers AS
-SELECT n.phone_number_id,
-       CASE WHEN NOT t.enabled THEN 'tenant_disabled'
-            WHEN pg_catalog.bool_or(p.scope = 'tenant') THEN 'tenant_paused'
-            ELSE 'number_paused' END AS reason
-FROM @extschema@.whatsapp_phone_numbers AS n
-    LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
-        ON a.phone_number_id = n.phone_number_id AND a.unassigned_at IS NULL
-    LEFT JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = a.tenant_id
-    LEFT JOIN @extschema@.whatsapp_pauses AS p
-        ON (p.scope = 'tenant' AND p.key = a.tenant_id OR p.scope = 'number' AND p.key = n.phone_number_id)
-            AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
-WHERE NOT t.enabled OR p.scope IS NOT NULL
-GROUP BY n.phone_number_id, t.enabled;
+SELECT DISTINCT ON (s.phone_number_id) s.phone_number_id, s.reason
+FROM (SELECT a.phone_number_id, 1 AS rank, 'tenant_disabled' AS reason
+      FROM @extschema@.whatsapp_tenants AS t
+          JOIN @extschema@.whatsapp_phone_assignments AS a ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL
+      WHERE NOT t.enabled
+      UNION ALL
+      SELECT a.phone_number_id, 2, 'tenant_paused'
+      FROM @extschema@.whatsapp_pauses AS p
+          JOIN @extschema@.whatsapp_phone_assignments AS a ON a.tenant_id = p.key AND a.unassigned_at IS NULL
+      WHERE p.scope = 'tenant' AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
+      UNION ALL
+      SELECT n.phone_number_id, 3, 'number_paused'
+      FROM @extschema@.whatsapp_pauses AS p
+          JOIN @extschema@.whatsapp_phone_numbers AS n ON n.phone_number_id = p.key
+      WHERE p.scope = 'number' AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())) AS s
+ORDER BY s.phone_number_id, s.rank;
 COMMENT ON VIEW @extschema@.wa_internal_stopped_numbers IS
 'Numbers from which nothing may leave, because they or their tenants are paused or switched off, with the reason code. '
 'Internal.';

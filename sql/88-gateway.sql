@@ -341,6 +341,151 @@ AS $$
         COALESCE(request #>> '{actor,name}', request #>> '{actor,role}'), action, scope, key, detail)
 $$;
 
+/* ---- the newest messages --------------------------------------------------------------- */
+
+/*
+ * The first message that was written at this time or later: ids follow creation
+ * closely, so it is found by halving, with a few looks at the primary key.  (The
+ * BRIN index on created_at would do only as long as no page is used again after
+ * retention.)  Who wants exactness compares created_at as well.
+ */
+CREATE FUNCTION @extschema@.wa_internal_first_message_since(since timestamptz) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+DECLARE
+    low bigint := 0;
+    high bigint := (SELECT max(m.id) + 1 FROM @extschema@.whatsapp_messages AS m);
+    middle bigint;
+    probe record;
+BEGIN
+    WHILE low < high LOOP
+        middle := (low + high) / 2;
+        SELECT m.id, m.created_at INTO probe FROM @extschema@.whatsapp_messages AS m
+            WHERE m.id >= middle ORDER BY m.id LIMIT 1;
+        IF probe.created_at < since THEN
+            low := probe.id + 1;
+        ELSE
+            high := middle;
+        END IF;
+    END LOOP;
+    RETURN COALESCE(low, 0);
+END
+$$;
+
+/*
+ * A window of messages that ends now: from this time on, but not more than so
+ * many.  Gives its first id, and since when it counts in truth.
+ */
+CREATE FUNCTION @extschema@.wa_internal_message_window(
+    INOUT since timestamptz,
+    most bigint,
+    OUT first_id bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+DECLARE
+    oldest CONSTANT bigint := (SELECT max(m.id) - most + 1 FROM @extschema@.whatsapp_messages AS m);
+BEGIN
+    first_id := @extschema@.wa_internal_first_message_since(since);
+    IF first_id < oldest THEN
+        SELECT m.id, m.created_at INTO first_id, since
+            FROM @extschema@.whatsapp_messages AS m WHERE m.id >= oldest ORDER BY m.id LIMIT 1;
+    END IF;
+END
+$$;
+
+/*
+ * What has become of the messages of a window, by tenant and number; of a few
+ * tenants, if they are given, by the index on theirs.
+ *
+ * Here, and wherever messages are read by a range of ids, the planner is not asked:
+ * just after a restore it knows nothing of the table, and would read all of it.
+ */
+CREATE FUNCTION @extschema@.wa_internal_message_tallies(
+    first_id bigint,
+    since timestamptz,
+    tenants text[] DEFAULT NULL)
+RETURNS TABLE (tenant_id text, phone_number_id text, sent bigint, failed bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF tenants IS NULL THEN
+        RETURN QUERY
+            SELECT m.tenant_id, m.phone_number_id, count(m.accepted_at), count(*) FILTER (WHERE m.status = 'failed')
+            FROM @extschema@.whatsapp_messages AS m
+            WHERE m.id >= wa_internal_message_tallies.first_id AND m.created_at >= wa_internal_message_tallies.since
+            GROUP BY m.tenant_id, m.phone_number_id;
+    ELSE
+        RETURN QUERY
+            SELECT t.id, NULL::text, c.sent, c.failed
+            FROM unnest(tenants) AS t (id)
+                CROSS JOIN LATERAL (
+                    SELECT count(m.accepted_at) AS sent, count(*) FILTER (WHERE m.status = 'failed') AS failed
+                    FROM @extschema@.whatsapp_messages AS m
+                    WHERE m.tenant_id = t.id AND m.created_at >= wa_internal_message_tallies.since OFFSET 0) AS c;
+    END IF;
+END
+$$;
+
+/*
+ * How many messages of each tenant wait.  Those of a number that a tenant has are
+ * the tenant's; of the others, which have none or the default number, the oldest
+ * are looked up.
+ */
+CREATE FUNCTION @extschema@.wa_internal_waiting_by_tenant(most integer DEFAULT 20000)
+RETURNS TABLE (tenant_id text, waiting bigint)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH counted AS MATERIALIZED (
+        SELECT q.phone_number_id, count(*) AS n FROM @extschema@.whatsapp_queue AS q
+        WHERE q.phone_number_id IS NOT NULL GROUP BY q.phone_number_id),
+    owned AS MATERIALIZED (
+        SELECT c.phone_number_id, c.n, a.tenant_id FROM counted AS c
+            LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+                ON a.phone_number_id = c.phone_number_id AND a.unassigned_at IS NULL),
+    rest AS (
+        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+        WHERE q.phone_number_id IS NULL
+            OR q.phone_number_id = ANY (ARRAY(SELECT o.phone_number_id FROM owned AS o WHERE o.tenant_id IS NULL))
+        LIMIT most)
+    SELECT w.tenant_id, sum(w.n)::bigint
+    FROM (SELECT o.tenant_id, o.n FROM owned AS o WHERE o.tenant_id IS NOT NULL
+          UNION ALL
+          SELECT m.tenant_id, count(*) FROM rest AS r JOIN @extschema@.whatsapp_messages AS m ON m.id = r.message_id
+          GROUP BY m.tenant_id) AS w
+    GROUP BY w.tenant_id
+$$;
+
+/* Of one tenant. */
+CREATE FUNCTION @extschema@.wa_internal_waiting_of(tenant text) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*) FROM (
+        SELECT FROM @extschema@.whatsapp_queue AS q
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+        WHERE m.tenant_id = tenant
+            AND (q.phone_number_id IS NULL
+                 OR q.phone_number_id IN (SELECT a.phone_number_id FROM @extschema@.whatsapp_phone_assignments AS a
+                                          WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL)
+                 OR q.phone_number_id = current_setting('whatsapp_shared.phone_number_id', true))
+        LIMIT 100000) AS w
+$$;
+
 /* ---- the account -------------------------------------------------------------------- */
 
 CREATE FUNCTION @extschema@.wa_gateway_health(

@@ -69,9 +69,14 @@ AS $$
         /* the gateway */
         ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),
         ('{admin}', '{
-            wa_gateway_alerts, wa_gateway_costs, wa_gateway_diagnose, wa_gateway_health, wa_gateway_pause,
-            wa_gateway_pauses, wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resume,
-            wa_gateway_sync_phone_numbers, wa_gateway_sync_templates, wa_gateway_templates, wa_gateway_timeline}'),
+            wa_gateway_alerts, wa_gateway_assign_phone, wa_gateway_assign_phones,
+            wa_gateway_cancel_message, wa_gateway_cancel_messages, wa_gateway_costs, wa_gateway_diagnose,
+            wa_gateway_enqueue, wa_gateway_failures, wa_gateway_health, wa_gateway_message,
+            wa_gateway_messages, wa_gateway_pause, wa_gateway_pauses, wa_gateway_phone_numbers,
+            wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resolve_message, wa_gateway_resume,
+            wa_gateway_retry_message, wa_gateway_retry_messages, wa_gateway_summary,
+            wa_gateway_sync_phone_numbers, wa_gateway_sync_templates, wa_gateway_templates,
+            wa_gateway_tenants, wa_gateway_timeline, wa_gateway_unassign_phone}'),
         ('{admin}', '{
             wa_gateway_create_link, wa_gateway_revoke_links, wa_gateway_link_session,
             wa_gateway_notification_settings, wa_gateway_set_notification_settings, wa_gateway_tenant_messages,

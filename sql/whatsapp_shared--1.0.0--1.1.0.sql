@@ -136,6 +136,11 @@ $$;
 
 /* ---- 30-messages ----------------------------------------------------------------- */
 
+CREATE FUNCTION @extschema@.wa_internal_may_be_retried(status text) RETURNS boolean
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_may_be_retried';
+COMMENT ON FUNCTION @extschema@.wa_internal_may_be_retried(text) IS
+'Whether wa_retry_message() may queue a message of this status again. Internal.';
+
 /* What retention has left of messages that are gone. */
 DELETE FROM @extschema@.whatsapp_wamids AS w
     WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = w.message_id);
@@ -1627,9 +1632,8 @@ COMMENT ON FUNCTION @extschema@.wa_timeline(timestamptz, timestamptz) IS
 CREATE FUNCTION @extschema@.wa_internal_number_health(
     status text, quality_rating text, missing boolean, paused boolean, unreachable boolean) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
+    /* Parsed now, and part of the view's own plan: it is asked for each of 10,000 numbers. */
+    RETURN CASE
         WHEN missing THEN 'missing'
         WHEN status IN ('BANNED', 'DELETED', 'DISCONNECTED', 'MIGRATED', 'UNVERIFIED', 'PENDING', 'OFFLINE')
             THEN 'blocked'
@@ -1638,8 +1642,13 @@ AS $$
         WHEN status IN ('FLAGGED', 'RESTRICTED') OR quality_rating = 'RED' THEN 'at_risk'
         WHEN status = 'RATE_LIMITED' OR quality_rating = 'YELLOW' THEN 'degraded'
         WHEN status IS NULL OR status <> 'CONNECTED' THEN 'unknown'
-        ELSE 'ok' END
-$$;
+        ELSE 'ok' END;
+
+/* Messages per second at best: the operator's figure, Meta's level, or the setting, lowered by damage control. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_number_rate(own real, throughput_level text, factor real) RETURNS real
+    LANGUAGE sql STABLE
+    RETURN COALESCE(factor, 1) * COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
+        pg_catalog.current_setting('whatsapp_shared.messages_per_second', true)::real, 80);
 
 CREATE OR REPLACE VIEW @extschema@.wa_number_status AS
 SELECT p.phone_number_id,
@@ -1704,12 +1713,13 @@ SELECT t.tenant_id,
        COALESCE(x.reason, n.pause_reason) AS pause_reason,
        COALESCE(x.until, n.paused_until) AS paused_until,
        m.last_message_at,
-       t.created_at
+       t.created_at,
+       m.last_message_status
 FROM @extschema@.whatsapp_tenants AS t
     LEFT JOIN @extschema@.wa_number_status AS n ON n.tenant_id = t.tenant_id
     LEFT JOIN @extschema@.whatsapp_pauses AS x ON x.scope = 'tenant' AND x.key = t.tenant_id
     LEFT JOIN LATERAL (
-        SELECT m.created_at AS last_message_at FROM @extschema@.whatsapp_messages AS m
+        SELECT m.created_at AS last_message_at, m.status AS last_message_status FROM @extschema@.whatsapp_messages AS m
         WHERE m.tenant_id = t.tenant_id ORDER BY m.created_at DESC LIMIT 1) AS m ON true
     CROSS JOIN LATERAL (
         SELECT pg_catalog.max(s.number) AS default_number
@@ -1717,25 +1727,29 @@ FROM @extschema@.whatsapp_tenants AS t
         WHERE s.number <> '' AND NOT EXISTS (
             SELECT FROM @extschema@.whatsapp_phone_assignments AS a
             WHERE a.phone_number_id = s.number AND a.unassigned_at IS NULL)) AS d;
+COMMENT ON COLUMN @extschema@.wa_tenant_status.last_message_status IS 'The status of its last message.';
 
 /*
  * Numbers from which nothing may leave, with the reason code: that of their tenant, or
  * their own.  What the senders make of the same facts: sender/config.c.
  */
 CREATE VIEW @extschema@.wa_internal_stopped_numbers AS
-SELECT n.phone_number_id,
-       CASE WHEN NOT t.enabled THEN 'tenant_disabled'
-            WHEN pg_catalog.bool_or(p.scope = 'tenant') THEN 'tenant_paused'
-            ELSE 'number_paused' END AS reason
-FROM @extschema@.whatsapp_phone_numbers AS n
-    LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
-        ON a.phone_number_id = n.phone_number_id AND a.unassigned_at IS NULL
-    LEFT JOIN @extschema@.whatsapp_tenants AS t ON t.tenant_id = a.tenant_id
-    LEFT JOIN @extschema@.whatsapp_pauses AS p
-        ON (p.scope = 'tenant' AND p.key = a.tenant_id OR p.scope = 'number' AND p.key = n.phone_number_id)
-            AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
-WHERE NOT t.enabled OR p.scope IS NOT NULL
-GROUP BY n.phone_number_id, t.enabled;
+SELECT DISTINCT ON (s.phone_number_id) s.phone_number_id, s.reason
+FROM (SELECT a.phone_number_id, 1 AS rank, 'tenant_disabled' AS reason
+      FROM @extschema@.whatsapp_tenants AS t
+          JOIN @extschema@.whatsapp_phone_assignments AS a ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL
+      WHERE NOT t.enabled
+      UNION ALL
+      SELECT a.phone_number_id, 2, 'tenant_paused'
+      FROM @extschema@.whatsapp_pauses AS p
+          JOIN @extschema@.whatsapp_phone_assignments AS a ON a.tenant_id = p.key AND a.unassigned_at IS NULL
+      WHERE p.scope = 'tenant' AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())
+      UNION ALL
+      SELECT n.phone_number_id, 3, 'number_paused'
+      FROM @extschema@.whatsapp_pauses AS p
+          JOIN @extschema@.whatsapp_phone_numbers AS n ON n.phone_number_id = p.key
+      WHERE p.scope = 'number' AND (p.until IS NULL OR p.until > pg_catalog.clock_timestamp())) AS s
+ORDER BY s.phone_number_id, s.rank;
 COMMENT ON VIEW @extschema@.wa_internal_stopped_numbers IS
 'Numbers from which nothing may leave, because they or their tenants are paused or switched off, with the reason code. '
 'Internal.';
@@ -2899,6 +2913,149 @@ AS $$
         COALESCE(request #>> '{actor,name}', request #>> '{actor,role}'), action, scope, key, detail)
 $$;
 
+/*
+ * The first message that was written at this time or later: ids follow creation
+ * closely, so it is found by halving, with a few looks at the primary key.  (The
+ * BRIN index on created_at would do only as long as no page is used again after
+ * retention.)  Who wants exactness compares created_at as well.
+ */
+CREATE FUNCTION @extschema@.wa_internal_first_message_since(since timestamptz) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+DECLARE
+    low bigint := 0;
+    high bigint := (SELECT max(m.id) + 1 FROM @extschema@.whatsapp_messages AS m);
+    middle bigint;
+    probe record;
+BEGIN
+    WHILE low < high LOOP
+        middle := (low + high) / 2;
+        SELECT m.id, m.created_at INTO probe FROM @extschema@.whatsapp_messages AS m
+            WHERE m.id >= middle ORDER BY m.id LIMIT 1;
+        IF probe.created_at < since THEN
+            low := probe.id + 1;
+        ELSE
+            high := middle;
+        END IF;
+    END LOOP;
+    RETURN COALESCE(low, 0);
+END
+$$;
+
+/*
+ * A window of messages that ends now: from this time on, but not more than so
+ * many.  Gives its first id, and since when it counts in truth.
+ */
+CREATE FUNCTION @extschema@.wa_internal_message_window(
+    INOUT since timestamptz,
+    most bigint,
+    OUT first_id bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+DECLARE
+    oldest CONSTANT bigint := (SELECT max(m.id) - most + 1 FROM @extschema@.whatsapp_messages AS m);
+BEGIN
+    first_id := @extschema@.wa_internal_first_message_since(since);
+    IF first_id < oldest THEN
+        SELECT m.id, m.created_at INTO first_id, since
+            FROM @extschema@.whatsapp_messages AS m WHERE m.id >= oldest ORDER BY m.id LIMIT 1;
+    END IF;
+END
+$$;
+
+/*
+ * What has become of the messages of a window, by tenant and number; of a few
+ * tenants, if they are given, by the index on theirs.
+ *
+ * Here, and wherever messages are read by a range of ids, the planner is not asked:
+ * just after a restore it knows nothing of the table, and would read all of it.
+ */
+CREATE FUNCTION @extschema@.wa_internal_message_tallies(
+    first_id bigint,
+    since timestamptz,
+    tenants text[] DEFAULT NULL)
+RETURNS TABLE (tenant_id text, phone_number_id text, sent bigint, failed bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF tenants IS NULL THEN
+        RETURN QUERY
+            SELECT m.tenant_id, m.phone_number_id, count(m.accepted_at), count(*) FILTER (WHERE m.status = 'failed')
+            FROM @extschema@.whatsapp_messages AS m
+            WHERE m.id >= wa_internal_message_tallies.first_id AND m.created_at >= wa_internal_message_tallies.since
+            GROUP BY m.tenant_id, m.phone_number_id;
+    ELSE
+        RETURN QUERY
+            SELECT t.id, NULL::text, c.sent, c.failed
+            FROM unnest(tenants) AS t (id)
+                CROSS JOIN LATERAL (
+                    SELECT count(m.accepted_at) AS sent, count(*) FILTER (WHERE m.status = 'failed') AS failed
+                    FROM @extschema@.whatsapp_messages AS m
+                    WHERE m.tenant_id = t.id AND m.created_at >= wa_internal_message_tallies.since OFFSET 0) AS c;
+    END IF;
+END
+$$;
+
+/*
+ * How many messages of each tenant wait.  Those of a number that a tenant has are
+ * the tenant's; of the others, which have none or the default number, the oldest
+ * are looked up.
+ */
+CREATE FUNCTION @extschema@.wa_internal_waiting_by_tenant(most integer DEFAULT 20000)
+RETURNS TABLE (tenant_id text, waiting bigint)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH counted AS MATERIALIZED (
+        SELECT q.phone_number_id, count(*) AS n FROM @extschema@.whatsapp_queue AS q
+        WHERE q.phone_number_id IS NOT NULL GROUP BY q.phone_number_id),
+    owned AS MATERIALIZED (
+        SELECT c.phone_number_id, c.n, a.tenant_id FROM counted AS c
+            LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+                ON a.phone_number_id = c.phone_number_id AND a.unassigned_at IS NULL),
+    rest AS (
+        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+        WHERE q.phone_number_id IS NULL
+            OR q.phone_number_id = ANY (ARRAY(SELECT o.phone_number_id FROM owned AS o WHERE o.tenant_id IS NULL))
+        LIMIT most)
+    SELECT w.tenant_id, sum(w.n)::bigint
+    FROM (SELECT o.tenant_id, o.n FROM owned AS o WHERE o.tenant_id IS NOT NULL
+          UNION ALL
+          SELECT m.tenant_id, count(*) FROM rest AS r JOIN @extschema@.whatsapp_messages AS m ON m.id = r.message_id
+          GROUP BY m.tenant_id) AS w
+    GROUP BY w.tenant_id
+$$;
+
+/* Of one tenant. */
+CREATE FUNCTION @extschema@.wa_internal_waiting_of(tenant text) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*) FROM (
+        SELECT FROM @extschema@.whatsapp_queue AS q
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = q.message_id
+        WHERE m.tenant_id = tenant
+            AND (q.phone_number_id IS NULL
+                 OR q.phone_number_id IN (SELECT a.phone_number_id FROM @extschema@.whatsapp_phone_assignments AS a
+                                          WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL)
+                 OR q.phone_number_id = current_setting('whatsapp_shared.phone_number_id', true))
+        LIMIT 100000) AS w
+$$;
+
 CREATE FUNCTION @extschema@.wa_gateway_health(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -3195,6 +3352,1328 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_timeline(jsonb) IS
 'GET /api/v1/admin/whatsapp/timeline?from=&to=: the rows of wa_timeline(), the newest first; the last seven days by '
 'default.';
+
+/* ---- 89-gateway-actions ---------------------------------------------------------- */
+
+/* After an action: the message's state, or why nothing was done. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_acted(
+    request jsonb,
+    id bigint,
+    action text,
+    done boolean,
+    what text,
+    OUT status integer,
+    OUT body jsonb)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    e record;
+BEGIN
+    SELECT x.* INTO e FROM @extschema@.wa_explain(id) AS x;
+    IF done THEN
+        PERFORM @extschema@.wa_internal_gateway_note(request, action, 'message'::text, id::text,
+            jsonb_build_object('text', initcap(left(what, 1)) || substr(what, 2)));
+        status := 200;
+        body := jsonb_build_object('id', id, 'status', e.status, 'reason', e.reason, 'explanation', e.explanation);
+    ELSE
+        status := 409;
+        body := jsonb_build_object('detail', format('message %s was not %s: its status is %s', id, what, e.status),
+            'message_status', e.status, 'reason', e.reason, 'explanation', e.explanation, 'hint', e.remedy);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_retry_message(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = warning
+AS $$
+DECLARE
+    m @extschema@.whatsapp_messages;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
+    m := @extschema@.wa_internal_gateway_named(request);
+    SELECT a.status, a.body INTO status, body
+        FROM @extschema@.wa_internal_gateway_acted(request, m.id, 'retry_message'::text,
+            @extschema@.wa_retry_message(m.id), 'queued again'::text) AS a;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_retry_message(jsonb) IS
+'POST /api/v1/admin/whatsapp/messages/{id}/retry: wa_retry_message(). 409 with the reason if it was not queued again.';
+
+CREATE FUNCTION @extschema@.wa_gateway_cancel_message(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = warning
+AS $$
+DECLARE
+    m @extschema@.whatsapp_messages;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
+    m := @extschema@.wa_internal_gateway_named(request);
+    SELECT a.status, a.body INTO status, body
+        FROM @extschema@.wa_internal_gateway_acted(request, m.id, 'cancel_message'::text,
+            @extschema@.wa_cancel_message(m.id), 'cancelled'::text) AS a;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_cancel_message(jsonb) IS
+'POST /api/v1/admin/whatsapp/messages/{id}/cancel: wa_cancel_message(). 409 with the reason if it was not cancelled.';
+
+CREATE FUNCTION @extschema@.wa_gateway_resolve_message(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = warning
+AS $$
+DECLARE
+    m @extschema@.whatsapp_messages;
+    outcome text;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text, members => '{outcome}'::text[]);
+    m := @extschema@.wa_internal_gateway_named(request);
+    outcome := @extschema@.wa_internal_gateway_string(request, 'outcome'::text, true);
+    SELECT a.status, a.body INTO status, body
+        FROM @extschema@.wa_internal_gateway_acted(request, m.id, 'resolve_message'::text,
+            @extschema@.wa_resolve_message(m.id, outcome), 'decided'::text) AS a;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_resolve_message(jsonb) IS
+'POST /api/v1/admin/whatsapp/messages/{id}/resolve {outcome}: wa_resolve_message() with accepted, sent, failed or '
+'resend. 409 with the reason if it is not uncertain any more.';
+
+/*
+ * Does one thing to messages that the caller has found, to each by its own rule.
+ * Those that somebody else has locked now are passed by.
+ *
+ * A message that is none of a template may raise an error, because its service
+ * window is closed, and so has a subtransaction; more than 64 of them in one
+ * transaction cost every other session its speed, so it stops before.  last_id:
+ * how far it came.
+ */
+CREATE FUNCTION @extschema@.wa_internal_retry_each(
+    ids bigint[],
+    OUT done integer,
+    OUT refused integer,
+    OUT last_id bigint)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m record;
+    guarded integer := 0;
+BEGIN
+    done := 0;
+    refused := 0;
+    FOR m IN
+        SELECT i.id, l.id IS NOT NULL AS is_mine, l.message_type <> 'template' AS may_raise
+        FROM unnest(ids) WITH ORDINALITY AS i (id, n)
+            LEFT JOIN (SELECT o.id, o.message_type FROM @extschema@.whatsapp_messages AS o
+                       WHERE o.id = ANY (ids) ORDER BY o.id FOR UPDATE SKIP LOCKED) AS l ON l.id = i.id
+        ORDER BY i.n
+    LOOP
+        IF m.may_raise THEN
+            EXIT WHEN guarded = 50;
+            guarded := guarded + 1;
+            BEGIN
+                m.is_mine := @extschema@.wa_retry_message(m.id);
+            EXCEPTION WHEN object_not_in_prerequisite_state OR undefined_object THEN
+                m.is_mine := false;
+            END;
+        ELSIF m.is_mine THEN
+            m.is_mine := @extschema@.wa_retry_message(m.id);
+        END IF;
+        done := done + m.is_mine::integer;
+        refused := refused + (NOT m.is_mine)::integer;
+        last_id := m.id;
+    END LOOP;
+END
+$$;
+
+/* The locks are taken in the order of all: of the queue, and not of what is on the wire. */
+CREATE FUNCTION @extschema@.wa_internal_cancel_each(
+    ids bigint[],
+    OUT done integer,
+    OUT refused integer,
+    OUT last_id bigint)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine bigint[];
+BEGIN
+    SELECT COALESCE(array_agg(l.message_id), '{}') INTO mine FROM (
+        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+        WHERE q.message_id = ANY (ids) AND q.state <> 'u'
+            AND q.message_id NOT IN (SELECT w.message_id FROM @extschema@.wa_internal_on_wire_requests AS w)
+        ORDER BY q.message_id FOR UPDATE SKIP LOCKED) AS l;
+    SELECT count(*) FILTER (WHERE @extschema@.wa_cancel_message(i)) INTO done FROM unnest(mine) AS i;
+    refused := cardinality(ids) - done;
+    last_id := ids[cardinality(ids)];
+END
+$$;
+
+/*
+ * One call does at most 500, so that nobody waits long for their locks; whoever wants
+ * all of them calls again with the cursor until remaining is 0, and stops whenever
+ * he likes.  What was refused is behind the cursor, and not met again.
+ */
+CREATE FUNCTION @extschema@.wa_internal_gateway_many(request jsonb, what text, OUT status integer, OUT body jsonb)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most CONSTANT integer := 500;
+    at_once CONSTANT integer := 10000;
+    arguments jsonb;
+    filter jsonb;
+    place jsonb;
+    found record;
+    left_over bigint := 0;
+    further jsonb;
+    acted record;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text, members => '{filter,dry_run,cursor}'::text[]);
+    SELECT jsonb_build_object('query', COALESCE(jsonb_object_agg(f.key, f.value #>> '{}'), '{}'))
+        INTO arguments
+        FROM jsonb_each(@extschema@.wa_internal_gateway_member(request, 'filter'::text, 'object'::text, true)) AS f;
+    PERFORM @extschema@.wa_internal_gateway_accept(arguments,
+        '{q,tenant_id,phone_number_id,status,error_code,reason,from,to}'::text[]);
+    filter := @extschema@.wa_internal_gateway_filter(arguments);
+    place := @extschema@.wa_internal_gateway_place(jsonb_build_object('query',
+        jsonb_build_object('cursor', @extschema@.wa_internal_gateway_string(request, 'cursor'::text))), what);
+    /* Everything at once is nobody's wish. */
+    IF NOT filter ? 'status' AND NOT filter ? 'reason' THEN
+        RAISE EXCEPTION 'the filter must name a status or a reason'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'filter';
+    END IF;
+
+    status := 200;
+    SELECT f.ids, f.next INTO found FROM @extschema@.wa_internal_find_messages(filter, place, most, 50000) AS f;
+    IF @extschema@.wa_internal_gateway_member(request, 'dry_run'::text, 'boolean'::text) = 'true' THEN
+        SELECT cardinality(f.ids), f.next INTO left_over, further
+            FROM @extschema@.wa_internal_find_messages(filter, place, at_once, 200000) AS f;
+        body := jsonb_build_object('matched', left_over, 'done', 0, 'refused', 0, 'remaining', left_over,
+            'more', further IS NOT NULL);
+        RETURN;
+    END IF;
+    IF what = 'retry' THEN
+        SELECT e.* INTO acted FROM @extschema@.wa_internal_retry_each(found.ids) AS e;
+    ELSE
+        SELECT e.* INTO acted FROM @extschema@.wa_internal_cancel_each(found.ids) AS e;
+    END IF;
+    IF acted.done + acted.refused < cardinality(found.ids) THEN
+        found.next := jsonb_build_array(acted.last_id,
+            (SELECT m.created_at FROM @extschema@.whatsapp_messages AS m WHERE m.id = acted.last_id));
+    END IF;
+    IF found.next IS NOT NULL THEN
+        SELECT cardinality(f.ids), f.next INTO left_over, further
+            FROM @extschema@.wa_internal_find_messages(filter, found.next, at_once, 200000) AS f;
+        /* Not 0 as long as there is more to be searched. */
+        left_over := GREATEST(left_over, (further IS NOT NULL)::integer);
+    END IF;
+    IF acted.done > 0 THEN
+        PERFORM @extschema@.wa_internal_gateway_note(request, what || '_messages', 'account'::text, NULL::text,
+            jsonb_build_object('filter', filter, 'text', format('%s of %s messages', initcap(what), acted.done)));
+    END IF;
+    body := jsonb_strip_nulls(jsonb_build_object(
+        'matched', acted.done + acted.refused + left_over, 'done', acted.done, 'refused', acted.refused,
+        'remaining', left_over, 'cursor', @extschema@.wa_internal_gateway_cursor(what, found.next)));
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_retry_messages(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = warning
+AS $$
+BEGIN
+    SELECT m.status, m.body INTO status, body FROM @extschema@.wa_internal_gateway_many(request, 'retry'::text) AS m;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_retry_messages(jsonb) IS
+'POST /api/v1/admin/whatsapp/messages/retry {filter, dry_run, cursor}: wa_retry_message() for up to 500 that match the '
+'filter, which must name a status or a reason. Answers with matched, done, refused, remaining (10,000 are counted at '
+'most) and cursor, which is sent again until remaining is 0.';
+
+CREATE FUNCTION @extschema@.wa_gateway_cancel_messages(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = warning
+AS $$
+BEGIN
+    SELECT m.status, m.body INTO status, body FROM @extschema@.wa_internal_gateway_many(request, 'cancel'::text) AS m;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_cancel_messages(jsonb) IS
+'POST /api/v1/admin/whatsapp/messages/cancel {filter, dry_run, cursor}: wa_cancel_message(), as for retry.';
+
+/* ---- 89-gateway-enqueue ---------------------------------------------------------- */
+
+/* Which members a message of a type has, besides those of all. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_members(type text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT '{tenant_id,recipient_phone,type,scheduled_at,expires_at,priority,reference,on_uncertain}'::text[]
+        || CASE WHEN type = 'template' THEN '{template_name,parameters,language}'::text[]
+                ELSE '{context_message_id,fallback_template,fallback_parameters}'::text[]
+                    || CASE WHEN type = 'text' THEN '{body,preview_url}'::text[]
+                            WHEN type IN ('image', 'video', 'audio', 'document', 'sticker')
+                                THEN '{link,media_id,media,caption,filename,voice}'::text[]
+                            WHEN type = 'interactive' THEN '{interactive}'::text[]
+                            ELSE '{payload}'::text[] END END
+$$;
+
+/* Enqueues what the body says, by the function of its type. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_enqueue(request jsonb, key text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    type CONSTANT text := COALESCE(@extschema@.wa_internal_gateway_string(request, 'type'::text), 'template');
+    document CONSTANT jsonb := request -> 'body';
+    tenant CONSTANT text := document ->> 'tenant_id';
+    recipient CONSTANT text := @extschema@.wa_internal_gateway_string(request, 'recipient_phone'::text, true);
+    schedule CONSTANT timestamptz :=
+        COALESCE(@extschema@.wa_internal_gateway_body_time(request, 'scheduled_at'::text), now());
+    expiry CONSTANT timestamptz := @extschema@.wa_internal_gateway_body_time(request, 'expires_at'::text);
+    rank CONSTANT integer := COALESCE(
+        @extschema@.wa_internal_gateway_body_integer(request, 'priority'::text, -1000, 1000), 0);
+    occasion CONSTANT text := @extschema@.wa_internal_gateway_string(request, 'reference'::text);
+    policy CONSTANT text := @extschema@.wa_internal_gateway_string(request, 'on_uncertain'::text);
+    context CONSTANT text := @extschema@.wa_internal_gateway_string(request, 'context_message_id'::text);
+    fallback CONSTANT text := @extschema@.wa_internal_gateway_string(request, 'fallback_template'::text);
+    fallback_values CONSTANT jsonb := NULLIF(document -> 'fallback_parameters', 'null');
+BEGIN
+    IF jsonb_typeof(document -> 'tenant_id') NOT IN ('string', 'number') OR tenant IS NULL THEN
+        RAISE EXCEPTION '"tenant_id" is missing' USING ERRCODE = 'null_value_not_allowed', COLUMN = 'tenant_id';
+    ELSIF type = 'template' THEN
+        RETURN @extschema@.wa_enqueue_message(tenant, recipient,
+            @extschema@.wa_internal_gateway_string(request, 'template_name'::text, true),
+            parameters => COALESCE(NULLIF(document -> 'parameters', 'null'), '[]'),
+            language => @extschema@.wa_internal_gateway_string(request, 'language'::text),
+            scheduled_at => schedule, expires_at => expiry, priority => rank, idempotency_key => key,
+            reference => occasion, on_uncertain => policy);
+    ELSIF type = 'text' THEN
+        RETURN @extschema@.wa_enqueue_text(tenant, recipient,
+            @extschema@.wa_internal_gateway_string(request, 'body'::text, true),
+            preview_url => COALESCE(
+                @extschema@.wa_internal_gateway_member(request, 'preview_url'::text, 'boolean'::text)::boolean, false),
+            scheduled_at => schedule, expires_at => expiry, priority => rank, idempotency_key => key,
+            reference => occasion, on_uncertain => policy, context_message_id => context,
+            fallback_template => fallback, fallback_parameters => fallback_values);
+    ELSIF type IN ('image', 'video', 'audio', 'document', 'sticker') THEN
+        RETURN @extschema@.wa_enqueue_media(tenant, recipient, type,
+            link => @extschema@.wa_internal_gateway_string(request, 'link'::text),
+            media_id => @extschema@.wa_internal_gateway_string(request, 'media_id'::text),
+            caption => @extschema@.wa_internal_gateway_string(request, 'caption'::text),
+            filename => @extschema@.wa_internal_gateway_string(request, 'filename'::text),
+            voice => @extschema@.wa_internal_gateway_member(request, 'voice'::text, 'boolean'::text)::boolean,
+            media => @extschema@.wa_internal_gateway_body_integer(request, 'media'::text, 1, 9007199254740991),
+            scheduled_at => schedule, expires_at => expiry, priority => rank, idempotency_key => key,
+            reference => occasion, on_uncertain => policy, context_message_id => context,
+            fallback_template => fallback, fallback_parameters => fallback_values);
+    ELSIF type = 'interactive' THEN
+        RETURN @extschema@.wa_enqueue_interactive(tenant, recipient,
+            @extschema@.wa_internal_gateway_member(request, 'interactive'::text, 'object'::text, true),
+            scheduled_at => schedule, expires_at => expiry, priority => rank, idempotency_key => key,
+            reference => occasion, on_uncertain => policy, context_message_id => context,
+            fallback_template => fallback, fallback_parameters => fallback_values);
+    END IF;
+    RETURN @extschema@.wa_enqueue_payload(tenant, recipient, type,
+        COALESCE(NULLIF(document -> 'payload', 'null'),
+            @extschema@.wa_internal_gateway_member(request, 'payload'::text, 'object'::text, true)),
+        scheduled_at => schedule, expires_at => expiry, priority => rank, idempotency_key => key,
+        reference => occasion, on_uncertain => policy, context_message_id => context,
+        fallback_template => fallback, fallback_parameters => fallback_values);
+END
+$$;
+
+/*
+ * Whether the request says what a message says that is there already under its key:
+ * it is written once more without the key, compared, and taken back.  Where that is
+ * refused now, because things have changed since, it is taken for the same: the
+ * message is there, and will not be written twice.
+ */
+CREATE FUNCTION @extschema@.wa_internal_gateway_says(request jsonb, m @extschema@.whatsapp_messages) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    again @extschema@.whatsapp_messages;
+    trial bigint;
+    same boolean := true;
+BEGIN
+    BEGIN
+        trial := @extschema@.wa_internal_gateway_enqueue(request, NULL::text);
+        SELECT o.* INTO again FROM @extschema@.whatsapp_messages AS o WHERE o.id = trial;
+        same := (again.recipient_phone, again.recipient_user_id, again.priority, again.reference, again.on_uncertain,
+                 again.context_message_id)
+            IS NOT DISTINCT FROM
+                (m.recipient_phone, m.recipient_user_id, m.priority, m.reference, m.on_uncertain, m.context_message_id)
+            AND (again.scheduled_at = m.scheduled_at OR NOT (request -> 'body') ? 'scheduled_at')
+            /* A fallback may have taken the message's place. */
+            AND (again.message_type = m.message_type AND again.template_name IS NOT DISTINCT FROM m.template_name
+                     AND again.payload - 'language' = m.payload - 'language'
+                 OR COALESCE(m.template_name = request #>> '{body,fallback_template}', false));
+        RAISE EXCEPTION USING ERRCODE = 'WA001', MESSAGE = 'compared';
+    EXCEPTION
+        WHEN SQLSTATE 'WA001' OR undefined_object OR object_not_in_prerequisite_state THEN
+            RETURN same;
+    END;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_enqueue(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = warning
+AS $$
+DECLARE
+    key CONSTANT text := NULLIF(request ->> 'idempotency_key', '');
+    tenant CONSTANT text := request #>> '{body,tenant_id}';
+    m @extschema@.whatsapp_messages;
+    mine boolean;
+    written bigint;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_require(request, 'admin'::text);
+    PERFORM @extschema@.wa_internal_gateway_accept(request, members =>
+        @extschema@.wa_internal_gateway_members(COALESCE(request #>> '{body,type}', 'template')));
+    IF key IS NULL THEN
+        RAISE EXCEPTION 'the header Idempotency-Key is missing'
+            USING ERRCODE = 'null_value_not_allowed', COLUMN = 'Idempotency-Key',
+                  HINT = 'Send a name of the occasion, such as the order''s; with the same key nothing is sent twice.';
+    END IF;
+    SELECT o.* INTO m FROM @extschema@.whatsapp_messages AS o WHERE o.tenant_id = tenant AND o.idempotency_key = key;
+    IF NOT FOUND THEN
+        written := @extschema@.wa_internal_gateway_enqueue(request, key);
+        SELECT o.* INTO STRICT m FROM @extschema@.whatsapp_messages AS o WHERE o.id = written;
+        /* Somebody else may have been first by a moment. */
+        mine := m.created_at = now();
+    END IF;
+    status := CASE WHEN mine THEN 201 ELSE 200 END;
+    IF mine IS NOT TRUE AND NOT @extschema@.wa_internal_gateway_says(request, m) THEN
+        status := 422;
+        body := jsonb_build_object('detail', 'the Idempotency-Key was used for another message',
+            'field', 'Idempotency-Key', 'id', m.id, 'hint', 'Send another key, or the same body.');
+        RETURN;
+    END IF;
+    body := jsonb_build_object('id', m.id, 'status', m.status, 'status_reason', m.status_reason);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_enqueue(jsonb) IS
+'POST /api/v1/messages {tenant_id, recipient_phone, type, …}, with the header Idempotency-Key: writes a message. '
+'type: template (template_name, parameters, language), text (body, preview_url), image, video, audio, document or '
+'sticker (link, media_id or media, caption, filename, voice), interactive, or another of Meta''s API (payload). 201 '
+'with id and status; 200 with those of the first one under the same key; 422 if that said something else.';
+
+/* ---- 89-gateway-messages --------------------------------------------------------- */
+
+/* The filter in the query, or in the body of an action on many, checked. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_filter(request jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    a_status CONSTANT text := @extschema@.wa_internal_gateway_argument(request, 'status'::text);
+    code CONSTANT text := @extschema@.wa_internal_gateway_argument(request, 'error_code'::text);
+BEGIN
+    IF NOT @extschema@.wa_internal_is_status(a_status) THEN
+        RAISE EXCEPTION 'unknown status "%"', @extschema@.wa_internal_quote(a_status)
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'status',
+                  HINT = 'Use queued, sending, accepted, sent, delivered, read, failed, uncertain, cancelled, expired '
+                         'or skipped.';
+    ELSIF code !~ '^-?[0-9]{1,9}$' THEN
+        RAISE EXCEPTION '"error_code" must be a number'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'error_code';
+    END IF;
+    RETURN jsonb_strip_nulls(jsonb_build_object(
+        'q', btrim(@extschema@.wa_internal_gateway_argument(request, 'q'::text)),
+        'tenant_id', @extschema@.wa_internal_gateway_argument(request, 'tenant_id'::text),
+        'phone_number_id', @extschema@.wa_internal_gateway_argument(request, 'phone_number_id'::text),
+        'status', a_status,
+        'error_code', code::integer,
+        'reason', @extschema@.wa_internal_gateway_argument(request, 'reason'::text),
+        'from', @extschema@.wa_internal_gateway_time(request, 'from'::text),
+        'to', @extschema@.wa_internal_gateway_time(request, 'to'::text)));
+END
+$$;
+
+/* What waits and may be what the filter asks for: its place in the queue, where an index leads to it. */
+CREATE FUNCTION @extschema@.wa_internal_waiting_candidates(reason text, first_id bigint, last_id bigint, look integer)
+RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+DECLARE
+    stopped CONSTANT text[] := ARRAY(
+        SELECT s.phone_number_id FROM @extschema@.wa_internal_stopped_numbers AS s
+        WHERE s.reason = wa_internal_waiting_candidates.reason);
+BEGIN
+    IF reason = 'parked' THEN
+        RETURN ARRAY(
+            SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+            WHERE q.state IN ('d', 'u') AND q.due_at = 'infinity' AND q.hold_reason = 'parked'
+                AND q.message_id BETWEEN first_id AND last_id
+            ORDER BY q.message_id DESC LIMIT look);
+    ELSIF EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q
+                  WHERE q.state = 'h' AND q.hold_reason = wa_internal_waiting_candidates.reason) THEN
+        RETURN ARRAY(
+            SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+            WHERE q.state = 'h' AND q.hold_reason = wa_internal_waiting_candidates.reason
+                AND q.message_id BETWEEN first_id AND last_id
+            ORDER BY q.message_id DESC LIMIT look);
+    ELSIF reason IS NULL THEN
+        RETURN ARRAY(
+            SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+            WHERE q.message_id BETWEEN first_id AND last_id
+            ORDER BY q.message_id DESC LIMIT look);
+    END IF;
+    RETURN ARRAY(
+        SELECT w.message_id FROM (
+            SELECT q.* FROM @extschema@.whatsapp_queue AS q
+            WHERE q.message_id BETWEEN first_id AND last_id
+            ORDER BY q.message_id DESC LIMIT 10 * look) AS w
+        WHERE w.hold_reason = wa_internal_waiting_candidates.reason
+            OR w.state = 'r' AND w.phone_number_id = ANY (stopped)
+        ORDER BY w.message_id DESC LIMIT look);
+END
+$$;
+
+/*
+ * The messages of a filter, the newest first, at most so many, after the place
+ * where the page before has ended: [id, created_at].  next: where the next one
+ * begins, which is also given when so many have been looked at as are allowed
+ * (look) before enough were found.
+ */
+CREATE FUNCTION @extschema@.wa_internal_find_messages(
+    filter jsonb,
+    place jsonb,
+    most integer,
+    look integer,
+    OUT ids bigint[],
+    OUT next jsonb)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+DECLARE
+    q CONSTANT text := lower(filter ->> 'q');
+    digits CONSTANT text := CASE WHEN q ~ '^[+0-9 ().-]+$' THEN NULLIF(regexp_replace(q, '[^0-9]', '', 'g'), '') END;
+    tenant CONSTANT text := filter ->> 'tenant_id';
+    number CONSTANT text := filter ->> 'phone_number_id';
+    a_status CONSTANT text := filter ->> 'status';
+    code CONSTANT integer := filter ->> 'error_code';
+    a_reason CONSTANT text := filter ->> 'reason';
+    began CONSTANT timestamptz := COALESCE((filter ->> 'from')::timestamptz, '-infinity');
+    ended CONSTANT timestamptz := COALESCE((filter ->> 'to')::timestamptz, 'infinity');
+    before_at CONSTANT timestamptz := COALESCE((place ->> 1)::timestamptz, 'infinity');
+    before_id CONSTANT bigint := COALESCE((place ->> 0)::bigint, 9223372036854775807);
+    first_id bigint := 0;
+    last_id bigint := before_id - 1;
+    looked bigint[];
+BEGIN
+    IF filter ? 'from' THEN
+        first_id := @extschema@.wa_internal_first_message_since(began);
+    END IF;
+    IF filter ? 'to' THEN
+        last_id := LEAST(last_id, @extschema@.wa_internal_first_message_since(ended));
+    END IF;
+
+    IF a_status IN ('queued', 'sending', 'uncertain') OR a_status IS NULL AND a_reason IS NOT NULL THEN
+        looked := @extschema@.wa_internal_waiting_candidates(a_reason, first_id, last_id, look / 4);
+        SELECT array_agg(f.id ORDER BY f.id DESC) INTO ids FROM (
+            SELECT m.id FROM @extschema@.whatsapp_messages AS m
+            WHERE m.id = ANY (looked) AND (a_status IS NULL OR m.status = a_status)
+                AND (tenant IS NULL OR m.tenant_id = tenant) AND (number IS NULL OR m.phone_number_id = number)
+                AND (code IS NULL OR m.error_code = code) AND m.created_at >= began AND m.created_at < ended
+                AND (q IS NULL OR strpos(m.recipient_phone, digits) > 0 OR strpos(lower(m.reference), q) > 0)
+            ORDER BY m.id DESC LIMIT most) AS f;
+        next := jsonb_build_array(CASE WHEN cardinality(ids) = most THEN ids[most]
+            WHEN cardinality(looked) = look / 4 THEN looked[look / 4] END, NULL);
+    ELSIF tenant IS NOT NULL THEN
+        WITH seen AS (
+            SELECT m.id, m.created_at, m.status, m.status_reason, m.phone_number_id, m.error_code, m.recipient_phone,
+                m.reference
+            FROM @extschema@.whatsapp_messages AS m
+            WHERE m.tenant_id = tenant AND m.created_at >= began AND m.created_at < ended
+                AND m.created_at <= before_at AND (m.created_at, m.id) < (before_at, before_id)
+            ORDER BY m.created_at DESC, m.id DESC LIMIT look)
+        SELECT array_agg(f.id ORDER BY f.created_at DESC, f.id DESC),
+               CASE WHEN count(*) = most THEN jsonb_build_array(
+                   (array_agg(f.id ORDER BY f.created_at, f.id))[1], min(f.created_at)) END
+            INTO ids, next
+            FROM (SELECT s.id, s.created_at FROM seen AS s
+                  WHERE (a_status IS NULL OR s.status = a_status) AND (a_reason IS NULL OR s.status_reason = a_reason)
+                      AND (number IS NULL OR s.phone_number_id = number) AND (code IS NULL OR s.error_code = code)
+                      AND (q IS NULL OR strpos(s.recipient_phone, digits) > 0 OR strpos(lower(s.reference), q) > 0)
+                  ORDER BY s.created_at DESC, s.id DESC LIMIT most) AS f;
+        IF next IS NULL THEN
+            SELECT jsonb_build_array(m.id, m.created_at) INTO next
+                FROM @extschema@.whatsapp_messages AS m
+                WHERE m.tenant_id = tenant AND m.created_at >= began AND m.created_at < ended
+                    AND m.created_at <= before_at AND (m.created_at, m.id) < (before_at, before_id)
+                ORDER BY m.created_at DESC, m.id DESC OFFSET look - 1 LIMIT 1;
+        END IF;
+    ELSE
+        WITH seen AS (
+            SELECT m.id, m.created_at, m.status, m.status_reason, m.phone_number_id, m.error_code, m.recipient_phone,
+                m.reference
+            FROM @extschema@.whatsapp_messages AS m
+            WHERE m.id BETWEEN first_id AND last_id
+            ORDER BY m.id DESC LIMIT look)
+        SELECT array_agg(f.id ORDER BY f.id DESC) INTO ids
+            FROM (SELECT s.id FROM seen AS s
+                  WHERE (a_status IS NULL OR s.status = a_status) AND (a_reason IS NULL OR s.status_reason = a_reason)
+                      AND (number IS NULL OR s.phone_number_id = number) AND (code IS NULL OR s.error_code = code)
+                      AND s.created_at >= began AND s.created_at < ended
+                      AND (q IS NULL OR strpos(s.recipient_phone, digits) > 0 OR strpos(lower(s.reference), q) > 0)
+                  ORDER BY s.id DESC LIMIT most) AS f;
+        next := jsonb_build_array(CASE WHEN cardinality(ids) = most THEN ids[most] ELSE (
+            SELECT m.id FROM @extschema@.whatsapp_messages AS m
+            WHERE m.id BETWEEN first_id AND last_id ORDER BY m.id DESC OFFSET look - 1 LIMIT 1) END, NULL);
+    END IF;
+    ids := COALESCE(ids, '{}');
+    IF next ->> 0 IS NULL THEN
+        next := NULL;
+    END IF;
+END
+$$;
+
+/* Messages that the search names exactly: by id, wamid or idempotency key. */
+CREATE FUNCTION @extschema@.wa_internal_named_messages(q text) RETURNS bigint[]
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(
+        SELECT m.id FROM @extschema@.whatsapp_messages AS m
+        WHERE m.id = CASE WHEN q ~ '^[0-9]{1,18}$' THEN q::bigint END
+        UNION
+        SELECT w.message_id FROM @extschema@.whatsapp_wamids AS w
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = w.message_id
+        WHERE w.whatsapp_message_id = q
+        UNION
+        (SELECT m.id FROM @extschema@.whatsapp_tenants AS t
+             JOIN @extschema@.whatsapp_messages AS m ON m.tenant_id = t.tenant_id AND m.idempotency_key = q
+         LIMIT 100)
+        ORDER BY 1 DESC)
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_messages(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    list CONSTANT text := 'messages';
+    filter jsonb;
+    place jsonb;
+    most integer;
+    ids bigint[];
+    next jsonb;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text,
+        '{q,tenant_id,phone_number_id,status,error_code,reason,from,to,limit,cursor}'::text[]);
+    filter := @extschema@.wa_internal_gateway_filter(request);
+    place := @extschema@.wa_internal_gateway_place(request, list);
+    most := @extschema@.wa_internal_gateway_integer(request, 'limit'::text, 1, 500, 50);
+    SELECT f.ids, f.next INTO ids, next
+        FROM @extschema@.wa_internal_find_messages(filter, place, most, 20000) AS f;
+    IF place IS NULL AND filter ? 'q' AND filter - 'q' = '{}' THEN
+        ids := @extschema@.wa_internal_named_messages(filter ->> 'q') || ids;
+    END IF;
+    status := 200;
+    SELECT COALESCE(jsonb_agg(to_jsonb(r) ORDER BY r.created_at DESC, r.id DESC), '[]') INTO body
+        FROM (SELECT m.id, m.tenant_id, m.phone_number_id, m.recipient_phone, m.recipient_user_id, m.message_type,
+                     m.template_name, m.template_language, m.status, m.status_reason, m.error_code, m.error_message,
+                     m.reference, m.created_at, m.scheduled_at, m.expires_at, m.accepted_at, m.sent_at, m.delivered_at,
+                     m.read_at, m.failed_at, m.attempts
+              FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY (ids)) AS r;
+    paging := @extschema@.wa_internal_gateway_paging(@extschema@.wa_internal_gateway_cursor(list, next));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_messages(jsonb) IS
+'GET /api/v1/admin/whatsapp/messages?q=&tenant_id=&phone_number_id=&status=&error_code=&reason=&from=&to=&limit=&'
+'cursor=: messages, the newest first. q: an id, wamid or idempotency key, or a part of the recipient or the '
+'reference. A page with a next one may have fewer than limit, or none: so far has been searched.';
+
+/* What the customer has answered: looked for among what came for the tenant since it was sent. */
+CREATE FUNCTION @extschema@.wa_internal_message_replies(m @extschema@.whatsapp_messages) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(jsonb_agg(jsonb_build_object('id', i.inbound_id, 'at', i.sent_at, 'received_at', i.received_at,
+            'kind', i.message_type, 'text', i.text, 'reply_id', i.reply_id, 'handler', i.handler,
+            'handled_at', i.handled_at, 'handler_error', i.handler_error) ORDER BY i.inbound_id), '[]')
+    FROM (SELECT n.* FROM @extschema@.whatsapp_inbound_messages AS n
+          WHERE n.tenant_id = m.tenant_id AND n.received_at >= m.created_at AND m.whatsapp_message_id IS NOT NULL
+          ORDER BY n.received_at LIMIT 2000) AS i
+    WHERE i.message_id = m.id
+$$;
+
+/* What happened to it, in order. */
+CREATE FUNCTION @extschema@.wa_internal_message_history(m @extschema@.whatsapp_messages, replies jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('at', h.at, 'kind', h.kind, 'text', h.text,
+            'details', h.details)) ORDER BY h.at, h.place)
+    FROM (
+        SELECT m.created_at, 1, 'created', 'Written into the queue', NULL::jsonb
+        UNION ALL SELECT m.scheduled_at, 2, 'scheduled', 'Not to be sent before', NULL
+            WHERE m.scheduled_at > m.created_at
+        UNION ALL
+        SELECT COALESCE(a.started_at, a.ended_at), 3, 'attempt',
+               concat_ws(': ', format('Attempt %s ended as %s', a.attempt, a.outcome), a.error_message),
+               jsonb_strip_nulls(jsonb_build_object('attempt', a.attempt, 'outcome', a.outcome, 'ended_at', a.ended_at,
+                   'http_status', a.http_status, 'error_code', a.error_code, 'title', e.title, 'remedy', e.remedy,
+                   'fbtrace_id', a.fbtrace_id, 'phone_number_id', a.phone_number_id))
+            FROM @extschema@.whatsapp_attempts AS a
+                LEFT JOIN @extschema@.wa_error_codes AS e ON e.code = a.error_code
+            WHERE a.message_id = m.id
+        UNION ALL
+        SELECT w.claimed_at, 4, 'sending', 'A request is on the wire', NULL
+            FROM @extschema@.wa_internal_on_wire_requests AS w WHERE w.message_id = m.id
+        UNION ALL
+        SELECT m.accepted_at, 5, 'accepted', 'Meta has accepted it',
+               jsonb_build_object('whatsapp_message_id', m.whatsapp_message_id) WHERE m.accepted_at IS NOT NULL
+        UNION ALL SELECT m.sent_at, 6, 'sent', 'It has left Meta''s servers', NULL WHERE m.sent_at IS NOT NULL
+        UNION ALL SELECT m.delivered_at, 7, 'delivered', 'It has reached the recipient''s phone', NULL
+            WHERE m.delivered_at IS NOT NULL
+        UNION ALL SELECT m.read_at, 8, 'read', 'The recipient has read it', NULL WHERE m.read_at IS NOT NULL
+        UNION ALL SELECT m.played_at, 9, 'played', 'The recipient has played it', NULL WHERE m.played_at IS NOT NULL
+        UNION ALL
+        SELECT m.failed_at, 10, 'failed', concat_ws(': ', 'It has failed', m.error_message),
+               jsonb_strip_nulls(jsonb_build_object('error_code', m.error_code, 'reason', m.status_reason))
+            WHERE m.failed_at IS NOT NULL
+        UNION ALL
+        SELECT m.finished_at, 11, m.status, format('It was %s', m.status),
+               jsonb_strip_nulls(jsonb_build_object('reason', m.status_reason))
+            WHERE m.status IN ('cancelled', 'expired', 'skipped') AND m.finished_at IS NOT NULL
+        UNION ALL
+        SELECT a.created_at, 12, 'alert', a.message, a.detail
+            FROM @extschema@.whatsapp_alerts AS a WHERE a.scope = 'message' AND a.key = m.id::text
+        UNION ALL
+        SELECT p.received_at, 13, 'parked', format('A %s about it could not be used: %s', p.kind, p.reason), NULL
+            FROM @extschema@.whatsapp_parked_events AS p WHERE p.message_id = m.id
+        UNION ALL
+        SELECT (r.value ->> 'at')::timestamptz, 14, 'reply', r.value ->> 'text',
+               jsonb_strip_nulls(r.value - 'at' - 'text')
+            FROM jsonb_array_elements(replies) AS r
+        UNION ALL
+        SELECT o.at, 15, o.action, o.detail ->> 'text', jsonb_build_object('actor', o.actor)
+            FROM @extschema@.whatsapp_actions AS o WHERE o.scope = 'message' AND o.key = m.id::text)
+        AS h (at, place, kind, text, details)
+$$;
+
+/* What a person may do with it now; whoever does it may still come too late. */
+CREATE FUNCTION @extschema@.wa_internal_message_choices(m @extschema@.whatsapp_messages) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(jsonb_agg(c.choice ORDER BY c.choice), '[]')
+    FROM (SELECT 'retry' WHERE @extschema@.wa_internal_may_be_retried(m.status)
+          UNION ALL
+          SELECT CASE q.state WHEN 'u' THEN 'resolve' ELSE 'cancel' END FROM @extschema@.whatsapp_queue AS q
+          WHERE q.message_id = m.id AND NOT EXISTS (
+              SELECT FROM @extschema@.wa_internal_on_wire_requests AS w WHERE w.message_id = m.id)) AS c (choice)
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_message(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m @extschema@.whatsapp_messages;
+    replies jsonb;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text);
+    m := @extschema@.wa_internal_gateway_named(request);
+    replies := @extschema@.wa_internal_message_replies(m);
+    status := 200;
+    body := to_jsonb(m) || jsonb_build_object(
+        'explanation', (SELECT to_jsonb(e) FROM @extschema@.wa_explain(m.id) AS e),
+        'history', @extschema@.wa_internal_message_history(m, replies),
+        'replies', replies,
+        'may', @extschema@.wa_internal_message_choices(m));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_message(jsonb) IS
+'GET /api/v1/admin/whatsapp/messages/{id}: everything about one message: its row, wa_explain(), what happened in '
+'order, the replies, and what may be done with it.';
+
+/* The message in the path. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_named(request jsonb) RETURNS @extschema@.whatsapp_messages
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given CONSTANT bigint := @extschema@.wa_internal_gateway_id(request, 'message'::text);
+    m @extschema@.whatsapp_messages;
+BEGIN
+    SELECT o.* INTO m FROM @extschema@.whatsapp_messages AS o WHERE o.id = given;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'message % does not exist', given
+            USING ERRCODE = 'no_data_found', HINT = 'Finished messages are removed after whatsapp_shared.retention.';
+    END IF;
+    RETURN m;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_failures(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+DECLARE
+    span record;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{from}'::text[]);
+    SELECT w.since, w.first_id INTO span FROM @extschema@.wa_internal_message_window(
+        @extschema@.wa_internal_gateway_time(request, 'from'::text, current_date::timestamptz), 200000) AS w;
+    status := 200;
+    WITH failed AS (
+        SELECT m.error_code, CASE WHEN m.error_code IS NULL THEN m.status_reason END AS reason,
+            count(*) AS messages, max(m.id) AS sample_id, array_agg(DISTINCT m.tenant_id) AS tenants
+        FROM @extschema@.whatsapp_messages AS m
+        WHERE m.id >= span.first_id AND m.created_at >= span.since AND m.status = 'failed'
+        GROUP BY 1, 2)
+    SELECT COALESCE(jsonb_agg(jsonb_build_object(
+            'error_code', f.error_code, 'reason', f.reason,
+            'title', COALESCE(e.title, r.meaning, s.error_message, 'Failed'),
+            'remedy', COALESCE(e.remedy, r.remedy, 'See error_message of the messages.'),
+            'messages', f.messages, 'tenants', cardinality(f.tenants), 'tenant_ids', to_jsonb(f.tenants[1:5]),
+            'sample_id', f.sample_id, 'may_retry', @extschema@.wa_internal_may_be_retried('failed'::text),
+            'counted_since', span.since) ORDER BY f.messages DESC, f.error_code, f.reason), '[]')
+        INTO body
+        FROM failed AS f
+            LEFT JOIN @extschema@.wa_error_codes AS e ON e.code = f.error_code
+            LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = f.reason
+            LEFT JOIN @extschema@.whatsapp_messages AS s ON s.id = f.sample_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_failures(jsonb) IS
+'GET /api/v1/admin/whatsapp/failures?from=: failed messages written since then (today by default), by error code or '
+'reason, with title and remedy. counted_since is later than from if there are more than 200,000 messages.';
+
+/* ---- 89-gateway-numbers ---------------------------------------------------------- */
+
+/*
+ * Routes of the gateway: numbers, tenants, and who has which.
+ *
+ * Lists have everything at once unless a limit says otherwise: a page with a
+ * search box needs all names.  Their bodies are json, which is written in half the
+ * time of jsonb.  What was sent
+ * today is counted among the 50,000 newest messages; counted_since says since
+ * when, if that is not the whole day.
+ */
+CREATE FUNCTION @extschema@.wa_gateway_phone_numbers(
+    request jsonb, OUT status integer, OUT body json, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    list CONSTANT text := 'phone-numbers';
+    q text;
+    only_assigned boolean;
+    after text;
+    most bigint;
+    used bigint;
+    day record;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{q,assigned,limit,cursor}'::text[]);
+    q := lower(@extschema@.wa_internal_gateway_argument(request, 'q'::text));
+    only_assigned := @extschema@.wa_internal_gateway_boolean(request, 'assigned'::text);
+    after := @extschema@.wa_internal_gateway_place(request, list) #>> '{}';
+    most := @extschema@.wa_internal_gateway_integer(request, 'limit'::text, 1, 5000, 5000);
+    /* The limit is the portfolio's, and so is how much of it is used. */
+    SELECT count(*) INTO used FROM (
+        SELECT FROM @extschema@.whatsapp_reach AS r
+        WHERE r.reached_at > clock_timestamp() - interval '24 hours' LIMIT 100001) AS r;
+    SELECT w.since, w.first_id INTO day
+        FROM @extschema@.wa_internal_message_window(current_date::timestamptz, 50000) AS w;
+    status := 200;
+    WITH page AS MATERIALIZED (
+        SELECT n.* FROM @extschema@.wa_number_status AS n
+        WHERE (after IS NULL OR n.phone_number_id > after)
+            AND (only_assigned IS NULL OR (n.tenant_id IS NOT NULL) = only_assigned)
+            AND (q IS NULL OR strpos(lower(concat_ws(' ', n.phone_number_id, n.display_phone_number, n.verified_name,
+                     n.tenant_id)), q) > 0
+                 OR q ~ '[0-9]{3}' AND strpos(regexp_replace(n.display_phone_number, '[^0-9]', '', 'g'),
+                     regexp_replace(q, '[^0-9]', '', 'g')) > 0)
+        ORDER BY n.phone_number_id LIMIT most),
+    today AS MATERIALIZED (
+        SELECT t.phone_number_id, sum(t.sent) AS sent, sum(t.failed) AS failed
+        FROM @extschema@.wa_internal_message_tallies(day.first_id, day.since) AS t GROUP BY t.phone_number_id),
+    queue AS MATERIALIZED (
+        SELECT c.phone_number_id, count(*) AS waiting FROM @extschema@.whatsapp_queue AS c GROUP BY c.phone_number_id),
+    free AS MATERIALIZED (SELECT f.phone_number_id FROM @extschema@.wa_free_numbers AS f),
+    /* There are few of them. */
+    limits AS MATERIALIZED (
+        SELECT d.name, @extschema@.wa_internal_limit_size(d.name) AS size
+        FROM (SELECT DISTINCT p.messaging_limit AS name FROM page AS p) AS d)
+    SELECT COALESCE(json_agg(r ORDER BY r.phone_number_id), '[]'),
+           @extschema@.wa_internal_gateway_paging(@extschema@.wa_internal_gateway_cursor(list,
+               CASE WHEN count(*) = most THEN max(r.phone_number_id) END))
+        INTO body, paging
+        FROM (SELECT p.phone_number_id, p.display_phone_number, p.verified_name, p.quality_rating, p.status, p.health,
+                     l.size AS messaging_limit, CASE WHEN p.messaging_limit IS NOT NULL THEN used END
+                         AS messaging_limit_used,
+                     p.messages_per_second AS throughput, p.rate_reason, p.tenant_id, p.assigned_at,
+                     f.phone_number_id IS NOT NULL AS free,
+                     p.pause_reason IS NOT NULL AS paused, p.pause_reason, p.paused_until,
+                     COALESCE(t.sent, 0) AS sent_today, COALESCE(t.failed, 0) AS failed_today,
+                     day.since AS counted_since, COALESCE(w.waiting, 0) AS waiting, p.last_webhook_at, p.synced_at,
+                     p.missing_since, p.trouble
+              FROM page AS p
+                  LEFT JOIN today AS t ON t.phone_number_id = p.phone_number_id
+                  LEFT JOIN queue AS w ON w.phone_number_id = p.phone_number_id
+                  LEFT JOIN free AS f ON f.phone_number_id = p.phone_number_id
+                  LEFT JOIN limits AS l ON l.name = p.messaging_limit) AS r;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_phone_numbers(jsonb) IS
+'GET /api/v1/admin/whatsapp/phone-numbers?q=&assigned=&limit=&cursor=: numbers with who has them, by phone_number_id.';
+
+/* The tenants of a page as the list shows them. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_tenant_rows(tenants text[]) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rows json;
+    day record;
+BEGIN
+    SELECT w.since, w.first_id INTO day
+        FROM @extschema@.wa_internal_message_window(current_date::timestamptz, 50000) AS w;
+    WITH today AS MATERIALIZED (
+        SELECT t.tenant_id, sum(t.sent) AS sent, sum(t.failed) AS failed
+        FROM @extschema@.wa_internal_message_tallies(day.first_id, day.since,
+            CASE WHEN cardinality(tenants) <= 200 THEN tenants END) AS t
+        GROUP BY t.tenant_id)
+    SELECT json_agg(r ORDER BY r.tenant_id) INTO rows
+        FROM (SELECT s.tenant_id, s.phone_number_id, s.display_phone_number, s.verified_name, s.assigned_at,
+                     s.whatsapp_enabled, s.status, s.language, s.quality_rating, s.number_health,
+                     COALESCE(t.sent, 0) AS sent_today, COALESCE(t.failed, 0) AS failed_today,
+                     day.since AS counted_since, COALESCE(w.waiting, 0) AS waiting,
+                     s.last_message_at, s.last_message_status,
+                     s.pause_reason IS NOT NULL AS paused, s.pause_reason, s.paused_until, s.created_at
+              FROM @extschema@.wa_tenant_status AS s
+                  LEFT JOIN today AS t ON t.tenant_id = s.tenant_id
+                  LEFT JOIN @extschema@.wa_internal_waiting_by_tenant() AS w ON w.tenant_id = s.tenant_id
+              WHERE s.tenant_id = ANY (tenants)) AS r;
+    RETURN COALESCE(rows, '[]');
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_tenants(
+    request jsonb, OUT status integer, OUT body json, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    list CONSTANT text := 'tenants';
+    q text;
+    only_enabled boolean;
+    only_assigned boolean;
+    after text;
+    most bigint;
+    tenants text[];
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{q,enabled,assigned,limit,cursor}'::text[]);
+    q := lower(@extschema@.wa_internal_gateway_argument(request, 'q'::text));
+    only_enabled := @extschema@.wa_internal_gateway_boolean(request, 'enabled'::text);
+    only_assigned := @extschema@.wa_internal_gateway_boolean(request, 'assigned'::text);
+    after := @extschema@.wa_internal_gateway_place(request, list) #>> '{}';
+    most := @extschema@.wa_internal_gateway_integer(request, 'limit'::text, 1, 5000, 5000);
+    tenants := ARRAY(
+        SELECT t.tenant_id
+        FROM @extschema@.whatsapp_tenants AS t
+            LEFT JOIN @extschema@.whatsapp_phone_assignments AS a
+                ON a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL
+            LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+        WHERE (after IS NULL OR t.tenant_id > after)
+            AND (only_enabled IS NULL OR t.enabled = only_enabled)
+            AND (only_assigned IS NULL OR (a.tenant_id IS NOT NULL) = only_assigned)
+            AND (q IS NULL OR strpos(lower(concat_ws(' ', t.tenant_id, p.phone_number_id, p.display_phone_number,
+                     p.verified_name)), q) > 0
+                 OR q ~ '[0-9]{3}' AND strpos(regexp_replace(p.display_phone_number, '[^0-9]', '', 'g'),
+                     regexp_replace(q, '[^0-9]', '', 'g')) > 0)
+        ORDER BY t.tenant_id LIMIT most);
+    status := 200;
+    body := @extschema@.wa_internal_gateway_tenant_rows(tenants);
+    IF cardinality(tenants) = most THEN
+        paging := @extschema@.wa_internal_gateway_paging(
+            @extschema@.wa_internal_gateway_cursor(list, tenants[cardinality(tenants)]));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_tenants(jsonb) IS
+'GET /api/v1/admin/whatsapp/tenants?q=&enabled=&assigned=&limit=&cursor=: tenants with their state, by tenant_id.';
+
+/* Who is in the way: the tenant that has the number, or the number that the tenant has. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_holder(number text, tenant text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object('tenant_id', a.tenant_id, 'phone_number_id', p.phone_number_id,
+        'display_phone_number', p.display_phone_number, 'assigned_at', a.assigned_at,
+        'waiting', @extschema@.wa_internal_waiting_of(a.tenant_id))
+    FROM @extschema@.whatsapp_phone_assignments AS a
+        JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+    WHERE a.unassigned_at IS NULL AND (a.phone_number_id = number OR a.tenant_id = tenant)
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_assign_phone(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = error
+AS $$
+DECLARE
+    tenant CONSTANT text := request #>> '{path,tenant_id}';
+    number text;
+    display text;
+    loser text;
+    problem text;
+    detail text;
+    broken text;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text,
+        members => '{phone_number_id,display_phone_number,take_from}'::text[]);
+    /* Older programs write IDs as numbers. */
+    number := NULLIF(request #>> '{body,phone_number_id}', '');
+    display := @extschema@.wa_internal_gateway_string(request, 'display_phone_number'::text);
+    loser := @extschema@.wa_internal_gateway_string(request, 'take_from'::text);
+    IF number IS NULL AND display IS NOT NULL THEN
+        number := @extschema@.wa_internal_number_written(display);
+        IF number IS NULL THEN
+            RAISE EXCEPTION 'no number is written "%"', @extschema@.wa_internal_quote(display)
+                USING ERRCODE = 'undefined_object', COLUMN = 'display_phone_number',
+                      HINT = 'Give its phone_number_id; if it is new, read the list from Meta again.';
+        END IF;
+        display := NULL;
+    END IF;
+    IF number IS NULL AND loser IS NOT NULL THEN
+        RAISE EXCEPTION '"take_from" needs the number that is to be taken'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'phone_number_id';
+    END IF;
+
+    BEGIN
+        /* Only from whom the page has shown: somebody else may have got it meanwhile. */
+        IF loser <> tenant AND EXISTS (
+                SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                WHERE a.phone_number_id = number AND a.tenant_id = loser AND a.unassigned_at IS NULL) THEN
+            PERFORM @extschema@.wa_unassign_phone(loser);
+        END IF;
+        IF number IS NULL THEN
+            PERFORM @extschema@.wa_assign_phone(tenant);
+        ELSE
+            PERFORM @extschema@.wa_assign_phone(tenant, number, display);
+        END IF;
+    EXCEPTION
+        WHEN unique_violation OR configuration_limit_exceeded THEN
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, broken = CONSTRAINT_NAME;
+            status := 409;
+            body := jsonb_strip_nulls(jsonb_build_object(
+                'detail', concat_ws('. ', problem, NULLIF(detail, '')),
+                'holder', CASE broken
+                    WHEN 'whatsapp_phone_assignments_number_key'
+                        THEN @extschema@.wa_internal_gateway_holder(number, NULL::text)
+                    WHEN 'whatsapp_phone_assignments_tenant_key'
+                        THEN @extschema@.wa_internal_gateway_holder(NULL::text, tenant) END,
+                'hint', CASE SQLSTATE WHEN '23505' THEN 'Unassign it first; take_from takes the number from its holder.'
+                    ELSE 'Add a number to the account in WhatsApp Manager, then read the list again.' END));
+            RETURN;
+    END;
+    PERFORM @extschema@.wa_internal_gateway_note(request, 'assign_phone'::text, 'tenant'::text, tenant,
+        jsonb_build_object('take_from', loser, 'text', concat_ws(' ', 'Assigned',
+            COALESCE(display, number, 'the best free number'), 'taken from ' || loser)));
+    status := 200;
+    body := @extschema@.wa_internal_gateway_tenant_rows(ARRAY[tenant]) -> 0;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_assign_phone(jsonb) IS
+'POST /api/v1/admin/whatsapp/tenants/{tenant_id}/assign-phone {phone_number_id, display_phone_number, take_from}: '
+'wa_assign_phone(), with the best free number if none is named. take_from: the tenant from whom the number is taken in '
+'the same transaction. Answers with the tenant; 409 with the holder, or if no number is free.';
+
+CREATE FUNCTION @extschema@.wa_gateway_unassign_phone(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = error
+AS $$
+DECLARE
+    tenant text;
+    number text;
+    display text;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
+    tenant := @extschema@.wa_internal_gateway_tenant(request);
+    SELECT p.phone_number_id, p.display_phone_number INTO number, display
+        FROM @extschema@.whatsapp_phone_assignments AS a
+            JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+        WHERE a.tenant_id = tenant AND a.unassigned_at IS NULL FOR NO KEY UPDATE OF a;
+    IF NOT FOUND OR NOT @extschema@.wa_unassign_phone(tenant) THEN
+        RAISE EXCEPTION 'tenant "%" has no phone number', @extschema@.wa_internal_quote(tenant)
+            USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM @extschema@.wa_internal_gateway_note(request, 'unassign_phone'::text, 'tenant'::text, tenant,
+        jsonb_build_object('phone_number_id', number, 'text', concat_ws(' ', 'Unassigned', COALESCE(display, number))));
+    status := 200;
+    body := jsonb_build_object('tenant_id', tenant, 'phone_number_id', number, 'display_phone_number', display,
+        'waiting', @extschema@.wa_internal_waiting_of(tenant));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_unassign_phone(jsonb) IS
+'DELETE /api/v1/admin/whatsapp/tenants/{tenant_id}/unassign-phone: wa_unassign_phone(). Answers with the number that '
+'it had, and how many messages wait now. 404: it has none.';
+
+CREATE FUNCTION @extschema@.wa_gateway_assign_phones(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = error
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
+    SELECT 200, jsonb_build_object(
+            'assigned', COALESCE(jsonb_agg(to_jsonb(a)) FILTER (WHERE a.phone_number_id IS NOT NULL), '[]'),
+            'without', COALESCE(jsonb_agg(a.tenant_id) FILTER (WHERE a.phone_number_id IS NULL), '[]'))
+        INTO status, body FROM @extschema@.wa_assign_all() AS a;
+    PERFORM @extschema@.wa_internal_gateway_note(request, 'assign_phones'::text, 'account'::text, NULL::text,
+        jsonb_build_object('text', format('Assigned %s numbers', jsonb_array_length(body -> 'assigned'))));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_assign_phones(jsonb) IS
+'POST /api/v1/admin/whatsapp/assign-phones: wa_assign_all(). Answers with what was assigned, and the tenants left '
+'without a number.';
+
+/* ---- 89-gateway-summary ---------------------------------------------------------- */
+
+/*
+ * What waits, by state and reason.  Up to 40,000 rows the queue is counted; beyond
+ * that a sample of its pages is, and the result multiplied: estimated.
+ */
+CREATE FUNCTION @extschema@.wa_internal_queue_counts(
+    OUT ready bigint,
+    OUT deferred bigint,
+    OUT scheduled bigint,
+    OUT held bigint,
+    OUT uncertain bigint,
+    OUT parked bigint,
+    OUT no_number bigint,
+    OUT stopped bigint,
+    OUT oldest_id bigint,
+    OUT estimated boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pages CONSTANT bigint := pg_relation_size('@extschema@.whatsapp_queue'::regclass)
+        / current_setting('block_size')::bigint;
+    most CONSTANT integer := 400;
+    percent CONSTANT double precision := LEAST(100, 100.0 * most / GREATEST(pages, 1));
+    numbers CONSTANT text[] := ARRAY(SELECT s.phone_number_id FROM @extschema@.wa_internal_stopped_numbers AS s);
+    everything CONSTANT boolean := EXISTS (
+        SELECT FROM @extschema@.whatsapp_pauses AS p
+        WHERE p.scope = 'account' AND (p.until IS NULL OR p.until > clock_timestamp()));
+    factor CONSTANT double precision := 100 / percent;
+BEGIN
+    estimated := percent < 100;
+    SELECT count(*) FILTER (WHERE q.state = 'r'),
+           count(*) FILTER (WHERE q.state = 'd' AND q.hold_reason IS NOT NULL),
+           count(*) FILTER (WHERE q.state = 'd' AND q.hold_reason IS NULL),
+           count(*) FILTER (WHERE q.state = 'h'),
+           count(*) FILTER (WHERE q.state = 'u'),
+           count(*) FILTER (WHERE q.state = 'u' AND q.hold_reason = 'parked'),
+           count(*) FILTER (WHERE q.state = 'h' AND q.hold_reason = 'no_number'),
+           count(*) FILTER (WHERE q.state = 'r' AND (everything OR q.phone_number_id = ANY (numbers))),
+           min(q.message_id) FILTER (WHERE q.state IN ('r', 'h'))
+        INTO ready, deferred, scheduled, held, uncertain, parked, no_number, stopped, oldest_id
+        FROM @extschema@.whatsapp_queue AS q TABLESAMPLE SYSTEM (percent) REPEATABLE (1);
+    IF estimated THEN
+        ready := ready * factor;
+        deferred := deferred * factor;
+        scheduled := scheduled * factor;
+        held := held * factor;
+        uncertain := uncertain * factor;
+        parked := parked * factor;
+        no_number := no_number * factor;
+        stopped := stopped * factor;
+        /* The oldest ones lie at the beginning of the key. */
+        SELECT LEAST(oldest_id, min(o.message_id)) INTO oldest_id
+            FROM (SELECT q.message_id, q.state FROM @extschema@.whatsapp_queue AS q
+                  ORDER BY q.message_id LIMIT 1000) AS o
+            WHERE o.state IN ('r', 'h');
+    END IF;
+    ready := ready - stopped;
+END
+$$;
+
+/*
+ * What a person should do something about, the worst first.  English; a page says
+ * the same in the reader's language, by kind.
+ */
+CREATE FUNCTION @extschema@.wa_internal_needs_attention(parked bigint, without_number bigint)
+RETURNS TABLE (kind text, severity text, count bigint, title text, remedy text, section text, filter jsonb)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT n.kind, n.severity, n.count, n.title, n.remedy, n.section, n.filter
+    FROM (
+        /* What wa_health() finds; the rest of it is in alerts, pauses and the queue. */
+        SELECT 'health', h.state, 1::bigint, format('%s: %s', h.item, h.detail), h.remedy, 'health',
+               jsonb_build_object('item', h.item)
+            FROM (SELECT o.* FROM @extschema@.wa_internal_health_ownership() AS o
+                  UNION ALL SELECT o.* FROM @extschema@.wa_internal_health_processes() AS o
+                  WHERE o.item NOT LIKE 'sender %'
+                  UNION ALL SELECT o.* FROM @extschema@.wa_internal_health_settings() AS o
+                  UNION ALL SELECT o.* FROM @extschema@.wa_internal_health_token() AS o) AS h
+            WHERE h.state IN ('error', 'warning')
+        UNION ALL
+        SELECT 'stopped_senders', 'error', count(*),
+               format('%s of %s senders are not running', count(*), max(s.senders)),
+               'See the server''s log; they restart by themselves unless worker processes have run out.', 'health', NULL
+            FROM @extschema@.wa_stats() AS s WHERE s.pid IS NULL HAVING count(*) > 0
+        UNION ALL
+        SELECT 'uncertain', 'warning', parked, format('%s messages may or may not have arrived', parked),
+               'Ask the recipient, then decide: arrived, failed, or send again.', 'messages',
+               '{"status": "uncertain", "reason": "parked"}'
+            WHERE parked > 0
+        UNION ALL
+        SELECT 'no_number', 'error', without_number,
+               format('%s messages wait because their tenants have no number', without_number),
+               'Assign them a number.', 'tenants', '{"assigned": "false"}'
+            WHERE without_number > 0
+        UNION ALL
+        SELECT 'paused', CASE WHEN bool_or(p.scope = 'account') THEN 'error' ELSE 'warning' END, count(*),
+               format('%s pauses last until somebody ends them', count(*)),
+               'Resume when the cause has gone.', 'queue', '{"paused": "true"}'
+            FROM @extschema@.whatsapp_pauses AS p WHERE p.until IS NULL HAVING count(*) > 0
+        UNION ALL
+        SELECT 'parked_inbound', 'warning', count(*), format('%s webhook items of a day could not be used', count(*)),
+               'See whatsapp_parked_events for the reasons.', 'health', NULL
+            FROM (SELECT FROM @extschema@.whatsapp_parked_events AS e
+                  WHERE e.received_at > clock_timestamp() - interval '24 hours' AND e.reason <> 'unknown_message'
+                  LIMIT 1000) AS e
+            HAVING count(*) > 0
+        UNION ALL
+        SELECT 'alert_' || a.kind, CASE WHEN bool_or(a.severity = 'error') THEN 'error' ELSE 'warning' END, count(*),
+               COALESCE(k.title, max(a.message)),
+               COALESCE(k.remedy, 'See the alert, then resolve it.'), 'alerts', jsonb_build_object('kind', a.kind)
+            FROM (SELECT o.kind, o.severity, o.message FROM @extschema@.whatsapp_alerts AS o
+                  WHERE o.resolved_at IS NULL AND o.severity <> 'info'
+                      AND o.kind NOT IN ('paused', 'uncertain', 'parked_events') LIMIT 5000) AS a
+                LEFT JOIN @extschema@.wa_internal_alert_kinds() AS k ON k.kind = a.kind
+            GROUP BY a.kind, k.title, k.remedy) AS n (kind, severity, count, title, remedy, section, filter)
+    ORDER BY n.severity, n.count DESC, n.kind
+$$;
+
+/*
+ * What was sent in each of the last 60 minutes, and today's figures, in one pass over
+ * the newest messages of the last day.  What was accepted within the hour but written
+ * before these is not seen.
+ */
+CREATE FUNCTION @extschema@.wa_internal_recent_figures(most bigint, OUT rate jsonb, OUT today jsonb)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_sort = off
+AS $$
+DECLARE
+    midnight CONSTANT timestamptz := current_date;
+    this_minute CONSTANT timestamptz := date_trunc('minute', clock_timestamp());
+    hour_ago CONSTANT timestamptz := this_minute - interval '59 minutes';
+    span record;
+BEGIN
+    SELECT w.since, w.first_id INTO span
+        FROM @extschema@.wa_internal_message_window(LEAST(midnight, hour_ago), most) AS w;
+    /* Grouped so that few rows are left: the statuses of today by minute, of the last hour only. */
+    WITH grouped AS MATERIALIZED (
+        SELECT m.created_at >= midnight AS is_today, m.status,
+            CASE WHEN m.accepted_at >= hour_ago THEN date_bin('1 minute', m.accepted_at, hour_ago) END AS accepted,
+            CASE WHEN m.failed_at >= hour_ago THEN date_bin('1 minute', m.failed_at, hour_ago) END AS failed,
+            m.accepted_at IS NOT NULL AS is_sent, count(*) AS n
+        FROM @extschema@.whatsapp_messages AS m
+        WHERE m.id >= span.first_id AND m.created_at >= span.since
+        GROUP BY 1, 2, 3, 4, 5)
+    SELECT (SELECT jsonb_agg(jsonb_build_object(
+                'minute', c.minute, 'sent', COALESCE(a.n, 0), 'failed', COALESCE(f.n, 0)) ORDER BY c.minute)
+            FROM generate_series(hour_ago, this_minute, interval '1 minute') AS c (minute)
+                LEFT JOIN (SELECT g.accepted, sum(g.n) AS n FROM grouped AS g GROUP BY g.accepted) AS a
+                    ON a.accepted = c.minute
+                LEFT JOIN (SELECT g.failed, sum(g.n) AS n FROM grouped AS g GROUP BY g.failed) AS f
+                    ON f.failed = c.minute),
+           (SELECT jsonb_build_object('since', GREATEST(midnight, span.since),
+                'sent', COALESCE(sum(g.n) FILTER (WHERE g.is_sent), 0),
+                'delivered', COALESCE(sum(g.n) FILTER (WHERE g.status IN ('delivered', 'read')), 0),
+                'read', COALESCE(sum(g.n) FILTER (WHERE g.status = 'read'), 0),
+                'failed', COALESCE(sum(g.n) FILTER (WHERE g.status = 'failed'), 0),
+                'uncertain', COALESCE(sum(g.n) FILTER (WHERE g.status = 'uncertain'), 0))
+            FROM grouped AS g WHERE g.is_today)
+        INTO rate, today;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_gateway_summary(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    q record;
+    figures record;
+    leased bigint;
+    running record;
+BEGIN
+    PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text);
+    SELECT c.* INTO q FROM @extschema@.wa_internal_queue_counts() AS c;
+    SELECT f.* INTO figures FROM @extschema@.wa_internal_recent_figures(8000) AS f;
+    SELECT COALESCE(sum(cardinality(l.message_ids)), 0) INTO leased FROM @extschema@.whatsapp_leases AS l;
+    SELECT count(s.pid) AS running, COALESCE(max(s.senders), 0) AS expected, COALESCE(sum(s.in_flight), 0) AS in_flight
+        INTO running FROM @extschema@.wa_stats() AS s;
+    status := 200;
+    body := jsonb_build_object(
+        'as_of', clock_timestamp(),
+        'needs_attention', (SELECT COALESCE(jsonb_agg(to_jsonb(n)), '[]')
+            FROM @extschema@.wa_internal_needs_attention(q.parked, q.no_number) AS n),
+        'queue', jsonb_build_object('ready', GREATEST(q.ready - leased, 0), 'leased', leased, 'deferred', q.deferred,
+            'scheduled', q.scheduled, 'held', q.held, 'uncertain', q.uncertain, 'paused', q.stopped,
+            'estimated', q.estimated, 'oldest_seconds', (
+                SELECT floor(extract(epoch FROM clock_timestamp() - m.created_at))
+                FROM @extschema@.whatsapp_messages AS m WHERE m.id = q.oldest_id)),
+        'rate', figures.rate,
+        'today', figures.today,
+        'senders', jsonb_build_object('running', running.running, 'expected', running.expected,
+            'in_flight', running.in_flight),
+        'enabled', current_setting('whatsapp_shared.enabled')::boolean);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_summary(jsonb) IS
+'GET /api/v1/admin/whatsapp/summary: what needs a person, the queue, what was sent in the last 60 minutes and today '
+'(among the newest 8,000 messages: since), and the senders.';
 
 /* ---- 89-gateway-tenant ----------------------------------------------------------- */
 
@@ -4616,9 +6095,14 @@ AS $$
         /* the gateway */
         ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),
         ('{admin}', '{
-            wa_gateway_alerts, wa_gateway_costs, wa_gateway_diagnose, wa_gateway_health, wa_gateway_pause,
-            wa_gateway_pauses, wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resume,
-            wa_gateway_sync_phone_numbers, wa_gateway_sync_templates, wa_gateway_templates, wa_gateway_timeline}'),
+            wa_gateway_alerts, wa_gateway_assign_phone, wa_gateway_assign_phones,
+            wa_gateway_cancel_message, wa_gateway_cancel_messages, wa_gateway_costs, wa_gateway_diagnose,
+            wa_gateway_enqueue, wa_gateway_failures, wa_gateway_health, wa_gateway_message,
+            wa_gateway_messages, wa_gateway_pause, wa_gateway_pauses, wa_gateway_phone_numbers,
+            wa_gateway_queue, wa_gateway_resolve_alert, wa_gateway_resolve_message, wa_gateway_resume,
+            wa_gateway_retry_message, wa_gateway_retry_messages, wa_gateway_summary,
+            wa_gateway_sync_phone_numbers, wa_gateway_sync_templates, wa_gateway_templates,
+            wa_gateway_tenants, wa_gateway_timeline, wa_gateway_unassign_phone}'),
         ('{admin}', '{
             wa_gateway_create_link, wa_gateway_revoke_links, wa_gateway_link_session,
             wa_gateway_notification_settings, wa_gateway_set_notification_settings, wa_gateway_tenant_messages,

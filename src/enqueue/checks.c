@@ -18,6 +18,7 @@
 #include "enqueue/options.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_is_status);
+PG_FUNCTION_INFO_V1(wa_internal_may_be_retried);
 PG_FUNCTION_INFO_V1(wa_internal_is_uncertain_policy);
 PG_FUNCTION_INFO_V1(wa_internal_is_queue_state);
 PG_FUNCTION_INFO_V1(wa_internal_is_marketing);
@@ -34,6 +35,19 @@ wa_internal_is_status(PG_FUNCTION_ARGS)
 
 	text_to_cstring_buffer(PG_GETARG_TEXT_PP(0), word, sizeof(word));
 	PG_RETURN_BOOL(wa_message_state_parse(word, &state));
+}
+
+/*
+ * wa_internal_may_be_retried(status)
+ */
+Datum
+wa_internal_may_be_retried(PG_FUNCTION_ARGS)
+{
+	char word[NAMEDATALEN];
+	WaMessageState state;
+
+	text_to_cstring_buffer(PG_GETARG_TEXT_PP(0), word, sizeof(word));
+	PG_RETURN_BOOL(wa_message_state_parse(word, &state) && wa_message_state_may_be_retried(state));
 }
 
 /*
