@@ -80,7 +80,7 @@ AS $$
         ('{admin}', '{
             wa_gateway_create_link, wa_gateway_revoke_links, wa_gateway_link_session,
             wa_gateway_notification_settings, wa_gateway_set_notification_settings, wa_gateway_tenant_messages,
-            wa_gateway_tenant_test_message, wa_gateway_tenant_reply}'),
+            wa_gateway_tenant_form, wa_gateway_tenant_test_message, wa_gateway_tenant_reply}'),
 
         /* administrators */
         ('{admin}', '{

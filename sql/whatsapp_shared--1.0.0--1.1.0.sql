@@ -2013,7 +2013,6 @@ CREATE TABLE @extschema@.whatsapp_tenant_links (
     revoked_at   timestamptz,
     last_used_at timestamptz
 );
-
 CREATE INDEX whatsapp_tenant_links_tenant_idx ON @extschema@.whatsapp_tenant_links (tenant_id);
 COMMENT ON TABLE @extschema@.whatsapp_tenant_links IS
 'Links to tenants'' own pages, made by wa_tenant_link(). Kept for whatsapp_shared.retention after their end.';
@@ -4784,7 +4783,7 @@ AS $$
 DECLARE
     link @extschema@.whatsapp_tenant_links;
 BEGIN
-    PERFORM @extschema@.wa_internal_gateway_accept(request, members => '{key}'::text[]);
+    PERFORM @extschema@.wa_internal_gateway_accept(request, '{lang}'::text[]);
     SELECT l.* INTO link FROM @extschema@.wa_internal_check_link(request #>> '{path,tenant_id}',
         request #>> '{actor,key_sha256}') AS l;
     status := 200;
@@ -4934,6 +4933,40 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_set_notification_settings(jsonb) IS
 'PUT /api/v1/tenants/{tenant_id}/notification-settings: wa_set_notification_settings(), quiet_from and quiet_to (both '
 'null: none), and for an administrator time_zone, messages_per_second, daily_share and on_uncertain. Absent members '
 'stay; credentials of older documents are dropped, and the answer names them in dropped.';
+
+/*
+ * The switch alone, for a page without scripts: what its form sends is text.  The
+ * gateway makes a page of the answer (owner_form.c).
+ */
+CREATE FUNCTION @extschema@.wa_gateway_tenant_form(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_sent CONSTANT boolean := COALESCE(request -> 'body', 'null') <> 'null';
+    tenant CONSTANT text := @extschema@.wa_internal_gateway_own_tenant(request, is_sent, '{plain,lang}'::text[],
+        '{whatsapp_enabled}'::text[]);
+    wanted text;
+BEGIN
+    IF is_sent THEN
+        wanted := @extschema@.wa_internal_gateway_string(request, 'whatsapp_enabled'::text, true);
+        IF wanted NOT IN ('true', 'false') THEN
+            RAISE EXCEPTION '"whatsapp_enabled" must be true or false'
+                USING ERRCODE = 'invalid_parameter_value', COLUMN = 'whatsapp_enabled';
+        END IF;
+        PERFORM @extschema@.wa_gateway_set_notification_settings(request
+            || jsonb_build_object('query', '{}'::jsonb,
+                'body', jsonb_build_object('whatsapp_enabled', wanted::boolean)));
+    END IF;
+    status := 200;
+    body := @extschema@.wa_internal_gateway_settings(tenant)
+        || jsonb_build_object('obstacle', @extschema@.wa_internal_tenant_obstacle(tenant));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_tenant_form(jsonb) IS
+'GET and POST /app/settings/notifications/{tenant_id}, of a page without scripts: the settings document with the '
+'obstacle of the tenant''s messages, after the switch was set if the form was sent.';
 
 /* A template's text with its values in the places of {{1}} or {{name}}. */
 CREATE FUNCTION @extschema@.wa_internal_fill_in(template text, given jsonb) RETURNS text
@@ -5199,7 +5232,9 @@ AS $$
         FROM heard AS h WHERE h.unasked AND before IS NULL
         GROUP BY h.parent ORDER BY max((h.inbound).received_at) DESC LIMIT 20
     ), answers AS MATERIALIZED (
-        SELECT h.parent, (h.inbound).sent_at AS at, @extschema@.wa_internal_heard_words(h.inbound) AS item
+        /* Meta's times are cut to seconds; what answers comes after what was said in the same one. */
+        SELECT h.parent, (h.inbound).sent_at + interval '999 ms' AS at,
+            @extschema@.wa_internal_heard_words(h.inbound) AS item
         FROM heard AS h
         UNION ALL
         SELECT COALESCE(o.parent, a.parent), (a.answer).created_at,
@@ -5208,7 +5243,7 @@ AS $$
                 ids::text[] || ARRAY(SELECT unnest(x.answered) FROM others AS x)) AS a
             LEFT JOIN others AS o ON a.parent = ANY (o.answered)
     ), beneath AS MATERIALIZED (
-        SELECT a.parent, jsonb_agg(a.item ORDER BY a.at, a.item ->> 'kind' = 'own', a.item ->> 'id') AS replies
+        SELECT a.parent, jsonb_agg(a.item ORDER BY a.at, a.item ->> 'id') AS replies
         FROM answers AS a GROUP BY a.parent)
     SELECT
         (SELECT COALESCE(jsonb_agg(jsonb_build_object(
@@ -5280,15 +5315,18 @@ BEGIN
     status := 200;
     SELECT jsonb_build_object(
             'tenant_id', tenant,
-            'whatsapp_enabled', s.value -> 'whatsapp_enabled',
-            'display_phone_number', COALESCE(
-                (SELECT p.display_phone_number FROM @extschema@.whatsapp_phone_numbers AS p
-                 WHERE p.phone_number_id = @extschema@.wa_internal_number_of(tenant))),
+            'whatsapp_enabled', t.enabled,
+            'display_phone_number', p.display_phone_number,
+            'verified_name', p.verified_name,
             'obstacle', obstacle,
             'messages', c.messages, 'others', c.others)
         INTO body
-        FROM @extschema@.wa_notification_settings(tenant) AS s (value),
-            @extschema@.wa_internal_gateway_conversations(tenant, ids, (place ->> 0)::timestamptz, obstacle) AS c;
+        FROM @extschema@.whatsapp_tenants AS t
+            CROSS JOIN @extschema@.wa_internal_gateway_conversations(
+                tenant, ids, (place ->> 0)::timestamptz, obstacle) AS c
+            LEFT JOIN @extschema@.whatsapp_phone_numbers AS p
+                ON p.phone_number_id = @extschema@.wa_internal_number_of(tenant)
+        WHERE t.tenant_id = tenant;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_tenant_messages(jsonb) IS
@@ -6106,7 +6144,7 @@ AS $$
         ('{admin}', '{
             wa_gateway_create_link, wa_gateway_revoke_links, wa_gateway_link_session,
             wa_gateway_notification_settings, wa_gateway_set_notification_settings, wa_gateway_tenant_messages,
-            wa_gateway_tenant_test_message, wa_gateway_tenant_reply}'),
+            wa_gateway_tenant_form, wa_gateway_tenant_test_message, wa_gateway_tenant_reply}'),
 
         /* administrators */
         ('{admin}', '{

@@ -3,7 +3,7 @@
  * administrator and a viewer ask them.
  */
 \ir ../lib/begin.sql
-SELECT plan(140);
+SELECT plan(151);
 
 /* The server of the tests sends nothing; what stands here says why nothing would be sent. */
 CREATE TEMP TABLE obstacle (word text);
@@ -52,7 +52,8 @@ $$;
 
 CREATE TEMP TABLE route AS SELECT * FROM (VALUES
     ('notification_settings', NULL::jsonb, false), ('set_notification_settings', '{}', true), ('tenant_messages', NULL, false),
-    ('tenant_test_message', '{"recipient_phone": "+34600000009"}', true), ('tenant_reply', '{"message_id": 1, "text": "x"}', true)) AS r (name, body, changes);
+    ('tenant_test_message', '{"recipient_phone": "+34600000009"}', true), ('tenant_reply', '{"message_id": 1, "text": "x"}', true),
+    ('tenant_form', '{"whatsapp_enabled": "true"}', true)) AS r (name, body, changes);
 SELECT throws_ok(format('SELECT pg_temp.ask(%L, %L, key => %L)', name, body, 'wal_wrong'), '28000', 'this link is not known',
     name || ' is for nobody with a wrong key') FROM route;
 SELECT throws_ok(format('SELECT pg_temp.ask(%L, %L, key => %L)', name, body, :'other_key'), '42501', 'this link is for another page',
@@ -117,9 +118,14 @@ SELECT is(pg_temp.ask('set_notification_settings', '{"whatsapp_access_token": "E
     'credentials of older documents are dropped and named');
 SELECT throws_ok($$SELECT pg_temp.ask('set_notification_settings', '[]')$$, '22023', NULL, 'a document is an object');
 
+SELECT is(pg_temp.ask('tenant_form', query => '{"plain": "1", "lang": "es"}') -> 'body' @> '{"whatsapp_enabled": true, "obstacle": null}', true, 'a page without scripts asks for the switch');
+SELECT is(pg_temp.ask('tenant_form', '{"whatsapp_enabled": "false"}') -> 'body' @> '{"whatsapp_enabled": false, "obstacle": "switched_off"}', true, 'and sets it');
+SELECT throws_ok($$SELECT pg_temp.ask('tenant_form', '{"whatsapp_enabled": "maybe"}')$$, '22023', NULL, 'to one of two values');
+SELECT is(pg_temp.ask('tenant_form', '{"whatsapp_enabled": "true"}') #> '{body,whatsapp_enabled}', 'true', 'back and forth');
+
 /* ---- messages in plain words ---- */
 
-SELECT is(pg_temp.ask('tenant_messages') -> 'body', '{"tenant_id": "alba", "whatsapp_enabled": true, "display_phone_number": "+34 600 00 00 01", "obstacle": null,
+SELECT is(pg_temp.ask('tenant_messages') -> 'body', '{"tenant_id": "alba", "whatsapp_enabled": true, "display_phone_number": "+34 600 00 00 01", "verified_name": "Panadería Alba", "obstacle": null,
     "messages": [], "others": []}', 'at first there is nothing');
 SELECT is(pg_temp.ask('tenant_messages') -> 'paging', 'null', 'and no more of it');
 
@@ -200,12 +206,12 @@ SELECT is(pg_temp.answer(jsonb_build_object('message_id', :m1, 'text', 'Gracias.
     jsonb_set(:'answered'::jsonb, '{status}', '200') - '{paging}'::text[] #- '{body,can_answer_until}', 'one press sends once, however often it arrives');
 SELECT is(pg_temp.answer(jsonb_build_object('message_id', :m1, 'text', 'Y otra cosa'), 'press 2') ->> 'status', '201', 'the next press is another answer');
 SELECT is(jsonb_array_length(pg_temp.ask('tenant_messages') #> '{body,messages}'), 2, 'answers are no messages of their own');
-SELECT is((pg_temp.message(1) #> '{replies,2}') - '{at,id}'::text[], '{"kind": "own", "text": "Gracias.", "state": "waiting", "reason": "soon"}', 'but stand beneath');
+SELECT is((pg_temp.message(1) #> '{replies,0}') - '{at,id}'::text[], '{"kind": "own", "text": "Gracias.", "state": "waiting", "reason": "soon"}', 'but stand beneath');
 SELECT pg_temp.accepted((:'answered'::jsonb #>> '{body,id}')::bigint) \g /dev/null
 SELECT pg_temp.hear('+34600000101', 'text', '{"body": "De nada"}', context => 'wamid.' || (:'answered'::jsonb #>> '{body,id}')) \g /dev/null
-SELECT is(pg_temp.message(1) #>> '{replies,2,text}', 'De nada', 'and so does what is answered to them');
+SELECT is(pg_temp.message(1) #>> '{replies,4,text}', 'De nada', 'and so does what is answered to them');
 SELECT is(pg_temp.answer(jsonb_build_object('inbound_id', :stranger, 'text', 'Sí')) ->> 'status', '201', 'strangers can be answered');
-SELECT is(pg_temp.ask('tenant_messages') #>> '{body,others,0,replies,1,text}', 'Sí', 'beneath what they wrote');
+SELECT is(pg_temp.ask('tenant_messages') #>> '{body,others,0,replies,0,text}', 'Sí', 'beneath what they wrote');
 SELECT throws_ok(format('SELECT pg_temp.answer(%L)', jsonb_build_object('message_id', :theirs, 'text', 'x')), 'P0002', 'there is no such message', 'another tenant''s message does not exist');
 SELECT throws_ok($$SELECT pg_temp.answer('{"text": "x"}')$$, '22023', NULL, 'an answer is to something');
 SELECT throws_ok(format('SELECT pg_temp.answer(%L)', jsonb_build_object('message_id', :m1, 'text', E' \n')), '22023', 'an answer has 1 to 4096 characters', 'and says something');

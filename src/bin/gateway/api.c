@@ -144,6 +144,8 @@ done(void *arg, PGresult *result)
 		return;
 	reply_to(exchange, result);
 	exchange->query = NULL;
+	if (exchange->route->present != NULL)
+		exchange->route->present(exchange);
 	gw_respond_deferred(exchange);
 }
 

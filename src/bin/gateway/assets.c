@@ -170,8 +170,8 @@ send_embedded(GwExchange *exchange, const char *name)
 	return true;
 }
 
-static void
-add_page_headers(GwExchange *exchange, const GwTextList *framed_by)
+void
+gw_assets_page_headers(GwExchange *exchange, const GwTextList *framed_by)
 {
 	HttpdReply *reply = &exchange->http.reply;
 	HttpdBuf policy = {0};
@@ -193,14 +193,14 @@ void
 gw_assets_admin_page(GwExchange *exchange)
 {
 	if (send_embedded(exchange, "admin/index.html"))
-		add_page_headers(exchange, NULL);
+		gw_assets_page_headers(exchange, NULL);
 }
 
 void
 gw_assets_owner_page(GwExchange *exchange)
 {
 	if (send_embedded(exchange, "owner/index.html"))
-		add_page_headers(exchange, &gw_settings->frame_ancestors);
+		gw_assets_page_headers(exchange, &gw_settings->frame_ancestors);
 }
 
 void

@@ -171,6 +171,12 @@ set_link(GwExchange *exchange, const char *key)
 	exchange->key = httpd_strdup(key);
 }
 
+static bool
+takes_link(const GwRoute *route)
+{
+	return route->least == GW_TENANT || (route->flags & GW_TAKES_LINK) != 0;
+}
+
 /* A token that is valid is never held up.  Of a link only SQL knows whether it is. */
 static bool
 identify_by_token(GwExchange *exchange, const char *header)
@@ -186,7 +192,7 @@ identify_by_token(GwExchange *exchange, const char *header)
 		set(exchange, role, "token");
 	else if (!gw_auth_may_try(exchange, is_link ? GW_LOGIN_LINK : GW_LOGIN_TOKEN))
 		may = false;
-	else if (is_link && exchange->route->least == GW_TENANT)
+	else if (is_link && takes_link(exchange->route))
 		set_link(exchange, token);
 	else
 		gw_auth_failed(exchange, is_link ? GW_LOGIN_LINK : GW_LOGIN_TOKEN);
@@ -248,7 +254,7 @@ identify_by_link_cookie(GwExchange *exchange, const char *cookies)
 {
 	char key[GW_CREDENTIAL_MAX];
 
-	if (exchange->route->least != GW_TENANT ||
+	if (!takes_link(exchange->route) ||
 		!gw_cookie_value(cookies, GW_OWNER_COOKIE, key, sizeof(key)))
 		return true;
 	if (!gw_auth_may_try(exchange, GW_LOGIN_LINK))
@@ -286,17 +292,25 @@ gw_auth_refuse_stranger(GwExchange *exchange, bool tried)
 }
 
 bool
+gw_auth_identify(GwExchange *exchange)
+{
+	const char *header = httpd_request_header(&exchange->http, "Authorization");
+
+	return header != NULL ? identify_by_token(exchange, header) : identify_by_browser(exchange);
+}
+
+bool
 gw_authenticate(GwExchange *exchange)
 {
 	const GwRoute *route = exchange->route;
-	const char *header = httpd_request_header(&exchange->http, "Authorization");
 
 	if (route->least == GW_NOBODY)
 		return true;
-	if (!(header != NULL ? identify_by_token(exchange, header) : identify_by_browser(exchange)))
+	if (!gw_auth_identify(exchange))
 		return false;
 	if (exchange->role == GW_NOBODY)
-		return gw_auth_refuse_stranger(exchange, header != NULL);
+		return gw_auth_refuse_stranger(
+			exchange, httpd_request_header(&exchange->http, "Authorization") != NULL);
 	if (exchange->role < route->least ||
 		(exchange->role == GW_VIEWER && !gw_exchange_reads(exchange)))
 	{

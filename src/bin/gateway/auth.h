@@ -32,6 +32,13 @@ extern void gw_auth_open(void);
  */
 extern bool gw_authenticate(GwExchange *exchange);
 
+/*
+ * The first half of it, for a route that is open to nobody and shows him what he
+ * lacks: fills in role, actor and key as far as something is shown.  False: the
+ * reply (429, 403) is filled in.
+ */
+extern bool gw_auth_identify(GwExchange *exchange);
+
 /* What was shown turned out not to be valid: it counts against the limit. */
 extern void gw_auth_failed(const GwExchange *exchange, GwLogin login);
 

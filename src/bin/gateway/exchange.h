@@ -36,7 +36,8 @@ typedef enum GwRouteFlags
 	GW_TAKES_FORM = 2,	   /* application/x-www-form-urlencoded instead of JSON, too */
 	GW_NEEDS_KEY = 4,	   /* the header Idempotency-Key */
 	GW_TAKES_RAW_BODY = 8, /* of any type: the handler's own matter */
-	GW_OWN_LISTENER = 16   /* on a listener for its side alone, nobody is asked who he is */
+	GW_OWN_LISTENER = 16,  /* on a listener for its side alone, nobody is asked who he is */
+	GW_TAKES_LINK = 32	   /* open to nobody, but the key of a link counts (gw_auth_identify) */
 } GwRouteFlags;
 
 struct GwDelivery;
@@ -62,6 +63,9 @@ typedef struct GwRoute
 
 	/* gw_api_handle's function returned 2xx, and that is filled in.  May be NULL. */
 	void (*succeeded)(struct GwExchange *exchange);
+
+	/* Makes a page for people of whatever gw_api_handle has filled in.  May be NULL. */
+	void (*present)(struct GwExchange *exchange);
 } GwRoute;
 
 typedef struct GwExchange
