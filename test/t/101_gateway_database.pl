@@ -174,7 +174,7 @@ subtest 'the database goes and comes' => sub {
 	is($gateway->get('/readyz', token => undef)->{status}, 503, 'it is not ready');
 	is($gateway->get('/healthz', token => undef)->{status}, 200, 'but alive');
 
-	my $attempts = () = $gateway->stderr =~ /^wa_gateway: database/mg;
+	my $attempts = () = $gateway->stderr =~ /^wa_gateway: database \(admin\)/mg;
 	cmp_ok($attempts, '<=', 6, 'what is wrong is told once');
 
 	$node->start;

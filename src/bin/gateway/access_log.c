@@ -8,7 +8,6 @@
  */
 #include "bin/gateway/access_log.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,16 +17,13 @@
 #include <unistd.h>
 
 #include "bin/gateway/auth.h"
-#include "bin/gateway/route.h"
+#include "bin/gateway/log_path.h"
 #include "bin/gateway/settings.h"
 #include "bin/httpd/clock.h"
 #include "bin/httpd/util.h"
 
 /* What the kernel takes in one piece from a pipe that is writable at all. */
 #define PIECE 4096
-
-#define LONGEST_PATH 200
-#define LEAST_PHONE_DIGITS 7
 
 static int log_fd = -1;
 static bool is_file;
@@ -107,96 +103,6 @@ gw_access_log_flush(void *arg)
  * What stands in a line
  */
 
-/* +34 600 000 104 as "+…04": enough to recognise one's own, and nobody else's. */
-static bool
-looks_like_phone(const char *text, size_t len)
-{
-	int digits = 0;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		if (isdigit((unsigned char) text[i]))
-			digits++;
-		else if (strchr("+-() .", text[i]) == NULL)
-			return false;
-	}
-	return digits >= LEAST_PHONE_DIGITS;
-}
-
-static void
-add_masked(HttpdBuf *out, const char *text, size_t len)
-{
-	if (looks_like_phone(text, len))
-		httpd_buf_printf(out, "%s\xe2\x80\xa6%.2s", text[0] == '+' ? "+" : "", text + len - 2);
-	else
-		httpd_buf_add(out, text, len);
-}
-
-/* The id of a message is a number, too, and the most useful thing in the line. */
-static void
-add_route_path(const GwExchange *exchange, HttpdBuf *out)
-{
-	int argument = 0;
-
-	for (const char *p = exchange->route->path; *p != '\0';)
-	{
-		size_t length = strcspn(p, "{");
-		char name[40];
-
-		httpd_buf_add(out, p, length);
-		p += length;
-		if (*p == '\0')
-			break;
-		gw_route_argument_name(exchange->route, argument, name, sizeof(name));
-		if (strcmp(name, "id") == 0)
-			httpd_buf_puts(out, exchange->arguments[argument]);
-		else
-			add_masked(out, exchange->arguments[argument], strlen(exchange->arguments[argument]));
-		argument++;
-		p += strcspn(p, "}") + 1;
-	}
-}
-
-/* An address that nobody has: each piece between delimiters is looked at. */
-static void
-add_unknown_path(const GwExchange *exchange, HttpdBuf *out)
-{
-	const char *p = exchange->http.target;
-	size_t rest = strcspn(p, "?#");
-
-	if (rest > LONGEST_PATH)
-		rest = LONGEST_PATH;
-	while (rest > 0)
-	{
-		size_t length = strcspn(p, "/%=&;:,@");
-
-		if (length > rest)
-			length = rest;
-		add_masked(out, p, length);
-		p += length;
-		rest -= length;
-		if (rest > 0)
-		{
-			httpd_buf_add(out, p++, 1);
-			rest--;
-		}
-	}
-}
-
-void
-gw_access_log_path(const GwExchange *exchange, HttpdBuf *out)
-{
-	if (exchange->route != NULL)
-		add_route_path(exchange, out);
-	else
-		add_unknown_path(exchange, out);
-	if (out->len > LONGEST_PATH)
-	{
-		out->len = LONGEST_PATH;
-		out->data[LONGEST_PATH] = '\0';
-	}
-}
-
 static void
 add_time(HttpdBuf *out)
 {
@@ -234,7 +140,7 @@ gw_access_log(const GwExchange *exchange, bool sent)
 		httpd_buf_printf(&pending, ",\"dropped_lines\":%lu}\n", dropped);
 		dropped = 0;
 	}
-	gw_access_log_path(exchange, &path);
+	gw_log_path(exchange->route, exchange->arguments, exchange->http.target, &path);
 	httpd_connection_address(exchange->http.connection, address, sizeof(address));
 	client = gw_auth_client(exchange);
 	add_time(&pending);

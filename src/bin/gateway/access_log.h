@@ -19,7 +19,4 @@ extern void gw_access_log(const GwExchange *exchange, bool sent);
 /* Writes what was logged since the last call: a turn of the loop. */
 extern void gw_access_log_flush(void *arg);
 
-/* The path as it is logged: of a route, or of none. */
-extern void gw_access_log_path(const GwExchange *exchange, HttpdBuf *out);
-
 #endif

@@ -13,7 +13,4 @@
  */
 extern void gw_paging_headers(GwExchange *exchange, const char *paging);
 
-/* The request target with this cursor in place of its own: "/a?limit=5&cursor=x". */
-extern void gw_paging_link(const char *target, const char *cursor, HttpdBuf *out);
-
 #endif

@@ -174,11 +174,9 @@ on_end(HttpdRequest *http, bool sent)
 static char *certificate;
 static char *key;
 
-static Service *
-create_service(unsigned sides)
+static const HttpdService *
+set_up_service(Service *service, unsigned sides)
 {
-	Service *service = httpd_alloc0(sizeof(Service));
-
 	service->http = (HttpdService){
 		.request_size = sizeof(GwExchange),
 		.max_body = GW_MAX_BODY,
@@ -190,7 +188,7 @@ create_service(unsigned sides)
 		.on_end = on_end,
 	};
 	service->sides = sides;
-	return service;
+	return &service->http;
 }
 
 #define NPLACES 4
@@ -211,7 +209,7 @@ is_open(const Place *place)
 }
 
 static void
-open_listener(const Place *place, unsigned sides)
+open_listener(const Place *place, Service *service, unsigned sides)
 {
 	HttpdListener *listener;
 
@@ -224,7 +222,7 @@ open_listener(const Place *place, unsigned sides)
 		.key = key,
 		.max_connections = (unsigned int) gw_settings->max_connections,
 		.idle_timeout_s = (unsigned int) gw_settings->idle_timeout_s,
-		.service = &create_service(sides)->http,
+		.service = set_up_service(service, sides),
 	});
 	printf("listening on %s://%s\n", certificate != NULL ? "https" : "http",
 		   httpd_listener_address(listener));
@@ -286,6 +284,7 @@ gw_server_open(void)
 		{"admin", GW_SIDE_ADMIN, gw_settings->admin_listen, -1},
 		{"metrics", GW_SIDE_METRICS, gw_settings->metrics_listen, -1},
 	};
+	static Service services[NPLACES];
 	bool any = false;
 
 	if ((gw_settings->tls_cert[0] != '\0') != (gw_settings->tls_key[0] != '\0'))
@@ -304,7 +303,7 @@ gw_server_open(void)
 	for (int i = 0; i < NPLACES; i++)
 	{
 		any |= is_open(&places[i]);
-		open_listener(&places[i], places[i].sides | GW_SIDE_HEALTH);
+		open_listener(&places[i], &services[i], places[i].sides | GW_SIDE_HEALTH);
 	}
 	if (!any)
 		httpd_die("there is no address to listen on (see --help)");
