@@ -69,6 +69,7 @@ test_origin(void)
 	ok(!gw_origin_is_ours("https://wa.example:8443", NULL, "wa.example"), "not this one");
 	ok(!gw_origin_is_ours("https://evil.example", NULL, "wa.example"), "another host");
 	ok(!gw_origin_is_ours("https://wa.example.evil.example", NULL, "wa.example"), "a longer one");
+	ok(!gw_origin_is_ours("https://wa", NULL, "wa.example"), "a shorter one");
 	ok(!gw_origin_is_ours("https://evil-wa.example", NULL, "wa.example"), "a prefix");
 	ok(!gw_origin_is_ours("http://wa.example", NULL, "wa.example"), "plain http");
 	ok(gw_origin_is_ours("http://localhost:8080", NULL, "localhost:8080"), "on this machine");

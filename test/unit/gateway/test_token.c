@@ -112,6 +112,7 @@ test_sessions(void)
 	ok(gw_session_is_valid(&both, "admin", value, now + GW_SESSION_SECONDS - 1), "to the end");
 	ok(!gw_session_is_valid(&both, "admin", value, now + GW_SESSION_SECONDS), "and no longer");
 	ok(!gw_session_is_valid(&both, "viewer", value, now), "of another role");
+	ok(!gw_session_is_valid(&both, "owner", value, now), "of one with as many letters");
 	ok(!gw_session_is_valid(&other, "admin", value, now), "its token was removed");
 	gw_session_make(&both.tokens[0], "admin", now, again, sizeof(again));
 	ok(strcmp(value, again) != 0, "no two are the same");
