@@ -185,6 +185,7 @@ subtest 'large and many' => sub {
 
 	is_closed(431, head('GET /healthz HTTP/1.1', $host, map { "X-$_: a" } 1 .. 101), 'a hundred headers and one');
 	is_closed(431, head('GET /healthz HTTP/1.1', $host, 'X: ' . 'a' x 20_000), 'a header of 20 kB');
+	is_closed(431, head('GET /healthz HTTP/1.1', $host, 'X: ' . 'a' x 50_000), 'one of 50 kB');
 	is_closed(431, head('GET /healthz HTTP/1.1', $host, map { "X-$_: " . 'a' x 100 } 1 .. 5000), 'half a megabyte of them');
 	is_closed(413, head("PUT $settings HTTP/1.1", $host, $bearer, 'Content-Length: 300000'), 'a body that is announced');
 	is_closed(413, head("PUT $settings HTTP/1.1", $host, $bearer, 'Content-Length: 99999999999999'), 'one of 100 TB');

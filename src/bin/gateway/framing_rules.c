@@ -110,8 +110,11 @@ note(GwFraming *framing, const char *name)
 void
 gw_framing_header(GwFraming *framing, const char *name, const char *value)
 {
+	framing->bytes += strlen(name) + strlen(value);
 	if (++framing->headers > GW_FRAMING_MAX_HEADERS)
 		refuse(framing, 431, "The request has too many headers.");
+	if (framing->bytes > GW_FRAMING_MAX_BYTES)
+		refuse(framing, 431, "The headers of the request are too long.");
 	if (!is_token(name))
 		refuse(framing, 400, "The name of a header is malformed.");
 	if (!is_value(value))

@@ -12,15 +12,17 @@
  * every proxy that reads bodies before it passes them on.
  *
  * What the library answers by itself is not seen here: 400, 413, 414, 431 or 505
- * for what is not a request at all, or has more than 12 kB of head.  It closes
- * the connection, too.
+ * for what is not a request at all, or has more of a head than the library has
+ * memory for a connection.  It closes the connection, too.
  */
 #ifndef GW_FRAMING_RULES_H
 #define GW_FRAMING_RULES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define GW_FRAMING_MAX_HEADERS 100
+#define GW_FRAMING_MAX_BYTES 16384 /* of their names and values */
 
 typedef struct GwFraming
 {
@@ -31,6 +33,7 @@ typedef struct GwFraming
 	bool coded; /* has Transfer-Encoding */
 	bool has_length;
 	int headers;
+	size_t bytes;
 	unsigned int seen; /* of the headers that may come once */
 } GwFraming;
 

@@ -88,6 +88,7 @@ test_length(void)
 static void
 test_others(void)
 {
+	static char longest[GW_FRAMING_MAX_BYTES];
 	GwFraming framing;
 
 	is_int(STATUS("X-HTTP-Method-Override", "DELETE"), 0, "a method override is a header only");
@@ -107,6 +108,9 @@ test_others(void)
 	is_int(STATUS("X-Hub-Signature-256", "a", "x-hub-signature-256", "b"), 400, "two signatures");
 	is_int(STATUS("Accept", "a", "Accept", "b"), 0, "two of what is a list");
 
+	memset(longest, 'a', sizeof(longest) - 1);
+	is_int(STATUS("A", longest + 5), 0, "headers as long as allowed");
+	is_int(STATUS("A", longest + 4), 431, "longer ones");
 	gw_framing_begin(&framing, "GET", "HTTP/1.1");
 	gw_framing_header(&framing, "Host", "x");
 	for (int i = 1; i < GW_FRAMING_MAX_HEADERS; i++)
