@@ -42,6 +42,7 @@ typedef struct Service
 {
 	HttpdService http; /* first */
 	unsigned sides;
+	bool own; /* an address for one side alone */
 } Service;
 
 static const Service *
@@ -76,14 +77,13 @@ find_route(GwExchange *exchange)
 	httpd_buf_free(&allowed);
 }
 
-/* Nobody is asked who he is on a listener that serves this side alone, if the route says so. */
+/* If the route says so, nobody is asked who he is at an address for its side alone. */
 static bool
 is_admitted(GwExchange *exchange)
 {
 	const GwRoute *route = exchange->route;
 
-	if ((route->flags & GW_OWN_LISTENER) &&
-		(service_of(exchange)->sides & ~GW_SIDE_HEALTH) == route->side)
+	if ((route->flags & GW_OWN_LISTENER) && service_of(exchange)->own)
 		return true;
 	return gw_authenticate(exchange);
 }
@@ -175,7 +175,7 @@ static char *certificate;
 static char *key;
 
 static const HttpdService *
-set_up_service(Service *service, unsigned sides)
+set_up_service(Service *service, unsigned sides, bool own)
 {
 	service->http = (HttpdService){
 		.request_size = sizeof(GwExchange),
@@ -187,7 +187,8 @@ set_up_service(Service *service, unsigned sides)
 		.on_request = on_request,
 		.on_end = on_end,
 	};
-	service->sides = sides;
+	service->sides = sides | GW_SIDE_HEALTH;
+	service->own = own;
 	return &service->http;
 }
 
@@ -209,7 +210,7 @@ is_open(const Place *place)
 }
 
 static void
-open_listener(const Place *place, Service *service, unsigned sides)
+open_listener(const Place *place, Service *service, bool own)
 {
 	HttpdListener *listener;
 
@@ -222,7 +223,7 @@ open_listener(const Place *place, Service *service, unsigned sides)
 		.key = key,
 		.max_connections = (unsigned int) gw_settings->max_connections,
 		.idle_timeout_s = (unsigned int) gw_settings->idle_timeout_s,
-		.service = set_up_service(service, sides),
+		.service = set_up_service(service, place->sides, own),
 	});
 	printf("listening on %s://%s\n", certificate != NULL ? "https" : "http",
 		   httpd_listener_address(listener));
@@ -303,7 +304,7 @@ gw_server_open(void)
 	for (int i = 0; i < NPLACES; i++)
 	{
 		any |= is_open(&places[i]);
-		open_listener(&places[i], &services[i], places[i].sides | GW_SIDE_HEALTH);
+		open_listener(&places[i], &services[i], i > 0);
 	}
 	if (!any)
 		httpd_die("there is no address to listen on (see --help)");
