@@ -23,6 +23,20 @@ my $admin = '/api/v1/admin/whatsapp';
 $node->safe_psql('postgres', 'CREATE SCHEMA "Wa x" AUTHORIZATION whatsapp');
 create_extension($node, 'postgres', 'SCHEMA "Wa x"');
 
+# Each route has its function, and each function its route.
+{
+	my $routes = slurp_file("$FindBin::RealBin/../../src/bin/gateway/routes.c");
+	my ($table) = $routes =~ /^static const GwRoute routes\[\] = \{\n(.*?)^\};/ms;
+	my %routed = map { $_ => 1 } $table =~ /"([a-z_]+)"/g;
+	my $functions = $node->safe_psql('postgres', <<'SQL');
+SELECT substr(p.proname, 12) FROM pg_proc AS p
+WHERE p.proname ~ '^wa_gateway_' AND oidvectortypes(p.proargtypes) = 'jsonb' AND p.proargnames = '{request,status,body,paging}'
+ORDER BY 1
+SQL
+	cmp_ok(scalar keys %routed, '>', 30, 'there are routes');
+	is_deeply([ sort keys %routed ], [ split /\n/, $functions ], 'each has its function, and the other way round');
+}
+
 # A function of the gateway that does this instead.
 sub replace_function
 {
