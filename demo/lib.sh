@@ -18,6 +18,7 @@ die() {
 
 work=          # everything the demo writes, apart from build/
 simulator_pid=
+gateway_pid=
 child=        # leader of the process group of a long command
 
 # A long command that a signal to this script ends at once.
@@ -37,6 +38,7 @@ clean_up() {
     set +e
     if [ -n "$work" ]; then
         [ -n "$child" ] && kill -- "-$child" && wait "$child"
+        [ -n "$gateway_pid" ] && kill "$gateway_pid" && wait "$gateway_pid"
         [ -n "$simulator_pid" ] && kill "$simulator_pid" && wait "$simulator_pid"
         if [ -f "$work/data/postmaster.pid" ]; then
             as_server "$bindir/pg_ctl" -s -w -t 20 -m fast -D "$work/data" stop ||

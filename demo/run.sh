@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # make demo: ten bakeries order from their suppliers, who are told on WhatsApp;
-# wa_simulator plays Meta.
+# wa_simulator plays Meta, whose webhooks reach wa_gateway over HTTP.
 #
 # Everything runs in a private PostgreSQL without a TCP port, in a directory
 # of its own below /tmp, and is gone when this script ends, however it ends.
@@ -21,8 +21,10 @@ build_everything
 start_simulator
 start_postgres
 create_application
+start_gateway
 say "PostgreSQL $(value 'SHOW server_version') in $work, without a TCP port"
 say "wa_simulator plays Meta at $graph_url: one WhatsApp Business account, ten numbers, two templates"
+say "wa_gateway serves webhooks, the API and the pages at $gateway_url"
 
 step "1. Ten bakeries, one WhatsApp account"
 say "What the account has is read from Meta:"
@@ -64,8 +66,9 @@ say "LEV-0911 was tried again. Nobody here can know whether Meta has MAS-0052, s
 explain MAS-0052
 
 step "4. Meta reports what became of them"
-say "Signed webhooks now reach wa_webhook_ingest(). The report on MAS-0052 carries our own reference and settles it."
-start_webhooks
+say "The address of wa_gateway is registered with Meta, which verifies it and posts signed webhooks there from now on."
+say "The report on MAS-0052 carries our own reference and settles it."
+register_webhooks
 watch_messages "uncertain accepted sent delivered read failed" "uncertain accepted sent delivered"
 
 step "5. A supplier presses a button"
@@ -105,7 +108,12 @@ say "$(value "SELECT format('%s purchase orders, %s messages: %s accepted by Met
     (SELECT count(*) FROM purchase_orders), count(*), count(*) FILTER (WHERE whatsapp_message_id IS NOT NULL),
     count(*) FILTER (WHERE status = 'skipped')) FROM whatsapp_messages")"
 if [ -n "${KEEP:-}" ]; then
-    say "It stays until Ctrl-C. To look around, in another terminal:"
+    say "It stays until Ctrl-C. To look around, in a browser:"
+    say "  $gateway_url/app/admin/whatsapp"
+    say "      the platform's page; its token is $(cat "$work/gateway/admin_token")"
+    say "  $(value "SELECT wa_tenant_link('trigal', '1 day')")"
+    say "      the page of the bakery Trigal, by the link that its owner gets"
+    say "and in another terminal:"
     psql=$(command -v psql || echo "$bindir/psql")
     say "  ${SUDO_USER:+sudo }$psql -h $work/socket -U postgres bakery"
     say "  $control_url/_control/log?all=1"

@@ -42,6 +42,25 @@ like($out, qr/^ +TRI-2041 +\| confirmed +\|/m, "the supplier's answer has confir
 my ($work) = $out =~ m{-h (\S+)/socket} or BAIL_OUT('the demo does not say where it is');
 my ($control) = $out =~ m{(http://\S+)/_control/log};
 
+# ---- the pages ------------------------------------------------------------------------
+
+my ($gateway) = $out =~ m{(http://\S+)/app/admin/whatsapp$}m;
+my ($token) = $out =~ /token is (\S+)$/m;
+my ($link, $key) = $out =~ m{(http://\S+/app/settings/notifications/trigal)#key=(\S+)$}m;
+my $http = HTTP::Tiny->new;
+
+is($http->get("$gateway/app/admin/whatsapp")->{status}, 200, "the platform's page is there");
+my $messages = $http->get("$gateway/api/v1/admin/whatsapp/messages?status=read&limit=100",
+	{ headers => { authorization => "Bearer $token" } });
+is($messages->{status}, 200, 'its token is one') or diag($messages->{content});
+cmp_ok(scalar @{ JSON::PP::decode_json($messages->{content}) }, '>', 20, 'messages have come as far as read, by webhooks over HTTP');
+is($http->get($link)->{status}, 200, "the bakery's page is there");
+my $own = $http->get("$gateway/api/v1/tenants/trigal/messages", { headers => { authorization => "Bearer $key" } });
+is($own->{status}, 200, 'its link is one');
+like($own->{content}, qr/TRI-2041/, 'and shows its orders');
+is($http->get("$gateway/api/v1/tenants/alba/messages", { headers => { authorization => "Bearer $key" } })->{status},
+	403, 'and nobody else\'s');
+
 # ---- the check, with a log that says something else ------------------------------------
 
 my $json = JSON::PP->new->utf8;
