@@ -152,6 +152,13 @@ subtest 'refusals' => sub {
 		is($reply->{json}{request_id}, header($reply, 'x-request-id'), "$name: its request id");
 	}
 
+	# A refusal does not end the connection, whether there is a body or not.
+	my $answers = $gateway->raw(
+		"PUT $settings HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345"
+		  . "GET /nope HTTP/1.1\r\nHost: x\r\n\r\n"
+		  . "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	is(join(' ', $answers =~ m{HTTP/1\.1 (\d+)}g), '401 404 200', 'the connection goes on after a refusal');
+
 	my $reply = $gateway->request('PUT', $settings, content => "{\n  \"a\": }", headers => $json);
 	like($reply->{json}{detail}, qr/line 2, column 8/, 'where the JSON is wrong');
 	is($gateway->get("$admin/summary?a=1&a=2")->{json}{field}, 'a', 'which argument is wrong');

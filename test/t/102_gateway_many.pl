@@ -13,6 +13,7 @@ BEGIN
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
+use File::Temp ();
 use IO::Select;
 use PostgreSQL::Test::Utils;
 use Socket;
@@ -20,9 +21,20 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 use WaGateway;
 
+my $dir = File::Temp->newdir;
+
+sub write_secret
+{
+	umask 077;
+	open my $fh, '>', "$dir/secret" or die "secret: $!";
+	print $fh "the-secret-of-an-app\n";
+	close $fh;
+	return "$dir/secret";
+}
+
 # No database is needed for this.
 my $gateway = WaGateway->start(undef,
-	database => 'host=127.0.0.1 port=1', wait => 0, arguments => [ '--request-timeout-s' => 60, '--access-log' => '' ]);
+	database => 'host=127.0.0.1 port=1', wait => 0, arguments => [ '--app-secret-file' => write_secret(), '--request-timeout-s' => 60, '--access-log' => '' ]);
 my $descriptors = `bash -c 'ulimit -n'`;
 my $many = $descriptors eq "unlimited\n" || $descriptors > 10_500 ? 10_000 : $descriptors - 500;
 
@@ -111,6 +123,31 @@ close $_ foreach @asked;
 usleep(100_000) while descriptors() > $open + $many + 20 && time < $deadline;
 unlike(ask($gateway->connect), qr/^Connection: close\r$/m, 'when others have left, it may stay');
 diag sprintf '%d connections, %d with half a head, 256 kept open: %d kB', $many, $slow, private_memory();
+
+# Bodies that are begun and not finished are not kept beyond all bounds, and those
+# who send the most have to go.
+sub begin_webhook
+{
+	my ($length, $sent) = @_;
+	my $socket = connection();
+
+	print $socket "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Hub-Signature-256: sha256="
+	  . ('0' x 64) . "\r\nContent-Length: $length\r\n\r\n" . ('x' x $sent);
+	$socket->flush;
+	return $socket;
+}
+local $SIG{PIPE} = 'IGNORE';
+close $_ foreach @idle;
+my $small = begin_webhook(1_001, 1_000);
+my @large = map { begin_webhook(3_000_000, 2_900_000) } 1 .. 8;
+$deadline = time + 10;
+usleep(10_000) while (grep { is_closed($_) } @large) < 4 && time < $deadline;
+is(scalar(grep { is_closed($_) } @large), 4, 'of eight large bodies that are not finished four are kept');
+cmp_ok(private_memory(), '<', 32 * 1024, 'that is still less than 32 MB');
+print $small 'x';
+$small->flush;
+sysread $small, my $answer, 4096;
+like($answer, qr{^HTTP/1\.1 401 }, 'a short one is read, and judged');
 
 is($gateway->stop, 0, 'the end');
 done_testing();

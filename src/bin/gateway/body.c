@@ -5,18 +5,27 @@
 #include "bin/gateway/body.h"
 
 #include "bin/gateway/problem.h"
+#include "bin/httpd/list.h"
 #include "bin/httpd/util.h"
 
 /* The API's bodies are settings and filters; a longer one is a mistake. */
 #define MAX_API_BODY ((size_t) 256 * 1024)
 
-/* Of all requests together: beyond it the one that wants more has to go. */
+/*
+ * Of all requests together.  Beyond it, the one that has sent most and is not done
+ * has to go: whoever sends megabytes and does not finish must not be in the way of
+ * webhooks, which are short as a rule.
+ */
 #define MAX_ALL_BODIES ((size_t) 12 * 1024 * 1024)
+
+/* From here on a body is looked at when room is needed. */
+#define LARGE_BODY ((size_t) 64 * 1024)
 
 /* Of a refused request: what longer ones lose is the text of the refusal. */
 #define MAX_REFUSED_BODY (64 * 1024)
 
 static size_t all_bodies;
+static HttpdLink large = HTTPD_LIST_EMPTY(large); /* requests whose body is, and not whole */
 
 /* -1: the header is not there. */
 static int64_t
@@ -51,6 +60,22 @@ gw_body_check_length(GwExchange *exchange)
 	return false;
 }
 
+static void
+make_room(GwExchange *newcomer)
+{
+	GwExchange *largest = newcomer;
+
+	for (HttpdLink *link = large.next; link != &large; link = link->next)
+	{
+		GwExchange *other = HTTPD_ELEMENT(GwExchange, large_body, link);
+
+		if (other->buffered > largest->buffered)
+			largest = other;
+	}
+	httpd_list_remove(&largest->large_body);
+	httpd_request_abort(&largest->http, false);
+}
+
 void
 gw_body_count(GwExchange *exchange, size_t len)
 {
@@ -63,13 +88,22 @@ gw_body_count(GwExchange *exchange, size_t len)
 	}
 	exchange->buffered += len;
 	all_bodies += len;
+	if (exchange->buffered > LARGE_BODY && exchange->large_body.next == NULL)
+		httpd_list_push(&large, &exchange->large_body);
 	if (all_bodies > MAX_ALL_BODIES)
-		httpd_request_abort(&exchange->http, false);
+		make_room(exchange);
+}
+
+void
+gw_body_is_whole(GwExchange *exchange)
+{
+	httpd_list_remove(&exchange->large_body);
 }
 
 void
 gw_body_forget(GwExchange *exchange)
 {
+	httpd_list_remove(&exchange->large_body);
 	all_bodies -= exchange->buffered;
 	exchange->buffered = 0;
 }

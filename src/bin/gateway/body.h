@@ -18,6 +18,9 @@ extern bool gw_body_check_length(GwExchange *exchange);
 /* Another len bytes are coming in. */
 extern void gw_body_count(GwExchange *exchange, size_t len);
 
+/* All of it is there. */
+extern void gw_body_is_whole(GwExchange *exchange);
+
 /* The body was longer than GW_MAX_BODY, which was not to be seen before: 413. */
 extern void gw_body_too_large(GwExchange *exchange);
 

@@ -87,7 +87,8 @@ typedef struct GwExchange
 	struct GwDelivery *delivery; /* of a webhook, while it waits for the database */
 	int held_status;			 /* of a refusal that waits for the rest of the body */
 	bool quiet;					 /* not worth a line in the log: what comes in floods */
-	size_t buffered;			 /* counted by server.c */
+	size_t buffered;			 /* of its body, counted by body.c */
+	HttpdLink large_body;		 /* of body.c */
 } GwExchange;
 
 /* GET or HEAD: it changes nothing. */

@@ -138,6 +138,7 @@ on_request(HttpdRequest *http)
 {
 	GwExchange *exchange = (GwExchange *) http;
 
+	gw_body_is_whole(exchange);
 	if (gw_body_take_refusal(exchange))
 		return;
 	if (http->too_large)
