@@ -8,6 +8,9 @@
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { chromium } from 'playwright-core';
+import { count, finish, ok } from './tap.mjs';
+
+export { is, like, ok } from './tap.mjs';
 
 export const url = process.env.WA_URL;
 const pictures = process.env.WA_PICTURES;
@@ -18,20 +21,6 @@ const browser = await chromium.launch({
 	args: ['--no-sandbox', '--disable-dev-shm-usage'],
 });
 
-let tests = 0;
-let failures = 0;
-
-export function ok(condition, name, detail = '') {
-	tests += 1;
-	if (!condition) failures += 1;
-	console.log(`${condition ? 'ok' : 'not ok'} ${tests} - ${name.replaceAll('#', '\\#')}`);
-	if (!condition && detail !== '') console.log(String(detail).replace(/^/gm, '# '));
-	return condition;
-}
-
-export const is = (got, wanted, name) => ok(got === wanted, name, `     got: ${got}\nexpected: ${wanted}`);
-export const like = (got, pattern, name) => ok(pattern.test(got), name, `     got: ${got}\nexpected: ${pattern}`);
-
 /* One test: an exception is its failure, with a picture, and the others go on. */
 export async function test(name, body) {
 	try {
@@ -40,15 +29,14 @@ export async function test(name, body) {
 		const pages = browser.contexts().flatMap((context) => context.pages());
 
 		ok(false, name, [error.stack, ...pages.flatMap((page) => page.complaints ?? [])].join('\n'));
-		for (const page of pages) await picture(page, `failed-${tests}`);
+		for (const page of pages) await picture(page, `failed-${count()}`);
 	}
 	await Promise.all(browser.contexts().map((context) => context.close()));
 }
 
 export async function done() {
 	await browser.close();
-	console.log(`1..${tests}`);
-	process.exit(failures > 0 ? 1 : 0);
+	finish();
 }
 
 /*

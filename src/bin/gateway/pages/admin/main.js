@@ -37,8 +37,7 @@ function moved(before, now) {
 	redraw();
 }
 
-await load(choose('en'), '/app/assets/shared/', '/app/assets/admin/');
 state.section = sectionOf();
 shown = loadKey();
 watch(moved);
-await start(draw);
+await start(draw, load(choose('en'), '/app/assets/shared/', '/app/assets/admin/'));

@@ -115,14 +115,16 @@ async function loadSection() {
 	}
 }
 
-export async function start(onDraw) {
-	draw = onDraw;
+/* The words and who asks come side by side; nothing is drawn without both. */
+export async function start(onDraw, words) {
 	try {
 		state.role = (await get('/api/v1/session')).data.role;
 	} catch (problem) {
 		if (problem.status === 401) state.role = 'nobody';
 		else state.problem = problem;
 	}
+	await words;
+	draw = onDraw;
 	if (state.role !== 'nobody') follow();
 	redraw();
 }

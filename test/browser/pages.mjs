@@ -1,0 +1,121 @@
+/*
+ * What holds for the files of the pages, without a browser: sizes, words, and that
+ * nothing is written that the policy would refuse.  The argument is the folder.
+ */
+
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { finish, is, ok } from './tap.mjs';
+
+const [root] = process.argv.slice(2);
+const LANGUAGES = ['en', 'es'];
+const PAGE_BYTES = 150000;
+const MODULE_LINES = 200;
+
+/* The same in both languages, and rightly so. */
+const SAME = /^(Error|error|Meta|WhatsApp|Marketing|Total|[^\p{L}]*)$/u;
+
+const list = (folder, ending) =>
+	readdirSync(`${root}/${folder}`).filter((name) => name.endsWith(ending)).map((name) => `${folder}/${name}`);
+const read = (file) => readFileSync(`${root}/${file}`, 'utf8');
+const catalogue = (folder, language) => JSON.parse(read(`${folder}/${language}.json`));
+const forms = (text) => (typeof text === 'object' ? Object.values(text) : [text]);
+const placeholders = (text) => [...new Set(forms(text).flatMap((form) => form.match(/\{\w+\}/g) ?? []))].sort().join(' ');
+
+const pages = ['admin', 'owner'].filter((folder) => existsSync(`${root}/${folder}/index.html`));
+const folders = ['shared', ...pages];
+
+is(pages[0], 'admin', 'the pages are found');
+
+for (const file of folders.flatMap((folder) => list(folder, '.js'))) {
+	const lines = read(file).split('\n').length - 1;
+
+	ok(lines < MODULE_LINES, `${file} has fewer than ${MODULE_LINES} lines`, `${lines}`);
+}
+
+for (const page of pages) {
+	for (const language of LANGUAGES) {
+		const other = LANGUAGES.find((l) => l !== language);
+		const files = ['shared', page].flatMap((folder) => list(folder, '')).filter((file) => !file.endsWith(`/${other}.json`));
+		const bytes = files.reduce((sum, file) => sum + readFileSync(`${root}/${file}`).length, 0);
+
+		ok(bytes <= PAGE_BYTES, `the page ${page} in ${language} has ${bytes} bytes, at most ${PAGE_BYTES}`, `${bytes}`);
+	}
+}
+
+/*
+ * Every string that a module asks for: whole ones, and beginnings of those that a
+ * code of the database ends.
+ */
+function asked(folder) {
+	const whole = new Set();
+	const beginnings = new Set();
+
+	for (const file of list(folder, '.js')) {
+		const text = read(file);
+
+		for (const [, , key] of text.matchAll(/(['"])([\w.]+)\1/g)) whole.add(key);
+		for (const [, beginning] of text.matchAll(/`([\w.]+\.)\$\{/g)) beginnings.add(beginning);
+		for (const [, beginning] of text.matchAll(/\b(?:tr|said|named)\('([\w.]+)'/g)) beginnings.add(`${beginning}.`);
+	}
+	return { whole, beginnings: [...beginnings] };
+}
+
+for (const folder of folders) {
+	const [first, ...rest] = LANGUAGES.map((language) => catalogue(folder, language));
+	const users = folder === 'shared' ? folders : [folder];
+	const uses = users.map(asked);
+	const isUsed = (key) => uses.some(({ whole, beginnings }) => whole.has(key) || beginnings.some((b) => key.startsWith(b)));
+
+	for (const [i, other] of rest.entries()) {
+		const language = LANGUAGES[i + 1];
+
+		is(Object.keys(other).sort().join('\n'), Object.keys(first).sort().join('\n'), `${folder}: ${language} has the strings of ${LANGUAGES[0]}`);
+		const untranslated = Object.keys(first).filter((key) =>
+			JSON.stringify(first[key]) === JSON.stringify(other[key]) && !forms(first[key]).every((form) => SAME.test(form)));
+		is(untranslated.join(' '), '', `${folder}: each is translated into ${language}`);
+		const differing = Object.keys(first).filter((key) => placeholders(first[key]) !== placeholders(other[key] ?? ''));
+		is(differing.join(' '), '', `${folder}: ${language} puts in what ${LANGUAGES[0]} does`);
+	}
+	for (const [i, words] of [first, ...rest].entries()) {
+		const formless = Object.keys(words).filter((key) => typeof words[key] === 'object' && !words[key].other);
+
+		is(formless.join(' '), '', `${folder}: every plural in ${LANGUAGES[i]} has the form "other"`);
+	}
+	is(Object.keys(first).filter((key) => !isUsed(key)).join(' '), '', `${folder}: every string is used`);
+
+	/* The other way round: t('…') and has a string. */
+	const known = new Set([...Object.keys(first), ...Object.keys(catalogue('shared', LANGUAGES[0]))]);
+	const missing = list(folder, '.js').flatMap((file) =>
+		[...read(file).matchAll(/\bt\('([\w.]+)'/g)].map(([, key]) => key).filter((key) => folder !== 'shared' && !known.has(key)));
+
+	is(missing.join(' '), '', `${folder}: no string is missing`);
+}
+
+/* What a module will ask for is asked for at once: one round trip, not one for each level of imports. */
+for (const page of pages) {
+	const html = read(`${page}/index.html`);
+	const named = [...html.matchAll(/rel="modulepreload" href="\/app\/assets\/([^"]+)"/g)].map(([, file]) => file);
+	const wanted = new Set();
+	const follow = (file) => {
+		if (wanted.has(file)) return;
+		wanted.add(file);
+		for (const [, up, name] of read(file).matchAll(/from '(\.\.\/shared|\.)\/([\w.]+)'/g)) {
+			follow(`${up === '.' ? file.split('/')[0] : 'shared'}/${name}`);
+		}
+	};
+
+	[...html.matchAll(/<script type="module" src="\/app\/assets\/([^"]+)"/g)].forEach(([, file]) => follow(file));
+	if (named.length > 0 || page === 'admin') {
+		is(named.sort().join(' '), [...wanted].slice(1).sort().join(' '), `${page}: the modules are preloaded`);
+	}
+	is(list(page, '.js').filter((file) => !wanted.has(file)).join(' '), '', `${page}: every module is part of the page`);
+}
+
+for (const file of folders.flatMap((folder) => [...list(folder, '.js'), ...list(folder, '.css'), ...list(folder, '.html')])) {
+	const text = read(file).replaceAll('http://www.w3.org/2000/svg', '');
+
+	ok(!/https?:\/\/|\beval\(|new Function|innerHTML|insertAdjacentHTML|@import|url\(["']?(?!data:)/.test(text), `${file} asks no other host and makes no code of text`);
+	if (file.endsWith('.html')) ok(!/<script(?![^>]*\bsrc=)|<style|\bstyle=|\son\w+=/.test(text), `${file} has nothing inline`);
+}
+
+finish();
