@@ -7,6 +7,7 @@ import { h } from '../shared/h.js';
 import { t } from '../shared/i18n.js';
 import { date, phone } from '../shared/format.js';
 import { get, post, remove } from '../shared/api.js';
+import { data as written } from '../shared/parts.js';
 import { API, link } from './address.js';
 import { act, ask, button, reason, tell } from './act.js';
 import { obstacle, redraw } from './state.js';
@@ -115,7 +116,7 @@ async function unassign(tenant) {
 
 /* What will wait is said before. */
 export const unassigner = (row) =>
-	button(`unassign-${row.tenant_id}`, [t('unassign.go'), h('span', { class: 'unseen' }, ' ', row.tenant_id)], () => unassign(row.tenant_id), {
+	button(`unassign-${row.tenant_id}`, [t('unassign.go'), written(` ${row.tenant_id}`, { class: 'unseen' })], () => unassign(row.tenant_id), {
 		question: {
 			place: row.tenant_id,
 			text: t('unassign.ask', { tenant: row.tenant_id, number: phone(row.display_phone_number), n: row.waiting ?? 0 }),

@@ -15,26 +15,29 @@ import { redraw, refresh } from './state.js';
 
 const runs = new Map(); /* by place */
 
-const call = async (kind, filter, dry) => {
+const call = async (kind, filter, more) => {
 	const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined && value !== ''));
 
-	return (await post(`${API}/messages/${kind}`, { filter: given, dry_run: dry })).data;
+	return (await post(`${API}/messages/${kind}`, { filter: given, ...more })).data;
 };
 
 async function work(place, kind, filter, matched) {
-	const run = { kind, matched, done: 0, running: true, stopped: false, problem: null };
+	const run = { kind, matched, done: 0, refused: 0, running: true, stopped: false, problem: null };
 	const warn = (event) => event.preventDefault();
 
 	runs.set(place, run);
 	addEventListener('beforeunload', warn);
 	try {
-		for (let left = matched; left > 0 && !run.stopped;) {
-			const { done, remaining } = await call(kind, filter, false);
+		for (let left = matched, cursor; left > 0 && !run.stopped;) {
+			const answer = await call(kind, filter, { cursor });
 
-			run.done += done;
-			/* What is left cannot be done: asking again would never end. */
-			if (done === 0) break;
-			left = remaining;
+			run.done += answer.done;
+			run.refused += answer.refused ?? 0;
+			left = answer.remaining;
+			cursor = answer.cursor;
+			/* Where nothing leads on and nothing is done, asking again would never end. */
+			if (answer.done === 0 && !cursor) break;
+			run.matched = Math.max(run.matched, run.done + run.refused + left);
 			redraw();
 			refresh();
 		}
@@ -49,7 +52,7 @@ async function work(place, kind, filter, matched) {
 
 /* Counts first, then asks with the count, then works. */
 async function begin(place, kind, filter) {
-	const { matched } = await call(kind, filter, true);
+	const { matched, more } = await call(kind, filter, { dry_run: true });
 
 	if (matched === 0) {
 		runs.set(place, { kind, matched: 0, done: 0, running: false });
@@ -57,7 +60,7 @@ async function begin(place, kind, filter) {
 	}
 	ask({
 		place,
-		text: t(`group.ask.${kind}`, { n: matched }),
+		text: [t(`group.ask.${kind}`, { n: matched }), more ? t('group.more') : ''].join(' '),
 		yes: t(`group.yes.${kind}`, { n: matched }),
 		danger: kind === 'cancel',
 		run: () => work(place, kind, filter, matched),
@@ -71,7 +74,7 @@ function said(run) {
 	if (run.problem) return t('group.problem', { n: run.done, total: run.matched, why: words(run.problem) });
 	if (run.running) return t('group.running', { n: run.done, total: run.matched });
 	if (run.stopped) return t('group.stopped', { n: run.done, total: run.matched });
-	return t(`group.done.${run.kind}`, { n: run.done });
+	return [t(`group.done.${run.kind}`, { n: run.done }), run.refused > 0 ? t('group.refused', { n: run.refused }) : ''].join(' ');
 }
 
 /* The progress of what runs at this place, or how it ended. */

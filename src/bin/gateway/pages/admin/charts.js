@@ -21,7 +21,7 @@ try {
 	/* then they begin now */
 }
 
-const waiting = (queue) => queue.ready + queue.leased + queue.deferred + queue.held;
+const waiting = (queue) => queue.ready + queue.leased + queue.deferred + queue.held + queue.paused;
 
 const age = (queue) =>
 	queue.oldest_at ? Math.max(0, (Date.now() - new Date(queue.oldest_at)) / 1000) : queue.oldest_seconds ?? 0;
@@ -40,7 +40,7 @@ export function sample(summary) {
 
 const figure = (title, value, description, ...shapes) =>
 	h('figure', { class: 'chart' },
-		h('figcaption', null, h('span', { class: 'muted small' }, title), h('strong', { class: 'tabular' }, value)),
+		h('figcaption', null, h('span', { class: 'muted small' }, title), h('strong', { class: 'tabular', translate: 'no' }, value)),
 		h('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': description }, ...shapes),
 		h('p', { class: 'muted small', 'aria-hidden': 'true' }, description));
 
@@ -53,11 +53,8 @@ function line(name, format) {
 	const points = samples.map((s, i) =>
 		`${Math.max(0, ((s.at - start) / KEPT_MS) * WIDTH).toFixed(1)},${(HEIGHT - 1 - (values[i] / top) * (HEIGHT - 4)).toFixed(1)}`);
 	const now = values.at(-1) ?? 0;
-	const said = t('chart.range', {
-		low: format(Math.min(...values, now)),
-		high: format(Math.max(...values, now)),
-		since: clock(samples[0]?.at ?? Date.now()),
-	});
+	const [low, high] = [format(Math.min(...values, now)), format(Math.max(...values, now))];
+	const said = t(low === high ? 'chart.steady' : 'chart.range', { low, high, since: clock(samples[0]?.at ?? Date.now()) });
 
 	return figure(t(`chart.${name}`), format(now), said, baseline(), h('polyline', { class: 'line', points: points.join(' ') }));
 }
@@ -75,14 +72,13 @@ function bars(rate) {
 	const now = rate.at(-2)?.sent ?? 0;
 	const failed = rate.reduce((sum, m) => sum + m.failed, 0);
 
-	return figure(t('chart.rate'), number(now), t('chart.minutes', {
-		high: Math.max(0, ...rate.map((m) => m.sent)),
-		total: rate.reduce((sum, m) => sum + m.sent, 0),
-		failed,
-	}), baseline(),
+	const total = rate.reduce((sum, m) => sum + m.sent, 0);
+	const said = total + failed === 0 ? t('chart.idle') : t('chart.minutes', { high: Math.max(...rate.map((m) => m.sent)), total, failed });
+
+	return figure(t('chart.rate'), number(now), said, baseline(),
 		h('path', { class: 'sent', d: path(() => 0, (m) => m.sent) }),
 		h('path', { class: 'failed', d: path((m) => m.sent, (m) => m.sent + m.failed) }));
 }
 
 export const charts = (summary) =>
-	h('div', { class: 'charts', translate: 'no' }, line('depth', number), line('age', duration), bars(summary.rate ?? []));
+	h('div', { class: 'charts' }, line('depth', number), line('age', duration), bars(summary.rate ?? []));

@@ -32,7 +32,7 @@ const columns = (isCurrent) => [
 const months = (shown) =>
 	h('nav', { class: 'actions', 'aria-label': t('costs.months'), key: 'months' },
 		h('button', { type: 'button', class: 'button', 'aria-label': t('costs.previous'), onclick: () => change({ month: shift(shown, -1) }) }, '←'),
-		h('strong', { class: 'month', 'aria-live': 'polite' }, month(`${shown}-15T12:00:00Z`)),
+		h('strong', { class: 'month', 'aria-live': 'polite', translate: 'no' }, month(`${shown}-15T12:00:00Z`)),
 		h('button', { type: 'button', class: 'button', 'aria-label': t('costs.next'), disabled: shown >= thisMonth(), onclick: () => change({ month: shift(shown, 1) }) }, '→'));
 
 /* There is a row for each currency of the price list: only one of them adds up. */

@@ -9,7 +9,13 @@ import { API, link } from './address.js';
 import { groupButton, groupAt } from './bulk.js';
 import { questionAt } from './act.js';
 
-const filterOf = (row) => ({ status: 'failed', error_code: row.error_code, reason: row.error_code ? undefined : row.reason });
+/* The same messages that were counted: since then, and no older ones. */
+const filterOf = (row) => ({
+	status: 'failed',
+	error_code: row.error_code,
+	reason: row.error_code ? undefined : row.reason,
+	from: row.counted_since,
+});
 
 const named = (prefix, row, text) => (has(`${prefix}.${row.error_code}`) ? t(`${prefix}.${row.error_code}`) : english(text));
 

@@ -10,7 +10,7 @@ import { checks } from './checks.js';
 import { stateBadge } from './words.js';
 
 const resolveButton = (row) =>
-	button(`alert-${row.alert_id}`, [t('alert.resolve'), h('span', { class: 'unseen' }, ' ', row.message)], async () => {
+	button(`alert-${row.alert_id}`, [t('alert.resolve'), english(` ${row.message}`, { class: 'unseen' })], async () => {
 		await post(`${API}/alerts/${row.alert_id}/resolve`);
 		tell(t('alert.resolved'));
 	});
@@ -39,6 +39,7 @@ export const health = {
 			alerts.length > 0 ? h('ul', { class: 'groups' }, alerts.map(alert)) : h('p', null, badge('ok', t('alerts.none')))),
 		h('section', { class: 'stack', 'aria-labelledby': 'checks' },
 			h('h2', { id: 'checks' }, t('health.checks')),
-			checks(items)),
+			/* An alert stands above already. */
+			checks(items.filter((row) => !/^alert \d+$/.test(row.item)))),
 	],
 };

@@ -1,7 +1,7 @@
 /* Everything about one message, in order, and what can be done with it. */
 
 import { h } from '../shared/h.js';
-import { has, t, tr } from '../shared/i18n.js';
+import { has, t } from '../shared/i18n.js';
 import { clock, exact, phone } from '../shared/format.js';
 import { data, english, time, words } from '../shared/parts.js';
 import { post } from '../shared/api.js';
@@ -45,13 +45,16 @@ const details = (entry) =>
 		.map(([name, value]) => `${name} ${value}`)
 		.join(' · ');
 
+/* Of these the word says it all. */
+const SAID = new Set(['created', 'accepted', 'sent', 'delivered', 'read', 'played', 'cancelled', 'expired', 'skipped']);
+
 const history = (message) =>
 	h('ol', { class: 'history' }, message.history.map((entry, i) =>
 		h('li', { key: `${i} ${entry.kind}`, class: entry.kind },
 			h('time', { datetime: entry.at, title: exact(entry.at), class: 'muted tabular' }, clock(entry.at)),
 			h('div', null,
-				h('strong', null, tr('history', entry.kind)),
-				entry.text && h('p', null, ['reply', 'inbound'].includes(entry.kind) ? data(`“${entry.text}”`) : english(entry.text)),
+				h('strong', null, has(`history.${entry.kind}`) ? t(`history.${entry.kind}`) : data(entry.kind)),
+				entry.text && !SAID.has(entry.kind) && h('p', null, entry.kind === 'reply' ? data(`“${entry.text}”`) : english(entry.text)),
 				details(entry) && h('p', null, english(details(entry), { class: 'muted small' }))))));
 
 const FACTS = ['tenant_id', 'recipient_phone', 'phone_number_id', 'template_name', 'template_language', 'reference', 'idempotency_key', 'whatsapp_message_id', 'pricing_category', 'priority', 'created_at', 'scheduled_at', 'expires_at'];

@@ -16,7 +16,7 @@ import { quality } from './words.js';
 const SHOWN = 100;
 
 function limit(row) {
-	if (!row.messaging_limit) return h('span', { class: 'muted' }, t('limit.none'));
+	if (!row.messaging_limit) return h('span', { class: 'muted' }, row.messaging_limit_used === null ? '–' : t('limit.none'));
 	const part = (row.messaging_limit_used ?? 0) / row.messaging_limit;
 
 	return [
@@ -71,7 +71,7 @@ export const numbers = {
 		return { all: all.length, rows: q ? all.filter((row) => matches(row, q.toLowerCase())) : all };
 	},
 	view: ({ all, rows }, { q, assigned }) => [
-		bar(search(t('numbers.search')),
+		(all > 0 || q || assigned) && bar(search(t('numbers.search')),
 			select('assigned', t('filter.show'), [['', t('numbers.filter.all')], ['false', t('numbers.filter.free')], ['true', t('numbers.filter.taken')]]),
 			h('div', { class: 'actions end', key: 'sync' }, again())),
 		rows.length > 0

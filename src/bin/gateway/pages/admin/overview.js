@@ -16,6 +16,9 @@ import { failureList } from './failures.js';
 const said = (prefix, item, text) =>
 	has(`${prefix}.${item.kind}`) ? t(`${prefix}.${item.kind}`, { n: item.count }) : english(text);
 
+/* Alerts stand beside the checks. */
+const PLACE = { alerts: 'health' };
+
 function need(item) {
 	const go = `attention.go.${item.kind}`;
 
@@ -25,9 +28,9 @@ function need(item) {
 			item.remedy && h('p', { class: 'muted' }, said('attention.remedy', item, item.remedy))),
 		h('div', { class: 'actions' },
 			item.kind === 'no_number' && assignAll('overview'),
-			link({ section: item.section, ...item.filter }, {
+			link({ section: PLACE[item.section] ?? item.section, ...item.filter }, {
 				class: item.severity === 'error' ? 'button primary' : 'button',
-			}, has(go) ? t(go) : t('attention.go.section', { section: t(`section.${item.section}`) }))),
+			}, has(go) ? t(go) : t('attention.go.section', { section: t(`section.${PLACE[item.section] ?? item.section}`) }))),
 		item.kind === 'no_number' && questionAt('overview'));
 }
 

@@ -19,7 +19,7 @@ const resume = async (scope, key, name, row) => {
 	tell(t('resume.done', { what: name }), { undo: row?.automatic ? null : () => pause(scope, key, name, row?.reason) });
 };
 
-const about = (name) => h('span', { class: 'unseen' }, ' ', name);
+const about = (name) => data(` ${name}`, { class: 'unseen' });
 
 export const pauseButton = (scope, key, name, place, label = [t('pause.go'), about(name)]) =>
 	button(`pause-${scope}-${key}`, label, () => pause(scope, key, name), {

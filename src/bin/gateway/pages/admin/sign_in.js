@@ -33,7 +33,8 @@ async function submit(event) {
 	requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector(problem ? '#token' : 'h1')?.focus()));
 }
 
-const said = () => (problem.status === 401 ? t('sign_in.wrong') : words(problem));
+/* 400: what no token can look like. */
+const said = () => ([400, 401].includes(problem.status) ? t('sign_in.wrong') : words(problem));
 
 export function signIn() {
 	return h('main', { class: 'alone stack', key: 'sign-in' },

@@ -3,7 +3,7 @@
  * section on screen every five, both only while somebody looks.
  */
 
-import { request, get } from '../shared/api.js';
+import { Problem, get, request } from '../shared/api.js';
 import { live } from '../shared/live.js';
 import { API, params } from './address.js';
 
@@ -63,7 +63,15 @@ function heard(problem) {
 	redraw();
 }
 
+/* No answer is an answer, too: whoever looks need not wait for the time-out to learn it. */
+function silent() {
+	state.problem ??= new Problem(503);
+	redraw();
+}
+
 async function loadSummary() {
+	const patience = setTimeout(silent, STALE_MS);
+
 	try {
 		const answer = await request('GET', `${API}/summary`, { etag });
 
@@ -75,6 +83,8 @@ async function loadSummary() {
 	} catch (problem) {
 		heard(problem);
 		throw problem;
+	} finally {
+		clearTimeout(patience);
 	}
 }
 

@@ -39,7 +39,7 @@ export const templates = {
 		return { rows: page.data, total: page.total, next: page.next };
 	},
 	view: (page, { q, status }) => [
-		bar(search(t('templates.search')),
+		(page.rows.length > 0 || q || status) && bar(search(t('templates.search')),
 			select('status', t('column.status'), [['', t('messages.any')], ...STATUSES.map((s) => [s, t(`template.${s}`)])]),
 			h('div', { class: 'actions end', key: 'sync' }, again())),
 		page.rows.length > 0

@@ -1,7 +1,7 @@
 /* What happened in the last days, and who did it. */
 
 import { h } from '../shared/h.js';
-import { t, tr } from '../shared/i18n.js';
+import { has, t } from '../shared/i18n.js';
 import { clock, day, exact } from '../shared/format.js';
 import { data, empty, english } from '../shared/parts.js';
 import { get } from '../shared/api.js';
@@ -10,14 +10,20 @@ import { stateBadge } from './words.js';
 
 const dayOf = (entry) => new Date(entry.at).toDateString();
 
-const entryView = (entry, i) =>
-	h('li', { key: `${entry.at} ${i}` },
+/* What, to whom; then in the database's words, and by whom. */
+function entryView(entry, i) {
+	const kind = has(`event.${entry.kind}`) ? t(`event.${entry.kind}`) : data(entry.kind);
+
+	return h('li', { key: `${entry.at} ${i}` },
 		h('time', { datetime: entry.at, title: exact(entry.at), class: 'muted tabular' }, clock(entry.at)),
 		h('div', null,
-			h('p', null, entry.severity && entry.severity !== 'info' && [stateBadge(entry.severity), ' '], english(entry.text)),
-			h('p', { class: 'muted small' },
-				tr('event', entry.kind), entry.subject && [' · ', data(entry.subject)],
-				entry.actor && [' · ', t('timeline.by'), ' ', data(entry.actor)])));
+			h('p', null,
+				entry.severity && entry.severity !== 'info' && [stateBadge(entry.severity), ' '],
+				h('strong', null, kind), ' ', entry.subject && data(entry.subject)),
+			h('p', { class: 'muted' },
+				entry.text && entry.text !== kind && english(entry.text), entry.text && entry.text !== kind && entry.actor && ' · ',
+				entry.actor && [t('timeline.by'), ' ', data(entry.actor)])));
+}
 
 export const timeline = {
 	id: 'timeline',
@@ -28,7 +34,7 @@ export const timeline = {
 		if (days.length === 0) return empty(t('timeline.none'), t('timeline.none_next'));
 		return days.map((d) =>
 			h('section', { class: 'stack', key: d },
-				h('h2', null, day(d)),
+				h('h2', { translate: 'no' }, day(d)),
 				h('ol', { class: 'history' }, rows.filter((entry) => dayOf(entry) === d).map(entryView))));
 	},
 };
