@@ -7,6 +7,7 @@
 
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import { count, finish, ok } from './tap.mjs';
 
@@ -20,6 +21,14 @@ const browser = await chromium.launch({
 	executablePath: process.env.WA_CHROMIUM ?? '/usr/bin/chromium',
 	args: ['--no-sandbox', '--disable-dev-shm-usage'],
 });
+
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+/* Something that only the caller can do: the database is his. */
+export async function help(what) {
+	console.log(`help: ${what}`);
+	await answers.next();
+}
 
 /* One test: an exception is its failure, with a picture, and the others go on. */
 export async function test(name, body) {
@@ -72,23 +81,24 @@ export async function open(path, { width = 1280, height = 800, scheme = 'light',
 	return page;
 }
 
-/* What axe-core finds wrong with the page as it is now: [] if nothing. */
-export async function axe(page) {
+/* What axe-core finds wrong with the page as it is now, by these rules or all: [] if nothing. */
+export async function axe(page, rules) {
 	/* By the debugger, so that the page's policy stays as it is. */
 	const client = await page.context().newCDPSession(page);
 
 	await client.send('Runtime.evaluate', { expression: readFileSync(axeFile, 'utf8') });
-	return page.evaluate(async () => {
+	return page.evaluate(async (only) => {
 		const { violations } = await globalThis.axe.run(document, {
-			runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+			runOnly: only ?? ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+			resultTypes: ['violations'],
 		});
 
 		return violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html.slice(0, 200)).join(' | ')}`);
-	});
+	}, rules);
 }
 
-export async function accessible(page, name) {
-	const found = await axe(page);
+export async function accessible(page, name, rules) {
+	const found = await axe(page, rules);
 
 	ok(found.length === 0, `axe finds nothing: ${name}`, found.join('\n'));
 }

@@ -73,8 +73,10 @@ find_missing() {
         wanted+=(python3-pglast)
         wanted+=(python3-sqlalchemy python3-psycopg2 python3-psycopg)
         command -v node > /dev/null || wanted+=(nodejs node-pg)
-        # What fetches the validator of test/contract.
-        [ -z "${WA_OPENAPI:-}" ] || command -v npm > /dev/null || wanted+=(npm)
+        # What fetches the validator of test/contract and the packages of test/browser,
+        # and the browser of these.
+        [ -z "${WA_OPENAPI:-}" ] && [ "${WA_BROWSER:-}" = no ] || command -v npm > /dev/null || wanted+=(npm)
+        [ "${WA_BROWSER:-}" = no ] || wanted+=(chromium)
         if is_debians; then
             wanted+=("postgresql-$version-pgtap")
         fi

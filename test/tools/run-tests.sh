@@ -62,7 +62,8 @@ if [ "$(id -u)" -eq 0 ]; then
         settings+=(PG_CONFIG="$(command -v "$PG_CONFIG")")
     fi
     for name in WA_TESTS WA_OPT_OUT_QUEUE RATE_ROUNDS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS,KINDS} \
-        INTERRUPTIONS_{SECONDS,SEED} TAKEOVER_{HELD,MESSAGES} FUZZ_{SECONDS,SEED,TARGETS}; do
+        INTERRUPTIONS_{SECONDS,SEED} TAKEOVER_{HELD,MESSAGES} FUZZ_{SECONDS,SEED,TARGETS} \
+        WA_BROWSER WA_PICTURES; do
         if [ -n "${!name:-}" ]; then
             settings+=("$name=${!name}")
         fi
