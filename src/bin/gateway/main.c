@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 
@@ -18,6 +19,7 @@
 #include "bin/gateway/delivery.h"
 #include "bin/gateway/health.h"
 #include "bin/gateway/keyring.h"
+#include "bin/gateway/routes.h"
 #include "bin/gateway/secrets.h"
 #include "bin/gateway/server.h"
 #include "bin/gateway/settings.h"
@@ -134,6 +136,11 @@ start_loop(void)
 int
 main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "--routes") == 0)
+	{
+		gw_routes_print();
+		return 0;
+	}
 	gw_settings_read(argc, argv);
 	gw_cors_check_settings();
 	gw_pool_check_conninfo("--database", gw_settings->database);

@@ -4,6 +4,7 @@
  */
 #include "bin/gateway/routes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "bin/gateway/api.h"
@@ -169,4 +170,13 @@ gw_routes_functions(HttpdBuf *out)
 	}
 	httpd_buf_puts(out, "}");
 	return n;
+}
+
+void
+gw_routes_print(void)
+{
+	static const char *const roles[] = {"nobody", "tenant", "viewer", "admin"};
+
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		printf("%s %s %s\n", routes[i].method, routes[i].path, roles[routes[i].least]);
 }

@@ -24,4 +24,7 @@ extern bool gw_routes_find(GwExchange *exchange, unsigned sides, const char *met
  */
 extern int gw_routes_functions(HttpdBuf *out);
 
+/* Prints method, path and least role of each, a line each, for programs to read. */
+extern void gw_routes_print(void);
+
 #endif

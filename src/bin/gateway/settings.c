@@ -227,6 +227,7 @@ gw_settings_help(void)
 		putchar('\n');
 	}
 	puts("\n  --check                        tries all of this, says what is wrong, and ends\n"
+		 "  --routes                       method, path and least role of each address\n"
 		 "  --help                         this text\n"
 		 "  --version                      the version");
 }
