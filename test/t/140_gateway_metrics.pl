@@ -20,7 +20,7 @@ use WaGateway;
 use WaTest qw(create_extension set_and_reload);
 
 my $root = File::Spec->catdir($FindBin::RealBin, '..', '..');
-my $tools = `bash $root/test/tools/prometheus.sh $root/build/prometheus`;
+my $tools = `bash $root/test/tools/unpacked.sh $root/build/prometheus prometheus promtool`;
 chomp $tools;
 die 'there is no promtool' unless $tools ne '' && -x "$tools/promtool";
 

@@ -73,10 +73,12 @@ find_missing() {
         wanted+=(python3-pglast)
         wanted+=(python3-sqlalchemy python3-psycopg2 python3-psycopg)
         command -v node > /dev/null || wanted+=(nodejs node-pg)
-        # What fetches the validator of test/contract and the packages of test/browser,
+        # What fetches the validators of test/contract and the packages of test/browser,
         # and the browser of these.
-        [ -z "${WA_OPENAPI:-}" ] && [ "${WA_BROWSER:-}" = no ] || command -v npm > /dev/null || wanted+=(npm)
+        command -v npm > /dev/null || wanted+=(npm)
         [ "${WA_BROWSER:-}" = no ] || wanted+=(chromium)
+        # What the examples of docs/gateway.md need.
+        wanted+=(jq)
         if is_debians; then
             wanted+=("postgresql-$version-pgtap")
         fi
