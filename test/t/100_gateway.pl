@@ -129,6 +129,7 @@ subtest 'refusals' => sub {
 		[ 400, 'not UTF-8', PUT => $settings, content => "{\"a\": \"\xff\"}", headers => $json ],
 		[ 400, 'NUL in a text', PUT => $settings, content => '{"a": "\u0000"}', headers => $json ],
 		[ 400, 'too deep', PUT => $settings, content => '{"a":' . '[' x 5000 . ']' x 5000 . '}', headers => $json ],
+		[ 415, 'a compressed one', PUT => $settings, content => '{}', headers => { %$json, 'content-encoding' => 'gzip' } ],
 		[ 415, 'another type', PUT => $settings, content => 'a=1', headers => { 'content-type' => 'text/plain' } ],
 		[ 415, 'a form, where none is taken', PUT => $settings, content => 'a=1', headers => { 'content-type' => 'application/x-www-form-urlencoded' } ],
 		[ 413, 'too long', PUT => $settings, content => '{"a": "' . 'x' x 300_000 . '"}', headers => $json ],
@@ -198,7 +199,7 @@ subtest 'what the function says' => sub {
 		{
 			unlike($reply->{content}, qr/a message|a hint/, "$state: nothing of what it says");
 		}
-		is(header($reply, 'retry-after'), $expected{$state} == 503 ? '2' : '', "$state: when to come again");
+		like(header($reply, 'retry-after'), $expected{$state} == 503 ? qr/^[1-4]$/ : qr/^$/, "$state: when to come again");
 	}
 	is($gateway->get("$admin/timeline?raise=22023&column=limit")->{status}, 422, 'a wrong value');
 	$reply = $gateway->get("$admin/timeline?raise=22023&column=raise");

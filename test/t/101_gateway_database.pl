@@ -143,7 +143,7 @@ subtest 'more than it can do' => sub {
 	my $began = time;
 	my $reply = $gateway->get("$admin/timeline");
 	is($reply->{status}, 503, 'what exceeds the queue');
-	is($reply->{headers}{'retry-after'}, 2, 'is told to come again');
+	like($reply->{headers}{'retry-after'}, qr/^[1-4]$/, 'is told to come again');
 	cmp_ok(time - $began, '<', 1, 'at once');
 	is($gateway->get('/healthz', token => undef)->{status}, 200, 'the gateway is there for others');
 

@@ -181,6 +181,11 @@ add_body(GwExchange *exchange, HttpdBuf *out)
 		httpd_buf_puts(out, "null");
 		return true;
 	}
+	if (httpd_request_header(&exchange->http, "Content-Encoding") != NULL)
+	{
+		gw_problem_field(exchange, 415, "Content-Encoding", "The body must not be encoded.");
+		return false;
+	}
 	if ((flags & GW_TAKES_FORM) && has_type(exchange, "application/x-www-form-urlencoded"))
 	{
 		const char *problem = gw_form_to_json(body->data, body->len, out);

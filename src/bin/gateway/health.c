@@ -8,7 +8,9 @@
 #include "bin/gateway/health.h"
 
 #include "bin/gateway/database.h"
+#include "bin/gateway/delivery.h"
 #include "bin/gateway/problem.h"
+#include "bin/gateway/secrets.h"
 
 static bool stopping;
 
@@ -33,7 +35,7 @@ gw_health_ready(GwExchange *exchange)
 	gw_pool_stats(gw_admin_pool, &stats);
 	if (stopping)
 		gw_problem(exchange, 503, "This gateway is being stopped.");
-	else if (stats.connections == 0)
+	else if (stats.connections == 0 || (gw_secrets_have_app_secret() && !gw_delivery_is_ready()))
 		gw_problem(exchange, 503,
 				   "The database is not reachable, or the extension is not installed in it.");
 	else

@@ -11,8 +11,12 @@
 
 #include "bin/httpd/util.h"
 
-/* When to come back: about as long as it takes to connect again, or to work off a queue. */
-#define RETRY_AFTER_S "2"
+/*
+ * When to come back: about as long as it takes to connect again, or to work off a
+ * queue; not everybody at the same time.
+ */
+#define LEAST_RETRY_AFTER_S 1
+#define MOST_RETRY_AFTER_S 4
 
 /* The phrases of RFC 9110 and RFC 6585. */
 static const char *
@@ -63,6 +67,16 @@ append(const char *text, size_t len, void *arg)
 	return 0;
 }
 
+static void
+add_retry_after(HttpdReply *reply)
+{
+	char seconds[16];
+
+	snprintf(seconds, sizeof(seconds), "%ld",
+			 LEAST_RETRY_AFTER_S + random() % (MOST_RETRY_AFTER_S - LEAST_RETRY_AFTER_S + 1));
+	httpd_reply_header(reply, "Retry-After", seconds);
+}
+
 void
 gw_problem_members(GwExchange *exchange, int status, json_t *members)
 {
@@ -82,7 +96,7 @@ gw_problem_members(GwExchange *exchange, int status, json_t *members)
 		httpd_die("could not write JSON");
 	json_decref(document);
 	if (status == 503)
-		httpd_reply_header(reply, "Retry-After", RETRY_AFTER_S);
+		add_retry_after(reply);
 }
 
 /* What a client sent may be quoted in the text, so it is made UTF-8 first. */
