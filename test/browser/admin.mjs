@@ -158,6 +158,35 @@ await test('a group of failures', async () => {
 	is((await api(page, 'messages?status=failed')).length, 0, 'all of them were queued again');
 });
 
+/* The answers of a database with twelve hundred of them, which takes its time. */
+await test('a large group, and stopping it', async () => {
+	const page = await section('messages&status=failed');
+	let calls = 0;
+	const goOn = [];
+
+	await page.route(/messages\/retry$/, async (route) => {
+		const { dry_run: dry, cursor } = route.request().postDataJSON();
+
+		if (dry) return route.fulfill({ json: { matched: 1200, done: 0, remaining: 1200 } });
+		calls += 1;
+		is(cursor, calls === 1 ? undefined : `after ${calls - 1}`, `call ${calls} goes on where the one before has ended`);
+		await new Promise((resolve) => goOn.push(resolve));
+		return route.fulfill({ json: { matched: 1200, done: 498, refused: 2, remaining: 1200 - 500 * calls, cursor: `after ${calls}` } });
+	});
+	await press(page, 'group-retry-messages');
+	await press(page, 'yes');
+	await shows(page.locator('.progress'), /0 of 1,200 done/, 'the progress is shown');
+	await page.waitForFunction(() => document.querySelector('.progress progress')?.max === 1200);
+	while (goOn.length === 0) await page.waitForTimeout(20);
+	goOn.shift()();
+	await shows(page.locator('.progress'), /498 of 1,200 done/, 'and goes on');
+	await page.locator('.progress').getByRole('button', { name: 'Stop' }).click();
+	while (goOn.length === 0) await page.waitForTimeout(20);
+	goOn.shift()();
+	await shows(page.locator('.progress'), /Stopped: 996 of 1,200/, 'stopping it says how far it came');
+	is(calls, 2, 'and it asks no more');
+});
+
 await test('one message, and one in doubt', async () => {
 	const page = await section('messages&status=uncertain');
 	const [message] = await api(page, 'messages?status=uncertain');

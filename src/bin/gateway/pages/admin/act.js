@@ -101,10 +101,16 @@ export function questionAt(place) {
 			h('button', { type: 'button', class: 'button', 'data-action': 'no', onclick: answered }, no ?? t('question.no'))));
 }
 
-/* The foot: what came of the last action. */
+/*
+ * The foot: what came of the last action.  What is read out stands there from the
+ * beginning, for a region that appears together with its text is not announced.
+ */
+export const announced = () =>
+	h('p', { class: 'unseen', role: told?.state === 'error' ? 'alert' : 'status', 'aria-atomic': 'true' }, told?.text ?? '');
+
 export function outcome() {
-	return h('div', { class: `outcome ${told?.state ?? ''}`, hidden: !told },
-		h('p', { role: told?.state === 'error' ? 'alert' : 'status' }, told?.text ?? ''),
+	return h('section', { class: `outcome ${told?.state ?? ''}`, hidden: !told, 'aria-label': t('outcome.label') },
+		h('p', null, told?.text ?? ''),
 		told?.undo && h('button', { type: 'button', class: 'button', 'data-action': 'undo', onclick: () => {
 			const { undo } = told;
 

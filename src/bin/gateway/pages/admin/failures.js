@@ -2,7 +2,6 @@
 
 import { h } from '../shared/h.js';
 import { has, t } from '../shared/i18n.js';
-import { number } from '../shared/format.js';
 import { data, empty, english } from '../shared/parts.js';
 import { get } from '../shared/api.js';
 import { API, link } from './address.js';
@@ -27,7 +26,7 @@ function failure(row, heading) {
 			h(heading, null, named('error.title', row, row.title)),
 			row.remedy && h('p', null, named('error.remedy', row, row.remedy)),
 			h('p', { class: 'muted small' },
-				t('failures.count', { n: row.messages, tenants: number(row.tenants) }), ' ',
+				t('failures.messages', { n: row.messages }), ' · ', t('failures.tenants', { n: row.tenants }), ' ',
 				(row.tenant_ids ?? []).map((id, i) => [i > 0 && ', ', link({ section: 'messages', ...filterOf(row), tenant_id: id }, { translate: 'no' }, id)]),
 				row.tenants > (row.tenant_ids ?? []).length && ', …',
 				row.error_code && [' · ', t('failures.code'), ' ', data(row.error_code, { class: 'mono' })])),

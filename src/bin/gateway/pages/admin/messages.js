@@ -47,6 +47,26 @@ function groups(params) {
 	return null;
 }
 
+function none(page, params) {
+	/* The database looks through so many at a time, the newest first. */
+	if (page.next) return empty(t('messages.so_far'), t('messages.further'));
+	if (Object.keys(filterOf(params)).length > 0) return empty(t('empty.filter'), link({ section: 'messages' }, null, t('filter.clear')));
+	return empty(t('messages.none'), t('messages.none_next'));
+}
+
+function list(page, params) {
+	if (page.rows.length === 0) return none(page, params);
+	const detail = (row) =>
+		page.message && (page.message.problem || String(page.message.id) === String(row.id))
+			? messageDetail(page.message, row)
+			: h('div', { class: 'skeleton', key: 'skeleton' });
+
+	return h('div', { class: 'scroll' }, table({
+		caption: t('title.messages'), columns: columns(), rows: page.rows, key: (row) => row.id, open: params.open,
+		place: (row) => `message-${row.id}`, detail,
+	}));
+}
+
 export const messages = {
 	id: 'messages',
 	async load(params) {
@@ -65,16 +85,7 @@ export const messages = {
 		groupAt('messages'),
 		questionAt('messages'),
 		opened(page, params),
-		page.rows.length > 0
-			? h('div', { class: 'scroll' }, table({
-				caption: t('title.messages'), columns: columns(), rows: page.rows, key: (row) => row.id, open: params.open,
-				place: (row) => `message-${row.id}`,
-				detail: (row) => (page.message && (page.message.problem || String(page.message.id) === String(row.id))
-					? messageDetail(page.message, row) : h('div', { class: 'skeleton', key: 'skeleton' })),
-			}))
-			: Object.keys(filterOf(params)).length > 0
-				? empty(t('empty.filter'), link({ section: 'messages' }, null, t('filter.clear')))
-				: empty(t('messages.none'), t('messages.none_next')),
+		list(page, params),
 		pager({ total: page.total, next: page.next, shown: page.rows.length }),
 	],
 };

@@ -20,7 +20,7 @@ const said = (prefix, item, text) =>
 const PLACE = { alerts: 'health' };
 
 function need(item) {
-	const go = `attention.go.${item.kind}`;
+	const go = [item.kind, item.section].map((what) => `attention.go.${what}`).find(has);
 
 	return h('li', { class: `need ${item.severity}`, key: `${item.kind} ${JSON.stringify(item.filter)}` },
 		h('div', null,
@@ -30,7 +30,7 @@ function need(item) {
 			item.kind === 'no_number' && assignAll('overview'),
 			link({ section: PLACE[item.section] ?? item.section, ...item.filter }, {
 				class: item.severity === 'error' ? 'button primary' : 'button',
-			}, has(go) ? t(go) : t('attention.go.section', { section: t(`section.${PLACE[item.section] ?? item.section}`) }))),
+			}, go ? t(go) : t('attention.go.section', { section: t(`section.${PLACE[item.section] ?? item.section}`) }))),
 		item.kind === 'no_number' && questionAt('overview'));
 }
 

@@ -7,7 +7,7 @@ import { empty, words } from '../shared/parts.js';
 import { remove } from '../shared/api.js';
 import { href, link, params } from './address.js';
 import { state, isStale, leave, loadKey, shape } from './state.js';
-import { act, outcome, reasons } from './act.js';
+import { act, announced, outcome, reasons } from './act.js';
 import { sample } from './charts.js';
 import { sections } from './sections.js';
 
@@ -99,6 +99,7 @@ export function shell() {
 			h('main', { id: 'main', tabindex: '-1', 'aria-busy': String(!state.loads.has(loadKey())) },
 				h('h1', { tabindex: '-1' }, t(`title.${section.id}`)),
 				h('div', { class: 'stack section', key: section.id }, body()))),
+		announced(),
 		outcome(),
 		reasons(),
 	];

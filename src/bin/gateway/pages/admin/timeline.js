@@ -5,8 +5,13 @@ import { has, t } from '../shared/i18n.js';
 import { clock, day, exact } from '../shared/format.js';
 import { data, empty, english } from '../shared/parts.js';
 import { get } from '../shared/api.js';
-import { API } from './address.js';
+import { API, link } from './address.js';
 import { stateBadge } from './words.js';
+
+/* So many the API gives at once. */
+const SHOWN = 200;
+
+const earlier = (rows) => new Date(new Date(rows.at(-1).at) - 30 * 86400000).toISOString();
 
 const dayOf = (entry) => new Date(entry.at).toDateString();
 
@@ -32,9 +37,10 @@ export const timeline = {
 		const days = [...new Set(rows.map(dayOf))];
 
 		if (days.length === 0) return empty(t('timeline.none'), t('timeline.none_next'));
-		return days.map((d) =>
+		return [...days.map((d) =>
 			h('section', { class: 'stack', key: d },
 				h('h2', { translate: 'no' }, day(d)),
-				h('ol', { class: 'history' }, rows.filter((entry) => dayOf(entry) === d).map(entryView))));
+				h('ol', { class: 'history' }, rows.filter((entry) => dayOf(entry) === d).map(entryView)))),
+			rows.length >= SHOWN && h('p', { class: 'actions' }, link({ section: 'timeline', from: earlier(rows), to: rows.at(-1).at }, { class: 'button' }, t('timeline.earlier')))];
 	},
 };
