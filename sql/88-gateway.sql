@@ -355,6 +355,7 @@ CREATE FUNCTION @extschema@.wa_internal_first_message_since(since timestamptz) R
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     low bigint := 0;
@@ -389,6 +390,7 @@ CREATE FUNCTION @extschema@.wa_internal_message_window(
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     oldest CONSTANT bigint := (SELECT max(m.id) - most + 1 FROM @extschema@.whatsapp_messages AS m);
@@ -407,6 +409,7 @@ $$;
  *
  * Here, and wherever messages are read by a range of ids, the planner is not asked:
  * just after a restore it knows nothing of the table, and would read all of it.
+ * (What is switched off costs a great deal on paper, for which JIT would compile it.)
  */
 CREATE FUNCTION @extschema@.wa_internal_message_tallies(
     first_id bigint,
@@ -419,6 +422,7 @@ RETURNS TABLE (tenant_id text, phone_number_id text, sent bigint, failed bigint)
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN

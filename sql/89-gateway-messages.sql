@@ -48,6 +48,7 @@ RETURNS bigint[]
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     stopped CONSTANT text[] := ARRAY(
@@ -103,6 +104,7 @@ CREATE FUNCTION @extschema@.wa_internal_find_messages(
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     q CONSTANT text := lower(filter ->> 'q');
@@ -380,6 +382,7 @@ CREATE FUNCTION @extschema@.wa_gateway_failures(
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     span record;

@@ -12,6 +12,7 @@ CREATE FUNCTION @extschema@.wa_gateway_phone_numbers(
     request jsonb, OUT status integer, OUT body json, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     list CONSTANT text := 'phone-numbers';
@@ -80,6 +81,7 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_phone_numbers(jsonb) IS
 CREATE FUNCTION @extschema@.wa_internal_gateway_tenant_rows(tenants text[]) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     rows json;
@@ -111,6 +113,7 @@ CREATE FUNCTION @extschema@.wa_gateway_tenants(
     request jsonb, OUT status integer, OUT body json, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     list CONSTANT text := 'tenants';

@@ -6,7 +6,8 @@
 
 /*
  * What waits, by state and reason.  Up to 40,000 rows the queue is counted; beyond
- * that a sample of its pages is, and the result multiplied: estimated.
+ * that a sample of its pages is, and the result multiplied: estimated.  Each time
+ * planned anew: only an array that is known then is searched by hash.
  */
 CREATE FUNCTION @extschema@.wa_internal_queue_counts(
     OUT ready bigint,
@@ -21,6 +22,7 @@ CREATE FUNCTION @extschema@.wa_internal_queue_counts(
     OUT estimated boolean)
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     pages CONSTANT bigint := pg_relation_size('@extschema@.whatsapp_queue'::regclass)
@@ -135,6 +137,7 @@ CREATE FUNCTION @extschema@.wa_internal_recent_figures(most bigint, OUT rate jso
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     midnight CONSTANT timestamptz := current_date;
@@ -175,6 +178,7 @@ CREATE FUNCTION @extschema@.wa_gateway_summary(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     q record;

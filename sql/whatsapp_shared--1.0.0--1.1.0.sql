@@ -38,6 +38,23 @@ RETURNS SETOF record
 COMMENT ON FUNCTION @extschema@.wa_internal_throttled() IS
 'How often messages had to wait without losing an attempt, by reason, as wa_stats() counts it. Internal.';
 
+/* ---- 08-names -------------------------------------------------------------------- */
+
+/* Digits are what counts: the same number may be written in many ways. */
+CREATE FUNCTION @extschema@.wa_internal_digits(written text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT regexp_replace(written, '[^0-9]', '', 'g')
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_same_number(a text, b text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_digits(a) IS NOT DISTINCT FROM @extschema@.wa_internal_digits(b)
+$$;
+
 /* ---- 10-installation ------------------------------------------------------------- */
 
 ALTER TABLE @extschema@.whatsapp_home
@@ -132,6 +149,147 @@ AS $$
     ('webhook_error', 'Meta reports errors by webhook', 'Read them, then resolve the alert.'),
     ('webhook_silence', 'No webhook reports on messages',
      'Check that the webhook receiver is reachable from the internet and that the app is subscribed to the account.')
+$$;
+
+/* ---- 16-tenants ------------------------------------------------------------------ */
+
+/* What resembles a new one: see wa_internal_check_new_tenant. */
+CREATE INDEX whatsapp_tenants_resembled_idx
+    ON @extschema@.whatsapp_tenants (pg_catalog.lower(pg_catalog.btrim(tenant_id)));
+
+/* ---- 20-numbers ------------------------------------------------------------------ */
+
+/* Whose number is it?  See wa_internal_number_written. */
+CREATE INDEX whatsapp_phone_numbers_written_idx
+    ON @extschema@.whatsapp_phone_numbers (@extschema@.wa_internal_digits(display_phone_number));
+
+CREATE INDEX whatsapp_phone_assignments_ended_idx
+    ON @extschema@.whatsapp_phone_assignments (tenant_id, unassigned_at);
+
+/* The ID of the number that is written like this; NULL if none is known. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_number_written(written text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p
+    WHERE @extschema@.wa_internal_digits(p.display_phone_number)
+        = NULLIF(@extschema@.wa_internal_digits(written), '')
+    ORDER BY p.phone_number_id LIMIT 1
+$$;
+
+/*
+ * Refuses a number that Meta, once its list has been read, does not list; tells
+ * that one could not be checked.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_check_number_listed(number text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers'::text);
+BEGIN
+    IF listed IS NULL THEN
+        RAISE NOTICE 'phone number "%" was not checked', number
+            USING DETAIL = 'The account''s numbers have not been read from Meta yet.',
+                  HINT = 'wa_health() tells when Meta has confirmed it, and if Meta does not list it.';
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'phone number "%" does not belong to the account', number
+        USING ERRCODE = 'undefined_object',
+              DETAIL = format('Meta lists %s numbers for %s, and it is not among them.',
+                  listed, @extschema@.wa_internal_account()),
+              HINT = concat_ws(' ',
+                  @extschema@.wa_internal_did_you_mean(number, ARRAY(
+                      SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p
+                      WHERE p.synced_at IS NOT NULL)),
+                  'See whatsapp_phone_numbers; if the number is new, read the list again: '
+                  'SELECT wa_sync_phone_numbers();');
+END
+$$;
+
+/* Inserts the assignment; false if the tenant or the number has one already. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_try_assign(tenant text, number text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id bigint;
+BEGIN
+    INSERT INTO @extschema@.whatsapp_phone_assignments AS a (tenant_id, phone_number_id, assigned_at)
+        VALUES (tenant, number, clock_timestamp())
+        ON CONFLICT DO NOTHING
+        RETURNING a.assignment_id INTO id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+
+    /* The clock was read before the wait for a predecessor; periods never overlap. */
+    UPDATE @extschema@.whatsapp_phone_assignments AS a
+        SET assigned_at = before.ended
+        FROM (SELECT GREATEST(
+                  (SELECT max(b.unassigned_at) FROM @extschema@.whatsapp_phone_assignments AS b
+                   WHERE b.phone_number_id = number),
+                  (SELECT max(b.unassigned_at) FROM @extschema@.whatsapp_phone_assignments AS b
+                   WHERE b.tenant_id = tenant)) AS ended) AS before
+        WHERE a.assignment_id = id AND a.assigned_at < before.ended;
+    PERFORM @extschema@.wa_internal_queue_to_number(tenant, number);
+    RETURN true;
+END
+$$;
+
+CREATE OR REPLACE VIEW @extschema@.wa_free_numbers AS
+SELECT p.phone_number_id, p.display_phone_number, p.verified_name, p.status, p.quality_rating,
+       p.messaging_limit, p.created_at
+FROM @extschema@.whatsapp_phone_numbers AS p
+WHERE p.missing_since IS NULL
+    AND (p.status IS NULL OR p.status = 'CONNECTED')
+    AND p.phone_number_id IS DISTINCT FROM pg_catalog.current_setting('whatsapp_shared.phone_number_id', true)
+    AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                    WHERE a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL)
+    AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS x
+                    WHERE x.scope = 'number' AND x.key = p.phone_number_id)
+ORDER BY (p.status IS NULL),
+         CASE p.quality_rating WHEN 'GREEN' THEN 0 WHEN 'YELLOW' THEN 2 WHEN 'RED' THEN 3 ELSE 1 END,
+         p.created_at, p.phone_number_id;
+
+/*
+ * Locks a free number so that concurrent calls choose different ones; NULL if
+ * there is none.  The lock excludes the one that wa_internal_prepare_number
+ * takes, so nobody can be half-way through assigning the same number by name:
+ * without that the two could wait for each other.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_free_number(wait boolean) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    /* Of all numbers at once: wa_internal_unlisted asks it of each. */
+    any_listed CONSTANT boolean := @extschema@.wa_internal_listed('phone_numbers'::text) IS NOT NULL;
+    /* What is locked may come free: an assignment can fail, a synchronisation ends. */
+    passes CONSTANT boolean[] := CASE WHEN wait THEN ARRAY[false, true] ELSE ARRAY[false] END;
+    waits boolean;
+    number text;
+BEGIN
+    FOREACH waits IN ARRAY passes LOOP
+        FOR number IN
+            SELECT f.phone_number_id FROM @extschema@.wa_free_numbers AS f
+            WHERE NOT any_listed OR EXISTS (
+                SELECT FROM @extschema@.whatsapp_phone_numbers AS p
+                WHERE p.phone_number_id = f.phone_number_id AND p.synced_at IS NOT NULL)
+        LOOP
+            IF waits THEN
+                PERFORM FROM @extschema@.wa_free_numbers AS f WHERE f.phone_number_id = number FOR UPDATE;
+            ELSE
+                PERFORM FROM @extschema@.wa_free_numbers AS f WHERE f.phone_number_id = number
+                    FOR UPDATE SKIP LOCKED;
+            END IF;
+            IF FOUND THEN
+                RETURN number;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN NULL;
+END
 $$;
 
 /* ---- 30-messages ----------------------------------------------------------------- */
@@ -1020,7 +1178,6 @@ ALTER TABLE @extschema@.whatsapp_opt_words ADD COLUMN category text
     CONSTRAINT whatsapp_opt_words_category_check CHECK (category IN ('marketing', 'all'));
 
 /* Over HTTP/2 a hundred requests share a connection, so this is no error. */
-
 /* What the site has made of a word stays. */
 INSERT INTO @extschema@.whatsapp_opt_words (language, word, action) VALUES
     ('es', 'dame de baja', 'out'), ('es', 'quiero darme de baja', 'out'), ('es', 'dadme de baja', 'out'),
@@ -1847,6 +2004,47 @@ AS $$
     ORDER BY c.sender
 $$;
 
+/* Assigned numbers, and the default number, that Meta has not confirmed. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_confirmation()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers'::text);
+BEGIN
+    IF listed IS NOT NULL THEN
+        RETURN QUERY
+            SELECT 'number ' || u.number, 'error',
+                   format('It is not among the %s that Meta lists for %s; what is sent from it fails (%s).',
+                       listed, @extschema@.wa_internal_account(), u.whose),
+                   u.remedy || ' If it is new: SELECT wa_sync_phone_numbers();'
+            FROM (SELECT a.phone_number_id, format('tenant %s', a.tenant_id),
+                         format('SELECT wa_unassign_phone(%L); then wa_assign_phone() with one of wa_free_numbers.',
+                             a.tenant_id)
+                  FROM @extschema@.whatsapp_phone_assignments AS a WHERE a.unassigned_at IS NULL
+                  UNION ALL
+                  SELECT d.number, 'the default number',
+                         'Set whatsapp_shared.phone_number_id to one of wa_free_numbers, and reload.'
+                  FROM @extschema@.wa_internal_default_number() AS d (number) WHERE d.number IS NOT NULL)
+                AS u (number, whose, remedy)
+            WHERE NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_phone_numbers AS p
+                WHERE p.phone_number_id = u.number AND p.synced_at IS NOT NULL)
+            ORDER BY 1;
+    ELSE
+        RETURN QUERY
+            SELECT 'numbers', 'warning',
+                   format('%s of the tenants'' numbers are not confirmed by Meta yet.', count(*)),
+                   'They are compared when the account''s numbers have been read: SELECT wa_sync_phone_numbers();'
+            FROM @extschema@.whatsapp_phone_assignments AS a
+                JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
+            WHERE a.unassigned_at IS NULL AND p.synced_at IS NULL
+            HAVING count(*) > 0;
+    END IF;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_account()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE plpgsql STABLE
@@ -2013,6 +2211,7 @@ CREATE TABLE @extschema@.whatsapp_tenant_links (
     revoked_at   timestamptz,
     last_used_at timestamptz
 );
+
 CREATE INDEX whatsapp_tenant_links_tenant_idx ON @extschema@.whatsapp_tenant_links (tenant_id);
 COMMENT ON TABLE @extschema@.whatsapp_tenant_links IS
 'Links to tenants'' own pages, made by wa_tenant_link(). Kept for whatsapp_shared.retention after their end.';
@@ -2924,6 +3123,7 @@ CREATE FUNCTION @extschema@.wa_internal_first_message_since(since timestamptz) R
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     low bigint := 0;
@@ -2958,6 +3158,7 @@ CREATE FUNCTION @extschema@.wa_internal_message_window(
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     oldest CONSTANT bigint := (SELECT max(m.id) - most + 1 FROM @extschema@.whatsapp_messages AS m);
@@ -2976,6 +3177,7 @@ $$;
  *
  * Here, and wherever messages are read by a range of ids, the planner is not asked:
  * just after a restore it knows nothing of the table, and would read all of it.
+ * (What is switched off costs a great deal on paper, for which JIT would compile it.)
  */
 CREATE FUNCTION @extschema@.wa_internal_message_tallies(
     first_id bigint,
@@ -2988,6 +3190,7 @@ RETURNS TABLE (tenant_id text, phone_number_id text, sent bigint, failed bigint)
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -3813,6 +4016,7 @@ RETURNS bigint[]
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     stopped CONSTANT text[] := ARRAY(
@@ -3868,6 +4072,7 @@ CREATE FUNCTION @extschema@.wa_internal_find_messages(
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     q CONSTANT text := lower(filter ->> 'q');
@@ -4141,6 +4346,7 @@ CREATE FUNCTION @extschema@.wa_gateway_failures(
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     span record;
@@ -4188,6 +4394,7 @@ CREATE FUNCTION @extschema@.wa_gateway_phone_numbers(
     request jsonb, OUT status integer, OUT body json, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     list CONSTANT text := 'phone-numbers';
@@ -4256,6 +4463,7 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_phone_numbers(jsonb) IS
 CREATE FUNCTION @extschema@.wa_internal_gateway_tenant_rows(tenants text[]) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     rows json;
@@ -4287,6 +4495,7 @@ CREATE FUNCTION @extschema@.wa_gateway_tenants(
     request jsonb, OUT status integer, OUT body json, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     list CONSTANT text := 'tenants';
@@ -4471,7 +4680,8 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_assign_phones(jsonb) IS
 
 /*
  * What waits, by state and reason.  Up to 40,000 rows the queue is counted; beyond
- * that a sample of its pages is, and the result multiplied: estimated.
+ * that a sample of its pages is, and the result multiplied: estimated.  Each time
+ * planned anew: only an array that is known then is searched by hash.
  */
 CREATE FUNCTION @extschema@.wa_internal_queue_counts(
     OUT ready bigint,
@@ -4486,6 +4696,7 @@ CREATE FUNCTION @extschema@.wa_internal_queue_counts(
     OUT estimated boolean)
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     pages CONSTANT bigint := pg_relation_size('@extschema@.whatsapp_queue'::regclass)
@@ -4600,6 +4811,7 @@ CREATE FUNCTION @extschema@.wa_internal_recent_figures(most bigint, OUT rate jso
     SET enable_seqscan = off
     SET enable_bitmapscan = off
     SET enable_sort = off
+    SET jit = off
 AS $$
 DECLARE
     midnight CONSTANT timestamptz := current_date;
@@ -4640,6 +4852,7 @@ CREATE FUNCTION @extschema@.wa_gateway_summary(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
 DECLARE
     q record;
@@ -5899,205 +6112,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_metrics_costs() IS
 'The costs of the current month as wa_metrics() shows the rest. It reads what was delivered in the last days: ask for '
 'it every few minutes, not every few seconds.';
-
-/* ---- 08-names -------------------------------------------------------------------- */
-
-/* Digits are what counts: the same number may be written in many ways. */
-CREATE FUNCTION @extschema@.wa_internal_digits(written text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT regexp_replace(written, '[^0-9]', '', 'g')
-$$;
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_same_number(a text, b text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_internal_digits(a) IS NOT DISTINCT FROM @extschema@.wa_internal_digits(b)
-$$;
-
-/* ---- 16-tenants ------------------------------------------------------------------ */
-
-/* What resembles a new one: see wa_internal_check_new_tenant. */
-CREATE INDEX whatsapp_tenants_resembled_idx
-    ON @extschema@.whatsapp_tenants (pg_catalog.lower(pg_catalog.btrim(tenant_id)));
-
-/* ---- 20-numbers ------------------------------------------------------------------ */
-
-/* Whose number is it?  See wa_internal_number_written. */
-CREATE INDEX whatsapp_phone_numbers_written_idx
-    ON @extschema@.whatsapp_phone_numbers (@extschema@.wa_internal_digits(display_phone_number));
-
-CREATE INDEX whatsapp_phone_assignments_ended_idx
-    ON @extschema@.whatsapp_phone_assignments (tenant_id, unassigned_at);
-
-/* The ID of the number that is written like this; NULL if none is known. */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_number_written(written text) RETURNS text
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p
-    WHERE @extschema@.wa_internal_digits(p.display_phone_number)
-        = NULLIF(@extschema@.wa_internal_digits(written), '')
-    ORDER BY p.phone_number_id LIMIT 1
-$$;
-
-/*
- * Refuses a number that Meta, once its list has been read, does not list; tells
- * that one could not be checked.
- */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_check_number_listed(number text) RETURNS void
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers'::text);
-BEGIN
-    IF listed IS NULL THEN
-        RAISE NOTICE 'phone number "%" was not checked', number
-            USING DETAIL = 'The account''s numbers have not been read from Meta yet.',
-                  HINT = 'wa_health() tells when Meta has confirmed it, and if Meta does not list it.';
-        RETURN;
-    END IF;
-    RAISE EXCEPTION 'phone number "%" does not belong to the account', number
-        USING ERRCODE = 'undefined_object',
-              DETAIL = format('Meta lists %s numbers for %s, and it is not among them.',
-                  listed, @extschema@.wa_internal_account()),
-              HINT = concat_ws(' ',
-                  @extschema@.wa_internal_did_you_mean(number, ARRAY(
-                      SELECT p.phone_number_id FROM @extschema@.whatsapp_phone_numbers AS p
-                      WHERE p.synced_at IS NOT NULL)),
-                  'See whatsapp_phone_numbers; if the number is new, read the list again: '
-                  'SELECT wa_sync_phone_numbers();');
-END
-$$;
-
-/* Inserts the assignment; false if the tenant or the number has one already. */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_try_assign(tenant text, number text) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    id bigint;
-BEGIN
-    INSERT INTO @extschema@.whatsapp_phone_assignments AS a (tenant_id, phone_number_id, assigned_at)
-        VALUES (tenant, number, clock_timestamp())
-        ON CONFLICT DO NOTHING
-        RETURNING a.assignment_id INTO id;
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
-
-    /* The clock was read before the wait for a predecessor; periods never overlap. */
-    UPDATE @extschema@.whatsapp_phone_assignments AS a
-        SET assigned_at = before.ended
-        FROM (SELECT GREATEST(
-                  (SELECT max(b.unassigned_at) FROM @extschema@.whatsapp_phone_assignments AS b
-                   WHERE b.phone_number_id = number),
-                  (SELECT max(b.unassigned_at) FROM @extschema@.whatsapp_phone_assignments AS b
-                   WHERE b.tenant_id = tenant)) AS ended) AS before
-        WHERE a.assignment_id = id AND a.assigned_at < before.ended;
-    PERFORM @extschema@.wa_internal_queue_to_number(tenant, number);
-    RETURN true;
-END
-$$;
-
-CREATE OR REPLACE VIEW @extschema@.wa_free_numbers AS
-SELECT p.phone_number_id, p.display_phone_number, p.verified_name, p.status, p.quality_rating,
-       p.messaging_limit, p.created_at
-FROM @extschema@.whatsapp_phone_numbers AS p
-WHERE p.missing_since IS NULL
-    AND (p.status IS NULL OR p.status = 'CONNECTED')
-    AND p.phone_number_id IS DISTINCT FROM pg_catalog.current_setting('whatsapp_shared.phone_number_id', true)
-    AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
-                    WHERE a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL)
-    AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS x
-                    WHERE x.scope = 'number' AND x.key = p.phone_number_id)
-ORDER BY (p.status IS NULL),
-         CASE p.quality_rating WHEN 'GREEN' THEN 0 WHEN 'YELLOW' THEN 2 WHEN 'RED' THEN 3 ELSE 1 END,
-         p.created_at, p.phone_number_id;
-
-/*
- * Locks a free number so that concurrent calls choose different ones; NULL if
- * there is none.  The lock excludes the one that wa_internal_prepare_number
- * takes, so nobody can be half-way through assigning the same number by name:
- * without that the two could wait for each other.
- */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_free_number(wait boolean) RETURNS text
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    /* Of all numbers at once: wa_internal_unlisted asks it of each. */
-    any_listed CONSTANT boolean := @extschema@.wa_internal_listed('phone_numbers'::text) IS NOT NULL;
-    /* What is locked may come free: an assignment can fail, a synchronisation ends. */
-    passes CONSTANT boolean[] := CASE WHEN wait THEN ARRAY[false, true] ELSE ARRAY[false] END;
-    waits boolean;
-    number text;
-BEGIN
-    FOREACH waits IN ARRAY passes LOOP
-        FOR number IN
-            SELECT f.phone_number_id FROM @extschema@.wa_free_numbers AS f
-            WHERE NOT any_listed OR EXISTS (
-                SELECT FROM @extschema@.whatsapp_phone_numbers AS p
-                WHERE p.phone_number_id = f.phone_number_id AND p.synced_at IS NOT NULL)
-        LOOP
-            IF waits THEN
-                PERFORM FROM @extschema@.wa_free_numbers AS f WHERE f.phone_number_id = number FOR UPDATE;
-            ELSE
-                PERFORM FROM @extschema@.wa_free_numbers AS f WHERE f.phone_number_id = number
-                    FOR UPDATE SKIP LOCKED;
-            END IF;
-            IF FOUND THEN
-                RETURN number;
-            END IF;
-        END LOOP;
-    END LOOP;
-    RETURN NULL;
-END
-$$;
-
-/* Assigned numbers, and the default number, that Meta has not confirmed. */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_health_confirmation()
-RETURNS TABLE (item text, state text, detail text, remedy text)
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    listed CONSTANT integer := @extschema@.wa_internal_listed('phone_numbers'::text);
-BEGIN
-    IF listed IS NOT NULL THEN
-        RETURN QUERY
-            SELECT 'number ' || u.number, 'error',
-                   format('It is not among the %s that Meta lists for %s; what is sent from it fails (%s).',
-                       listed, @extschema@.wa_internal_account(), u.whose),
-                   u.remedy || ' If it is new: SELECT wa_sync_phone_numbers();'
-            FROM (SELECT a.phone_number_id, format('tenant %s', a.tenant_id),
-                         format('SELECT wa_unassign_phone(%L); then wa_assign_phone() with one of wa_free_numbers.',
-                             a.tenant_id)
-                  FROM @extschema@.whatsapp_phone_assignments AS a WHERE a.unassigned_at IS NULL
-                  UNION ALL
-                  SELECT d.number, 'the default number',
-                         'Set whatsapp_shared.phone_number_id to one of wa_free_numbers, and reload.'
-                  FROM @extschema@.wa_internal_default_number() AS d (number) WHERE d.number IS NOT NULL)
-                AS u (number, whose, remedy)
-            WHERE NOT EXISTS (
-                SELECT FROM @extschema@.whatsapp_phone_numbers AS p
-                WHERE p.phone_number_id = u.number AND p.synced_at IS NOT NULL)
-            ORDER BY 1;
-    ELSE
-        RETURN QUERY
-            SELECT 'numbers', 'warning',
-                   format('%s of the tenants'' numbers are not confirmed by Meta yet.', count(*)),
-                   'They are compared when the account''s numbers have been read: SELECT wa_sync_phone_numbers();'
-            FROM @extschema@.whatsapp_phone_assignments AS a
-                JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = a.phone_number_id
-            WHERE a.unassigned_at IS NULL AND p.synced_at IS NULL
-            HAVING count(*) > 0;
-    END IF;
-END
-$$;
 
 /* ---- what is new and public; at the end ------------------------------------------------ */
 
