@@ -54,7 +54,7 @@ $node->safe_psql('postgres', "ALTER ROLE gateway_admin SET $_")
 
 delete local $ENV{PGAPPNAME};
 my $gateway = WaGateway->start($node,
-	arguments => [ '--pool-size' => 2, '--queue-size' => 3, '--wait-ms' => 1000, '--statement-timeout-ms' => 8000 ]);
+	arguments => [ '--pool-size' => 2, '--queue-size' => 3, '--wait-ms' => 1500, '--statement-timeout-ms' => 8000 ]);
 
 sub enqueue
 {
@@ -134,7 +134,7 @@ subtest 'a failure at COMMIT' => sub {
 };
 
 subtest 'more than it can do' => sub {
-	my @busy = map { begin_request("$admin/timeline?sleep=2.5") } 1 .. 2;
+	my @busy = map { begin_request("$admin/timeline?sleep=3") } 1 .. 2;
 	wait_for('two statements', sub { running('timeline') == 2 });
 
 	my @waiting = map { begin_request("$admin/timeline") } 1 .. 2;
@@ -161,6 +161,7 @@ subtest 'more than it can do' => sub {
 	is_deeply([ map { scalar end_request($_) } @busy ], [ 200, 200 ], 'those who had begun are served');
 	my ($gone) = grep { !$_->{sent} } $gateway->access_log;
 	ok($gone, 'who has left meanwhile is not counted as served');
+	cmp_ok($gone->{duration_ms}, '<', 1400, 'and was forgotten before his time was over');
 };
 
 subtest 'the database goes and comes' => sub {

@@ -130,6 +130,28 @@ subtest 'addresses' => sub {
 	is($gateway->get("$everything/metrics", token => undef)->{status}, 401, 'with one, elsewhere');
 };
 
+subtest 'a log that nobody reads' => sub {
+	my $gateway = start(arguments => [ '--access-log' => 'stdout' ]);
+	my $text = '';
+	my @codes = map { $gateway->get('/healthz', token => undef)->{status} } 1 .. 1000;
+
+	is_deeply([ grep { $_ != 200 } @codes ], [], 'a pipe that is full stops nobody');
+
+	# Now somebody reads, and is told what he has missed.
+	my $select = IO::Select->new($gateway->{out});
+	my $deadline = time + 10;
+	while ($text !~ /dropped_lines/ && time < $deadline)
+	{
+		sysread $gateway->{out}, $text, 65536, length $text while $select->can_read(0);
+		$gateway->get('/healthz', token => undef);
+		usleep(10_000);
+	}
+	my ($dropped) = $text =~ /^\{"time":"[^"]*","dropped_lines":(\d+)\}$/m;
+	cmp_ok($dropped // 0, '>', 100, 'lines were dropped and counted');
+	my @whole = grep { /^\{.*\}$/ } split /\n/, $text;
+	is(scalar @whole, scalar(() = $text =~ /\n/g), 'and none was cut');
+};
+
 subtest 'pages' => sub {
 	my $theme = write_file('theme.css', ":root { --color: red }\n");
 	my $gateway = start(arguments => [ '--theme' => $theme, '--frame-ancestors' => 'https://shop.example', '--frame-ancestors=https://other.example' ]);

@@ -68,6 +68,8 @@ lose(GwLink *link, const char *reason)
 	/* libpq's own text, of which the first line says it. */
 	if (reason == NULL)
 		reason = link->conn != NULL ? PQerrorMessage(link->conn) : "out of memory";
+	if (reason[0] == '\0')
+		reason = "the connection was lost";
 	snprintf(link->reason, sizeof(link->reason), "%.*s", (int) strcspn(reason, "\n"), reason);
 	disconnect(link);
 	link->events->lost(link, open, link->reason);
