@@ -150,7 +150,20 @@ is_deeply(files_below($vpath), [], 'cleaning leaves nothing there either');
 
 # ---- programs and tests; these are compiled with the server's headers, too ----
 
-cmp_ok(scalar(make_in($tree, 'simulator', $plain, 'simulator')), '>', 3, 'there is a simulator to make');
+foreach my $program (qw(simulator gateway))
+{
+	cmp_ok(scalar(make_in($tree, $program, $plain, $program)), '>', 3, "$program: there is something to make");
+	is_deeply([ make_in($tree, "$program again", $plain, $program) ], [], "$program: once");
+}
+
+# Its pages are part of the gateway: one that is changed, one that is new, one that has gone.
+my $pages = "$tree/src/bin/gateway/pages/shared";
+system("echo >> $pages/base.css && touch -d '+1 minute' $pages/base.css") == 0 or die 'touch failed';
+is_deeply([ sort(make_in($tree, 'another page', $plain, 'gateway')) ], [ 'build/embedded.o', 'wa_gateway' ], 'gateway: again for a page');
+system("touch -d '-1 minute' $pages/base.css; echo > $pages/new.css; touch -d '-1 hour' $pages/new.css");
+is_deeply([ sort(make_in($tree, 'one more page', $plain, 'gateway')) ], [ 'build/embedded.o', 'wa_gateway' ], 'gateway: and for one that is new');
+unlink "$pages/new.css";
+is_deeply([ sort(make_in($tree, 'a page less', $plain, 'gateway')) ], [ 'build/embedded.o', 'wa_gateway' ], 'gateway: and for one that has gone');
 
 foreach my $suite (qw(unit fuzz))
 {
