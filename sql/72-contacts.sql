@@ -209,10 +209,30 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_share_opt_outs() IS
 'Trigger function: an opt-out under one form of a person holds under the other, as soon as both are known. Internal.';
 
+/* The same for those who are new, of a whole statement: there may be hundreds, and seldom one of them has opted out. */
+CREATE FUNCTION @extschema@.wa_internal_share_opt_outs_of_new() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
+        SELECT o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
+        FROM added AS a
+            CROSS JOIN LATERAL (VALUES ('+' || a.wa_id, a.user_id), (a.user_id, '+' || a.wa_id)) AS f (said_as, form)
+            JOIN @extschema@.whatsapp_opt_outs AS o ON o.recipient = f.said_as
+        WHERE a.wa_id IS NOT NULL AND a.user_id IS NOT NULL
+        ORDER BY o.tenant_id, f.form, o.category
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_share_opt_outs_of_new() IS
+'Trigger function: an opt-out under one form of a new contact holds under the other. Internal.';
+
 CREATE TRIGGER whatsapp_contacts_opt_outs_new
     AFTER INSERT ON @extschema@.whatsapp_contacts
-    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL)
-    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs_of_new();
 CREATE TRIGGER whatsapp_contacts_opt_outs_changed
     AFTER UPDATE OF wa_id, user_id ON @extschema@.whatsapp_contacts
     FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL

@@ -6,8 +6,8 @@
  * written to beside the statuses or within them.  Meta names each of them in
  * every webhook, so nearly always there is nothing to be stored, and finding
  * that out must cost little: statuses are the hot path.  A look into an index
- * for each does that.  One statement does for all the others of a webhook
- * (wa_internal_store_contacts), which looks again.
+ * for each does that.  Those of whom nobody has heard are inserted by one statement; for
+ * those who are known otherwise, wa_internal_store_contacts() looks again.
  */
 #include "postgres.h"
 
@@ -45,6 +45,22 @@ typedef struct Contact
 	TimestampTz wrote_at; /* or chose something; 0: was written to */
 } Contact;
 
+/*
+ * Those of whom nobody has heard.  In order of user id, which today every contact has,
+ * so that webhooks meet in one direction.
+ */
+static WaStatement add_statement = {
+	.sql = "INSERT INTO @extschema@.whatsapp_contacts"
+		   " (wa_id, user_id, parent_user_id, name, username, first_seen_at, last_seen_at)"
+		   " SELECT v.wa, v.usr, v.parent, v.name, v.username, $6, $6"
+		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
+		   " pg_catalog.unnest($4), pg_catalog.unnest($5)) AS v(wa, usr, parent, name, username)"
+		   " ORDER BY v.usr, v.wa ON CONFLICT DO NOTHING",
+	.nargs = 6,
+	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+				 TIMESTAMPTZOID},
+	.expected = SPI_OK_INSERT};
+
 static WaStatement store_statement = {
 	.sql = "SELECT @extschema@.wa_internal_store_contacts($1, $2, $3, $4, $5, $6)",
 	.nargs = 6,
@@ -76,11 +92,15 @@ add_contact(WaWebhook *webhook, const Contact *contact)
 		return;
 	for (int i = n - 1; i >= 0 && i >= n - RECENT_CONTACTS; i--)
 	{
-		if (!adds_something(&items[i], contact))
-		{
-			items[i].wrote_at = Max(items[i].wrote_at, contact->wrote_at);
-			return;
-		}
+		TimestampTz wrote_at = Max(items[i].wrote_at, contact->wrote_at);
+
+		/* A status tells less of its recipient than what stands beside it. */
+		if (!adds_something(contact, &items[i]))
+			items[i] = *contact;
+		else if (adds_something(&items[i], contact))
+			continue;
+		items[i].wrote_at = wrote_at;
+		return;
 	}
 	*(Contact *) wa_webhook_add(&webhook->contacts, sizeof(Contact)) = *contact;
 }
@@ -155,60 +175,138 @@ static WaLookup by_user_id = {
 	.ncolumns = COLUMNS,
 	.columns = {"user_id", "parent_user_id", "name", "username", "last_seen_at"}};
 
-static bool
-column_adds(const WaLookupRow *row, int column, const char *said)
+/* Both indexes, open for all contacts of a call. */
+typedef struct Known
 {
-	return said != NULL &&
-		   (row->nulls[column] || strcmp(TextDatumGetCString(row->values[column]), said) != 0);
+	WaLookupScan *by_wa_id;
+	WaLookupScan *by_user_id;
+} Known;
+
+static bool
+find(WaLookupScan *scan, const char *identity)
+{
+	Datum key;
+
+	if (identity == NULL)
+		return false;
+	key = CStringGetTextDatum(identity);
+	wa_lookup_seek(scan, &key);
+	return wa_lookup_next(scan);
 }
 
-/* Whether there is nothing to be stored; in doubt there is. */
 static bool
-is_known(const WaWebhook *webhook, const Contact *contact, Snapshot snapshot)
+column_adds(const WaLookupScan *row, int column, const char *said)
 {
-	const char *identity = contact->wa_id != NULL ? contact->wa_id : contact->user_id;
-	Datum key = CStringGetTextDatum(identity);
-	const WaLookupRow *row = wa_lookup_one(contact->wa_id != NULL ? &by_wa_id : &by_user_id,
-										   webhook->schema, &key, snapshot);
+	bool isnull;
+	Datum value;
 
-	return row != NULL && !column_adds(row, USER_ID, contact->user_id) &&
+	if (said == NULL)
+		return false;
+	value = wa_lookup_column(row, column, &isnull);
+	return isnull || strcmp(TextDatumGetCString(value), said) != 0;
+}
+
+/* Whether the row lacks nothing of it. */
+static bool
+has_all(const WaWebhook *webhook, const WaLookupScan *row, const Contact *contact)
+{
+	bool isnull;
+
+	return !column_adds(row, USER_ID, contact->user_id) &&
 		   !column_adds(row, PARENT_USER_ID, contact->parent_user_id) &&
 		   !column_adds(row, NAME, contact->name) &&
 		   !column_adds(row, USERNAME, contact->username) &&
-		   DatumGetTimestampTz(row->values[LAST_SEEN_AT]) >=
+		   DatumGetTimestampTz(wa_lookup_column(row, LAST_SEEN_AT, &isnull)) >=
 			   webhook->now - (contact->wrote_at != 0 ? SEEN_WRITING_US : SEEN_OTHERWISE_US);
 }
 
-/* Returns how many are left, at the beginning. */
-static int
-leave_out_known(const WaWebhook *webhook, Contact *items, int count)
+typedef enum Standing
+{
+	KNOWN,	 /* nothing is to be stored */
+	CHANGED, /* there is a row, which lacks something */
+	NEW		 /* there is none, of either form */
+} Standing;
+
+static Standing
+look_up(const WaWebhook *webhook, const Known *known, const Contact *contact)
+{
+	if (find(known->by_wa_id, contact->wa_id))
+		return has_all(webhook, known->by_wa_id, contact) ? KNOWN : CHANGED;
+	if (!find(known->by_user_id, contact->user_id))
+		return NEW;
+	return contact->wa_id == NULL && has_all(webhook, known->by_user_id, contact) ? KNOWN : CHANGED;
+}
+
+/*
+ * Leaves the contacts that are new, then those that have changed, and returns how many
+ * are of each kind.
+ */
+static void
+leave_out_known(const WaWebhook *webhook, Contact *items, int count, int *nnew, int *nchanged)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	int n = 0;
+	Contact *changed = palloc(sizeof(Contact) * count);
+	Known known;
 
+	known.by_wa_id = wa_lookup_begin(&by_wa_id, webhook->schema, snapshot);
+	known.by_user_id = wa_lookup_begin(&by_user_id, webhook->schema, snapshot);
+	*nnew = *nchanged = 0;
 	for (int i = 0; i < count; i++)
-		if (!is_known(webhook, &items[i], snapshot))
-			items[n++] = items[i];
+	{
+		Standing standing = look_up(webhook, &known, &items[i]);
+
+		if (standing == NEW)
+			items[(*nnew)++] = items[i];
+		else if (standing == CHANGED)
+			changed[(*nchanged)++] = items[i];
+	}
+	memcpy(items + *nnew, changed, sizeof(Contact) * *nchanged);
+	wa_lookup_end(known.by_wa_id);
+	wa_lookup_end(known.by_user_id);
 	UnregisterSnapshot(snapshot);
-	return n;
+}
+
+/* ---- storing ---------------------------------------------------------------------- */
+
+static const WaColumn contact_columns[] = {
+	WA_COLUMN(Contact, wa_id), WA_COLUMN(Contact, user_id),	 WA_COLUMN(Contact, parent_user_id),
+	WA_COLUMN(Contact, name),  WA_COLUMN(Contact, username), WA_COLUMN_TIME(Contact, wrote_at),
+};
+
+#define CONTACT_COLUMNS lengthof(contact_columns)
+
+/*
+ * True if all are stored.  If another session was faster with one of them, or somebody is
+ * named twice, it must be looked at which row it is.
+ */
+static bool
+add_new(const WaWebhook *webhook, const Contact *items, int n)
+{
+	Datum values[CONTACT_COLUMNS];
+
+	WA_ARRAYS_OF(values, contact_columns, items, n);
+	values[CONTACT_COLUMNS - 1] = TimestampTzGetDatum(webhook->now);
+	return wa_statement_run(&add_statement, webhook->schema, values, NULL).count == (uint64) n;
 }
 
 void
 wa_webhook_store_contacts(WaWebhook *webhook)
 {
-	static const WaColumn columns[] = {
-		WA_COLUMN(Contact, wa_id), WA_COLUMN(Contact, user_id),	 WA_COLUMN(Contact, parent_user_id),
-		WA_COLUMN(Contact, name),  WA_COLUMN(Contact, username), WA_COLUMN_TIME(Contact, wrote_at),
-	};
-	Contact *items = webhook->contacts.items;
-	int n = webhook->contacts.count;
-	Datum values[lengthof(columns)];
+	const Contact *items = webhook->contacts.items;
+	int nnew;
+	int nchanged;
+	Datum values[CONTACT_COLUMNS];
 
-	if (n == 0)
+	if (webhook->contacts.count == 0)
 		return;
-	n = leave_out_known(webhook, items, n);
-	if (n == 0)
+	leave_out_known(webhook, webhook->contacts.items, webhook->contacts.count, &nnew, &nchanged);
+	if (nnew > 0 && add_new(webhook, items, nnew))
+	{
+		items += nnew;
+		nnew = 0;
+	}
+	if (nnew + nchanged == 0)
 		return;
-	WA_ARRAYS_OF(values, columns, items, n);
+	WA_ARRAYS_OF(values, contact_columns, items, nnew + nchanged);
 	wa_statement_run(&store_statement, webhook->schema, values, NULL);
 }

@@ -326,9 +326,22 @@ enum
 	COLUMNS
 };
 
+/* Most are alike: one status, which was applied.  "last" is the one that "made" was made of. */
+static Datum
+counts_of(const Body *body, const Body **last, Datum *made)
+{
+	if (*last == NULL ||
+		memcmp((*last)->counts.counts, body->counts.counts, sizeof(body->counts.counts)) != 0)
+		*made = wa_ingest_counts(&body->counts);
+	*last = body;
+	return *made;
+}
+
 static void
 return_results(const Many *many)
 {
+	const Body *last = NULL;
+	Datum made = (Datum) 0;
 	ReturnSetInfo *set = (ReturnSetInfo *) many->fcinfo->resultinfo;
 
 	for (int i = 0; i < many->n; i++)
@@ -341,7 +354,7 @@ return_results(const Many *many)
 		values[OUTCOME] = CStringGetTextDatum(outcome_names[item->outcome]);
 		if (item->outcome == INGESTED)
 		{
-			values[RESULT] = wa_ingest_counts(&item->counts);
+			values[RESULT] = counts_of(item, &last, &made);
 			nulls[RESULT] = false;
 		}
 		if (item->error != NULL)

@@ -224,9 +224,10 @@ take_batch(Lane *lane)
 static bool
 send_batch(Batch *batch)
 {
+	static const char sql[] = "SELECT ordinal, outcome, sqlstate, message"
+							  " FROM " GW_SCHEMA ".wa_webhook_ingest_many($1, $2)";
 	static HttpdBuf bodies;
 	static HttpdBuf signatures;
-	char sql[256];
 	const Oid types[] = {GW_BYTEA_ARRAY, GW_TEXT_ARRAY};
 	const int formats[] = {1, 1};
 	const char *values[2];
@@ -246,9 +247,6 @@ send_batch(Batch *batch)
 	values[1] = signatures.data;
 	lengths[0] = (int) bodies.len;
 	lengths[1] = (int) signatures.len;
-	snprintf(sql, sizeof(sql),
-			 "SELECT ordinal, outcome, sqlstate, message FROM %s.wa_webhook_ingest_many($1, $2)",
-			 gw_pool_schema(batch->lane->pool));
 	query =
 		gw_pool_query(batch->lane->pool, sql, 2, types, values, lengths, formats, finished, batch);
 	gw_array_end(&bodies);
