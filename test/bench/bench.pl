@@ -22,6 +22,7 @@ use Bench::Process;
 use Bench::Report;
 use Bench::Server;
 use Bench::Status;
+use Bench::Webhooks;
 use Getopt::Long;
 use IO::Handle;
 use Time::HiRes qw(time);
@@ -41,6 +42,8 @@ package Bench
 			enqueue_seconds => 2,
 			session => 20_000,
 			status => 3000,
+			webhooks => 10_000,
+			webhooks_paced => 1500,
 			memory => 30_000,
 			idle_seconds => 20,
 			neighbours => 1000,
@@ -59,6 +62,8 @@ package Bench
 			enqueue_seconds => 8,
 			session => 100_000,
 			status => 20_000,
+			webhooks => 60_000,
+			webhooks_paced => 10_000,
 			memory => 1_000_000,
 			idle_seconds => 120,
 			neighbours => 10_000,
@@ -109,6 +114,7 @@ my @measures = (
 	[ enqueue => \&Bench::Enqueue::measure ],
 	[ flatness => \&Bench::Flatness::measure ],
 	[ status => \&Bench::Status::measure ],
+	[ webhooks => \&Bench::Webhooks::measure ],
 	[ memory => \&Bench::Memory::measure ],
 	[ idle => \&Bench::Idle::measure ],
 	# the last, because it fills the account

@@ -2,8 +2,8 @@
 # Measures the extension against a bare libcurl loop, against a plain external
 # worker and against itself under load: `make bench`.
 #
-# usage: run.sh [MEASURE ...]       drain latency enqueue flatness status memory idle
-#                                    neighbours
+# usage: run.sh [MEASURE ...]       drain latency enqueue flatness status webhooks memory
+#                                    idle neighbours
 #
 # Environment:
 #   BENCH=full      what the goals in docs/benchmarks.md speak of (an hour and
@@ -53,6 +53,8 @@ pg_config=$("$top/test/tools/private-postgres.sh" "$run/pg")/bin/pg_config
 cp -r "$here" "$run/bench"
 rm -rf "$run/bench/external-worker/node_modules"
 make -s -C "$run/bench" PG_CONFIG="$pg_config" OUT="$run/build" all
+make -s -C "$top/src/bin/gateway" PG_CONFIG="$pg_config"
+cp "$top/src/bin/gateway/wa_gateway" "$run/build/"
 cp -r "$run/bench/external-worker" "$run/build/"
 (cd "$run/build/external-worker" && npm ci --silent --no-audit --no-fund)
 mkdir "$run/data"
