@@ -51,13 +51,13 @@ my @files = (
 
 my $notified = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$dir/notify") or die "notify: $!";
 
-# The next message but one of the watchdog, unless that is what is waited for.
+# The next message but one of the watchdog; or any within so many seconds.
 sub told
 {
 	my ($wanted) = @_;
-	my $until = time + 20;
+	my $until = time + ($wanted // 20);
 
-	while (time < $until && IO::Select->new($notified)->can_read(20))
+	while (time < $until && IO::Select->new($notified)->can_read($until - time))
 	{
 		$notified->recv(my $message, 4096);
 		return $message if $wanted || $message !~ /^WATCHDOG/;
@@ -120,9 +120,7 @@ subtest 'systemd' => sub {
 	my $printed = slurp_file("$dir/stdout");
 	unlike($printed, qr/127\.0\.0\.1:1$/m, 'the address of the settings does not count');
 
-	my $begun = time;
-	told(1) foreach 1 .. 4;
-	cmp_ok(time - $begun, '<', 4, 'the watchdog hears of it');
+	is(told(5), 'WATCHDOG=1', 'the watchdog hears of it') foreach 1 .. 2;
 	kill HUP => $pid;
 	like(told(), qr/^RELOADING=1\nMONOTONIC_USEC=\d+$/, 'is told of a reload');
 	like(told(), qr/^READY=1/, 'and of its end');
@@ -213,7 +211,7 @@ subtest 'manual' => sub {
 	my @options = `'$binary' --help` =~ /^  (--[\w-]+)/mg;
 
 	cmp_ok(scalar @options, '>', 20, 'there are options');
-	like($manual, qr/^\.(?:BI|B) \Q$_\E(?: |$)/m, "it has $_") foreach @options;
+	ok($manual =~ /^\.(?:BI|B) \Q$_\E(?: |$)/m, "it has $_") foreach @options;
 	my %known = map { $_ => 1 } @options;
 	is(join(' ', grep { !$known{$_} } $manual =~ /^\.(?:BI|B) (--[\w-]+)/mg), '', 'and none that there is not');
 	my ($program) = grep { -x } '/usr/bin/man', '/bin/man';
