@@ -23,7 +23,7 @@ export async function loadFree() {
 	const rank = (n) => BEST.indexOf(n.quality_rating ?? 'UNKNOWN');
 
 	free = (await get(`${API}/phone-numbers`, { assigned: 'false' })).data
-		.filter((n) => !n.tenant_id && !n.paused)
+		.filter((n) => n.free !== false && !n.tenant_id && !n.paused)
 		.sort((a, b) => rank(a) - rank(b));
 }
 

@@ -49,9 +49,11 @@ const baseline = () => h('line', { class: 'axis', x1: 0, x2: WIDTH, y1: HEIGHT -
 function line(name, format) {
 	const values = samples.map((s) => s[name]);
 	const top = Math.max(1, ...values) * 1.1;
-	const start = Date.now() - KEPT_MS;
+	/* As wide as what was seen, from half a minute on. */
+	const end = Date.now();
+	const span = Math.max(30000, end - (samples[0]?.at ?? end));
 	const points = samples.map((s, i) =>
-		`${Math.max(0, ((s.at - start) / KEPT_MS) * WIDTH).toFixed(1)},${(HEIGHT - 1 - (values[i] / top) * (HEIGHT - 4)).toFixed(1)}`);
+		`${Math.max(0, (1 - (end - s.at) / span) * WIDTH).toFixed(1)},${(HEIGHT - 1 - (values[i] / top) * (HEIGHT - 4)).toFixed(1)}`);
 	const now = values.at(-1) ?? 0;
 	const [low, high] = [format(Math.min(...values, now)), format(Math.max(...values, now))];
 	const said = t(low === high ? 'chart.steady' : 'chart.range', { low, high, since: clock(samples[0]?.at ?? Date.now()) });

@@ -38,10 +38,12 @@ const actions = (message, place) => {
 	];
 };
 
-/* Of the details, what is short: the rest is for SQL. */
+/* Of the details, what is short and not said anyway: the rest is for SQL. */
+const ELSEWHERE = new Set(['attempt', 'outcome', 'ended_at', 'phone_number_id', 'whatsapp_message_id', 'remedy']);
+
 const details = (entry) =>
 	Object.entries(entry.details ?? {})
-		.filter(([, value]) => value !== null && typeof value !== 'object')
+		.filter(([name, value]) => value !== null && typeof value !== 'object' && !ELSEWHERE.has(name))
 		.map(([name, value]) => `${name} ${value}`)
 		.join(' · ');
 

@@ -27,9 +27,9 @@ function need(item) {
 			h('h2', { class: `badge ${item.severity}` }, said('attention.title', item, item.title)),
 			item.remedy && h('p', { class: 'muted' }, said('attention.remedy', item, item.remedy))),
 		h('div', { class: 'actions' },
-			item.kind === 'no_number' && assignAll('overview'),
+			item.kind === 'no_number' && assignAll('overview', 'primary'),
 			link({ section: PLACE[item.section] ?? item.section, ...item.filter }, {
-				class: item.severity === 'error' ? 'button primary' : 'button',
+				class: item.severity === 'error' && item.kind !== 'no_number' ? 'button primary' : 'button',
 			}, go ? t(go) : t('attention.go.section', { section: t(`section.${PLACE[item.section] ?? item.section}`) }))),
 		item.kind === 'no_number' && questionAt('overview'));
 }

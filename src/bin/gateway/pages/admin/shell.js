@@ -25,7 +25,8 @@ function verdict() {
 	const facts = t('status.facts', {
 		running: senders.running,
 		expected: senders.expected,
-		waiting: number(queue.ready + queue.leased + queue.deferred + queue.held + queue.paused),
+		/* Of a long queue a part is counted. */
+		waiting: (queue.estimated ? '≈ ' : '') + number(queue.ready + queue.leased + queue.deferred + queue.held + queue.paused),
 		sent: number(rate?.at(-2)?.sent ?? 0),
 	});
 
