@@ -2231,7 +2231,6 @@ CREATE TABLE @extschema@.whatsapp_tenant_links (
     revoked_at   timestamptz,
     last_used_at timestamptz
 );
-
 CREATE INDEX whatsapp_tenant_links_tenant_idx ON @extschema@.whatsapp_tenant_links (tenant_id);
 COMMENT ON TABLE @extschema@.whatsapp_tenant_links IS
 'Links to tenants'' own pages, made by wa_tenant_link(). Kept for whatsapp_shared.retention after their end.';
@@ -5340,75 +5339,70 @@ AS $$
     SELECT array_remove(ARRAY[m.recipient_phone, m.recipient_user_id, '+' || m.recipient_wa_id], NULL)
 $$;
 
-/* Until when one may write freely to a person, and under which address; NULL: he has never written. */
+/* Until when one may write freely to a person, and under which address; no row: he has never written. */
 CREATE FUNCTION @extschema@.wa_internal_answer_window(
-    tenant text, addresses text[], OUT recipient text, OUT until timestamptz)
-    LANGUAGE sql STABLE
+    number text, addresses text[], OUT recipient text, OUT until timestamptz)
+RETURNS SETOF record
+    LANGUAGE sql STABLE ROWS 1
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.recipient, w.last_inbound_at + interval '24 hours'
     FROM @extschema@.whatsapp_windows AS w
-    WHERE w.phone_number_id = @extschema@.wa_internal_number_of(tenant) AND w.recipient = ANY (addresses)
+    WHERE w.phone_number_id = number AND w.recipient = ANY (addresses)
     ORDER BY w.last_inbound_at DESC LIMIT 1
-$$;
-
-/* What the answers to these messages were, ours and theirs, by message. */
-CREATE FUNCTION @extschema@.wa_internal_own_answers(tenant text, beneath text[])
-RETURNS TABLE (parent text, answer @extschema@.whatsapp_messages)
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT b.parent, a.answer
-    FROM unnest(beneath) AS b (parent)
-        CROSS JOIN LATERAL (
-            SELECT o AS answer FROM @extschema@.whatsapp_messages AS o
-            WHERE o.tenant_id = tenant AND o.idempotency_key >= @extschema@.wa_internal_answer_prefix(b.parent)
-                AND o.idempotency_key < rtrim(@extschema@.wa_internal_answer_prefix(b.parent), ':') || ';'
-            ORDER BY o.created_at DESC LIMIT 20) AS a
 $$;
 
 /*
  * The newest messages from customers, each with that of the given messages beneath
- * which it stands: the one that it replies to; if it replies to none, the last one
- * that was sent to whoever wrote it.  Bounded: a thousand, and for messages before
- * "before" those of a week.  Meta's times are whole seconds.
+ * which it stands: the one that it replies to, or whose answer it replies to; if it
+ * replies to none, the last one that was sent to whoever wrote it.  Bounded: 500, and
+ * for messages before "before" those of a week.  Meta's times are whole seconds.
+ *
+ * Compiling it would take a second and save none: what is rarely done (NOT EXISTS)
+ * makes it look costly.
  */
 CREATE FUNCTION @extschema@.wa_internal_heard(tenant text, messages bigint[], before timestamptz)
-RETURNS TABLE (parent bigint, inbound @extschema@.whatsapp_inbound_messages)
+RETURNS TABLE (parent bigint, inbound_id bigint, person text)
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
-    WITH page AS MATERIALIZED (
-        SELECT m.id, m.created_at, @extschema@.wa_internal_addresses(m) AS addresses
-        FROM @extschema@.whatsapp_messages AS m WHERE m.id = ANY (messages)
+    WITH places AS MATERIALIZED (
+        SELECT a.address, m.id, m.created_at
+        FROM @extschema@.whatsapp_messages AS m
+            CROSS JOIN LATERAL (VALUES (m.recipient_phone), (m.recipient_user_id), ('+' || m.recipient_wa_id))
+                AS a (address)
+        WHERE m.id = ANY (messages) AND a.address IS NOT NULL
     ), heard AS MATERIALIZED (
-        SELECT i.message_id, i.sent_at, i.sender_phone, i.sender_user_id, i AS inbound
+        SELECT i.inbound_id, i.message_id, i.sent_at, i.sender_phone, i.sender_user_id
         FROM @extschema@.whatsapp_inbound_messages AS i
         WHERE i.tenant_id = tenant
-            AND i.received_at >= LEAST((SELECT min(p.created_at) FROM page AS p),
+            AND i.received_at >= LEAST((SELECT min(p.created_at) FROM places AS p),
                 CASE WHEN before IS NULL THEN now() - interval '7 days' END)
             AND i.received_at < COALESCE(before + interval '7 days', 'infinity')
             AND i.message_type NOT IN ('system', 'revoke', 'request_welcome')
-        ORDER BY i.received_at DESC LIMIT 1000)
-    SELECT COALESCE(direct.id, latest.id), h.inbound
+        ORDER BY i.received_at DESC LIMIT 500
+    ), direct AS MATERIALIZED (
+        SELECT h.inbound_id, CASE WHEN starts_with(o.idempotency_key, 'gateway-answer:')
+                                  THEN split_part(o.idempotency_key, ':', 2) ELSE o.id::text END AS parent
+        FROM heard AS h JOIN @extschema@.whatsapp_messages AS o ON o.id = h.message_id
+    ), latest AS MATERIALIZED (
+        SELECT DISTINCT ON (h.inbound_id) h.inbound_id, p.id
+        FROM heard AS h
+            CROSS JOIN LATERAL (VALUES (h.sender_phone), (h.sender_user_id)) AS a (address)
+            JOIN places AS p ON p.address = a.address
+        WHERE h.message_id IS NULL AND p.created_at < h.sent_at + interval '1 second'
+            AND (before IS NULL OR NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_messages AS n
+                WHERE n.tenant_id = tenant AND n.created_at >= before
+                    AND n.created_at < h.sent_at + interval '1 second'
+                    AND (n.recipient_phone = h.sender_phone OR n.recipient_user_id = h.sender_user_id)))
+        ORDER BY h.inbound_id, p.created_at DESC, p.id DESC)
+    SELECT COALESCE(p.id, l.id), h.inbound_id, COALESCE(h.sender_phone, h.sender_user_id)
     FROM heard AS h
-        LEFT JOIN LATERAL (
-            SELECT p.id FROM page AS p
-            WHERE p.id = h.message_id OR p.id::text = (
-                SELECT split_part(o.idempotency_key, ':', 2) FROM @extschema@.whatsapp_messages AS o
-                WHERE o.id = h.message_id
-                    AND starts_with(o.idempotency_key, @extschema@.wa_internal_answer_prefix(p.id::text)))
-        ) AS direct ON true
-        LEFT JOIN LATERAL (
-            SELECT p.id FROM page AS p
-            WHERE h.message_id IS NULL AND p.created_at < h.sent_at + interval '1 second'
-                AND p.addresses && ARRAY[h.sender_phone, h.sender_user_id]
-                AND (before IS NULL OR NOT EXISTS (
-                    SELECT FROM @extschema@.whatsapp_messages AS n
-                    WHERE n.tenant_id = tenant AND n.created_at >= before
-                        AND n.created_at < h.sent_at + interval '1 second'
-                        AND (n.recipient_phone = h.sender_phone OR n.recipient_user_id = h.sender_user_id)))
-            ORDER BY p.created_at DESC, p.id DESC LIMIT 1) AS latest ON true
+        LEFT JOIN direct AS d ON d.inbound_id = h.inbound_id
+        LEFT JOIN unnest(messages) AS p (id) ON p.id::text = d.parent
+        LEFT JOIN latest AS l ON l.inbound_id = h.inbound_id
 $$;
 
 /* One of them as the page shows it; what was deleted is not shown. */
@@ -5445,39 +5439,46 @@ $$;
 /*
  * Messages with what was answered, and who else has written (others, at most 20):
  * each an object, the newest first.  before: NULL for the first page, which alone
- * has others.
+ * has others.  Of what one person has written beneath one message the last 20 are
+ * shown.
  */
 CREATE FUNCTION @extschema@.wa_internal_gateway_conversations(
-    tenant text, ids bigint[], before timestamptz, obstacle text, OUT messages jsonb, OUT others jsonb)
+    tenant text, number text, ids bigint[], before timestamptz, obstacle text, OUT messages jsonb, OUT others jsonb)
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
+    SET jit = off
 AS $$
     WITH heard AS MATERIALIZED (
-        SELECT COALESCE(h.parent::text,
-                '+' || COALESCE((h.inbound).sender_phone, (h.inbound).sender_user_id)) AS parent,
-            h.parent IS NULL AS unasked, h.inbound
+        SELECT h.*, COALESCE(h.parent::text, h.person) AS beneath, row_number() OVER (
+            PARTITION BY COALESCE(h.parent::text, h.person) ORDER BY h.inbound_id DESC) AS place
         FROM @extschema@.wa_internal_heard(tenant, ids, before) AS h
     ), others AS MATERIALIZED (
-        SELECT h.parent, max((h.inbound).inbound_id) AS inbound_id,
-            array_agg(DISTINCT 'i' || (h.inbound).inbound_id) AS answered,
-            array_remove(array_agg(DISTINCT (h.inbound).sender_phone)
-                || array_agg(DISTINCT (h.inbound).sender_user_id), NULL) AS addresses
-        FROM heard AS h WHERE h.unasked AND before IS NULL
-        GROUP BY h.parent ORDER BY max((h.inbound).received_at) DESC LIMIT 20
-    ), answers AS MATERIALIZED (
-        /* Meta's times are cut to seconds; what answers comes after what was said in the same one. */
-        SELECT h.parent, (h.inbound).sent_at + interval '999 ms' AS at,
-            @extschema@.wa_internal_heard_words(h.inbound) AS item
-        FROM heard AS h
+        SELECT h.beneath, max(h.inbound_id) AS inbound_id, array_agg('i' || h.inbound_id) AS answered
+        FROM heard AS h WHERE h.parent IS NULL AND before IS NULL AND h.place <= 20
+        GROUP BY h.beneath ORDER BY max(h.inbound_id) DESC LIMIT 20
+    ), answered AS MATERIALIZED (
+        SELECT i.id::text AS key, i.id::text AS beneath FROM unnest(ids) AS i (id)
         UNION ALL
-        SELECT COALESCE(o.parent, a.parent), (a.answer).created_at,
-            @extschema@.wa_internal_answer_words(a.answer, obstacle)
-        FROM @extschema@.wa_internal_own_answers(tenant,
-                ids::text[] || ARRAY(SELECT unnest(x.answered) FROM others AS x)) AS a
-            LEFT JOIN others AS o ON a.parent = ANY (o.answered)
-    ), beneath AS MATERIALIZED (
-        SELECT a.parent, jsonb_agg(a.item ORDER BY a.at, a.item ->> 'id') AS replies
-        FROM answers AS a GROUP BY a.parent)
+        SELECT k.key, o.beneath FROM others AS o CROSS JOIN LATERAL unnest(o.answered) AS k (key)
+    ), said AS MATERIALIZED (
+        /* Meta's times are cut to seconds; what answers comes after what was said in the same one. */
+        SELECT h.beneath, i.sent_at + interval '999 ms' AS at, @extschema@.wa_internal_heard_words(i) AS item
+        FROM heard AS h
+            JOIN @extschema@.whatsapp_inbound_messages AS i ON i.inbound_id = h.inbound_id
+        WHERE h.place <= 20 AND (h.parent IS NOT NULL OR h.beneath IN (SELECT o.beneath FROM others AS o))
+        UNION ALL
+        SELECT k.beneath, a.created_at, @extschema@.wa_internal_answer_words(a, obstacle)
+        FROM answered AS k
+            CROSS JOIN LATERAL (
+                SELECT o.* FROM @extschema@.whatsapp_messages AS o
+                WHERE o.tenant_id = tenant AND o.idempotency_key >= 'gateway-answer:' || k.key || ':'
+                    AND o.idempotency_key < 'gateway-answer:' || k.key || ';'
+                /* In the order of the index, so that no other one looks cheaper. */
+                ORDER BY o.tenant_id, o.idempotency_key LIMIT 50) AS n
+            JOIN @extschema@.whatsapp_messages AS a ON a.id = n.id
+    ), replies AS MATERIALIZED (
+        SELECT s.beneath, jsonb_agg(s.item ORDER BY s.at, s.item ->> 'id') AS list
+        FROM said AS s GROUP BY s.beneath)
     SELECT
         (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'id', m.id,
@@ -5489,27 +5490,27 @@ AS $$
                 'text', @extschema@.wa_internal_message_words(m),
                 'state', s.state, 'reason', s.reason, 'retry_at', s.retry_at,
                 'created_at', m.created_at, 'updated_at', s.updated_at,
-                'replies', COALESCE(b.replies, '[]'),
+                'replies', COALESCE(r.list, '[]'),
                 'can_answer_until', w.until,
                 'may_answer', COALESCE(w.until > clock_timestamp(), false))
             ORDER BY m.created_at DESC, m.id DESC), '[]')
          FROM @extschema@.whatsapp_messages AS m
              CROSS JOIN LATERAL @extschema@.wa_internal_plain_state(m, obstacle) AS s
-             LEFT JOIN LATERAL @extschema@.wa_internal_answer_window(tenant,
+             LEFT JOIN LATERAL @extschema@.wa_internal_answer_window(number,
                  @extschema@.wa_internal_addresses(m)) AS w ON true
-             LEFT JOIN beneath AS b ON b.parent = m.id::text
+             LEFT JOIN replies AS r ON r.beneath = m.id::text
          WHERE m.id = ANY (ids)),
         (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'inbound_id', o.inbound_id,
-                'sender', substr(o.parent, 2),
-                'sender_name', @extschema@.wa_internal_contact_name(o.addresses),
-                'replies', b.replies,
+                'sender', o.beneath,
+                'sender_name', @extschema@.wa_internal_contact_name(ARRAY[o.beneath]),
+                'replies', r.list,
                 'can_answer_until', w.until,
                 'may_answer', COALESCE(w.until > clock_timestamp(), false))
             ORDER BY o.inbound_id DESC), '[]')
          FROM others AS o
-             JOIN beneath AS b ON b.parent = o.parent
-             LEFT JOIN LATERAL @extschema@.wa_internal_answer_window(tenant, o.addresses) AS w ON true)
+             JOIN replies AS r ON r.beneath = o.beneath
+             LEFT JOIN LATERAL @extschema@.wa_internal_answer_window(number, ARRAY[o.beneath]) AS w ON true)
 $$;
 
 /* A page's messages, the newest first, without the answers, which stand beneath others. */
@@ -5536,6 +5537,7 @@ DECLARE
     tenant CONSTANT text := @extschema@.wa_internal_gateway_own_tenant(request, false, '{limit,cursor}'::text[]);
     n CONSTANT bigint := @extschema@.wa_internal_gateway_integer(request, 'limit'::text, 1, 100, 20);
     place CONSTANT jsonb := @extschema@.wa_internal_gateway_place(request, 'tenant_messages'::text);
+    number CONSTANT text := @extschema@.wa_internal_number_of(tenant);
     obstacle CONSTANT text := @extschema@.wa_internal_tenant_obstacle(tenant);
     ids bigint[] := @extschema@.wa_internal_gateway_page_ids(tenant, place, n + 1);
 BEGIN
@@ -5556,9 +5558,8 @@ BEGIN
         INTO body
         FROM @extschema@.whatsapp_tenants AS t
             CROSS JOIN @extschema@.wa_internal_gateway_conversations(
-                tenant, ids, (place ->> 0)::timestamptz, obstacle) AS c
-            LEFT JOIN @extschema@.whatsapp_phone_numbers AS p
-                ON p.phone_number_id = @extschema@.wa_internal_number_of(tenant)
+                tenant, number, ids, (place ->> 0)::timestamptz, obstacle) AS c
+            LEFT JOIN @extschema@.whatsapp_phone_numbers AS p ON p.phone_number_id = number
         WHERE t.tenant_id = tenant;
 END
 $$;
@@ -5683,13 +5684,14 @@ CREATE FUNCTION @extschema@.wa_internal_send_test(tenant text, recipient text, k
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    number CONSTANT text := @extschema@.wa_internal_number_of(tenant);
     sender CONSTANT text := COALESCE(
         (SELECT NULLIF(p.verified_name, '') FROM @extschema@.whatsapp_phone_numbers AS p
-         WHERE p.phone_number_id = @extschema@.wa_internal_number_of(tenant)), tenant);
+         WHERE p.phone_number_id = number), tenant);
     t @extschema@.whatsapp_templates;
 BEGIN
     IF clock_timestamp()
-       < (SELECT w.until FROM @extschema@.wa_internal_answer_window(tenant, ARRAY[recipient]) AS w) THEN
+       < (SELECT w.until FROM @extschema@.wa_internal_answer_window(number, ARRAY[recipient]) AS w) THEN
         RETURN @extschema@.wa_enqueue_text(tenant, recipient,
             CASE WHEN @extschema@.wa_notification_settings(tenant) ->> 'whatsapp_default_language' LIKE 'en%'
                  THEN format('Test message of %s: if you can read this, messages by WhatsApp work.', sender)
@@ -5840,7 +5842,8 @@ BEGIN
     SELECT a.* INTO target FROM @extschema@.wa_internal_answer_target(tenant,
         @extschema@.wa_internal_gateway_body_integer(request, 'message_id'::text, 1, 9223372036854775807),
         @extschema@.wa_internal_gateway_body_integer(request, 'inbound_id'::text, 1, 9223372036854775807)) AS a;
-    SELECT w.* INTO opening FROM @extschema@.wa_internal_answer_window(tenant, target.addresses) AS w;
+    SELECT w.* INTO opening FROM @extschema@.wa_internal_answer_window(
+        @extschema@.wa_internal_number_of(tenant), target.addresses) AS w;
     key := @extschema@.wa_internal_answer_prefix(target.beneath) || @extschema@.wa_internal_gateway_press(request);
     obstacle := @extschema@.wa_internal_tenant_obstacle(tenant);
     SELECT m.* INTO message FROM @extschema@.whatsapp_messages AS m

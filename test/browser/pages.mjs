@@ -57,6 +57,10 @@ function asked(folder) {
 		for (const [, beginning] of text.matchAll(/`([\w.]+\.)\$\{/g)) beginnings.add(beginning);
 		for (const [, beginning] of text.matchAll(/\b(?:tr|said|named)\('([\w.]+)'/g)) beginnings.add(`${beginning}.`);
 	}
+	/* Forms without scripts are written by the program: {key}. */
+	for (const file of list(folder, '.html')) {
+		for (const [, key] of read(file).matchAll(/\{([\w.]+)\}/g)) whole.add(key);
+	}
 	return { whole, beginnings: [...beginnings] };
 }
 
@@ -64,8 +68,7 @@ for (const folder of folders) {
 	const [first, ...rest] = LANGUAGES.map((language) => catalogue(folder, language));
 	const users = folder === 'shared' ? folders : [folder];
 	const uses = users.map(asked);
-	/* The form of the owner's page without scripts is written by the program. */
-	const isUsed = (key) => key.startsWith('plain.') || uses.some(({ whole, beginnings }) => whole.has(key) || beginnings.some((b) => key.startsWith(b)));
+	const isUsed = (key) => uses.some(({ whole, beginnings }) => whole.has(key) || beginnings.some((b) => key.startsWith(b)));
 
 	for (const [i, other] of rest.entries()) {
 		const language = LANGUAGES[i + 1];

@@ -94,6 +94,10 @@ const hour = (id, label, value, change) =>
 		h('input', { id, class: 'input', type: 'time', value, required: true, 'aria-describedby': 'quiet-what quiet-wrong', onchange: (event) => change(event.target.value) }),
 	);
 
+/* Europe/Madrid is the time of a place, UTC is not. */
+const zone = (name) =>
+	name.includes('/') ? t('settings.zone', { zone: name.split('/').at(-1).replaceAll('_', ' ') }) : t('settings.zone.plain', { zone: name });
+
 function quietHours({ quiet, from, to }) {
 	return h(
 		'fieldset',
@@ -102,7 +106,7 @@ function quietHours({ quiet, from, to }) {
 		h('label', { class: 'check' }, h('input', { type: 'checkbox', checked: quiet, onchange: (event) => type({ quiet: event.target.checked }) }), t('settings.quiet.on')),
 		quiet && [
 			h('div', { class: 'pair' }, hour('quiet-from', t('settings.from'), from, (value) => type({ from: value })), hour('quiet-to', t('settings.to'), to, (value) => type({ to: value }))),
-			h('p', { id: 'quiet-what', class: 'muted' }, t('settings.quiet.what'), ' ', t('settings.zone', { zone: state.settings.time_zone.split('/').at(-1).replaceAll('_', ' ') })),
+			h('p', { id: 'quiet-what', class: 'muted' }, t('settings.quiet.what'), ' ', zone(state.settings.time_zone)),
 		],
 		h('p', { id: 'quiet-wrong', class: 'field-error', role: 'alert' }, state.form.error),
 	);

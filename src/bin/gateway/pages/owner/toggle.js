@@ -38,9 +38,9 @@ function consequence(on) {
 	const number = state.settings.whatsapp_display_phone_number ?? state.data?.display_phone_number;
 
 	if (!on) return h('p', { id: 'what' }, t('switch.off.what'));
-	if (!number) return null;
+	if (state.data?.obstacle === 'no_number') return null;
 	return [
-		h('p', { id: 'what' }, t('switch.on.what'), data(phone(number), { class: 'sender' })),
+		number ? h('p', { id: 'what' }, t('switch.on.what'), data(phone(number), { class: 'sender' })) : h('p', { id: 'what' }, t('switch.on.plain')),
 		h('p', { class: 'muted no-print' }, t('switch.on.if_off')),
 	];
 }

@@ -6,12 +6,16 @@ const clockOf = (date) => new Intl.DateTimeFormat(locale, { hour: 'numeric', min
 
 const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 
-/* "hoy", "ayer", "mañana"; else the weekday, with the date where the week is not enough. */
+/* "hoy", "ayer", "mañana"; else "el jueves", with the date where the week is not enough. */
 function dayOf(date, now) {
 	const days = Math.round((midnight(date) - midnight(now)) / 86400000);
 
 	if (Math.abs(days) <= 1) return new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(days, 'day');
-	return new Intl.DateTimeFormat(locale, { weekday: 'long', day: 'numeric', month: Math.abs(days) < 7 ? undefined : 'long' }).format(date);
+	const near = Math.abs(days) < 7;
+
+	return t('day.far', {
+		day: new Intl.DateTimeFormat(locale, near ? { weekday: 'long' } : { weekday: 'long', day: 'numeric', month: 'long' }).format(date),
+	});
 }
 
 /* "mañana a las 10:32" */
