@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "bin/gateway/conninfo.h"
 #include "bin/httpd/clock.h"
 #include "bin/httpd/loop.h"
 #include "bin/httpd/util.h"
@@ -22,7 +23,6 @@
 
 /* For each host that conninfo names. */
 #define CONNECT_TIMEOUT_US INT64_C(5000000)
-#define TCP_USER_TIMEOUT_MS "4000"
 
 /*
  * Whatever a role's, a database's or a client's configuration says: names mean
@@ -279,41 +279,6 @@ ignore_notice(void *arg, const PGresult *result)
 {
 }
 
-/* A comma in the value of host or hostaddr separates hosts. */
-static int
-count_hosts(PGconn *conn)
-{
-	PQconninfoOption *options = PQconninfo(conn);
-	int hosts = 1;
-
-	for (PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
-	{
-		int commas = 0;
-
-		if (option->val == NULL || strncmp(option->keyword, "host", 4) != 0)
-			continue;
-		for (const char *p = option->val; *p != '\0'; p++)
-			commas += *p == ',';
-		if (commas >= hosts)
-			hosts = commas + 1;
-	}
-	PQconninfoFree(options);
-	return hosts;
-}
-
-/* What conninfo says comes last, so it overrides what stands before it. */
-static PGconn *
-begin_connecting(const char *conninfo, const char *application_name)
-{
-	const char *const keywords[] = {
-		"fallback_application_name", "target_session_attrs", "tcp_user_timeout", "keepalives_idle",
-		"keepalives_interval",		 "keepalives_count",	 "dbname",			 NULL};
-	const char *const values[] = {
-		application_name, "read-write", TCP_USER_TIMEOUT_MS, "30", "10", "3", conninfo, NULL};
-
-	return PQconnectStartParams(keywords, values, 1);
-}
-
 void
 gw_link_open(GwLink *link, const char *conninfo, const char *application_name,
 			 int statement_timeout_ms)
@@ -321,14 +286,15 @@ gw_link_open(GwLink *link, const char *conninfo, const char *application_name,
 	link->statement_timeout_ms = statement_timeout_ms;
 	link->state = GW_LINK_CONNECTING;
 	link->fd = -1;
-	link->conn = begin_connecting(conninfo, application_name);
+	link->conn = gw_conninfo_start(conninfo, application_name);
 	if (link->conn == NULL || PQstatus(link->conn) == CONNECTION_BAD)
 	{
 		httpd_timer_set(&link->timer, httpd_now_us(), lose_later, link);
 		return;
 	}
 	PQsetNoticeReceiver(link->conn, ignore_notice, NULL);
-	httpd_timer_set(&link->timer, httpd_now_us() + CONNECT_TIMEOUT_US * count_hosts(link->conn),
+	httpd_timer_set(&link->timer,
+					httpd_now_us() + CONNECT_TIMEOUT_US * gw_conninfo_hosts(link->conn),
 					time_is_over, link);
 	watch(link, EPOLLOUT);
 }
