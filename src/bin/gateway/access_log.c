@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bin/gateway/auth.h"
+#include "bin/gateway/client.h"
 #include "bin/gateway/log_path.h"
 #include "bin/gateway/settings.h"
 #include "bin/httpd/clock.h"
@@ -142,7 +142,7 @@ gw_access_log(const GwExchange *exchange, bool sent)
 	}
 	gw_log_path(exchange->route, exchange->arguments, exchange->http.target, &path);
 	httpd_connection_address(exchange->http.connection, address, sizeof(address));
-	client = gw_auth_client(exchange);
+	client = gw_client_address(exchange);
 	add_time(&pending);
 	add_text(&pending, "request_id", exchange->request_id);
 	add_text(&pending, "peer", address);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bin/gateway/client.h"
 #include "bin/gateway/credentials.h"
 #include "bin/gateway/keyring.h"
 #include "bin/gateway/origin.h"
@@ -20,11 +21,8 @@
 #include "bin/httpd/head.h"
 #include "bin/httpd/util.h"
 
-#define MAX_PROXIES 32
 #define MAX_USER 100
 
-static GwNetwork proxies[MAX_PROXIES];
-static int nproxies;
 static GwRole trusted_role;
 
 const char *
@@ -35,42 +33,23 @@ gw_auth_role_name(GwRole role)
 	return names[role];
 }
 
-/* Who can connect from this machine could as well be any client's neighbour. */
-static void
-trust_loopback(void)
-{
-	gw_network_parse("127.0.0.0/8", &proxies[0]);
-	gw_network_parse("::1", &proxies[1]);
-	nproxies = 2;
-}
-
-static void
-read_proxies(const GwTextList *list)
-{
-	if (list->n == 0)
-		trust_loopback();
-	if (list->n > MAX_PROXIES)
-		httpd_die("--trusted-proxy can be given %d times", MAX_PROXIES);
-	for (int i = 0; i < list->n; i++)
-	{
-		if (!gw_network_parse(list->items[i], &proxies[nproxies++]))
-			httpd_die("--trusted-proxy: \"%s\" is neither an address nor a network",
-					  list->items[i]);
-	}
-}
-
 void
-gw_auth_open(void)
+gw_auth_check_settings(void)
 {
 	const char *role = gw_settings->trusted_user_role;
 
-	read_proxies(&gw_settings->trusted_proxy);
+	gw_client_open();
 	if (strcmp(role, "admin") == 0)
 		trusted_role = GW_ADMIN;
 	else if (strcmp(role, "viewer") == 0)
 		trusted_role = GW_VIEWER;
 	else
 		httpd_die("--trusted-user-role must be admin or viewer");
+}
+
+void
+gw_auth_open(void)
+{
 	gw_login_limit_init();
 	gw_keyring_open();
 }
@@ -79,33 +58,10 @@ gw_auth_open(void)
  * The limit
  */
 
-static void
-add_forwarded(void *arg, const char *name, const char *value)
-{
-	if (strcasecmp(name, "X-Forwarded-For") == 0)
-		httpd_buf_printf(arg, ",%s", value);
-}
-
-/* Some proxies add to the header that the client sent, some add another one. */
-GwAddress
-gw_auth_client(const GwExchange *exchange)
-{
-	HttpdBuf forwarded = {0};
-	char text[64];
-	GwAddress client;
-
-	httpd_connection_address(exchange->http.connection, text, sizeof(text));
-	gw_address_parse(text, strlen(text), &client);
-	httpd_head_visit(&exchange->http, add_forwarded, &forwarded);
-	client = gw_address_of_client(&client, forwarded.data, proxies, nproxies);
-	httpd_buf_free(&forwarded);
-	return client;
-}
-
 bool
 gw_auth_may_try(GwExchange *exchange, GwLogin login)
 {
-	GwAddress client = gw_auth_client(exchange);
+	GwAddress client = gw_client_address(exchange);
 	int wait = gw_login_limit_wait(&client, login, httpd_now_us());
 	char text[16];
 
@@ -120,7 +76,7 @@ gw_auth_may_try(GwExchange *exchange, GwLogin login)
 void
 gw_auth_failed(const GwExchange *exchange, GwLogin login)
 {
-	GwAddress client = gw_auth_client(exchange);
+	GwAddress client = gw_client_address(exchange);
 
 	gw_login_limit_failed(&client, login, httpd_now_us());
 }

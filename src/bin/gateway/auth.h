@@ -14,7 +14,6 @@
 
 #include <stdbool.h>
 
-#include "bin/gateway/address.h"
 #include "bin/gateway/exchange.h"
 #include "bin/gateway/login_limit.h"
 
@@ -22,8 +21,10 @@
 #define GW_OWNER_COOKIE "wa_owner"
 #define GW_LINK_PREFIX "wal_"
 
-/* At start, after the settings: reads the token files, and what else can be wrong ends the program.
- */
+/* After the settings: what makes no sense ends the program. */
+extern void gw_auth_check_settings(void);
+
+/* At start: reads the token files; one that cannot be used ends the program. */
 extern void gw_auth_open(void);
 
 /*
@@ -56,8 +57,5 @@ extern bool gw_auth_is_our_page(GwExchange *exchange);
 
 /* "admin", "viewer", "tenant"; NULL for nobody. */
 extern const char *gw_auth_role_name(GwRole role);
-
-/* The client's address: what the limit is about. */
-extern GwAddress gw_auth_client(const GwExchange *exchange);
 
 #endif

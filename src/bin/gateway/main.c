@@ -143,6 +143,7 @@ main(int argc, char **argv)
 	}
 	gw_settings_read(argc, argv);
 	gw_cors_check_settings();
+	gw_auth_check_settings();
 	gw_pool_check_conninfo("--database", gw_settings->database);
 	if (gw_settings->check)
 		return gw_check();
