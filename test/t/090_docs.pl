@@ -178,10 +178,12 @@ my %exists = map { $_ => 1 } split /\n/, $node->safe_psql(
 		LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
 	WHERE e.extname = 'whatsapp_shared' AND d.deptype = 'e' AND coalesce(p.proname, c.relname) IS NOT NULL
 	UNION
-	SELECT attname FROM pg_attribute WHERE attrelid = 'whatsapp_messages'::regclass});
-# Programs, Meta's own names, and keys of the settings document.
+	SELECT attname FROM pg_attribute WHERE attrelid = 'whatsapp_messages'::regclass
+	UNION
+	SELECT rolname FROM pg_roles});
+# Programs, what they set, Meta's own names, and keys of the settings document.
 $exists{$_} = 1
-  foreach qw(wa_simulator wa_gateway wa_id whatsapp_business_messaging whatsapp_business_management
+  foreach qw(wa_simulator wa_gateway wa_admin wa_owner wa_id whatsapp_business_messaging whatsapp_business_management
   whatsapp_enabled whatsapp_phone_number_id whatsapp_display_phone_number whatsapp_default_language
   whatsapp_access_token whatsapp_shared);
 # What performance is made of is told in terms of the code: there, and only
