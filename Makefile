@@ -295,7 +295,16 @@ check-fuzz-long:
 	@PG_CONFIG=$(PG_CONFIG) FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} test/tools/run-tests.sh fuzz
 
 bench:
-	@PG_CONFIG=$(PG_CONFIG) test/bench/run.sh
+	@PG_CONFIG=$(PG_CONFIG) test/bench/run.sh $(MEASURES)
+
+# "make bench webhooks" measures that alone: the other goals are measures.
+ifeq ($(firstword $(MAKECMDGOALS)),bench)
+MEASURES := $(filter-out bench,$(MAKECMDGOALS))
+ifneq ($(MEASURES),)
+.PHONY: $(MEASURES)
+$(MEASURES): ; @:
+endif
+endif
 
 demo:
 	@PG_CONFIG=$(PG_CONFIG) demo/run.sh

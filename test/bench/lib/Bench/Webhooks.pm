@@ -170,10 +170,10 @@ sub live
 			my ($meta) = @_;
 			my $give_up = time() + 300;
 
-			while (keys %told < $count)
+			while (keys %told < $count || keys %told < $bought)
 			{
 				die "the messages are not sent\n" if time() > $give_up;
-				$bought += buy($buyer, $bought) foreach 1 .. $bought < $count ? 5 : 0;
+				$bought += buy($buyer, $bought) foreach 1 .. ($bought < $count ? 5 : 0);
 				report_accepted($cluster, $meta, \%told);
 			}
 		},
