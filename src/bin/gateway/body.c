@@ -60,6 +60,14 @@ gw_body_check_length(GwExchange *exchange)
 	return false;
 }
 
+void
+gw_body_forget(GwExchange *exchange)
+{
+	httpd_list_remove(&exchange->large_body);
+	all_bodies -= exchange->buffered;
+	exchange->buffered = 0;
+}
+
 static void
 make_room(GwExchange *newcomer)
 {
@@ -72,7 +80,10 @@ make_room(GwExchange *newcomer)
 		if (other->buffered > largest->buffered)
 			largest = other;
 	}
-	httpd_list_remove(&largest->large_body);
+
+	/* At once: it takes a while until it is over, and others come meanwhile. */
+	gw_body_forget(largest);
+	httpd_buf_free(&largest->http.body);
 	httpd_request_abort(&largest->http, false);
 }
 
@@ -98,14 +109,6 @@ void
 gw_body_is_whole(GwExchange *exchange)
 {
 	httpd_list_remove(&exchange->large_body);
-}
-
-void
-gw_body_forget(GwExchange *exchange)
-{
-	httpd_list_remove(&exchange->large_body);
-	all_bodies -= exchange->buffered;
-	exchange->buffered = 0;
 }
 
 void
