@@ -177,6 +177,7 @@ OBJS = \
 	src/template/shape.o \
 	src/template/text_limits.o \
 	src/template/values.o \
+	src/webhook/account.o \
 	src/webhook/apply.o \
 	src/webhook/consequence.o \
 	src/webhook/contact.o \

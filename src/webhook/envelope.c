@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "webhook/account.h"
 #include "webhook/contact.h"
 #include "webhook/envelope.h"
 #include "webhook/event.h"
@@ -104,6 +105,34 @@ read_preferences(WaWebhook *webhook, uint32 change, uint32 value)
 	wa_webhook_note_traffic(webhook, "", 0, 0);
 }
 
+/* How many there are, of those that a body may have. */
+static int
+count_items(WaWebhook *webhook, const Kind *kind, uint32 value)
+{
+	const WaJson *json = webhook->json;
+	uint32 items = wa_json_member(json, value, kind->name);
+	int count = 0;
+
+	for (uint32 item = wa_json_first(json, items);
+		 item != WA_JSON_NONE && wa_webhook_may_read(webhook, WA_WEBHOOK_ITEMS);
+		 item = wa_json_after(json, items, item))
+		count++;
+	return count;
+}
+
+static void
+count_foreign(WaWebhook *webhook, uint32 value)
+{
+	WaWebhookCounts *counts = webhook->body->counts;
+	int statuses = count_items(webhook, &status_items, value);
+	int messages = count_items(webhook, &message_items, value);
+
+	counts[WA_WEBHOOK_STATUS].foreign += statuses;
+	counts[WA_WEBHOOK_MESSAGE].foreign += messages;
+	if (statuses + messages == 0)
+		counts[WA_WEBHOOK_EVENT].foreign++;
+}
+
 static void
 read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 {
@@ -116,6 +145,11 @@ read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 	{
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL,
 							 "field_or_value_missing");
+		return;
+	}
+	if (wa_webhook_is_foreign(webhook, entry, value))
+	{
+		count_foreign(webhook, value);
 		return;
 	}
 	if (wa_json_equals(json, field, "user_preferences"))

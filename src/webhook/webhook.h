@@ -18,7 +18,7 @@ typedef struct WaWebhookCounts
 	int applied;   /* changed a row */
 	int duplicate; /* said nothing new */
 	int parked;	   /* stored in whatsapp_parked_events */
-	int foreign;   /* about another installation's messages */
+	int foreign;   /* about another account, or another installation's messages */
 } WaWebhookCounts;
 
 typedef enum WaWebhookKind
