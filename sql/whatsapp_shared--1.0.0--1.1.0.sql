@@ -1603,6 +1603,9 @@ CREATE TRIGGER whatsapp_contacts_opt_outs_changed
  *
  * Of what is too old, only what errs on the right side: an opt-out, and that a message
  * was withdrawn.  Times ahead of the server's clock count as now.
+ *
+ * What is written to a group is said to everybody in it: to us it opens no window with
+ * the person who says it, and takes back no consent of theirs.
  */
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_after_inbound(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -1617,6 +1620,7 @@ BEGIN
             CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS r (recipient)
         WHERE i.inbound_id = ANY (ids) AND r.recipient IS NOT NULL
             AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
+            AND i.payload ->> 'group_id' IS NULL
         GROUP BY i.phone_number_id, r.recipient
         ORDER BY i.phone_number_id, r.recipient
         ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
@@ -1628,7 +1632,7 @@ BEGIN
         FROM @extschema@.whatsapp_inbound_messages AS i
             CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
-            AND length(i.text) <= 60
+            AND length(i.text) <= 60 AND i.payload ->> 'group_id' IS NULL
             AND (w.action = 'out' OR NOT i.too_old)
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
