@@ -47,6 +47,11 @@ function conflict(tenant, number, problem) {
 	const { holder } = problem;
 
 	if (problem.status !== 409 || !holder) return false;
+	if (holder.tenant_id === tenant) {
+		/* Somebody else was faster, and gave it another one. */
+		tell(t('assign.already', { tenant, number: phone(holder.display_phone_number ?? holder.phone_number_id) }), { state: 'warning' });
+		return true;
+	}
 	ask({
 		place: tenant,
 		text: t('assign.conflict', {

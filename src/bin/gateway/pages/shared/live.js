@@ -4,7 +4,7 @@
  * is what lets a database come back without every open page falling upon it.
  */
 
-const LONGEST_MS = 30000;
+const LONGEST_MS = 10000;
 
 export function live(task, { every }) {
 	let timer = null;
