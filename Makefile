@@ -121,6 +121,7 @@ OBJS = \
 	src/sender/pace/pair_rest.o \
 	src/sender/pace/pair_waiting.o \
 	src/sender/pace/turns.o \
+	src/sender/prepared.o \
 	src/sender/reach.o \
 	src/sender/recovery.o \
 	src/sender/session.o \
@@ -143,6 +144,7 @@ OBJS = \
 	src/sender/store/orphans.o \
 	src/sender/store/pair_rows.o \
 	src/sender/store/plan_size.o \
+	src/sender/store/prepared_rows.o \
 	src/sender/store/reach_rows.o \
 	src/sender/store/replication.o \
 	src/sender/store/settled_rows.o \

@@ -39,6 +39,8 @@ CREATE TABLE @extschema@.whatsapp_home (
     takeover_at       timestamptz,
     takeover_since    timestamptz,
     takeover_through  bigint,
+    takeover_first    bigint,
+    takeover_prepared bigint[],
     PRIMARY KEY (system_identifier, database_oid)
 );
 COMMENT ON TABLE @extschema@.whatsapp_home IS
@@ -63,6 +65,11 @@ COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_since IS
 'The time of the last transaction that came from there, by its clock; NULL: not known.';
 COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_through IS
 'The newest message that came from there, until all that may have been sent is held; NULL: it is.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_first IS
+'The first transaction of this server: what older ones have written came from there.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_prepared IS
+'Messages of transactions that were prepared over there and have not ended: they are held, too, when they are '
+'committed. NULL: there is none.';
 
 /* ALWAYS: also where a subscription writes. */
 CREATE TRIGGER whatsapp_installation_changed

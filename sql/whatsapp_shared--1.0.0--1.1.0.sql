@@ -61,7 +61,9 @@ ALTER TABLE @extschema@.whatsapp_home
     ADD COLUMN synchronous boolean NOT NULL DEFAULT false,
     ADD COLUMN takeover_at timestamptz,
     ADD COLUMN takeover_since timestamptz,
-    ADD COLUMN takeover_through bigint;
+    ADD COLUMN takeover_through bigint,
+    ADD COLUMN takeover_first bigint,
+    ADD COLUMN takeover_prepared bigint[];
 COMMENT ON COLUMN @extschema@.whatsapp_home.synchronous IS
 'Whether no request begins here before its lease is on the standbys that synchronous_standby_names asks for: then a '
 'standby that takes over knows of every request.';
@@ -71,6 +73,11 @@ COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_since IS
 'The time of the last transaction that came from there, by its clock; NULL: not known.';
 COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_through IS
 'The newest message that came from there, until all that may have been sent is held; NULL: it is.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_first IS
+'The first transaction of this server: what older ones have written came from there.';
+COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_prepared IS
+'Messages of transactions that were prepared over there and have not ended: they are held, too, when they are '
+'committed. NULL: there is none.';
 
 /* ---- 12-alerts ------------------------------------------------------------------- */
 

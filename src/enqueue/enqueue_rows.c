@@ -238,10 +238,10 @@ wa_enqueue_queue_row(const WaEnqueue *e, int64 id, int attempts)
 	set(values, nulls, QUEUE_STATE, CharGetDatum(place.state));
 	set_text(values, nulls, QUEUE_HOLD_REASON,
 			 place.hold_reason == NULL ? NULL : cstring_to_text(place.hold_reason));
+	wa_first_xid_note();
 	wa_queue_guard_expect();
 	wa_statement_run(&queue_statement, e->schema, values, nulls);
 
-	wa_first_xid_note();
 	wa_enqueue_wake(place.state,
 					e->phone_number_id == NULL ? NULL : text_to_cstring(e->phone_number_id), rank,
 					place.due_at);

@@ -10,6 +10,7 @@
 
 #include "utils/memutils.h"
 
+#include "base/arrays.h"
 #include "common/message_state.h"
 #include "graph/request.h"
 #include "sender/begin.h"
@@ -385,9 +386,12 @@ decide(WaSender *sender, WaClaimRow *rows, WaNumber **numbers, int n, WaDisposit
 {
 	bool *is_free = palloc(sizeof(bool) * Max(n, 1));
 	const WaClaimRow **reaching = palloc(sizeof(WaClaimRow *) * Max(n, 1));
+	int64 *taken_over;
+	int n_taken_over;
 	int n_reaching = 0;
 	int n_jobs = 0;
 
+	n_taken_over = wa_takeover_find(rows, n, &taken_over);
 	wa_consent_read(rows, n); /* may make templates of what is none */
 	wa_reach_prepare(sender, rows, n, is_free);
 	for (int i = 0; i < n; i++)
@@ -402,7 +406,7 @@ decide(WaSender *sender, WaClaimRow *rows, WaNumber **numbers, int n, WaDisposit
 			continue; /* read both ways */
 		if (!is_claimed(sender, numbers[i], row, &by_id))
 			continue;
-		if (wa_takeover_concerns(row->message_id))
+		if (wa_ids_contain(row->message_id, taken_over, n_taken_over))
 		{
 			wa_takeover_hold(row->message_id, row->phone_number_id, row->attempts,
 							 &stopped->dispositions[stopped->n++]);

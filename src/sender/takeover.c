@@ -17,14 +17,19 @@
  * There may be very many, so they are held in small steps, between which the
  * messages of this server go their way.  Until that is done claims hold what they
  * meet of them, instead of sending it.
+ *
+ * Messages of transactions that were prepared over there come later (sender/prepared.c).
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
 #include "base/guc.h"
 #include "common/queue_state.h"
 #include "sender/clean_stop.h"
+#include "sender/store/prepared_rows.h"
 #include "sender/store/replication.h"
 #include "sender/store/takeover_rows.h"
 #include "sender/store/transaction.h"
@@ -40,7 +45,7 @@
 /* Before rows that somebody had locked, or that a step failed at, are tried again. */
 #define TRY_AGAIN_US INT64_C(500000)
 
-static WaTakeover takeover;
+static WaTakeover takeover; /* prepared is in the sender's memory */
 
 /* How far sender 0 has come with it. */
 static struct
@@ -51,18 +56,35 @@ static struct
 	uint64 held;
 } done;
 
+/*
+ * What is prepared is read first: if it is committed after that, it is known, and if it
+ * was before, it is visible to the rest.
+ */
+static void
+begin(TimestampTz replayed_until)
+{
+	WaTakeover new = {.since = replayed_until};
+
+	(void) GetTopTransactionId();
+	wa_first_xid_note();
+	new.n_prepared = wa_store_prepared_messages(&new.prepared);
+	new.first = wa_first_xid();
+	wa_store_begin_takeover(&new, wa_lost_ids_first());
+}
+
 void
 wa_takeover_begin(WaSender *sender, TimeLineID before, TimestampTz replayed_until)
 {
 	const char *why = NULL;
+	WaTakeover known;
 
-	if (wa_store_read_takeover(&takeover))
+	wa_lost_ids_leave_out(wa_store_schema());
+	if (wa_store_read_takeover(&known))
 		why = "Its requests waited for synchronous standbys: nothing is held.";
 	else if (wa_stopped_cleanly(before))
 		why = "The former primary was shut down in good order: nothing is held.";
 	else
-		wa_store_begin_takeover(replayed_until, wa_first_xid());
-	wa_lost_ids_leave_out(wa_store_schema());
+		begin(replayed_until);
 	ereport(LOG,
 			(errmsg("database \"%s\" takes over the sending of WhatsApp messages",
 					sender->slot->dbname),
@@ -76,15 +98,49 @@ void
 wa_takeover_read(WaSender *sender)
 {
 	bool synchronous = wa_replication_is_synchronous();
+	int64 *before = takeover.prepared;
+	WaTakeover now;
+	bool noted = wa_store_read_takeover(&now);
 
-	if (wa_store_read_takeover(&takeover) != synchronous && sender->index == 0)
+	if (now.n_prepared > 0)
+		now.prepared =
+			memcpy(MemoryContextAllocHuge(sender->state_context, sizeof(int64) * now.n_prepared),
+				   now.prepared, sizeof(int64) * now.n_prepared);
+	takeover = now;
+	if (before != NULL)
+		pfree(before);
+	if (noted != synchronous && sender->index == 0)
 		wa_store_note_synchronous(synchronous);
 }
 
-bool
-wa_takeover_concerns(int64 message_id)
+int
+wa_takeover_prepared(const int64 **ids)
 {
-	return message_id <= takeover.through;
+	*ids = takeover.prepared;
+	return takeover.n_prepared;
+}
+
+static bool
+concerns(int64 message_id)
+{
+	return message_id <= takeover.through ||
+		   wa_ids_contain(message_id, takeover.prepared, takeover.n_prepared);
+}
+
+int
+wa_takeover_find(const WaClaimRow *rows, int n, int64 **held)
+{
+	int64 *concerned;
+	int m = 0;
+
+	*held = NULL;
+	if (takeover.through == 0 && takeover.n_prepared == 0)
+		return 0;
+	concerned = palloc(sizeof(int64) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		if (concerns(rows[i].message_id))
+			concerned[m++] = rows[i].message_id;
+	return m == 0 ? 0 : wa_store_taken_over(&takeover, concerned, m, held);
 }
 
 void
@@ -108,30 +164,21 @@ wa_takeover_hold(int64 message_id, const char *number, int attempts, WaDispositi
 	wa_wake_due(disposition->due_at);
 }
 
-/*
- * In a transaction: one step.  Returns how many were held; *missed is set to the first
- * that was locked, if there was none before.
- */
+/* In a transaction.  Returns how many were held; *passed_by: the first that was locked. */
 static int
-hold_some(int64 *after, int64 *missed, bool *more)
+hold(const WaTakeoverRow *rows, int n, int64 *passed_by)
 {
-	WaTakeoverRow *rows;
-	WaDisposition *dispositions;
-	int64 passed_by;
-	int n = wa_store_lock_taken_over(&takeover, STEP, after, &passed_by, more, &rows);
+	WaDisposition *dispositions = palloc(sizeof(WaDisposition) * Max(n, 1));
 	int n_unlocked;
 
-	dispositions = palloc(sizeof(WaDisposition) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 		wa_takeover_hold(rows[i].message_id, rows[i].phone_number_id, rows[i].attempts,
 						 &dispositions[i]);
 	n_unlocked = wa_store_lock_messages(dispositions, n);
 	for (int i = n_unlocked; i < n; i++)
-		if (passed_by == 0 || dispositions[i].message_id < passed_by)
-			passed_by = dispositions[i].message_id;
+		if (*passed_by == 0 || dispositions[i].message_id < *passed_by)
+			*passed_by = dispositions[i].message_id;
 	wa_store_dispositions(dispositions, n_unlocked);
-	if (*missed == 0)
-		*missed = passed_by;
 	return n_unlocked;
 }
 
@@ -152,7 +199,8 @@ void
 wa_takeover_run(WaSender *sender)
 {
 	int64 after = done.after;
-	int64 missed = done.passed_by;
+	int64 passed_by;
+	WaTakeoverRow *rows;
 	bool more;
 	int n;
 
@@ -160,19 +208,21 @@ wa_takeover_run(WaSender *sender)
 		return;
 	done.not_before_us = wa_now_us() + TRY_AGAIN_US;
 	wa_store_begin("holding what the former primary may have sent");
-	n = hold_some(&after, &missed, &more);
+	n = wa_store_lock_taken_over(&takeover, STEP, &after, &passed_by, &more, &rows);
+	n = hold(rows, n, &passed_by);
 	wa_store_commit();
 	pg_atomic_fetch_add_u64(&sender->slot->counters.uncertain, n);
 	done.held += n;
 	done.after = after;
-	done.passed_by = missed;
+	if (done.passed_by == 0)
+		done.passed_by = passed_by;
 	if (more)
 		done.not_before_us = 0;
-	else if (missed == 0)
+	else if (done.passed_by == 0)
 		finish(sender);
 	else
 	{
-		done.after = missed - 1;
+		done.after = done.passed_by - 1;
 		done.passed_by = 0;
 	}
 }
@@ -183,4 +233,16 @@ wa_takeover_wait_ms(void)
 	if (takeover.through == 0)
 		return -1;
 	return (long) Max(0, (done.not_before_us - wa_now_us() + 999) / 1000);
+}
+
+int
+wa_takeover_hold_these(const int64 *ids, int n, bool *any_locked)
+{
+	WaTakeoverRow *rows;
+	int64 passed_by;
+
+	n = wa_store_lock_these_taken_over(&takeover, ids, n, &passed_by, &rows);
+	n = hold(rows, n, &passed_by);
+	*any_locked = passed_by != 0;
+	return n;
 }

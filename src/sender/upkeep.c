@@ -19,6 +19,7 @@
 #include "sender/consent.h"
 #include "sender/due.h"
 #include "sender/overdue.h"
+#include "sender/prepared.h"
 #include "sender/pace/pair.h"
 #include "sender/store/orphans.h"
 #include "sender/store/transaction.h"
@@ -327,6 +328,7 @@ wa_upkeep_run(WaSender *sender)
 	if (keeps_database(sender))
 	{
 		wa_takeover_run(sender);
+		wa_prepared_run(sender);
 		run_due(sender);
 	}
 	if (wa_now_us() >= sender->next_sweep_us)
@@ -368,7 +370,8 @@ wa_upkeep_wait_ms(WaSender *sender)
 		if (next.quiet != DT_NOEND)
 			wait = Min(wait, next.quiet - clock);
 		wait = Min(wait, Min(next.reconcile_us, Min(next.retention_us, next.orphans_us)) - now);
-		return wa_sooner_ms((long) Max(0, (wait + 999) / 1000), wa_takeover_wait_ms());
+		return wa_sooner_ms((long) Max(0, (wait + 999) / 1000),
+							wa_sooner_ms(wa_takeover_wait_ms(), wa_prepared_wait_ms()));
 	}
 	return (long) Max(0, (wait + 999) / 1000);
 }

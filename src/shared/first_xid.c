@@ -1,11 +1,12 @@
 /*
  * first_xid.c
- *	  The first transaction that put a message into a queue since the server started.
+ *	  The first transaction that changed something of ours since the server started.
  *
- * A server that was promoted has two kinds of messages: those that came by
- * replication, which the former primary may have sent, and its own.  Their times
- * are those of two clocks; but transaction ids only grow, and all that were
- * replayed are smaller than any that this server has given out.
+ * A server that was promoted has two kinds of rows: those that came by replication,
+ * and what somebody has written here since.  Their times are those of two clocks; but
+ * transaction ids only grow, and all that were replayed are smaller than any that this
+ * server has given out.  So whoever writes messages, or what decides which of them may
+ * leave, says so here before he commits.
  */
 #include "postgres.h"
 

@@ -15,34 +15,67 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 
+#include "base/rows.h"
 #include "base/statement.h"
 #include "shared/lost_ids.h"
 #include "shared/shmem.h"
 
+#define LEFT_OUT INT64_C(1000000)
+
 static WaStatement statement = {
-	.sql = "SELECT pg_catalog.setval(s.id, pg_catalog.nextval(s.id) OPERATOR(pg_catalog.+) 1000000)"
+	.sql = "SELECT pg_catalog.setval(s.id, pg_catalog.nextval(s.id) OPERATOR(pg_catalog.+) $1)"
 		   " FROM (SELECT pg_catalog.pg_get_serial_sequence("
 		   "'@extschema@.whatsapp_messages', 'id')::pg_catalog.regclass) AS s (id)",
+	.nargs = 1,
+	.argtypes = {INT8OID},
 	.expected = SPI_OK_SELECT};
 
-/* Of this database; notes that it is so from now on.  One too many is left as it is. */
-static bool
-are_left_out(bool note)
+/* The lock is held.  Where this database is, or would be; WA_MAX_SENDERS: there is no room. */
+static int
+place(void)
 {
-	bool found = false;
 	int i = 0;
 
-	LWLockAcquire(wa_shared->lock, note ? LW_EXCLUSIVE : LW_SHARED);
-	while (i < WA_MAX_SENDERS && OidIsValid(wa_shared->without_lost_ids[i]) && !found)
-		found = wa_shared->without_lost_ids[i++] == MyDatabaseId;
-	if (note && !found && i < WA_MAX_SENDERS)
-		wa_shared->without_lost_ids[i] = MyDatabaseId;
-	found |= i == WA_MAX_SENDERS;
+	while (i < WA_MAX_SENDERS && OidIsValid(wa_shared->without_lost_ids[i]) &&
+		   wa_shared->without_lost_ids[i] != MyDatabaseId)
+		i++;
+	return i;
+}
+
+/* Of this database.  One too many is left as it is. */
+static bool
+are_left_out(void)
+{
+	bool done;
+	int i;
+
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	i = place();
+	done = i == WA_MAX_SENDERS || OidIsValid(wa_shared->without_lost_ids[i]);
 	LWLockRelease(wa_shared->lock);
-	return found;
+	return done;
+}
+
+/* They are from now on.  Of those who have done it the first has met the lowest id. */
+static void
+note(int64 first)
+{
+	int i;
+
+	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
+	i = place();
+	if (i < WA_MAX_SENDERS)
+	{
+		bool done = OidIsValid(wa_shared->without_lost_ids[i]);
+
+		wa_shared->without_lost_ids[i] = MyDatabaseId;
+		wa_shared->first_lost_ids[i] = done ? Min(wa_shared->first_lost_ids[i], first) : first;
+	}
+	LWLockRelease(wa_shared->lock);
 }
 
 void
@@ -52,10 +85,28 @@ wa_lost_ids_leave_out(Oid schema)
 
 	if (done || wa_shared == NULL || !wa_shared->began_as_standby)
 		return;
-	if (!are_left_out(false))
+	if (!are_left_out())
 	{
-		(void) wa_statement_run(&statement, schema, NULL, NULL);
-		(void) are_left_out(true);
+		Datum count = Int64GetDatum(LEFT_OUT);
+		WaRows rows = wa_statement_run(&statement, schema, &count, NULL);
+
+		note(wa_rows_int(&rows, 0, 1, 0) - LEFT_OUT);
 	}
 	done = true;
+}
+
+int64
+wa_lost_ids_first(void)
+{
+	int64 first = 0;
+	int i;
+
+	if (wa_shared == NULL)
+		return 0;
+	LWLockAcquire(wa_shared->lock, LW_SHARED);
+	i = place();
+	if (i < WA_MAX_SENDERS && OidIsValid(wa_shared->without_lost_ids[i]))
+		first = wa_shared->first_lost_ids[i];
+	LWLockRelease(wa_shared->lock);
+	return first;
 }

@@ -13,4 +13,10 @@
  */
 extern void wa_lost_ids_leave_out(Oid schema);
 
+/*
+ * The first that was left out: all that came by replication have lower ids, and all that
+ * were written here higher ones.  0: nobody knows.
+ */
+extern int64 wa_lost_ids_first(void);
+
 #endif

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "base/secret.h"
+#include "shared/first_xid.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
 
@@ -85,6 +86,7 @@ wa_internal_config_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function \"%s\" must be called as a trigger",
 							   "wa_internal_config_changed")));
+	wa_first_xid_note();
 	wa_wake_config(config_kind((TriggerData *) fcinfo->context));
 	return PointerGetDatum(NULL);
 }

@@ -200,6 +200,7 @@ typedef struct WaShared
 	pg_atomic_uint64 first_xid; /* shared/first_xid.c; 0: none */
 	bool began_as_standby;
 	Oid without_lost_ids[WA_MAX_SENDERS]; /* databases: shared/lost_ids.c */
+	int64 first_lost_ids[WA_MAX_SENDERS]; /* of each of them */
 	WaGuard guards[WA_MAX_GUARDS];
 	WaRoom room;
 	WaHeldNumbers held;

@@ -12,9 +12,12 @@
 /* Of the last promotion.  through is 0 when all of it has been looked through. */
 typedef struct WaTakeover
 {
-	int64 through;	   /* messages up to this id came by replication */
-	TimestampTz at;	   /* when this server took over */
-	TimestampTz since; /* what the former primary did later is not known here; 0: nobody knows */
+	int64 through;		 /* messages up to this id came by replication */
+	TimestampTz at;		 /* when this server took over */
+	TimestampTz since;	 /* what the former primary did later is not known here; 0: nobody knows */
+	TransactionId first; /* everything that is older than this transaction came by replication */
+	int64 *prepared;	 /* sorted: what transactions have written that were prepared there */
+	int n_prepared;
 } WaTakeover;
 
 typedef struct WaTakeoverRow
@@ -30,16 +33,29 @@ extern bool wa_store_read_takeover(WaTakeover *takeover);
 /* Notes that they do, or do not, from now on. */
 extern void wa_store_note_synchronous(bool synchronous);
 
-/* Everything that is older than this transaction came by replication; 0: all that is there. */
-extern void wa_store_begin_takeover(TimestampTz since, TransactionId first_own);
+/*
+ * Notes since, first and prepared; and through, by the first id of our own, if that is
+ * known (else 0).
+ */
+extern void wa_store_begin_takeover(const WaTakeover *takeover, int64 first_own_id);
+
+/* All that was visible is held.  What was prepared has its own end. */
 extern void wa_store_end_takeover(void);
+extern void wa_store_note_prepared(const int64 *ids, int n);
+
+/* Of these messages those that the former primary may have sent; sorted. */
+extern int wa_store_taken_over(const WaTakeover *takeover, const int64 *ids, int n, int64 **held);
 
 /*
- * Locks what may have been sent among the next "limit" messages after *after, which
- * moves on; rows that somebody else has locked are passed by, and *passed_by set to
- * the first of them.  *more: there are further messages to look at.
+ * Locks what may have been sent of a page; rows that somebody else has locked are passed
+ * by, and *passed_by set to the first of them.  *after: the last that was looked at.
+ * *more: there are further messages to look at.
  */
 extern int wa_store_lock_taken_over(const WaTakeover *takeover, int limit, int64 *after,
 									int64 *passed_by, bool *more, WaTakeoverRow **rows);
+
+/* The same for those of these messages, sorted, which are all looked at. */
+extern int wa_store_lock_these_taken_over(const WaTakeover *takeover, const int64 *ids, int n,
+										  int64 *passed_by, WaTakeoverRow **rows);
 
 #endif

@@ -53,8 +53,8 @@ my @layers = (
 	[qw(worker session)],
 	[qw(dispatch)],
 	[qw(claim settle upkeep recovery sync upload wakes withdraw)],
-	[qw(aside disposition due uncertain overdue reach consent config trust descriptors http_client home former_primary takeover clean_stop
-		  begin notice measure)],
+	[qw(aside disposition due uncertain overdue reach consent config trust descriptors http_client home former_primary takeover
+		  prepared clean_stop begin notice measure)],
 	[qw(pace/)],
 	[qw(store/ state/)],
 );
