@@ -157,6 +157,7 @@ sub _set_up
 	my $dir = PostgreSQL::Test::Utils::tempdir();
 	$self->{token_file} = File::Spec->catfile($dir, 'token');
 	$self->_write_token;
+	my $grace = $all ? $self->{random}->pick('7d', '7d', '3s') : '7d';
 	my $node = $self->{node} = new_node(
 		"history_$seed",
 		WaHistory::Failover::settings(),
@@ -172,7 +173,8 @@ sub _set_up
 		"whatsapp_shared.retry_delay = '50ms'",
 		"whatsapp_shared.retry_max_delay = '1s'",
 		'whatsapp_shared.max_attempts = 1000',
-		"whatsapp_shared.uncertain_grace = '" . ($all ? $self->{random}->pick('7d', '7d', '3s') : '7d') . "'",
+		"whatsapp_shared.uncertain_grace = '$grace'",
+		"whatsapp_shared.takeover_grace = '$grace'",
 		'whatsapp_shared.messages_per_second = 1000',
 		"whatsapp_shared.pair_interval = '100ms'",
 		'whatsapp_shared.pair_burst = ' . $self->{random}->pick(3, 45),
@@ -358,7 +360,7 @@ sub _settle
 
 	# Who parked asks a person; the person looks, and sends what had not arrived.
 	$self->_sql(<<'SQL');
-SELECT wa_resolve_message(message_id, 'resend') FROM whatsapp_queue WHERE state = 'u'
+SELECT wa_resolve_message(message_id, 'resend') FROM whatsapp_queue WHERE state = 'u' AND due_at = 'infinity'
 SQL
 	$self->_work_off;
 	return;
@@ -388,9 +390,9 @@ sub _work_off
 	my ($self) = @_;
 	my $deadline = time + 120;
 
-	while (time < $deadline)
+	while (1)
 	{
-		$self->_event_grace;
+		$self->_grace_ends($self->_uncertain('true'));
 		$self->_locking('all', sub { $self->_sql(<<'SQL') });
 BEGIN;
 UPDATE whatsapp_queue SET due_at = now() WHERE state = 'd' AND due_at > now();
@@ -401,6 +403,11 @@ SQL
 SELECT count(*) FROM whatsapp_queue WHERE state <> 'u' OR due_at < 'infinity'
 SQL
 		last if $left == 0 && $self->_sql('SELECT count(*) FROM whatsapp_leases') == 0;
+		if (time > $deadline)
+		{
+			push @{ $self->{problems} }, "the queue is not worked off in two minutes: $left are left";
+			last;
+		}
 		sleep(0.1);
 	}
 	$self->{webhooks}->deliver_all;

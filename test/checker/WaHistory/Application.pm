@@ -66,7 +66,8 @@ sub plan
 			tx => ++$self->{tx},
 			how => $how,
 			messages => \@messages,
-			pause_ms => $random->percent(20) ? $random->between(5, 150) : 0
+			pause_ms => $random->percent(20) ? $random->between(5, 150) : 0,
+			prepared_ms => $self->{same}->pick(0, 0, 20, 500)
 		  };
 		$count -= @messages;
 	}
@@ -125,7 +126,9 @@ sub _transaction_sql
 	elsif ($how eq 'prepare')
 	{
 		my $name = "'h$transaction->{tx}'";
-		$sql .= "PREPARE TRANSACTION $name;\nCOMMIT PREPARED $name;\n";
+		# A primary may die in between, or right after that.
+		$sql .= sprintf("PREPARE TRANSACTION $name;\nSELECT pg_sleep(%.3f);\nCOMMIT PREPARED $name;\n",
+			$transaction->{prepared_ms} / 1000);
 	}
 	elsif ($how eq 'savepoint')
 	{

@@ -8,7 +8,7 @@ use warnings;
 use Time::HiRes qw(sleep time);
 use WaHistory::Failover;
 use WaHistory::Faults;
-use WaTest qw(sender_pids set_and_reload);
+use WaTest qw(sender_pids set_and_reload wait_for_senders);
 
 our ($tenants, $numbers);
 
@@ -73,12 +73,26 @@ sub _event_failover
 sub _event_lagging_failover
 {
 	my ($self) = @_;
+	my $random = $self->{random};
 	my $standby
 	  = WaHistory::Failover::lagging($self->{node}, $self->{node}->name . '_' . ++$self->{failovers});
+	my $tenant = $random->between(1, $tenants);
+	my $first = $random->pick(
+		undef,
+		"SELECT wa_pause('tenant', 't$tenant', 'failover')",
+		"SELECT wa_pause('number', '" . (100000000000000 + $tenant) . "', 'failover')");
 
 	$self->{lossy}{ $self->{application}{wave} } = 1;
+	# New senders also find what was prepared and is committed, of which nobody tells them.
+	if ($random->percent(50))
+	{
+		$self->_wait_for_requests($self->{simulator}->stats->{send_requests} + 20, 1);
+		$self->_sql('SELECT wa_worker_restart()');
+		wait_for_senders($self->{node}, 'postgres', $self->_sql('SHOW whatsapp_shared.senders'));
+		$self->_wait_for_requests($self->{simulator}->stats->{send_requests} + 20, 1);
+	}
 	$self->_wait_for_requests($self->{simulator}->stats->{send_requests} + 20, 1);
-	WaHistory::Failover::promote($self->{node}, $standby);
+	WaHistory::Failover::promote($self->{node}, $standby, $first);
 	$_->{node} = $standby foreach $self, @$self{qw(application webhooks)};
 	return;
 }
@@ -278,6 +292,13 @@ sub _event_grace
 {
 	my ($self) = @_;
 	my @ids = $self->_wait_for(sub { $self->_uncertain('true') });
+
+	return $self->_grace_ends(@ids);
+}
+
+sub _grace_ends
+{
+	my ($self, @ids) = @_;
 
 	$self->{webhooks}->deliver_all;
 	$self->_end_grace(@ids);

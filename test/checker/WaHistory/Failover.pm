@@ -10,6 +10,7 @@ use strict;
 use warnings;
 
 use PostgreSQL::Test::Cluster;
+use Time::HiRes qw(sleep time);
 use WaTest qw(wait_for_senders);
 
 # Settings of a server that can have a standby.
@@ -28,15 +29,27 @@ sub prepare
 	return;
 }
 
-# A standby of the node, up to date and synchronous from now on.
-sub standby
+# A server that follows the node, and has noted that it does: one that was promoted
+# before would be taken for a copy.
+sub _new
 {
 	my ($node, $name) = @_;
 	my $standby = PostgreSQL::Test::Cluster->new($name);
+	my $deadline = time + 60;
 
 	$node->backup($name);
 	$standby->init_from_backup($node, $name, has_streaming => 1);
 	$standby->start;
+	sleep(0.05) until -e $standby->data_dir . '/pg_replslot/whatsapp_shared.standby' || time > $deadline;
+	return $standby;
+}
+
+# A standby of the node, up to date and synchronous from now on.
+sub standby
+{
+	my ($node, $name) = @_;
+	my $standby = _new($node, $name);
+
 	$node->safe_psql('postgres', "ALTER SYSTEM SET $_")
 	  foreach q{synchronous_standby_names = '*'}, 'synchronous_commit = on';
 	$node->reload;
@@ -52,11 +65,8 @@ sub standby
 sub lagging
 {
 	my ($node, $name) = @_;
-	my $standby = PostgreSQL::Test::Cluster->new($name);
+	my $standby = _new($node, $name);
 
-	$node->backup($name);
-	$standby->init_from_backup($node, $name, has_streaming => 1);
-	$standby->start;
 	$node->safe_psql('postgres', "ALTER SYSTEM RESET $_")
 	  foreach qw(synchronous_standby_names synchronous_commit);
 	$node->reload;
@@ -69,13 +79,15 @@ sub lagging
 	return $standby;
 }
 
-# The node dies without a word, and the standby goes on.
+# The node dies without a word, and the standby goes on.  Somebody may use it before
+# its senders have begun.
 sub promote
 {
-	my ($node, $standby) = @_;
+	my ($node, $standby, $first) = @_;
 
 	$node->stop('immediate');
 	$standby->promote;
+	$standby->safe_psql('postgres', $first) if defined $first;
 	$standby->safe_psql('postgres', 'ALTER SYSTEM RESET primary_conninfo');
 	wait_for_senders($standby, 'postgres',
 		$standby->safe_psql('postgres', 'SHOW whatsapp_shared.senders'));
