@@ -4,8 +4,6 @@
 # HISTORY_SEEDS="1 2 3"   these seeds instead of the usual ones
 # HISTORY_SECONDS=3600    new seeds until the time is over
 # HISTORY_MESSAGES, HISTORY_STEPS    the size of each
-# HISTORY_KINDS=all      also hanging numbers, dying peers, locked rows, opt-outs, lagging
-#                        standbys, and a grace that ends in real time
 
 use strict;
 use warnings;
@@ -19,7 +17,7 @@ use WaHistory;
 my %size = (
 	messages => $ENV{HISTORY_MESSAGES} // 600,
 	steps => $ENV{HISTORY_STEPS} // 8);
-my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '5912 5913 5914 5915');
+my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '9719 9720 9721 9722');
 my $seconds = $ENV{HISTORY_SECONDS} // 0;
 my $deadline = time + $seconds;
 my @hits;

@@ -33,11 +33,11 @@ my %kinds = (
 	pair => sub { return (code => 131056) },
 	unknown => sub { return (code => 131000) },
 	unavailable => sub { return (code => $_[0]->pick(2, 131016), transient => JSON::PP::true) },
-	permanent => sub { return (code => $permanent_code) });
-
-# One number of the tenants': all of its requests hang, or get nonsense.
-$kinds{number} = sub { return ($_[0]->percent(50) ? (reply => 'hang') : (reply => 'html', status => 502), _accept($_[0])) }
-  if ($ENV{HISTORY_KINDS} // '') eq 'all';
+	permanent => sub { return (code => $permanent_code) },
+	# One number of the tenants': all of its requests hang, or get nonsense.
+	number => sub {
+		return ($_[0]->percent(50) ? (reply => 'hang') : (reply => 'html', status => 502), _accept($_[0]));
+	});
 my %percent = (delay => 60, hang => 5, oversized => 5, slow => 10, permanent => 5, pair => 10);
 
 sub kinds
