@@ -178,6 +178,26 @@ is( sql("SELECT detail -> 'whatsapp_message_ids' \@> '[\"$own\", \"wamid.OF.anot
 	't',
 	'and the alert names them');
 
+# A report of the first attempt comes while the second is open, and nothing shows of
+# that yet.
+my $sixth = '+34614300006';
+
+sql(<<'SQL');
+CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER skip BEFORE UPDATE ON whatsapp_messages FOR EACH ROW WHEN (NEW.status = 'sending') EXECUTE FUNCTION skip();
+SQL
+$sim->faults(
+	{ match => { recipient => $sixth }, times => 1, reply => 'garbage' },
+	{ match => { recipient => $sixth }, times => 1, delay_ms => 1000 * $delay, reply => 'garbage' });
+my $counted = enqueue($node, 't1', $sixth);
+wait_status($node, $counted, 'uncertain', 'a message is in doubt');
+sql("SELECT wa_resolve_message($counted, 'resend')");
+wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_leases WHERE $counted = ANY (message_ids))", 'it is sent again');
+tell_by_webhook({ $counted => 'wamid.OF.the.first' }, 'sent');
+wait_for($node, "SELECT NOT EXISTS (SELECT FROM whatsapp_leases)", 'the second request has ended');
+is(sql("SELECT status, attempts FROM whatsapp_messages WHERE id = $counted"), 'sent|2', 'and is counted');
+sql('DROP FUNCTION skip() CASCADE');
+
 invariants_hold($node);
 logged_nothing_bad($node, 'without an error');
 $node->stop;

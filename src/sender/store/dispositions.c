@@ -265,6 +265,40 @@ update_messages(const WaDisposition *dispositions, int n)
 }
 
 /*
+ * Of messages that have left the queue meanwhile, because a webhook told of an earlier
+ * attempt: this one is counted, or the next would bear its number.
+ */
+static void
+count_attempts(const WaDisposition *dispositions, int n, const int64 *gone, int n_gone)
+{
+	static WaStatement statement = {
+		.sql = "UPDATE @extschema@.whatsapp_messages m SET attempts = v.attempt"
+			   " FROM unnest($1, $2) AS v(id, attempt)"
+			   " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1) AND m.id OPERATOR(pg_catalog.=) v.id"
+			   " AND m.attempts OPERATOR(pg_catalog.<) v.attempt",
+		.nargs = 2,
+		.argtypes = {INT8ARRAYOID, INT2ARRAYOID},
+		.expected = SPI_OK_UPDATE};
+	int64 *ids = palloc(sizeof(int64) * n);
+	int16 *attempts = palloc(sizeof(int16) * n);
+	Datum values[2];
+	int m = 0;
+
+	for (int i = 0; i < n; i++)
+		if (dispositions[i].failed_attempt && !dispositions[i].superseded &&
+			wa_ids_contain(dispositions[i].message_id, gone, n_gone))
+		{
+			ids[m] = dispositions[i].message_id;
+			attempts[m++] = (int16) dispositions[i].attempt;
+		}
+	if (m == 0)
+		return;
+	values[0] = wa_array_of_int8(ids, m);
+	values[1] = wa_array_of_int2(attempts, m);
+	wa_store_run(&statement, values, NULL);
+}
+
+/*
  * Everything that can happen to a queued message except acceptance.  Of one that
  * a person has put back meanwhile only the attempt is recorded.
  */
@@ -272,15 +306,21 @@ void
 wa_store_dispositions(WaDisposition *dispositions, int n)
 {
 	int64 *missing = palloc(sizeof(int64) * Max(n, 1));
+	int64 *gone;
 	int n_missing = 0;
+	int n_gone;
 
 	if (n == 0)
 		return;
 	settle_queue(dispositions, n, missing, &n_missing);
+	n_gone = n_missing;
+	gone = memcpy(palloc(sizeof(int64) * Max(n, 1)), missing, sizeof(int64) * n_gone);
+	wa_ids_sort(gone, n_gone);
 	n_missing = wa_fence_superseded(missing, n_missing);
 	for (int i = 0; i < n; i++)
 		dispositions[i].superseded = wa_ids_contain(dispositions[i].message_id, missing, n_missing);
 	update_messages(dispositions, n);
+	count_attempts(dispositions, n, gone, n_gone);
 	record_attempts(dispositions, n);
 }
 
