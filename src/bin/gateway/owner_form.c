@@ -111,22 +111,28 @@ show_door(GwExchange *exchange, int status, const char *problem)
 	show(exchange, &page, status);
 }
 
+/* Nothing that a link would mend. */
+static void
+show_broken(GwExchange *exchange)
+{
+	Page page = {.n = 0};
+
+	set_value(&page, "broken", "");
+	show(exchange, &page, exchange->http.reply.status);
+}
+
 /* What was refused, in words. */
 static void
 show_refusal(GwExchange *exchange)
 {
 	int status = exchange->http.reply.status;
-	Page page = {.n = 0};
 
 	if (status == 401)
 		show_door(exchange, status, "gone");
 	else if (status == 403)
 		show_door(exchange, status, "other");
 	else
-	{
-		set_value(&page, "broken", "");
-		show(exchange, &page, status);
-	}
+		show_broken(exchange);
 }
 
 static const char *
@@ -183,7 +189,7 @@ static void
 ask(GwExchange *exchange)
 {
 	if (!gw_auth_identify(exchange))
-		show_refusal(exchange);
+		show_broken(exchange);
 	else if (exchange->role == GW_NOBODY)
 		show_door(exchange, gw_exchange_reads(exchange) ? 200 : 401, NULL);
 	else
