@@ -179,7 +179,8 @@ build_request(const char *id, const char *wamid, const char *number, const char 
 		"{\"object\":\"whatsapp_business_account\",\"entry\":[{\"id\":\"300000000000001\","
 		"\"changes\":[{\"value\":{\"messaging_product\":\"whatsapp\",\"metadata\":{"
 		"\"display_phone_number\":\"34910000000\",\"phone_number_id\":\"%s\"},"
-		"\"contacts\":[{\"profile\":{\"name\":\"Harinas %s\"},\"wa_id\":\"%s\",\"user_id\":\"ES.%s\"}],"
+		"\"contacts\":[{\"profile\":{\"name\":\"Harinas "
+		"%s\"},\"wa_id\":\"%s\",\"user_id\":\"ES.%s\"}],"
 		"\"statuses\":[{\"id\":\"%s\",\"status\":\"%s\",\"timestamp\":\"%lld\","
 		"\"recipient_id\":\"%s\",\"recipient_user_id\":\"ES.%s\","
 		"\"biz_opaque_callback_data\":\"wa1:%s:%s:1\"%s}]},\"field\":\"messages\"}]}]}",
@@ -502,7 +503,8 @@ compare(const void *a, const void *b)
 static double
 quantile_ms(double q)
 {
-	return nlatencies == 0 ? 0 : (double) latencies[(size_t) (q * (double) (nlatencies - 1))] / 1000;
+	return nlatencies == 0 ? 0
+						   : (double) latencies[(size_t) (q * (double) (nlatencies - 1))] / 1000;
 }
 
 static void
@@ -520,11 +522,11 @@ print_result(void)
 static void
 read_options(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"port", 1, NULL, 'p'},	  {"connections", 1, NULL, 'c'},  {"idle", 1, NULL, 'i'},
-		{"slow", 1, NULL, 's'},	  {"rate", 1, NULL, 'r'},		  {"time-limit", 1, NULL, 't'},
-		{"stream", 0, NULL, 'm'}, {"installation", 1, NULL, 'n'}, {"secret", 1, NULL, 'k'},
-		{NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"port", 1, NULL, 'p'},	{"connections", 1, NULL, 'c'},
+										  {"idle", 1, NULL, 'i'},	{"slow", 1, NULL, 's'},
+										  {"rate", 1, NULL, 'r'},	{"time-limit", 1, NULL, 't'},
+										  {"stream", 0, NULL, 'm'}, {"installation", 1, NULL, 'n'},
+										  {"secret", 1, NULL, 'k'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
