@@ -94,6 +94,7 @@ is($now{'whatsapp_messaging_limit'}, 1000, 'the limit');
 is($now{'whatsapp_token_expiry_timestamp_seconds'}, 4000000000, 'the end of the token');
 is($now{'whatsapp_alerts{kind="quality",severity="error"}'}, 1, 'an alert');
 is($now{'whatsapp_gateway_database_up{pool="admin"}'}, 1, 'the database is there');
+is($now{'whatsapp_gateway_database_up{pool="statuses"}'}, 1, 'for webhooks, too');
 cmp_ok($now{'process_resident_memory_bytes'}, '>', 1_000_000, 'what the process takes');
 
 # ---- who may ------------------------------------------------------------------------

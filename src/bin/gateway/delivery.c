@@ -390,6 +390,12 @@ gw_delivery_close(void)
 	gw_pool_destroy(messages.pool);
 }
 
+GwDeliveryPools
+gw_delivery_pools(void)
+{
+	return (GwDeliveryPools){.statuses = statuses.pool, .replies = messages.pool};
+}
+
 bool
 gw_delivery_is_ready(void)
 {

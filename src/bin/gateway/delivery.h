@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "bin/gateway/database.h"
 #include "bin/gateway/exchange.h"
 
 typedef struct GwDelivery GwDelivery;
@@ -23,6 +24,15 @@ extern void gw_delivery_begin(GwExchange *exchange, const char *signature);
 
 /* The exchange is over: what has not been sent is not sent any more. */
 extern void gw_delivery_forget(GwDelivery *delivery);
+
+/* Its connections: to statuses, and to what has handlers; NULL while no webhooks are taken. */
+typedef struct GwDeliveryPools
+{
+	const GwPool *statuses;
+	const GwPool *replies;
+} GwDeliveryPools;
+
+extern GwDeliveryPools gw_delivery_pools(void);
 
 /* A connection for statuses is there. */
 extern bool gw_delivery_is_ready(void);

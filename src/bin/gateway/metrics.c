@@ -18,6 +18,7 @@
 
 #include "bin/gateway/counters.h"
 #include "bin/gateway/database.h"
+#include "bin/gateway/delivery.h"
 #include "bin/gateway/exposition.h"
 #include "bin/gateway/process.h"
 #include "bin/gateway/respond.h"
@@ -26,7 +27,7 @@
 
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-#define N_POOLS 1
+#define N_POOLS 3
 
 #define COSTS_US INT64_C(600000000)
 
@@ -149,24 +150,30 @@ add_pool(GwExposition *exposition, const char *metric, const char *help, const c
 static void
 add_pools(GwExposition *exposition)
 {
+	const GwDeliveryPools delivery = gw_delivery_pools();
 	const struct
 	{
 		const char *name;
 		const GwPool *pool;
-	} pools[] = {{"admin", gw_admin_pool}};
+	} pools[N_POOLS] = {
+		{"admin", gw_admin_pool}, {"statuses", delivery.statuses}, {"replies", delivery.replies}};
 	GwPoolStats stats[N_POOLS];
+	int n = 0;
 
-	for (int i = 0; i < N_POOLS; i++)
-		gw_pool_stats(pools[i].pool, &stats[i]);
-	for (int i = 0; i < N_POOLS; i++)
+	while (n < N_POOLS && pools[n].pool != NULL)
+	{
+		gw_pool_stats(pools[n].pool, &stats[n]);
+		n++;
+	}
+	for (int i = 0; i < n; i++)
 		add_pool(exposition, "whatsapp_gateway_database_up",
 				 "1 if the gateway has a connection to the database.", pools[i].name,
 				 stats[i].connections > 0);
-	for (int i = 0; i < N_POOLS; i++)
+	for (int i = 0; i < n; i++)
 		add_pool(exposition, "whatsapp_gateway_database_connections",
 				 "Connections of the gateway to the database.", pools[i].name,
 				 stats[i].connections);
-	for (int i = 0; i < N_POOLS; i++)
+	for (int i = 0; i < n; i++)
 		add_pool(exposition, "whatsapp_gateway_database_waiting",
 				 "Requests that wait for a connection to the database.", pools[i].name,
 				 stats[i].waiting);
