@@ -196,6 +196,7 @@ OBJS = \
 	src/webhook/rematch.o \
 	src/webhook/reply.o \
 	src/webhook/reply_handlers.o \
+	src/webhook/reprocess.o \
 	src/webhook/status.o \
 	src/webhook/traffic.o \
 	src/webhook/update.o

@@ -159,6 +159,8 @@ AS $$
     ('opted_out_of_all', 'Recipients get no message at all', 'If they have agreed again, opt them in: wa_opt_in().'),
     ('parked_events', 'Many webhook items could not be used',
      'See whatsapp_parked_events for the reasons; after an update of the extension they may be usable.'),
+    ('parked_messages', 'What customers wrote could not be used',
+     'See whatsapp_parked_events; after an update of the extension, wa_reprocess_parked() takes it in.'),
     ('paused', 'Sending is paused', 'Resume when the cause has gone.'),
     ('registration', 'Registered code is not run',
      'The roles behind a handler or a notification have changed: register it again.'),

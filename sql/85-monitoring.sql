@@ -582,6 +582,21 @@ BEGIN
 END
 $$;
 
+/* What customers wrote and could not be used, until it is, or the alert about it has been resolved. */
+CREATE FUNCTION @extschema@.wa_internal_health_parked()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'parked messages', 'error',
+           format('%s webhook items in which customers may say something could not be used, the first at %s.',
+               w.items, date_trunc('second', w.since)),
+           'Read them in whatsapp_parked_events; after an update of the extension, SELECT wa_reprocess_parked(); '
+           'takes them in. Resolving the alert parked_messages ends this.'
+    FROM @extschema@.wa_internal_parked_words() AS w
+    WHERE w.items > 0
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_health_alerts()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE sql STABLE
@@ -703,6 +718,7 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_confirmation();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_parked();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END
 $$;

@@ -89,7 +89,7 @@ AS $$
             wa_set_notification_settings, wa_import_settings,
             wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
             wa_pause, wa_resume, wa_resolve_alert, wa_retry_message, wa_resolve_message,
-            wa_on_reply, wa_off_reply, wa_retry_reply, wa_adopt, wa_worker_restart}'),
+            wa_on_reply, wa_off_reply, wa_retry_reply, wa_reprocess_parked, wa_adopt, wa_worker_restart}'),
         ('{admin}', '{
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,

@@ -133,6 +133,8 @@ AS $$
     ('opted_out_of_all', 'Recipients get no message at all', 'If they have agreed again, opt them in: wa_opt_in().'),
     ('parked_events', 'Many webhook items could not be used',
      'See whatsapp_parked_events for the reasons; after an update of the extension they may be usable.'),
+    ('parked_messages', 'What customers wrote could not be used',
+     'See whatsapp_parked_events; after an update of the extension, wa_reprocess_parked() takes it in.'),
     ('paused', 'Sending is paused', 'Resume when the cause has gone.'),
     ('registration', 'Registered code is not run',
      'The roles behind a handler or a notification have changed: register it again.'),
@@ -659,6 +661,10 @@ DELETE FROM @extschema@.whatsapp_parked_events AS p
 
 CREATE INDEX whatsapp_parked_events_message_idx
     ON @extschema@.whatsapp_parked_events (message_id) WHERE message_id IS NOT NULL;
+
+/* The unmatched statuses of other programs on the account are many, and say nothing to people. */
+CREATE INDEX whatsapp_parked_events_other_idx
+    ON @extschema@.whatsapp_parked_events (parked_id) WHERE reason NOT IN ('unknown_message', 'message_queued_again');
 COMMENT ON TABLE @extschema@.whatsapp_parked_events IS
 'Items of webhooks that could not be used, with the reason. Statuses are tried again when their message becomes '
 'known. Kept for whatsapp_shared.retention, or as long as the message that they name.';
@@ -683,6 +689,73 @@ COMMENT ON FUNCTION @extschema@.wa_webhook_ingest_many(bytea[], text[]) IS
 'Processes several webhooks, each as a whole or not at all, and returns a row for each, in their order. The outcome is '
 'ingested (result: as wa_webhook_ingest returns it), invalid_signature, too_large, or failed with the SQLSTATE and '
 'message of the error. Respond to Meta with 200 to those that are ingested, once the transaction has committed.';
+
+/* Whether a customer may say something in a parked item: an order, or that he wants no more marketing. */
+CREATE FUNCTION @extschema@.wa_internal_may_be_words(kind text, reason text, event jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT reason NOT IN ('too_old', 'wrong_object')
+        AND (kind IN ('message', 'event', 'entry', 'body')
+             OR kind = 'change' AND (event IS NULL
+                 OR event ->> 'field' IN ('messages', 'standby', 'user_preferences', 'user_id_update')))
+$$;
+
+/*
+ * At once, for waiting for many of them would lose the one that was an order.  Counted
+ * up once a minute, since the row is everybody's.
+ */
+CREATE FUNCTION @extschema@.wa_internal_alert_parked(items integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_alerts AS a
+            WHERE a.kind = 'parked_messages' AND a.resolved_at IS NULL
+                AND a.last_seen_at > clock_timestamp() - interval '1 minute') THEN
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'parked_messages'::text, 'account'::text, ''::text,
+            'What customers wrote could not be used, and is kept: see whatsapp_parked_events.'::text,
+            jsonb_build_object('items', items));
+    END IF;
+END
+$$;
+
+/* How many of them there are, of the latest thousand items, that nobody has dealt with; NULL since: none. */
+CREATE FUNCTION @extschema@.wa_internal_parked_words(OUT items bigint, OUT since timestamptz)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*), min(p.received_at)
+    FROM (SELECT o.* FROM @extschema@.whatsapp_parked_events AS o
+          WHERE o.reason NOT IN ('unknown_message', 'message_queued_again') ORDER BY o.parked_id DESC LIMIT 1000) AS p
+    WHERE @extschema@.wa_internal_may_be_words(p.kind, p.reason, p.event)
+        AND p.received_at > COALESCE((
+            SELECT max(a.resolved_at) FROM @extschema@.whatsapp_alerts AS a WHERE a.kind = 'parked_messages'),
+            '-infinity')
+$$;
+
+/* These have been used after all: webhook/reprocess.c. */
+CREATE FUNCTION @extschema@.wa_internal_forget_reprocessed(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM @extschema@.whatsapp_parked_events AS p WHERE p.parked_id = ANY (ids);
+    IF (SELECT w.items FROM @extschema@.wa_internal_parked_words() AS w) = 0 THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('parked_messages'::text, 'account'::text, ''::text);
+    END IF;
+END
+$$;
+
+/* As wa_webhook_ingest(), it becomes the owner by itself. */
+CREATE FUNCTION @extschema@.wa_reprocess_parked(reason text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE C VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'wa_reprocess_parked';
+COMMENT ON FUNCTION @extschema@.wa_reprocess_parked(text) IS
+'Takes in again what webhooks brought and could not be used, in the order in which it came: after an update of the '
+'extension. With a reason, only what was parked for it. What is used leaves whatsapp_parked_events; the rest stays. '
+'Returns counts as wa_webhook_ingest() does.';
 
 /* For whoever finds out, once the wamids are written: these messages were accepted more than once. */
 CREATE FUNCTION @extschema@.wa_internal_alert_accepted_twice(message_ids bigint[]) RETURNS void
@@ -2204,6 +2277,21 @@ BEGIN
 END
 $$;
 
+/* What customers wrote and could not be used, until it is, or the alert about it has been resolved. */
+CREATE FUNCTION @extschema@.wa_internal_health_parked()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'parked messages', 'error',
+           format('%s webhook items in which customers may say something could not be used, the first at %s.',
+               w.items, date_trunc('second', w.since)),
+           'Read them in whatsapp_parked_events; after an update of the extension, SELECT wa_reprocess_parked(); '
+           'takes them in. Resolving the alert parked_messages ends this.'
+    FROM @extschema@.wa_internal_parked_words() AS w
+    WHERE w.items > 0
+$$;
+
 CREATE OR REPLACE FUNCTION @extschema@.wa_health()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2223,6 +2311,7 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_confirmation();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_parked();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END
 $$;
@@ -6201,7 +6290,7 @@ AS $$
             wa_set_notification_settings, wa_import_settings,
             wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
             wa_pause, wa_resume, wa_resolve_alert, wa_retry_message, wa_resolve_message,
-            wa_on_reply, wa_off_reply, wa_retry_reply, wa_adopt, wa_worker_restart}'),
+            wa_on_reply, wa_off_reply, wa_retry_reply, wa_reprocess_parked, wa_adopt, wa_worker_restart}'),
         ('{admin}', '{
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,

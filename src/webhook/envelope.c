@@ -185,6 +185,22 @@ read_entry(WaWebhook *webhook, uint32 entry)
 }
 
 void
+wa_webhook_read_again(WaWebhook *webhook, const char *what, const char *phone_number_id)
+{
+	static const Kind *const kinds[] = {&status_items, &message_items, &preference_items};
+
+	if (strcmp(what, "body") == 0)
+		wa_webhook_read_envelope(webhook);
+	else if (strcmp(what, "entry") == 0)
+		read_entry(webhook, 0);
+	else if (strcmp(what, "change") == 0)
+		read_change(webhook, WA_JSON_NONE, 0);
+	for (int i = 0; i < lengthof(kinds); i++)
+		if (strcmp(what, kinds[i]->what) == 0)
+			kinds[i]->read(webhook, 0, phone_number_id);
+}
+
+void
 wa_webhook_read_envelope(WaWebhook *webhook)
 {
 	const WaJson *json = webhook->json;

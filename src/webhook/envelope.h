@@ -13,4 +13,11 @@
  */
 extern void wa_webhook_read_envelope(WaWebhook *webhook);
 
+/*
+ * The same for a part of one that was parked: webhook->json is the item, "what" its
+ * whatsapp_parked_events.kind.
+ */
+extern void wa_webhook_read_again(WaWebhook *webhook, const char *what,
+								  const char *phone_number_id);
+
 #endif

@@ -64,8 +64,8 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 	}
 	event.value = wa_webhook_text(webhook, wa_json_member(webhook->json, change, "value"));
 	if (!wa_webhook_said_time(webhook, entry, "time", &event.at))
-		event.at = 0;
-	else if (wa_webhook_is_too_old(webhook, event.at))
+		event.at = webhook->parked_at;
+	if (event.at != 0 && wa_webhook_is_too_old(webhook, event.at))
 	{
 		webhook->body->too_old++;
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "too_old");

@@ -170,6 +170,7 @@ wa_ingest_write(WaIngest *ingest)
 	wa_webhook_forget_matched(webhook);
 	AtEOXact_GUC(false, ingest->guc_level);
 	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies, &failed);
+	wa_webhook_alert_parked(webhook);
 }
 
 void

@@ -42,7 +42,9 @@ static WaStatement park_statement = {
 		   " pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 		   " pg_catalog.unnest($7))"
 		   " AS v(kind, reason, number, wamid, id, event, fingerprint) ORDER BY v.fingerprint"
-		   " ON CONFLICT (fingerprint) DO NOTHING RETURNING fingerprint",
+		   " ON CONFLICT (fingerprint) DO NOTHING RETURNING fingerprint,"
+		   " kind OPERATOR(pg_catalog.<>) 'status' AND"
+		   " @extschema@.wa_internal_may_be_words(kind, reason, event)",
 	.nargs = 7,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
 				 BYTEAARRAYOID},
@@ -54,6 +56,11 @@ static WaStatement park_body_statement = {
 	.nargs = 3,
 	.argtypes = {BYTEAOID, TEXTOID, BYTEAOID},
 	.expected = SPI_OK_INSERT};
+
+static WaStatement alert_statement = {.sql = "SELECT @extschema@.wa_internal_alert_parked($1)",
+									  .nargs = 1,
+									  .argtypes = {INT4OID},
+									  .expected = SPI_OK_SELECT};
 
 /*
  * Half of the SHA-256 of what it is and its text: enough that two different
@@ -137,7 +144,10 @@ wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, size_t ma
 	values[2] = PointerGetDatum(kept);
 	rows = wa_statement_run(&park_body_statement, webhook->schema, values, NULL);
 	if (rows.count > 0)
+	{
 		webhook->body->counts[WA_WEBHOOK_EVENT].parked++;
+		webhook->parked_words++;
+	}
 	else
 		webhook->body->counts[WA_WEBHOOK_EVENT].duplicate++;
 }
@@ -219,7 +229,8 @@ counts_of(const WaParked *item)
 
 /* Of those that were not known, by their fingerprints. */
 static void
-count_stored(const WaParked *items, Fingerprint *prints, int n, const WaRows *rows)
+count_stored(WaWebhook *webhook, const WaParked *items, Fingerprint *prints, int n,
+			 const WaRows *rows)
 {
 	qsort(prints, n, sizeof(Fingerprint), compare_fingerprints);
 	for (uint64 i = 0; i < rows->count; i++)
@@ -230,7 +241,24 @@ count_stored(const WaParked *items, Fingerprint *prints, int n, const WaRows *ro
 
 		counts->parked++;
 		counts->duplicate--;
+		webhook->parked_words += (int) wa_rows_int(rows, (int) i, 2, 0);
 	}
+}
+
+bool
+wa_webhook_all_parked(const WaWebhookBody *body)
+{
+	int parked = 0;
+	int used = 0;
+
+	for (int i = 0; i < WA_WEBHOOK_KINDS; i++)
+	{
+		const WaWebhookCounts *counts = &body->counts[i];
+
+		parked += counts->parked;
+		used += counts->applied + counts->duplicate + counts->foreign;
+	}
+	return parked > 0 && used == 0;
 }
 
 void
@@ -250,7 +278,7 @@ wa_webhook_write_parked(WaWebhook *webhook)
 	Datum values[lengthof(columns) + 1];
 	WaRows rows;
 
-	if (n == 0)
+	if (n == 0 || (webhook->parked_at != 0 && wa_webhook_all_parked(webhook->body)))
 		return;
 	for (int i = 0; i < n; i++)
 	{
@@ -262,5 +290,14 @@ wa_webhook_write_parked(WaWebhook *webhook)
 	WA_ARRAYS_OF(values, columns, items, n);
 	values[lengthof(columns)] = array_of_fingerprints(prints, n);
 	rows = wa_statement_run(&park_statement, webhook->schema, values, NULL);
-	count_stored(items, prints, n, &rows);
+	count_stored(webhook, items, prints, n, &rows);
+}
+
+void
+wa_webhook_alert_parked(WaWebhook *webhook)
+{
+	Datum values[1] = {Int32GetDatum(webhook->parked_words)};
+
+	if (webhook->parked_words > 0)
+		wa_statement_run(&alert_statement, webhook->schema, values, NULL);
 }

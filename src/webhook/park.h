@@ -45,7 +45,19 @@ extern bool wa_webhook_is_too_large(const WaWebhook *webhook, uint32 node);
 extern void wa_webhook_park_body(WaWebhook *webhook, const char *body, size_t len, size_t max,
 								 const char *reason);
 
-/* Writes what was noted, and counts as repeated what was there already. */
+/* Whether nothing of a body could be used. */
+extern bool wa_webhook_all_parked(const WaWebhookBody *body);
+
+/*
+ * Writes what was noted, and counts as repeated what was there already.  What was
+ * parked before, and is again, stands there as it came.
+ */
 extern void wa_webhook_write_parked(WaWebhook *webhook);
+
+/*
+ * Tells people of what has been written, if a customer may say something in it.  Last
+ * of all: who has the same to tell waits until this transaction has ended.
+ */
+extern void wa_webhook_alert_parked(WaWebhook *webhook);
 
 #endif

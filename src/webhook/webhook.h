@@ -81,6 +81,9 @@ typedef struct WaWebhook
 	WaWebhookList parked;
 	WaWebhookList traffic;
 
+	TimestampTz parked_at; /* when the item came that is being read again, or 0 */
+	int parked_words;	   /* items just parked in which a customer may say something */
+
 	char installation[16]; /* in the data of statuses that are ours */
 	int64 parked_id;	   /* of the unmatched status that is being read again, or 0 */
 	int64 *matched;		   /* parked_id of those that have been used after all */
