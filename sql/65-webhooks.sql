@@ -92,7 +92,7 @@ CREATE FUNCTION @extschema@.wa_webhook_ingest(body bytea, signature text) RETURN
     AS 'MODULE_PATHNAME', 'wa_webhook_ingest';
 COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
 'Processes one webhook: the bytes of its body and the header X-Hub-Signature-256. Respond to Meta with 200 once the '
-'transaction has committed. Returns how many items were applied, duplicate, parked and foreign.';
+'transaction has committed. Returns how many items were applied, duplicate, parked, ignored and foreign.';
 
 /* As wa_webhook_ingest(), for webhooks that arrive side by side. */
 CREATE FUNCTION @extschema@.wa_webhook_ingest_many(bodies bytea[], signatures text[])

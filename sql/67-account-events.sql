@@ -420,7 +420,7 @@ BEGIN
                 @extschema@.wa_internal_limit_name(value ->> 'max_daily_conversations_per_business'));
         WHEN 'security' THEN
             PERFORM @extschema@.wa_internal_event_security(value, at);
-        WHEN 'business_username_update' THEN
+        WHEN 'business_username_update', 'business_username_updates' THEN
             PERFORM @extschema@.wa_internal_event_username(value, at);
         WHEN 'messages' THEN
             PERFORM @extschema@.wa_internal_event_errors(value, at);
@@ -429,6 +429,29 @@ BEGIN
     END CASE;
     RETURN true;
 END
+$$;
+
+/* What Meta documents (November 2026), and nothing here depends on: recorded, and no more. */
+CREATE FUNCTION @extschema@.wa_internal_event_is_ignored(field text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT field = ANY ('{
+        account_settings_update, automatic_events, business_status_update, calls, consumer_profile, flows,
+        group_lifecycle_update, group_participants_update, group_settings_update, group_status_update,
+        history, message_echoes, messaging_handovers, partner_solutions, payment_configuration_update,
+        smb_app_state_sync, smb_message_echoes, template_correct_category_detection, tracking_events}')
+$$;
+
+/* As the registries spell it: Meta writes languages with an underscore, and in some webhooks with a hyphen. */
+CREATE FUNCTION @extschema@.wa_internal_event_spelling(value jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN value ->> 'message_template_language' LIKE '%-%'
+        THEN value || jsonb_build_object('message_template_language',
+            replace(value ->> 'message_template_language', '-', '_'))
+        ELSE value END
 $$;
 
 /*
@@ -453,6 +476,8 @@ AS $$
         WHEN 'security' THEN ''
         WHEN 'phone_number_quality_update' THEN concat_ws(' ', value ->> 'display_phone_number',
             CASE WHEN upper(value ->> 'event') IN ('FLAGGED', 'UNFLAGGED') THEN 'flag' ELSE 'limit' END)
+        WHEN 'messaging_handovers' THEN concat_ws('/', value #>> '{recipient,phone_number_id}',
+            COALESCE(value #>> '{sender,wa_id}', value #>> '{sender,phone_number}', value #>> '{sender,user_id}'))
         ELSE COALESCE(
             (value ->> 'message_template_name') || '/' || (value ->> 'message_template_language'),
             value ->> 'display_phone_number', '')
@@ -460,7 +485,7 @@ AS $$
 $$;
 
 /*
- * Takes one event: applied, duplicate, or the reason why it cannot be used.
+ * Takes one event: applied, duplicate, ignored, or the reason why it cannot be used.
  * One that goes wrong leaves nothing behind but that reason, unless the error
  * is one that ends by itself: then Meta may send it again.
  *
@@ -479,8 +504,11 @@ DECLARE
     mark CONSTANT bytea := substr(sha256(convert_to(
         concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
     /* What Meta dates into the future would supersede all that happens until then. */
-    at CONSTANT timestamptz := LEAST(happened_at, clock_timestamp());
-    about CONSTANT text := @extschema@.wa_internal_event_key(field, value);
+    at CONSTANT timestamptz := LEAST(COALESCE(happened_at,
+        CASE WHEN value ->> 'timestamp' ~ '^[0-9]{9,11}$' THEN to_timestamp((value ->> 'timestamp')::bigint) END),
+        clock_timestamp());
+    known CONSTANT jsonb := @extschema@.wa_internal_event_spelling(value);
+    about CONSTANT text := @extschema@.wa_internal_event_key(field, known);
     repetition CONSTANT interval := '10 minutes';
     superseded boolean;
     problem text;
@@ -496,7 +524,9 @@ BEGIN
             WHERE e.field = 'messages' AND happened_at IS NULL AND e.received_at < at - repetition;
         IF NOT FOUND OR superseded THEN
             RETURN 'duplicate';
-        ELSIF NOT @extschema@.wa_internal_dispatch_event(field, value, at) THEN
+        ELSIF @extschema@.wa_internal_event_is_ignored(field) THEN
+            RETURN 'ignored';
+        ELSIF NOT @extschema@.wa_internal_dispatch_event(field, known, at) THEN
             RAISE EXCEPTION USING ERRCODE = 'WA001';
         END IF;
         RETURN 'applied';

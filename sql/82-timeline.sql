@@ -110,7 +110,9 @@ AS $$
     /* what Meta has said about the account: when it came, which has an index */
     SELECT e.received_at, 'event', 'info', concat_ws(' ', e.field, NULLIF(e.key, '')),
            concat_ws(' ', 'Meta reports', e.field, COALESCE(e.value ->> 'event', e.value ->> 'decision')), NULL
-        FROM @extschema@.whatsapp_account_events AS e WHERE e.received_at >= began AND e.received_at < ended
+        FROM @extschema@.whatsapp_account_events AS e
+        WHERE e.received_at >= began AND e.received_at < ended
+            AND NOT @extschema@.wa_internal_event_is_ignored(e.field)
     UNION ALL
     /* the installation and its processes */
     SELECT s.started_at, 'sender', 'info', 'sender ' || s.sender, 'Started', NULL

@@ -679,6 +679,9 @@ CREATE FUNCTION @extschema@.wa_internal_replacing_wamid(message_id bigint, wamid
     LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_replacing_wamid';
 COMMENT ON FUNCTION @extschema@.wa_internal_replacing_wamid(bigint, text) IS
 'The wamid of a second acceptance of the message. Internal.';
+COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
+'Processes one webhook: the bytes of its body and the header X-Hub-Signature-256. Respond to Meta with 200 once the '
+'transaction has committed. Returns how many items were applied, duplicate, parked, ignored and foreign.';
 
 /* As wa_webhook_ingest(), for webhooks that arrive side by side. */
 CREATE FUNCTION @extschema@.wa_webhook_ingest_many(bodies bytea[], signatures text[])
@@ -1173,8 +1176,104 @@ COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
 
 /* ---- 67-account-events ----------------------------------------------------------- */
 
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_dispatch_event(field text, value jsonb, at timestamptz) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF field IN ('message_template_status_update', 'message_template_quality_update', 'template_category_update') THEN
+        PERFORM @extschema@.wa_internal_check_template_event(value);
+    END IF;
+    CASE field
+        WHEN 'message_template_status_update' THEN
+            PERFORM @extschema@.wa_internal_event_template_status(value, at);
+        WHEN 'message_template_quality_update' THEN
+            PERFORM @extschema@.wa_internal_event_template_quality(value, at);
+        WHEN 'template_category_update' THEN
+            PERFORM @extschema@.wa_internal_event_template_category(value, at);
+        WHEN 'message_template_components_update' THEN
+            UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'templates';
+        WHEN 'phone_number_quality_update' THEN
+            PERFORM @extschema@.wa_internal_event_number_quality(value, at);
+        WHEN 'phone_number_name_update' THEN
+            PERFORM @extschema@.wa_internal_event_number_name(value, at);
+        WHEN 'account_update' THEN
+            PERFORM @extschema@.wa_internal_event_account_update(value, at);
+        WHEN 'account_alerts' THEN
+            PERFORM @extschema@.wa_internal_event_account_alert(value, at);
+        WHEN 'account_review_update' THEN
+            PERFORM @extschema@.wa_internal_event_account_review(value, at);
+        WHEN 'business_capability_update' THEN
+            PERFORM @extschema@.wa_internal_set_limit(
+                @extschema@.wa_internal_limit_name(value ->> 'max_daily_conversations_per_business'));
+        WHEN 'security' THEN
+            PERFORM @extschema@.wa_internal_event_security(value, at);
+        WHEN 'business_username_update', 'business_username_updates' THEN
+            PERFORM @extschema@.wa_internal_event_username(value, at);
+        WHEN 'messages' THEN
+            PERFORM @extschema@.wa_internal_event_errors(value, at);
+        ELSE
+            RETURN false;
+    END CASE;
+    RETURN true;
+END
+$$;
+
+/* What Meta documents (November 2026), and nothing here depends on: recorded, and no more. */
+CREATE FUNCTION @extschema@.wa_internal_event_is_ignored(field text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT field = ANY ('{
+        account_settings_update, automatic_events, business_status_update, calls, consumer_profile, flows,
+        group_lifecycle_update, group_participants_update, group_settings_update, group_status_update,
+        history, message_echoes, messaging_handovers, partner_solutions, payment_configuration_update,
+        smb_app_state_sync, smb_message_echoes, template_correct_category_detection, tracking_events}')
+$$;
+
+/* As the registries spell it: Meta writes languages with an underscore, and in some webhooks with a hyphen. */
+CREATE FUNCTION @extschema@.wa_internal_event_spelling(value jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN value ->> 'message_template_language' LIKE '%-%'
+        THEN value || jsonb_build_object('message_template_language',
+            replace(value ->> 'message_template_language', '-', '_'))
+        ELSE value END
+$$;
+
 /*
- * Takes one event: applied, duplicate, or the reason why it cannot be used.
+ * What an event is about: later ones of the same field and key supersede earlier
+ * ones.  Empty where each stands for itself.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_event_key(field text, value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE field
+        WHEN 'account_update' THEN CASE
+            WHEN upper(value ->> 'event') IN ('ACCOUNT_DELETED', 'PARTNER_REMOVED', 'PARTNER_APP_UNINSTALLED',
+                'ACCOUNT_OFFBOARDED', 'ACCOUNT_RECONNECTED') THEN 'connection'
+            WHEN upper(value ->> 'event') IN ('DISABLED_UPDATE', 'VOLUME_BASED_PRICING_TIER_UPDATE')
+                THEN lower(value ->> 'event')
+            ELSE '' END
+        WHEN 'account_alerts' THEN concat_ws(' ', value ->> 'entity_type', value ->> 'entity_id',
+            value #>> '{alert_info,alert_type}')
+        WHEN 'account_review_update' THEN 'account'
+        WHEN 'business_capability_update' THEN 'account'
+        WHEN 'security' THEN ''
+        WHEN 'phone_number_quality_update' THEN concat_ws(' ', value ->> 'display_phone_number',
+            CASE WHEN upper(value ->> 'event') IN ('FLAGGED', 'UNFLAGGED') THEN 'flag' ELSE 'limit' END)
+        WHEN 'messaging_handovers' THEN concat_ws('/', value #>> '{recipient,phone_number_id}',
+            COALESCE(value #>> '{sender,wa_id}', value #>> '{sender,phone_number}', value #>> '{sender,user_id}'))
+        ELSE COALESCE(
+            (value ->> 'message_template_name') || '/' || (value ->> 'message_template_language'),
+            value ->> 'display_phone_number', '')
+        END
+$$;
+
+/*
+ * Takes one event: applied, duplicate, ignored, or the reason why it cannot be used.
  * One that goes wrong leaves nothing behind but that reason, unless the error
  * is one that ends by itself: then Meta may send it again.
  *
@@ -1193,8 +1292,11 @@ DECLARE
     mark CONSTANT bytea := substr(sha256(convert_to(
         concat_ws(E'\n', field, EXTRACT(epoch FROM happened_at), value), 'UTF8')), 1, 16);
     /* What Meta dates into the future would supersede all that happens until then. */
-    at CONSTANT timestamptz := LEAST(happened_at, clock_timestamp());
-    about CONSTANT text := @extschema@.wa_internal_event_key(field, value);
+    at CONSTANT timestamptz := LEAST(COALESCE(happened_at,
+        CASE WHEN value ->> 'timestamp' ~ '^[0-9]{9,11}$' THEN to_timestamp((value ->> 'timestamp')::bigint) END),
+        clock_timestamp());
+    known CONSTANT jsonb := @extschema@.wa_internal_event_spelling(value);
+    about CONSTANT text := @extschema@.wa_internal_event_key(field, known);
     repetition CONSTANT interval := '10 minutes';
     superseded boolean;
     problem text;
@@ -1210,7 +1312,9 @@ BEGIN
             WHERE e.field = 'messages' AND happened_at IS NULL AND e.received_at < at - repetition;
         IF NOT FOUND OR superseded THEN
             RETURN 'duplicate';
-        ELSIF NOT @extschema@.wa_internal_dispatch_event(field, value, at) THEN
+        ELSIF @extschema@.wa_internal_event_is_ignored(field) THEN
+            RETURN 'ignored';
+        ELSIF NOT @extschema@.wa_internal_dispatch_event(field, known, at) THEN
             RAISE EXCEPTION USING ERRCODE = 'WA001';
         END IF;
         RETURN 'applied';
@@ -1859,7 +1963,9 @@ AS $$
     /* what Meta has said about the account: when it came, which has an index */
     SELECT e.received_at, 'event', 'info', concat_ws(' ', e.field, NULLIF(e.key, '')),
            concat_ws(' ', 'Meta reports', e.field, COALESCE(e.value ->> 'event', e.value ->> 'decision')), NULL
-        FROM @extschema@.whatsapp_account_events AS e WHERE e.received_at >= began AND e.received_at < ended
+        FROM @extschema@.whatsapp_account_events AS e
+        WHERE e.received_at >= began AND e.received_at < ended
+            AND NOT @extschema@.wa_internal_event_is_ignored(e.field)
     UNION ALL
     /* the installation and its processes */
     SELECT s.started_at, 'sender', 'info', 'sender ' || s.sender, 'Started', NULL
@@ -2331,6 +2437,7 @@ CREATE TABLE @extschema@.whatsapp_tenant_links (
     revoked_at   timestamptz,
     last_used_at timestamptz
 );
+
 CREATE INDEX whatsapp_tenant_links_tenant_idx ON @extschema@.whatsapp_tenant_links (tenant_id);
 COMMENT ON TABLE @extschema@.whatsapp_tenant_links IS
 'Links to tenants'' own pages, made by wa_tenant_link(). Kept for whatsapp_shared.retention after their end.';

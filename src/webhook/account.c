@@ -65,5 +65,8 @@ wa_webhook_is_foreign(WaWebhook *webhook, uint32 entry, uint32 value)
 		strcmp(account, wa_guc_business_account_id) == 0)
 		return false;
 	number = wa_webhook_number(webhook, value);
+	if (number == NULL) /* of a handover */
+		number = wa_webhook_string(webhook, wa_json_member(webhook->json, value, "recipient"),
+								   "phone_number_id", WA_MAX_NUMBER_ID_DIGITS);
 	return number == NULL || !is_our_number(webhook, number);
 }

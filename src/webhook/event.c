@@ -28,7 +28,7 @@ typedef struct Event
 	uint32 change;
 } Event;
 
-/* Returns applied, duplicate, or why it cannot be used. */
+/* Returns applied, duplicate, ignored, or why it cannot be used. */
 static WaStatement event_statement = {
 	.sql = "SELECT @extschema@.wa_internal_account_event($1, $2::pg_catalog.jsonb, $3)",
 	.nargs = 3,
@@ -89,6 +89,8 @@ apply_event(WaWebhook *webhook, const Event *event)
 		counts->applied++;
 	else if (strcmp(outcome, "duplicate") == 0)
 		counts->duplicate++;
+	else if (strcmp(outcome, "ignored") == 0)
+		counts->ignored++;
 	else
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", event->change, NULL, outcome);
 }

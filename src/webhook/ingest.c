@@ -193,8 +193,11 @@ write_and_end(WaIngest *ingest)
 static void
 append_counts(StringInfo out, const WaWebhookCounts *counts)
 {
-	appendStringInfo(out, "\"applied\": %d, \"duplicate\": %d, \"parked\": %d, \"foreign\": %d",
-					 counts->applied, counts->duplicate, counts->parked, counts->foreign);
+	appendStringInfo(out,
+					 "\"applied\": %d, \"duplicate\": %d, \"parked\": %d, \"ignored\": %d, "
+					 "\"foreign\": %d",
+					 counts->applied, counts->duplicate, counts->parked, counts->ignored,
+					 counts->foreign);
 }
 
 /* The totals, and the same for each kind. */
@@ -210,6 +213,7 @@ wa_ingest_counts(const WaWebhookBody *body)
 		total.applied += body->counts[i].applied;
 		total.duplicate += body->counts[i].duplicate;
 		total.parked += body->counts[i].parked;
+		total.ignored += body->counts[i].ignored;
 		total.foreign += body->counts[i].foreign;
 	}
 	initStringInfo(&out);

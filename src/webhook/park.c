@@ -256,7 +256,7 @@ wa_webhook_all_parked(const WaWebhookBody *body)
 		const WaWebhookCounts *counts = &body->counts[i];
 
 		parked += counts->parked;
-		used += counts->applied + counts->duplicate + counts->foreign;
+		used += counts->applied + counts->duplicate + counts->ignored + counts->foreign;
 	}
 	return parked > 0 && used == 0;
 }

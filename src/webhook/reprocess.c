@@ -132,6 +132,7 @@ add_counts(WaWebhookBody *total, const WaWebhookBody *body)
 		total->counts[i].applied += body->counts[i].applied;
 		total->counts[i].duplicate += body->counts[i].duplicate;
 		total->counts[i].parked += body->counts[i].parked;
+		total->counts[i].ignored += body->counts[i].ignored;
 		total->counts[i].foreign += body->counts[i].foreign;
 	}
 }

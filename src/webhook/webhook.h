@@ -18,6 +18,7 @@ typedef struct WaWebhookCounts
 	int applied;   /* changed a row */
 	int duplicate; /* said nothing new */
 	int parked;	   /* stored in whatsapp_parked_events */
+	int ignored;   /* of a kind that is known, and recorded: nothing follows from it */
 	int foreign;   /* about another account, or another installation's messages */
 } WaWebhookCounts;
 

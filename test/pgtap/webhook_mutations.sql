@@ -98,7 +98,7 @@ BEGIN
         SELECT pg_temp.damage(b.body) INTO bytes FROM body AS b ORDER BY random() LIMIT 1;
         BEGIN
             result := wa_webhook_ingest(bytes, pg_temp.sign(bytes));
-            INSERT INTO outcome SELECT k.key, k.value::bigint FROM jsonb_each_text(result) AS k WHERE k.key IN ('applied', 'duplicate', 'parked', 'foreign') AND k.value <> '0';
+            INSERT INTO outcome SELECT k.key, k.value::bigint FROM jsonb_each_text(result) AS k WHERE k.key IN ('applied', 'duplicate', 'parked', 'ignored', 'foreign') AND k.value <> '0';
         EXCEPTION WHEN OTHERS THEN
             INSERT INTO mishap VALUES (bytes, SQLSTATE || ' ' || SQLERRM);
         END;
