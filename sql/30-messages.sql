@@ -65,6 +65,11 @@ CREATE TABLE @extschema@.whatsapp_messages (
     played_at           timestamptz,
     failed_at           timestamptz,
     finished_at         timestamptz,
+    errors              jsonb,
+    pricing_model       text,
+    conversation_id     text,
+    conversation_origin text,
+    conversation_ends_at timestamptz,
     CONSTRAINT whatsapp_messages_recipient_check
         CHECK (recipient_phone IS NOT NULL OR recipient_user_id IS NOT NULL)
 ) WITH (fillfactor = 45,
@@ -135,6 +140,15 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.played_at IS 'When the recipient
 COMMENT ON COLUMN @extschema@.whatsapp_messages.failed_at IS 'When it failed.';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.finished_at IS
 'When the message was finished; retention counts from here.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.errors IS
+'All errors of the status that says it failed, as Meta sent them.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.pricing_model IS
+'Meta''s pricing model, from the status webhook: PMP (by message) or CBP (by conversation).';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_id IS
+'Meta''s ID of the conversation that it belongs to; in webhooks up to v23.0, and after an advertisement.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_origin IS
+'What opened that conversation: utility, service, referral_conversion …';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_ends_at IS 'When that conversation ends.';
 
 /* Where a reply (context.id) or a status without our own data is looked up. */
 CREATE TABLE @extschema@.whatsapp_wamids (

@@ -308,6 +308,22 @@ CREATE FUNCTION @extschema@.wa_internal_may_be_retried(status text) RETURNS bool
 COMMENT ON FUNCTION @extschema@.wa_internal_may_be_retried(text) IS
 'Whether wa_retry_message() may queue a message of this status again. Internal.';
 
+ALTER TABLE @extschema@.whatsapp_messages
+    ADD COLUMN errors jsonb,
+    ADD COLUMN pricing_model text,
+    ADD COLUMN conversation_id text,
+    ADD COLUMN conversation_origin text,
+    ADD COLUMN conversation_ends_at timestamptz;
+COMMENT ON COLUMN @extschema@.whatsapp_messages.errors IS
+'All errors of the status that says it failed, as Meta sent them.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.pricing_model IS
+'Meta''s pricing model, from the status webhook: PMP (by message) or CBP (by conversation).';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_id IS
+'Meta''s ID of the conversation that it belongs to; in webhooks up to v23.0, and after an advertisement.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_origin IS
+'What opened that conversation: utility, service, referral_conversion …';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_ends_at IS 'When that conversation ends.';
+
 /* What retention has left of messages that are gone. */
 DELETE FROM @extschema@.whatsapp_wamids AS w
     WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = w.message_id);

@@ -147,7 +147,8 @@ static WaStatement keep_attempt_statement = {
 static WaStatement requeue_statement = {
 	.sql = "UPDATE @extschema@.whatsapp_messages m SET status = 'queued', status_reason = NULL,"
 		   " phone_number_id = $2, expires_at = $3, whatsapp_message_id = NULL,"
-		   " error_code = NULL, error_message = NULL, accepted_at = NULL, sent_at = NULL,"
+		   " error_code = NULL, error_message = NULL, errors = NULL, accepted_at = NULL, sent_at = "
+		   "NULL,"
 		   " delivered_at = NULL, read_at = NULL, played_at = NULL, failed_at = NULL,"
 		   " finished_at = NULL"
 		   " WHERE m.id OPERATOR(pg_catalog.=) $1",

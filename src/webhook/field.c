@@ -20,6 +20,8 @@
 /* Times outside of this are no times of WhatsApp: 2009, and a day ahead. */
 #define FIRST_SECOND INT64_C(1230768000)
 #define SECONDS_AHEAD INT64_C(86400)
+#define SECONDS_OF_A_YEAR (366 * SECONDS_AHEAD)
+#define LAST_SECOND INT64_C(253402300799) /* of the year 9999 */
 
 /* What is ahead by more than clocks may differ has happened now: nothing outlives what follows. */
 #define SECONDS_SKEWED INT64_C(300)
@@ -83,17 +85,29 @@ wa_webhook_phone(const WaWebhook *webhook, uint32 object, const char *name)
 }
 
 /* In seconds of the Unix epoch, as a number or a string. */
-bool
-wa_webhook_said_time(const WaWebhook *webhook, uint32 object, const char *name, TimestampTz *at)
+static bool
+read_time(const WaWebhook *webhook, uint32 object, const char *name, int64 ahead, TimestampTz *at)
 {
 	int64_t seconds;
 
 	if (!wa_json_integer(webhook->json, wa_json_member(webhook->json, object, name), &seconds))
 		return false;
-	if (seconds < FIRST_SECOND)
+	if (seconds < FIRST_SECOND || seconds > LAST_SECOND)
 		return false;
 	*at = (seconds - UNIX_EPOCH_OFFSET) * USECS_PER_SEC;
-	return *at <= webhook->now + SECONDS_AHEAD * USECS_PER_SEC;
+	return *at <= webhook->now + ahead * USECS_PER_SEC;
+}
+
+bool
+wa_webhook_said_time(const WaWebhook *webhook, uint32 object, const char *name, TimestampTz *at)
+{
+	return read_time(webhook, object, name, SECONDS_AHEAD, at);
+}
+
+bool
+wa_webhook_later_time(const WaWebhook *webhook, uint32 object, const char *name, TimestampTz *at)
+{
+	return read_time(webhook, object, name, SECONDS_OF_A_YEAR, at);
 }
 
 bool

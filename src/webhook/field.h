@@ -30,6 +30,10 @@ extern bool wa_webhook_said_time(const WaWebhook *webhook, uint32 object, const 
 extern bool wa_webhook_time(const WaWebhook *webhook, uint32 object, const char *name,
 							TimestampTz *at);
 
+/* The same for a time at which something will end: within a year. */
+extern bool wa_webhook_later_time(const WaWebhook *webhook, uint32 object, const char *name,
+								  TimestampTz *at);
+
 /*
  * Whether an item of this time is no news: older than what Meta repeats.
  * Somebody has handed in again what Meta once signed.

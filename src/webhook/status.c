@@ -21,6 +21,8 @@
 #define MAX_WAMID 255
 #define MAX_WORD 64
 #define MAX_ERROR_TEXT 640
+#define MAX_ERRORS (16 * 1024)
+#define MAX_CONVERSATION_ID 160
 
 static const char *const kind_names[WA_STATUS_KINDS] = {
 	[WA_STATUS_SENT] = "sent",	   [WA_STATUS_DELIVERED] = "delivered", [WA_STATUS_READ] = "read",
@@ -28,19 +30,23 @@ static const char *const kind_names[WA_STATUS_KINDS] = {
 };
 
 /*
- * The first of the item's errors, as text for people: title and details.
+ * The first of the item's errors, as text for people: title and details.  All of
+ * them are kept as they came, unless they are longer than any that are meant.
  */
 static void
 read_error(WaWebhook *webhook, uint32 item, WaStatus *status)
 {
 	const WaJson *json = webhook->json;
-	uint32 error = wa_json_first(json, wa_json_member(json, item, "errors"));
+	uint32 errors = wa_json_member(json, item, "errors");
+	uint32 error = wa_json_first(json, errors);
 	char *title;
 	char *details;
 	int64 code;
 
 	if (error == WA_JSON_NONE)
 		return;
+	if (json->nodes[errors].end - json->nodes[errors].start <= MAX_ERRORS)
+		status->errors = wa_webhook_text(webhook, errors);
 	if (wa_json_integer(json, wa_json_member(json, error, "code"), &code) && code >= 0 &&
 		code < WA_STATUS_NO_ERROR)
 		status->error_code = (int) code;
@@ -50,6 +56,8 @@ read_error(WaWebhook *webhook, uint32 item, WaStatus *status)
 		title = wa_webhook_clipped(webhook, error, "message", MAX_ERROR_TEXT);
 	details = wa_webhook_clipped(webhook, wa_json_member(json, error, "error_data"), "details",
 								 MAX_ERROR_TEXT);
+	if (details == NULL) /* where older versions of the API have it */
+		details = wa_webhook_clipped(webhook, error, "details", MAX_ERROR_TEXT);
 	if (title != NULL && details != NULL && strcmp(title, details) != 0)
 		title = psprintf("%s: %s", title, details);
 	else if (title == NULL)
@@ -70,6 +78,7 @@ read_pricing(WaWebhook *webhook, uint32 item, WaStatus *status)
 	uint32 billable;
 	char *category;
 
+	status->pricing_model = wa_webhook_string(webhook, pricing, "pricing_model", MAX_WORD);
 	category = wa_webhook_string(webhook, pricing, "category", MAX_WORD);
 	if (category == NULL)
 		return;
@@ -83,6 +92,20 @@ read_pricing(WaWebhook *webhook, uint32 item, WaStatus *status)
 		status->billable = 1;
 	else if (wa_json_is(json, billable, WA_JSON_FALSE))
 		status->billable = 0;
+}
+
+/* What Meta charged by before it charged by message, and still does after an advertisement. */
+static void
+read_conversation(WaWebhook *webhook, uint32 item, WaStatus *status)
+{
+	uint32 conversation = wa_json_member(webhook->json, item, "conversation");
+	uint32 origin = wa_json_member(webhook->json, conversation, "origin");
+
+	status->conversation_id = wa_webhook_string(webhook, conversation, "id", MAX_CONVERSATION_ID);
+	status->conversation_origin = wa_webhook_string(webhook, origin, "type", MAX_WORD);
+	if (!wa_webhook_later_time(webhook, conversation, "expiration_timestamp",
+							   &status->conversation_ends_at))
+		status->conversation_ends_at = 0;
 }
 
 /*
@@ -160,6 +183,7 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 	if (kind == WA_STATUS_FAILED)
 		read_error(webhook, item, &status);
 	read_pricing(webhook, item, &status);
+	read_conversation(webhook, item, &status);
 	read_opaque(webhook, item, &status);
 	if (!wa_json_equals(json, wa_json_member(json, item, "recipient_type"), "group"))
 	{
@@ -212,6 +236,15 @@ take_lesser(const char **into, const char *from)
 	return true;
 }
 
+static bool
+take_earlier(TimestampTz *into, TimestampTz from)
+{
+	if (from == 0 || (*into != 0 && *into <= from))
+		return false;
+	*into = from;
+	return true;
+}
+
 bool
 wa_status_merge(WaStatus *into, const WaStatus *from)
 {
@@ -223,18 +256,17 @@ wa_status_merge(WaStatus *into, const WaStatus *from)
 	{
 		into->error_code = from->error_code;
 		into->error_message = from->error_message;
+		into->errors = from->errors;
 		changed = true;
 	}
 	for (int i = 0; i < WA_STATUS_KINDS; i++)
-	{
-		if (from->at[i] != 0 && (into->at[i] == 0 || from->at[i] < into->at[i]))
-		{
-			into->at[i] = from->at[i];
-			changed = true;
-		}
-	}
+		changed |= take_earlier(&into->at[i], from->at[i]);
 	changed |= take_lesser(&into->category, from->category);
 	changed |= take_lesser(&into->pricing_type, from->pricing_type);
+	changed |= take_lesser(&into->pricing_model, from->pricing_model);
+	changed |= take_lesser(&into->conversation_id, from->conversation_id);
+	changed |= take_lesser(&into->conversation_origin, from->conversation_origin);
+	changed |= take_earlier(&into->conversation_ends_at, from->conversation_ends_at);
 	if (from->billable >= 0 && (into->billable < 0 || from->billable < into->billable))
 	{
 		into->billable = from->billable;

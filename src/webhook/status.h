@@ -39,10 +39,15 @@ typedef struct WaStatus
 	TimestampTz at[WA_STATUS_KINDS];
 	int error_code;			   /* of the earliest failure, or WA_STATUS_NO_ERROR */
 	const char *error_message; /* or NULL */
+	const char *errors;		   /* all of them, as JSON text, or NULL */
 	const char *category;	   /* pricing, or NULL */
 	const char *pricing_type;
-	int billable;	   /* -1: not told */
-	const char *event; /* the item's JSON text */
+	const char *pricing_model;
+	int billable;					  /* -1: not told */
+	const char *conversation_id;	  /* or NULL */
+	const char *conversation_origin;  /* or NULL */
+	TimestampTz conversation_ends_at; /* or 0 */
+	const char *event;				  /* the item's JSON text */
 	size_t event_len;
 	int place;	   /* in the list, as it was read */
 	bool repeated; /* said nothing that others of its wamid before it had not said */

@@ -55,9 +55,14 @@ typedef enum BatchColumn
 	BATCH_FIRST_AT,
 	BATCH_ERROR_CODE,
 	BATCH_ERROR_MESSAGE,
+	BATCH_ERRORS,
 	BATCH_CATEGORY,
 	BATCH_PRICING_TYPE,
+	BATCH_PRICING_MODEL,
 	BATCH_BILLABLE,
+	BATCH_CONVERSATION_ID,
+	BATCH_CONVERSATION_ORIGIN,
+	BATCH_CONVERSATION_ENDS_AT,
 	BATCH_WA_ID,
 	BATCH_SETTLES
 } BatchColumn;
@@ -80,9 +85,14 @@ static const struct
 	[BATCH_FIRST_AT] = {"first_at", TIMESTAMPTZOID},
 	[BATCH_ERROR_CODE] = {"error_code", INT4OID},
 	[BATCH_ERROR_MESSAGE] = {"error_message", TEXTOID},
+	[BATCH_ERRORS] = {"errors", TEXTOID},
 	[BATCH_CATEGORY] = {"category", TEXTOID},
 	[BATCH_PRICING_TYPE] = {"pricing_type", TEXTOID},
+	[BATCH_PRICING_MODEL] = {"pricing_model", TEXTOID},
 	[BATCH_BILLABLE] = {"billable", BOOLOID},
+	[BATCH_CONVERSATION_ID] = {"conversation_id", TEXTOID},
+	[BATCH_CONVERSATION_ORIGIN] = {"conversation_origin", TEXTOID},
+	[BATCH_CONVERSATION_ENDS_AT] = {"conversation_ends_at", TIMESTAMPTZOID},
 	[BATCH_WA_ID] = {"wa_id", TEXTOID},
 	[BATCH_SETTLES] = {"settles", BOOLOID},
 };
@@ -119,17 +129,23 @@ static const struct
 	"(m.accepted_at IS NULL OR b.first_at OPERATOR(pg_catalog.<) m.accepted_at"                    \
 	" AND m.accepted_at OPERATOR(pg_catalog.=) pg_catalog.date_trunc('second', m.accepted_at))"
 
+#define LOWER(column)                                                                              \
+	"b." column " OPERATOR(pg_catalog.<) m." column " OR b." column " IS NOT NULL AND m." column   \
+	" IS NULL"
+
 /*
  * Meta sends the same price each time.  Should it ever not, the least of each
  * column is kept, whatever came first.
  */
+#define LOWER_CONVERSATION                                                                         \
+	"(" LOWER("conversation_id") " OR " LOWER("conversation_origin") " OR " LOWER(                 \
+		"conversation_ends_at") ")"
+
 #define LOWER_PRICING                                                                              \
-	"(b.category OPERATOR(pg_catalog.<) m.pricing_category OR b.category IS NOT NULL AND "         \
-	"m.pricing_category IS NULL"                                                                   \
-	" OR b.pricing_type OPERATOR(pg_catalog.<) m.pricing_type"                                     \
-	" OR b.pricing_type IS NOT NULL AND m.pricing_type IS NULL"                                    \
-	" OR b.billable OPERATOR(pg_catalog.<) m.billable OR b.billable IS NOT NULL AND m.billable "   \
-	"IS NULL)"
+	"(b.category OPERATOR(pg_catalog.<) m.pricing_category"                                        \
+	" OR b.category IS NOT NULL AND m.pricing_category IS NULL"                                    \
+	" OR " LOWER("pricing_type") " OR " LOWER("pricing_model") " OR " LOWER(                       \
+		"billable") " OR " LOWER_CONVERSATION ")"
 
 /*
  * Of an attempt that had failed when wa_retry_message() put the message back:
@@ -196,7 +212,13 @@ static WaStatement update_statement = {
 		   " error_message = CASE WHEN " BATCH_FAILS " THEN b.error_message"
 		   " WHEN " KEEPS_FAILURE " THEN m.error_message END,"
 		   " pricing_category = LEAST(m.pricing_category, b.category),"
+		   " errors = CASE WHEN " BATCH_FAILS " THEN b.errors::pg_catalog.jsonb"
+		   " WHEN " KEEPS_FAILURE " THEN m.errors END,"
 		   " pricing_type = LEAST(m.pricing_type, b.pricing_type),"
+		   " pricing_model = LEAST(m.pricing_model, b.pricing_model),"
+		   " conversation_id = LEAST(m.conversation_id, b.conversation_id),"
+		   " conversation_origin = LEAST(m.conversation_origin, b.conversation_origin),"
+		   " conversation_ends_at = LEAST(m.conversation_ends_at, b.conversation_ends_at),"
 		   " billable = LEAST(m.billable, b.billable),"
 		   " accepted_at = CASE WHEN " DATES_ACCEPTANCE " THEN b.first_at ELSE m.accepted_at END,"
 		   " finished_at = CASE WHEN m.finished_at IS NULL"
@@ -301,8 +323,13 @@ put_group(Tuplestorestate *store, TupleDesc desc, const WaStatusGroup *group)
 	values[BATCH_ERROR_CODE] = Int32GetDatum(status->error_code);
 	nulls[BATCH_ERROR_CODE] = status->error_code == WA_STATUS_NO_ERROR;
 	set_text(values, nulls, BATCH_ERROR_MESSAGE, status->error_message);
+	set_text(values, nulls, BATCH_ERRORS, status->errors);
 	set_text(values, nulls, BATCH_CATEGORY, status->category);
 	set_text(values, nulls, BATCH_PRICING_TYPE, status->pricing_type);
+	set_text(values, nulls, BATCH_PRICING_MODEL, status->pricing_model);
+	set_text(values, nulls, BATCH_CONVERSATION_ID, status->conversation_id);
+	set_text(values, nulls, BATCH_CONVERSATION_ORIGIN, status->conversation_origin);
+	set_time(values, nulls, BATCH_CONVERSATION_ENDS_AT, status->conversation_ends_at);
 	values[BATCH_BILLABLE] = BoolGetDatum(status->billable > 0);
 	nulls[BATCH_BILLABLE] = status->billable < 0;
 	set_text(values, nulls, BATCH_WA_ID, status->recipient_wa_id);

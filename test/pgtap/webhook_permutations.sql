@@ -62,7 +62,11 @@ BEGIN
             CASE WHEN k = 'failed' AND random() < 0.8 THEN pg_temp.error(131026 + floor(random() * 3)::integer, 'error ' || floor(random() * 3))
                  WHEN k IN ('sent', 'delivered') AND random() < 0.7 THEN
                      jsonb_build_object('pricing', jsonb_build_object('billable', random() < 0.5, 'type', 'regular',
-                         'category', (ARRAY['utility', 'marketing', 'authentication-international'])[1 + floor(random() * 3)]))
+                         'category', (ARRAY['utility', 'marketing', 'authentication-international'])[1 + floor(random() * 3)],
+                         'pricing_model', (ARRAY['PMP', 'CBP'])[1 + floor(random() * 2)]))
+                     || CASE WHEN random() < 0.5 THEN jsonb_build_object('conversation', jsonb_build_object('id', 'C' || floor(random() * 2),
+                         'origin', jsonb_build_object('type', 'service'), 'expiration_timestamp', 1764000010 + floor(random() * 2)))
+                         ELSE '{}' END
                  ELSE '{}' END);
     END LOOP;
 END

@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(79);
+SELECT plan(88);
 
 /* Times of the tests are seconds after this. */
 \set t 1764000000
@@ -214,6 +214,31 @@ UPDATE whatsapp_messages AS m SET recipient_phone = '+3461' || lpad(r.n::text, 7
 SELECT is(pg_temp.post_statuses(VARIADIC (SELECT array_agg(pg_temp.status('wamid.' || id, 'failed', EXTRACT(epoch FROM now())::bigint, pg_temp.data(id), pg_temp.error(131050))) FROM refused)),
     '1500/0/0/0', 'fifteen hundred who want no marketing');
 SELECT is((SELECT count(*) FROM whatsapp_opt_outs WHERE tenant_id = 'obrador'), 1500::bigint, 'get none');
+
+/* ---- everything that it says ---- */
+
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m), format('{"recipient_identity_key_hash": "HHH",
+    "conversation": {"id": "CONV1", "expiration_timestamp": "%s", "origin": {"type": "referral_conversion"}},
+    "pricing": {"billable": false, "pricing_model": "PMP", "category": "referral_conversion", "type": "free_entry_point"}}', :t + 86400)::jsonb)), '1/0/0/0',
+    'a status with a conversation');
+SELECT is((pricing_category, pricing_type, pricing_model, billable)::text, '(referral_conversion,free_entry_point,PMP,f)', 'has its whole price') FROM whatsapp_messages WHERE id = :m;
+SELECT is((conversation_id, conversation_origin, conversation_ends_at)::text, ('CONV1', 'referral_conversion', pg_temp.at(:t + 86400))::text, 'and the conversation')
+    FROM whatsapp_messages WHERE id = :m;
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'sent', :t + 1, pg_temp.data(:m), '{"conversation": {"id": "CONV1", "origin": {"type": "referral_conversion"}}}')),
+    '0/1/0/0', 'the same in fewer words is no news');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT is(pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', :t + 1, pg_temp.data(:m), '{"errors": [
+    {"code": 131053, "title": "Media upload error", "message": "Media upload error", "error_data": {"details": "Unsupported mime"}, "href": "https://x"},
+    {"code": 131000, "title": "Something went wrong"}]}')), '1/0/0/0', 'a failure with two errors');
+SELECT is((error_code, error_message)::text, '(131053,"Media upload error: Unsupported mime")', 'shows the first') FROM whatsapp_messages WHERE id = :m;
+SELECT is((SELECT string_agg(concat_ws(' ', e ->> 'code', e #>> '{error_data,details}', e ->> 'href'), ', ') FROM whatsapp_messages, jsonb_array_elements(errors) AS e WHERE id = :m),
+    '131053 Unsupported mime https://x, 131000', 'and keeps both');
+SELECT wa_retry_message(:m) \g /dev/null
+SELECT is((SELECT errors FROM whatsapp_messages WHERE id = :m), NULL, 'until it is sent again');
+SELECT pg_temp.new_message('accepted') AS m \gset
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.' || :m, 'failed', :t + 1, pg_temp.data(:m), '{"errors": [{"code": 131053, "title": "Media upload error", "details": "of old"}]}')) \g /dev/null
+SELECT is(error_message, 'Media upload error: of old', 'details are found where older webhooks put them') FROM whatsapp_messages WHERE id = :m;
 
 /* ---- found later ---- */
 
