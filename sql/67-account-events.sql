@@ -440,7 +440,7 @@ AS $$
         account_settings_update, automatic_events, business_status_update, calls, consumer_profile, flows,
         group_lifecycle_update, group_participants_update, group_settings_update, group_status_update,
         history, message_echoes, messaging_handovers, partner_solutions, payment_configuration_update,
-        smb_app_state_sync, smb_message_echoes, template_correct_category_detection, tracking_events}')
+        smb_app_state_sync, smb_message_echoes, standby, template_correct_category_detection, tracking_events}')
 $$;
 
 /* As the registries spell it: Meta writes languages with an underscore, and in some webhooks with a hyphen. */
@@ -477,7 +477,8 @@ AS $$
         WHEN 'phone_number_quality_update' THEN concat_ws(' ', value ->> 'display_phone_number',
             CASE WHEN upper(value ->> 'event') IN ('FLAGGED', 'UNFLAGGED') THEN 'flag' ELSE 'limit' END)
         WHEN 'messaging_handovers' THEN concat_ws('/', value #>> '{recipient,phone_number_id}',
-            COALESCE(value #>> '{sender,wa_id}', value #>> '{sender,phone_number}', value #>> '{sender,user_id}'))
+            COALESCE(NULLIF(regexp_replace(COALESCE(value #>> '{sender,phone_number}', value #>> '{sender,wa_id}'),
+                '[^0-9]', '', 'g'), ''), value #>> '{sender,user_id}'))
         ELSE COALESCE(
             (value ->> 'message_template_name') || '/' || (value ->> 'message_template_language'),
             value ->> 'display_phone_number', '')

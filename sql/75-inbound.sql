@@ -28,7 +28,8 @@ CREATE TABLE @extschema@.whatsapp_inbound_messages (
     revoked_at          timestamptz,
     handler             text,
     handled_at          timestamptz,
-    handler_error       text
+    handler_error       text,
+    thread_owner        text
 );
 CREATE INDEX whatsapp_inbound_messages_tenant_idx
     ON @extschema@.whatsapp_inbound_messages (tenant_id, received_at);
@@ -69,6 +70,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handler IS
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handled_at IS 'When the handler was last called.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handler_error IS
 'Why the handler registered with wa_on_reply() failed; wa_retry_reply(inbound_id) calls it again.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.thread_owner IS
+'Who had the conversation when it was not this application, and the message came in the field standby: the role that '
+'Meta named when it was last taken over, or other. NULL: this application.';
 
 CREATE TABLE @extschema@.whatsapp_windows (
     phone_number_id text COLLATE "C" NOT NULL,
@@ -137,6 +141,20 @@ AS $$
         END
 $$;
 
+/* Who had a customer's conversation then, if it was another one: Meta tells whom it is taken from, and by whom. */
+CREATE FUNCTION @extschema@.wa_internal_thread_owner(number text, phone text, user_id text, at timestamptz) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE((
+        SELECT e.value #>> '{control_taken,new_owner_role}'
+        FROM @extschema@.whatsapp_account_events AS e
+        WHERE e.field = 'messaging_handovers'
+            AND e.key = ANY (ARRAY[number || '/' || ltrim(phone, '+'), number || '/' || user_id])
+            AND e.happened_at < at + interval '1 second'
+        ORDER BY e.happened_at DESC LIMIT 1), 'other')
+$$;
+
 /*
  * Stores messages, each once, and does what they ask for.  Arguments are
  * parallel arrays, one element for each message.  Returns the ids of those that
@@ -159,7 +177,8 @@ CREATE FUNCTION @extschema@.wa_internal_store_inbound(
     too_old boolean[],
     phones text[],
     user_ids text[],
-    messages text[])
+    messages text[],
+    standby boolean[])
 RETURNS TABLE (inbound_id bigint, reply boolean)
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -172,13 +191,14 @@ DECLARE
 BEGIN
     WITH v AS MATERIALIZED (
         SELECT nextval(sequence) AS id, x.number, x.wamid, x.type, x.at, x.too_old, x.phone, x.user_id,
-            x.message::jsonb AS message
-        FROM unnest(numbers, wamids, types, sent_at, too_old, phones, user_ids, messages)
-            AS x (number, wamid, type, at, too_old, phone, user_id, message)
+            x.message::jsonb AS message, x.standby
+        FROM unnest(numbers, wamids, types, sent_at, too_old, phones, user_ids, messages, standby)
+            AS x (number, wamid, type, at, too_old, phone, user_id, message, standby)
     ), stored AS (
         INSERT INTO @extschema@.whatsapp_inbound_messages (inbound_id, whatsapp_message_id, tenant_id,
                 phone_number_id, sender_phone, sender_user_id, message_type, text, payload,
-                context_whatsapp_message_id, message_id, reply_id, reply_title, sent_at, too_old)
+                context_whatsapp_message_id, message_id, reply_id, reply_title, sent_at, too_old,
+                thread_owner)
             OVERRIDING SYSTEM VALUE
             SELECT v.id, v.wamid, COALESCE(m.tenant_id, a.tenant_id), v.number, v.phone, v.user_id, v.type,
                 NULLIF(@extschema@.wa_internal_inbound_text(v.type, v.message), ''), v.message,
@@ -187,7 +207,9 @@ BEGIN
                     v.message #>> '{interactive,button_reply,id}', v.message #>> '{interactive,list_reply,id}'),
                 COALESCE(v.message #>> '{button,text}',
                     v.message #>> '{interactive,button_reply,title}', v.message #>> '{interactive,list_reply,title}'),
-                v.at, v.too_old
+                v.at, v.too_old,
+                CASE WHEN v.standby
+                     THEN @extschema@.wa_internal_thread_owner(v.number, v.phone, v.user_id, v.at) END
             FROM v
                 LEFT JOIN LATERAL (
                     SELECT w.message_id FROM @extschema@.whatsapp_wamids AS w

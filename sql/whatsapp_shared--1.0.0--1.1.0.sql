@@ -1244,7 +1244,7 @@ AS $$
         account_settings_update, automatic_events, business_status_update, calls, consumer_profile, flows,
         group_lifecycle_update, group_participants_update, group_settings_update, group_status_update,
         history, message_echoes, messaging_handovers, partner_solutions, payment_configuration_update,
-        smb_app_state_sync, smb_message_echoes, template_correct_category_detection, tracking_events}')
+        smb_app_state_sync, smb_message_echoes, standby, template_correct_category_detection, tracking_events}')
 $$;
 
 /* As the registries spell it: Meta writes languages with an underscore, and in some webhooks with a hyphen. */
@@ -1281,7 +1281,8 @@ AS $$
         WHEN 'phone_number_quality_update' THEN concat_ws(' ', value ->> 'display_phone_number',
             CASE WHEN upper(value ->> 'event') IN ('FLAGGED', 'UNFLAGGED') THEN 'flag' ELSE 'limit' END)
         WHEN 'messaging_handovers' THEN concat_ws('/', value #>> '{recipient,phone_number_id}',
-            COALESCE(value #>> '{sender,wa_id}', value #>> '{sender,phone_number}', value #>> '{sender,user_id}'))
+            COALESCE(NULLIF(regexp_replace(COALESCE(value #>> '{sender,phone_number}', value #>> '{sender,wa_id}'),
+                '[^0-9]', '', 'g'), ''), value #>> '{sender,user_id}'))
         ELSE COALESCE(
             (value ->> 'message_template_name') || '/' || (value ->> 'message_template_language'),
             value ->> 'display_phone_number', '')
@@ -1796,6 +1797,109 @@ CREATE TRIGGER whatsapp_contacts_opt_outs_changed
     EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
 
 /* ---- 75-inbound ------------------------------------------------------------------ */
+
+ALTER TABLE @extschema@.whatsapp_inbound_messages ADD COLUMN thread_owner text;
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.thread_owner IS
+'Who had the conversation when it was not this application, and the message came in the field standby: the role that '
+'Meta named when it was last taken over, or other. NULL: this application.';
+
+DROP FUNCTION @extschema@.wa_internal_store_inbound(
+    text[], text[], text[], timestamptz[], boolean[], text[], text[], text[]);
+
+/* Who had a customer's conversation then, if it was another one: Meta tells whom it is taken from, and by whom. */
+CREATE FUNCTION @extschema@.wa_internal_thread_owner(number text, phone text, user_id text, at timestamptz) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE((
+        SELECT e.value #>> '{control_taken,new_owner_role}'
+        FROM @extschema@.whatsapp_account_events AS e
+        WHERE e.field = 'messaging_handovers'
+            AND e.key = ANY (ARRAY[number || '/' || ltrim(phone, '+'), number || '/' || user_id])
+            AND e.happened_at < at + interval '1 second'
+        ORDER BY e.happened_at DESC LIMIT 1), 'other')
+$$;
+
+/*
+ * Stores messages, each once, and does what they ask for.  Arguments are
+ * parallel arrays, one element for each message.  Returns the ids of those that
+ * are new; "reply" where a button or a list row was chosen.
+ *
+ * A message belongs to the tenant that had the number when it was sent.  A
+ * reply belongs to the tenant whose message it replies to, whoever has the
+ * number by now.  Meta's times are whole seconds, hence the second of grace for
+ * a number that has just been assigned.
+ *
+ * Rows are inserted in order of wamid, so that two webhooks with the same
+ * messages wait for each other in one direction only; their ids follow the
+ * order in which the webhook has them.
+ */
+CREATE FUNCTION @extschema@.wa_internal_store_inbound(
+    numbers text[],
+    wamids text[],
+    types text[],
+    sent_at timestamptz[],
+    too_old boolean[],
+    phones text[],
+    user_ids text[],
+    messages text[],
+    standby boolean[])
+RETURNS TABLE (inbound_id bigint, reply boolean)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    sequence CONSTANT regclass := pg_get_serial_sequence(
+        '@extschema@.whatsapp_inbound_messages', 'inbound_id');
+    ids bigint[];
+BEGIN
+    WITH v AS MATERIALIZED (
+        SELECT nextval(sequence) AS id, x.number, x.wamid, x.type, x.at, x.too_old, x.phone, x.user_id,
+            x.message::jsonb AS message, x.standby
+        FROM unnest(numbers, wamids, types, sent_at, too_old, phones, user_ids, messages, standby)
+            AS x (number, wamid, type, at, too_old, phone, user_id, message, standby)
+    ), stored AS (
+        INSERT INTO @extschema@.whatsapp_inbound_messages (inbound_id, whatsapp_message_id, tenant_id,
+                phone_number_id, sender_phone, sender_user_id, message_type, text, payload,
+                context_whatsapp_message_id, message_id, reply_id, reply_title, sent_at, too_old,
+                thread_owner)
+            OVERRIDING SYSTEM VALUE
+            SELECT v.id, v.wamid, COALESCE(m.tenant_id, a.tenant_id), v.number, v.phone, v.user_id, v.type,
+                NULLIF(@extschema@.wa_internal_inbound_text(v.type, v.message), ''), v.message,
+                v.message #>> '{context,id}', m.id,
+                COALESCE(v.message #>> '{button,payload}',
+                    v.message #>> '{interactive,button_reply,id}', v.message #>> '{interactive,list_reply,id}'),
+                COALESCE(v.message #>> '{button,text}',
+                    v.message #>> '{interactive,button_reply,title}', v.message #>> '{interactive,list_reply,title}'),
+                v.at, v.too_old,
+                CASE WHEN v.standby
+                     THEN @extschema@.wa_internal_thread_owner(v.number, v.phone, v.user_id, v.at) END
+            FROM v
+                LEFT JOIN LATERAL (
+                    SELECT w.message_id FROM @extschema@.whatsapp_wamids AS w
+                    WHERE w.whatsapp_message_id = v.message #>> '{context,id}' LIMIT 1) AS w ON true
+                LEFT JOIN @extschema@.whatsapp_messages AS m ON m.id = w.message_id
+                LEFT JOIN LATERAL (
+                    SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
+                    WHERE a.phone_number_id = v.number AND a.assigned_at < v.at + interval '1 second'
+                        AND (a.unassigned_at IS NULL OR a.unassigned_at > v.at)
+                    ORDER BY a.assigned_at DESC LIMIT 1) AS a ON true
+            ORDER BY v.wamid, v.id
+            ON CONFLICT ON CONSTRAINT whatsapp_inbound_messages_wamid_key DO NOTHING
+            RETURNING inbound_id)
+    SELECT COALESCE(array_agg(s.inbound_id ORDER BY s.inbound_id), '{}') INTO ids FROM stored AS s;
+
+    IF cardinality(ids) > 0 THEN
+        PERFORM @extschema@.wa_internal_after_inbound(ids);
+    END IF;
+    RETURN QUERY
+        SELECT i.inbound_id, i.reply_id IS NOT NULL AND NOT i.too_old
+        FROM @extschema@.whatsapp_inbound_messages AS i
+        WHERE i.inbound_id = ANY (ids)
+        ORDER BY i.inbound_id;
+END
+$$;
 
 /*
  * What follows from them.  Customer by customer, for the order of locks again;

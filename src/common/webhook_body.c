@@ -80,9 +80,14 @@ wa_webhook_body_has_messages(const WaJson *json)
 
 		for (uint32_t change = wa_json_first(json, changes); change != WA_JSON_NONE;
 			 change = wa_json_after(json, changes, change))
-			if (wa_json_member(json, wa_json_member(json, change, "value"), "messages") !=
-				WA_JSON_NONE)
+		{
+			uint32_t value = wa_json_member(json, change, "value");
+			uint32_t standby = wa_json_member(json, value, "standby");
+
+			if (wa_json_member(json, value, "messages") != WA_JSON_NONE ||
+				wa_json_member(json, standby, "messages") != WA_JSON_NONE)
 				return true;
+		}
 	}
 	return false;
 }

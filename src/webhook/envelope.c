@@ -89,6 +89,44 @@ read_messages(WaWebhook *webhook, uint32 change, uint32 value)
 		wa_webhook_note_traffic(webhook, phone_number_id, Max(statuses, 0), Max(messages, 0));
 }
 
+/*
+ * The field "standby": what customers write while Meta's agent, or another
+ * application, has the conversation, and what that one answers.  It has been seen
+ * with the arrays of "messages" in the value, and in a member of the field's name.
+ */
+static void
+read_standby(WaWebhook *webhook, uint32 entry, uint32 change, uint32 value)
+{
+	const WaJson *json = webhook->json;
+	const char *phone_number_id = wa_webhook_number(webhook, value);
+	uint32 places[] = {value, wa_json_member(json, value, "standby")};
+	int old = webhook->body->too_old;
+	bool echoes = false;
+	int statuses = 0;
+	int messages = 0;
+
+	webhook->standby = true;
+	for (int i = 0; i < lengthof(places); i++)
+	{
+		int told = read_items(webhook, &status_items, places[i], phone_number_id);
+		int wrote = read_items(webhook, &message_items, places[i], phone_number_id);
+
+		statuses += Max(told, 0);
+		messages += Max(wrote, 0);
+		if (webhook->body->too_old == old)
+			wa_webhook_read_contacts(webhook, places[i], messages > 0);
+		echoes |= wa_json_member(json, places[i], "message_echoes") != WA_JSON_NONE;
+	}
+	webhook->standby = false;
+	if (echoes)
+		wa_webhook_read_event(webhook, entry, change);
+	else if (statuses + messages == 0)
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, phone_number_id,
+							 "nothing_known");
+	if (phone_number_id != NULL)
+		wa_webhook_note_traffic(webhook, phone_number_id, statuses, messages);
+}
+
 /* The field "user_preferences". */
 static void
 read_preferences(WaWebhook *webhook, uint32 change, uint32 value)
@@ -155,6 +193,11 @@ read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 	if (wa_json_equals(json, field, "user_preferences"))
 	{
 		read_preferences(webhook, change, value);
+		return;
+	}
+	if (wa_json_equals(json, field, "standby"))
+	{
+		read_standby(webhook, entry, change, value);
 		return;
 	}
 	if (is_messages)

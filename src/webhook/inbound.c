@@ -31,6 +31,7 @@ typedef struct Inbound
 	const char *type;
 	TimestampTz at;
 	bool too_old;
+	bool standby;
 	const char *phone;	 /* with +, or NULL */
 	const char *user_id; /* or NULL */
 	const char *message; /* JSON text */
@@ -38,10 +39,10 @@ typedef struct Inbound
 
 static WaStatement store_statement = {
 	.sql = "SELECT inbound_id, reply"
-		   " FROM @extschema@.wa_internal_store_inbound($1, $2, $3, $4, $5, $6, $7, $8)",
-	.nargs = 8,
+		   " FROM @extschema@.wa_internal_store_inbound($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	.nargs = 9,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
-				 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+				 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
 	.expected = SPI_OK_SELECT};
 
 void
@@ -76,6 +77,7 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 	}
 	inbound.too_old = wa_webhook_is_too_old(webhook, inbound.at);
 	webhook->body->too_old += inbound.too_old;
+	inbound.standby = webhook->standby;
 	inbound.message = wa_webhook_text(webhook, item);
 	*(Inbound *) wa_webhook_add(&webhook->inbound, sizeof(Inbound)) = inbound;
 }
@@ -84,9 +86,15 @@ void
 wa_webhook_store_inbound(WaWebhook *webhook)
 {
 	static const WaColumn columns[] = {
-		WA_COLUMN(Inbound, phone_number_id), WA_COLUMN(Inbound, wamid),	  WA_COLUMN(Inbound, type),
-		WA_COLUMN_TIME(Inbound, at),		 WA_COLUMN(Inbound, too_old), WA_COLUMN(Inbound, phone),
-		WA_COLUMN(Inbound, user_id),		 WA_COLUMN(Inbound, message),
+		WA_COLUMN(Inbound, phone_number_id),
+		WA_COLUMN(Inbound, wamid),
+		WA_COLUMN(Inbound, type),
+		WA_COLUMN_TIME(Inbound, at),
+		WA_COLUMN(Inbound, too_old),
+		WA_COLUMN(Inbound, phone),
+		WA_COLUMN(Inbound, user_id),
+		WA_COLUMN(Inbound, message),
+		WA_COLUMN(Inbound, standby),
 	};
 	const Inbound *items = webhook->inbound.items;
 	int n = webhook->inbound.count;

@@ -185,6 +185,8 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 	read_pricing(webhook, item, &status);
 	read_conversation(webhook, item, &status);
 	read_opaque(webhook, item, &status);
+	/* Of what another one sends in the conversation that it has. */
+	status.foreign |= webhook->standby && status.message_id == 0;
 	if (!wa_json_equals(json, wa_json_member(json, item, "recipient_type"), "group"))
 	{
 		status.recipient_wa_id = wa_webhook_string(webhook, item, "recipient_id", MAX_WORD);

@@ -82,6 +82,7 @@ typedef struct WaWebhook
 	WaWebhookList parked;
 	WaWebhookList traffic;
 
+	bool standby;		   /* what is being read belongs to a conversation that another one has */
 	TimestampTz parked_at; /* when the item came that is being read again, or 0 */
 	int parked_words;	   /* items just parked in which a customer may say something */
 

@@ -101,6 +101,8 @@ main(void)
 	ok(has_messages(BODY(CHANGE("\"\\u006dessages\":[{}]"))), "has one in disguise");
 	ok(has_messages("{\"entry\":[{},{\"changes\":[{\"value\":{\"messages\":[{}]}}]}]}"),
 	   "in the second entry, whatever else is missing");
+	ok(has_messages(BODY(CHANGE("\"standby\":{\"messages\":[{}]}"))),
+	   "has one in a conversation that another application has");
 	ok(!has_messages(BODY(CHANGE(STATUS "," CONTACT))), "has none");
 	ok(!has_messages(BODY(CHANGE("\"text\":\"\\\"messages\\\":[]\""))),
 	   "a text that looks like one");
