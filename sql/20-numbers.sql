@@ -33,7 +33,8 @@ CREATE TABLE @extschema@.whatsapp_phone_numbers (
         CONSTRAINT whatsapp_phone_numbers_source_check CHECK (source IN ('manual', 'sync')),
     synced_at            timestamptz,
     missing_since        timestamptz,
-    created_at           timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at           timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    is_on_biz_app        boolean
 );
 COMMENT ON TABLE @extschema@.whatsapp_phone_numbers IS
 'The phone numbers of the WhatsApp Business account, entered by hand or read from Meta.';
@@ -51,6 +52,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.platform_type IS
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.account_mode IS 'LIVE or SANDBOX.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.throughput_level IS
 'Meta''s throughput level: STANDARD (80 messages a second) or HIGH (1,000).';
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.is_on_biz_app IS
+'Whether the number is also in the WhatsApp Business app on a phone, as Meta reports it: then 20 messages a second are '
+'the most that it may send.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messaging_limit IS
 'The portfolio''s limit of unique recipients in 24 hours, such as TIER_2K, as Meta reports it.';
 COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.messages_per_second IS

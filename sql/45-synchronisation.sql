@@ -174,12 +174,13 @@ BEGIN
     INSERT INTO @extschema@.whatsapp_phone_numbers AS p (
             phone_number_id, display_phone_number, verified_name, status, quality_rating,
             code_verification_status, name_status, platform_type, account_mode, throughput_level,
-            messaging_limit, source, synced_at)
+            messaging_limit, is_on_biz_app, source, synced_at)
         VALUES (number, entry ->> 'display_phone_number', entry ->> 'verified_name', entry ->> 'status',
             COALESCE(entry ->> 'quality_rating', entry #>> '{quality_score,score}'),
             entry ->> 'code_verification_status', entry ->> 'name_status', entry ->> 'platform_type',
             entry ->> 'account_mode', entry #>> '{throughput,level}',
             COALESCE(entry ->> 'whatsapp_business_manager_messaging_limit', entry ->> 'messaging_limit_tier'),
+            CASE jsonb_typeof(entry -> 'is_on_biz_app') WHEN 'boolean' THEN (entry ->> 'is_on_biz_app')::boolean END,
             'sync', clock_timestamp())
         ON CONFLICT ON CONSTRAINT whatsapp_phone_numbers_pkey DO UPDATE
         SET display_phone_number = COALESCE(EXCLUDED.display_phone_number, p.display_phone_number),
@@ -192,6 +193,7 @@ BEGIN
             account_mode = COALESCE(EXCLUDED.account_mode, p.account_mode),
             throughput_level = COALESCE(EXCLUDED.throughput_level, p.throughput_level),
             messaging_limit = COALESCE(EXCLUDED.messaging_limit, p.messaging_limit),
+            is_on_biz_app = COALESCE(EXCLUDED.is_on_biz_app, p.is_on_biz_app),
             source = 'sync', synced_at = EXCLUDED.synced_at, missing_since = NULL
         RETURNING p.* INTO new;
 

@@ -25,11 +25,16 @@ CREATE FUNCTION @extschema@.wa_internal_number_health(
         WHEN status IS NULL OR status <> 'CONNECTED' THEN 'unknown'
         ELSE 'ok' END;
 
-/* Messages per second at best: the operator's figure, Meta's level, or the setting, lowered by damage control. */
-CREATE FUNCTION @extschema@.wa_internal_number_rate(own real, throughput_level text, factor real) RETURNS real
+/*
+ * Messages per second at best: the operator's figure, Meta's level, or the setting, within
+ * what a number may send that is also in the app, lowered by damage control.
+ */
+CREATE FUNCTION @extschema@.wa_internal_number_rate(
+    own real, throughput_level text, is_on_biz_app boolean, factor real) RETURNS real
     LANGUAGE sql STABLE
-    RETURN COALESCE(factor, 1) * COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
-        pg_catalog.current_setting('whatsapp_shared.messages_per_second', true)::real, 80);
+    RETURN COALESCE(factor, 1) * LEAST(COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
+        pg_catalog.current_setting('whatsapp_shared.messages_per_second', true)::real, 80),
+        CASE WHEN is_on_biz_app THEN 20 END);
 
 CREATE VIEW @extschema@.wa_number_status AS
 SELECT p.phone_number_id,
@@ -44,7 +49,8 @@ SELECT p.phone_number_id,
        p.name_status,
        p.throughput_level,
        p.messaging_limit,
-       @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor)
+       @extschema@.wa_internal_number_rate(
+           p.messages_per_second, p.throughput_level, p.is_on_biz_app, p.rate_factor)
            AS messages_per_second,
        p.rate_reason,
        x.reason AS pause_reason,

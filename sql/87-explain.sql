@@ -462,7 +462,8 @@ BEGIN
         WHERE o.phone_number_id = q.phone_number_id AND o.state = 'r'
             AND (o.rank, o.message_id) < (q.rank, q.message_id)
         LIMIT enough) AS o;
-    SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor),
+    SELECT @extschema@.wa_internal_number_rate(
+                p.messages_per_second, p.throughput_level, p.is_on_biz_app, p.rate_factor),
             CASE WHEN p.rate_factor < 1 THEN format(', lowered to %s because of %s',
                 trim_scale(p.rate_factor::numeric * 100) || '%', p.rate_reason) ELSE '' END
         INTO rate, lowered

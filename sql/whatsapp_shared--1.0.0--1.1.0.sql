@@ -168,6 +168,11 @@ CREATE INDEX whatsapp_tenants_resembled_idx
 
 /* ---- 20-numbers ------------------------------------------------------------------ */
 
+ALTER TABLE @extschema@.whatsapp_phone_numbers ADD COLUMN is_on_biz_app boolean;
+COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.is_on_biz_app IS
+'Whether the number is also in the WhatsApp Business app on a phone, as Meta reports it: then 20 messages a second are '
+'the most that it may send.';
+
 /* Whose number is it?  See wa_internal_number_written. */
 CREATE INDEX whatsapp_phone_numbers_written_idx
     ON @extschema@.whatsapp_phone_numbers (@extschema@.wa_internal_digits(display_phone_number));
@@ -593,6 +598,62 @@ $$;
 ALTER TABLE @extschema@.whatsapp_sync ADD COLUMN expires_at timestamptz;
 COMMENT ON COLUMN @extschema@.whatsapp_sync.expires_at IS
 'Of the token: when it ends, as Meta said last; NULL: never, or not known.';
+
+/* One entry of the listing. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_apply_phone_number(entry jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    number CONSTANT text := entry ->> 'id';
+    old @extschema@.whatsapp_phone_numbers;
+    new @extschema@.whatsapp_phone_numbers;
+BEGIN
+    SELECT p.* INTO old FROM @extschema@.whatsapp_phone_numbers AS p
+        WHERE p.phone_number_id = number FOR NO KEY UPDATE;
+    INSERT INTO @extschema@.whatsapp_phone_numbers AS p (
+            phone_number_id, display_phone_number, verified_name, status, quality_rating,
+            code_verification_status, name_status, platform_type, account_mode, throughput_level,
+            messaging_limit, is_on_biz_app, source, synced_at)
+        VALUES (number, entry ->> 'display_phone_number', entry ->> 'verified_name', entry ->> 'status',
+            COALESCE(entry ->> 'quality_rating', entry #>> '{quality_score,score}'),
+            entry ->> 'code_verification_status', entry ->> 'name_status', entry ->> 'platform_type',
+            entry ->> 'account_mode', entry #>> '{throughput,level}',
+            COALESCE(entry ->> 'whatsapp_business_manager_messaging_limit', entry ->> 'messaging_limit_tier'),
+            CASE jsonb_typeof(entry -> 'is_on_biz_app') WHEN 'boolean' THEN (entry ->> 'is_on_biz_app')::boolean END,
+            'sync', clock_timestamp())
+        ON CONFLICT ON CONSTRAINT whatsapp_phone_numbers_pkey DO UPDATE
+        SET display_phone_number = COALESCE(EXCLUDED.display_phone_number, p.display_phone_number),
+            verified_name = COALESCE(EXCLUDED.verified_name, p.verified_name),
+            status = COALESCE(EXCLUDED.status, p.status),
+            quality_rating = COALESCE(EXCLUDED.quality_rating, p.quality_rating),
+            code_verification_status = COALESCE(EXCLUDED.code_verification_status, p.code_verification_status),
+            name_status = COALESCE(EXCLUDED.name_status, p.name_status),
+            platform_type = COALESCE(EXCLUDED.platform_type, p.platform_type),
+            account_mode = COALESCE(EXCLUDED.account_mode, p.account_mode),
+            throughput_level = COALESCE(EXCLUDED.throughput_level, p.throughput_level),
+            messaging_limit = COALESCE(EXCLUDED.messaging_limit, p.messaging_limit),
+            is_on_biz_app = COALESCE(EXCLUDED.is_on_biz_app, p.is_on_biz_app),
+            source = 'sync', synced_at = EXCLUDED.synced_at, missing_since = NULL
+        RETURNING p.* INTO new;
+
+    IF old.phone_number_id IS NULL AND new.quality_rating IN ('YELLOW', 'RED') THEN
+        /* Damage control follows updates: a restore, too, makes rows that are new. */
+        UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = NULL WHERE p.phone_number_id = number;
+        UPDATE @extschema@.whatsapp_phone_numbers AS p SET quality_rating = new.quality_rating
+            WHERE p.phone_number_id = number;
+    END IF;
+    IF old.synced_at IS NULL AND old.phone_number_id IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_confirmation_alert(old, new);
+    END IF;
+    PERFORM @extschema@.wa_internal_quality_alert(number, old.quality_rating, new.quality_rating);
+    PERFORM @extschema@.wa_internal_status_alert(number, old.status, new.status);
+    PERFORM @extschema@.wa_internal_limit_alert(number, old.messaging_limit, new.messaging_limit);
+    IF old.missing_since IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_resolve_alert('number_missing'::text, 'number'::text, number);
+    END IF;
+END
+$$;
 
 /*
  * What GET /debug_token says of the access token.
@@ -2131,11 +2192,16 @@ CREATE FUNCTION @extschema@.wa_internal_number_health(
         WHEN status IS NULL OR status <> 'CONNECTED' THEN 'unknown'
         ELSE 'ok' END;
 
-/* Messages per second at best: the operator's figure, Meta's level, or the setting, lowered by damage control. */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_number_rate(own real, throughput_level text, factor real) RETURNS real
+/*
+ * Messages per second at best: the operator's figure, Meta's level, or the setting, within
+ * what a number may send that is also in the app, lowered by damage control.
+ */
+CREATE FUNCTION @extschema@.wa_internal_number_rate(
+    own real, throughput_level text, is_on_biz_app boolean, factor real) RETURNS real
     LANGUAGE sql STABLE
-    RETURN COALESCE(factor, 1) * COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
-        pg_catalog.current_setting('whatsapp_shared.messages_per_second', true)::real, 80);
+    RETURN COALESCE(factor, 1) * LEAST(COALESCE(own, CASE throughput_level WHEN 'HIGH' THEN 1000 END,
+        pg_catalog.current_setting('whatsapp_shared.messages_per_second', true)::real, 80),
+        CASE WHEN is_on_biz_app THEN 20 END);
 
 CREATE OR REPLACE VIEW @extschema@.wa_number_status AS
 SELECT p.phone_number_id,
@@ -2150,7 +2216,8 @@ SELECT p.phone_number_id,
        p.name_status,
        p.throughput_level,
        p.messaging_limit,
-       @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor)
+       @extschema@.wa_internal_number_rate(
+           p.messages_per_second, p.throughput_level, p.is_on_biz_app, p.rate_factor)
            AS messages_per_second,
        p.rate_reason,
        x.reason AS pause_reason,
@@ -2177,6 +2244,8 @@ COMMENT ON COLUMN @extschema@.wa_number_status.trouble IS
 'What happens to its requests while those of other numbers are answered; NULL: nothing of the kind.';
 
 DROP FUNCTION @extschema@.wa_internal_number_health(text, text, boolean, boolean);
+
+DROP FUNCTION @extschema@.wa_internal_number_rate(real, text, real);
 
 CREATE OR REPLACE VIEW @extschema@.wa_tenant_status AS
 SELECT t.tenant_id,
@@ -3006,7 +3075,8 @@ BEGIN
         WHERE o.phone_number_id = q.phone_number_id AND o.state = 'r'
             AND (o.rank, o.message_id) < (q.rank, q.message_id)
         LIMIT enough) AS o;
-    SELECT @extschema@.wa_internal_number_rate(p.messages_per_second, p.throughput_level, p.rate_factor),
+    SELECT @extschema@.wa_internal_number_rate(
+                p.messages_per_second, p.throughput_level, p.is_on_biz_app, p.rate_factor),
             CASE WHEN p.rate_factor < 1 THEN format(', lowered to %s because of %s',
                 trim_scale(p.rate_factor::numeric * 100) || '%', p.rate_reason) ELSE '' END
         INTO rate, lowered

@@ -20,6 +20,7 @@
 #include "shared/shmem.h"
 
 #define HIGH_THROUGHPUT 1000.0
+#define BIZ_APP_THROUGHPUT 20.0
 
 /* How often everything is read again, if anything has changed. */
 #define WHOLE_US INT64_C(3600000000)
@@ -42,6 +43,8 @@ rate_of(const WaNumberRow *row)
 		rate = row->messages_per_second;
 	else if (row->throughput_level != NULL && strcmp(row->throughput_level, "HIGH") == 0)
 		rate = HIGH_THROUGHPUT;
+	if (row->is_on_biz_app)
+		rate = Min(rate, BIZ_APP_THROUGHPUT);
 	return rate * row->rate_factor;
 }
 

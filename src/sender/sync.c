@@ -49,7 +49,7 @@ static const Listing listings[WA_SYNC_KINDS] = {
 							   "id,display_phone_number,verified_name,status,quality_rating,"
 							   "code_verification_status,name_status,platform_type,account_mode,"
 							   "throughput,whatsapp_business_manager_messaging_limit,"
-							   "last_onboarded_time"},
+							   "last_onboarded_time,is_on_biz_app"},
 	[WA_SYNC_TEMPLATES] = {"message_templates",
 						   "id,name,language,status,category,parameter_format,quality_score,"
 						   "components"},

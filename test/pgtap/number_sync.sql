@@ -2,7 +2,7 @@
  * The listing of the account's numbers, as Meta sends it, and what changes in it mean.
  */
 \ir ../lib/begin.sql
-SELECT plan(29);
+SELECT plan(33);
 
 CREATE FUNCTION pg_temp.open_alerts() RETURNS text LANGUAGE sql AS $$
     SELECT COALESCE(string_agg(concat_ws(' ', severity, kind, NULLIF(key, '')), ', ' ORDER BY kind, key), 'none')
@@ -33,6 +33,19 @@ SELECT is(items, 1, 'one number was found') FROM whatsapp_sync WHERE kind = 'pho
 SELECT is(pg_temp.open_alerts(), 'none', 'all is well');
 SELECT wa_internal_apply_phone_number_page('{"data": [{"id": "100000000000001"}]}') \g /dev/null
 SELECT is(status, 'CONNECTED', 'a field that is absent stays as it was') FROM whatsapp_phone_numbers;
+
+/* ---- numbers that are also in the app ---- */
+
+CREATE FUNCTION pg_temp.rate() RETURNS real LANGUAGE sql AS 'SELECT messages_per_second FROM wa_number_status';
+SELECT wa_internal_apply_phone_number_page('{"data": [{"id": "100000000000001", "throughput": {"level": "HIGH"}, "is_on_biz_app": true}]}') \g /dev/null
+SELECT is(pg_temp.rate(), 20::real, 'a number that is also in the app sends twenty a second at most');
+UPDATE whatsapp_phone_numbers SET messages_per_second = 5;
+SELECT is(pg_temp.rate(), 5::real, 'or less, if somebody says so');
+UPDATE whatsapp_phone_numbers SET messages_per_second = 50;
+SELECT is(pg_temp.rate(), 20::real, 'and not more');
+UPDATE whatsapp_phone_numbers SET messages_per_second = NULL;
+SELECT wa_internal_apply_phone_number_page('{"data": [{"id": "100000000000001", "throughput": {"level": "STANDARD"}, "is_on_biz_app": false}]}') \g /dev/null
+SELECT is(pg_temp.rate(), 80::real, 'until it is there no longer');
 
 /* ---- changes for the worse, and back ---- */
 

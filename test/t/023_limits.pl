@@ -154,6 +154,20 @@ cmp_ok($place, '<', 60, "one of higher priority does not wait for all of them (i
 my ($worst) = sort { $b <=> $a } map { abs($order[$_] - 1 - $_) } 0 .. $#order;
 cmp_ok($worst, '<=', 10, "and the others keep their places, but for $worst at most");
 
+# ---- a number that is also in the app -----------------------------------------------------
+
+$node->safe_psql('postgres',
+	q{UPDATE whatsapp_phone_numbers SET is_on_biz_app = true WHERE phone_number_id = '100000000000003'});
+$began = time;
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(wa_enqueue_message('t3', '+3461133' || lpad(i::text, 4, '0'), 'aviso', to_jsonb(ARRAY[i::text])))
+FROM generate_series(1, 80) AS i
+SQL
+settled($node, 'eighty messages of a number that is also in the app are sent');
+$took = time - $began;
+cmp_ok($took, '>', 2.5, sprintf('not faster than twenty a second (%.1f s)', $took));
+$node->safe_psql('postgres', 'UPDATE whatsapp_phone_numbers SET is_on_biz_app = NULL');
+
 # ---- refused for speed all the same ------------------------------------------------------
 
 $sim->faults({ match => { recipient => '+34611300003' }, times => 1, code => 130429, status => 429 });

@@ -51,7 +51,7 @@ run_since(WaStatement *all, WaStatement *changed, TransactionId since)
 
 #define NUMBERS                                                                                    \
 	"SELECT n.phone_number_id, n.messages_per_second::pg_catalog.text, n.throughput_level,"        \
-	" n.messaging_limit, n.rate_factor::pg_catalog.text"                                           \
+	" n.messaging_limit, n.rate_factor::pg_catalog.text, n.is_on_biz_app"                          \
 	" FROM @extschema@.whatsapp_phone_numbers n"
 
 int
@@ -71,7 +71,8 @@ wa_store_numbers(TransactionId since, WaNumberRow **numbers)
 									  .messages_per_second = double_column(&rows, i, 2),
 									  .throughput_level = wa_rows_text(&rows, i, 3),
 									  .messaging_limit = wa_rows_text(&rows, i, 4),
-									  .rate_factor = double_column(&rows, i, 5)};
+									  .rate_factor = double_column(&rows, i, 5),
+									  .is_on_biz_app = wa_rows_int(&rows, i, 6, 0) != 0};
 	return n;
 }
 

@@ -16,6 +16,7 @@ typedef struct WaNumberRow
 	double messages_per_second;	  /* an operator's; 0: not set */
 	const char *throughput_level; /* Meta's word, or NULL */
 	const char *messaging_limit;  /* Meta's word, or NULL */
+	bool is_on_biz_app;			  /* also in the app on a phone */
 	double rate_factor;			  /* share of the rate that is for this installation */
 } WaNumberRow;
 
