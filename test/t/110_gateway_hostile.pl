@@ -246,6 +246,31 @@ subtest 'slow clients' => sub {
 	$gateway = $patient;
 };
 
+# As many bodies as are kept at a time, to the last byte, each of which is short and
+# never ends.
+subtest 'bodies that never end' => sub {
+	my $patient = $gateway;
+	$gateway = WaGateway->start($node);
+	my $login = '/app/admin/whatsapp/session';
+	my $begin = head("POST $login HTTP/1.1", $host, 'Content-Type: application/json', 'Content-Length: 70000');
+	my @unfinished;
+	local $SIG{PIPE} = 'IGNORE';
+
+	foreach my $layer ([ 200, 65_000 ], [ 20, 4000 ], [ 150, 30 ])
+	{
+		my ($n, $length) = @$layer;
+		my @sockets = map { $gateway->connect } 1 .. $n;
+		syswrite $_, $begin . ' ' x $length foreach @sockets;
+		$gateway->get('/healthz') foreach 1 .. 3;
+		push @unfinished, @sockets;
+	}
+	my @codes = map { $gateway->post($login, { token => $WaGateway::TOKEN{admin} }, token => undef)->{status} } 1 .. 20;
+	is_deeply([ grep { $_ != 200 } @codes ], [], 'whoever comes with one that ends is served');
+	cmp_ok(scalar(() = IO::Select->new(@unfinished[ 0 .. 49 ])->can_read(1)), '>=', 5, 'others had to go');
+	is_deeply([ IO::Select->new(@unfinished[ 100 .. $#unfinished ])->can_read(0) ], [], 'those that began first');
+	$gateway = $patient;
+};
+
 # ---- who asks ------------------------------------------------------------------------
 
 sub session_of

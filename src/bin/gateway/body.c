@@ -12,20 +12,22 @@
 #define MAX_API_BODY ((size_t) 256 * 1024)
 
 /*
- * Of all requests together.  Beyond it, the one that has sent most and is not done
- * has to go: whoever sends megabytes and does not finish must not be in the way of
- * webhooks, which are short as a rule.
+ * Of all requests together.  Beyond it, one that is not done has to go, or whoever
+ * begins bodies and does not finish them would be in the way of webhooks: of the large
+ * ones the one that has sent most, and else the one that began first.  Webhooks are short
+ * as a rule, and done in a moment.
  */
 #define MAX_ALL_BODIES ((size_t) 12 * 1024 * 1024)
-
-/* From here on a body is looked at when room is needed. */
 #define LARGE_BODY ((size_t) 64 * 1024)
 
 /* Of a refused request: what longer ones lose is the text of the refusal. */
 #define MAX_REFUSED_BODY (64 * 1024)
 
 static size_t all_bodies;
-static HttpdLink large = HTTPD_LIST_EMPTY(large); /* requests whose body is, and not whole */
+
+/* Requests that have sent some of their body and not all of it, the oldest last. */
+static HttpdLink unfinished = HTTPD_LIST_EMPTY(unfinished);
+static HttpdLink large = HTTPD_LIST_EMPTY(large); /* those of them with a large one */
 
 /* -1: the header is not there. */
 static int64_t
@@ -60,31 +62,44 @@ gw_body_check_length(GwExchange *exchange)
 	return false;
 }
 
+static void
+take_from_lists(GwExchange *exchange)
+{
+	httpd_list_remove(&exchange->unfinished_body);
+	httpd_list_remove(&exchange->large_body);
+}
+
 void
 gw_body_forget(GwExchange *exchange)
 {
-	httpd_list_remove(&exchange->large_body);
+	take_from_lists(exchange);
 	all_bodies -= exchange->buffered;
 	exchange->buffered = 0;
 }
 
-static void
-make_room(GwExchange *newcomer)
+/* Whom to cut off; some body is unfinished. */
+static GwExchange *
+most_in_the_way(void)
 {
-	GwExchange *largest = newcomer;
+	GwExchange *most = NULL;
 
 	for (HttpdLink *link = large.next; link != &large; link = link->next)
 	{
 		GwExchange *other = HTTPD_ELEMENT(GwExchange, large_body, link);
 
-		if (other->buffered > largest->buffered)
-			largest = other;
+		if (most == NULL || other->buffered > most->buffered)
+			most = other;
 	}
+	return most != NULL ? most : HTTPD_ELEMENT(GwExchange, unfinished_body, unfinished.prev);
+}
 
-	/* At once: it takes a while until it is over, and others come meanwhile. */
-	gw_body_forget(largest);
-	httpd_buf_free(&largest->http.body);
-	httpd_request_abort(&largest->http, false);
+/* Its memory at once: it takes a while until it is over, and others come meanwhile. */
+static void
+cut_off(GwExchange *exchange)
+{
+	gw_body_forget(exchange);
+	httpd_buf_free(&exchange->http.body);
+	httpd_request_abort(&exchange->http, false);
 }
 
 void
@@ -97,18 +112,20 @@ gw_body_count(GwExchange *exchange, size_t len)
 		body->len = 0;
 		return;
 	}
+	if (exchange->buffered == 0)
+		httpd_list_push(&unfinished, &exchange->unfinished_body);
 	exchange->buffered += len;
 	all_bodies += len;
 	if (exchange->buffered > LARGE_BODY && exchange->large_body.next == NULL)
 		httpd_list_push(&large, &exchange->large_body);
-	if (all_bodies > MAX_ALL_BODIES)
-		make_room(exchange);
+	while (all_bodies > MAX_ALL_BODIES && !httpd_list_is_empty(&unfinished))
+		cut_off(most_in_the_way());
 }
 
 void
 gw_body_is_whole(GwExchange *exchange)
 {
-	httpd_list_remove(&exchange->large_body);
+	take_from_lists(exchange);
 }
 
 void

@@ -88,7 +88,8 @@ typedef struct GwExchange
 	int held_status;			 /* of a refusal that waits for the rest of the body */
 	bool quiet;					 /* not worth a line in the log: what comes in floods */
 	size_t buffered;			 /* of its body, counted by body.c */
-	HttpdLink large_body;		 /* of body.c */
+	HttpdLink unfinished_body;	 /* of body.c, as is the next one */
+	HttpdLink large_body;
 } GwExchange;
 
 /* GET or HEAD: it changes nothing. */
