@@ -56,6 +56,7 @@ subtest 'what is wrong is said, with what was expected' => sub {
 		[ qr/\S+bad3\.conf, line 1: "-1" is not an integer/, {}, '--config', write_file('bad3.conf', "pool_size = -1\n") ],
 		[ qr/could not open ".*none\.conf"/, {}, '--config', "$dir/none.conf" ],
 		[ qr/--database: invalid connection option "hots"/, {}, '--database', 'hots=x' ],
+		[ qr/--webhook-database: invalid connection option "hots"/, {}, '--webhook-database', 'hots=x' ],
 		[ qr{--allow-origin: "https://a/b" is not an origin, http\[s\]://host\[:port\]}, {}, '--allow-origin', 'https://a/b' ],
 		[ qr/--frame-ancestors: .* is not an origin/, {}, '--frame-ancestors', "https://a; script-src 'unsafe-inline'" ],
 		[ qr/"nowhere" is not HOST:PORT/, {}, '--listen', 'nowhere' ],

@@ -145,6 +145,7 @@ main(int argc, char **argv)
 	gw_cors_check_settings();
 	gw_auth_check_settings();
 	gw_pool_check_conninfo("--database", gw_settings->database);
+	gw_pool_check_conninfo("--webhook-database", gw_settings->webhook_database);
 	if (gw_settings->check)
 		return gw_check();
 	gw_access_log_open();
