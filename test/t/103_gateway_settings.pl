@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use File::Temp ();
+use POSIX qw(mkfifo);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -151,6 +152,29 @@ subtest 'a log that nobody reads' => sub {
 	cmp_ok($dropped // 0, '>', 100, 'lines were dropped and counted');
 	my @whole = grep { /^\{.*\}$/ } split /\n/, $text;
 	is(scalar @whole, scalar(() = $text =~ /\n/g), 'and none was cut');
+};
+
+subtest 'errors that nobody reads' => sub {
+	my $program = write_file('program', sprintf qq(#!/bin/sh\nexec %s "\$@" 2>>%s/errors\n), WaGateway->binary, $dir);
+	mkfifo("$dir/errors", 0600) && chmod(0700, $program) or die "could not set up a pipe: $!";
+	open my $errors, '+<', "$dir/errors" or die "errors: $!";
+	local $ENV{WA_GATEWAY} = $program;
+	my $gateway = start(arguments => [ '--access-log' => 'stderr' ]);
+
+	# The log fills the pipe, and a token file that is none makes a line each time.
+	$gateway->get('/healthz', token => undef) foreach 1 .. 1000;
+	$gateway->write_file('admin', 'short');
+	my $status = 200;
+	for (my $i = 0; $i < 50 && $status == 200; $i++)
+	{
+		$gateway->reload;
+		$status = $gateway->get('/healthz', token => undef)->{status};
+	}
+	is($status, 200, 'a pipe that is full stops nobody');
+
+	sysread $errors, my $text, 1 << 20;
+	$gateway->reload;
+	like(scalar <$errors>, qr/^wa_gateway: .*admin: has a token that is shorter/, 'who reads again, is told the next one');
 };
 
 subtest 'pages' => sub {

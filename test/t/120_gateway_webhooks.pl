@@ -323,6 +323,21 @@ $answers = under_load([ grep { !$taken{$_} } @ids ]);
 like(missing($answers), qr/^0 of \d+$/, 'and Meta can send the others to its successor');
 is_query("SELECT count(*) FROM whatsapp_messages WHERE status <> 'sent'", '0', 'so that nothing is missing at all');
 
+# ---- what the server says of errors ------------------------------------------------------------------
+
+# It may quote anything, so it is a line, and without details.
+$node->safe_psql('postgres', q{
+	ALTER FUNCTION wa_webhook_ingest_many(bytea[], text[]) RENAME TO ingest_many;
+	CREATE FUNCTION wa_webhook_ingest_many(bytea[], text[], OUT ordinal int, OUT outcome text, OUT sqlstate text, OUT message text) LANGUAGE plpgsql AS
+		$$BEGIN RAISE EXCEPTION E'out of\nspace' USING DETAIL = 'for +5215512345678'; END$$});
+is(deliver($body)->{status}, 503, 'an error is 503');
+like($gateway->stderr, qr/^wa_gateway: webhooks are answered with 503: out of space$/m, 'of which there is a line');
+unlike($gateway->stderr, qr/5512345678|DETAIL|^(?!wa_gateway: )/m, 'and no more');
+$node->safe_psql('postgres', q{
+	DROP FUNCTION wa_webhook_ingest_many(bytea[], text[]);
+	ALTER FUNCTION ingest_many(bytea[], text[]) RENAME TO wa_webhook_ingest_many});
+is(deliver($body)->{status}, 200, 'it is over');
+
 # ---- no database ---------------------------------------------------------------------------------
 
 $node->stop;

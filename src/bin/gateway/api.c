@@ -9,12 +9,12 @@
 #include "bin/gateway/api.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bin/gateway/api_request.h"
 #include "bin/gateway/auth.h"
+#include "bin/gateway/complain.h"
 #include "bin/gateway/database.h"
 #include "bin/gateway/paging.h"
 #include "bin/gateway/problem.h"
@@ -79,7 +79,7 @@ report_loss(GwExchange *exchange)
 		gw_problem_from_result(exchange, NULL);
 }
 
-/* The first line without its details, which may quote anything. */
+/* Without its details, which may quote anything. */
 static void
 log_error(const GwExchange *exchange, const PGresult *result)
 {
@@ -87,8 +87,7 @@ log_error(const GwExchange *exchange, const PGresult *result)
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
 	if (state != NULL && message != NULL)
-		fprintf(stderr, "wa_gateway: request %s: ERROR %s: %.*s\n", exchange->request_id, state,
-				(int) strcspn(message, "\r\n"), message);
+		gw_complain("request %s: ERROR %s: %s", exchange->request_id, state, message);
 }
 
 static void

@@ -18,10 +18,10 @@
  */
 #include "bin/gateway/delivery.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/gateway/complain.h"
 #include "bin/gateway/counters.h"
 #include "bin/gateway/database.h"
 #include "bin/gateway/problem.h"
@@ -128,7 +128,7 @@ say(Lane *lane, const char *trouble)
 	if (lane->said_us != 0 && now - lane->said_us < SAY_US)
 		return;
 	lane->said_us = now;
-	fprintf(stderr, "wa_gateway: webhooks are answered with 503: %s\n", trouble);
+	gw_complain("webhooks are answered with 503: %s", trouble);
 }
 
 /* One row: ordinal, outcome, sqlstate, message. */
@@ -154,6 +154,15 @@ answer(Batch *batch, PGresult *result, int row)
 	refuse(delivery, GW_WEBHOOK_FAILED, "It could not be taken in.");
 }
 
+/* Without its details, which may quote anything. */
+static const char *
+error_of(const PGresult *result)
+{
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	return message != NULL ? message : "the server has sent what is no result";
+}
+
 /* Whatever has no row, or there are none at all: its outcome is not known. */
 static void
 finished(void *arg, PGresult *result)
@@ -162,7 +171,7 @@ finished(void *arg, PGresult *result)
 	bool good = result != NULL && PQresultStatus(result) == PGRES_TUPLES_OK;
 
 	if (result != NULL && !good)
-		say(batch->lane, PQresultErrorMessage(result));
+		say(batch->lane, error_of(result));
 	for (int row = 0; good && row < PQntuples(result); row++)
 		answer(batch, result, row);
 	for (int i = 0; i < batch->n; i++)

@@ -4,8 +4,7 @@
  */
 #include "bin/gateway/keyring.h"
 
-#include <stdio.h>
-
+#include "bin/gateway/complain.h"
 #include "bin/gateway/settings.h"
 #include "bin/gateway/watched_file.h"
 #include "bin/httpd/clock.h"
@@ -37,7 +36,7 @@ load(File *file, bool at_start)
 		return;
 	if (at_start)
 		httpd_die("%s", error);
-	fprintf(stderr, "wa_gateway: %s; the tokens that it had before are still valid\n", error);
+	gw_complain("%s; the tokens that it had before are still valid", error);
 }
 
 static void

@@ -12,9 +12,9 @@
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "bin/gateway/complain.h"
 #include "bin/gateway/secret_file.h"
 #include "bin/gateway/settings.h"
 #include "bin/gateway/watched_file.h"
@@ -126,8 +126,8 @@ load(Secret *secret, bool at_start)
 		return;
 	if (at_start)
 		httpd_die("%s %s", secret->watched.path, wrong);
-	fprintf(stderr, "wa_gateway: %s %s; the %s that it had before is still valid\n",
-			secret->watched.path, wrong, secret->what);
+	gw_complain("%s %s; the %s that it had before is still valid", secret->watched.path, wrong,
+				secret->what);
 }
 
 static void

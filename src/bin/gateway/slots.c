@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/gateway/complain.h"
 #include "bin/httpd/clock.h"
 #include "bin/httpd/util.h"
 
@@ -124,8 +125,7 @@ say(GwSlots *slots, const char *trouble)
 	if (strcmp(slots->trouble, trouble) == 0)
 		return;
 	snprintf(slots->trouble, sizeof(slots->trouble), "%s", trouble);
-	fprintf(stderr, "wa_gateway: database (%s): %s\n", slots->name,
-			trouble[0] != '\0' ? trouble : "connected");
+	gw_complain("database (%s): %s", slots->name, trouble[0] != '\0' ? trouble : "connected");
 }
 
 static void

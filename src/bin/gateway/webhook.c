@@ -8,9 +8,9 @@
  */
 #include "bin/gateway/webhook.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "bin/gateway/complain.h"
 #include "bin/gateway/counters.h"
 #include "bin/gateway/delivery.h"
 #include "bin/gateway/problem.h"
@@ -31,12 +31,12 @@ static HttpdTimer summary;
 static void
 summarize(void *arg)
 {
-	fprintf(stderr, "wa_gateway: %llu requests to /webhook with a wrong signature or token\n",
-			(unsigned long long) strangers);
+	gw_complain("%llu requests to /webhook with a wrong signature or token",
+				(unsigned long long) strangers);
 	strangers = 0;
 }
 
-/* The first one is said at once, as the only one of its minute. */
+/* The first one begins a minute, at whose end it is said how many there were. */
 static void
 refuse_stranger(GwExchange *exchange, int status, const char *why)
 {
