@@ -591,7 +591,9 @@ AS $$
         (SELECT COALESCE(jsonb_agg(jsonb_build_object(
                 'id', m.id,
                 'recipient', COALESCE(m.recipient_phone, m.recipient_user_id),
-                'recipient_name', @extschema@.wa_internal_contact_name(@extschema@.wa_internal_addresses(m)),
+                /* Not of those who have only told it to another tenant. */
+                'recipient_name', CASE WHEN w.until IS NOT NULL OR r.list IS NOT NULL THEN
+                    @extschema@.wa_internal_contact_name(@extschema@.wa_internal_addresses(m)) END,
                 'reference', m.reference,
                 'test', COALESCE(starts_with(m.idempotency_key, 'gateway-test:'), false),
                 'kind', m.message_type,
