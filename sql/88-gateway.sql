@@ -199,7 +199,7 @@ AS $$
     SELECT NULLIF(@extschema@.wa_internal_gateway_member(request, name, 'string'::text, required) #>> '{}', '')
 $$;
 
-/* A time in the body. */
+/* A time in the body: not "tomorrow", which is another one each time that it is sent. */
 CREATE FUNCTION @extschema@.wa_internal_gateway_body_time(request jsonb, name text) RETURNS timestamptz
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -207,8 +207,15 @@ AS $$
 DECLARE
     given CONSTANT text := @extschema@.wa_internal_gateway_string(request, name);
 BEGIN
-    RETURN given::timestamptz;
-EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow THEN
+    IF given IS NULL THEN
+        RETURN NULL;
+    ELSIF given ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
+        BEGIN
+            RETURN given::timestamptz;
+        EXCEPTION WHEN data_exception THEN
+            NULL;
+        END;
+    END IF;
     RAISE EXCEPTION '"%" must be a time', name
         USING ERRCODE = 'invalid_parameter_value', COLUMN = name, HINT = 'Write it as in 2026-11-29T10:30:00Z.';
 END

@@ -87,7 +87,8 @@ $$;
  * Whether the request says what a message says that is there already under its key:
  * it is written once more without the key, compared, and taken back.  Where that is
  * refused now, because things have changed since, it is taken for the same: the
- * message is there, and will not be written twice.
+ * message is there, and will not be written twice.  So it is for whoever asks again
+ * after the message would have expired.
  */
 CREATE FUNCTION @extschema@.wa_internal_gateway_says(request jsonb, m @extschema@.whatsapp_messages) RETURNS boolean
     LANGUAGE plpgsql
@@ -99,13 +100,14 @@ DECLARE
     same boolean := true;
 BEGIN
     BEGIN
-        trial := @extschema@.wa_internal_gateway_enqueue(request, NULL::text);
+        trial := @extschema@.wa_internal_gateway_enqueue(request #- '{body,expires_at}', NULL::text);
         SELECT o.* INTO again FROM @extschema@.whatsapp_messages AS o WHERE o.id = trial;
         same := (again.recipient_phone, again.recipient_user_id, again.priority, again.reference, again.on_uncertain,
                  again.context_message_id)
             IS NOT DISTINCT FROM
                 (m.recipient_phone, m.recipient_user_id, m.priority, m.reference, m.on_uncertain, m.context_message_id)
-            AND (again.scheduled_at = m.scheduled_at OR NOT (request -> 'body') ? 'scheduled_at')
+            AND (again.scheduled_at = m.scheduled_at
+                 OR @extschema@.wa_internal_gateway_string(request, 'scheduled_at'::text) IS NULL)
             /* A fallback may have taken the message's place. */
             AND (again.message_type = m.message_type AND again.template_name IS NOT DISTINCT FROM m.template_name
                      AND again.payload - 'language' = m.payload - 'language'

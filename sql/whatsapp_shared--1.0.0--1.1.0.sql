@@ -3387,7 +3387,7 @@ AS $$
     SELECT NULLIF(@extschema@.wa_internal_gateway_member(request, name, 'string'::text, required) #>> '{}', '')
 $$;
 
-/* A time in the body. */
+/* A time in the body: not "tomorrow", which is another one each time that it is sent. */
 CREATE FUNCTION @extschema@.wa_internal_gateway_body_time(request jsonb, name text) RETURNS timestamptz
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -3395,8 +3395,15 @@ AS $$
 DECLARE
     given CONSTANT text := @extschema@.wa_internal_gateway_string(request, name);
 BEGIN
-    RETURN given::timestamptz;
-EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow THEN
+    IF given IS NULL THEN
+        RETURN NULL;
+    ELSIF given ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
+        BEGIN
+            RETURN given::timestamptz;
+        EXCEPTION WHEN data_exception THEN
+            NULL;
+        END;
+    END IF;
     RAISE EXCEPTION '"%" must be a time', name
         USING ERRCODE = 'invalid_parameter_value', COLUMN = name, HINT = 'Write it as in 2026-11-29T10:30:00Z.';
 END
@@ -4316,7 +4323,8 @@ $$;
  * Whether the request says what a message says that is there already under its key:
  * it is written once more without the key, compared, and taken back.  Where that is
  * refused now, because things have changed since, it is taken for the same: the
- * message is there, and will not be written twice.
+ * message is there, and will not be written twice.  So it is for whoever asks again
+ * after the message would have expired.
  */
 CREATE FUNCTION @extschema@.wa_internal_gateway_says(request jsonb, m @extschema@.whatsapp_messages) RETURNS boolean
     LANGUAGE plpgsql
@@ -4328,13 +4336,14 @@ DECLARE
     same boolean := true;
 BEGIN
     BEGIN
-        trial := @extschema@.wa_internal_gateway_enqueue(request, NULL::text);
+        trial := @extschema@.wa_internal_gateway_enqueue(request #- '{body,expires_at}', NULL::text);
         SELECT o.* INTO again FROM @extschema@.whatsapp_messages AS o WHERE o.id = trial;
         same := (again.recipient_phone, again.recipient_user_id, again.priority, again.reference, again.on_uncertain,
                  again.context_message_id)
             IS NOT DISTINCT FROM
                 (m.recipient_phone, m.recipient_user_id, m.priority, m.reference, m.on_uncertain, m.context_message_id)
-            AND (again.scheduled_at = m.scheduled_at OR NOT (request -> 'body') ? 'scheduled_at')
+            AND (again.scheduled_at = m.scheduled_at
+                 OR @extschema@.wa_internal_gateway_string(request, 'scheduled_at'::text) IS NULL)
             /* A fallback may have taken the message's place. */
             AND (again.message_type = m.message_type AND again.template_name IS NOT DISTINCT FROM m.template_name
                      AND again.payload - 'language' = m.payload - 'language'

@@ -30,6 +30,14 @@ SELECT is(concat_ws(' ', p.status, p.body ->> 'field', p.body ->> 'id' = note.bo
             '{"on_uncertain": null}', '{"scheduled_at": "2998-01-01T00:00:00Z"}']::jsonb[]) AS v,
         pg_temp.post('order:1', '{"tenant_id": "alba", "recipient_phone": "+34 600 000 002", "template_name": "pedido", "parameters": ["uno"],
             "reference": "PO-1", "priority": 5, "expires_at": "2999-01-01T00:00:00Z", "on_uncertain": "park"}'::jsonb || v) AS p;
+UPDATE whatsapp_messages SET scheduled_at = now() - interval '1 minute', created_at = now() - interval '1 minute';
+SELECT is(concat_ws(' ', p.error, p.status), '200', format('%s says no other time', v))
+    FROM unnest(ARRAY['{"scheduled_at": null}', '{"scheduled_at": ""}']::jsonb[]) AS v,
+        pg_temp.post('order:1', '{"tenant_id": "alba", "recipient_phone": "+34600000002", "template_name": "pedido", "parameters": ["uno"],
+            "reference": "PO-1", "priority": 5, "expires_at": "2999-01-01T00:00:00Z", "on_uncertain": "park"}'::jsonb || v) AS p;
+SELECT is(concat_ws(' ', p.error, p.status), '200', 'the same again after it has expired is the first one, too')
+    FROM pg_temp.post('order:1', '{"tenant_id": "alba", "recipient_phone": "+34600000002", "template_name": "pedido", "parameters": ["uno"],
+            "reference": "PO-1", "priority": 5, "expires_at": "2020-01-01T00:00:00Z", "on_uncertain": "park"}') AS p;
 SELECT is(count(*), 1::bigint, 'and nothing is written for it') FROM whatsapp_messages;
 SELECT wa_unregister_template('pedido', 'es') \g /dev/null
 SELECT is(status, 200, 'a template that is gone since changes nothing')
@@ -68,7 +76,9 @@ SELECT is(error, want, format('refused: %s', v.body))
         ('{"recipient_phone": "+34600000004", "type": "text"}', '22004 body'), ('{"recipient_phone": "+34600000004", "type": "location"}', '22004 payload'),
         ('{"recipient_phone": "+34600000004", "type": "text", "body": "x", "priority": 1.5}', '22023 priority'),
         ('{"recipient_phone": "+34600000004", "type": "text", "body": "x", "priority": 1001}', '22023 priority'),
-        ('{"recipient_phone": "+34600000004", "type": "text", "body": "x", "scheduled_at": "soon"}', '22023 scheduled_at')) AS v (body, want),
+        ('{"recipient_phone": "+34600000004", "type": "text", "body": "x", "scheduled_at": "soon"}', '22023 scheduled_at'),
+        ('{"recipient_phone": "+34600000004", "type": "text", "body": "x", "scheduled_at": "tomorrow"}', '22023 scheduled_at'),
+        ('{"recipient_phone": "+34600000004", "type": "text", "body": "x", "scheduled_at": "2999-01-01 10:00 Nowhere/Town"}', '22023 scheduled_at')) AS v (body, want),
     pg_temp.post('bad', '{"tenant_id": "alba"}' || v.body);
 SELECT is(error, '22004 Idempotency-Key', 'a key is required')
     FROM unnest(ARRAY[NULL, '']) AS k, pg_temp.post(k, '{"tenant_id": "alba", "recipient_phone": "+34600000004", "template_name": "pedido", "parameters": ["x"]}');
