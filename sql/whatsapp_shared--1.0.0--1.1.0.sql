@@ -4074,9 +4074,9 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_resolve_message(jsonb) IS
  * Those that somebody else has locked now are passed by.
  *
  * A message that is none of a template may raise an error, because its service
- * window is closed, and so has a subtransaction; more than 64 of them in one
- * transaction cost every other session its speed, so it stops before.  last_id:
- * how far it came.
+ * window is closed, and one with a file, because that is not kept any longer; each of
+ * these has a subtransaction.  More than 64 of them in one transaction cost every
+ * other session its speed, so it stops before.  last_id: how far it came.
  */
 CREATE FUNCTION @extschema@.wa_internal_retry_each(
     ids bigint[],
@@ -4093,7 +4093,9 @@ BEGIN
     done := 0;
     refused := 0;
     FOR m IN
-        SELECT i.id, l.id IS NOT NULL AS is_mine, l.message_type <> 'template' AS may_raise
+        SELECT i.id, l.id IS NOT NULL AS is_mine,
+            l.message_type <> 'template'
+                OR EXISTS (SELECT FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = l.id) AS may_raise
         FROM unnest(ids) WITH ORDINALITY AS i (id, n)
             LEFT JOIN (SELECT o.id, o.message_type FROM @extschema@.whatsapp_messages AS o
                        WHERE o.id = ANY (ids) ORDER BY o.id FOR UPDATE SKIP LOCKED) AS l ON l.id = i.id

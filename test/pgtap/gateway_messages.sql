@@ -212,5 +212,10 @@ SELECT is(pg_temp.all_of('retry', '{"status": "failed", "error_code": "42"}'), '
 SELECT is(pg_temp.all_of('cancel', '{"status": "queued", "tenant_id": "alba"}'), '500 0 676, 500 0 176, 176 0 0', 'back and forth');
 SELECT is(count(*), 3::bigint, 'each step is noted') FROM whatsapp_actions WHERE action = 'retry_messages' AND detail #>> '{filter,error_code}' = '42';
 
+INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, template_name, template_language, payload, status, error_code, finished_at)
+    SELECT 'alba', '100000000000001', '+3460002000' || n, 'template', 'pedido', 'es', '{}', 'failed', 43, now() FROM generate_series(1, 3) AS n;
+INSERT INTO whatsapp_media_uses (message_id, medium) SELECT id, 0 FROM whatsapp_messages WHERE recipient_phone = '+34600020002';
+SELECT is(pg_temp.many('retry', '{"filter": {"status": "failed", "error_code": 43}}'), '200 3 2 1 0 f', 'so is one whose file is not kept any longer');
+
 SELECT * FROM finish();
 ROLLBACK;
