@@ -2152,9 +2152,12 @@ AS $$
     SELECT s.started_at, 'sender', 'info', 'sender ' || s.sender, 'Started', NULL
         FROM @extschema@.wa_stats() AS s WHERE s.started_at >= began AND s.started_at < ended
     UNION ALL
-    SELECT s.finished_at, 'sync', CASE WHEN s.error IS NULL THEN 'info' ELSE 'warning' END, s.kind,
-           COALESCE('Could not be read from Meta: ' || s.error, format('Read from Meta: %s', s.items)), NULL
+    SELECT s.finished_at, 'sync', 'info', s.kind, format('Read from Meta: %s', s.items), NULL
         FROM @extschema@.whatsapp_sync AS s WHERE s.finished_at >= began AND s.finished_at < ended
+    UNION ALL
+    SELECT s.started_at, 'sync', 'warning', s.kind, format('Could not be read from Meta: %s', s.error), NULL
+        FROM @extschema@.whatsapp_sync AS s
+        WHERE s.error IS NOT NULL AND s.started_at >= began AND s.started_at < ended
     UNION ALL
     SELECT h.adopted_at, 'adopted', 'warning', 'installation ' || h.installation_id, 'At home here', NULL
         FROM @extschema@.whatsapp_home AS h WHERE h.adopted_at >= began AND h.adopted_at < ended

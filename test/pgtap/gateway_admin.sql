@@ -119,6 +119,10 @@ SELECT set_eq($$SELECT DISTINCT a ->> 'kind' FROM pg_temp.call('timeline', pg_te
 SELECT ok(bool_and(x.at >= x.next), 'the newest first')
     FROM (SELECT (a.value ->> 'at')::timestamptz AS at, lead((a.value ->> 'at')::timestamptz) OVER (ORDER BY a.ordinality) AS next
           FROM pg_temp.call('timeline', pg_temp.request()), jsonb_array_elements(body) WITH ORDINALITY AS a) AS x WHERE x.next IS NOT NULL;
+UPDATE whatsapp_sync SET items = 3, finished_at = now() - interval '2 hours', started_at = now() - interval '1 minute', error = 'away' WHERE kind = 'token';
+SELECT is(jsonb_agg(jsonb_build_array(a ->> 'severity', a ->> 'text', (a ->> 'at')::timestamptz = now() - CASE a ->> 'severity' WHEN 'info' THEN interval '2 hours' ELSE interval '1 minute' END)),
+    '[["warning", "Could not be read from Meta: away", true], ["info", "Read from Meta: 3", true]]', 'what failed stands where it failed, and beside it when it last succeeded')
+    FROM pg_temp.call('timeline', pg_temp.request('{"limit": "500"}')), jsonb_array_elements(body) AS a WHERE a ->> 'kind' = 'sync' AND a ->> 'subject' = 'token';
 SELECT is(body, '[]', 'of a time') FROM pg_temp.call('timeline', pg_temp.request('{"from": "2020-01-01", "to": "2020-02-01T00:00:00Z"}'));
 SELECT is(error, '22023 from', 'that is one') FROM pg_temp.call('timeline', pg_temp.request('{"from": "yesterday"}'));
 UPDATE whatsapp_actions SET at = now() - interval '1 year';
