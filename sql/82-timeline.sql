@@ -16,6 +16,7 @@ CREATE TABLE @extschema@.whatsapp_actions (
     detail    jsonb
 );
 CREATE INDEX whatsapp_actions_at_idx ON @extschema@.whatsapp_actions (at);
+CREATE INDEX whatsapp_actions_key_idx ON @extschema@.whatsapp_actions (scope, key, at);
 COMMENT ON TABLE @extschema@.whatsapp_actions IS
 'What people have done over the gateway, and who. Kept for whatsapp_shared.retention.';
 COMMENT ON COLUMN @extschema@.whatsapp_actions.action_id IS 'Number of the action.';
