@@ -5,9 +5,9 @@
  * Whether the absence of a report proves anything depends on whether it could have
  * been taken in.  The server knows of two times at which it could not: before it
  * ran, or while it was a standby; and when a transaction that took a webhook in, or
- * the part of one that did, was rolled back.  Both are kept in shared memory, because a transaction
- *that fails can write nothing else: with the sender's slot, which the launcher makes when recovery
- *has ended, for each database by itself.
+ * the part of one that did, was rolled back.  Both are kept in shared memory, because
+ * a transaction that fails can write nothing else: with the sender's slot, which the
+ * launcher makes when recovery has ended, for each database by itself.
  *
  * Webhooks with a bad signature do not count, because anybody can send them.  If
  * they are Meta's, and the secret is wrong, reports are missing or come late, which
