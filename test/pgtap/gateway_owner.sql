@@ -40,7 +40,7 @@ CREATE FUNCTION pg_temp.hear(phone text, type text, content jsonb, at timestampt
     number text DEFAULT '100000000000001') RETURNS bigint LANGUAGE sql AS $$
     SELECT inbound_id FROM wa_internal_store_inbound(ARRAY[number], ARRAY['wamid.in.' || gen_random_uuid()], ARRAY[type], ARRAY[at], ARRAY[false],
         ARRAY[phone], ARRAY[NULL::text],
-        ARRAY[(jsonb_build_object('type', type, type, content) || COALESCE(jsonb_build_object('context', jsonb_build_object('id', context)), '{}'))::text])
+        ARRAY[(jsonb_build_object('type', type, type, content) || COALESCE(jsonb_build_object('context', jsonb_build_object('id', context)), '{}'))::text], ARRAY[false])
 $$;
 CREATE FUNCTION pg_temp.accepted(id bigint, state text DEFAULT 'accepted') RETURNS void LANGUAGE sql AS $$
     DELETE FROM whatsapp_queue WHERE message_id = $1;

@@ -50,7 +50,7 @@ $$;
 CREATE FUNCTION heard(ago interval, sender text, words text, order_number text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
     SELECT wa_internal_store_inbound('{100000000000001}', ARRAY['wamid.in.' || gen_random_uuid()], '{text}', ARRAY[now() - ago], '{f}',
         ARRAY[sender], '{NULL}'::text[], ARRAY[(jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', words))
-            || COALESCE(jsonb_build_object('context', jsonb_build_object('id', 'wamid.of.' || order_number)), '{}'))::text])
+            || COALESCE(jsonb_build_object('context', jsonb_build_object('id', 'wamid.of.' || order_number)), '{}'))::text], '{f}')
 $$;
 INSERT INTO whatsapp_contacts (wa_id, name) VALUES ('34600000101', 'Harinas Molino'), ('34600000102', 'Lácteos Sierra'), ('34600000103', 'Huevos Corral');
 SELECT history('3 days', 'read', 'ALB-2038', '+34600000102', '12 l de nata', 'viernes');
