@@ -217,6 +217,10 @@ subtest 'large and many' => sub {
 subtest 'slow clients' => sub {
 	my $patient = $gateway;
 	$gateway = WaGateway->start($node, arguments => [ '--request-timeout-s' => 2 ]);
+	my $kept = $gateway->connect;
+	my $healthz = head('GET /healthz HTTP/1.1', $host);
+	syswrite $kept, $healthz;
+	sysread $kept, my $first, 4096;
 	my $begun = time;
 	my @slow = map { $gateway->connect } 1 .. 300;
 	my $others = 0;
@@ -243,6 +247,18 @@ subtest 'slow clients' => sub {
 	is($open->count, 0, '300 of them are gone');
 	cmp_ok(time - $begun, '<', 8, 'soon after the two seconds that they may take');
 	cmp_ok($others, '>', 5, 'meanwhile others were served');
+
+	# Between its requests a connection may rest, but not for ever beyond that.
+	syswrite $kept, $healthz;
+	sysread $kept, my $second, 4096;
+	like($second, qr{^HTTP/1\.1 200 }, 'a connection that is kept open outlasts the time of a request');
+	$gateway = WaGateway->start($node, arguments => [ '--request-timeout-s' => 1, '--idle-timeout-s' => 1 ]);
+	my $dribbling = $gateway->connect;
+	syswrite $dribbling, $healthz;
+	sysread $dribbling, $first, 4096;
+	$begun = time;
+	until (IO::Select->new($dribbling)->can_read(0.2) || time > $begun + 10) { syswrite $dribbling, 'G' }
+	cmp_ok(time - $begun, '<', 6, 'but not with a byte now and then');
 	$gateway = $patient;
 };
 

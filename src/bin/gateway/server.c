@@ -183,6 +183,7 @@ set_up_service(Service *service, unsigned sides, bool own)
 		.max_body = GW_MAX_BODY,
 		.max_kept_open = MAX_KEPT_OPEN,
 		.deadline_us = gw_settings->request_timeout_s * 1000000,
+		.idle_us = gw_settings->idle_timeout_s * 1000000,
 		.on_head = on_head,
 		.on_body = on_body,
 		.on_request = on_request,

@@ -110,12 +110,37 @@ deadline_passed(void *arg)
 	httpd_connection_abort(arg, false);
 }
 
+static void
+start_deadline(HttpdConnection *connection, int64_t more_us)
+{
+	int64_t deadline_us = connection->service->deadline_us;
+
+	if (deadline_us > 0)
+		httpd_timer_set(&connection->deadline, httpd_now_us() + deadline_us + more_us,
+						deadline_passed, connection);
+}
+
 void
 httpd_connection_start_deadline(HttpdConnection *connection)
 {
-	if (connection->service->deadline_us > 0)
-		httpd_timer_set(&connection->deadline, httpd_now_us() + connection->service->deadline_us,
-						deadline_passed, connection);
+	start_deadline(connection, 0);
+}
+
+void
+httpd_connection_becomes_idle(HttpdConnection *connection)
+{
+	if (connection->service->idle_us == 0)
+		return;
+	connection->idle = true;
+	start_deadline(connection, connection->service->idle_us);
+}
+
+void
+httpd_connection_is_used(HttpdConnection *connection)
+{
+	if (connection->idle)
+		start_deadline(connection, 0);
+	connection->idle = false;
 }
 
 void

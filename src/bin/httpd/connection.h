@@ -17,6 +17,7 @@ typedef struct HttpdConnection
 	struct MHD_Connection *mhd;
 	const HttpdService *service;
 	HttpdTimer deadline;
+	bool idle;		/* between a response and the next request */
 	bool kept_open; /* counted among those that are */
 
 	/* Of the request whose head is being read; see HttpdRequest. */
@@ -33,6 +34,10 @@ extern HttpdConnection *httpd_connection_of(struct MHD_Connection *mhd);
 /* Starts the service's deadline anew; and ends it. */
 extern void httpd_connection_start_deadline(HttpdConnection *connection);
 extern void httpd_connection_end_deadline(HttpdConnection *connection);
+
+/* A response was sent; and the line of a request is there. */
+extern void httpd_connection_becomes_idle(HttpdConnection *connection);
+extern void httpd_connection_is_used(HttpdConnection *connection);
 
 /* Before a response: whether the connection may stay open after it. */
 extern bool httpd_connection_keep_open(HttpdConnection *connection);

@@ -257,6 +257,7 @@ httpd_request_begun(void *cls, const char *target, struct MHD_Connection *mhd)
 	free(connection->target);
 	connection->target = httpd_strdup(target);
 	connection->target_at = target;
+	httpd_connection_is_used(connection);
 	return NULL;
 }
 
@@ -295,13 +296,16 @@ httpd_request_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 						enum MHD_RequestTerminationCode reason)
 {
 	HttpdRequest *request = *con_cls;
+	bool sent = reason == MHD_REQUEST_TERMINATED_COMPLETED_OK;
 	const HttpdService *service;
 
 	if (request == NULL)
 		return;
 	service = request->connection->service;
 	if (service->on_end != NULL)
-		service->on_end(request, reason == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+		service->on_end(request, sent);
+	if (sent)
+		httpd_connection_becomes_idle(request->connection);
 	count--;
 	cancel_timers(request);
 	httpd_reply_clear(&request->reply);

@@ -41,6 +41,13 @@ typedef struct HttpdService
 	int64_t deadline_us;
 
 	/*
+	 * How much longer it may take to begin its next request, which then has the whole
+	 * deadline.  A proxy that keeps connections for a minute sends its next request on
+	 * one of them at any time within it.
+	 */
+	int64_t idle_us;
+
+	/*
 	 * How many connections may stay open after a response, for their next request;
 	 * beyond that a response closes its connection.  Thousands that have not yet sent
 	 * anything then cost little, and the others are few.  0: all of them, and each
