@@ -239,8 +239,9 @@ BEGIN
     PERFORM @extschema@.wa_configure_tenant(tenant,
         quiet_from => @extschema@.wa_internal_gateway_body_clock(request, 'quiet_from'::text),
         quiet_to => @extschema@.wa_internal_gateway_body_clock(request, 'quiet_to'::text),
-        time_zone => CASE WHEN request #>> '{actor,role}' = 'admin'
-                          THEN @extschema@.wa_internal_gateway_string(request, 'time_zone'::text) END,
+        /* The server's, sent back as it was read, is not made the tenant's own. */
+        time_zone => CASE WHEN request #>> '{actor,role}' = 'admin' THEN NULLIF(
+            @extschema@.wa_internal_gateway_string(request, 'time_zone'::text), before ->> 'time_zone') END,
         messages_per_second => (@extschema@.wa_internal_gateway_member(request, 'messages_per_second'::text,
             'number'::text) #>> '{}')::real,
         daily_share => (@extschema@.wa_internal_gateway_member(request, 'daily_share'::text,

@@ -3,7 +3,7 @@
  * administrator and a viewer ask them.
  */
 \ir ../lib/begin.sql
-SELECT plan(154);
+SELECT plan(155);
 
 /* The server of the tests sends nothing; what stands here says why nothing would be sent. */
 CREATE TEMP TABLE obstacle (word text);
@@ -114,6 +114,9 @@ SELECT throws_ok(format('SELECT pg_temp.ask(''set_notification_settings'', %L)',
         ('messages_per_second', '5'), ('daily_share', '0.5'), ('on_uncertain', '"resend"')) AS m (name, value);
 SELECT is(pg_temp.ask('set_notification_settings', '{"time_zone": "America/Lima", "messages_per_second": 5}', role => 'admin') #>> '{body,time_zone}', 'America/Lima', 'an administrator does');
 SELECT is(messages_per_second, 5::real, 'all of it') FROM whatsapp_tenants WHERE tenant_id = 'alba';
+SELECT wa_configure_tenant('alba', reset => '{time_zone}') \g /dev/null
+SELECT pg_temp.ask('set_notification_settings', pg_temp.ask('notification_settings') -> 'body', role => 'admin') \g /dev/null
+SELECT is(time_zone, NULL, 'but for the server''s time zone, which is none of the tenant''s for being sent back') FROM whatsapp_tenants WHERE tenant_id = 'alba';
 SELECT is(pg_temp.ask('set_notification_settings', '{"whatsapp_access_token": "EAAG-secret"}', role => 'admin') #> '{body,dropped}', '["whatsapp_access_token"]',
     'credentials of older documents are dropped and named');
 SELECT throws_ok($$SELECT pg_temp.ask('set_notification_settings', '[]')$$, '22023', NULL, 'a document is an object');
