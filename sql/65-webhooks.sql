@@ -623,6 +623,15 @@ BEGIN
         FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_app_messages AS d WHERE d.ctid = ANY (ARRAY(
+        SELECT f.ctid FROM @extschema@.whatsapp_app_messages AS f
+        WHERE f.app_message_id = ANY (ARRAY(
+                SELECT i.app_message_id FROM @extschema@.whatsapp_app_messages AS i
+                ORDER BY i.app_message_id LIMIT batch))
+            AND f.received_at < oldest
+        FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
     DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
         SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
         WHERE p.received_at < oldest ORDER BY p.received_at LIMIT batch FOR UPDATE SKIP LOCKED);

@@ -424,6 +424,8 @@ BEGIN
             PERFORM @extschema@.wa_internal_event_username(value, at);
         WHEN 'messages' THEN
             PERFORM @extschema@.wa_internal_event_errors(value, at);
+        WHEN 'smb_message_echoes', 'history', 'standby', 'message_echoes' THEN
+            PERFORM @extschema@.wa_internal_store_app_messages(field, value, at);
         ELSE
             RETURN false;
     END CASE;
@@ -439,8 +441,20 @@ AS $$
     SELECT field = ANY ('{
         account_settings_update, automatic_events, business_status_update, calls, consumer_profile, flows,
         group_lifecycle_update, group_participants_update, group_settings_update, group_status_update,
-        history, message_echoes, messaging_handovers, partner_solutions, payment_configuration_update,
-        smb_app_state_sync, smb_message_echoes, standby, template_correct_category_detection, tracking_events}')
+        messaging_handovers, partner_solutions, payment_configuration_update,
+        smb_app_state_sync, template_correct_category_detection, tracking_events}')
+$$;
+
+/*
+ * What is kept of an event as such.  What people have written is kept once: in
+ * whatsapp_app_messages, and in whatsapp_inbound_messages what came beside it.
+ */
+CREATE FUNCTION @extschema@.wa_internal_event_record(field text, value jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN field IN ('smb_message_echoes', 'history', 'standby', 'message_echoes')
+        THEN value - '{message_echoes,history,standby,messages,statuses,contacts}'::text[] ELSE value END
 $$;
 
 /* As the registries spell it: Meta writes languages with an underscore, and in some webhooks with a hyphen. */
@@ -519,7 +533,7 @@ BEGIN
             SELECT FROM @extschema@.whatsapp_account_events AS e
             WHERE e.field = field AND e.key = about AND e.happened_at > at);
         INSERT INTO @extschema@.whatsapp_account_events AS e (fingerprint, field, key, value, happened_at)
-            VALUES (mark, field, about, value, at)
+            VALUES (mark, field, about, @extschema@.wa_internal_event_record(field, value), at)
             ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO UPDATE
             SET happened_at = EXCLUDED.happened_at, received_at = EXCLUDED.received_at
             WHERE e.field = 'messages' AND happened_at IS NULL AND e.received_at < at - repetition;

@@ -311,6 +311,118 @@ BEGIN
 END
 $$;
 
+/* ---- what others have sent from our numbers ---------------------------------------- */
+
+/*
+ * Not by us: in the app on a phone, or by Meta's agent.  What customers wrote is here, too,
+ * where it comes as history: that is past, and nothing follows from it.
+ */
+CREATE TABLE @extschema@.whatsapp_app_messages (
+    app_message_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    whatsapp_message_id text COLLATE "C" NOT NULL
+        CONSTRAINT whatsapp_app_messages_wamid_key UNIQUE,
+    tenant_id           text COLLATE "C",
+    phone_number_id     text COLLATE "C" NOT NULL,
+    from_customer       boolean NOT NULL,
+    customer_phone      text COLLATE "C",
+    customer_user_id    text COLLATE "C",
+    message_type        text NOT NULL,
+    text                text,
+    payload             jsonb NOT NULL,
+    source              text NOT NULL
+        CONSTRAINT whatsapp_app_messages_source_check CHECK (source IN ('app', 'history', 'agent')),
+    sent_at             timestamptz NOT NULL,
+    received_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX whatsapp_app_messages_tenant_idx
+    ON @extschema@.whatsapp_app_messages (tenant_id, sent_at);
+COMMENT ON TABLE @extschema@.whatsapp_app_messages IS
+'Messages of our numbers that were not sent from here: written in the app on a phone, or by Meta''s agent, and what '
+'the app had before. Kept for whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.app_message_id IS 'Number of the message.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.whatsapp_message_id IS 'Meta''s ID of the message (wamid).';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.tenant_id IS
+'The tenant that had the number when it was sent; NULL: none.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.phone_number_id IS 'Our number.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.from_customer IS
+'Whether the customer wrote it; only in history.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.customer_phone IS
+'The customer, in international form with +, if Meta tells it.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.customer_user_id IS 'The customer''s business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.message_type IS 'The type of Meta''s API: text, image …';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.text IS 'The readable part, as of inbound messages.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.payload IS 'The message as Meta sent it.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.source IS
+'app: written in the app on a phone; history: what the app had when the number was connected; agent: by another '
+'application, such as Meta''s agent.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.sent_at IS 'When it was sent, by Meta''s clock.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.received_at IS 'When its webhook was received.';
+
+/* The elements of an array; none, if it is none. */
+CREATE FUNCTION @extschema@.wa_internal_elements(list jsonb) RETURNS SETOF jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.value FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) AS e
+$$;
+
+/* The messages of such an event, with the customer whose conversation it is, if that is told beside them. */
+CREATE FUNCTION @extschema@.wa_internal_app_messages(field text, value jsonb, OUT message jsonb, OUT customer text)
+RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    /* An agent's are wrapped once more. */
+    SELECT CASE WHEN jsonb_typeof(e -> 'message') = 'object' AND e ->> 'type' IS NULL
+                THEN (e - 'message') || (e -> 'message') ELSE e END, NULL
+        FROM (SELECT @extschema@.wa_internal_elements(value -> 'message_echoes')
+              UNION ALL SELECT @extschema@.wa_internal_elements(value #> '{standby,message_echoes}')) AS x (e)
+    UNION ALL
+    SELECT m, t ->> 'id'
+        FROM @extschema@.wa_internal_elements(CASE field WHEN 'history' THEN value -> 'history' END) AS h,
+            @extschema@.wa_internal_elements(h -> 'threads') AS t,
+            @extschema@.wa_internal_elements(t -> 'messages') AS m
+    UNION ALL
+    /* the file of a message that had a placeholder only */
+    SELECT m, NULL
+        FROM @extschema@.wa_internal_elements(CASE field WHEN 'history' THEN value -> 'messages' END) AS m
+$$;
+
+/* Stores them, each once; those that were sent from here, or came as messages, are known already. */
+CREATE FUNCTION @extschema@.wa_internal_store_app_messages(field text, value jsonb, at timestamptz) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO @extschema@.whatsapp_app_messages (whatsapp_message_id, tenant_id, phone_number_id, from_customer,
+            customer_phone, customer_user_id, message_type, text, payload, source, sent_at)
+        SELECT i.wamid,
+            (SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
+             WHERE a.phone_number_id = i.number AND a.assigned_at < i.sent_at + interval '1 second'
+                 AND (a.unassigned_at IS NULL OR a.unassigned_at > i.sent_at)
+             ORDER BY a.assigned_at DESC LIMIT 1),
+            i.number, i.from_customer,
+            '+' || substring(CASE WHEN i.from_customer THEN i.message ->> 'from'
+                                  ELSE COALESCE(i.message ->> 'to', i.customer) END FROM '^[0-9]{5,20}$'),
+            i.message ->> CASE WHEN i.from_customer THEN 'from_user_id' ELSE 'to_user_id' END,
+            i.message ->> 'type',
+            NULLIF(@extschema@.wa_internal_inbound_text(i.message ->> 'type', i.message), ''), i.message,
+            CASE field WHEN 'smb_message_echoes' THEN 'app' WHEN 'history' THEN 'history' ELSE 'agent' END, i.sent_at
+        FROM (
+            SELECT m.message, m.customer, m.message ->> 'id' AS wamid, value #>> '{metadata,phone_number_id}' AS number,
+                field = 'history' AND m.message ->> 'from'
+                    IS DISTINCT FROM regexp_replace(value #>> '{metadata,display_phone_number}', '[^0-9]', '', 'g')
+                    AS from_customer,
+                LEAST(CASE WHEN m.message ->> 'timestamp' ~ '^[0-9]{9,11}$'
+                      THEN to_timestamp((m.message ->> 'timestamp')::bigint) ELSE at END, clock_timestamp()) AS sent_at
+            FROM @extschema@.wa_internal_app_messages(field, value) AS m) AS i
+        WHERE i.wamid IS NOT NULL AND i.number IS NOT NULL AND i.message ->> 'type' IS NOT NULL
+            AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w WHERE w.whatsapp_message_id = i.wamid)
+            AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_inbound_messages AS n
+                            WHERE n.whatsapp_message_id = i.wamid)
+        ORDER BY i.wamid
+        ON CONFLICT ON CONSTRAINT whatsapp_app_messages_wamid_key DO NOTHING
+$$;
+
 /* ---- replies ---------------------------------------------------------------------- */
 
 /* Which handlers to call for these messages, with what. */

@@ -114,6 +114,7 @@ AS $$
         FROM @extschema@.whatsapp_account_events AS e
         WHERE e.received_at >= began AND e.received_at < ended
             AND NOT @extschema@.wa_internal_event_is_ignored(e.field)
+            AND e.field NOT IN ('smb_message_echoes', 'history', 'standby', 'message_echoes')
     UNION ALL
     /* the installation and its processes */
     SELECT s.started_at, 'sender', 'info', 'sender ' || s.sender, 'Started', NULL

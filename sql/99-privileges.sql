@@ -95,7 +95,7 @@ AS $$
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
             whatsapp_media, whatsapp_media_uses, whatsapp_notifications, whatsapp_damage_policies,
             whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_windows, whatsapp_reply_handlers,
-            whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,
+            whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
             whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
             whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_installation}'),

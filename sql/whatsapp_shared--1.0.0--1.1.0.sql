@@ -1199,6 +1199,15 @@ BEGIN
         FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
+    DELETE FROM @extschema@.whatsapp_app_messages AS d WHERE d.ctid = ANY (ARRAY(
+        SELECT f.ctid FROM @extschema@.whatsapp_app_messages AS f
+        WHERE f.app_message_id = ANY (ARRAY(
+                SELECT i.app_message_id FROM @extschema@.whatsapp_app_messages AS i
+                ORDER BY i.app_message_id LIMIT batch))
+            AND f.received_at < oldest
+        FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    deleted := deleted + n;
     DELETE FROM @extschema@.whatsapp_parked_events AS d WHERE d.parked_id IN (
         SELECT p.parked_id FROM @extschema@.whatsapp_parked_events AS p
         WHERE p.received_at < oldest ORDER BY p.received_at LIMIT batch FOR UPDATE SKIP LOCKED);
@@ -1289,6 +1298,8 @@ BEGIN
             PERFORM @extschema@.wa_internal_event_username(value, at);
         WHEN 'messages' THEN
             PERFORM @extschema@.wa_internal_event_errors(value, at);
+        WHEN 'smb_message_echoes', 'history', 'standby', 'message_echoes' THEN
+            PERFORM @extschema@.wa_internal_store_app_messages(field, value, at);
         ELSE
             RETURN false;
     END CASE;
@@ -1304,8 +1315,20 @@ AS $$
     SELECT field = ANY ('{
         account_settings_update, automatic_events, business_status_update, calls, consumer_profile, flows,
         group_lifecycle_update, group_participants_update, group_settings_update, group_status_update,
-        history, message_echoes, messaging_handovers, partner_solutions, payment_configuration_update,
-        smb_app_state_sync, smb_message_echoes, standby, template_correct_category_detection, tracking_events}')
+        messaging_handovers, partner_solutions, payment_configuration_update,
+        smb_app_state_sync, template_correct_category_detection, tracking_events}')
+$$;
+
+/*
+ * What is kept of an event as such.  What people have written is kept once: in
+ * whatsapp_app_messages, and in whatsapp_inbound_messages what came beside it.
+ */
+CREATE FUNCTION @extschema@.wa_internal_event_record(field text, value jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN field IN ('smb_message_echoes', 'history', 'standby', 'message_echoes')
+        THEN value - '{message_echoes,history,standby,messages,statuses,contacts}'::text[] ELSE value END
 $$;
 
 /* As the registries spell it: Meta writes languages with an underscore, and in some webhooks with a hyphen. */
@@ -1384,7 +1407,7 @@ BEGIN
             SELECT FROM @extschema@.whatsapp_account_events AS e
             WHERE e.field = field AND e.key = about AND e.happened_at > at);
         INSERT INTO @extschema@.whatsapp_account_events AS e (fingerprint, field, key, value, happened_at)
-            VALUES (mark, field, about, value, at)
+            VALUES (mark, field, about, @extschema@.wa_internal_event_record(field, value), at)
             ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO UPDATE
             SET happened_at = EXCLUDED.happened_at, received_at = EXCLUDED.received_at
             WHERE e.field = 'messages' AND happened_at IS NULL AND e.received_at < at - repetition;
@@ -1864,9 +1887,6 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.thread_owner IS
 'Who had the conversation when it was not this application, and the message came in the field standby: the role that '
 'Meta named when it was last taken over, or other. NULL: this application.';
 
-DROP FUNCTION @extschema@.wa_internal_store_inbound(
-    text[], text[], text[], timestamptz[], boolean[], text[], text[], text[]);
-
 /* Who had a customer's conversation then, if it was another one: Meta tells whom it is taken from, and by whom. */
 CREATE FUNCTION @extschema@.wa_internal_thread_owner(number text, phone text, user_id text, at timestamptz) RETURNS text
     LANGUAGE sql STABLE
@@ -2037,6 +2057,116 @@ BEGIN
 END
 $$;
 
+CREATE TABLE @extschema@.whatsapp_app_messages (
+    app_message_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    whatsapp_message_id text COLLATE "C" NOT NULL
+        CONSTRAINT whatsapp_app_messages_wamid_key UNIQUE,
+    tenant_id           text COLLATE "C",
+    phone_number_id     text COLLATE "C" NOT NULL,
+    from_customer       boolean NOT NULL,
+    customer_phone      text COLLATE "C",
+    customer_user_id    text COLLATE "C",
+    message_type        text NOT NULL,
+    text                text,
+    payload             jsonb NOT NULL,
+    source              text NOT NULL
+        CONSTRAINT whatsapp_app_messages_source_check CHECK (source IN ('app', 'history', 'agent')),
+    sent_at             timestamptz NOT NULL,
+    received_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+
+CREATE INDEX whatsapp_app_messages_tenant_idx
+    ON @extschema@.whatsapp_app_messages (tenant_id, sent_at);
+COMMENT ON TABLE @extschema@.whatsapp_app_messages IS
+'Messages of our numbers that were not sent from here: written in the app on a phone, or by Meta''s agent, and what '
+'the app had before. Kept for whatsapp_shared.retention.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.app_message_id IS 'Number of the message.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.whatsapp_message_id IS 'Meta''s ID of the message (wamid).';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.tenant_id IS
+'The tenant that had the number when it was sent; NULL: none.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.phone_number_id IS 'Our number.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.from_customer IS
+'Whether the customer wrote it; only in history.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.customer_phone IS
+'The customer, in international form with +, if Meta tells it.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.customer_user_id IS 'The customer''s business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.message_type IS 'The type of Meta''s API: text, image …';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.text IS 'The readable part, as of inbound messages.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.payload IS 'The message as Meta sent it.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.source IS
+'app: written in the app on a phone; history: what the app had when the number was connected; agent: by another '
+'application, such as Meta''s agent.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.sent_at IS 'When it was sent, by Meta''s clock.';
+COMMENT ON COLUMN @extschema@.whatsapp_app_messages.received_at IS 'When its webhook was received.';
+
+DROP FUNCTION @extschema@.wa_internal_store_inbound(
+    text[], text[], text[], timestamptz[], boolean[], text[], text[], text[]);
+
+/* The elements of an array; none, if it is none. */
+CREATE FUNCTION @extschema@.wa_internal_elements(list jsonb) RETURNS SETOF jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.value FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) AS e
+$$;
+
+/* The messages of such an event, with the customer whose conversation it is, if that is told beside them. */
+CREATE FUNCTION @extschema@.wa_internal_app_messages(field text, value jsonb, OUT message jsonb, OUT customer text)
+RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    /* An agent's are wrapped once more. */
+    SELECT CASE WHEN jsonb_typeof(e -> 'message') = 'object' AND e ->> 'type' IS NULL
+                THEN (e - 'message') || (e -> 'message') ELSE e END, NULL
+        FROM (SELECT @extschema@.wa_internal_elements(value -> 'message_echoes')
+              UNION ALL SELECT @extschema@.wa_internal_elements(value #> '{standby,message_echoes}')) AS x (e)
+    UNION ALL
+    SELECT m, t ->> 'id'
+        FROM @extschema@.wa_internal_elements(CASE field WHEN 'history' THEN value -> 'history' END) AS h,
+            @extschema@.wa_internal_elements(h -> 'threads') AS t,
+            @extschema@.wa_internal_elements(t -> 'messages') AS m
+    UNION ALL
+    /* the file of a message that had a placeholder only */
+    SELECT m, NULL
+        FROM @extschema@.wa_internal_elements(CASE field WHEN 'history' THEN value -> 'messages' END) AS m
+$$;
+
+/* Stores them, each once; those that were sent from here, or came as messages, are known already. */
+CREATE FUNCTION @extschema@.wa_internal_store_app_messages(field text, value jsonb, at timestamptz) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO @extschema@.whatsapp_app_messages (whatsapp_message_id, tenant_id, phone_number_id, from_customer,
+            customer_phone, customer_user_id, message_type, text, payload, source, sent_at)
+        SELECT i.wamid,
+            (SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
+             WHERE a.phone_number_id = i.number AND a.assigned_at < i.sent_at + interval '1 second'
+                 AND (a.unassigned_at IS NULL OR a.unassigned_at > i.sent_at)
+             ORDER BY a.assigned_at DESC LIMIT 1),
+            i.number, i.from_customer,
+            '+' || substring(CASE WHEN i.from_customer THEN i.message ->> 'from'
+                                  ELSE COALESCE(i.message ->> 'to', i.customer) END FROM '^[0-9]{5,20}$'),
+            i.message ->> CASE WHEN i.from_customer THEN 'from_user_id' ELSE 'to_user_id' END,
+            i.message ->> 'type',
+            NULLIF(@extschema@.wa_internal_inbound_text(i.message ->> 'type', i.message), ''), i.message,
+            CASE field WHEN 'smb_message_echoes' THEN 'app' WHEN 'history' THEN 'history' ELSE 'agent' END, i.sent_at
+        FROM (
+            SELECT m.message, m.customer, m.message ->> 'id' AS wamid, value #>> '{metadata,phone_number_id}' AS number,
+                field = 'history' AND m.message ->> 'from'
+                    IS DISTINCT FROM regexp_replace(value #>> '{metadata,display_phone_number}', '[^0-9]', '', 'g')
+                    AS from_customer,
+                LEAST(CASE WHEN m.message ->> 'timestamp' ~ '^[0-9]{9,11}$'
+                      THEN to_timestamp((m.message ->> 'timestamp')::bigint) ELSE at END, clock_timestamp()) AS sent_at
+            FROM @extschema@.wa_internal_app_messages(field, value) AS m) AS i
+        WHERE i.wamid IS NOT NULL AND i.number IS NOT NULL AND i.message ->> 'type' IS NOT NULL
+            AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w WHERE w.whatsapp_message_id = i.wamid)
+            AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_inbound_messages AS n
+                            WHERE n.whatsapp_message_id = i.wamid)
+        ORDER BY i.wamid
+        ON CONFLICT ON CONSTRAINT whatsapp_app_messages_wamid_key DO NOTHING
+$$;
+
 /* ---- 82-timeline ----------------------------------------------------------------- */
 
 CREATE TABLE @extschema@.whatsapp_actions (
@@ -2149,6 +2279,7 @@ AS $$
         FROM @extschema@.whatsapp_account_events AS e
         WHERE e.received_at >= began AND e.received_at < ended
             AND NOT @extschema@.wa_internal_event_is_ignored(e.field)
+            AND e.field NOT IN ('smb_message_echoes', 'history', 'standby', 'message_echoes')
     UNION ALL
     /* the installation and its processes */
     SELECT s.started_at, 'sender', 'info', 'sender ' || s.sender, 'Started', NULL
@@ -6612,7 +6743,7 @@ AS $$
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
             whatsapp_media, whatsapp_media_uses, whatsapp_notifications, whatsapp_damage_policies,
             whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_windows, whatsapp_reply_handlers,
-            whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic,
+            whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
             whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
             whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_installation}'),
