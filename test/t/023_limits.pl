@@ -158,13 +158,13 @@ cmp_ok($worst, '<=', 10, "and the others keep their places, but for $worst at mo
 
 $node->safe_psql('postgres',
 	q{UPDATE whatsapp_phone_numbers SET is_on_biz_app = true WHERE phone_number_id = '100000000000003'});
-$began = time;
 $node->safe_psql('postgres', <<'SQL');
 SELECT count(wa_enqueue_message('t3', '+3461133' || lpad(i::text, 4, '0'), 'aviso', to_jsonb(ARRAY[i::text])))
 FROM generate_series(1, 80) AS i
 SQL
 settled($node, 'eighty messages of a number that is also in the app are sent');
-$took = time - $began;
+my @times = sort { $a <=> $b } map { $_->{time} } grep { $_->{message}{to} =~ /^\+3461133/ } $sim->accepted;
+$took = $times[-1] - $times[0];
 cmp_ok($took, '>', 2.5, sprintf('not faster than twenty a second (%.1f s)', $took));
 $node->safe_psql('postgres', 'UPDATE whatsapp_phone_numbers SET is_on_biz_app = NULL');
 
