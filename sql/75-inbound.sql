@@ -178,7 +178,7 @@ CREATE FUNCTION @extschema@.wa_internal_store_inbound(
     phones text[],
     user_ids text[],
     messages text[],
-    standby boolean[])
+    standby boolean[] DEFAULT '{}')
 RETURNS TABLE (inbound_id bigint, reply boolean)
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
