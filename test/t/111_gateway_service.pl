@@ -140,6 +140,25 @@ subtest 'systemd' => sub {
 		told();
 		waitpid $pid, 0;
 	}
+
+	# A proxy may be at the other end of a Unix socket: it says who has failed too often.
+	my $local = IO::Socket::UNIX->new(Listen => 100, Local => "$dir/http") // die $!;
+	my $try = sub {
+		my ($client, $shown) = @_;
+		my $socket = IO::Socket::UNIX->new(Peer => "$dir/http") // die $!;
+		print $socket join "\r\n", 'GET /api/v1/session HTTP/1.1', 'Host: localhost', 'Connection: close', "X-Forwarded-For: $client", $shown, '', '';
+		return (split / /, do { local $/; <$socket> })[1];
+	};
+	$pid = start_with('http', $local);
+	told();
+	is($try->('192.0.2.1', $auth), 200, 'a Unix socket');
+	my @answers = map { $try->('192.0.2.1', 'Authorization: Bearer wrong') } 1 .. 12;
+	is($answers[-1], 429, 'a client behind it who has failed too often');
+	is($try->('192.0.2.2', 'Authorization: Bearer wrong'), 401, 'is not another one');
+	kill TERM => $pid;
+	told();
+	waitpid $pid, 0;
+
 	$pid = start_with('http:wa_gateway.socket', $all, $all);
 	waitpid $pid, 0;
 	like(slurp_file("$dir/stderr"), qr/passes two sockets for everything/, 'two of those are a mistake');

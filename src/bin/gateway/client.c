@@ -53,16 +53,26 @@ add_forwarded(void *arg, const char *name, const char *value)
 		httpd_buf_printf(arg, ",%s", value);
 }
 
+/* At the other end of a Unix socket, which has no address, is this machine. */
+static GwAddress
+peer_of(const GwExchange *exchange)
+{
+	char text[64];
+	GwAddress peer;
+
+	httpd_connection_address(exchange->http.connection, text, sizeof(text));
+	if (!gw_address_parse(text, strlen(text), &peer))
+		gw_address_parse("::1", strlen("::1"), &peer);
+	return peer;
+}
+
 /* Some proxies add to the header that the client sent, some add another one. */
 GwAddress
 gw_client_address(const GwExchange *exchange)
 {
 	HttpdBuf forwarded = {0};
-	char text[64];
-	GwAddress client;
+	GwAddress client = peer_of(exchange);
 
-	httpd_connection_address(exchange->http.connection, text, sizeof(text));
-	gw_address_parse(text, strlen(text), &client);
 	httpd_head_visit(&exchange->http, add_forwarded, &forwarded);
 	client = gw_address_of_client(&client, forwarded.data, proxies, nproxies);
 	httpd_buf_free(&forwarded);
