@@ -149,6 +149,7 @@ subtest 'request lines' => sub {
 	is_closed(505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 'what HTTP/2 begins with');
 	is_closed(501, head('TRACE /healthz HTTP/1.1', $host), 'TRACE');
 	is_closed(501, head('CONNECT db.internal:5432 HTTP/1.1', $host), 'CONNECT');
+	is_closed(501, head('GET' . 'X' x 3000 . ' /healthz HTTP/1.1', $host), 'a method of 3 kB');
 	is_closed(400, head('GET /healthz HTTP/1.1'), 'no Host');
 	is_closed(400, head('GET /healthz HTTP/1.1', $host, 'Host: evil.example'), 'two');
 	is_closed(400, head('GET /healthz HTTP/1.1', 'Host: evil.example/x'), 'one that is a path');
@@ -495,6 +496,7 @@ subtest 'afterwards' => sub {
 	my $log = $gateway->read_file('access.log') . $gateway->stderr;
 	cmp_ok(length $log, '>', 10_000, 'there is a log');
 	unlike($log, qr/smuggled/, 'no request was smuggled');
+	unlike($log, qr/[A-Z]{100}/, 'nor is it what a stranger makes it');
 	unlike($log, qr/\Q$_\E/, 'a secret is not in the log') foreach values %WaGateway::TOKEN, 'wa_admin', 'wrong-', 'wal_';
 	unlike($log, qr/[\x00-\x09\x0b-\x1f\x7f]/, 'nor a control character');
 };

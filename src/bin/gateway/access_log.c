@@ -16,7 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bin/gateway/auth.h"
 #include "bin/gateway/client.h"
+#include "bin/gateway/framing_rules.h"
 #include "bin/gateway/log_path.h"
 #include "bin/gateway/settings.h"
 #include "bin/httpd/clock.h"
@@ -123,10 +125,19 @@ add_text(HttpdBuf *out, const char *name, const char *value)
 	httpd_buf_json(out, value);
 }
 
+/* A stranger may call a method what he likes, at any length. */
+static void
+add_method(HttpdBuf *out, const char *method)
+{
+	char text[GW_FRAMING_MAX_METHOD + 1];
+
+	snprintf(text, sizeof(text), "%s", method);
+	add_text(out, "method", text);
+}
+
 void
 gw_access_log(const GwExchange *exchange, bool sent)
 {
-	static const char *const roles[] = {NULL, "tenant", "viewer", "admin"};
 	const HttpdReply *reply = &exchange->http.reply;
 	HttpdBuf path = {0};
 	char address[64];
@@ -148,9 +159,10 @@ gw_access_log(const GwExchange *exchange, bool sent)
 	add_text(&pending, "peer", address);
 	gw_address_format(&client, address);
 	add_text(&pending, "client", address);
-	add_text(&pending, "role", roles[exchange->role]);
+	add_text(&pending, "role",
+			 exchange->role != GW_NOBODY ? gw_auth_role_name(exchange->role) : NULL);
 	add_text(&pending, "actor", exchange->actor);
-	add_text(&pending, "method", exchange->http.method);
+	add_method(&pending, exchange->http.method);
 	add_text(&pending, "path", path.data);
 	httpd_buf_printf(&pending, ",\"status\":%d,\"sent\":%s,\"duration_ms\":%.3f}\n", reply->status,
 					 sent ? "true" : "false",

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bin/gateway/auth.h"
 #include "bin/gateway/problem.h"
 #include "bin/gateway/route.h"
 #include "bin/gateway/utf8.h"
@@ -44,9 +45,8 @@ add_hash(HttpdBuf *out, const char *key)
 static void
 add_actor(const GwExchange *exchange, HttpdBuf *out)
 {
-	static const char *const names[] = {"nobody", "tenant", "viewer", "admin"};
-
-	httpd_buf_printf(out, "{\"actor\":{\"role\":\"%s\",\"name\":", names[exchange->role]);
+	httpd_buf_printf(out,
+					 "{\"actor\":{\"role\":\"%s\",\"name\":", gw_auth_role_name(exchange->role));
 	httpd_buf_json(out, exchange->actor);
 	httpd_buf_puts(out, ",\"key_sha256\":");
 	add_hash(out, exchange->key);

@@ -28,7 +28,7 @@ static GwRole trusted_role;
 const char *
 gw_auth_role_name(GwRole role)
 {
-	static const char *const names[] = {NULL, "tenant", "viewer", "admin"};
+	static const char *const names[] = {"nobody", "tenant", "viewer", "admin"};
 
 	return names[role];
 }

@@ -55,7 +55,7 @@ extern bool gw_auth_may_try(GwExchange *exchange, GwLogin login);
 /* False, with 403 filled in, if this change was made by somebody else's page. */
 extern bool gw_auth_is_our_page(GwExchange *exchange);
 
-/* "admin", "viewer", "tenant"; NULL for nobody. */
+/* "admin", "viewer", "tenant", "nobody". */
 extern const char *gw_auth_role_name(GwRole role);
 
 #endif

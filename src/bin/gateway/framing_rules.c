@@ -7,8 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* No method of HTTP is longer, and no length that could be served has more digits. */
-#define MAX_METHOD 24
+/* No length that could be served has more digits. */
 #define MAX_LENGTH_DIGITS 15
 
 static const char *const once[] = {
@@ -57,7 +56,7 @@ gw_framing_begin(GwFraming *framing, const char *method, const char *version)
 		refuse(framing, 400, "The method is malformed.");
 	else if (!framing->http_1_0 && strcmp(version, "HTTP/1.1") != 0)
 		refuse(framing, 505, "The version of HTTP must be 1.1 or 1.0.");
-	else if (strlen(method) > MAX_METHOD || strcmp(method, "TRACE") == 0 ||
+	else if (strlen(method) > GW_FRAMING_MAX_METHOD || strcmp(method, "TRACE") == 0 ||
 			 strcmp(method, "CONNECT") == 0)
 		refuse(framing, 501, "This method is not implemented.");
 }

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define GW_FRAMING_MAX_METHOD 24 /* no method of HTTP is longer */
 #define GW_FRAMING_MAX_HEADERS 100
 #define GW_FRAMING_MAX_BYTES 16384 /* of their names and values */
 

@@ -4,8 +4,8 @@
  */
 #include "bin/gateway/percent.h"
 
-static int
-hex_value(char c)
+int
+gw_hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -31,8 +31,8 @@ gw_percent_decode(const char *text, size_t len, char *out, size_t *out_len)
 			out[n++] = text[i];
 			continue;
 		}
-		high = i + 2 < len ? hex_value(text[i + 1]) : -1;
-		low = i + 2 < len ? hex_value(text[i + 2]) : -1;
+		high = i + 2 < len ? gw_hex_value(text[i + 1]) : -1;
+		low = i + 2 < len ? gw_hex_value(text[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return false;
 		out[n++] = (char) (high << 4 | low);

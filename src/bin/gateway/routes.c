@@ -9,6 +9,7 @@
 
 #include "bin/gateway/api.h"
 #include "bin/gateway/assets.h"
+#include "bin/gateway/auth.h"
 #include "bin/gateway/health.h"
 #include "bin/gateway/metrics.h"
 #include "bin/gateway/login.h"
@@ -175,8 +176,6 @@ gw_routes_functions(HttpdBuf *out)
 void
 gw_routes_print(void)
 {
-	static const char *const roles[] = {"nobody", "tenant", "viewer", "admin"};
-
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		printf("%s %s %s\n", routes[i].method, routes[i].path, roles[routes[i].least]);
+		printf("%s %s %s\n", routes[i].method, routes[i].path, gw_auth_role_name(routes[i].least));
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "bin/gateway/complain.h"
+#include "bin/gateway/percent.h"
 #include "bin/gateway/secret_file.h"
 #include "bin/gateway/settings.h"
 #include "bin/gateway/watched_file.h"
@@ -173,19 +174,6 @@ gw_secrets_have_verify_token(void)
  * Comparing
  */
 
-/* -1: no hexadecimal digit. */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* The form of the header is no secret: this may leave early. */
 static bool
 read_header(const char *header, unsigned char *digest)
@@ -195,8 +183,8 @@ read_header(const char *header, unsigned char *digest)
 		return false;
 	for (int i = 0; i < DIGEST; i++)
 	{
-		int high = hex_value(header[PREFIX_LENGTH + 2 * (size_t) i]);
-		int low = hex_value(header[PREFIX_LENGTH + 2 * (size_t) i + 1]);
+		int high = gw_hex_value(header[PREFIX_LENGTH + 2 * (size_t) i]);
+		int low = gw_hex_value(header[PREFIX_LENGTH + 2 * (size_t) i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -8,19 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/gateway/percent.h"
 #include "bin/gateway/utf8.h"
 #include "bin/httpd/util.h"
 
 #define MAX_FIELDS 64
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Decodes from..end to *out, which moves on behind a NUL; false if that is not text. */
 static bool
@@ -35,8 +27,8 @@ decode(const char *from, const char *end, char **out)
 
 		if (c == '%')
 		{
-			int high = end - p > 2 ? hex_digit(p[1]) : -1;
-			int low = high >= 0 ? hex_digit(p[2]) : -1;
+			int high = end - p > 2 ? gw_hex_value(p[1]) : -1;
+			int low = high >= 0 ? gw_hex_value(p[2]) : -1;
 
 			if (low < 0)
 				return false;
