@@ -116,25 +116,15 @@ ask_again(WaSender *sender, WaClaimLimit *limits, WaNumber **chosen, int n_limit
 	int max = 0;
 
 	for (int i = 0; i < n_limits; i++)
-		max += Min(limits[i].limit, chosen[i]->n_again);
+		max += limits[i].limit;
 	*ids = palloc(sizeof(int64) * Max(max, 1));
 	for (int i = 0; i < n_limits; i++)
-		while (limits[i].limit > 0 && chosen[i]->n_again > 0)
-		{
-			WaWaiting *waiting =
-				dlist_container(WaWaiting, node, dlist_pop_head_node(&chosen[i]->again));
+	{
+		int asked = wa_waiting_ask(sender, chosen[i], limits[i].limit, &claim.asked, *ids + n);
 
-			chosen[i]->n_again--;
-			if (wa_waiting_is_ahead(waiting))
-			{
-				wa_waiting_leave_to_cursor(sender, waiting);
-				continue;
-			}
-			limits[i].limit--;
-			dlist_push_tail(&claim.asked, &waiting->node);
-			wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED);
-			(*ids)[n++] = waiting->message_id;
-		}
+		limits[i].limit -= asked;
+		n += asked;
+	}
 	return n;
 }
 

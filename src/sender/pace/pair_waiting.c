@@ -67,8 +67,8 @@ wa_waiting_again(WaSender *sender, WaWaiting *waiting)
  * pass earlier ones of the same recipient that the cursor has yet to read: one that
  * was put back because it could not be sent, or any after a start.
  */
-bool
-wa_waiting_is_ahead(const WaWaiting *waiting)
+static bool
+is_ahead(const WaWaiting *waiting)
 {
 	const WaNumber *number = waiting->number;
 
@@ -84,9 +84,10 @@ leave_to_cursor(WaSender *sender, WaWaiting *waiting)
 	pfree(waiting);
 }
 
-/* What waits there in spite of a lower rank was written with a higher priority. */
-void
-wa_waiting_leave_to_cursor(WaSender *sender, WaWaiting *waiting)
+/* With all that waits for the same recipient.  What does so in spite of a lower rank has a higher
+ * priority. */
+static void
+leave_pair_to_cursor(WaSender *sender, WaWaiting *waiting)
 {
 	WaPair *pair = wa_pair_find(sender, waiting->pair_key);
 
@@ -97,12 +98,34 @@ wa_waiting_leave_to_cursor(WaSender *sender, WaWaiting *waiting)
 	{
 		WaWaiting *other = dlist_container(WaWaiting, node, dlist_pop_head_node(&pair->waiting));
 
-		if (wa_waiting_is_ahead(other))
+		if (is_ahead(other))
 			leave_to_cursor(sender, other);
 		else
 			wa_waiting_again(sender, other);
 	}
 	wa_pair_rest(sender, pair);
+}
+
+int
+wa_waiting_ask(WaSender *sender, WaNumber *number, int limit, dlist_head *asked, int64 *ids)
+{
+	int n = 0;
+
+	while (n < limit && number->n_again > 0)
+	{
+		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&number->again));
+
+		number->n_again--;
+		if (is_ahead(waiting))
+		{
+			leave_pair_to_cursor(sender, waiting);
+			continue;
+		}
+		dlist_push_tail(asked, &waiting->node);
+		wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED);
+		ids[n++] = waiting->message_id;
+	}
+	return n;
 }
 
 void

@@ -28,11 +28,13 @@ extern void wa_pair_came_due(WaSender *sender, WaNumber *number, const char *rec
 extern void wa_waiting_again(WaSender *sender, WaWaiting *waiting);
 
 /*
- * It lies beyond what its number's cursor has read, which was set back; it is left to
- * the cursor, with all that waits for the same recipient.
+ * Takes at most limit rows out of the number's list, to be claimed by their ids now:
+ * they go to the end of asked, and their ids to ids, which has room for limit.
+ * Returns how many, which may be more than the list had: what lies beyond the cursor
+ * is left to that, and others that wait for the same recipient may come in its place.
  */
-extern bool wa_waiting_is_ahead(const WaWaiting *waiting);
-extern void wa_waiting_leave_to_cursor(WaSender *sender, WaWaiting *waiting);
+extern int wa_waiting_ask(WaSender *sender, WaNumber *number, int limit, dlist_head *asked,
+						  int64 *ids);
 
 /* The row waits in the pair's list; nobody claims it meanwhile. */
 extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id,

@@ -101,33 +101,73 @@ test_forget_waiting(void)
 }
 
 /* The cursor was set back before rows that are listed: it reads them in their order. */
+/* The ids that are asked for with this limit. */
+static const char *
+asked(int limit)
+{
+	static char text[100];
+	dlist_head list;
+	int64 ids[10];
+	int n;
+
+	dlist_init(&list);
+	n = wa_waiting_ask(sender, number, limit, &list, ids);
+	text[0] = '\0';
+	for (int i = 0; i < n; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%lld ", (long long) ids[i]);
+	return text;
+}
+
+static void
+test_ask(void)
+{
+	WaTrackedAs as;
+
+	begin();
+	wa_pair_came_due(sender, number, RECIPIENT, 2, 30);
+	wa_pair_came_due(sender, number, RECIPIENT, 3, 40);
+	is_str(asked(1), "2 ",
+		   "what the cursor has passed is asked for by its id, as far as the limit goes");
+	ok(wa_sender_is_tracked(sender, 2, &as) && as == WA_TRACKED_ASKED, "by nobody else meanwhile");
+	is_str(again(), "3 ", "the rest later");
+}
+
 static void
 test_leave_to_cursor(void)
 {
 	WaPair *pair;
-	WaWaiting *first;
 	WaTrackedAs as;
 
 	begin();
-	number->cursor_rank = 100;
-	number->may_have_ready = false;
+	number->cursor_rank = 20;
 	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
 	wa_pair_set_aside(sender, pair, number, 4, 10);
 	wa_pair_set_aside(sender, pair, number, 3, 40);
 	wa_pair_came_due(sender, number, RECIPIENT, 2, 30);
-	first = dlist_head_element(WaWaiting, node, &number->again);
-	ok(!wa_waiting_is_ahead(first), "what the cursor has passed is asked for by its id");
-	wa_number_lower_cursor(number, 20);
-	ok(wa_waiting_is_ahead(first), "what it has still to read is not");
-
-	dlist_delete(&first->node);
-	number->n_again--;
 	number->may_have_ready = false;
-	wa_waiting_leave_to_cursor(sender, first);
-	ok(number->may_have_ready && !wa_sender_is_tracked(sender, 2, &as), "it is left to the cursor");
+	is_str(asked(0), "", "without room for one nothing is asked for");
+	is_str(again(), "2 ", "or left to anybody");
+	is_str(asked(10), "4 ",
+		   "what the cursor has still to read is left to it, but not one of higher priority");
+	ok(number->may_have_ready && !wa_sender_is_tracked(sender, 2, &as), "it will be read");
 	ok(!wa_sender_is_tracked(sender, 3, &as), "with what waits behind it");
-	is_str(again(), "4 ", "but one of higher priority, which the cursor has passed, is not");
 	is_int(sender->n_waiting, 0, "and nothing waits any more");
+
+	/* One comes back behind two that wait, and is beyond the cursor as they are not. */
+	begin();
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
+	wa_pair_set_aside(sender, pair, number, 5, 1000);
+	wa_pair_set_aside(sender, pair, number, 6, 1000);
+	number->cursor_id = 6;
+	wa_pair_came_due(sender, number, RECIPIENT, 7, 1000);
+	is_int(number->n_again, 1, "of a list of one");
+	is_str(asked(10), "5 6 ", "more may be asked for than it had");
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
+	wa_pair_came_due(sender, number, RECIPIENT, 8, 1000);
+	wa_pair_set_aside(sender, pair, number, 5, 1000);
+	wa_pair_set_aside(sender, pair, number, 6, 1000);
+	is_str(asked(1), "5 ", "but no more than the limit");
+	is_str(again(), "6 ", "the rest later");
 }
 
 /* Whoever is set aside later may have been written earlier: it was away meanwhile. */
@@ -155,6 +195,7 @@ main(void)
 	test_set_aside();
 	test_forget_waiting();
 	test_forget_stopped();
+	test_ask();
 	test_leave_to_cursor();
 	return done_testing();
 }
