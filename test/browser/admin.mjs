@@ -21,8 +21,8 @@ const outcome = (page) => page.locator('.outcome p');
 const loaded = (page) => page.locator('main[aria-busy="false"] .section > :not(.skeleton)').first().waitFor();
 
 /* Waits for it, and says what was there instead. */
-async function shows(locator, pattern, name) {
-	const found = await locator.filter({ hasText: pattern }).first().waitFor().then(() => true, () => false);
+async function shows(locator, pattern, name, options = {}) {
+	const found = await locator.filter({ hasText: pattern }).first().waitFor(options).then(() => true, () => false);
 
 	ok(found, name, found ? '' : `     got: ${await locator.allInnerTexts()}\nexpected: ${pattern}`);
 }
@@ -373,7 +373,8 @@ await test('the database is away', async () => {
 	const page = await section('tenants');
 
 	await help('stop the database');
-	await shows(page.locator('.strip strong'), /Not live since \d/, 'the page says since when it is not live');
+	/* The gateway waits for a connection before it refuses, and the page for the gateway. */
+	await shows(page.locator('.strip strong'), /Not live since \d/, 'the page says since when it is not live', { timeout: 20000 });
 	await shows(page.locator('.strip'), /is safe/, 'and what is safe');
 	await shows(page.locator('tbody tr'), /alba/, 'what it knew stays');
 	is(await page.locator('[data-action="assign-all-tenants"]').getAttribute('aria-disabled'), 'true', 'nothing can be changed');

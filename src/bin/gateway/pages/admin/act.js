@@ -23,7 +23,7 @@ export function ask(question) {
 	asking = question;
 	cameFrom ??= document.activeElement;
 	redraw();
-	requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById('question')?.focus()));
+	requestAnimationFrame(() => requestAnimationFrame(() => asking === question && document.getElementById('question')?.focus()));
 }
 
 export function answered() {
@@ -32,6 +32,9 @@ export function answered() {
 	if (cameFrom?.isConnected) cameFrom.focus();
 	cameFrom = null;
 }
+
+/* Wherever the focus is, which comes to a question a moment after it was asked. */
+addEventListener('keydown', (event) => event.key === 'Escape' && asking && answered());
 
 /* Leaving the section leaves its question. */
 export function forget() {
@@ -89,8 +92,7 @@ export function questionAt(place) {
 	if (asking?.place !== place) return null;
 	const { text, yes, no, danger, run, more } = asking;
 
-	return h('div', { class: 'question', role: 'group', 'aria-labelledby': 'question', key: `question-${place}`,
-		onkeydown: (event) => event.key === 'Escape' && answered() },
+	return h('div', { class: 'question', role: 'group', 'aria-labelledby': 'question', key: `question-${place}` },
 		h('p', { id: 'question', tabindex: '-1' }, text),
 		h('div', { class: 'actions' },
 			run && h('button', { type: 'button', class: `button ${danger ? 'danger' : 'primary'}`, 'data-action': 'yes', onclick: () => {

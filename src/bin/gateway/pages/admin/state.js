@@ -61,6 +61,8 @@ function heard(problem) {
 	if (!problem) state.freshAt = Date.now();
 	if (!problem || problem.passing) state.problem = problem;
 	redraw();
+	/* What stands there becomes untrue between two answers; the next one may be far away. */
+	if (problem) setTimeout(redraw, STALE_MS + 1 - (Date.now() - state.freshAt));
 }
 
 /* No answer is an answer, too: whoever looks need not wait for the time-out to learn it. */
