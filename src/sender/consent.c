@@ -7,8 +7,8 @@
  * message.  It is asked for at the two moments that count.  At the claim, of each
  * row, whatever it has waited for; and before a request is begun, of what was leased
  * before the opt-out was committed, whether it waits for its turn or for a connection: the commit
- *counts up the generation of consent (shared/wake.c), and nothing is submitted under another one
- *than it was checked under.  The count comes before the session is told that it has committed; so
+ * counts up the generation of consent (shared/wake.c), and nothing is submitted under another one
+ * than it was checked under.  The count comes before the session is told that it has committed; so
  * whoever knows of the commit knows that nothing is begun any more.
  *
  * What becomes marketing while it waits is the same thing: a template's category

@@ -22,7 +22,7 @@ const forms = (text) => (typeof text === 'object' ? Object.values(text) : [text]
 const placeholders = (text) => [...new Set(forms(text).flatMap((form) => form.match(/\{\w+\}/g) ?? []))].sort().join(' ');
 
 const pages = ['admin', 'owner'].filter((folder) => existsSync(`${root}/${folder}/index.html`));
-const folders = ['shared', ...pages];
+const folders = ['common', ...pages];
 
 is(pages[0], 'admin', 'the pages are found');
 
@@ -35,7 +35,7 @@ for (const file of folders.flatMap((folder) => list(folder, '.js'))) {
 for (const page of pages) {
 	for (const language of LANGUAGES) {
 		const other = LANGUAGES.find((l) => l !== language);
-		const files = ['shared', page].flatMap((folder) => list(folder, '')).filter((file) => !file.endsWith(`/${other}.json`));
+		const files = ['common', page].flatMap((folder) => list(folder, '')).filter((file) => !file.endsWith(`/${other}.json`));
 		const bytes = files.reduce((sum, file) => sum + readFileSync(`${root}/${file}`).length, 0);
 
 		ok(bytes <= PAGE_BYTES, `the page ${page} in ${language} has ${bytes} bytes, at most ${PAGE_BYTES}`, `${bytes}`);
@@ -66,7 +66,7 @@ function asked(folder) {
 
 for (const folder of folders) {
 	const [first, ...rest] = LANGUAGES.map((language) => catalogue(folder, language));
-	const users = folder === 'shared' ? folders : [folder];
+	const users = folder === 'common' ? folders : [folder];
 	const uses = users.map(asked);
 	const isUsed = (key) => uses.some(({ whole, beginnings }) => whole.has(key) || beginnings.some((b) => key.startsWith(b)));
 
@@ -88,9 +88,9 @@ for (const folder of folders) {
 	is(Object.keys(first).filter((key) => !isUsed(key)).join(' '), '', `${folder}: every string is used`);
 
 	/* The other way round: t('…') and has a string. */
-	const known = new Set([...Object.keys(first), ...Object.keys(catalogue('shared', LANGUAGES[0]))]);
+	const known = new Set([...Object.keys(first), ...Object.keys(catalogue('common', LANGUAGES[0]))]);
 	const missing = list(folder, '.js').flatMap((file) =>
-		[...read(file).matchAll(/\bt\('([\w.]+)'/g)].map(([, key]) => key).filter((key) => folder !== 'shared' && !known.has(key)));
+		[...read(file).matchAll(/\bt\('([\w.]+)'/g)].map(([, key]) => key).filter((key) => folder !== 'common' && !known.has(key)));
 
 	is(missing.join(' '), '', `${folder}: no string is missing`);
 }
@@ -103,8 +103,8 @@ for (const page of pages) {
 	const follow = (file) => {
 		if (wanted.has(file)) return;
 		wanted.add(file);
-		for (const [, up, name] of read(file).matchAll(/from '(\.\.\/shared|\.)\/([\w.]+)'/g)) {
-			follow(`${up === '.' ? file.split('/')[0] : 'shared'}/${name}`);
+		for (const [, up, name] of read(file).matchAll(/from '(\.\.\/common|\.)\/([\w.]+)'/g)) {
+			follow(`${up === '.' ? file.split('/')[0] : 'common'}/${name}`);
 		}
 	};
 

@@ -195,7 +195,7 @@ subtest 'pages' => sub {
 		cmp_ok(length $zipped->{content}, '<=', -s $file, "$name: never longer when compressed");
 		$size{$folder} += length $zipped->{content};
 	}
-	cmp_ok($size{shared} + ($size{$_} // 0), '<', 150_000, "the $_ page is less than 150 kB") foreach qw(admin owner);
+	cmp_ok($size{common} + ($size{$_} // 0), '<', 150_000, "the $_ page is less than 150 kB") foreach qw(admin owner);
 
 	foreach my $path ('/app/assets/admin/none.js', '/app/assets/admin/index.html/x', '/app/assets/admin', '/app/assets/../main.c', '/app/assets/%2e%2e/main.c')
 	{

@@ -168,8 +168,8 @@ subtest 'request lines' => sub {
 subtest 'paths' => sub {
 	my @refused = qw(
 	  /app/assets/../admin /app/assets/%2e%2e/admin /app/assets/.%2E/admin /app/assets/..%2fadmin
-	  /app/assets/..%5cadmin /app/assets/shared\\base.css /app//assets /healthz/ //healthz /./healthz
-	  /app/assets/shared/base.css%00.js /healthz%0d%0aX:y /%c0%ae%c0%ae/healthz /%c0%af /%e0%80%af /%f0%80%80%af
+	  /app/assets/..%5cadmin /app/assets/common\\base.css /app//assets /healthz/ //healthz /./healthz
+	  /app/assets/common/base.css%00.js /healthz%0d%0aX:y /%c0%ae%c0%ae/healthz /%c0%af /%e0%80%af /%f0%80%80%af
 	  /%ed%a0%80 /%f4%90%80%80 /%ff /%c2%85 /%4 /%zz /healthz?a=%00 /healthz?a=%0d%0aX /healthz?a=%c0%af /healthz?%
 	  healthz * /<script>);
 

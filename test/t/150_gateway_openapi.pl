@@ -179,7 +179,7 @@ sub ask
 	my $name = (delete $options{name} // '') . " $operation";
 	my $at = delete $options{at} // $gateway;
 
-	$path =~ s/\{(\w+)\}/escape($arguments->{$1} \/\/ ($1 eq 'tenant_id' ? 'trigal' : $1 eq 'id' ? 1 : $1 eq 'folder' ? 'shared' : 'base.css'))/ge;
+	$path =~ s/\{(\w+)\}/escape($arguments->{$1} \/\/ ($1 eq 'tenant_id' ? 'trigal' : $1 eq 'id' ? 1 : $1 eq 'folder' ? 'common' : 'base.css'))/ge;
 	$path .= "?$query" if defined $query;
 	push @documents, [ "body of $name", '#/paths/' . pointer((split / /, $operation)[1]) . '/' . lc($method) . '/requestBody/content/application~1json/schema', $options{body} ]
 	  if ref $options{body} && $status < 300 && $operations{$operation}{requestBody};

@@ -191,7 +191,7 @@ sub try_proxy
 
 	is($reply->{status}, 200, "$name: a page");
 	like($reply->{head}, qr/^content-security-policy: default-src 'none'/mi, "$name: with its policy");
-	is(ask('GET', "$site/app/assets/shared/base.css")->{status}, 200, "$name: and its parts");
+	is(ask('GET', "$site/app/assets/common/base.css")->{status}, 200, "$name: and its parts");
 	my $body = inbound($name);
 	is(ask('POST', "$site/webhook", headers => signed($body), body => $body)->{status}, 200, "$name: a webhook");
 	is($node->safe_psql('app', "SELECT count(*) FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.$name'"), 1, "$name: it is in the table");
@@ -260,7 +260,7 @@ my $theme = file('theme.css', block('css', qr/--accent/));
 my ($ancestors) = read_file("$root/docs/gateway.md") =~ /`(frame_ancestors = \S+)`/;
 my $themed = start_gateway('themed', settings => "theme = $theme\n$ancestors\n");
 is($themed->get('/app/assets/theme.css', token => undef)->{content}, read_file($theme), 'the theme is served');
-my $base = read_file("$root/src/bin/gateway/pages/shared/base.css");
+my $base = read_file("$root/src/bin/gateway/pages/common/base.css");
 ok($base =~ /^\s*$_:/m, "$_ is a property of the pages") foreach read_file($theme) =~ /(--[\w-]+):/g;
 like($themed->get('/app/settings/notifications/trigal', token => undef)->{headers}{'content-security-policy'}, qr{frame-ancestors https://panaderias\.example$}, 'a site that may embed the page');
 $themed->stop;

@@ -157,7 +157,7 @@ foreach my $program (qw(simulator gateway))
 }
 
 # Its pages are part of the gateway: one that is changed, one that is new, one that has gone.
-my $pages = "$tree/src/bin/gateway/pages/shared";
+my $pages = "$tree/src/bin/gateway/pages/common";
 system("echo >> $pages/base.css && touch -d '+1 minute' $pages/base.css") == 0 or die 'touch failed';
 is_deeply([ sort(make_in($tree, 'another page', $plain, 'gateway')) ], [ 'build/embedded.o', 'wa_gateway' ], 'gateway: again for a page');
 system("touch -d '-1 minute' $pages/base.css; echo > $pages/new.css; touch -d '-1 hour' $pages/new.css");

@@ -3,9 +3,9 @@
  * of it in one line at the foot, and how it is undone where that is true.
  */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { words } from '../shared/parts.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { words } from '../common/parts.js';
 import { obstacle, redraw, refresh } from './state.js';
 
 const busy = new Set();

@@ -3,7 +3,7 @@
  * that every view can be sent to a colleague.
  */
 
-import { h } from '../shared/h.js';
+import { h } from '../common/h.js';
 
 export const API = '/api/v1/admin/whatsapp';
 

@@ -3,11 +3,11 @@
  * somebody else has it, and a question before one is taken away.
  */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { date, phone } from '../shared/format.js';
-import { get, post, remove } from '../shared/api.js';
-import { data as written } from '../shared/parts.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { date, phone } from '../common/format.js';
+import { get, post, remove } from '../common/api.js';
+import { data as written } from '../common/parts.js';
 import { API, link } from './address.js';
 import { act, ask, button, reason, tell } from './act.js';
 import { obstacle, redraw } from './state.js';

@@ -4,11 +4,11 @@
  * some hundreds a call; whoever leaves the page stops it between two calls.
  */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { post } from '../shared/api.js';
-import { words } from '../shared/parts.js';
-import { number } from '../shared/format.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { post } from '../common/api.js';
+import { words } from '../common/parts.js';
+import { number } from '../common/format.js';
 import { API } from './address.js';
 import { ask, button } from './act.js';
 import { redraw, refresh } from './state.js';

@@ -3,9 +3,9 @@
  * the value now, the range, and since when.
  */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { clock, duration, number } from '../shared/format.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { clock, duration, number } from '../common/format.js';
 
 const WIDTH = 300;
 const HEIGHT = 56;

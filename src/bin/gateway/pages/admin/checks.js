@@ -1,7 +1,7 @@
 /* The checklists of wa_health() and wa_diagnose(): what is not right comes first. */
 
-import { h } from '../shared/h.js';
-import { english } from '../shared/parts.js';
+import { h } from '../common/h.js';
+import { english } from '../common/parts.js';
 import { stateBadge } from './words.js';
 
 const ORDER = ['error', 'warning', 'ok'];

@@ -1,10 +1,10 @@
 /* What a month costs, by tenant and category: our own account, not Meta's invoice. */
 
-import { h } from '../shared/h.js';
-import { t, tr } from '../shared/i18n.js';
-import { money, month, number } from '../shared/format.js';
-import { empty } from '../shared/parts.js';
-import { get } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t, tr } from '../common/i18n.js';
+import { money, month, number } from '../common/format.js';
+import { empty } from '../common/parts.js';
+import { get } from '../common/api.js';
 import { API, change, link } from './address.js';
 import { bar, search, select } from './filters.js';
 import { table } from './table.js';

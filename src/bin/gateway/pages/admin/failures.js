@@ -1,9 +1,9 @@
 /* The failures of the day by reason, each with what to do about it. */
 
-import { h } from '../shared/h.js';
-import { has, t } from '../shared/i18n.js';
-import { data, empty, english } from '../shared/parts.js';
-import { get } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { has, t } from '../common/i18n.js';
+import { data, empty, english } from '../common/parts.js';
+import { get } from '../common/api.js';
 import { API, link } from './address.js';
 import { groupButton, groupAt } from './bulk.js';
 import { questionAt } from './act.js';

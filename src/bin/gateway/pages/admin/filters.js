@@ -1,7 +1,7 @@
 /* The filters of a section: they write to the address, and the address is the filter. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
 import { change, params } from './address.js';
 
 const TYPING_MS = 250;

@@ -1,9 +1,9 @@
 /* Every condition for sending, checked; and the alerts that are open. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { badge, data, english, time } from '../shared/parts.js';
-import { get, post } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { badge, data, english, time } from '../common/parts.js';
+import { get, post } from '../common/api.js';
 import { API } from './address.js';
 import { button, tell } from './act.js';
 import { checks } from './checks.js';

@@ -1,7 +1,7 @@
 /* The beginning: words first, then who asks, then the page. */
 
-import { update } from '../shared/h.js';
-import { choose, load } from '../shared/i18n.js';
+import { update } from '../common/h.js';
+import { choose, load } from '../common/i18n.js';
 import { watch } from './address.js';
 import { state, start, redraw, refresh, loadKey } from './state.js';
 import { forget } from './act.js';
@@ -40,4 +40,4 @@ function moved(before, now) {
 state.section = sectionOf();
 shown = loadKey();
 watch(moved);
-await start(draw, load(choose('en'), '/app/assets/shared/', '/app/assets/admin/'));
+await start(draw, load(choose('en'), '/app/assets/common/', '/app/assets/admin/'));

@@ -1,10 +1,10 @@
 /* Everything about one message, in order, and what can be done with it. */
 
-import { h } from '../shared/h.js';
-import { has, t } from '../shared/i18n.js';
-import { clock, exact, phone } from '../shared/format.js';
-import { data, english, time, words } from '../shared/parts.js';
-import { post } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { has, t } from '../common/i18n.js';
+import { clock, exact, phone } from '../common/format.js';
+import { data, english, time, words } from '../common/parts.js';
+import { post } from '../common/api.js';
 import { API } from './address.js';
 import { button, questionAt, tell } from './act.js';
 import { statusBadge } from './words.js';

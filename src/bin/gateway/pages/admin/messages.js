@@ -1,10 +1,10 @@
 /* Messages: searched, filtered, and treated as a group. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { phone } from '../shared/format.js';
-import { data, empty, time } from '../shared/parts.js';
-import { get, request } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { phone } from '../common/format.js';
+import { data, empty, time } from '../common/parts.js';
+import { get, request } from '../common/api.js';
 import { API, link } from './address.js';
 import { questionAt } from './act.js';
 import { groupAt, groupButton } from './bulk.js';

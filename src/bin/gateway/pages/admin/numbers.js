@@ -1,10 +1,10 @@
 /* The account's numbers: quality, limit, and who has them. */
 
-import { h } from '../shared/h.js';
-import { t, tr } from '../shared/i18n.js';
-import { number, percent, phone } from '../shared/format.js';
-import { badge, data, empty, time } from '../shared/parts.js';
-import { post, request } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t, tr } from '../common/i18n.js';
+import { number, percent, phone } from '../common/format.js';
+import { badge, data, empty, time } from '../common/parts.js';
+import { post, request } from '../common/api.js';
 import { API, link } from './address.js';
 import { button, tell } from './act.js';
 import { pauseButton, resumeButton } from './pauses.js';

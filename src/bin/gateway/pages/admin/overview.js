@@ -1,11 +1,11 @@
 /* What needs a person, each with its remedy; then the figures. */
 
-import { h } from '../shared/h.js';
-import { has, t } from '../shared/i18n.js';
-import { number } from '../shared/format.js';
-import { badge, english } from '../shared/parts.js';
+import { h } from '../common/h.js';
+import { has, t } from '../common/i18n.js';
+import { number } from '../common/format.js';
+import { badge, english } from '../common/parts.js';
 import { API, link } from './address.js';
-import { get } from '../shared/api.js';
+import { get } from '../common/api.js';
 import { state } from './state.js';
 import { charts } from './charts.js';
 import { assignAll } from './assign.js';

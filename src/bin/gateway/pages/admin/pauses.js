@@ -1,10 +1,10 @@
 /* What is paused, and what can be. */
 
-import { h } from '../shared/h.js';
-import { t, tr } from '../shared/i18n.js';
-import { phone } from '../shared/format.js';
-import { badge, data, english, time } from '../shared/parts.js';
-import { post, remove } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t, tr } from '../common/i18n.js';
+import { phone } from '../common/format.js';
+import { badge, data, english, time } from '../common/parts.js';
+import { post, remove } from '../common/api.js';
 import { API } from './address.js';
 import { button, questionAt, tell } from './act.js';
 

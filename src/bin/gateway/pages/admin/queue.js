@@ -1,10 +1,10 @@
 /* What waits, why, since when, and until when. */
 
-import { h } from '../shared/h.js';
-import { t, tr } from '../shared/i18n.js';
-import { number, phone } from '../shared/format.js';
-import { badge, data, empty, time } from '../shared/parts.js';
-import { get } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t, tr } from '../common/i18n.js';
+import { number, phone } from '../common/format.js';
+import { badge, data, empty, time } from '../common/parts.js';
+import { get } from '../common/api.js';
 import { API, link } from './address.js';
 import { state } from './state.js';
 import { charts } from './charts.js';

@@ -1,10 +1,10 @@
 /* The frame: one line that says whether all is right, the sections, and one of them. */
 
-import { h } from '../shared/h.js';
-import { LANGUAGES, language, remember, t } from '../shared/i18n.js';
-import { clock, number } from '../shared/format.js';
-import { empty, words } from '../shared/parts.js';
-import { remove } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { LANGUAGES, language, remember, t } from '../common/i18n.js';
+import { clock, number } from '../common/format.js';
+import { empty, words } from '../common/parts.js';
+import { remove } from '../common/api.js';
 import { href, link, params } from './address.js';
 import { state, isStale, leave, loadKey, shape } from './state.js';
 import { act, announced, outcome, reasons } from './act.js';

@@ -1,9 +1,9 @@
 /* Signing in: the token of the gateway's file, once; then a cookie that no script can read. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { notice, words } from '../shared/parts.js';
-import { get, post } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { notice, words } from '../common/parts.js';
+import { get, post } from '../common/api.js';
 import { follow, redraw, state } from './state.js';
 
 let problem = null;

@@ -3,8 +3,8 @@
  * section on screen every five, both only while somebody looks.
  */
 
-import { Problem, get, request } from '../shared/api.js';
-import { live } from '../shared/live.js';
+import { Problem, get, request } from '../common/api.js';
+import { live } from '../common/live.js';
 import { API, params } from './address.js';
 
 const SUMMARY_MS = 2000;

@@ -4,9 +4,9 @@
  * every browser believes it then.
  */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { number } from '../shared/format.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { number } from '../common/format.js';
 import { change, go, params } from './address.js';
 import { questionAt } from './act.js';
 

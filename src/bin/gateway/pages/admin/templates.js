@@ -1,9 +1,9 @@
 /* Templates: what Meta has approved, and what it has not. */
 
-import { h } from '../shared/h.js';
-import { t, tr } from '../shared/i18n.js';
-import { badge, data, empty, english, time } from '../shared/parts.js';
-import { post, request } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t, tr } from '../common/i18n.js';
+import { badge, data, empty, english, time } from '../common/parts.js';
+import { post, request } from '../common/api.js';
 import { API, link } from './address.js';
 import { button, tell } from './act.js';
 import { bar, search, select } from './filters.js';

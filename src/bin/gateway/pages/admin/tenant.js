@@ -1,10 +1,10 @@
 /* One tenant, opened in its row: what it needs for sending, and the link of its own page. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { get, post, remove } from '../shared/api.js';
-import { words } from '../shared/parts.js';
-import { exact } from '../shared/format.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { get, post, remove } from '../common/api.js';
+import { words } from '../common/parts.js';
+import { exact } from '../common/format.js';
 import { API, link } from './address.js';
 import { button, tell } from './act.js';
 import { redraw } from './state.js';

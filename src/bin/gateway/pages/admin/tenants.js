@@ -1,10 +1,10 @@
 /* Tenants and numbers: who sends from which, and what is free. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { phone } from '../shared/format.js';
-import { badge, data, empty, time } from '../shared/parts.js';
-import { put, request } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { phone } from '../common/format.js';
+import { badge, data, empty, time } from '../common/parts.js';
+import { put, request } from '../common/api.js';
 import { API, change, link } from './address.js';
 import { act, questionAt, reason, tell } from './act.js';
 import { obstacle } from './state.js';

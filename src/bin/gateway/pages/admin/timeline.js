@@ -1,10 +1,10 @@
 /* What happened in the last days, and who did it. */
 
-import { h } from '../shared/h.js';
-import { has, t } from '../shared/i18n.js';
-import { clock, day, exact } from '../shared/format.js';
-import { data, empty, english } from '../shared/parts.js';
-import { get } from '../shared/api.js';
+import { h } from '../common/h.js';
+import { has, t } from '../common/i18n.js';
+import { clock, day, exact } from '../common/format.js';
+import { data, empty, english } from '../common/parts.js';
+import { get } from '../common/api.js';
 import { API, link } from './address.js';
 import { stateBadge } from './words.js';
 

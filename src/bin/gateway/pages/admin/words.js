@@ -1,7 +1,7 @@
 /* Codes of Meta and of the tables in words, with a state where they have one. */
 
-import { t, tr } from '../shared/i18n.js';
-import { badge } from '../shared/parts.js';
+import { t, tr } from '../common/i18n.js';
+import { badge } from '../common/parts.js';
 
 const STATUS = { sent: 'ok', delivered: 'ok', read: 'ok', failed: 'error', uncertain: 'warning', expired: 'warning' };
 const QUALITY = { GREEN: 'ok', YELLOW: 'warning', RED: 'error' };

@@ -1,7 +1,7 @@
 /* The box for an answer, while the 24 hours are open; else why there is none. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
 import { press, sendAnswer } from './client.js';
 import { changed, say, state } from './state.js';
 import { refusal, when } from './words.js';

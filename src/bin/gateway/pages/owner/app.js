@@ -1,9 +1,9 @@
 /* The page of a tenant: what it asks, when, and the order of its parts. */
 
-import { h, update } from '../shared/h.js';
-import { choose, language, load, remember, t } from '../shared/i18n.js';
-import { live } from '../shared/live.js';
-import { notice } from '../shared/parts.js';
+import { h, update } from '../common/h.js';
+import { choose, language, load, remember, t } from '../common/i18n.js';
+import { live } from '../common/live.js';
+import { notice } from '../common/parts.js';
 import { enter, readMessages, readSettings, takeKey } from './client.js';
 import { doorway } from './enter.js';
 import { messages, newcomers } from './messages.js';
@@ -81,7 +81,7 @@ state.open = async (key, typed = false) => {
 async function speak(tag) {
 	const here = (folder) => new URL(`../${folder}/`, import.meta.url).href;
 
-	await load(tag, here('shared'), here('owner'));
+	await load(tag, here('common'), here('owner'));
 	document.title = t('title');
 	changed();
 }

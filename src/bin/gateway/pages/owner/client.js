@@ -5,7 +5,7 @@
  * can be loaded again.
  */
 
-import { authorize, request } from '../shared/api.js';
+import { authorize, request } from '../common/api.js';
 
 const [, prefix, segment] = /^(.*)\/app\/settings\/notifications\/([^/]+)$/.exec(location.pathname);
 const page = `${prefix}/app/settings/notifications/${segment}`;

@@ -1,7 +1,7 @@
 /* For who has no link, or one that is no longer valid: what to do, and a field. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
 import { keyIn } from './client.js';
 import { changed, state } from './state.js';
 

@@ -1,9 +1,9 @@
 /* The last messages in plain words, with what was answered beneath. */
 
-import { h } from '../shared/h.js';
-import { has, t } from '../shared/i18n.js';
-import { phone } from '../shared/format.js';
-import { badge, data, empty } from '../shared/parts.js';
+import { h } from '../common/h.js';
+import { has, t } from '../common/i18n.js';
+import { phone } from '../common/format.js';
+import { badge, data, empty } from '../common/parts.js';
 import { answer } from './answer.js';
 import { changed, state } from './state.js';
 import { became, shortly, When } from './words.js';

@@ -1,8 +1,8 @@
 /* Language and quiet hours. */
 
-import { h } from '../shared/h.js';
-import { locale, t } from '../shared/i18n.js';
-import { notice } from '../shared/parts.js';
+import { h } from '../common/h.js';
+import { locale, t } from '../common/i18n.js';
+import { notice } from '../common/parts.js';
 import { writeSettings } from './client.js';
 import { changed, say, state } from './state.js';
 import { refusal } from './words.js';

@@ -1,9 +1,9 @@
 /* A test message to a number that somebody types. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { phone } from '../shared/format.js';
-import { notice } from '../shared/parts.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { phone } from '../common/format.js';
+import { notice } from '../common/parts.js';
 import { press, sendTest } from './client.js';
 import { changed, say, state } from './state.js';
 import { refusal } from './words.js';

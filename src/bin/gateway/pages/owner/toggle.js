@@ -1,9 +1,9 @@
 /* The question, and the switch that answers it. */
 
-import { h } from '../shared/h.js';
-import { t } from '../shared/i18n.js';
-import { phone } from '../shared/format.js';
-import { data, notice } from '../shared/parts.js';
+import { h } from '../common/h.js';
+import { t } from '../common/i18n.js';
+import { phone } from '../common/format.js';
+import { data, notice } from '../common/parts.js';
 import { writeSettings } from './client.js';
 import { changed, say, state } from './state.js';
 import { refusal } from './words.js';

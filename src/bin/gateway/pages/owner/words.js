@@ -1,6 +1,6 @@
 /* Times and problems in the words of somebody who bakes. */
 
-import { has, locale, t } from '../shared/i18n.js';
+import { has, locale, t } from '../common/i18n.js';
 
 const clockOf = (date) => new Intl.DateTimeFormat(locale, { hour: 'numeric', minute: '2-digit' }).format(date);
 
