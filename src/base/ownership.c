@@ -20,10 +20,11 @@
  * superuser is renamed, and rights on it are granted, by superusers.  So between
  * the look and the use of a name nobody else can come, and another look is needed
  * only when something has changed, of which invalidation messages tell.  What has been left behind
- * by somebody who once had such a right is looked for, too: an overload of a function of ours,
- *which could be chosen in its place, and triggers, rules, policies, constraints, defaults and
- *indexes that call functions or operators of others.  A function with SECURITY DEFINER may be a
- *trigger's, whoever owns it, because it runs as its owner.
+ * by somebody who once had such a right is looked for, too: an overload of a
+ * function of ours, which could be chosen in its place, and triggers, rules,
+ * policies, constraints, defaults and indexes that call functions or operators of
+ * others.  A function with SECURITY DEFINER may be a trigger's, whoever owns it,
+ * because it runs as its owner.
  */
 #include "postgres.h"
 

@@ -6,7 +6,7 @@
 import { h } from '../common/h.js';
 import { t } from '../common/i18n.js';
 import { words } from '../common/parts.js';
-import { obstacle, redraw, refresh } from './state.js';
+import { afterDraw, obstacle, redraw, refresh } from './state.js';
 
 const busy = new Set();
 let asking = null; /* {place, text, yes, danger, run, more} */
@@ -23,7 +23,7 @@ export function ask(question) {
 	asking = question;
 	cameFrom ??= document.activeElement;
 	redraw();
-	requestAnimationFrame(() => requestAnimationFrame(() => asking === question && document.getElementById('question')?.focus()));
+	afterDraw(() => asking === question && document.getElementById('question')?.focus());
 }
 
 export function answered() {

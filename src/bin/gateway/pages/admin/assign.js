@@ -10,7 +10,7 @@ import { get, post, remove } from '../common/api.js';
 import { data as written } from '../common/parts.js';
 import { API, link } from './address.js';
 import { act, ask, button, reason, tell } from './act.js';
-import { obstacle, redraw } from './state.js';
+import { afterDraw, obstacle, redraw } from './state.js';
 
 const OFFERED = 20;
 const BEST = ['GREEN', 'UNKNOWN', 'YELLOW', 'RED'];
@@ -98,7 +98,7 @@ export function assigner(tenant) {
 				if (event.target.value !== 'other') return;
 				typed.set(tenant, true);
 				redraw();
-				requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById(id)?.focus()));
+				afterDraw(() => document.getElementById(id)?.focus());
 			} },
 				free.slice(0, OFFERED).map((n) => h('option', { value: n.phone_number_id, key: n.phone_number_id }, named(n))),
 				h('option', { value: 'other', key: 'other', translate: 'yes' }, t('assign.other'))),

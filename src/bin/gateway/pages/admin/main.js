@@ -3,7 +3,7 @@
 import { update } from '../common/h.js';
 import { choose, load } from '../common/i18n.js';
 import { watch } from './address.js';
-import { state, start, redraw, refresh, loadKey } from './state.js';
+import { state, start, afterDraw, redraw, refresh, loadKey } from './state.js';
 import { forget } from './act.js';
 import { shell, title } from './shell.js';
 import { signIn } from './sign_in.js';
@@ -25,10 +25,10 @@ function moved(before, now) {
 	if (from !== state.section) {
 		forget();
 		redraw();
-		requestAnimationFrame(() => requestAnimationFrame(() => {
+		afterDraw(() => {
 			scrollTo(0, 0);
 			document.querySelector('h1')?.focus();
-		}));
+		});
 	}
 	if (shown !== loadKey()) {
 		shown = loadKey();

@@ -4,7 +4,7 @@ import { h } from '../common/h.js';
 import { t } from '../common/i18n.js';
 import { notice, words } from '../common/parts.js';
 import { get, post } from '../common/api.js';
-import { follow, redraw, state } from './state.js';
+import { afterDraw, follow, redraw, state } from './state.js';
 
 let problem = null;
 let busy = false;
@@ -30,7 +30,7 @@ async function submit(event) {
 	}
 	busy = false;
 	redraw();
-	requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector(problem ? '#token' : 'h1')?.focus()));
+	afterDraw(() => document.querySelector(problem ? '#token' : 'h1')?.focus());
 }
 
 /* 400: what no token can look like. */

@@ -37,6 +37,9 @@ export function redraw() {
 	});
 }
 
+/* Once what redraw() was called for stands on the page: there is something to give the focus to. */
+export const afterDraw = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
+
 export const isStale = () => state.problem !== null && Date.now() - state.freshAt > STALE_MS;
 
 /* Why an action is not to be had now; null: it is. */
