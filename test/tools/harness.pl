@@ -1,7 +1,12 @@
 #!/usr/bin/env perl
 #
 # Runs the test programs of one suite, shows what prove(1) would show, and adds
-# a line "suite passed failed seconds" to a file.
+# to a file what summary.pl makes the end of the output of:
+#
+#   suite NAME PASSED FAILED SECONDS
+#   program NAME SECONDS PROGRAM
+#   failed PROGRAM: NUMBER - NAME, or how the program ended
+#   because WHAT IT WROTE ABOUT THAT
 #
 #   harness.pl --suite NAME --results FILE [--jobs N] [--exec COMMAND] PROGRAM...
 #
@@ -19,6 +24,61 @@ my %option = (jobs => 1);
 GetOptions(\%option, 'suite=s', 'results=s', 'jobs=i', 'exec=s') or exit 2;
 die "usage: harness.pl --suite NAME --results FILE PROGRAM...\n"
   unless defined $option{suite} && defined $option{results};
+
+# The lines of a program's log, where PostgreSQL::Test::Utils keeps one, without their times.
+sub log_lines
+{
+	my ($program) = @_;
+	my ($name) = $program =~ m{([^/]+)\.pl$} or return;
+	open my $fh, '<', ($ENV{TESTDIR} // '.') . "/tmp_check/log/regress_log_$name" or return;
+	chomp(my @lines = map { s/^\[[\d:.]+\]\([\d.]+s\) //r } <$fh>);
+	close $fh;
+	return @lines;
+}
+
+# What was got and what was expected in a test that failed.
+sub diagnostics
+{
+	my ($number, @lines) = @_;
+	my @found;
+
+	shift @lines while @lines && $lines[0] !~ /^not ok $number\b/;
+	shift @lines;
+	while (@found < 2 && @lines && $lines[0] =~ /^(?:#\s*(.*))?$/)
+	{
+		push @found, $1 if defined $1 && $1 !~ /^(?:Failed test.*|at \S+ line \d+\.|Structures begin differing at:|)$/;
+		shift @lines;
+	}
+	return @found;
+}
+
+# What was wrong with a program: the tests in @not_ok failed, then it ended.
+sub failures
+{
+	my ($program, $parser, @not_ok) = @_;
+	my @lines = log_lines($program);
+	my @wrong;
+
+	foreach my $test (@not_ok)
+	{
+		push @wrong, "failed $program: " . join(' ', $test->number, grep { length } $test->description);
+		push @wrong, map { "because $_" } diagnostics($test->number, @lines);
+	}
+	my $signal = $parser->wait & 127;
+	my @errors = $parser->parse_errors;
+	if ($signal || @errors || !@not_ok)
+	{
+		push @wrong,
+		  "failed $program: "
+		  . ($signal ? "ended by signal $signal" : 'exit status ' . $parser->exit)
+		  . ' after '
+		  . ($parser->tests_run ? 'test ' . $parser->tests_run : 'no test')
+		  . (@errors ? ": $errors[0]" : '');
+		my @said = grep { /\S/ && !/^(?:#|(?:not )?ok\b|1\.\.)/ } @lines;
+		push @wrong, "because $said[-1]" if @said;
+	}
+	return @wrong;
+}
 
 # The ends of what PostgreSQL::Test::Cluster has logged for a test that failed.
 sub show_logs
@@ -42,6 +102,7 @@ sub show_logs
 
 my $start = time;
 my ($passed, $failed) = (0, 0);
+my @results;
 
 if (@ARGV)
 {
@@ -53,29 +114,36 @@ if (@ARGV)
 			color => 0,
 			defined $option{exec} ? (exec => [ split ' ', $option{exec} ]) : ()
 		});
+	my %not_ok;
+	$harness->callback(
+		made_parser => sub {
+			my ($parser, $job) = @_;
+			my $tests = $not_ok{ $job->[1] } = [];
+			$parser->callback(test => sub { push @$tests, $_[0] unless $_[0]->is_ok });
+		});
 	my $results = $harness->runtests(@ARGV);
 
 	$passed = $results->passed;
-	foreach my $parser ($results->parsers($results->descriptions))
+	foreach my $program ($results->descriptions)
 	{
+		my ($parser) = $results->parsers($program);
 		my $bad = $parser->failed;
 
-		$bad = 1 if $bad == 0 && $parser->has_problems;
-		$failed += $bad;
-	}
-	foreach my $file ($results->descriptions)
-	{
-		my ($parser) = $results->parsers($file);
-		show_logs($file) if $parser->has_problems;
+		push @results, sprintf('program %s %.1f %s', $option{suite}, $parser->end_time - $parser->start_time, $program);
+		next unless $parser->has_problems;
+		$failed += $bad || 1;
+		push @results, failures($program, $parser, @{ $not_ok{$program} });
+		show_logs($program);
 	}
 }
 else
 {
 	print "There is no test in this suite.\n";
 	$failed = 1;
+	push @results, "failed $option{suite}: there is no test in this suite";
 }
 
 open my $fh, '>>', $option{results} or die "$option{results}: $!\n";
-printf $fh "%s %d %d %.1f\n", $option{suite}, $passed, $failed, time - $start;
+print $fh map { "$_\n" } @results, sprintf('suite %s %d %d %.1f', $option{suite}, $passed, $failed, time - $start);
 close $fh or die "$option{results}: $!\n";
 exit($failed ? 1 : 0);

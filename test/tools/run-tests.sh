@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 #
-# Runs test suites, all of them by default, and ends with "N passed, N failed".
+# Runs test suites, all of them by default, and ends with what failed and
+# "N passed, N failed".
 #
 #   run-tests.sh [SUITE...]
 #
@@ -183,10 +184,8 @@ for suite in "${suites[@]}"; do
         "suite_$suite"
     )
     set -e
-    grep -q "^$suite " "$results" 2> /dev/null ||
-        echo "$suite 0 1 $((SECONDS - started))" >> "$results"
+    grep -q "^suite $suite " "$results" 2> /dev/null ||
+        printf '%s\n' "failed $suite: it ended before its tests" "suite $suite 0 1 $((SECONDS - started))" >> "$results"
 done
 
-printf '\n%-12s %8s %8s %8s\n' suite passed failed seconds
-awk '{ printf "%-12s %8d %8d %8.1f\n", $1, $2, $3, $4; passed += $2; failed += $3 }
-     END { printf "\n%d passed, %d failed\n", passed, failed; exit failed > 0 }' "$results"
+perl test/tools/summary.pl "$results"
