@@ -35,6 +35,46 @@ COMMENT ON COLUMN @extschema@.whatsapp_contacts.last_seen_at IS
 'When a webhook last named them: to within an hour if they wrote, a month if they were only written to.';
 
 /*
+ * All forms of a person: numbers with "+", user ids, and ids in the parent portfolio, those
+ * they had before included.  Here, and nowhere else, a form is one person's.
+ */
+CREATE TABLE @extschema@.whatsapp_contact_identities (
+    identity      text COLLATE "C" PRIMARY KEY,
+    contact_id    bigint NOT NULL
+        CONSTRAINT whatsapp_contact_identities_contact_id_fkey
+        REFERENCES @extschema@.whatsapp_contacts (contact_id) ON DELETE CASCADE,
+    person        text COLLATE "C" NOT NULL,
+    kind          text NOT NULL
+        CONSTRAINT whatsapp_contact_identities_kind_check CHECK (kind IN ('phone', 'user', 'parent')),
+    first_seen_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    seen_at       timestamptz,
+    replaced_at   timestamptz,
+    moved_at      timestamptz
+) WITH (fillfactor = 80);
+CREATE INDEX whatsapp_contact_identities_contact_idx ON @extschema@.whatsapp_contact_identities (contact_id);
+COMMENT ON TABLE @extschema@.whatsapp_contact_identities IS
+'Every form under which a customer is or was known: phone numbers, also those that are other spellings of the same one '
+'(52 and 521 in Mexico, Brazil''s ninth digit, 54 and 549 in Argentina), business-scoped user IDs and their '
+'predecessors, and IDs in the parent portfolio. Consent, service window, order and limits are the person''s, whichever '
+'form a message is addressed to.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.identity IS
+'Phone number in international form with +, or business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.contact_id IS 'The person, in whatsapp_contacts.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.person IS
+'The form under which the person was first known: the same for all forms of a person, of no other person, and it '
+'remains when others are added.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.kind IS
+'phone, user (business-scoped user ID) or parent (ID in the parent portfolio).';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.first_seen_at IS 'When it was first recorded.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.seen_at IS
+'When Meta last said that it is the person''s, by Meta''s clock; -infinity: only a message or an opt-out named it; '
+'NULL: it follows from another form.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.replaced_at IS
+'When another took its place, by Meta''s clock.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.moved_at IS
+'Since when it is this person''s, if it was somebody else''s before: numbers are given out again.';
+
+/*
  * Adds what is known of a customer.  Two rows that turn out to be one person
  * become one, the older; what Meta says now wins over what it said before.
  *

@@ -84,7 +84,6 @@ COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_prepared IS
 DELETE FROM @extschema@.whatsapp_alerts AS a
     WHERE a.scope = 'message'
         AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id::pg_catalog.text = a.key);
-
 /* They go with their message. */
 CREATE INDEX whatsapp_alerts_message_idx ON @extschema@.whatsapp_alerts (key) WHERE scope = 'message';
 
@@ -176,7 +175,6 @@ COMMENT ON COLUMN @extschema@.whatsapp_phone_numbers.is_on_biz_app IS
 /* Whose number is it?  See wa_internal_number_written. */
 CREATE INDEX whatsapp_phone_numbers_written_idx
     ON @extschema@.whatsapp_phone_numbers (@extschema@.wa_internal_digits(display_phone_number));
-
 CREATE INDEX whatsapp_phone_assignments_ended_idx
     ON @extschema@.whatsapp_phone_assignments (tenant_id, unassigned_at);
 
@@ -365,10 +363,13 @@ COMMENT ON FUNCTION @extschema@.wa_internal_forget_deleted() IS
 CREATE TRIGGER whatsapp_messages_deleted AFTER DELETE ON @extschema@.whatsapp_messages
     REFERENCING OLD TABLE AS deleted
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_forget_deleted();
-
 CREATE TRIGGER whatsapp_messages_truncated AFTER TRUNCATE ON @extschema@.whatsapp_messages
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_forget_deleted();
 
+/*
+ * The template that takes the place of a message which is none, if its service window
+ * closes before its turn.  Kept as long as the message is in the queue.
+ */
 CREATE TABLE @extschema@.whatsapp_fallbacks (
     message_id        bigint PRIMARY KEY,
     template_name     text NOT NULL,
@@ -434,7 +435,6 @@ ALTER TABLE @extschema@.whatsapp_reach ADD PRIMARY KEY (reached_at, recipient);
 
 ALTER TABLE @extschema@.whatsapp_reach RESET (fillfactor);
 COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has claimed the message.';
-
 CREATE INDEX whatsapp_reach_recipient_idx ON @extschema@.whatsapp_reach (recipient, reached_at);
 
 /* Tells the senders about rows that this transaction has made ready or deferred. */
@@ -538,6 +538,7 @@ $$;
  * returns where the next page begins; NULL: from the start again.  Rows that
  * somebody has locked are left for the next round.
  */
+
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_release_stale_holds(reason text, after_id bigint, page integer)
 RETURNS bigint
     LANGUAGE plpgsql
@@ -735,10 +736,8 @@ $$;
 DELETE FROM @extschema@.whatsapp_parked_events AS p
     WHERE p.message_id <= (SELECT pg_catalog.max(m.id) FROM @extschema@.whatsapp_messages AS m)
         AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = p.message_id);
-
 CREATE INDEX whatsapp_parked_events_message_idx
     ON @extschema@.whatsapp_parked_events (message_id) WHERE message_id IS NOT NULL;
-
 /* The unmatched statuses of other programs on the account are many, and say nothing to people. */
 CREATE INDEX whatsapp_parked_events_other_idx
     ON @extschema@.whatsapp_parked_events (parked_id) WHERE reason NOT IN ('unknown_message', 'message_queued_again');
@@ -1256,9 +1255,6 @@ BEGIN
     PERFORM @extschema@.wa_internal_drop_fallbacks(10000);
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS
-'For the upkeep of one sender, every few minutes: compares what was sent with what webhooks tell, and keeps the '
-'tables of webhooks in order. Internal.';
 
 /* ---- 67-account-events ----------------------------------------------------------- */
 
@@ -1434,7 +1430,7 @@ $$;
 /* ---- 70-opt-outs ----------------------------------------------------------------- */
 
 ALTER TABLE @extschema@.whatsapp_opt_outs ADD COLUMN alerted_at timestamptz;
-
+/* For whoever turns out to be the same person. */
 CREATE INDEX whatsapp_opt_outs_recipient_idx ON @extschema@.whatsapp_opt_outs (recipient);
 COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
 'Recipients who have opted out of a category of messages (marketing, or all) from a tenant, under every number and '
@@ -1453,7 +1449,6 @@ COMMENT ON FUNCTION @extschema@.wa_internal_consent_changed() IS
 CREATE TRIGGER whatsapp_opt_outs_consent
     AFTER INSERT OR UPDATE OF tenant_id, recipient, category ON @extschema@.whatsapp_opt_outs
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_consent_changed();
-
 CREATE TRIGGER whatsapp_templates_consent
     AFTER UPDATE ON @extschema@.whatsapp_templates
     FOR EACH ROW WHEN (OLD.category IS DISTINCT FROM NEW.category)
@@ -1710,25 +1705,6 @@ BEGIN
     RETURN CASE WHEN seen = page THEN last_id END;
 END
 $$;
-
-CREATE OR REPLACE FUNCTION @extschema@.wa_opt_out(
-    tenant_id text,
-    recipient text,
-    category  text DEFAULT 'marketing')
-RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category)
-        VALUES (wa_opt_out.tenant_id,
-                @extschema@.wa_internal_check_opt_out(wa_opt_out.tenant_id, wa_opt_out.recipient,
-                                                      wa_opt_out.category),
-                wa_opt_out.category)
-        ON CONFLICT DO NOTHING;
-    RETURN FOUND;
-END
-$$;
 COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
 'Records that the recipient wants no marketing from this tenant (templates of that category or of an unknown one), '
 'or, with category all, no messages at all. Such messages are skipped: new ones at once, and from COMMIT on those that '
@@ -1829,6 +1805,46 @@ $$;
 /* ---- 72-contacts ----------------------------------------------------------------- */
 
 /*
+ * All forms of a person: numbers with "+", user ids, and ids in the parent portfolio, those
+ * they had before included.  Here, and nowhere else, a form is one person's.
+ */
+CREATE TABLE @extschema@.whatsapp_contact_identities (
+    identity      text COLLATE "C" PRIMARY KEY,
+    contact_id    bigint NOT NULL
+        CONSTRAINT whatsapp_contact_identities_contact_id_fkey
+        REFERENCES @extschema@.whatsapp_contacts (contact_id) ON DELETE CASCADE,
+    person        text COLLATE "C" NOT NULL,
+    kind          text NOT NULL
+        CONSTRAINT whatsapp_contact_identities_kind_check CHECK (kind IN ('phone', 'user', 'parent')),
+    first_seen_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    seen_at       timestamptz,
+    replaced_at   timestamptz,
+    moved_at      timestamptz
+) WITH (fillfactor = 80);
+CREATE INDEX whatsapp_contact_identities_contact_idx ON @extschema@.whatsapp_contact_identities (contact_id);
+COMMENT ON TABLE @extschema@.whatsapp_contact_identities IS
+'Every form under which a customer is or was known: phone numbers, also those that are other spellings of the same one '
+'(52 and 521 in Mexico, Brazil''s ninth digit, 54 and 549 in Argentina), business-scoped user IDs and their '
+'predecessors, and IDs in the parent portfolio. Consent, service window, order and limits are the person''s, whichever '
+'form a message is addressed to.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.identity IS
+'Phone number in international form with +, or business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.contact_id IS 'The person, in whatsapp_contacts.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.person IS
+'The form under which the person was first known: the same for all forms of a person, of no other person, and it '
+'remains when others are added.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.kind IS
+'phone, user (business-scoped user ID) or parent (ID in the parent portfolio).';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.first_seen_at IS 'When it was first recorded.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.seen_at IS
+'When Meta last said that it is the person''s, by Meta''s clock; -infinity: only a message or an opt-out named it; '
+'NULL: it follows from another form.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.replaced_at IS
+'When another took its place, by Meta''s clock.';
+COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.moved_at IS
+'Since when it is this person''s, if it was somebody else''s before: numbers are given out again.';
+
+/*
  * Two forms turn out to be one person's: what was said under one holds for the
  * other.
  */
@@ -1873,7 +1889,6 @@ CREATE TRIGGER whatsapp_contacts_opt_outs_new
     AFTER INSERT ON @extschema@.whatsapp_contacts
     REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs_of_new();
-
 CREATE TRIGGER whatsapp_contacts_opt_outs_changed
     AFTER UPDATE OF wa_id, user_id ON @extschema@.whatsapp_contacts
     FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL
@@ -2057,6 +2072,10 @@ BEGIN
 END
 $$;
 
+/*
+ * Not by us: in the app on a phone, or by Meta's agent.  What customers wrote is here, too,
+ * where it comes as history: that is past, and nothing follows from it.
+ */
 CREATE TABLE @extschema@.whatsapp_app_messages (
     app_message_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     whatsapp_message_id text COLLATE "C" NOT NULL
@@ -2074,7 +2093,6 @@ CREATE TABLE @extschema@.whatsapp_app_messages (
     sent_at             timestamptz NOT NULL,
     received_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
-
 CREATE INDEX whatsapp_app_messages_tenant_idx
     ON @extschema@.whatsapp_app_messages (tenant_id, sent_at);
 COMMENT ON TABLE @extschema@.whatsapp_app_messages IS
@@ -2178,9 +2196,7 @@ CREATE TABLE @extschema@.whatsapp_actions (
     key       text NOT NULL DEFAULT '',
     detail    jsonb
 );
-
 CREATE INDEX whatsapp_actions_at_idx ON @extschema@.whatsapp_actions (at);
-
 CREATE INDEX whatsapp_actions_key_idx ON @extschema@.whatsapp_actions (scope, key, at);
 COMMENT ON TABLE @extschema@.whatsapp_actions IS
 'What people have done over the gateway, and who. Kept for whatsapp_shared.retention.';
@@ -2746,8 +2762,6 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_health() IS
-'Checks the whole installation: one row for each item with ok, warning or error, what was found, and what to do.';
 
 /* ---- 86-tenant-links ------------------------------------------------------------- */
 
@@ -2762,7 +2776,6 @@ CREATE TABLE @extschema@.whatsapp_tenant_links (
     revoked_at   timestamptz,
     last_used_at timestamptz
 );
-
 CREATE INDEX whatsapp_tenant_links_tenant_idx ON @extschema@.whatsapp_tenant_links (tenant_id);
 COMMENT ON TABLE @extschema@.whatsapp_tenant_links IS
 'Links to tenants'' own pages, made by wa_tenant_link(). Kept for whatsapp_shared.retention after their end.';
@@ -4944,15 +4957,6 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_failures(jsonb) IS
 
 /* ---- 89-gateway-numbers ---------------------------------------------------------- */
 
-/*
- * Routes of the gateway: numbers, tenants, and who has which.
- *
- * Lists have everything at once unless a limit says otherwise: a page with a
- * search box needs all names.  Their bodies are json, which is written in half the
- * time of jsonb.  What was sent
- * today is counted among the 50,000 newest messages; counted_since says since
- * when, if that is not the whole day.
- */
 CREATE FUNCTION @extschema@.wa_gateway_phone_numbers(
     request jsonb, OUT status integer, OUT body json, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -6431,14 +6435,6 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_tenant_reply(jsonb) IS
 
 /* ---- 91-metrics ------------------------------------------------------------------ */
 
-/*
- * What a monitoring system reads every few seconds, as Prometheus counts it: names
- * with units, counters that end in _total, and no label that grows with use.
- *
- * Whoever scrapes often must not burden anybody: no function here reads the history.
- * What the queue holds is counted row by row, some 0.1 s for a million; what wa_costs
- * calculates is read by wa_metrics_costs(), which takes longer and changes slowly.
- */
 CREATE FUNCTION @extschema@.wa_internal_metrics_queue()
 RETURNS TABLE (name text, type text, help text, labels jsonb, value double precision)
     LANGUAGE sql STABLE
@@ -6683,8 +6679,15 @@ COMMENT ON FUNCTION @extschema@.wa_metrics_costs() IS
 'The costs of the current month as wa_metrics() shows the rest. It reads what was delivered in the last days: ask for '
 'it every few minutes, not every few seconds.';
 
-/* ---- what is new and public; at the end ------------------------------------------------ */
-
+/*
+ * Every public function (with all its variants), table and view stands here
+ * once, under the privileges that include it; "{}": nobody's but the owner's,
+ * "{public}": everybody's, since policies call it as whoever reads the table.
+ * EXECUTE on functions, SELECT on tables and views.
+ *
+ * Internal functions that a view calls are here, too: they run with the rights
+ * of whoever reads it.
+ */
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_privilege_list(OUT object_name text, OUT privileges text[])
 RETURNS SETOF record
     LANGUAGE sql IMMUTABLE
@@ -6742,7 +6745,8 @@ AS $$
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
             whatsapp_media, whatsapp_media_uses, whatsapp_notifications, whatsapp_damage_policies,
-            whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_windows, whatsapp_reply_handlers,
+            whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_contact_identities, whatsapp_windows,
+            whatsapp_reply_handlers,
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
             whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
