@@ -225,6 +225,35 @@ sub event
 	return $self->control('POST', 'event', { field => $field, value => $value });
 }
 
+# A user becomes known by another number or ID; returns the old ID and the new.
+sub identity
+{
+	my ($self, %change) = @_;
+	my $answer = $self->control('POST', 'identity', \%change);
+	return @$answer{qw(previous current)};
+}
+
+# A user stops or resumes marketing messages.
+sub preference
+{
+	my ($self, %preference) = @_;
+	return $self->control('POST', 'preference', \%preference);
+}
+
+# Somebody else takes a conversation, or gives it back.
+sub handover
+{
+	my ($self, %handover) = @_;
+	return $self->control('POST', 'handover', \%handover);
+}
+
+# The business writes in its phone app; returns the id of the message.
+sub echo
+{
+	my ($self, %message) = @_;
+	return $self->control('POST', 'echo', \%message)->{id};
+}
+
 # The GET handshake with webhook_url: a hash with ok, status and error.
 sub handshake { return $_[0]->control('POST', 'handshake') }
 

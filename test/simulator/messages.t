@@ -78,6 +78,10 @@ accepts(text_message(recipient => 'nonsense'), 'to wins over recipient');
 is_deeply(
 	(send_message($sim, { messaging_product => 'whatsapp', status => 'read', message_id => 'wamid.X' }))[1],
 	{ success => JSON::PP::true }, 'read receipt');
+my %receipt = (messaging_product => 'whatsapp', status => 'read', message_id => 'wamid.X');
+is_deeply(
+	[ map { (send_message($sim, { %receipt, typing_indicator => { type => $_ } }))[0] } qw(text dots) ],
+	[ 200, 400 ], 'with a typing indicator');
 
 #
 # What all have in common
@@ -96,7 +100,13 @@ refuses(text_message(to => $_), '400 131009', "recipient $_")
 refuses(text_message(to => '+34600000001'), '400 131021', 'to itself');
 delete $by_id->{recipient};
 refuses({ %$by_id, recipient => $_ }, '400 131009', "recipient id $_") for 'es.123', 'ES.', 'ES.1-2';
-refuses(text_message(recipient_type => 'group'), '400 100', 'recipient_type');
+refuses(text_message(recipient_type => 'list'), '400 100', 'recipient_type');
+$answer = accepts(text_message(recipient_type => 'group', to => 'Y2FwaV9ncm91cDox'), 'group');
+is($answer->{messages}[0]{group_id}, 'Y2FwaV9ncm91cDox', 'its id');
+refuses(text_message(recipient_type => 'group'), '400 131009', 'a number as a group');
+my $lost = accepts(text_message(to => 'ES.7001234567890123'), 'a user id in "to"');
+my ($dropped) = grep { ($_->{wamid} // '') eq $lost->{messages}[0]{id} } $sim->requests;
+ok($dropped->{status} == 200 && !$dropped->{accepted}, 'is answered as any other, and reaches nobody');
 accepts(text_message(recipient_type => 'individual'), 'recipient_type individual');
 refuses(text_message(type => 'telegram'), '400 100', 'unknown type');
 refuses(text_message(type => 'image'), '400 100', 'object of another type');
@@ -169,6 +179,8 @@ refuses(interactive(type => 'button', action => { buttons => [ map { button($_, 
 	'400 131009', 'four buttons');
 refuses(interactive(type => 'button', action => { buttons => [ button('a', 'x'), button('a', 'y') ] }),
 	'400 131009', 'two buttons with one id');
+refuses(interactive(type => 'button', action => { buttons => [ button('a', 'x'), button('b', 'x') ] }),
+	'400 131009', 'two buttons with one title');
 refuses(interactive(type => 'button', action => { buttons => [ button('a', 'x' x 21) ] }),
 	'400 100', 'button title of 21 characters');
 refuses(interactive(type => 'button', action => { buttons => [ button('a' x 257, 'x') ] }),
@@ -218,6 +230,56 @@ refuses(
 	interactive(type => 'cta_url', action => { name => 'cta_url',
 			parameters => { display_text => 'Abrir', url => 'example.es' } }),
 	'400 131009', 'link without protocol');
+sub link_action { return { name => 'cta_url', parameters => { display_text => 'Ver', url => 'https://example.es/p' } } }
+sub cards
+{
+	my ($count, %more) = @_;
+	return interactive(
+		type   => 'carousel',
+		action => {
+			cards => [
+				map {
+					{
+						card_index => $_, type => 'cta_url', body => { text => "Pan $_" }, action => link_action(),
+						header => { type => 'image', image => { link => 'https://example.es/i' } }, %more
+					}
+				} 0 .. $count - 1
+			]
+		});
+}
+accepts(cards(2), 'carousel of two cards');
+accepts(cards(10), 'carousel of ten cards');
+refuses(cards($_), '400 131009', "carousel of $_ cards") for 0, 1, 11;
+refuses(interactive(type => 'carousel', action => {}), '400 131009', 'carousel without cards');
+refuses(cards(2, header => { type => 'document', document => { id => '1' } }), '400 131009', 'card with a document');
+refuses(cards(2, body => { text => 'x' x 161 }), '400 100', 'card text of 161 characters');
+refuses(cards(2, card_index => 0), '400 131009', 'cards with one index');
+my $uneven = cards(2);
+$uneven->{interactive}{action}{cards}[1]{header} = { type => 'video', video => { id => '1' } };
+refuses($uneven, '400 131009', 'cards with different headers');
+my $choices = cards(2);
+$choices->{interactive}{action}{cards}[$_]{action} = { buttons => [ button("c$_", 'Quiero') ] } for 0, 1;
+accepts($choices, 'cards with reply buttons');
+$choices->{interactive}{action}{cards}[1]{action}{buttons}[0]{reply}{id} = 'c0';
+refuses($choices, '400 131009', 'cards whose buttons have one id');
+refuses({ %{ cards(2) }, interactive => { %{ cards(2)->{interactive} }, footer => { text => 'x' } } },
+	'400 131009', 'carousel with a footer');
+
+accepts(interactive(type => 'request_contact_info', action => { name => 'request_contact_info' }), 'contact request');
+refuses(interactive(type => 'request_contact_info', action => { name => 'contact' }), '400 131009', 'contact request by another name');
+my %order = (reference_id => 'PO-17', total_amount => { value => 1100, offset => 100 }, order => { status => 'pending', items => [] });
+accepts(interactive(type => 'order_details', action => { name => 'review_and_pay', parameters => {%order} }), 'order details');
+refuses(interactive(type => 'order_details', action => { name => 'review_and_pay', parameters => { %order, order => undef } }),
+	'400 131008', 'order details without an order');
+accepts(interactive(type => 'order_status', action => { name => 'review_order', parameters => { reference_id => 'PO-17', order => {} } }),
+	'order status');
+accepts(interactive(type => 'product', action => { catalog_id => '1', product_retailer_id => 'pan' }), 'product');
+refuses(interactive(type => 'product', action => { catalog_id => '1' }), '400 100', 'product of nothing');
+my %products = (catalog_id => '1', sections => [ { title => 'x', product_items => [ { product_retailer_id => 'pan' } ] } ]);
+accepts(interactive(type => 'product_list', header => { type => 'text', text => 'x' }, action => {%products}), 'products');
+refuses(interactive(type => 'product_list', action => {%products}), '400 131008', 'products without a header');
+refuses(interactive(type => 'product_list', header => { type => 'text', text => 'x' }, action => { %products, sections => [] }),
+	'400 131009', 'product list without products');
 refuses(interactive(type => 'poll', action => {}), '400 131009', 'unknown interactive type');
 refuses(interactive(action => {}), '400 100', 'interactive without type');
 
@@ -246,7 +308,9 @@ my ($status, $old) = (HTTP::Tiny->new->post(
 			content => encode(template('pedido_listo', [ body_of('Ana', "a\nb") ]))
 		}))->{content};
 is(decode($status)->{error}{code}, 132012, 'the older code up to v22');
-refuses(template('pedido_listo', [ body_of('Ana', 'x' x 1000) ]), '400 132005', 'text too long');
+accepts(template('pedido_listo', [ body_of('Ana', 'x' x 1000) ]), 'a long text, in a template that is only a body');
+refuses(template('pedido_listo', [ body_of('Ana', 'x' x 32768) ]), '400 132005', 'text too long even so');
+refuses(template('pedido_nuevo', [ body_of(1 .. 4, 'x' x 1000) ]), '400 132005', 'text too long');
 accepts(
 	template('pedido_listo', [ {
 				type       => 'body',
@@ -283,6 +347,8 @@ accepts(template('pedido_nuevo', [ body_of(1 .. 5), button_of('quick_reply', '0'
 	'quick reply payload');
 accepts(template('codigo_acceso', [ body_of('123456'), button_of('url', '0', { type => 'text', text => '123456' }) ]),
 	'one-time password');
+refuses(template('codigo_acceso', [ body_of('1' x 16), button_of('url', '0', { type => 'text', text => '1' x 16 }) ]),
+	'400 131009', 'one-time password of 16 characters');
 accepts(template('oferta_semanal', [ body_of('pan', '10 %'), button_of('copy_code', '0', { type => 'coupon_code', coupon_code => 'PAN10' }) ]),
 	'coupon code');
 refuses(template('oferta_semanal', [ body_of('pan', '10 %'), button_of('copy_code', '0', { type => 'coupon_code', coupon_code => 'x' x 16 }) ]),
@@ -293,6 +359,74 @@ my $code_by_id = template('codigo_acceso', [ body_of('1'), button_of('url', '0',
 	recipient => 'ES.7001');
 delete $code_by_id->{to};
 refuses($code_by_id, '400 131062', 'authentication to a user id');
+
+#
+# Templates with more than parameters
+#
+
+sub with_parts { my ($name, @parts) = @_; return { name => $name, language => 'es', category => 'MARKETING', components => [ { type => 'BODY', text => 'Vea.' }, @parts ] } }
+sub with_button { my ($name, $type) = @_; return with_parts($name, { type => 'BUTTONS', buttons => [ { type => $type, text => 'x' } ] }) }
+my @card = ({ type => 'HEADER', format => 'IMAGE' }, { type => 'BODY', text => 'Pan {{1}}' },
+	{ type => 'BUTTONS', buttons => [ { type => 'URL', text => 'Ver', url => 'https://example.es/{{1}}' } ] });
+$sim->config(templates => [
+	with_parts('carrusel', { type => 'CAROUSEL', cards => [ { components => [@card] }, { components => [@card] } ] }),
+	with_parts('oferta', { type => 'LIMITED_TIME_OFFER', limited_time_offer => { text => 'Hoy', has_expiration => JSON::PP::true } }),
+	with_parts('oferta_abierta', { type => 'LIMITED_TIME_OFFER', limited_time_offer => { text => 'Hoy' } }),
+	with_parts('producto', { type => 'HEADER', format => 'PRODUCT' }),
+	with_parts('enlace', { type => 'BUTTONS', buttons => [ { type => 'URL', text => 'x', url => 'https://example.es' } ] }),
+	with_button('varios', 'MPM'), with_button('catalogo', 'CATALOG'), with_button('formulario', 'FLOW'), with_button('pagar', 'ORDER_DETAILS') ]);
+
+sub card_of
+{
+	my ($index, $image) = @_;
+	return {
+		card_index => $index,
+		components => [ header_of({ type => 'image', image => $image // { id => '1' } }), body_of('blanco'),
+			button_of('url', '0', { type => 'text', text => 'p' }) ]
+	};
+}
+sub carousel_of { return { type => 'carousel', cards => [@_] } }
+accepts(template('carrusel', [ carousel_of(card_of(0), card_of(1)) ]), 'cards');
+refuses(template('carrusel'), '400 131008', 'no cards');
+refuses(template('carrusel', [ carousel_of() ]), '400 132000', 'a carousel of none');
+refuses(template('carrusel', [ carousel_of(card_of(0)) ]), '400 132000', 'one card of two');
+refuses(template('carrusel', [ carousel_of(card_of(0), card_of(0)) ]), '400 131009', 'one card twice');
+refuses(template('carrusel', [ carousel_of(card_of(0), { card_index => 1 }) ]), '400 132000', 'an empty card');
+refuses(template('carrusel', [ carousel_of(card_of(0), card_of(1, {})) ]), '400 100', 'a card without its image');
+refuses(template('enlace', [ carousel_of(card_of(0)) ]), '400 132000', 'cards for a template that has none');
+
+sub offer_of { return { type => 'limited_time_offer', parameters => [ { type => 'limited_time_offer', limited_time_offer => $_[0] } ] } }
+accepts(template('oferta', [ offer_of({ expiration_time_ms => 1_796_000_000_000 }) ]), 'offer');
+refuses(template('oferta'), '400 131008', 'no offer');
+refuses(template('oferta', [ offer_of({}) ]), '400 132012', 'offer that says nothing');
+accepts(template('oferta_abierta'), 'offer that does not expire');
+
+my $product = { type => 'product', product => { product_retailer_id => 'pan', catalog_id => '1' } };
+accepts(template('producto', [ header_of($product) ]), 'product header');
+refuses(template('producto'), '400 132000', 'no product');
+refuses(template('producto', [ header_of({ type => 'product', product => { catalog_id => '1' } }) ]), '400 100', 'product without id');
+sub action_of { my ($sub, $action) = @_; return button_of($sub, '0', { type => 'action', action => $action }) }
+accepts(template('varios', [ action_of('mpm', { thumbnail_product_retailer_id => 'pan', sections => $products{sections} }) ]), 'products');
+refuses(template('varios'), '400 131008', 'no products');
+refuses(template('varios', [ action_of('mpm', { thumbnail_product_retailer_id => 'pan', sections => [] }) ]), '400 131009', 'no product in it');
+accepts(template('catalogo'), 'catalogue');
+accepts(template('catalogo', [ action_of('CATALOG', { thumbnail_product_retailer_id => 'pan' }) ]), 'catalogue with a picture');
+accepts(template('formulario', [ { type => 'button', sub_type => 'flow', index => '0' } ]), 'form');
+accepts(template('formulario', [ action_of('flow', { flow_token => 't' }) ]), 'form with a token');
+refuses(template('formulario'), '400 131009', 'form without its button');
+accepts(template('pagar', [ action_of('order_details', { order_details => {%order} }) ]), 'order');
+refuses(template('pagar'), '400 131008', 'no order');
+
+sub target_of { return { type => 'tap_target_configuration', parameters => [ { type => 'tap_target_configuration', tap_target_configuration => [ $_[0] ] } ] } }
+accepts(template('enlace', [ target_of({ url => 'https://example.es', title => 'Oferta' }) ]), 'tap target');
+refuses(template('enlace', [ target_of({ url => 'https://example.es' }) ]), '400 100', 'tap target without title');
+refuses(template('enlace', [ target_of({ url => 'example.es', title => 'x' }) ]), '400 131009', 'tap target without address');
+
+$sim->config(marketing_by_its_edge => JSON::PP::true);
+refuses(template('enlace'), '400 131063', 'marketing by the common edge, if the account forbids it');
+accepts(template('enlace'), 'by its own', edge => 'marketing_messages');
+accepts(template('saludo'), 'utility by the common one');
+$sim->config(marketing_by_its_edge => JSON::PP::false);
 
 $sim->config(templates => [ { name => 'saludo', language => 'es', status => 'PAUSED' } ]);
 refuses(template('saludo'), '400 132015', 'paused template');

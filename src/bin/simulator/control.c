@@ -18,6 +18,7 @@
 #include "bin/simulator/send_limits.h"
 #include "bin/simulator/sending.h"
 #include "bin/simulator/settings.h"
+#include "bin/simulator/user.h"
 #include "bin/simulator/webhook.h"
 
 void
@@ -140,6 +141,7 @@ get_config(SimRequest *request)
 		json_array_append(templates, sim_registry_template_at(i)->node);
 	json_object_set_new(doc, "numbers", numbers);
 	json_object_set_new(doc, "templates", templates);
+	json_object_set_new(doc, "users", sim_user_list());
 	sim_reply_json(request, 200, doc);
 }
 
@@ -210,6 +212,10 @@ static const struct
 	{"POST", "release", post_release},
 	{"POST", "inbound", sim_control_inbound},
 	{"POST", "press", sim_control_press},
+	{"POST", "identity", sim_control_identity},
+	{"POST", "preference", sim_control_preference},
+	{"POST", "handover", sim_control_handover},
+	{"POST", "echo", sim_control_echo},
 	{"POST", "event", sim_control_event},
 	{"GET", "webhooks", sim_control_webhooks},
 	{"POST", "handshake", sim_control_handshake},

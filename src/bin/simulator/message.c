@@ -79,6 +79,19 @@ read_phone(const char *text, const SimNumber *number, char *out)
 	}
 }
 
+/* CC.alphanumerics, or CC.ENT.alphanumerics */
+static bool
+is_user_id(const char *p)
+{
+	size_t len;
+
+	if (strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 2 || p[2] != '.')
+		return false;
+	p += strncmp(p + 3, "ENT.", 4) == 0 ? 7 : 3;
+	len = strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+	return len >= 1 && len <= 128 && p[len] == '\0';
+}
+
 void
 sim_message_read(SimMessage *message, const json_t *root, const SimNumber *number)
 {
@@ -86,6 +99,7 @@ sim_message_read(SimMessage *message, const json_t *root, const SimNumber *numbe
 	const char *recipient = json_string_value(json_object_get(root, "recipient"));
 	const json_t *type = json_object_get(root, "type");
 	const char *status = json_string_value(json_object_get(root, "status"));
+	const char *kind = json_string_value(json_object_get(root, "recipient_type"));
 
 	message->root = root;
 	message->read_receipt = status != NULL && strcmp(status, "read") == 0;
@@ -94,7 +108,12 @@ sim_message_read(SimMessage *message, const json_t *root, const SimNumber *numbe
 	if (to != NULL)
 	{
 		message->input = to;
-		read_phone(to, number, message->to);
+		message->to_group = kind != NULL && strcmp(kind, "group") == 0;
+		message->dropped = !message->to_group && is_user_id(to);
+		if (!message->to_group && !message->dropped)
+			read_phone(to, number, message->to);
+		else if (strlen(to) < SIM_TO_SIZE)
+			snprintf(message->to, sizeof(message->to), "%s", to);
 	}
 	else if (recipient != NULL && strlen(recipient) < SIM_TO_SIZE)
 	{
@@ -279,23 +298,26 @@ check_recipient(const SimMessage *message, const SimNumber *number, SimProblem *
 	size_t len = strlen(message->to);
 
 	if (kind != NULL &&
-		(!json_is_string(kind) || strcmp(json_string_value(kind), "individual") != 0))
-		return sim_problem_parameter(problem, "Param recipient_type must be \"individual\".");
+		(!json_is_string(kind) || (strcmp(json_string_value(kind), "individual") != 0 &&
+								   strcmp(json_string_value(kind), "group") != 0)))
+		return sim_problem_parameter(problem,
+									 "Param recipient_type must be one of {INDIVIDUAL, GROUP}.");
 	if (message->input == NULL)
 		return sim_problem_parameter(problem, "The parameter to is required.");
 	if (message->by_user_id)
+		return is_user_id(message->to) ||
+			   sim_problem(problem, 131009, "recipient is not a business-scoped user id");
+	if (message->to_group)
 	{
-		const char *p = message->to;
-
-		/* CC.alphanumerics, or CC.ENT.alphanumerics */
-		if (strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 2 || p[2] != '.')
-			return sim_problem(problem, 131009, "recipient is not a business-scoped user id");
-		p += strncmp(p + 3, "ENT.", 4) == 0 ? 7 : 3;
-		len = strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
-		if (len < 1 || len > 128 || p[len] != '\0')
-			return sim_problem(problem, 131009, "recipient is not a business-scoped user id");
+		/* An opaque id, base64-like; one of digits only is a person's number. */
+		if (len < 8 || strspn(message->to, "+0123456789") == len ||
+			strspn(message->to,
+				   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=_-") != len)
+			return sim_problem(problem, 131009, "to is not the id of a group");
 		return true;
 	}
+	if (message->dropped)
+		return true;
 	if (len < 7 || len > 15 || message->to[0] == '0')
 		return sim_problem(problem, 131009, "to is not a valid phone number");
 	if (strcmp(message->to, number->digits) == 0)
@@ -337,6 +359,11 @@ check_members(const SimMessage *message, SimProblem *problem)
 static bool
 check_receipt(const SimMessage *message, SimProblem *problem)
 {
+	const json_t *typing = json_object_get(message->root, "typing_indicator");
+	const char *type = json_string_value(json_object_get(typing, "type"));
+
+	if (typing != NULL && (type == NULL || strcmp(type, "text") != 0))
+		return sim_problem_parameter(problem, "Param typing_indicator['type'] must be \"text\".");
 	return sim_check_text(message->root, "message", "message_id", 512, true, problem);
 }
 

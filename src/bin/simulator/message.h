@@ -20,9 +20,11 @@ typedef struct SimMessage
 	int version;	/* the major one of the request: some codes depend on it */
 	const char *type;
 	const json_t *object; /* the member named after the type, or NULL */
-	char to[SIM_TO_SIZE]; /* digits, or a business-scoped user id; "" if unreadable */
+	char to[SIM_TO_SIZE]; /* digits, a user id or a group's id; "" if unreadable */
 	const char *input;	  /* as given */
 	bool by_user_id;
+	bool to_group;
+	bool dropped;				 /* a user id in "to": accepted, and nobody gets it */
 	bool read_receipt;			 /* not a message at all */
 	const char *opaque;			 /* biz_opaque_callback_data, or NULL */
 	const char *context;		 /* wamid replied to, or NULL */

@@ -1,287 +1,28 @@
 /*
  * message_template.c
  *	  The rules for template messages: the template must exist, be approved,
- *	  and get exactly the parameters that it takes.
+ *	  and get exactly the components that it takes.
  */
-#include <stdio.h>
 #include <string.h>
 
-#include "bin/httpd/util.h"
-#include "bin/simulator/message.h"
+#include "bin/simulator/message_form.h"
 #include "bin/simulator/settings.h"
 #include "bin/simulator/text.h"
 
-/* The parameters of the message, from its components. */
-typedef struct Given
+/* A template with anything beside a body, and one with a body alone. */
+#define BODY_MAX 1024
+#define BODY_ONLY_MAX 32768
+#define CARD_BODY_MAX 160
+
+#define PASSWORD_MAX 15
+
+/* Components that a template has once, and a card never. */
+typedef struct Special
 {
-	const json_t *header;
-	const json_t *body;
-	const json_t *buttons[SIM_MAX_BUTTONS];
-	const char *sub_types[SIM_MAX_BUTTONS];
-} Given;
-
-/* "must not be empty, contain new lines, tabs, or more than four spaces" */
-static bool
-is_clean_text(const char *text)
-{
-	int spaces = 0;
-
-	if (text[0] == '\0')
-		return false;
-	for (; *text != '\0'; text++)
-	{
-		if (*text == '\n' || *text == '\r' || *text == '\t')
-			return false;
-		spaces = *text == ' ' ? spaces + 1 : 0;
-		if (spaces > 4)
-			return false;
-	}
-	return true;
-}
-
-/* The text a parameter will show, or NULL if it is not of a kind that shows one. */
-static const char *
-shown_text(const json_t *parameter)
-{
-	const char *type = json_string_value(json_object_get(parameter, "type"));
-
-	if (type == NULL)
-		return NULL;
-	if (strcmp(type, "text") == 0)
-		return json_string_value(json_object_get(parameter, "text"));
-	if (strcmp(type, "currency") == 0 || strcmp(type, "date_time") == 0)
-		return json_string_value(
-			json_object_get(json_object_get(parameter, type), "fallback_value"));
-	return NULL;
-}
-
-static bool
-gather(const SimMessage *message, Given *given, SimProblem *problem)
-{
-	const json_t *components = json_object_get(message->object, "components");
-	size_t i;
-	json_t *component;
-
-	if (components != NULL && !json_is_array(components))
-		return sim_problem_parameter(problem, "Param template['components'] must be an array.");
-	json_array_foreach((json_t *) components, i, component)
-	{
-		const char *type = json_string_value(json_object_get(component, "type"));
-		const json_t *parameters = json_object_get(component, "parameters");
-		const json_t **place = NULL;
-
-		if (type == NULL)
-			return sim_problem_parameter(
-				problem, "The parameter template['components'][%zu]['type'] is required.", i);
-		if (parameters != NULL && !json_is_array(parameters))
-			return sim_problem_parameter(
-				problem, "Param template['components'][%zu]['parameters'] must be an array.", i);
-		if (strcmp(type, "header") == 0)
-			place = &given->header;
-		else if (strcmp(type, "body") == 0)
-			place = &given->body;
-		else if (strcmp(type, "button") == 0)
-		{
-			const json_t *index = json_object_get(component, "index");
-			const char *sub_type = json_string_value(json_object_get(component, "sub_type"));
-			int64_t number = json_integer_value(index);
-
-			if (json_is_string(index) && !httpd_parse_int(json_string_value(index), 0, 9, &number))
-				number = -1;
-			if (index == NULL || number < 0 || number >= SIM_MAX_BUTTONS || sub_type == NULL)
-				return sim_problem(problem, 131008,
-								   "buttons: a button needs an \"index\" from 0 to 9 and a "
-								   "\"sub_type\"");
-			place = &given->buttons[number];
-			given->sub_types[number] = sub_type;
-		}
-		else if (strcmp(type, "carousel") == 0 || strcmp(type, "limited_time_offer") == 0)
-			continue;
-		else
-			return sim_problem_parameter(
-				problem,
-				"Param template['components'][%zu]['type'] must be one of {HEADER, BODY, "
-				"BUTTON, CAROUSEL, LIMITED_TIME_OFFER} - got \"%.40s\".",
-				i, type);
-		if (*place != NULL)
-			return sim_problem(problem, 132000, "%s: given twice", type);
-		*place = parameters;
-	}
-	return true;
-}
-
-static bool
-check_header(const SimTemplate *template, const json_t *parameters, SimProblem *problem)
-{
-	static const char *const types[] = {"", "text", "image", "video", "document", "location"};
-	const json_t *parameter = json_array_get(parameters, 0);
-	const char *wanted = types[template->header];
-	const char *type = json_string_value(json_object_get(parameter, "type"));
-
-	if ((int) json_array_size(parameters) != template->header_parameters)
-		return sim_problem(problem, 132000,
-						   "header: number of localizable_params (%zu) does not match the expected "
-						   "number of params (%d)",
-						   json_array_size(parameters), template->header_parameters);
-	if (template->header_parameters == 0)
-		return true;
-	if (type == NULL || strcmp(type, wanted) != 0)
-		return sim_problem(problem, 132012, "header: Format mismatch, expected %s, received %s",
-						   wanted, type != NULL ? type : "nothing");
-	if (template->header == SIM_HEADER_TEXT)
-	{
-		const char *text = shown_text(parameter);
-
-		if (text == NULL || !is_clean_text(text))
-			return sim_problem(problem, 132018,
-							   "header: parameter is empty or has new-line/tab "
-							   "characters or more than 4 consecutive spaces");
-		return true;
-	}
-	if (template->header == SIM_HEADER_LOCATION)
-	{
-		const json_t *location = json_object_get(parameter, "location");
-
-		if (json_object_get(location, "latitude") == NULL ||
-			json_object_get(location, "longitude") == NULL)
-			return sim_problem(problem, 132012, "header: location needs latitude and longitude");
-		return true;
-	}
-	return sim_check_media(json_object_get(parameter, type), "template header", problem);
-}
-
-/* Each named parameter must be one of the template's, and none may be missing. */
-static bool
-check_names(const SimTemplate *template, const json_t *parameters, SimProblem *problem)
-{
-	for (int i = 0; i < template->body_parameters; i++)
-	{
-		size_t j;
-		json_t *parameter;
-		bool found = false;
-
-		json_array_foreach((json_t *) parameters, j, parameter)
-		{
-			const char *name = json_string_value(json_object_get(parameter, "parameter_name"));
-
-			if (name == NULL)
-				return sim_problem_parameter(problem, "Parameter name is missing or empty.");
-			found = found || strcmp(name, template->parameter_names[i]) == 0;
-		}
-		if (!found)
-			return sim_problem_parameter(problem, "Parameter \"%.60s\" of the template is missing.",
-										 template->parameter_names[i]);
-	}
-	return true;
-}
-
-static bool
-check_body(const SimMessage *message, const SimTemplate *template, const json_t *parameters,
-		   SimProblem *problem)
-{
-	size_t length = 0;
-	size_t i;
-	json_t *parameter;
-
-	if (template != NULL)
-	{
-		if ((int) json_array_size(parameters) != template->body_parameters)
-			return sim_problem(problem, 132000,
-							   "body: number of localizable_params (%zu) does not match the "
-							   "expected number of params (%d)",
-							   json_array_size(parameters), template->body_parameters);
-		if (template->named && !check_names(template, parameters, problem))
-			return false;
-		length = sim_utf8_length(template->body_text);
-	}
-	json_array_foreach((json_t *) parameters, i, parameter)
-	{
-		const char *text = shown_text(parameter);
-		const char *name = json_string_value(json_object_get(parameter, "parameter_name"));
-
-		if (text == NULL)
-			return sim_problem(problem, 132012,
-							   "body: Parameter format does not match format in the created "
-							   "template");
-		if (name != NULL && template != NULL && !template->named)
-			return sim_problem_parameter(problem, "The template has positional parameters.");
-		if (!is_clean_text(text))
-			return sim_problem(
-				problem, message->version >= 23 ? 132018 : 132012,
-				"body: parameter %zu is empty or has new-line/tab characters or more "
-				"than 4 consecutive spaces",
-				i + 1);
-
-		/* The text replaces {{1}} or {{name}}. */
-		length += sim_utf8_length(text);
-		if (name != NULL)
-			length -= strlen(name) + 4 < length ? strlen(name) + 4 : length;
-		else
-			length -= length > 5 ? 5 : length;
-	}
-	if (length > 1024)
-		return sim_problem(problem, 132005,
-						   "body: text is %zu characters long, at most 1024 are "
-						   "allowed",
-						   length);
-	return true;
-}
-
-static bool
-check_buttons(const SimTemplate *template, const Given *given, SimProblem *problem)
-{
-	for (int i = 0; i < SIM_MAX_BUTTONS; i++)
-	{
-		const json_t *parameter = json_array_get(given->buttons[i], 0);
-		const char *sub_type = given->sub_types[i];
-		const char *code;
-
-		if (sub_type == NULL)
-		{
-			if (i < template->nbuttons && template->buttons[i].needs_parameter)
-				return sim_problem(problem, 131008,
-								   "buttons: Button at index %d requires a parameter", i);
-			continue;
-		}
-		if (i >= template->nbuttons)
-			return sim_problem(problem, 132000, "buttons: the template has no button at index %d",
-							   i);
-		switch (template->buttons[i].kind)
-		{
-			case SIM_BUTTON_QUICK_REPLY:
-				if (strcmp(sub_type, "quick_reply") != 0 ||
-					!json_is_string(json_object_get(parameter, "payload")))
-					return sim_problem(
-						problem, 132012,
-						"buttons: Button at index %d is a quick_reply with a payload", i);
-				if (sim_utf8_length(json_string_value(json_object_get(parameter, "payload"))) > 256)
-					return sim_problem(problem, 132012, "buttons: payload at index %d is too long",
-									   i);
-				break;
-			case SIM_BUTTON_URL:
-				if (strcmp(sub_type, "url") != 0 || shown_text(parameter) == NULL ||
-					shown_text(parameter)[0] == '\0')
-					return sim_problem(problem, 132012,
-									   "buttons: Button at index %d is a url with a text", i);
-				if (!template->buttons[i].needs_parameter)
-					return sim_problem(problem, 132000,
-									   "buttons: Button at index %d takes no parameter", i);
-				break;
-			case SIM_BUTTON_COPY_CODE:
-				code = json_string_value(json_object_get(parameter, "coupon_code"));
-				if (strcmp(sub_type, "copy_code") != 0 || code == NULL || code[0] == '\0' ||
-					sim_utf8_length(code) > 15)
-					return sim_problem(problem, 132012,
-									   "buttons: Button at index %d is a copy_code with a "
-									   "coupon_code of at most 15 characters",
-									   i);
-				break;
-			case SIM_BUTTON_OTHER:
-				break;
-		}
-	}
-	return true;
-}
+	const json_t *carousel;
+	const json_t *offer;
+	const json_t *tap_target;
+} Special;
 
 static bool
 check_status(const SimTemplate *template, SimProblem *problem)
@@ -296,11 +37,147 @@ check_status(const SimTemplate *template, SimProblem *problem)
 					   template->name, template->language);
 }
 
+static bool
+gather_components(const json_t *components, SimGiven *given, Special *special, SimProblem *problem)
+{
+	size_t i;
+	json_t *component;
+
+	if (components != NULL && !json_is_array(components))
+		return sim_problem_parameter(problem, "Param template['components'] must be an array.");
+	json_array_foreach((json_t *) components, i, component)
+	{
+		const char *type = json_string_value(json_object_get(component, "type"));
+
+		if (type == NULL)
+			return sim_problem_parameter(
+				problem, "The parameter template['components'][%zu]['type'] is required.", i);
+		if (special != NULL && strcmp(type, "carousel") == 0)
+			special->carousel = component;
+		else if (special != NULL && strcmp(type, "limited_time_offer") == 0)
+			special->offer = component;
+		else if (special != NULL && strcmp(type, "tap_target_configuration") == 0)
+			special->tap_target = component;
+		else if (!sim_form_gather(component, type, given, problem))
+			return false;
+	}
+	return true;
+}
+
+/* Each card of the template once, by its index. */
+static bool
+check_carousel(const SimMessage *message, const json_t *carousel, SimProblem *problem)
+{
+	const SimTemplate *template = message->template;
+	const json_t *cards = json_object_get(carousel, "cards");
+	bool seen[SIM_MAX_CARDS] = {false};
+	size_t i;
+	json_t *card;
+
+	if (carousel == NULL)
+		return template->ncards == 0 ||
+			   sim_problem(problem, 131008, "carousel: the template has %d cards, none is given",
+						   template->ncards);
+	if ((int) json_array_size(cards) != template->ncards || template->ncards == 0)
+		return sim_problem(problem, 132000,
+						   "carousel: number of cards (%zu) does not match the "
+						   "template's (%d)",
+						   json_array_size(cards), template->ncards);
+	json_array_foreach((json_t *) cards, i, card)
+	{
+		json_int_t index = json_integer_value(json_object_get(card, "card_index"));
+		SimGiven given = {0};
+
+		if (!json_is_integer(json_object_get(card, "card_index")) || index < 0 ||
+			index >= template->ncards || seen[index])
+			return sim_problem(problem, 131009,
+							   "carousel: card_index must be from 0 to %d, each "
+							   "once",
+							   template->ncards - 1);
+		seen[index] = true;
+		if (!gather_components(json_object_get(card, "components"), &given, NULL, problem) ||
+			!sim_form_check(message, &template->cards[index], &given, CARD_BODY_MAX, problem))
+			return false;
+	}
+	return true;
+}
+
+/* {"limited_time_offer": {"expiration_time_ms": 1790000000000}} */
+static bool
+check_offer(const SimTemplate *template, const json_t *offer, SimProblem *problem)
+{
+	const json_t *parameter = json_array_get(json_object_get(offer, "parameters"), 0);
+	const json_t *expires =
+		json_object_get(json_object_get(parameter, "limited_time_offer"), "expiration_time_ms");
+
+	if (offer == NULL)
+		return !template->offer_expires ||
+			   sim_problem(problem, 131008,
+						   "limited_time_offer: the template's offer expires; when is not given");
+	if (!json_is_integer(expires) || json_integer_value(expires) <= 0)
+		return sim_problem(
+			problem, 132012,
+			"limited_time_offer: expiration_time_ms must be milliseconds since 1970");
+	return true;
+}
+
+/* {"tap_target_configuration": [{"url": "https://...", "title": "..."}]} */
+static bool
+check_tap_target(const json_t *component, SimProblem *problem)
+{
+	const json_t *parameter = json_array_get(json_object_get(component, "parameters"), 0);
+	const json_t *target =
+		json_array_get(json_object_get(parameter, "tap_target_configuration"), 0);
+	const char *url = json_string_value(json_object_get(target, "url"));
+
+	if (component == NULL)
+		return true;
+	if (url == NULL || (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0))
+		return sim_problem(problem, 131009,
+						   "tap_target_configuration: url is not an http or https address");
+	return sim_check_text(target, "tap_target_configuration", "title", 1024, true, problem);
+}
+
+/* An authentication template's code, in its body and its button. */
+static bool
+check_password(const SimGiven *given, SimProblem *problem)
+{
+	const json_t *lists[] = {given->body, given->buttons[0]};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+	{
+		const char *code = json_string_value(json_object_get(json_array_get(lists[i], 0), "text"));
+
+		if (code != NULL && sim_utf8_length(code) > PASSWORD_MAX)
+			return sim_problem(problem, 131009, "a one-time password has at most %d characters",
+							   PASSWORD_MAX);
+	}
+	return true;
+}
+
+/* Who may be sent it, and by which edge. */
+static bool
+check_category(const SimMessage *message, SimProblem *problem)
+{
+	const SimTemplate *template = message->template;
+	bool marketing = strcmp(template->category, "MARKETING") == 0;
+
+	if (message->marketing && !marketing)
+		return sim_problem(problem, 134100, "template name (%.80s) is of category %s",
+						   message->template_name, template->category);
+	if (marketing && !message->marketing && sim_settings.marketing_by_its_edge)
+		return sim_problem(problem, 131063, "send marketing templates to /marketing_messages");
+	if (message->by_user_id && strcmp(template->category, "AUTHENTICATION") == 0)
+		return sim_problem(problem, 131062, "authentication templates need a phone number");
+	return true;
+}
+
 bool
 sim_check_template(const SimMessage *message, SimProblem *problem)
 {
 	const SimTemplate *template = message->template;
-	Given given = {0};
+	SimGiven given = {0};
+	Special special = {0};
 
 	if (message->template_name == NULL)
 		return sim_problem_parameter(problem, "The parameter template['name'] is required.");
@@ -310,16 +187,18 @@ sim_check_template(const SimMessage *message, SimProblem *problem)
 	if (template == NULL && !sim_settings.accept_any_template)
 		return sim_problem(problem, 132001, "template name (%.80s) does not exist in %.16s",
 						   message->template_name, message->language);
-	if (template != NULL && !check_status(template, problem))
+	if (template != NULL && (!check_status(template, problem) || !check_category(message, problem)))
 		return false;
-	if (message->marketing && template != NULL && strcmp(template->category, "MARKETING") != 0)
-		return sim_problem(problem, 134100, "template name (%.80s) is of category %s",
-						   message->template_name, template->category);
-	if (message->by_user_id && template != NULL &&
-		strcmp(template->category, "AUTHENTICATION") == 0)
-		return sim_problem(problem, 131062, "authentication templates need a phone number");
-	if (!gather(message, &given, problem) || !check_body(message, template, given.body, problem))
+	if (!gather_components(json_object_get(message->object, "components"), &given, &special,
+						   problem))
 		return false;
-	return template == NULL || (check_header(template, given.header, problem) &&
-								check_buttons(template, &given, problem));
+	if (template == NULL)
+		return sim_form_check(message, NULL, &given, BODY_ONLY_MAX, problem);
+	if (strcmp(template->category, "AUTHENTICATION") == 0 && !check_password(&given, problem))
+		return false;
+	return sim_form_check(message, &template->form, &given,
+						  template->body_only ? BODY_ONLY_MAX : BODY_MAX, problem) &&
+		   check_carousel(message, special.carousel, problem) &&
+		   check_offer(template, special.offer, problem) &&
+		   check_tap_target(special.tap_target, problem);
 }

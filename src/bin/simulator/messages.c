@@ -19,6 +19,7 @@
 #include "bin/simulator/json.h"
 #include "bin/simulator/message.h"
 #include "bin/simulator/nodes.h"
+#include "bin/simulator/pricing.h"
 #include "bin/simulator/random.h"
 #include "bin/simulator/registry.h"
 #include "bin/simulator/reply.h"
@@ -26,6 +27,7 @@
 #include "bin/simulator/sending.h"
 #include "bin/simulator/settings.h"
 #include "bin/simulator/text.h"
+#include "bin/simulator/user.h"
 #include "bin/simulator/webhook.h"
 
 /*
@@ -63,20 +65,31 @@ sim_message_make_wamid(char *out, const char *to)
 	sim_base64(out + 6, raw, n);
 }
 
-/* Written without jansson, for speed: this is the response of a benchmark. */
+/*
+ * Written without jansson, for speed: this is the response of a benchmark.
+ * wa_id is the number as WhatsApp has it, which may be another form of what
+ * was written (52... for 521...).
+ */
 static void
-accepted_reply(SimRequest *request, const SimMessage *message, const char *wamid)
+accepted_reply(SimRequest *request, const SimMessage *message, const SimFace *face,
+			   const char *wamid)
 {
 	HttpdBuf *out = sim_reply_start(request, 200);
 
 	httpd_buf_puts(out, "{\"messaging_product\":\"whatsapp\",\"contacts\":[{\"input\":");
 	httpd_buf_json(out, message->input);
 	httpd_buf_puts(out, message->by_user_id ? ",\"user_id\":" : ",\"wa_id\":");
-	httpd_buf_json(out, message->to);
-	httpd_buf_puts(out, "}],\"messages\":[{\"id\":\"");
-	httpd_buf_puts(out, wamid);
-	httpd_buf_puts(out, message->template_name != NULL ? "\",\"message_status\":\"accepted\"}]}"
-													   : "\"}]}");
+	httpd_buf_json(out, message->by_user_id || message->to_group || face->number == NULL
+							? message->to
+							: face->number);
+	httpd_buf_printf(out, "}],\"messages\":[{\"id\":\"%s\"", wamid);
+	if (message->to_group)
+	{
+		httpd_buf_puts(out, ",\"group_id\":");
+		httpd_buf_json(out, message->to);
+	}
+	httpd_buf_puts(out,
+				   message->template_name != NULL ? ",\"message_status\":\"accepted\"}]}" : "}]}");
 }
 
 static void
@@ -93,28 +106,25 @@ refuse(SimRequest *request, SimRecord *record, const SimProblem *problem)
 }
 
 static void
-tell_webhooks(const SimNumber *number, const SimMessage *message, const char *wamid,
+tell_webhooks(SimNumber *number, const SimMessage *message, const char *who, const char *wamid,
 			  const SimFault *fault)
 {
+	SimPrice price;
 	SimAccepted accepted = {
 		.number = number,
 		.to = message->to,
-		.by_user_id = message->by_user_id,
+		.to_group = message->to_group,
 		.wamid = wamid,
 		.opaque = message->opaque,
-		.category = "service",
+		.price = &price,
 		.reaction = strcmp(message->type, "reaction") == 0,
 		.voice = json_is_true(json_object_get(message->object, "voice")),
 		.fault = fault,
 	};
 
-	if (message->template_name != NULL)
-		accepted.category = "utility";
-	if (message->template != NULL)
-		accepted.category = strcmp(message->template->category, "MARKETING") == 0 ? "marketing"
-							: strcmp(message->template->category, "AUTHENTICATION") == 0
-								? "authentication"
-								: "utility";
+	if (!sim_webhook_enabled())
+		return;
+	price = sim_pricing_of(number, message, who);
 	sim_webhook_accepted(&accepted);
 }
 
@@ -124,6 +134,8 @@ process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage 
 		SimRecord *record, char *wamid, const SimFault *fault)
 {
 	SimProblem problem = {0};
+	SimFace face;
+	const char *who;
 
 	if (!sim_auth_check(request, &record->code))
 		return;
@@ -149,16 +161,21 @@ process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage 
 		httpd_buf_puts(sim_reply_start(request, 200), "{\"success\":true}");
 		return;
 	}
-	if (!sim_limits_allow(number, message, &problem))
+	sim_user_face(message->to, &face);
+	who = message->to_group ? message->to : face.user_id;
+	if (!sim_limits_allow(number, message, who, &problem))
 	{
 		refuse(request, record, &problem);
 		return;
 	}
 	sim_message_make_wamid(wamid, message->to);
 	record->wamid = wamid;
-	record->accepted = true;
-	tell_webhooks(number, message, wamid, fault);
-	accepted_reply(request, message, wamid);
+	if (!message->dropped)
+	{
+		record->accepted = true;
+		tell_webhooks(number, message, who, wamid, fault);
+	}
+	accepted_reply(request, message, &face, wamid);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include "bin/simulator/map.h"
 #include "bin/simulator/settings.h"
 #include "bin/simulator/template_form.h"
+#include "bin/simulator/user.h"
 
 typedef struct List
 {
@@ -333,7 +334,9 @@ bool
 sim_registry_merge(const json_t *doc, char *error, size_t size)
 {
 	return merge_list(json_object_get(doc, "numbers"), "numbers", merge_number, error, size) &&
-		   merge_list(json_object_get(doc, "templates"), "templates", merge_template, error, size);
+		   merge_list(json_object_get(doc, "templates"), "templates", merge_template, error,
+					  size) &&
+		   merge_list(json_object_get(doc, "users"), "users", sim_user_merge, error, size);
 }
 
 void
@@ -372,6 +375,7 @@ sim_registry_free(void)
 {
 	sim_map_clear(&number_by_id, number_free);
 	sim_map_clear(&template_by_key, free_template);
+	sim_user_free_all();
 	free(numbers.items);
 	free(templates.items);
 	numbers = (List){0};

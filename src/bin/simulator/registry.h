@@ -30,7 +30,7 @@ extern void sim_registry_init(void);
 extern void sim_registry_free(void);
 
 /*
- * Merges "numbers" and "templates" of a configuration document: an element
+ * Merges "numbers", "templates" and "users" of a configuration document: an element
  * with a known id (numbers) or name and language (templates) changes the
  * members it names, "removed": true removes it, anything else is added.  If an
  * element is invalid, returns false with the reason in error; the elements

@@ -28,21 +28,29 @@ typedef struct Pair
 {
 	double tokens;
 	int64_t updated_us;
-	int64_t inbound_us; /* last message from the user; 0: never */
+	int64_t inbound_us;		/* last message from the user; 0: never */
+	int64_t referral_us;	/* last one that an advertisement led to; 0: never */
+	int64_t entry_until_us; /* free of charge until then */
 } Pair;
 
-static SimMap pairs;	  /* "number\nrecipient" */
+static SimMap pairs;	  /* "number\nuser" */
 static SimMap recipients; /* whole portfolio: last business-initiated message */
 static int64_t recent_recipients;
 static int64_t recipients_counted_us;
 
+static void
+pair_key(char *out, size_t size, const SimNumber *number, const char *who)
+{
+	snprintf(out, size, "%s\n%s", number->id, who);
+}
+
 static Pair *
-pair_of(const SimNumber *number, const char *recipient)
+pair_of(const SimNumber *number, const char *who)
 {
 	char key[256];
 	void **place;
 
-	snprintf(key, sizeof(key), "%s\n%s", number->id, recipient);
+	pair_key(key, sizeof(key), number, who);
 	place = sim_map_put(&pairs, key);
 	if (*place == NULL)
 	{
@@ -153,7 +161,7 @@ recipient_count(const char *to, int64_t now_us)
 }
 
 bool
-sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *problem)
+sim_limits_allow(SimNumber *number, const SimMessage *message, const char *who, SimProblem *problem)
 {
 	int64_t now_us = httpd_now_us();
 	bool limit_recipients = sim_settings.enforce_limits && sim_settings.recipient_limit > 0;
@@ -162,7 +170,7 @@ sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *probl
 
 	if (!sim_settings.enforce_limits && !sim_settings.enforce_window)
 		return true;
-	pair = pair_of(number, message->to);
+	pair = pair_of(number, who);
 	open = window_open(pair, now_us);
 	if (sim_settings.enforce_window && !open && message->template_name == NULL)
 		return sim_problem(problem, 131047,
@@ -181,27 +189,67 @@ sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *probl
 						   "Message failed to send because there were too many "
 						   "messages sent from this phone number to the same "
 						   "phone number in a short period of time.");
-	if (limit_recipients && !open && !recipient_has_room(message->to, now_us))
+	if (limit_recipients && !open && !recipient_has_room(who, now_us))
 		return sim_problem(problem, (int) sim_settings.recipient_limit_code,
 						   "The messaging limit of the business portfolio has been reached.");
 
 	number_count(number, now_us);
 	pair->tokens -= 1;
 	if (limit_recipients && !open)
-		recipient_count(message->to, now_us);
+		recipient_count(who, now_us);
 	return true;
 }
 
 void
-sim_limits_inbound(SimNumber *number, const char *from, bool count)
+sim_limits_inbound(SimNumber *number, const char *who, bool referral)
 {
 	int64_t now_us = httpd_now_us();
+	Pair *pair = pair_of(number, who);
 
-	pair_of(number, from)->inbound_us = now_us;
-	if (!count)
-		return;
+	pair->inbound_us = now_us;
+	if (referral)
+		pair->referral_us = now_us;
+	sim_limits_traffic(number);
+}
+
+void
+sim_limits_traffic(SimNumber *number)
+{
 	fit_ring(number);
-	number_count(number, now_us);
+	number_count(number, httpd_now_us());
+}
+
+/* Without making one for everybody who is asked about. */
+static Pair *
+known_pair(const SimNumber *number, const char *who)
+{
+	char key[256];
+
+	pair_key(key, sizeof(key), number, who);
+	return sim_map_get(&pairs, key);
+}
+
+bool
+sim_limits_window(const SimNumber *number, const char *who)
+{
+	const Pair *pair = known_pair(number, who);
+
+	return pair != NULL && window_open(pair, httpd_now_us());
+}
+
+int64_t
+sim_limits_free_entry(SimNumber *number, const char *who)
+{
+	int64_t now_us = httpd_now_us();
+	Pair *pair = known_pair(number, who);
+
+	if (pair == NULL || pair->referral_us == 0)
+		return 0;
+	if (pair->entry_until_us < pair->referral_us && now_us - pair->referral_us < DAY_US)
+		pair->entry_until_us = now_us + 3 * DAY_US;
+	if (pair->entry_until_us <= now_us)
+		return 0;
+	return (httpd_wall_us() + pair->entry_until_us - now_us) / SECOND_US;
 }
 
 /* The ring from its oldest send; unused entries come first. */

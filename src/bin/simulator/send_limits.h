@@ -13,15 +13,28 @@
 
 /*
  * True if the limits allow the message now; it is then counted.  A refused one
- * is not counted, so that a client that waits as told succeeds.
+ * is not counted, so that a client that waits as told succeeds.  who is the
+ * recipient's user id, however the recipient was addressed, or a group.
  */
-extern bool sim_limits_allow(SimNumber *number, const SimMessage *message, SimProblem *problem);
+extern bool sim_limits_allow(SimNumber *number, const SimMessage *message, const char *who,
+							 SimProblem *problem);
 
 /*
- * A user, by number or id, wrote to the number: opens the service window and,
- * if count is set, counts as traffic.
+ * A user wrote to the number: opens the service window, and after an
+ * advertisement (referral) what follows may be free; counts as traffic.
  */
-extern void sim_limits_inbound(SimNumber *number, const char *from, bool count);
+extern void sim_limits_inbound(SimNumber *number, const char *who, bool referral);
+
+/* Something came that opens no window. */
+extern void sim_limits_traffic(SimNumber *number);
+
+extern bool sim_limits_window(const SimNumber *number, const char *who);
+
+/*
+ * When messages to a user who came by an advertisement stop being free, epoch
+ * seconds; 0: they are not.  The first answer within a day of coming starts it.
+ */
+extern int64_t sim_limits_free_entry(SimNumber *number, const char *who);
 
 /* The value of x-business-use-case-usage; false if there is none. */
 extern bool sim_limits_usage(const SimNumber *number, char *out, size_t size);

@@ -75,7 +75,7 @@ static const Setting table[] = {
 
 	HEADING("The simulated account"),
 	TEXT(config, "", true, "FILE",
-		 "JSON object with any of these settings, and \"numbers\" and \"templates\""),
+		 "JSON object with any of these settings, and \"numbers\", \"templates\" and \"users\""),
 	INT(numbers, 12, 0, 100000, true, "business phone numbers, 100000000000001 and up"),
 	TEXT(token, "SIMULATOR_TOKEN", false, "TEXT", "the valid access token"),
 	TEXT(expired_token, "", false, "TEXT", "a token that is refused with 190, subcode 463"),
@@ -92,7 +92,13 @@ static const Setting table[] = {
 		 "version named in facebook-api-version (default: the one asked for, v21.0 at least)"),
 	BOOL(accept_any_number, false, "serve sending numbers that are not in the list"),
 	BOOL(accept_any_template, false, "accept templates that are not in the list"),
-
+	BOOL(marketing_by_its_edge, false,
+		 "refuse marketing templates (131063) unless sent to marketing_messages"),
+	BOOL(free_window, false,
+		 "service messages, and utility templates within a service window, are free, as until "
+		 "September 2026"),
+	TEXT(international_codes, "", false, "DIGITS,...",
+		 "calling codes to which authentication is charged as authentication-international"),
 	BOOL(check_media, false, "refuse media ids that were not uploaded here"),
 
 	HEADING("Responses"),
@@ -137,6 +143,7 @@ static const Setting table[] = {
 	PERCENT(webhook_repeat_post_percent, "POSTs made twice"),
 	PERCENT(webhook_late_percent, "statuses that come late"),
 	INT(webhook_late_ms, 1000, 0, DAY_MS, false, "how late; also the gap before a repetition"),
+	BOOL(webhook_conversations, false, "statuses name a conversation, as webhooks up to v23 do"),
 	INT(webhook_connections, 8, 1, 1000, false, "POSTs under way at a time"),
 	INT(webhook_timeout_ms, 10000, 1, HOUR_MS, false, "how long a response may take"),
 	INT(webhook_retry_ms, 1000, 1, DAY_MS, false, "gap before the first retry; doubles each time"),
@@ -351,7 +358,8 @@ sim_settings_from_json(const json_t *doc, bool running, char *error, size_t size
 	{
 		const Setting *setting = setting_of(name, value);
 
-		if (setting == NULL && strcmp(name, "numbers") != 0 && strcmp(name, "templates") != 0)
+		if (setting == NULL && strcmp(name, "numbers") != 0 && strcmp(name, "templates") != 0 &&
+			strcmp(name, "users") != 0)
 		{
 			snprintf(error, size, "\"%.60s\" is not a setting", name);
 			return false;

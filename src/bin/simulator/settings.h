@@ -39,6 +39,9 @@ typedef struct SimSettings
 	char *served_version;
 	bool accept_any_number;
 	bool accept_any_template;
+	bool marketing_by_its_edge;
+	bool free_window;
+	char *international_codes;
 	int64_t delay_ms;
 	int64_t delay_jitter_ms;
 	int64_t log_memory;
@@ -64,6 +67,7 @@ typedef struct SimSettings
 	int64_t webhook_repeat_post_percent;
 	int64_t webhook_late_percent;
 	int64_t webhook_late_ms;
+	bool webhook_conversations;
 	int64_t webhook_connections;
 	int64_t webhook_timeout_ms;
 	int64_t webhook_retry_ms;
@@ -91,8 +95,8 @@ extern void sim_settings_init(void);
 extern void sim_settings_from_arguments(int argc, char **argv);
 
 /*
- * Applies the settings in doc, an object, leaving "numbers" and "templates" to
- * the registry.  If a value is invalid or, while running, the setting is fixed
+ * Applies the settings in doc, an object, leaving "numbers", "templates" and
+ * "users" to the registry.  If a value is invalid or, while running, the setting is fixed
  * at start, returns false with the reason in error, and changes nothing.
  */
 extern bool sim_settings_from_json(const json_t *doc, bool running, char *error, size_t size);

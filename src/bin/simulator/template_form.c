@@ -79,11 +79,20 @@ sim_template_defaults(void)
 	return doc;
 }
 
+static void
+free_names(SimForm *form)
+{
+	for (int i = 0; i < SIM_MAX_PARAMETERS; i++)
+		free(form->parameter_names[i]);
+}
+
 void
 sim_template_free(SimTemplate *template)
 {
-	for (int i = 0; i < SIM_MAX_PARAMETERS; i++)
-		free(template->parameter_names[i]);
+	free_names(&template->form);
+	for (int i = 0; i < template->ncards; i++)
+		free_names(&template->cards[i]);
+	free(template->cards);
 	json_decref(template->node);
 	free(template);
 }
@@ -135,9 +144,10 @@ count_placeholders(const char *text, char **names)
 static SimHeaderFormat
 header_format(const char *format)
 {
-	static const char *const names[] = {"", "TEXT", "IMAGE", "VIDEO", "DOCUMENT", "LOCATION"};
+	static const char *const names[] = {"",	   "TEXT",	   "IMAGE",	   "VIDEO",
+										"GIF", "DOCUMENT", "LOCATION", "PRODUCT"};
 
-	for (int i = SIM_HEADER_TEXT; i <= SIM_HEADER_LOCATION; i++)
+	for (int i = SIM_HEADER_TEXT; i <= SIM_HEADER_PRODUCT; i++)
 	{
 		if (strcmp(format, names[i]) == 0)
 			return (SimHeaderFormat) i;
@@ -145,8 +155,25 @@ header_format(const char *format)
 	return SIM_HEADER_NONE;
 }
 
+/* By the type in the listing; needs_parameter: its component cannot be left out. */
+static const struct
+{
+	const char *type;
+	SimButtonKind kind;
+	bool needs_parameter;
+} button_kinds[] = {
+	{"QUICK_REPLY", SIM_BUTTON_QUICK_REPLY, false},
+	{"URL", SIM_BUTTON_URL, false}, /* true if it has a variable */
+	{"OTP", SIM_BUTTON_URL, true},
+	{"COPY_CODE", SIM_BUTTON_COPY_CODE, true},
+	{"FLOW", SIM_BUTTON_FLOW, true},
+	{"CATALOG", SIM_BUTTON_CATALOG, false},
+	{"MPM", SIM_BUTTON_PRODUCTS, true},
+	{"ORDER_DETAILS", SIM_BUTTON_ORDER, true},
+};
+
 static bool
-read_buttons(SimTemplate *template, const json_t *buttons)
+read_buttons(SimForm *form, const json_t *buttons)
 {
 	size_t i;
 	json_t *button;
@@ -158,18 +185,73 @@ read_buttons(SimTemplate *template, const json_t *buttons)
 
 		if (type == NULL || i >= SIM_MAX_BUTTONS)
 			return false;
-		if (strcmp(type, "QUICK_REPLY") == 0)
-			template->buttons[i].kind = SIM_BUTTON_QUICK_REPLY;
-		else if (strcmp(type, "URL") == 0 || strcmp(type, "OTP") == 0)
-			template->buttons[i].kind = SIM_BUTTON_URL;
-		else if (strcmp(type, "COPY_CODE") == 0)
-			template->buttons[i].kind = SIM_BUTTON_COPY_CODE;
-		else
-			template->buttons[i].kind = SIM_BUTTON_OTHER;
-		template->buttons[i].needs_parameter = strcmp(type, "OTP") == 0 ||
-											   strcmp(type, "COPY_CODE") == 0 ||
-											   (url != NULL && strstr(url, "{{") != NULL);
-		template->nbuttons = (int) i + 1;
+		form->buttons[i].kind = SIM_BUTTON_OTHER;
+		form->buttons[i].needs_parameter = url != NULL && strstr(url, "{{") != NULL;
+		for (size_t k = 0; k < sizeof(button_kinds) / sizeof(button_kinds[0]); k++)
+		{
+			if (strcmp(button_kinds[k].type, type) != 0)
+				continue;
+			form->buttons[i].kind = button_kinds[k].kind;
+			form->buttons[i].needs_parameter |= button_kinds[k].needs_parameter;
+		}
+		form->nbuttons = (int) i + 1;
+	}
+	return true;
+}
+
+/* A component that a template and a card have alike. */
+static bool
+read_part(SimForm *form, bool named, const char *type, const json_t *component)
+{
+	const char *text = json_string_value(json_object_get(component, "text"));
+
+	if (strcmp(type, "HEADER") == 0)
+	{
+		const char *format = json_string_value(json_object_get(component, "format"));
+
+		form->header = header_format(format != NULL ? format : "TEXT");
+		if (form->header == SIM_HEADER_NONE)
+			return false;
+		form->header_parameters = 1;
+		if (form->header == SIM_HEADER_TEXT)
+			form->header_parameters = count_placeholders(text != NULL ? text : "", NULL);
+		return form->header_parameters >= 0;
+	}
+	if (strcmp(type, "BODY") == 0)
+	{
+		if (text == NULL || form->body_text != NULL)
+			return false;
+		form->body_text = text;
+		form->body_parameters = count_placeholders(text, named ? form->parameter_names : NULL);
+		return form->body_parameters >= 0;
+	}
+	if (strcmp(type, "BUTTONS") == 0)
+		return read_buttons(form, json_object_get(component, "buttons"));
+	return true;
+}
+
+static bool
+read_cards(SimTemplate *template, const json_t *cards)
+{
+	size_t i;
+	json_t *card;
+
+	if (!json_is_array(cards) || json_array_size(cards) > SIM_MAX_CARDS || template->cards != NULL)
+		return false;
+	template->cards = httpd_alloc0(SIM_MAX_CARDS * sizeof(SimForm));
+	template->ncards = (int) json_array_size(cards);
+	json_array_foreach((json_t *) cards, i, card)
+	{
+		size_t k;
+		json_t *component;
+
+		json_array_foreach(json_object_get(card, "components"), k, component)
+		{
+			const char *type = json_string_value(json_object_get(component, "type"));
+
+			if (type == NULL || !read_part(&template->cards[i], template->named, type, component))
+				return false;
+		}
 	}
 	return true;
 }
@@ -178,34 +260,18 @@ static bool
 read_component(SimTemplate *template, const json_t *component)
 {
 	const char *type = json_string_value(json_object_get(component, "type"));
-	const char *text = json_string_value(json_object_get(component, "text"));
 
 	if (type == NULL)
 		return false;
-	if (strcmp(type, "HEADER") == 0)
+	if (strcmp(type, "CAROUSEL") == 0)
+		return read_cards(template, json_object_get(component, "cards"));
+	if (strcmp(type, "LIMITED_TIME_OFFER") == 0)
 	{
-		const char *format = json_string_value(json_object_get(component, "format"));
-
-		template->header = header_format(format != NULL ? format : "TEXT");
-		if (template->header == SIM_HEADER_NONE)
-			return false;
-		template->header_parameters = 1;
-		if (template->header == SIM_HEADER_TEXT)
-			template->header_parameters = count_placeholders(text != NULL ? text : "", NULL);
-		return template->header_parameters >= 0;
+		template->offer_expires = json_is_true(
+			json_object_get(json_object_get(component, "limited_time_offer"), "has_expiration"));
+		return true;
 	}
-	if (strcmp(type, "BODY") == 0)
-	{
-		if (text == NULL || template->body_text != NULL)
-			return false;
-		template->body_text = text;
-		template->body_parameters =
-			count_placeholders(text, template->named ? template->parameter_names : NULL);
-		return template->body_parameters >= 0;
-	}
-	if (strcmp(type, "BUTTONS") == 0)
-		return read_buttons(template, json_object_get(component, "buttons"));
-	return true;
+	return read_part(&template->form, template->named, type, component);
 }
 
 SimTemplate *
@@ -239,12 +305,13 @@ sim_template_read(json_t *node, char *error, size_t size)
 			return NULL;
 		}
 	}
-	if (template->body_text == NULL)
+	if (template->form.body_text == NULL)
 	{
 		snprintf(error, size, "template \"%s\" has no BODY component with a text", template->name);
 		sim_template_free(template);
 		return NULL;
 	}
+	template->body_only = json_array_size(json_object_get(node, "components")) == 1;
 	return template;
 }
 

@@ -18,17 +18,41 @@ typedef enum SimHeaderFormat
 	SIM_HEADER_TEXT,
 	SIM_HEADER_IMAGE,
 	SIM_HEADER_VIDEO,
+	SIM_HEADER_GIF,
 	SIM_HEADER_DOCUMENT,
-	SIM_HEADER_LOCATION
+	SIM_HEADER_LOCATION,
+	SIM_HEADER_PRODUCT
 } SimHeaderFormat;
+
+#define SIM_MAX_CARDS 10
 
 typedef enum SimButtonKind
 {
 	SIM_BUTTON_QUICK_REPLY, /* parameter optional */
 	SIM_BUTTON_URL,			/* parameter if the address has a variable */
 	SIM_BUTTON_COPY_CODE,	/* coupon code */
+	SIM_BUTTON_FLOW,		/* its component is required, its parameter is not */
+	SIM_BUTTON_CATALOG,		/* thumbnail optional */
+	SIM_BUTTON_PRODUCTS,	/* several products, in sections */
+	SIM_BUTTON_ORDER,		/* an order to pay */
 	SIM_BUTTON_OTHER		/* not checked */
 } SimButtonKind;
+
+/* What a template, or a card of its carousel, takes. */
+typedef struct SimForm
+{
+	SimHeaderFormat header;
+	int header_parameters;
+	const char *body_text; /* points into the node; NULL: none */
+	int body_parameters;
+	char *parameter_names[SIM_MAX_PARAMETERS]; /* owned; of the body, if named */
+	int nbuttons;
+	struct
+	{
+		SimButtonKind kind;
+		bool needs_parameter;
+	} buttons[SIM_MAX_BUTTONS];
+} SimForm;
 
 typedef struct SimTemplate
 {
@@ -38,17 +62,11 @@ typedef struct SimTemplate
 	const char *status;
 	const char *category;
 	bool named;
-	SimHeaderFormat header;
-	int header_parameters;
-	const char *body_text;
-	int body_parameters;
-	char *parameter_names[SIM_MAX_PARAMETERS]; /* owned; of the body, if named */
-	int nbuttons;
-	struct
-	{
-		SimButtonKind kind;
-		bool needs_parameter;
-	} buttons[SIM_MAX_BUTTONS];
+	SimForm form;
+	bool body_only;		/* nothing but a body: it may be longer */
+	bool offer_expires; /* each message must say when */
+	int ncards;
+	SimForm *cards; /* owned */
 } SimTemplate;
 
 /*

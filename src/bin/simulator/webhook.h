@@ -16,8 +16,10 @@
 
 #include "bin/httpd/buf.h"
 #include "bin/simulator/fault.h"
+#include "bin/simulator/pricing.h"
 #include "bin/simulator/registry.h"
 #include "bin/simulator/request.h"
+#include "bin/simulator/user.h"
 
 /* True if webhooks have somewhere to go. */
 extern bool sim_webhook_enabled(void);
@@ -31,11 +33,11 @@ extern void sim_webhook_stop(void);
 typedef struct SimAccepted
 {
 	const SimNumber *number;
-	const char *to;
-	bool by_user_id;
+	const char *to; /* as addressed: digits, a user id, a group */
+	bool to_group;
 	const char *wamid;
-	const char *opaque;	   /* or NULL */
-	const char *category;  /* for the price */
+	const char *opaque; /* or NULL */
+	const SimPrice *price;
 	bool reaction;		   /* has no status after sent */
 	bool voice;			   /* can be played */
 	const SimFault *fault; /* may decide about the statuses; or NULL */
@@ -127,17 +129,48 @@ extern void sim_push_stop(void);
 extern void sim_push_handshake(SimRequest *request);
 
 /*
+ * Users (webhook_inbound.c)
+ */
+
+/* contacts[] of an item about this user: {"profile": ..., "wa_id": ..., "user_id": ...}. */
+extern json_t *sim_webhook_contact(const SimFace *face);
+
+/*
+ * A user's message, complete but for sender, ID and time (unless it has one):
+ * delivers it, and answers the request with its ID.  Takes over the reference.
+ */
+extern void sim_inbound_deliver(SimRequest *request, const char *field, SimNumber *number,
+								const SimFace *face, json_t *message);
+
+/* The number that a control command names; NULL, with the problem answered, if there is none. */
+extern SimNumber *sim_webhook_number(SimRequest *request, const json_t *doc);
+
+/*
+ * The user that member names by "+34..." or by ID; false, with the problem
+ * answered, if it names nobody.  key has SIM_USER_ID_SIZE.
+ */
+extern bool sim_webhook_user(SimRequest *request, const json_t *doc, const char *member, char *key);
+
+/* "timestamp" of the document, in epoch seconds, or now. */
+extern long long sim_webhook_time(const json_t *doc);
+
+extern void sim_control_inbound(SimRequest *request);
+extern void sim_control_echo(SimRequest *request);
+
+/*
+ * Changes of who somebody is, and of what is wanted (webhook_identity.c)
+ */
+extern void sim_control_identity(SimRequest *request);
+extern void sim_control_preference(SimRequest *request);
+extern void sim_control_handover(SimRequest *request);
+
+/*
  * Control (webhook_control.c)
  */
 
-extern void sim_control_inbound(SimRequest *request);
 extern void sim_control_press(SimRequest *request);
 extern void sim_control_event(SimRequest *request);
 extern void sim_control_webhooks(SimRequest *request);
 extern void sim_control_handshake(SimRequest *request);
-
-/* A user's id within the business, made from the phone number. */
-#define SIM_USER_ID_SIZE 160
-extern void sim_webhook_user_id(char *out, size_t size, const char *digits);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * webhook_control.c
- *	  The control commands that make users write and the account change.
+ *	  The control commands that make users press buttons and the account change,
+ *	  and those that fetch what was reported.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,118 +23,10 @@
 #include "bin/simulator/text.h"
 #include "bin/simulator/webhook.h"
 
-/*
- * Messages from users
- */
-
 static const char *
 text_member(const json_t *doc, const char *name)
 {
 	return json_string_value(json_object_get(doc, name));
-}
-
-/* A user's message, complete but for sender, ID and time; takes over the reference. */
-static void
-deliver_inbound(SimRequest *request, SimNumber *number, const char *from, const char *user_id,
-				const char *profile_name, json_t *message)
-{
-	SimItem item = {.field = "messages", .number = number, .list = "messages"};
-	char wamid[SIM_WAMID_SIZE];
-	char made_user_id[SIM_USER_ID_SIZE];
-	char timestamp[24];
-	json_t *contact;
-
-	if (user_id == NULL)
-	{
-		sim_webhook_user_id(made_user_id, sizeof(made_user_id), from);
-		user_id = made_user_id;
-	}
-	sim_message_make_wamid(wamid, from != NULL ? from : user_id);
-	snprintf(timestamp, sizeof(timestamp), "%lld", (long long) (httpd_wall_us() / 1000000));
-	json_object_set_new(message, "id", json_string(wamid));
-	json_object_set_new(message, "timestamp", json_string(timestamp));
-	json_object_set_new(message, "from_user_id", json_string(user_id));
-	contact = json_pack("{s:{s:s}, s:s}", "profile", "name", profile_name, "user_id", user_id);
-	if (from != NULL)
-	{
-		json_object_set_new(message, "from", json_string(from));
-		json_object_set_new(contact, "wa_id", json_string(from));
-	}
-	sim_json_write(&item.contact, contact);
-	sim_json_write(&item.item, message);
-	sim_outbox_add(&item);
-
-	/* The service window opens for both ways to address the user. */
-	if (from != NULL)
-		sim_limits_inbound(number, from, true);
-	sim_limits_inbound(number, user_id, from == NULL);
-	sim_reply_json(request, 200, json_pack("{s:s}", "id", wamid));
-}
-
-/* The sender's digits from +34..., or NULL if it is no phone number. */
-static const char *
-phone_digits(const char *text, char *out, size_t size)
-{
-	if (text == NULL)
-		return NULL;
-	if (*text == '+')
-		text++;
-	if (strspn(text, "0123456789") != strlen(text) || strlen(text) < 7 || strlen(text) > 15)
-		return NULL;
-	snprintf(out, size, "%s", text);
-	return out;
-}
-
-static bool
-inbound_is_wrong(SimRequest *request, const json_t *doc, const SimNumber *number, const char *from)
-{
-	const char *type = text_member(doc, "type");
-	const char *problem = NULL;
-
-	if (!sim_webhook_enabled())
-		problem = "webhooks are off: set webhook_url, webhook_spool or webhook_pull";
-	else if (number == NULL)
-		problem = "\"number\" is not a number of the account";
-	else if (json_object_get(doc, "from") != NULL && from == NULL)
-		problem = "\"from\" is not a phone number";
-	else if (from == NULL && text_member(doc, "from_user_id") == NULL)
-		problem = "\"from\" or \"from_user_id\" is required";
-	else if (type == NULL)
-		problem = "\"type\" is required";
-	else if (strcmp(type, "unsupported") != 0 && json_object_get(doc, type) == NULL)
-		problem = "the member named after the type is required";
-	if (problem != NULL)
-		sim_reply_control_error(request, 400, problem);
-	return problem != NULL;
-}
-
-/*
- * {"number":, "from": and/or "from_user_id":, "name":, "type":, <type>: ...}
- * and any further member of the message, such as "context".
- */
-void
-sim_control_inbound(SimRequest *request)
-{
-	static const char *const ours[] = {"number", "from", "from_user_id", "name"};
-	json_t *doc = sim_control_body(request);
-	const char *id = text_member(doc, "number");
-	const char *name = text_member(doc, "name");
-	SimNumber *number = id != NULL ? sim_registry_number(id) : NULL;
-	char digits[32];
-	const char *from = phone_digits(text_member(doc, "from"), digits, sizeof(digits));
-
-	if (doc == NULL)
-		return;
-	if (!inbound_is_wrong(request, doc, number, from))
-	{
-		json_t *message = json_copy(doc);
-
-		for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-			json_object_del(message, ours[i]);
-		deliver_inbound(request, number, from, text_member(doc, "from_user_id"),
-						name != NULL ? name : "Cliente Ejemplo", message);
-	}
-	json_decref(doc);
 }
 
 /*
@@ -233,12 +126,12 @@ sim_control_press(SimRequest *request)
 	}
 	else
 	{
-		bool by_user_id = strchr(record->to, '.') != NULL;
+		SimFace face;
 
+		sim_user_face(record->to, &face);
 		json_object_set_new(message, "context",
 							json_pack("{s:s, s:s}", "from", number->digits, "id", wamid));
-		deliver_inbound(request, number, by_user_id ? NULL : record->to,
-						by_user_id ? record->to : NULL, "Cliente Ejemplo", message);
+		sim_inbound_deliver(request, "messages", number, &face, message);
 	}
 	json_decref(root);
 	json_decref(doc);

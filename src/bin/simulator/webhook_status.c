@@ -16,6 +16,7 @@
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
 #include "bin/simulator/graph_error.h"
+#include "bin/simulator/json.h"
 #include "bin/simulator/random.h"
 #include "bin/simulator/settings.h"
 #include "bin/simulator/webhook.h"
@@ -48,13 +49,13 @@ typedef struct Flight
 	int nsteps;
 	int at;
 	int code; /* of STATUS_FAILED */
-	bool by_user_id;
+	bool to_group;
+	SimPrice price;
 	Step steps[MAX_STEPS];
 	char *number; /* ID: the number itself may be removed meanwhile */
 	char *to;
 	char *wamid;
 	char *opaque;
-	char *category;
 } Flight;
 
 static HttpdLink flights = HTTPD_LIST_EMPTY(flights);
@@ -88,15 +89,7 @@ land(Flight *flight)
 	free(flight->to);
 	free(flight->wamid);
 	free(flight->opaque);
-	free(flight->category);
 	free(flight);
-}
-
-void
-sim_webhook_user_id(char *out, size_t size, const char *digits)
-{
-	snprintf(out, size, "ES.7%015llu",
-			 (unsigned long long) (sim_hash(digits, strlen(digits)) % UINT64_C(1000000000000000)));
 }
 
 /*
@@ -118,19 +111,54 @@ add_error(HttpdBuf *out, int code)
 						"support/error-codes/\"}]");
 }
 
-/* A user who is known by ID only has no phone number here either. */
 static void
-add_contact(HttpdBuf *out, const Flight *flight, const char *user_id)
+add_text(HttpdBuf *out, const char *member, const char *text)
 {
-	httpd_buf_puts(out, "{\"profile\":{\"name\":\"Cliente Ejemplo\"}");
-	if (!flight->by_user_id)
+	if (text == NULL)
+		return;
+	httpd_buf_printf(out, ",\"%s\":", member);
+	httpd_buf_json(out, text);
+}
+
+/* Whom the status is about; a group is not a contact. */
+static void
+add_recipient(HttpdBuf *out, const Flight *flight, const SimFace *face, bool failed)
+{
+	if (flight->to_group)
 	{
-		httpd_buf_puts(out, ",\"wa_id\":");
-		httpd_buf_json(out, flight->to);
+		add_text(out, "recipient_id", flight->to);
+		add_text(out, "recipient_type", "group");
+		return;
 	}
-	httpd_buf_puts(out, ",\"user_id\":");
-	httpd_buf_json(out, user_id);
-	httpd_buf_puts(out, "}");
+	add_text(out, "recipient_id", face->wa_id);
+	if (failed)
+		return;
+	add_text(out, "recipient_user_id", face->user_id);
+	add_text(out, "recipient_parent_user_id", face->parent_user_id);
+}
+
+static void
+add_price(HttpdBuf *out, const SimPrice *price)
+{
+	httpd_buf_printf(out,
+					 ",\"pricing\":{\"billable\":%s,\"pricing_model\":\"PMP\","
+					 "\"type\":\"%s\",\"category\":\"%s\"}",
+					 strcmp(price->type, "regular") == 0 ? "true" : "false", price->type,
+					 price->category);
+}
+
+/* One conversation per user and kind: its id is made from both. */
+static void
+add_conversation(HttpdBuf *out, const Flight *flight)
+{
+	uint64_t hash = sim_hash(flight->to, strlen(flight->to)) ^
+					sim_hash(flight->price.origin, strlen(flight->price.origin));
+
+	httpd_buf_printf(out,
+					 ",\"conversation\":{\"id\":\"%016llx\",\"expiration_timestamp\":\"%lld\","
+					 "\"origin\":{\"type\":\"%s\"}}",
+					 (unsigned long long) hash, (long long) flight->price.expires_s,
+					 flight->price.origin);
 }
 
 static void
@@ -139,39 +167,23 @@ tell(const Flight *flight, const Step *step)
 	const SimNumber *number = sim_registry_number(flight->number);
 	SimItem item = {.field = "messages", .number = number, .list = "statuses"};
 	HttpdBuf *out = &item.item;
-	char user_id[SIM_USER_ID_SIZE];
+	bool failed = step->status == STATUS_FAILED;
+	SimFace face;
 
 	if (number == NULL)
 		return;
-	if (flight->by_user_id)
-		snprintf(user_id, sizeof(user_id), "%s", flight->to);
-	else
-		sim_webhook_user_id(user_id, sizeof(user_id), flight->to);
-
+	sim_user_face(flight->to, &face);
 	httpd_buf_printf(out, "{\"id\":\"%s\",\"status\":\"%s\",\"timestamp\":\"%lld\"", flight->wamid,
 					 status_names[step->status], (long long) step->happened_s);
-	if (!flight->by_user_id)
-	{
-		httpd_buf_puts(out, ",\"recipient_id\":");
-		httpd_buf_json(out, flight->to);
-	}
-	if (step->status != STATUS_FAILED)
-	{
-		httpd_buf_puts(out, ",\"recipient_user_id\":");
-		httpd_buf_json(out, user_id);
-		add_contact(&item.contact, flight, user_id);
-	}
-	if (flight->opaque != NULL)
-	{
-		httpd_buf_puts(out, ",\"biz_opaque_callback_data\":");
-		httpd_buf_json(out, flight->opaque);
-	}
+	add_recipient(out, flight, &face, failed);
+	if (!failed && !flight->to_group)
+		sim_json_write(&item.contact, sim_webhook_contact(&face));
+	add_text(out, "biz_opaque_callback_data", flight->opaque);
+	if (!failed && flight->price.origin != NULL)
+		add_conversation(out, flight);
 	if (step->status == STATUS_SENT || step->status == STATUS_DELIVERED)
-		httpd_buf_printf(out,
-						 ",\"pricing\":{\"billable\":true,\"pricing_model\":\"PMP\","
-						 "\"type\":\"regular\",\"category\":\"%s\"}",
-						 flight->category);
-	if (step->status == STATUS_FAILED)
+		add_price(out, &flight->price);
+	if (failed)
 		add_error(out, flight->code);
 	httpd_buf_puts(out, "}");
 	sim_outbox_add(&item);
@@ -297,12 +309,12 @@ sim_webhook_accepted(const SimAccepted *accepted)
 	flight = httpd_alloc0(sizeof(Flight));
 	httpd_list_push(&flights, &flight->link);
 	nflights++;
-	flight->by_user_id = accepted->by_user_id;
+	flight->to_group = accepted->to_group;
+	flight->price = *accepted->price;
 	flight->number = httpd_strdup(accepted->number->id);
 	flight->to = httpd_strdup(accepted->to);
 	flight->wamid = httpd_strdup(accepted->wamid);
 	flight->opaque = copy_or_null(accepted->opaque);
-	flight->category = httpd_strdup(accepted->category);
 	plan(flight, accepted);
 	disturb(flight);
 	if (flight->nsteps == 0)
