@@ -31,6 +31,7 @@ OBJS = \
 	src/base/tenant_role.o \
 	src/base/version.o \
 	src/common/clock.o \
+	src/common/blank_text.o \
 	src/common/jsonread.o \
 	src/common/jsonscan.o \
 	src/common/language.o \
@@ -175,6 +176,8 @@ OBJS = \
 	src/shared/wake.o \
 	src/template/build.o \
 	src/template/check.o \
+	src/template/check_buttons.o \
+	src/template/extras.o \
 	src/template/registry.o \
 	src/template/shape.o \
 	src/template/text_limits.o \

@@ -12,6 +12,7 @@
 /* E.164: a country code that does not begin with 0, 15 digits in all. */
 #define MIN_DIGITS 7
 #define MAX_DIGITS 15
+#define MAX_CALLING_CODE 3
 
 /* "CC." or "CC.ENT.", then up to 128 letters and digits. */
 #define MAX_USER_ID_TAIL 128
@@ -57,15 +58,53 @@ is_user_id(const char *in, size_t len)
 	return true;
 }
 
+/*
+ * Where numbers keep their zero when they are called from abroad: Italy and what lies
+ * in it, Ivory Coast, Gabon, Congo.
+ */
+static bool
+keeps_zero(const char *digits, size_t count)
+{
+	static const char *const codes[] = {"39", "378", "225", "241", "242"};
+
+	for (size_t i = 0; i < lengthof(codes); i++)
+	{
+		if (count == strlen(codes[i]) && memcmp(digits, codes[i], count) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether in, which begins after a calling code and an opening parenthesis, is the zero
+ * that is dialled within a country only: (0) alone, or an area code with it, such as
+ * (0171).
+ */
+static bool
+is_trunk_zero(const char *in, size_t len, const char *digits, size_t count)
+{
+	while (len > 0 && in[0] == ' ')
+		in++, len--;
+	if (count == 0 || count > MAX_CALLING_CODE || len == 0 || in[0] != '0')
+		return false;
+	do
+		in++, len--;
+	while (len > 0 && in[0] == ' ');
+	return len == 0 || !is_digit(in[0]) || !keeps_zero(digits, count);
+}
+
 static WaRecipientKind
 normalise_phone(const char *in, size_t len, char *out, size_t out_size)
 {
 	char digits[MAX_DIGITS + 1];
 	size_t count = 0;
 	bool plus = false;
+	bool trunk_zero = false;
 
 	for (size_t i = 0; i < len; i++)
 	{
+		if (in[i] == '(' && is_trunk_zero(in + i + 1, len - i - 1, digits, count))
+			trunk_zero = true;
 		if (is_separator(in[i]))
 			continue;
 		if (in[i] == '+' && !plus && count == 0)
@@ -82,6 +121,8 @@ normalise_phone(const char *in, size_t len, char *out, size_t out_size)
 		return WA_RECIPIENT_NO_PLUS;
 	if (count > 0 && digits[0] == '0')
 		return WA_RECIPIENT_LEADING_ZERO;
+	if (trunk_zero)
+		return WA_RECIPIENT_TRUNK_ZERO;
 	if (count < MIN_DIGITS || count > MAX_DIGITS || out_size < count + 2)
 		return WA_RECIPIENT_BAD_LENGTH;
 

@@ -14,8 +14,9 @@ typedef enum WaRecipientKind
 	WA_RECIPIENT_EMPTY,
 	WA_RECIPIENT_NO_PLUS, /* digits without a leading + */
 	WA_RECIPIENT_BAD_CHARACTER,
-	WA_RECIPIENT_BAD_LENGTH,  /* not 7 to 15 digits */
-	WA_RECIPIENT_LEADING_ZERO /* country codes do not begin with 0 */
+	WA_RECIPIENT_BAD_LENGTH,   /* not 7 to 15 digits */
+	WA_RECIPIENT_LEADING_ZERO, /* country codes do not begin with 0 */
+	WA_RECIPIENT_TRUNK_ZERO	   /* +34 (0) 600…: a zero for calls within the country */
 } WaRecipientKind;
 
 #define WA_RECIPIENT_SIZE 160

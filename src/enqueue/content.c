@@ -66,9 +66,6 @@ check_text(const char *type, const JsonbValue *text)
 	char *body = required_string(text, "body", "body of the text");
 
 	wa_check_text("body of the text", body, MAX_TEXT_BODY);
-	if (strspn(body, " \t\r\n") == strlen(body))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("body of the text must not be blank")));
 }
 
 static void
@@ -193,7 +190,7 @@ may_be_emoji(const char *text)
 			return false;
 		exotic = exotic || IS_HIGHBIT_SET(*p);
 	}
-	return exotic && strlen(text) <= MAX_EMOJI_BYTES;
+	return exotic && strlen(text) <= MAX_EMOJI_BYTES && !wa_shows_nothing(text);
 }
 
 /*

@@ -121,6 +121,11 @@ wa_enqueue_recipient(WaEnqueue *e, text *recipient)
 		case WA_RECIPIENT_LEADING_ZERO:
 			detail = "A country code does not begin with 0.";
 			break;
+		case WA_RECIPIENT_TRUNK_ZERO:
+			detail =
+				"A zero in parentheses, as in +34 (0) 600, is dialled within the country only; "
+				"write the number without it.";
+			break;
 	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("invalid recipient phone number%s", e->place == NULL ? "" : e->place),

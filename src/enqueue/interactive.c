@@ -113,19 +113,20 @@ check_header(const JsonbValue *interactive, bool text_only)
 }
 
 /*
- * Ids come back in the reply: two that are equal could not be told apart.
+ * Ids come back in the reply, and titles are all that people see: two that are equal
+ * could not be told apart.  Meta refuses them (131009).
  */
 static void
-check_unique(List **seen, char *id)
+check_unique(List **seen, const char *what, char *word)
 {
 	ListCell *lc;
 
 	foreach (lc, *seen)
 	{
-		if (strcmp(lfirst(lc), id) == 0)
-			fail("The id \"%s\" is used twice.", wa_quote(id));
+		if (strcmp(lfirst(lc), word) == 0)
+			fail("The %s \"%s\" is used twice.", what, wa_quote(word));
 	}
-	*seen = lappend(*seen, id);
+	*seen = lappend(*seen, word);
 }
 
 static void
@@ -134,6 +135,7 @@ check_buttons(const JsonbValue *interactive)
 	JsonbValue *buttons = array_member(wa_jsonb_get(interactive, "action"), "buttons",
 									   "reply buttons", MAX_REPLY_BUTTONS);
 	List *ids = NIL;
+	List *titles = NIL;
 
 	check_header(interactive, false);
 	check_part(interactive, "body", MAX_BODY, true);
@@ -145,8 +147,9 @@ check_buttons(const JsonbValue *interactive)
 
 		if (type == NULL || strcmp(type, "reply") != 0)
 			fail("Button %d is not of the type \"reply\".", i);
-		(void) text_member(reply, "title", "title of the button", MAX_BUTTON_TITLE, true);
-		check_unique(&ids, text_member(reply, "id", "id of the button", MAX_BUTTON_ID, true));
+		check_unique(&titles, "title",
+					 text_member(reply, "title", "title of the button", MAX_BUTTON_TITLE, true));
+		check_unique(&ids, "id", text_member(reply, "id", "id of the button", MAX_BUTTON_ID, true));
 	}
 }
 
@@ -164,7 +167,7 @@ check_section(const JsonbValue *section, bool title_required, List **ids)
 		(void) text_member(row, "title", "title of the row", MAX_ROW_TITLE, true);
 		(void) text_member(row, "description", "description of the row", MAX_ROW_DESCRIPTION,
 						   false);
-		check_unique(ids, text_member(row, "id", "id of the row", MAX_ROW_ID, true));
+		check_unique(ids, "id", text_member(row, "id", "id of the row", MAX_ROW_ID, true));
 	}
 	return count;
 }

@@ -75,7 +75,7 @@ const WaErrorCode wa_error_codes[] = {
 	 "Nothing: the rate is lowered and recovers by itself. If it recurs, lower "
 	 "whatsapp_shared.messages_per_second."},
 	{130472, 130472, "withheld by an experiment of Meta", WA_CLASS_PERMANENT, 0, 0, false,
-	 "Do not send it again; reach this recipient in another way."},
+	 "Do not send it again; reach this recipient by another channel."},
 	{130497, 130497, "business may not write to this country", WA_CLASS_PERMANENT, 0, 0, false,
 	 "Do not write to recipients of this country; Meta allows it to some categories of business "
 	 "only."},
@@ -135,10 +135,10 @@ const WaErrorCode wa_error_codes[] = {
 	 "Nothing: groups are not used."},
 	{131062, 131062, "user id not possible for this message", WA_CLASS_PERMANENT, 0, 0, false,
 	 "Send it to the recipient's phone number."},
-	{131063, 131063, "marketing templates switched off for this interface", WA_CLASS_PAUSE_TEMPLATE,
+	{131063, 131063, "marketing templates not allowed on this interface", WA_CLASS_PAUSE_TEMPLATE,
 	 0, 0, false,
-	 "Allow marketing templates on the Cloud API in the account's settings, or send another "
-	 "category."},
+	 "This account sends marketing templates by the Marketing Messages API only; turn off "
+	 "disable_marketing_messages_on_cloud_api, then wa_resume('template', …)."},
 	{131064, 131064, "limit reached through misclassified templates", WA_CLASS_PAUSE_ACCOUNT_SHORT,
 	 21600, 0, false,
 	 "Correct the templates' categories in WhatsApp Manager; Meta lifts the limit by itself."},
@@ -160,7 +160,9 @@ const WaErrorCode wa_error_codes[] = {
 	{132015, 132015, "template paused for its quality", WA_CLASS_PAUSE_TEMPLATE, 10800, 0, false,
 	 "Improve the template. Meta lifts the pause after some hours, the first two times."},
 	{132016, 132016, "template disabled", WA_CLASS_PAUSE_TEMPLATE, 0, 0, false,
-	 "Use a new template: this one is disabled for good."},
+	 "Use another template, with content that recipients want: this one is disabled for good, and "
+	 "a "
+	 "copy of it will be, too."},
 	{132018, 132018, "parameter contains forbidden characters", WA_CLASS_PERMANENT, 0, 0, false,
 	 "Remove line ends, tabs and runs of spaces from the parameters."},
 	{132068, 132068, "flow blocked", WA_CLASS_PAUSE_TEMPLATE, 0, 0, false,
@@ -188,11 +190,13 @@ const WaErrorCode wa_error_codes[] = {
 	{134011, 134011, "payment terms not accepted", WA_CLASS_PERMANENT, 0, 0, false,
 	 "Accept WhatsApp's payment terms, then call wa_retry_message()."},
 	{134100, 134100, "only marketing templates allowed here", WA_CLASS_PAUSE_TEMPLATE, 0, 0, false,
-	 "Send this template through the ordinary endpoint."},
+	 "Meta has changed the template's category: run wa_sync_templates(), then "
+	 "wa_resume('template', …)."},
 	{134101, 134101, "template still being synchronised", WA_CLASS_RETRY, 600, 0, false,
 	 "Nothing: a new template can be used after about ten minutes."},
 	{134102, 134102, "template not available here", WA_CLASS_PAUSE_TEMPLATE, 0, 0, false,
-	 "Send this template through the ordinary endpoint."},
+	 "The Marketing Messages API does not have this template: see WhatsApp Manager, then "
+	 "wa_resume('template', …)."},
 	{135000, 135000, "message not valid", WA_CLASS_RETRY, 0, 2, false,
 	 "Retried twice. If it stays, compare the message's payload with Meta's reference."},
 	{136024, 136024, "number already verified", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
@@ -241,6 +245,12 @@ const WaErrorCode wa_error_codes[] = {
 	 "Send an approved template instead."},
 	{2494100, 2494100, "number in maintenance", WA_CLASS_THROTTLE_NUMBER, 300, 0, false,
 	 "Nothing: sending resumes in some minutes."},
+	{2494164, 2494168, "sign-up of customers", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
+	 REMEDY_MANAGEMENT},
+	{2494176, 2494177, "sign-up of customers", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
+	 REMEDY_MANAGEMENT},
+	{2494179, 2494179, "sign-up of customers", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
+	 REMEDY_MANAGEMENT},
 	{2593107, 2593108, "history synchronisation limit", WA_CLASS_NOT_APPLICABLE, 0, 0, false,
 	 REMEDY_MANAGEMENT},
 };
@@ -289,7 +299,8 @@ static const WaErrorCode unknown_permanent = {
 	0,
 	0,
 	false,
-	"Look the code up in Meta's reference; wa_retry_message() sends the message again."};
+	"Look the code up in Meta's reference. Once the cause is mended, wa_retry_message() sends the "
+	"message again."};
 
 /*
  * http_status 0 stands for a webhook: there, Meta has tried and given up.

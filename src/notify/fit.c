@@ -49,10 +49,12 @@ ends_with(const char *text, const char *end)
 static char *
 sample_for(const char *place)
 {
-	if (ends_with(place, ".link"))
+	if (ends_with(place, ".link") || ends_with(place, ".tap_target.url"))
 		return pstrdup("https://example.com/");
 	if (ends_with(place, ".currency.code"))
 		return pstrdup("EUR");
+	if (ends_with(place, ".limited_time_offer"))
+		return pstrdup("9999-12-31 00:00:00+00");
 	return pstrdup("1");
 }
 

@@ -22,6 +22,7 @@
 #include "base/quote.h"
 #include "compat.h"
 #include "notify/parameters.h"
+#include "template/template.h"
 #include "template/text_limits.h"
 
 #define MAX_VALUES 100
@@ -187,7 +188,7 @@ typedef struct Members
 {
 	Walk *state;
 	const char *path;
-	bool of_parts; /* header, body and buttons, and not values by name */
+	bool of_parts; /* header, body, buttons …, and not values by name */
 } Members;
 
 static void
@@ -203,7 +204,7 @@ walk_member(void *arg, char *name, JsonbValue *value)
 static void
 check_part_name(void *arg, char *name, JsonbValue *value)
 {
-	if (strcmp(name, "header") != 0 && strcmp(name, "body") != 0 && strcmp(name, "buttons") != 0)
+	if (!wa_template_is_part(name))
 		*((bool *) arg) = false;
 }
 

@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
 #include "template/template.h"
 
 static void
@@ -77,6 +80,15 @@ put_button(WaJsonbWriter *w, const WaTemplateButtonValue *button)
 	wa_jsonb_put_string(w, "index", psprintf("%d", button->index));
 	if (button->parameters != NULL)
 		wa_jsonb_put_value(w, "parameters", button->parameters);
+	else if (button->action != NULL)
+	{
+		wa_jsonb_begin_array(w, "parameters");
+		wa_jsonb_begin_object(w, NULL);
+		wa_jsonb_put_string(w, "type", "action");
+		wa_jsonb_put_value(w, "action", button->action);
+		wa_jsonb_end_object(w);
+		wa_jsonb_end_array(w);
+	}
 	else
 	{
 		wa_jsonb_begin_array(w, "parameters");
@@ -90,6 +102,91 @@ put_button(WaJsonbWriter *w, const WaTemplateButtonValue *button)
 }
 
 static void
+put_number(WaJsonbWriter *w, const char *key, int64 number)
+{
+	JsonbValue value;
+
+	value.type = jbvNumeric;
+	value.val.numeric = DatumGetNumeric(DirectFunctionCall1(int8_numeric, Int64GetDatum(number)));
+	wa_jsonb_put_value(w, key, &value);
+}
+
+/*
+ * A component with one parameter, whose type is named like it.
+ */
+static void
+begin_extra(WaJsonbWriter *w, const char *type)
+{
+	begin_component(w, type);
+	wa_jsonb_begin_array(w, "parameters");
+	wa_jsonb_begin_object(w, NULL);
+	wa_jsonb_put_string(w, "type", type);
+}
+
+static void
+end_extra(WaJsonbWriter *w)
+{
+	wa_jsonb_end_object(w);
+	wa_jsonb_end_array(w);
+	wa_jsonb_end_object(w);
+}
+
+static void
+put_offer(WaJsonbWriter *w, const WaTemplateValues *values)
+{
+	begin_extra(w, "limited_time_offer");
+	wa_jsonb_begin_object(w, "limited_time_offer");
+	put_number(w, "expiration_time_ms", values->offer_ends_ms);
+	wa_jsonb_end_object(w);
+	end_extra(w);
+}
+
+static void
+put_tap_target(WaJsonbWriter *w, const WaTemplateValues *values)
+{
+	begin_extra(w, "tap_target_configuration");
+	wa_jsonb_begin_array(w, "tap_target_configuration");
+	wa_jsonb_begin_object(w, NULL);
+	wa_jsonb_put_string(w, "url", values->tap_url);
+	wa_jsonb_put_string(w, "title", values->tap_title);
+	wa_jsonb_end_object(w);
+	wa_jsonb_end_array(w);
+	end_extra(w);
+}
+
+/* What templates and cards have alike. */
+static void
+put_parts(WaJsonbWriter *w, const WaTemplateValues *values)
+{
+	wa_jsonb_begin_array(w, "components");
+	if (values->header_kind != WA_HEADER_NONE)
+		put_header(w, values);
+	if (values->nbody > 0)
+		put_body(w, values);
+	if (values->offer_given)
+		put_offer(w, values);
+	for (int i = 0; i < values->nbuttons; i++)
+		put_button(w, &values->buttons[i]);
+}
+
+static void
+put_carousel(WaJsonbWriter *w, const WaTemplateValues *values)
+{
+	begin_component(w, "carousel");
+	wa_jsonb_begin_array(w, "cards");
+	for (int i = 0; i < values->ncards; i++)
+	{
+		wa_jsonb_begin_object(w, NULL);
+		put_number(w, "card_index", i);
+		put_parts(w, &values->cards[i]);
+		wa_jsonb_end_array(w);
+		wa_jsonb_end_object(w);
+	}
+	wa_jsonb_end_array(w);
+	wa_jsonb_end_object(w);
+}
+
+static void
 put_components(WaJsonbWriter *w, const WaTemplateValues *values)
 {
 	if (values->components != NULL)
@@ -98,15 +195,14 @@ put_components(WaJsonbWriter *w, const WaTemplateValues *values)
 			wa_jsonb_put_value(w, "components", values->components);
 		return;
 	}
-	if (values->header_kind == WA_HEADER_NONE && values->nbody == 0 && values->nbuttons == 0)
+	if (values->header_kind == WA_HEADER_NONE && values->nbody == 0 && values->nbuttons == 0 &&
+		!values->offer_given && values->tap_title == NULL && !values->cards_given)
 		return;
-	wa_jsonb_begin_array(w, "components");
-	if (values->header_kind != WA_HEADER_NONE)
-		put_header(w, values);
-	if (values->nbody > 0)
-		put_body(w, values);
-	for (int i = 0; i < values->nbuttons; i++)
-		put_button(w, &values->buttons[i]);
+	put_parts(w, values);
+	if (values->cards_given)
+		put_carousel(w, values);
+	if (values->tap_title != NULL)
+		put_tap_target(w, values);
 	wa_jsonb_end_array(w);
 }
 

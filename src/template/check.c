@@ -12,8 +12,7 @@
 #include "utils/builtins.h"
 
 #include "base/quote.h"
-#include "compat.h"
-#include "template/template.h"
+#include "template/check.h"
 #include "template/text_limits.h"
 
 /* Meta refuses values with more spaces than that in a row (132018). */
@@ -45,11 +44,8 @@ describe_values(const WaTemplateValues *values)
 	return out.data;
 }
 
-pg_noreturn static void misfit(const WaTemplateSpec *spec, const WaTemplateValues *values,
-							   const char *fmt, ...) pg_attribute_printf(3, 4);
-
-static void
-misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *fmt, ...)
+void
+wa_template_misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *fmt, ...)
 {
 	char *problem;
 	va_list args;
@@ -61,11 +57,13 @@ misfit(const WaTemplateSpec *spec, const WaTemplateValues *values, const char *f
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("parameters do not fit template \"%s\" (%s)", wa_quote(spec->name),
 					wa_quote(spec->language)),
-			 errdetail_internal("%s\n%s\n%s", problem, wa_template_spec_describe(spec),
-								describe_values(values)),
+			 errdetail_internal("%s%s%s\n%s\n%s",
+								spec->card == NULL ? "" : psprintf("C%s", spec->card + 1),
+								spec->card == NULL ? "" : ": ", problem,
+								wa_template_spec_describe(spec), describe_values(values)),
 			 errhint("Give body values as an array (or, if they have names, as an object); for "
-					 "a header or buttons, an object with \"header\", \"body\" and "
-					 "\"buttons\".")));
+					 "the rest, an object with \"header\", \"body\", \"buttons\", "
+					 "\"limited_time_offer\", \"tap_target\" and \"carousel\".")));
 }
 
 /*
@@ -79,6 +77,8 @@ check_value(const WaTemplateValue *value, const char *place)
 
 	if (value->text[0] == '\0')
 		problem = "It is empty.";
+	else if (wa_shows_nothing(value->text))
+		problem = "It consists of characters that nobody sees.";
 	for (const char *p = value->text; *p != '\0' && problem == NULL; p++)
 	{
 		spaces = *p == ' ' ? spaces + 1 : 0;
@@ -210,11 +210,11 @@ check_header(const WaTemplateSpec *spec, WaTemplateValues *values)
 	if (values->header_kind != wanted)
 	{
 		if (wanted == WA_HEADER_NONE)
-			misfit(spec, values, "A header was given, and the template takes none.");
+			wa_template_misfit(spec, values, "A header was given, and the template takes none.");
 		if (values->header_kind == WA_HEADER_NONE)
-			misfit(spec, values, "The header is missing.");
-		misfit(spec, values, "The header given is of the kind \"%s\".",
-			   wa_header_kind_name(values->header_kind));
+			wa_template_misfit(spec, values, "The header is missing.");
+		wa_template_misfit(spec, values, "The header given is of the kind \"%s\".",
+						   wa_header_kind_name(values->header_kind));
 	}
 	if (wanted != WA_HEADER_TEXT)
 		return;
@@ -223,10 +223,11 @@ check_header(const WaTemplateSpec *spec, WaTemplateValues *values)
 		if (value->name == NULL)
 			values->header.name = spec->header.params[0];
 		else if (strcmp(value->name, spec->header.params[0]) != 0)
-			misfit(spec, values, "The header has no parameter \"%s\".", wa_quote(value->name));
+			wa_template_misfit(spec, values, "The header has no parameter \"%s\".",
+							   wa_quote(value->name));
 	}
 	else if (value->name != NULL)
-		misfit(spec, values, "The header's parameter has no name.");
+		wa_template_misfit(spec, values, "The header's parameter has no name.");
 	wa_check_text("header of the template with its value", substitute(&spec->header, &value),
 				  WA_MAX_HEADER_TEXT);
 }
@@ -235,22 +236,24 @@ static void
 check_body_names(const WaTemplateSpec *spec, const WaTemplateValues *values)
 {
 	if (values->nbody > 0 && !values->body_named)
-		misfit(spec, values, "%d body values were given without names.", values->nbody);
+		wa_template_misfit(spec, values, "%d body values were given without names.", values->nbody);
 	for (int i = 0; i < values->nbody; i++)
 	{
 		const char *name = values->body[i].name;
 
 		if (name == NULL)
-			misfit(spec, values, "A body value was given without a name.");
+			wa_template_misfit(spec, values, "A body value was given without a name.");
 		if (!has_param(&spec->body, name))
-			misfit(spec, values, "The body has no parameter \"%s\".", wa_quote(name));
+			wa_template_misfit(spec, values, "The body has no parameter \"%s\".", wa_quote(name));
 		if (find_value(values->body, i, name) != NULL)
-			misfit(spec, values, "The body value \"%s\" was given twice.", wa_quote(name));
+			wa_template_misfit(spec, values, "The body value \"%s\" was given twice.",
+							   wa_quote(name));
 	}
 	for (int i = 0; i < spec->body.nparams; i++)
 	{
 		if (body_value(spec, values, i) == NULL)
-			misfit(spec, values, "The body value \"%s\" is missing.", spec->body.params[i]);
+			wa_template_misfit(spec, values, "The body value \"%s\" is missing.",
+							   spec->body.params[i]);
 	}
 }
 
@@ -262,11 +265,12 @@ check_body(const WaTemplateSpec *spec, const WaTemplateValues *values)
 	if (spec->named)
 		check_body_names(spec, values);
 	else if (values->body_named)
-		misfit(spec, values, "Body values were given by name, and the template's have none.");
+		wa_template_misfit(spec, values,
+						   "Body values were given by name, and the template's have none.");
 	else if (values->nbody != spec->body.nparams)
-		misfit(spec, values, "The body takes %d %s, and %d %s given.", spec->body.nparams,
-			   spec->body.nparams == 1 ? "value" : "values", values->nbody,
-			   values->nbody == 1 ? "was" : "were");
+		wa_template_misfit(spec, values, "The body takes %d %s, and %d %s given.",
+						   spec->body.nparams, spec->body.nparams == 1 ? "value" : "values",
+						   values->nbody, values->nbody == 1 ? "was" : "were");
 
 	if (spec->body.text == NULL)
 		return;
@@ -274,142 +278,77 @@ check_body(const WaTemplateSpec *spec, const WaTemplateValues *values)
 	for (int i = 0; i < spec->body.nparams; i++)
 		by_param[i] = body_value(spec, values, i);
 	wa_check_text("body of the template with its values", substitute(&spec->body, by_param),
-				  WA_MAX_BODY_TEXT);
-}
-
-static void
-check_url_suffix(const WaTemplateSpec *spec, const WaTemplateValues *values,
-				 const WaTemplateButton *button, const WaTemplateButtonValue *value)
-{
-	const char *mark = strstr(button->url, "{{");
-
-	for (const char *p = value->text; *p != '\0'; p++)
-	{
-		if ((unsigned char) *p <= ' ' || *p == 0x7f)
-			misfit(spec, values, "The value of button %d contains spaces or control characters.",
-				   value->index);
-	}
-	wa_check_text("URL of the button",
-				  psprintf("%.*s%s", (int) (mark - button->url), button->url, value->text),
-				  WA_MAX_TEMPLATE_URL);
+				  spec->body_only ? WA_MAX_ONLY_BODY_TEXT : WA_MAX_BODY_TEXT);
 }
 
 /*
- * The key under which a message gives the value of such a button.
+ * A one-time password has at most 15 characters, with a button that copies it or without.
  */
-static const char *
-key_of(WaButtonKind kind)
-{
-	switch (kind)
-	{
-		case WA_BUTTON_QUICK_REPLY:
-			return "payload";
-		case WA_BUTTON_COPY_CODE:
-			return "coupon_code";
-		case WA_BUTTON_URL:
-		case WA_BUTTON_OTP:
-			return "text";
-		case WA_BUTTON_PLAIN:
-		case WA_BUTTON_OTHER:
-			break;
-	}
-	return NULL;
-}
-
 static void
-check_button(const WaTemplateSpec *spec, const WaTemplateValues *values,
-			 WaTemplateButtonValue *value)
+check_password(const WaTemplateSpec *spec, const WaTemplateValues *values)
 {
-	const WaTemplateButton *button;
-	const char *key;
-
-	if (value->index >= spec->nbuttons)
-		misfit(spec, values, "A value was given for button %d, and the template has %d.",
-			   value->index, spec->nbuttons);
-	button = &spec->buttons[value->index];
-	key = key_of(button->kind);
-	if (value->sub_type != NULL && strcmp(value->sub_type, button->sub_type) != 0)
-		misfit(spec, values, "Button %d is of the type %s and not \"%s\".", value->index,
-			   button->type, wa_quote(value->sub_type));
-	value->sub_type = button->sub_type;
-	if (button->kind == WA_BUTTON_PLAIN || (button->kind == WA_BUTTON_URL && !button->wants_value))
-		misfit(spec, values, "Button %d takes no value.", value->index);
-	if (value->parameters != NULL)
+	if (pg_strcasecmp(spec->category, "AUTHENTICATION") != 0)
 		return;
-	if (key == NULL)
-		misfit(spec, values, "Button %d takes \"parameters\" as in Meta's API.", value->index);
-	if (value->key != NULL && strcmp(value->key, key) != 0)
-		misfit(spec, values, "Button %d takes \"%s\" and not \"%s\".", value->index, key,
-			   wa_quote(value->key));
-	value->key = key;
-	if (button->kind == WA_BUTTON_URL)
-		check_url_suffix(spec, values, button, value);
-	if (button->kind == WA_BUTTON_OTP && values->nbody > 0 &&
-		strcmp(value->text, values->body[0].text) != 0)
-		misfit(spec, values, "Button %d has another code than the body.", value->index);
+	for (int i = 0; i < values->nbody; i++)
+		wa_check_text("one-time password", values->body[i].text, WA_MAX_PASSWORD);
+}
+
+static void
+check_offer(const WaTemplateSpec *spec, const WaTemplateValues *values)
+{
+	if (values->offer_given && !spec->has_offer)
+		wa_template_misfit(spec, values,
+						   "A \"limited_time_offer\" was given, and the template has none.");
+	if (spec->offer_ends && !values->offer_given)
+		wa_template_misfit(spec, values,
+						   "The \"limited_time_offer\" is missing: the time at which it ends.");
+}
+
+/* Meta shows it in place of a picture or of nothing, and opens the page at a tap. */
+static void
+check_tap_target(const WaTemplateSpec *spec, const WaTemplateValues *values)
+{
+	if (values->tap_title != NULL && spec->header_kind != WA_HEADER_NONE &&
+		spec->header_kind != WA_HEADER_TEXT && spec->header_kind != WA_HEADER_IMAGE)
+		wa_template_misfit(
+			spec, values,
+			"A \"tap_target\" needs a template whose header is an image, a text or nothing.");
+}
+
+static void
+check_parts(const WaTemplateSpec *spec, WaTemplateValues *values)
+{
+	check_all_values(values);
+	take_header_from_body(spec, values);
+	check_header(spec, values);
+	check_body(spec, values);
+	wa_template_check_buttons(spec, values);
 }
 
 /*
- * The rules that need no template.
+ * Cards that show products may be more or fewer than the template has, all alike; others
+ * are as many.
  */
 static void
-check_button_value(const WaTemplateButtonValue *value)
+check_carousel(const WaTemplateSpec *spec, WaTemplateValues *values)
 {
-	if (value->parameters != NULL)
-		return;
-	if (strcmp(value->key, "payload") == 0)
-		wa_check_text("payload of the button", value->text, WA_MAX_BUTTON_PAYLOAD);
-	else if (strcmp(value->key, "coupon_code") == 0)
-		wa_check_text("coupon code of the button", value->text, WA_MAX_COUPON_CODE);
-	else
-		wa_check_text("text of the button", value->text, WA_MAX_TEMPLATE_URL);
-}
+	bool products = spec->ncards > 0 && spec->cards[0].header_kind == WA_HEADER_PRODUCT;
 
-static bool
-button_given(const WaTemplateValues *values, int index)
-{
-	for (int i = 0; i < values->nbuttons; i++)
+	if (values->cards_given && spec->ncards == 0)
+		wa_template_misfit(spec, values, "A \"carousel\" was given, and the template has none.");
+	if (!values->cards_given && spec->ncards > 0)
+		wa_template_misfit(spec, values, "The \"carousel\" is missing: an array of %d cards.",
+						   spec->ncards);
+	if (values->ncards != spec->ncards && !products)
+		wa_template_misfit(spec, values, "The \"carousel\" takes %d cards, and %d were given.",
+						   spec->ncards, values->ncards);
+	for (int i = 0; i < values->ncards; i++)
 	{
-		if (values->buttons[i].index == index)
-			return true;
-	}
-	return false;
-}
+		WaTemplateCardContext context;
 
-/*
- * The button of a one-time password repeats the code of the body.
- */
-static void
-add_otp_button(WaTemplateValues *values, int index)
-{
-	WaTemplateButtonValue *all = palloc0((values->nbuttons + 1) * sizeof(WaTemplateButtonValue));
-	WaTemplateButtonValue *added = &all[values->nbuttons];
-
-	for (int i = 0; i < values->nbuttons; i++)
-		all[i] = values->buttons[i];
-	added->index = index;
-	added->text = values->body[0].text;
-	values->buttons = all;
-	values->nbuttons++;
-}
-
-static void
-check_buttons(const WaTemplateSpec *spec, WaTemplateValues *values)
-{
-	for (int i = 0; i < spec->nbuttons; i++)
-	{
-		const WaTemplateButton *button = &spec->buttons[i];
-
-		if (!button->wants_value || button_given(values, i))
-			continue;
-		if (button->kind != WA_BUTTON_OTP || values->nbody == 0)
-			misfit(spec, values, "The value of button %d (%s) is missing.", i, button->type);
-		add_otp_button(values, i);
-	}
-	for (int i = 0; i < values->nbuttons; i++)
-	{
-		check_button(spec, values, &values->buttons[i]);
-		check_button_value(&values->buttons[i]);
+		wa_template_card_begin(&context, i);
+		check_parts(&spec->cards[Min(i, spec->ncards - 1)], &values->cards[i]);
+		wa_template_card_end(&context);
 	}
 }
 
@@ -418,15 +357,11 @@ wa_template_check(const WaTemplateSpec *spec, WaTemplateValues *values)
 {
 	if (values->components != NULL)
 		return;
-	if (spec->special)
-		misfit(spec, values,
-			   "It has a carousel or a limited-time offer; give {\"components\": [...]} as "
-			   "in Meta's API.");
-	check_all_values(values);
-	take_header_from_body(spec, values);
-	check_header(spec, values);
-	check_body(spec, values);
-	check_buttons(spec, values);
+	check_parts(spec, values);
+	check_password(spec, values);
+	check_offer(spec, values);
+	check_tap_target(spec, values);
+	check_carousel(spec, values);
 }
 
 /* A value alone must not be longer than the text that it is put into. */
@@ -436,7 +371,7 @@ check_all_lengths(const WaTemplateValues *values)
 	if (values->header_kind == WA_HEADER_TEXT)
 		wa_check_text("header value", values->header.text, WA_MAX_HEADER_TEXT);
 	for (int i = 0; i < values->nbody; i++)
-		wa_check_text(place_of(&values->body[i], i), values->body[i].text, WA_MAX_BODY_TEXT);
+		wa_check_text(place_of(&values->body[i], i), values->body[i].text, WA_MAX_ONLY_BODY_TEXT);
 }
 
 void
@@ -446,20 +381,13 @@ wa_template_check_blind(WaTemplateValues *values)
 		return;
 	check_all_values(values);
 	check_all_lengths(values);
-	for (int i = 0; i < values->nbuttons; i++)
+	wa_template_check_buttons_blind(values);
+	for (int i = 0; i < values->ncards; i++)
 	{
-		WaTemplateButtonValue *value = &values->buttons[i];
+		WaTemplateCardContext context;
 
-		if (value->sub_type == NULL && value->key != NULL)
-			value->sub_type = strcmp(value->key, "payload") == 0	   ? "quick_reply"
-							  : strcmp(value->key, "coupon_code") == 0 ? "copy_code"
-																	   : "url";
-		if (value->sub_type == NULL || (value->key == NULL && value->parameters == NULL))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("type of button %d is unknown", value->index),
-							errhint("Give an object with \"payload\", \"text\" or "
-									"\"coupon_code\", or read the templates from Meta first: "
-									"wa_sync_templates().")));
-		check_button_value(value);
+		wa_template_card_begin(&context, i);
+		wa_template_check_blind(&values->cards[i]);
+		wa_template_card_end(&context);
 	}
 }

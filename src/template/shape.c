@@ -18,13 +18,16 @@
 /* More than Meta allows in any text; what lies beyond is not looked at. */
 #define MAX_PLACEHOLDERS 100
 
+static void read_components(WaTemplateSpec *spec, const JsonbValue *components);
+
 static const struct
 {
 	const char *word;
 	WaHeaderKind kind;
 } header_words[] = {{"TEXT", WA_HEADER_TEXT},		  {"IMAGE", WA_HEADER_IMAGE},
 					{"VIDEO", WA_HEADER_VIDEO},		  {"GIF", WA_HEADER_GIF},
-					{"DOCUMENT", WA_HEADER_DOCUMENT}, {"LOCATION", WA_HEADER_LOCATION}};
+					{"DOCUMENT", WA_HEADER_DOCUMENT}, {"LOCATION", WA_HEADER_LOCATION},
+					{"PRODUCT", WA_HEADER_PRODUCT}};
 
 static const struct
 {
@@ -35,6 +38,10 @@ static const struct
 					{"URL", "url", WA_BUTTON_URL},
 					{"COPY_CODE", "copy_code", WA_BUTTON_COPY_CODE},
 					{"OTP", "url", WA_BUTTON_OTP},
+					{"FLOW", "flow", WA_BUTTON_FLOW},
+					{"CATALOG", "catalog", WA_BUTTON_CATALOG},
+					{"MPM", "mpm", WA_BUTTON_PRODUCTS},
+					{"SPM", "spm", WA_BUTTON_PLAIN},
 					{"PHONE_NUMBER", "phone_number", WA_BUTTON_PLAIN}};
 
 /* The name of the kind in a message: "image", "text" … */
@@ -57,6 +64,8 @@ wa_header_kind_name(WaHeaderKind kind)
 			return "document";
 		case WA_HEADER_LOCATION:
 			return "location";
+		case WA_HEADER_PRODUCT:
+			return "product";
 	}
 	return "none";
 }
@@ -179,8 +188,41 @@ read_button(WaTemplateSpec *spec, const JsonbValue *button)
 			out->kind = WA_BUTTON_OTP;
 	}
 	else
-		out->wants_value = out->kind == WA_BUTTON_COPY_CODE || out->kind == WA_BUTTON_OTP;
+		out->wants_value = out->kind == WA_BUTTON_COPY_CODE || out->kind == WA_BUTTON_OTP ||
+						   out->kind == WA_BUTTON_CATALOG || out->kind == WA_BUTTON_PRODUCTS;
 	spec->nbuttons++;
+}
+
+/*
+ * Each card is a small template of its own.
+ */
+static void
+read_cards(WaTemplateSpec *spec, const JsonbValue *cards)
+{
+	int count = wa_jsonb_is_array(cards) ? wa_jsonb_count(cards) : 0;
+
+	spec->ncards = Min(count, WA_MAX_CARDS);
+	spec->cards = palloc0(Max(spec->ncards, 1) * sizeof(WaTemplateSpec));
+	for (int i = 0; i < spec->ncards; i++)
+	{
+		WaTemplateSpec *card = &spec->cards[i];
+
+		card->name = spec->name;
+		card->language = spec->language;
+		card->category = spec->category;
+		card->named = spec->named;
+		card->card = psprintf("card %d", i);
+		read_components(card, wa_jsonb_get(wa_jsonb_element(cards, i), "components"));
+	}
+}
+
+static void
+read_offer(WaTemplateSpec *spec, const JsonbValue *offer)
+{
+	const JsonbValue *ends = wa_jsonb_get(offer, "has_expiration");
+
+	spec->has_offer = true;
+	spec->offer_ends = ends != NULL && ends->type == jbvBool && ends->val.boolean;
 }
 
 static void
@@ -202,18 +244,26 @@ read_component(WaTemplateSpec *spec, const JsonbValue *component)
 		for (int i = 0; i < Min(count, WA_MAX_TEMPLATE_BUTTONS); i++)
 			read_button(spec, wa_jsonb_element(buttons, i));
 	}
-	else if (pg_strcasecmp(type, "CAROUSEL") == 0 || pg_strcasecmp(type, "LIMITED_TIME_OFFER") == 0)
-		spec->special = true;
+	else if (pg_strcasecmp(type, "CAROUSEL") == 0)
+		read_cards(spec, wa_jsonb_get(component, "cards"));
+	else if (pg_strcasecmp(type, "LIMITED_TIME_OFFER") == 0)
+		read_offer(spec, wa_jsonb_get(component, "limited_time_offer"));
+}
+
+static void
+read_components(WaTemplateSpec *spec, const JsonbValue *components)
+{
+	int count = wa_jsonb_is_array(components) ? wa_jsonb_count(components) : 0;
+
+	for (int i = 0; i < count; i++)
+		read_component(spec, wa_jsonb_element(components, i));
+	spec->body_only = count == 1 && spec->body.text != NULL;
 }
 
 void
 wa_template_spec_read(WaTemplateSpec *spec, Jsonb *components)
 {
-	JsonbValue *root = wa_jsonb_root(components);
-	int count = wa_jsonb_is_array(root) ? wa_jsonb_count(root) : 0;
-
-	for (int i = 0; i < count; i++)
-		read_component(spec, wa_jsonb_element(root, i));
+	read_components(spec, wa_jsonb_root(components));
 }
 
 static void
@@ -236,6 +286,13 @@ button_value_word(const WaTemplateButton *button)
 			return "a coupon code";
 		case WA_BUTTON_OTP:
 			return "the code (by default the first body value)";
+		case WA_BUTTON_FLOW:
+			return "{\"flow_token\": …, \"flow_action_data\": {…}} (optional)";
+		case WA_BUTTON_CATALOG:
+			return "{\"thumbnail\": the id of a product}";
+		case WA_BUTTON_PRODUCTS:
+			return "{\"thumbnail\": the id of a product, \"sections\": [{\"title\": …, "
+				   "\"products\": [ids]}, …]}";
 		case WA_BUTTON_PLAIN:
 			return "nothing";
 		case WA_BUTTON_OTHER:
@@ -244,14 +301,32 @@ button_value_word(const WaTemplateButton *button)
 	return "parameters as in Meta's API (optional)";
 }
 
+/*
+ * What a card takes can be seen in the description of the card itself.
+ */
+static void
+describe_extras(StringInfo out, const WaTemplateSpec *spec)
+{
+	if (spec->has_offer)
+		appendStringInfo(out, "; limited_time_offer: when it ends%s",
+						 spec->offer_ends ? "" : " (optional)");
+	if (spec->ncards > 0)
+		appendStringInfo(out, "; carousel: an array of %d objects with header, body and buttons",
+						 spec->ncards);
+}
+
 char *
 wa_template_spec_describe(const WaTemplateSpec *spec)
 {
 	StringInfoData out;
 
 	initStringInfo(&out);
-	appendStringInfo(&out, "Template \"%s\" (%s) takes: header: ", wa_quote(spec->name),
-					 wa_quote(spec->language));
+	if (spec->card != NULL)
+		appendStringInfo(&out, "C%s of template \"%s\" (%s) takes: header: ", spec->card + 1,
+						 wa_quote(spec->name), wa_quote(spec->language));
+	else
+		appendStringInfo(&out, "Template \"%s\" (%s) takes: header: ", wa_quote(spec->name),
+						 wa_quote(spec->language));
 	if (spec->header_kind == WA_HEADER_TEXT && spec->header.nparams > 0)
 	{
 		appendStringInfoString(&out, "text");
@@ -270,8 +345,7 @@ wa_template_spec_describe(const WaTemplateSpec *spec)
 	for (int i = 0; i < spec->nbuttons; i++)
 		appendStringInfo(&out, "; button %d (%s): %s", i, spec->buttons[i].type,
 						 button_value_word(&spec->buttons[i]));
-	if (spec->special)
-		appendStringInfoString(&out, "; other components");
+	describe_extras(&out, spec);
 	appendStringInfoChar(&out, '.');
 	return out.data;
 }

@@ -14,10 +14,14 @@
 /* Meta's limits (Cloud API, template components); in characters. */
 #define WA_MAX_TEMPLATE_NAME 512
 #define WA_MAX_BODY_TEXT 1024
+#define WA_MAX_ONLY_BODY_TEXT 32768 /* of a template that has nothing else */
 #define WA_MAX_HEADER_TEXT 60
 #define WA_MAX_COUPON_CODE 15
+#define WA_MAX_PASSWORD 15 /* of an authentication template */
 #define WA_MAX_TEMPLATE_URL 2000
 #define WA_MAX_TEMPLATE_BUTTONS 10
+#define WA_MAX_CARDS 10
+#define WA_MIN_CARDS 2
 
 /* Our own: Meta publishes no limit; longer ones are surely a mistake. */
 #define WA_MAX_BUTTON_PAYLOAD 256
@@ -32,7 +36,8 @@ typedef enum WaHeaderKind
 	WA_HEADER_VIDEO,
 	WA_HEADER_GIF,
 	WA_HEADER_DOCUMENT,
-	WA_HEADER_LOCATION
+	WA_HEADER_LOCATION,
+	WA_HEADER_PRODUCT
 } WaHeaderKind;
 
 typedef enum WaButtonKind
@@ -41,6 +46,9 @@ typedef enum WaButtonKind
 	WA_BUTTON_URL,		   /* suffix, if its URL ends in a placeholder */
 	WA_BUTTON_COPY_CODE,   /* coupon code */
 	WA_BUTTON_OTP,		   /* the code, also in the body */
+	WA_BUTTON_FLOW,		   /* a token and data, optional; but its component must be there */
+	WA_BUTTON_CATALOG,	   /* the product that is shown */
+	WA_BUTTON_PRODUCTS,	   /* the same, and sections of products: Meta's MPM */
 	WA_BUTTON_PLAIN,	   /* nothing */
 	WA_BUTTON_OTHER		   /* parameters as Meta defines them, optional */
 } WaButtonKind;
@@ -68,9 +76,14 @@ typedef struct WaTemplateSpec
 	const char *language;
 	const char *category;
 	const char *status;
-	bool named;	  /* parameters have names */
-	bool missing; /* Meta no longer lists it */
-	bool special; /* has a carousel or a limited-time offer */
+	bool named;		  /* parameters have names */
+	bool missing;	  /* Meta no longer lists it */
+	bool body_only;	  /* has no other component */
+	bool has_offer;	  /* is a limited-time offer, ... */
+	bool offer_ends;  /* ... and shows when that ends */
+	const char *card; /* this is not the template, but its "card 0", ...; else NULL */
+	int ncards;		  /* of its carousel */
+	struct WaTemplateSpec *cards;
 	WaHeaderKind header_kind;
 	WaTemplateText header;
 	WaTemplateText body;
@@ -101,9 +114,10 @@ typedef struct WaTemplateButtonValue
 {
 	int index;
 	const char *sub_type; /* NULL: the template tells */
-	const char *key;	  /* "payload", "text", "coupon_code"; NULL: the template tells */
+	const char *key;	  /* "payload", "text", "coupon_code" …; NULL: the template tells */
 	const char *text;
-	JsonbValue *parameters; /* as given, instead of text */
+	JsonbValue *action;		/* instead of text: what a flow, a catalogue or products take */
+	JsonbValue *parameters; /* as given, instead of either */
 } WaTemplateButtonValue;
 
 typedef struct WaTemplateValues
@@ -118,10 +132,20 @@ typedef struct WaTemplateValues
 	WaTemplateValue *body;
 	int nbuttons;
 	WaTemplateButtonValue *buttons;
+	bool offer_given;
+	int64 offer_ends_ms;   /* since 1970 */
+	const char *tap_title; /* what a tap on the message opens; NULL: nothing was given */
+	const char *tap_url;
+	bool cards_given;
+	int ncards;
+	struct WaTemplateValues *cards;
 	JsonbValue *components; /* as given, instead of all the above */
 } WaTemplateValues;
 
 extern void wa_template_values_read(WaTemplateValues *values, Jsonb *parameters);
+
+/* Whether a member of this name, of an object of parts, is a part and no named value. */
+extern bool wa_template_is_part(const char *name);
 
 /* ---- both together ---- */
 
@@ -137,6 +161,16 @@ extern void wa_template_check_blind(WaTemplateValues *values);
 /* The object that Meta receives under the key "template" (template/build.c). */
 extern Jsonb *wa_template_build(const char *name, const char *language,
 								const WaTemplateValues *values);
+
+/* While there is one on the stack, errors say that they concern this card. */
+typedef struct WaTemplateCardContext
+{
+	ErrorContextCallback callback;
+	int card;
+} WaTemplateCardContext;
+
+extern void wa_template_card_begin(WaTemplateCardContext *context, int card);
+extern void wa_template_card_end(WaTemplateCardContext *context);
 
 /* ---- the registry (template/registry.c) ---- */
 

@@ -10,6 +10,7 @@
 #include "utils/float.h"
 
 #include "base/jsonb.h"
+#include "common/blank_text.h"
 #include "template/text_limits.h"
 
 char *
@@ -32,6 +33,16 @@ wa_format(const char *fmt, va_list args)
 	}
 }
 
+/*
+ * In another encoding nothing is sent (all texts are UTF-8), and what is blank is not
+ * looked for.
+ */
+bool
+wa_shows_nothing(const char *text)
+{
+	return GetDatabaseEncoding() == PG_UTF8 && wa_text_is_blank(text, strlen(text));
+}
+
 /* Meta counts characters, not bytes. */
 void
 wa_check_text(const char *what, const char *text, int max)
@@ -41,6 +52,10 @@ wa_check_text(const char *what, const char *text, int max)
 	if (chars == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must not be empty", what)));
+	if (wa_shows_nothing(text))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must not be blank", what),
+				 errdetail("It consists of characters that nobody sees.")));
 	if (chars > max)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s is too long", what),
 						errdetail("It has %d characters; at most %d are allowed.", chars, max)));

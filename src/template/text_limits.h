@@ -16,7 +16,10 @@
 /* Like vsnprintf, into palloc'd memory of the right size. */
 extern char *wa_format(const char *fmt, va_list args) pg_attribute_printf(1, 0);
 
-/* Not empty, and at most "max" characters. */
+/* Whether all its characters are such as nobody sees: spaces, zero-width marks … */
+extern bool wa_shows_nothing(const char *text);
+
+/* Not empty nor blank, and at most "max" characters. */
 extern void wa_check_text(const char *what, const char *text, int max);
 
 /* An http or https URL. */

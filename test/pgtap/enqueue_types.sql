@@ -2,7 +2,7 @@
  * Messages that are no templates: what Meta receives for each type, and its limits.
  */
 \ir ../lib/begin.sql
-SELECT plan(91);
+SELECT plan(93);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 INSERT INTO whatsapp_windows VALUES ('100000000000001', '+34600112233', now());
@@ -124,6 +124,9 @@ SELECT pg_temp.bad('{action,buttons,0,type}', '"url"', 'invalid interactive mess
 SELECT pg_temp.bad('{action,buttons,0,reply,title}', to_jsonb(repeat('x', 21)), 'title of the button is too long', 'It has 21 characters; at most 20 are allowed.', 'a long title');
 SELECT pg_temp.bad('{action,buttons,0,reply,id}', to_jsonb(repeat('x', 257)), 'id of the button is too long', 'It has 257 characters; at most 256 are allowed.', 'a long id');
 SELECT pg_temp.bad('{action,buttons,1}', '{"type": "reply", "reply": {"id": "1", "title": "u"}}', 'invalid interactive message', 'The id "1" is used twice.', 'an id twice');
+SELECT pg_temp.bad('{action,buttons,1}', '{"type": "reply", "reply": {"id": "2", "title": "t"}}', 'invalid interactive message', 'The title "t" is used twice.', 'a title twice');
+SELECT pg_temp.bad('{action,buttons,1}', '{"type": "reply", "reply": {"id": "2", "title": "\u3164"}}', 'title of the button must not be blank',
+    'It consists of characters that nobody sees.', 'a title that nobody sees');
 
 SELECT pg_temp.bad('{header}', '{"type": "image", "image": {"id": "9"}}', 'invalid interactive message', 'The header cannot be of the type "image".', 'an image above a list', 'list');
 SELECT pg_temp.bad('{body,text}', to_jsonb(repeat('x', 4097)), 'text of the body is too long', 'It has 4097 characters; at most 4096 are allowed.', 'a long body', 'list');

@@ -2,7 +2,7 @@
  * Templates: the registry, what a template takes, and the object that Meta receives.
  */
 \ir ../lib/begin.sql
-SELECT plan(125);
+SELECT plan(193);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 
@@ -34,6 +34,19 @@ EXCEPTION WHEN invalid_parameter_value THEN
 END
 $$;
 
+/* The first line of the context of an error. */
+CREATE FUNCTION pg_temp.context(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    context text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+    RETURN split_part(context, E'\n', 1);
+END
+$$;
+
 /* ---- before the first synchronisation ---- */
 
 SELECT is(pg_temp.sent('cualquiera'), NULL, 'no template is known: any is accepted; without parameters there are no components');
@@ -43,6 +56,10 @@ SELECT is(pg_temp.sent('cualquiera', '["a", 1, true, 2.50]'),
     'an array is the body''s values, as text');
 SELECT is(pg_temp.sent('cualquiera', '{"name": "Ana"}'),
     '[{"type": "body", "parameters": [{"type": "text", "parameter_name": "name", "text": "Ana"}]}]', 'an object is named values');
+SELECT is(pg_temp.sent('cualquiera', '{"buttons": [{"flow_token": "t"}, {"thumbnail": "p"}, {"thumbnail": "p", "sections": [{"title": "s", "products": ["p"]}]}]}')
+        #>> '{0,sub_type}', 'flow', 'a flow is known by its token');
+SELECT is(pg_temp.sent('cualquiera', '{"carousel": [{"buttons": [{"text": "a"}]}, {"buttons": [{"text": "b"}]}]}') #>> '{0,cards,1,components,0,parameters,0,text}', 'b',
+    'cards, without knowing what they take');
 SELECT is(pg_temp.sent('cualquiera', '{"buttons": [null, {"text": "x"}, {"payload": "p"}, {"coupon_code": "C"}]}'),
     '[{"type": "button", "sub_type": "url", "index": "1", "parameters": [{"type": "text", "text": "x"}]},
       {"type": "button", "sub_type": "quick_reply", "index": "2", "parameters": [{"type": "payload", "payload": "p"}]},
@@ -75,8 +92,27 @@ SELECT wa_register_template('codigo_url', 'es', '[{"type": "BODY", "text": "*{{1
     {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Copiar", "url": "https://www.whatsapp.com/otp/code/?otp_type=COPY_CODE&code=otp{{1}}"}]}]',
     category => 'AUTHENTICATION') \g /dev/null
 SELECT wa_register_template('flujo', 'es', '[{"type": "BODY", "text": "Rellene."}, {"type": "BUTTONS", "buttons": [{"type": "FLOW", "text": "Abrir"}]}]') \g /dev/null
-SELECT wa_register_template('carrusel', 'es', '[{"type": "BODY", "text": "Vea."}, {"type": "CAROUSEL", "cards": []}]') \g /dev/null
-SELECT wa_register_template('larga', 'es', jsonb_build_array(jsonb_build_object('type', 'BODY', 'text', repeat('ñ', 1000) || '{{1}}'))) \g /dev/null
+SELECT wa_register_template('carrusel', 'es', '[{"type": "BODY", "text": "Vea, {{1}}."}, {"type": "CAROUSEL", "cards": [
+    {"components": [{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Pan a {{1}}."},
+        {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Ver", "url": "https://example.es/{{1}}"}, {"type": "QUICK_REPLY", "text": "Pedir"}]}]},
+    {"components": [{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Pastas."},
+        {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Ver", "url": "https://example.es/{{1}}"}, {"type": "QUICK_REPLY", "text": "Pedir"}]}]}]}]',
+    category => 'MARKETING') \g /dev/null
+SELECT wa_register_template('carrusel_productos', 'es', '[{"type": "BODY", "text": "Vea."}, {"type": "CAROUSEL", "cards": [
+    {"components": [{"type": "HEADER", "format": "PRODUCT"}, {"type": "BUTTONS", "buttons": [{"type": "SPM", "text": "Ver"}]}]},
+    {"components": [{"type": "HEADER", "format": "PRODUCT"}, {"type": "BUTTONS", "buttons": [{"type": "SPM", "text": "Ver"}]}]}]}]', category => 'MARKETING') \g /dev/null
+SELECT wa_register_template('producto', 'es', '[{"type": "HEADER", "format": "PRODUCT"}, {"type": "BODY", "text": "Hoy."},
+    {"type": "BUTTONS", "buttons": [{"type": "SPM", "text": "Ver"}]}]', category => 'MARKETING') \g /dev/null
+SELECT wa_register_template('catalogo', 'es', '[{"type": "BODY", "text": "Todo."}, {"type": "BUTTONS", "buttons": [{"type": "CATALOG", "text": "Ver"}]}]',
+    category => 'MARKETING') \g /dev/null
+SELECT wa_register_template('productos', 'es', '[{"type": "BODY", "text": "Hoy."}, {"type": "BUTTONS", "buttons": [{"type": "MPM", "text": "Ver"}]}]',
+    category => 'MARKETING') \g /dev/null
+SELECT wa_register_template('hasta_manana', 'es', '[{"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"text": "Roscones", "has_expiration": true}},
+    {"type": "BODY", "text": "Hola, {{1}}."}, {"type": "BUTTONS", "buttons": [{"type": "COPY_CODE"}]}]', category => 'MARKETING') \g /dev/null
+SELECT wa_register_template('codigo_sin_boton', 'es', '[{"type": "BODY", "text": "*{{1}}* es su código."}]', category => 'AUTHENTICATION') \g /dev/null
+SELECT wa_register_template('larga', 'es', jsonb_build_array(jsonb_build_object('type', 'BODY', 'text', repeat('ñ', 1000) || '{{1}}'),
+    '{"type": "FOOTER", "text": "Horno"}'::jsonb)) \g /dev/null
+SELECT wa_register_template('solo_cuerpo', 'es', jsonb_build_array(jsonb_build_object('type', 'BODY', 'text', repeat('ñ', 2000) || '{{1}}'))) \g /dev/null
 
 SELECT is(pg_temp.sent('sencilla'), NULL, 'a template without variables has no components');
 SELECT is(pg_temp.sent('pedido', '["Ana", 8841]'),
@@ -159,7 +195,6 @@ SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1],
 SELECT is(pg_temp.refused('factura', '{"header": {"document": "1"}, "body": [1], "buttons": {"0": "a"}}'), 'The buttons are an object; they must be an array.', 'buttons as an object');
 SELECT is(pg_temp.refused('oferta', '{"buttons": ["PAN20", "x"]}'), 'Button 1 takes no value.', 'a value for a fixed URL');
 SELECT throws_ok($$SELECT pg_temp.sent('oferta', '{"buttons": ["1234567890123456"]}')$$, '22023', 'coupon code of the button is too long', 'a coupon code too long');
-SELECT is(pg_temp.refused('carrusel'), 'It has a carousel or a limited-time offer; give {"components": [...]} as in Meta''s API.', 'a carousel needs Meta''s form');
 SELECT is(pg_temp.refused('pedido', '["Ana", null]'),
     'The body value 2 is null; it must be a string, a number, a boolean, or an object with "currency" or "date_time".', 'null is no value');
 SELECT is(pg_temp.refused('pedido', '["Ana", ["x"]]'),
@@ -179,11 +214,123 @@ SELECT is(pg_temp.refused('pedido', '"Ana"'), 'They are a string.', 'a bare stri
 
 SELECT is(pg_temp.refused('pedido', jsonb_build_array('Ana', bad)), problem, 'refused: ' || problem)
     FROM (VALUES ('', 'It is empty.'), (E'a\nb', 'It contains a line break.'), (E'a\rb', 'It contains a line break.'), (E'a\tb', 'It contains a tab.'),
-                 ('a     b', 'It contains more than four spaces in a row.')) AS v (bad, problem);
+                 ('a     b', 'It contains more than four spaces in a row.'), (' ', 'It consists of characters that nobody sees.'),
+                 (U&'\200B\2060', 'It consists of characters that nobody sees.'), (U&'\3164', 'It consists of characters that nobody sees.'),
+                 (U&'\2800\200F', 'It consists of characters that nobody sees.')) AS v (bad, problem);
 SELECT lives_ok($$SELECT pg_temp.sent('pedido', '["Ana", "a    b"]')$$, 'four spaces are allowed');
 SELECT is(pg_temp.refused('cabecera', '{"header": "a\nb"}'), 'It contains a line break.', 'the same in a header');
 SELECT lives_ok($$SELECT pg_temp.sent('larga', jsonb_build_array(repeat('x', 24)))$$, 'a body of 1024 characters, not bytes');
 SELECT throws_ok($$SELECT pg_temp.sent('larga', jsonb_build_array(repeat('x', 25)))$$, '22023', 'body of the template with its values is too long', 'and one more');
+SELECT lives_ok($$SELECT pg_temp.sent('solo_cuerpo', jsonb_build_array(repeat('x', 32768 - 2000)))$$, 'one without any other component has 32,768');
+SELECT throws_ok($$SELECT pg_temp.sent('solo_cuerpo', jsonb_build_array(repeat('x', 32769 - 2000)))$$, '22023',
+    'body of the template with its values is too long', 'and not one more');
+SELECT is(pg_temp.refused('cabecera', jsonb_build_object('header', U&'\200B')), 'It consists of characters that nobody sees.', 'a header in which nothing is seen');
+
+/* ---- one-time passwords ---- */
+
+SELECT lives_ok($$SELECT pg_temp.sent('codigo', '["123456789012345"]')$$, 'fifteen characters');
+SELECT throws_ok(format('SELECT pg_temp.sent(%L, %L)', name, '["1234567890123456"]'), '22023', 'one-time password is too long', 'and not sixteen: ' || name)
+    FROM unnest(ARRAY['codigo', 'codigo_url', 'codigo_sin_boton']) AS name;
+
+/* ---- flows, the catalogue and products ---- */
+
+SELECT is(pg_temp.sent('flujo'), '[{"type": "button", "sub_type": "flow", "index": "0", "parameters": [{"type": "action", "action": {"flow_token": "unused"}}]}]',
+    'the button of a flow gets its component by itself');
+SELECT is(pg_temp.sent('flujo', '{"buttons": ["T-17"]}') -> 0 -> 'parameters', '[{"type": "action", "action": {"flow_token": "T-17"}}]', 'with the token that was given');
+SELECT is(pg_temp.sent('flujo', '{"buttons": [{"flow_token": "T-17", "flow_action_data": {"pedido": 17}}]}') -> 0 -> 'parameters',
+    '[{"type": "action", "action": {"flow_token": "T-17", "flow_action_data": {"pedido": 17}}}]', 'and with data');
+SELECT is(pg_temp.refused('flujo', '{"buttons": [{"flow_action_data": "x"}]}'), 'The "flow_action_data" is a string; it must be an object.', 'data that are none');
+SELECT is(pg_temp.refused('flujo', '{"buttons": [{"thumbnail": "x"}]}'), 'Button 0 takes "flow_token" and not "thumbnail".', 'a product for a flow');
+SELECT is(pg_temp.sent('catalogo', '{"buttons": ["pan-1"]}'),
+    '[{"type": "button", "sub_type": "catalog", "index": "0", "parameters": [{"type": "action", "action": {"thumbnail_product_retailer_id": "pan-1"}}]}]',
+    'a catalogue, with the product that it shows');
+SELECT is(pg_temp.sent('catalogo', '{"buttons": [{"thumbnail": "pan-1"}]}'), pg_temp.sent('catalogo', '{"buttons": [{"thumbnail_product_retailer_id": "pan-1"}]}'), 'by either name');
+SELECT is(pg_temp.refused('catalogo'), 'The value of button 0 (CATALOG) is missing.', 'without it Meta would refuse the message');
+SELECT is(pg_temp.sent('productos', '{"buttons": [{"thumbnail": "pan-1", "sections": [{"title": "Pan", "products": ["pan-1", "pan-2"]}]}]}'),
+    '[{"type": "button", "sub_type": "mpm", "index": "0", "parameters": [{"type": "action", "action": {"thumbnail_product_retailer_id": "pan-1",
+        "sections": [{"title": "Pan", "product_items": [{"product_retailer_id": "pan-1"}, {"product_retailer_id": "pan-2"}]}]}}]}]', 'products in sections');
+SELECT is(pg_temp.sent('productos', '{"buttons": [{"thumbnail": "pan-1", "sections": [{"title": "Pan", "product_items": [{"product_retailer_id": "pan-1"}]}]}]}'),
+    pg_temp.sent('productos', '{"buttons": [{"thumbnail": "pan-1", "sections": [{"title": "Pan", "products": ["pan-1"]}]}]}'), 'with Meta''s names, too');
+SELECT is(pg_temp.refused('productos', format('{"buttons": [%s]}', given)::jsonb), problem, 'products: ' || problem)
+    FROM (VALUES ('null', 'The value of button 0 (MPM) is missing.'),
+                 ('"pan-1"', 'Button 0 takes an object with "thumbnail" and "sections".'),
+                 ('{"thumbnail": "pan-1"}', 'Button 0 takes "sections" and not "thumbnail".'),
+                 ('{"sections": [{"title": "Pan", "products": ["a"]}]}', 'A button with "sections" needs "thumbnail", too: the id of the product whose picture is shown.'),
+                 ('{"thumbnail": "a", "sections": []}', 'The "sections" must be an array of 1 to 10 objects.'),
+                 ('{"thumbnail": "a", "sections": [{"title": "Pan"}]}', 'Section 0 needs "products", an array of ids of products.'),
+                 ('{"thumbnail": "a", "sections": [{"products": ["a"]}]}', 'Section 0 needs the text "title".'),
+                 ('{"thumbnail": "a", "sections": [{"title": "Pan", "items": ["a"]}]}', 'A section has the unknown member "items"; it takes "title" and "products".'),
+                 ('{"thumbnail": "a", "sections": [{"title": "Pan", "products": [null]}]}', 'The product 0 of section 0 is null; it must be the id of a product in the catalogue.'))
+        AS t (given, problem);
+SELECT is(pg_temp.refused('productos', jsonb_build_object('buttons', jsonb_build_array(jsonb_build_object('thumbnail', 'a', 'sections',
+        jsonb_build_array(jsonb_build_object('title', 'Pan', 'products', (SELECT jsonb_agg('p' || n) FROM generate_series(1, 31) AS n))))))),
+    'The "sections" have 31 products together; at most 30 are allowed.', 'products: too many');
+SELECT is(pg_temp.sent('producto', '{"header": {"product": {"product_retailer_id": "pan-1", "catalog_id": "900000000000002"}}}'),
+    '[{"type": "header", "parameters": [{"type": "product", "product": {"product_retailer_id": "pan-1", "catalog_id": "900000000000002"}}]}]', 'a product stands in the header');
+SELECT is(pg_temp.refused('producto'), 'The header is missing.', 'and must be named');
+SELECT is(pg_temp.refused('producto', '{"header": {"product": "pan-1"}}'), 'The header''s "product" is a string; it must be an object with "product_retailer_id" and "catalog_id".', 'whole');
+SELECT is(pg_temp.refused('producto', '{"header": {"product": {"product_retailer_id": "pan-1"}}}'), 'The header''s "product" needs "catalog_id", which consists of digits.', 'with its catalogue');
+
+/* ---- limited-time offers ---- */
+
+SELECT is(pg_temp.sent('hasta_manana', '{"body": ["Ana"], "buttons": ["PAN20"], "limited_time_offer": "2100-01-01 00:00:00+00"}'),
+    '[{"type": "body", "parameters": [{"type": "text", "text": "Ana"}]},
+      {"type": "limited_time_offer", "parameters": [{"type": "limited_time_offer", "limited_time_offer": {"expiration_time_ms": 4102444800000}}]},
+      {"type": "button", "sub_type": "copy_code", "index": "0", "parameters": [{"type": "coupon_code", "coupon_code": "PAN20"}]}]', 'an offer, with the time at which it ends');
+SELECT is(pg_temp.sent('hasta_manana', format('{"body": ["Ana"], "buttons": ["PAN20"], "limited_time_offer": %s}', given)::jsonb),
+        pg_temp.sent('hasta_manana', '{"body": ["Ana"], "buttons": ["PAN20"], "limited_time_offer": "2100-01-01 00:00:00+00"}'), 'or ' || given)
+    FROM unnest(ARRAY['4102444800000', '{"expiration_time_ms": 4102444800000}', '"2099-12-31T23:00:00-01:00"']) AS given;
+SELECT is(pg_temp.refused('hasta_manana', format('{"body": ["Ana"], "buttons": ["PAN20"], "limited_time_offer": %s}', given)::jsonb), problem, 'offers: ' || problem)
+    FROM (VALUES ('null', 'The "limited_time_offer" is missing: the time at which it ends.'),
+                 ('"mañana"', 'The "limited_time_offer" must be a time such as "2026-12-24 20:00:00+01", or milliseconds since 1970.'),
+                 ('4102444800', 'The "limited_time_offer" has ended already.'),
+                 ('1.5', 'The "limited_time_offer" must be a whole number of milliseconds since 1970, or a time such as "2026-12-24 20:00:00+01".'),
+                 ('{"ends": 1}', 'The "limited_time_offer" is null; it must be a time, or an object with "expiration_time_ms".'),
+                 ('[]', 'The "limited_time_offer" is an array; it must be a time, or an object with "expiration_time_ms".')) AS t (given, problem);
+SELECT is(pg_temp.refused('pedido', '{"body": ["Ana", 1], "limited_time_offer": 4102444800000}'), 'A "limited_time_offer" was given, and the template has none.', 'offers: none to be made');
+
+/* ---- what a tap opens ---- */
+
+SELECT is(pg_temp.sent('pedido', '{"body": ["Ana", 1], "tap_target": {"title": "Ver", "url": "https://example.es/o"}}') -> 1,
+    '{"type": "tap_target_configuration", "parameters": [{"type": "tap_target_configuration",
+        "tap_target_configuration": [{"url": "https://example.es/o", "title": "Ver"}]}]}', 'a page that a tap opens');
+SELECT is(pg_temp.refused('pedido', format('{"body": ["Ana", 1], "tap_target": %s}', given)::jsonb), problem, 'taps: ' || problem)
+    FROM (VALUES ('"https://example.es"', 'The "tap_target" is a string; it must be an object with "title" and "url".'),
+                 ('{"url": "https://example.es"}', 'The "tap_target" needs the text "title".'), ('{"title": "Ver"}', 'The "tap_target" needs the text "url".'),
+                 ('{"title": "Ver", "link": "x"}', 'The "tap_target" has the unknown member "link"; it takes "title" and "url".')) AS t (given, problem);
+SELECT is(pg_temp.refused('mapa', '{"header": {"location": {"latitude": 1, "longitude": 1}}, "tap_target": {"title": "Ver", "url": "https://example.es/o"}}'),
+    'A "tap_target" needs a template whose header is an image, a text or nothing.', 'taps: no place for it');
+
+/* ---- carousels ---- */
+
+SELECT is(pg_temp.sent('carrusel', '{"body": ["Ana"], "carousel": [
+        {"header": {"image": {"id": "900000000000001"}}, "body": ["2 €"], "buttons": ["pan", "PEDIR:pan"]},
+        {"header": {"image": "https://example.es/p.jpg"}, "buttons": ["pastas"]}]}'),
+    '[{"type": "body", "parameters": [{"type": "text", "text": "Ana"}]}, {"type": "carousel", "cards": [
+        {"card_index": 0, "components": [{"type": "header", "parameters": [{"type": "image", "image": {"id": "900000000000001"}}]},
+            {"type": "body", "parameters": [{"type": "text", "text": "2 €"}]},
+            {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "pan"}]},
+            {"type": "button", "sub_type": "quick_reply", "index": "1", "parameters": [{"type": "payload", "payload": "PEDIR:pan"}]}]},
+        {"card_index": 1, "components": [{"type": "header", "parameters": [{"type": "image", "image": {"link": "https://example.es/p.jpg"}}]},
+            {"type": "button", "sub_type": "url", "index": "0", "parameters": [{"type": "text", "text": "pastas"}]}]}]}]', 'a carousel, card by card');
+SELECT is(pg_temp.refused('carrusel', '["Ana"]'), 'The "carousel" is missing: an array of 2 cards.', 'cards: none');
+SELECT is(pg_temp.refused('carrusel', format('{"body": ["Ana"], "carousel": [{"header": {"image": "1"}, "body": ["2 €"], "buttons": ["pan"]}%s]}', second)::jsonb), problem, 'cards: ' || problem)
+    FROM (VALUES ('', 'The carousel has 1 cards; it must have 2 to 10.'),
+                 (', null', 'Card 1: The header is missing.'),
+                 (', {"header": {"video": "1"}}', 'Card 1: The header given is of the kind "video".'),
+                 (', {"header": {"image": "1"}}', 'Card 1: The value of button 0 (URL) is missing.'),
+                 (', {"header": {"image": "1"}, "body": ["x"], "buttons": ["p"]}', 'Card 1: The body takes 0 values, and 1 was given.'),
+                 (', {"header": {"image": "1"}, "buttons": ["p", "q", "r"]}', 'Card 1: A value was given for button 2, and the template has 2.'),
+                 (', {"image": "1"}', 'A card has the unknown member "image"; it takes "header", "body" and "buttons".'),
+                 (', {"header": {"image": {"media": 1}}}', 'The header of a card needs "link" or "id", and cannot have "media".'),
+                 (', "x"', 'A card is a string; it must be an object with "header", "body" and "buttons".'),
+                 (', null, null', 'The "carousel" takes 2 cards, and 3 were given.')) AS t (second, problem);
+SELECT is(pg_temp.context($$SELECT pg_temp.sent('carrusel', '{"body": ["Ana"], "carousel": [{"header": {"image": "1"}, "body": ["2 €"], "buttons": ["pan"]}, {"header": {"image": "ftp://x"}}]}')$$),
+    'card 1 of the carousel', 'an error that has no detail says so, too');
+SELECT is(pg_temp.refused('pedido', '{"body": ["Ana", 1], "carousel": [null, null]}'), 'A "carousel" was given, and the template has none.', 'cards: nowhere');
+SELECT is(jsonb_array_length(pg_temp.sent('carrusel_productos', jsonb_build_object('carousel', (
+        SELECT jsonb_agg(jsonb_build_object('header', jsonb_build_object('product', jsonb_build_object('product_retailer_id', 'p' || n, 'catalog_id', '9')))) FROM generate_series(1, 3) AS n)))
+    #> '{0,cards}'), 3, 'products may be more than the template has cards');
 SELECT lives_ok($$SELECT pg_temp.sent('cabecera', jsonb_build_object('header', repeat('x', 53)))$$, 'a header of 60 characters');
 SELECT throws_ok($$SELECT pg_temp.sent('cabecera', jsonb_build_object('header', repeat('x', 54)))$$, '22023', 'header of the template with its value is too long', 'and one more');
 
