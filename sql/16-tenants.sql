@@ -185,6 +185,11 @@ CREATE FUNCTION @extschema@.wa_internal_check_own_tenant(tenant text) RETURNS vo
 COMMENT ON FUNCTION @extschema@.wa_internal_check_own_tenant(text) IS
 'Raises an error if a role of the session is bound to another tenant. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_bound_tenant() RETURNS text
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_bound_tenant';
+COMMENT ON FUNCTION @extschema@.wa_internal_bound_tenant() IS
+'The tenant that a role of the session is bound to; NULL: none is. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_tenant_hint(tenant text, beside text) RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_tenant_hint';
 COMMENT ON FUNCTION @extschema@.wa_internal_tenant_hint(text, text) IS

@@ -78,6 +78,13 @@ CREATE TABLE @extschema@.whatsapp_messages (
 CREATE UNIQUE INDEX whatsapp_messages_idempotency_key
     ON @extschema@.whatsapp_messages (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX whatsapp_messages_tenant_idx ON @extschema@.whatsapp_messages (tenant_id, created_at);
+/*
+ * For wa_find().  By bytes, which no other version of a collation can change, and
+ * with the ID, so that the newest of 100,000 to one recipient are found at once.
+ */
+CREATE INDEX whatsapp_messages_reference_idx
+    ON @extschema@.whatsapp_messages (reference pg_catalog.text_pattern_ops, id) WHERE reference IS NOT NULL;
+CREATE INDEX whatsapp_messages_recipient_idx ON @extschema@.whatsapp_messages (recipient_phone, id);
 /* What was scheduled ahead leaves long after it was created. */
 CREATE INDEX whatsapp_messages_scheduled_idx ON @extschema@.whatsapp_messages (scheduled_at)
     WHERE scheduled_at > created_at;

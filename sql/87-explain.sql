@@ -632,3 +632,26 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_explain(bigint) IS
 'Why the message has its status: a reason code (see wa_reason_codes), the reason in words, when it can be sent at '
 'the earliest (NULL: unknown), and what to do.';
+
+/* By whatever wa_find() takes. */
+CREATE FUNCTION @extschema@.wa_explain(wanted text)
+RETURNS TABLE (message_id bigint, status text, reason text, explanation text, earliest timestamptz, remedy text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        SELECT e.* FROM @extschema@.wa_find(wanted, 20) AS f
+            CROSS JOIN LATERAL @extschema@.wa_explain(f.id) AS e
+        ORDER BY f.id DESC;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no message is known by "%"', @extschema@.wa_internal_quote(wanted)
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'Finished messages are removed after whatsapp_shared.retention; wa_find() says what can be '
+                      'given.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_explain(text) IS
+'As wa_explain(bigint), for the newest 20 messages that wa_find() finds by this text. Errors: 22004, 22023, 42704 '
+'nothing found.';

@@ -189,25 +189,6 @@ BEGIN
 END
 $$;
 
-/* Messages that the search names exactly: by id, wamid or idempotency key. */
-CREATE FUNCTION @extschema@.wa_internal_named_messages(q text) RETURNS bigint[]
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT ARRAY(
-        SELECT m.id FROM @extschema@.whatsapp_messages AS m
-        WHERE m.id = CASE WHEN q ~ '^[0-9]{1,18}$' THEN q::bigint END
-        UNION
-        SELECT w.message_id FROM @extschema@.whatsapp_wamids AS w
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = w.message_id
-        WHERE w.whatsapp_message_id = q
-        UNION
-        (SELECT m.id FROM @extschema@.whatsapp_tenants AS t
-             JOIN @extschema@.whatsapp_messages AS m ON m.tenant_id = t.tenant_id AND m.idempotency_key = q
-         LIMIT 100)
-        ORDER BY 1 DESC)
-$$;
-
 CREATE FUNCTION @extschema@.wa_gateway_messages(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -229,7 +210,7 @@ BEGIN
     SELECT f.ids, f.next INTO ids, next
         FROM @extschema@.wa_internal_find_messages(filter, place, most, 20000) AS f;
     IF place IS NULL AND filter ? 'q' AND filter - 'q' = '{}' THEN
-        ids := @extschema@.wa_internal_named_messages(filter ->> 'q') || ids;
+        ids := ARRAY(SELECT f.id FROM @extschema@.wa_find(filter ->> 'q', most) AS f) || ids;
     END IF;
     status := 200;
     SELECT COALESCE(jsonb_agg(to_jsonb(r) ORDER BY r.created_at DESC, r.id DESC), '[]') INTO body
@@ -243,8 +224,8 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_messages(jsonb) IS
 'GET /api/v1/admin/whatsapp/messages?q=&tenant_id=&phone_number_id=&status=&error_code=&reason=&from=&to=&limit=&'
-'cursor=: messages, the newest first. q: an id, wamid or idempotency key, or a part of the recipient or the '
-'reference. A page with a next one may have fewer than limit, or none: so far has been searched.';
+'cursor=: messages, the newest first. q: what wa_find() takes, or a part of the recipient or the reference of a '
+'newer message. A page with a next one may have fewer than limit, or none: so far has been searched.';
 
 /* ---- one message ---------------------------------------------------------------------- */
 

@@ -165,6 +165,11 @@ $$;
 CREATE INDEX whatsapp_tenants_resembled_idx
     ON @extschema@.whatsapp_tenants (pg_catalog.lower(pg_catalog.btrim(tenant_id)));
 
+CREATE FUNCTION @extschema@.wa_internal_bound_tenant() RETURNS text
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_bound_tenant';
+COMMENT ON FUNCTION @extschema@.wa_internal_bound_tenant() IS
+'The tenant that a role of the session is bound to; NULL: none is. Internal.';
+
 /* ---- 20-numbers ------------------------------------------------------------------ */
 
 ALTER TABLE @extschema@.whatsapp_phone_numbers ADD COLUMN is_on_biz_app boolean;
@@ -310,6 +315,13 @@ CREATE FUNCTION @extschema@.wa_internal_may_be_retried(status text) RETURNS bool
     LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_may_be_retried';
 COMMENT ON FUNCTION @extschema@.wa_internal_may_be_retried(text) IS
 'Whether wa_retry_message() may queue a message of this status again. Internal.';
+/*
+ * For wa_find().  By bytes, which no other version of a collation can change, and
+ * with the ID, so that the newest of 100,000 to one recipient are found at once.
+ */
+CREATE INDEX whatsapp_messages_reference_idx
+    ON @extschema@.whatsapp_messages (reference pg_catalog.text_pattern_ops, id) WHERE reference IS NOT NULL;
+CREATE INDEX whatsapp_messages_recipient_idx ON @extschema@.whatsapp_messages (recipient_phone, id);
 
 ALTER TABLE @extschema@.whatsapp_messages
     ADD COLUMN errors jsonb,
@@ -2323,6 +2335,142 @@ COMMENT ON FUNCTION @extschema@.wa_timeline(timestamptz, timestamptz) IS
 'What happened from one time to another, in no order: alerts and their ends, pauses, assignments of numbers, what Meta '
 'has said about the account, starts of senders, and what people have done over the gateway (with actor).';
 
+/* ---- 84-find --------------------------------------------------------------------- */
+
+/*
+ * Everything that is known to be the address of whom the text may mean: a phone
+ * number as people write it, a user ID, or a user name behind "@".
+ */
+CREATE FUNCTION @extschema@.wa_internal_find_people(q text) RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN q ~ '^\+?[0-9 ().-]{5,40}$' AND length(regexp_replace(q, '[^0-9]', '', 'g')) BETWEEN 5 AND 20 THEN
+            @extschema@.wa_internal_forms_of(ARRAY['+' || regexp_replace(q, '[^0-9]', '', 'g')])
+        WHEN q ~ '^[A-Z]{2}\.[A-Za-z0-9.]{1,132}$' THEN
+            @extschema@.wa_internal_forms_of(ARRAY[q])
+        WHEN q ~ '^@.{1,255}$' THEN
+            @extschema@.wa_internal_forms_of(ARRAY(
+                SELECT COALESCE(c.user_id, '+' || c.wa_id) FROM @extschema@.whatsapp_contacts AS c
+                WHERE c.username IN (substr(q, 2), lower(substr(q, 2)))))
+        ELSE '{}'
+        END
+$$;
+
+/*
+ * The newest messages under this name, at most so many of each kind.
+ *
+ * An idempotency key belongs to a tenant, so it is asked for with each of them:
+ * 10,000 tenants are some 20 ms, which nobody pays at an enqueue.
+ */
+CREATE FUNCTION @extschema@.wa_internal_find(wanted text, most integer)
+RETURNS TABLE (message_id bigint, found_by text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off
+    SET jit = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    q CONSTANT text := btrim(wanted, E' \t\r\n');
+    people CONSTANT text[] := @extschema@.wa_internal_find_people(q);
+BEGIN
+    IF q ~ '^#?[0-9]{1,18}$' THEN
+        RETURN QUERY
+            SELECT m.id, 'id'::text FROM @extschema@.whatsapp_messages AS m WHERE m.id = ltrim(q, '#')::bigint;
+    END IF;
+    RETURN QUERY
+        SELECT w.message_id, 'whatsapp_message_id'::text
+        FROM @extschema@.whatsapp_wamids AS w WHERE w.whatsapp_message_id = q
+        LIMIT most;
+    RETURN QUERY
+        SELECT i.message_id, 'answer'::text
+        FROM @extschema@.whatsapp_inbound_messages AS i
+        WHERE i.whatsapp_message_id = q AND i.message_id IS NOT NULL;
+    RETURN QUERY
+        SELECT m.id, 'reference'::text
+        FROM @extschema@.whatsapp_messages AS m WHERE m.reference = q
+        ORDER BY m.id DESC LIMIT most;
+    RETURN QUERY
+        SELECT m.id, 'idempotency_key'::text
+        FROM @extschema@.whatsapp_tenants AS t
+            CROSS JOIN LATERAL (
+                SELECT o.id FROM @extschema@.whatsapp_messages AS o
+                WHERE o.tenant_id = t.tenant_id AND o.idempotency_key = q) AS m
+        LIMIT most;
+    RETURN QUERY
+        SELECT m.id, 'recipient'::text
+        FROM unnest(people) AS p (form)
+            CROSS JOIN LATERAL (
+                SELECT o.id FROM @extschema@.whatsapp_messages AS o
+                WHERE o.recipient_phone = p.form
+                ORDER BY o.id DESC LIMIT most) AS m
+        WHERE p.form LIKE '+%'
+        UNION ALL
+        SELECT m.id, 'recipient'::text
+        FROM unnest(people) AS p (form)
+            CROSS JOIN LATERAL (
+                SELECT o.id FROM @extschema@.whatsapp_messages AS o
+                WHERE o.recipient_user_id = p.form AND o.recipient_phone IS NULL
+                ORDER BY o.id DESC LIMIT most) AS m
+        WHERE p.form NOT LIKE '+%';
+    /* What somebody has answered, in words: they are rare, and not old. */
+    IF length(q) BETWEEN 3 AND 200 THEN
+        RETURN QUERY
+            SELECT a.message_id, 'answer'::text
+            FROM (SELECT i.inbound_id, i.message_id, i.text FROM @extschema@.whatsapp_inbound_messages AS i
+                  ORDER BY i.inbound_id DESC LIMIT 3000) AS a
+            WHERE a.message_id IS NOT NULL AND strpos(lower(a.text), lower(q)) > 0
+            ORDER BY a.inbound_id DESC LIMIT most;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_find(text, integer) IS
+'The newest messages that a name leads to, at most so many of each kind of name. Internal.';
+
+CREATE FUNCTION @extschema@.wa_find(
+    wanted text,
+    most   integer DEFAULT 50)
+RETURNS TABLE (id bigint, tenant_id text, phone_number_id text, recipient text, message_type text, template_name text,
+    reference text, status text, status_reason text, error_code integer, created_at timestamptz, found_by text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    bound CONSTANT text := @extschema@.wa_internal_bound_tenant();
+BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('wanted'::text, wanted);
+    PERFORM @extschema@.wa_internal_check_not_null('most'::text, most);
+    IF btrim(wanted) = '' THEN
+        RAISE EXCEPTION 'there is nothing to be found by an empty text'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give the ID, wamid, reference, idempotency key or recipient of a message, or words of an '
+                      'answer.';
+    ELSIF most NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'invalid value of most: %', most
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use 1 to 1000.';
+    END IF;
+    RETURN QUERY
+        SELECT m.id, m.tenant_id, m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id), m.message_type,
+            m.template_name, m.reference, m.status, m.status_reason, m.error_code, m.created_at, f.found_by
+        FROM (SELECT n.message_id, string_agg(DISTINCT n.found_by, ', ' ORDER BY n.found_by)
+              FROM @extschema@.wa_internal_find(wanted, most) AS n
+              GROUP BY n.message_id
+              ORDER BY n.message_id DESC) AS f (message_id, found_by)
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = f.message_id
+        WHERE bound IS NULL OR m.tenant_id = bound
+        ORDER BY m.id DESC
+        LIMIT most;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_find(text, integer) IS
+'The newest messages that a text leads to: the ID of a message, a wamid (its own or that of an answer to it), a '
+'reference, an idempotency key, a recipient (phone number in any form, business-scoped user ID, @username), or words '
+'of one of the 3,000 newest answers. found_by: what it was found by. Errors: 22004, 22023.';
+
 /* ---- 85-monitoring --------------------------------------------------------------- */
 
 /*
@@ -3356,6 +3504,29 @@ BEGIN
     END IF;
 END
 $$;
+
+/* By whatever wa_find() takes. */
+CREATE FUNCTION @extschema@.wa_explain(wanted text)
+RETURNS TABLE (message_id bigint, status text, reason text, explanation text, earliest timestamptz, remedy text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        SELECT e.* FROM @extschema@.wa_find(wanted, 20) AS f
+            CROSS JOIN LATERAL @extschema@.wa_explain(f.id) AS e
+        ORDER BY f.id DESC;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no message is known by "%"', @extschema@.wa_internal_quote(wanted)
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'Finished messages are removed after whatsapp_shared.retention; wa_find() says what can be '
+                      'given.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_explain(text) IS
+'As wa_explain(bigint), for the newest 20 messages that wa_find() finds by this text. Errors: 22004, 22023, 42704 '
+'nothing found.';
 
 /* ---- 88-gateway ------------------------------------------------------------------ */
 
@@ -4733,25 +4904,6 @@ BEGIN
 END
 $$;
 
-/* Messages that the search names exactly: by id, wamid or idempotency key. */
-CREATE FUNCTION @extschema@.wa_internal_named_messages(q text) RETURNS bigint[]
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT ARRAY(
-        SELECT m.id FROM @extschema@.whatsapp_messages AS m
-        WHERE m.id = CASE WHEN q ~ '^[0-9]{1,18}$' THEN q::bigint END
-        UNION
-        SELECT w.message_id FROM @extschema@.whatsapp_wamids AS w
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = w.message_id
-        WHERE w.whatsapp_message_id = q
-        UNION
-        (SELECT m.id FROM @extschema@.whatsapp_tenants AS t
-             JOIN @extschema@.whatsapp_messages AS m ON m.tenant_id = t.tenant_id AND m.idempotency_key = q
-         LIMIT 100)
-        ORDER BY 1 DESC)
-$$;
-
 CREATE FUNCTION @extschema@.wa_gateway_messages(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -4773,7 +4925,7 @@ BEGIN
     SELECT f.ids, f.next INTO ids, next
         FROM @extschema@.wa_internal_find_messages(filter, place, most, 20000) AS f;
     IF place IS NULL AND filter ? 'q' AND filter - 'q' = '{}' THEN
-        ids := @extschema@.wa_internal_named_messages(filter ->> 'q') || ids;
+        ids := ARRAY(SELECT f.id FROM @extschema@.wa_find(filter ->> 'q', most) AS f) || ids;
     END IF;
     status := 200;
     SELECT COALESCE(jsonb_agg(to_jsonb(r) ORDER BY r.created_at DESC, r.id DESC), '[]') INTO body
@@ -4787,8 +4939,8 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_messages(jsonb) IS
 'GET /api/v1/admin/whatsapp/messages?q=&tenant_id=&phone_number_id=&status=&error_code=&reason=&from=&to=&limit=&'
-'cursor=: messages, the newest first. q: an id, wamid or idempotency key, or a part of the recipient or the '
-'reference. A page with a next one may have fewer than limit, or none: so far has been searched.';
+'cursor=: messages, the newest first. q: what wa_find() takes, or a part of the recipient or the reference of a '
+'newer message. A page with a next one may have fewer than limit, or none: so far has been searched.';
 
 /* What the customer has answered: looked for among what came for the tenant since it was sent. */
 CREATE FUNCTION @extschema@.wa_internal_message_replies(m @extschema@.whatsapp_messages) RETURNS jsonb
@@ -6712,7 +6864,7 @@ AS $$
 
         /* people and programs that watch */
         ('{admin,monitor}', '{
-            wa_health, wa_diagnose, wa_stats, wa_metrics, wa_metrics_costs, wa_costs,
+            wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_costs,
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
             wa_queue_status, wa_free_numbers, wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync,
             whatsapp_actions}'),

@@ -39,6 +39,7 @@
 
 PG_FUNCTION_INFO_V1(wa_internal_own_tenant);
 PG_FUNCTION_INFO_V1(wa_internal_sees_every_tenant);
+PG_FUNCTION_INFO_V1(wa_internal_bound_tenant);
 PG_FUNCTION_INFO_V1(wa_internal_check_own_tenant);
 
 enum
@@ -194,6 +195,19 @@ wa_internal_own_tenant(PG_FUNCTION_ARGS)
 	if (setting == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(setting));
+}
+
+/*
+ * wa_internal_bound_tenant(), for SECURITY DEFINER functions: whom the caller is bound to.
+ */
+Datum
+wa_internal_bound_tenant(PG_FUNCTION_ARGS)
+{
+	text *bound = wa_tenant_role_bound(wa_schema_of_call(fcinfo));
+
+	if (bound == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(bound);
 }
 
 /*
