@@ -30,8 +30,8 @@ OBJS = \
 	src/base/subtransaction.o \
 	src/base/tenant_role.o \
 	src/base/version.o \
-	src/common/clock.o \
 	src/common/blank_text.o \
+	src/common/clock.o \
 	src/common/jsonread.o \
 	src/common/jsonscan.o \
 	src/common/language.o \
