@@ -191,6 +191,7 @@ OBJS = \
 	src/webhook/event.o \
 	src/webhook/field.o \
 	src/webhook/group.o \
+	src/webhook/history.o \
 	src/webhook/inbound.o \
 	src/webhook/ingest.o \
 	src/webhook/ingest_many.o \

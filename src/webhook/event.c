@@ -15,6 +15,7 @@
 #include "base/statement.h"
 #include "webhook/event.h"
 #include "webhook/field.h"
+#include "webhook/history.h"
 #include "webhook/park.h"
 #include "webhook/traffic.h"
 
@@ -46,10 +47,23 @@ static WaStatement lock_statement = {.sql = "SELECT pg_catalog.pg_advisory_xact_
 									 .argtypes = {INT4OID},
 									 .expected = SPI_OK_SELECT};
 
+/* Takes a value of the event into the list. */
+static void
+add_event(WaWebhook *webhook, const char *value, void *arg)
+{
+	Event event = *(const Event *) arg;
+
+	event.value = value;
+	*(Event *) wa_webhook_add(&webhook->events, sizeof(Event)) = event;
+}
+
 void
 wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 {
 	Event event = {.change = change};
+	uint32 value;
+	bool too_large;
+	bool in_pieces;
 
 	event.field = wa_webhook_string(webhook, change, "field", MAX_FIELD);
 	if (event.field == NULL)
@@ -57,12 +71,14 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "unknown_field");
 		return;
 	}
-	if (wa_webhook_is_too_large(webhook, change))
+	value = wa_json_member(webhook->json, change, "value");
+	too_large = wa_webhook_is_too_large(webhook, change);
+	in_pieces = too_large && strcmp(event.field, "history") == 0;
+	if (too_large && !in_pieces)
 	{
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "too_large");
 		return;
 	}
-	event.value = wa_webhook_text(webhook, wa_json_member(webhook->json, change, "value"));
 	if (!wa_webhook_said_time(webhook, entry, "time", &event.at))
 		event.at = webhook->parked_at;
 	if (event.at != 0 && wa_webhook_is_too_old(webhook, event.at))
@@ -71,7 +87,10 @@ wa_webhook_read_event(WaWebhook *webhook, uint32 entry, uint32 change)
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "too_old");
 		return;
 	}
-	*(Event *) wa_webhook_add(&webhook->events, sizeof(Event)) = event;
+	if (!in_pieces)
+		add_event(webhook, wa_webhook_text(webhook, value), &event);
+	else if (!wa_webhook_read_history(webhook, value, add_event, &event))
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change, NULL, "too_large");
 	wa_webhook_note_traffic(webhook, "", 0, 0);
 }
 

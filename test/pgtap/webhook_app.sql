@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(13);
+SELECT plan(20);
 
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number) VALUES ('100000000000001', '+34 600 00 00 01');
 INSERT INTO whatsapp_tenants (tenant_id) VALUES ('panaderia');
@@ -43,6 +43,28 @@ SELECT is((SELECT count(*) FROM wa_timeline(now() - interval '1 day', now() + in
 UPDATE whatsapp_app_messages SET received_at = now() - interval '10 years' WHERE source = 'history';
 SELECT wa_internal_retain_inbound(1000) \g /dev/null
 SELECT is((SELECT string_agg(source, ' ') FROM whatsapp_app_messages), 'app', 'old ones are forgotten');
+
+/* ---- more than one document should hold ---- */
+
+DELETE FROM whatsapp_app_messages;
+CREATE FUNCTION pg_temp.thread(customer bigint, messages integer, size integer) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('id', customer::text, 'messages', COALESCE(jsonb_agg(jsonb_build_object('from', CASE n % 2 WHEN 0 THEN '34600000001' ELSE customer::text END,
+        'id', format('wamid.L%s-%s', customer, n), 'timestamp', (1763000000 + n)::text, 'type', 'text', 'text', jsonb_build_object('body', n || ' "ñ" ' || repeat('x', size))) ORDER BY n), '[]'))
+    FROM generate_series(1, messages) AS n
+$$;
+SELECT jsonb_build_object('history', jsonb_build_array(
+    jsonb_build_object('metadata', '{"phase": 0}'::jsonb, 'threads', jsonb_build_array(pg_temp.thread(34600001201, 3, 10), pg_temp.thread(34600001202, 700, 1000), pg_temp.thread(34600001203, 0, 0), '7')),
+    jsonb_build_object('metadata', '{"phase": 1}'::jsonb, 'threads', jsonb_build_array(pg_temp.thread(34600001204, 2, 120000), pg_temp.thread(34600001205, 1, 5)))),
+    'messages', '[{"from": "34600001201", "id": "wamid.LF", "timestamp": "1763000000", "type": "image", "image": {"id": "9", "caption": "La tarta"}}]'::jsonb) AS large \gset
+SELECT matches(pg_temp.send('history', :'large'), '^[0-9]{2}/0/0/0$', 'history of a megabyte is stored');
+SELECT is((SELECT string_agg(customer_phone || ' ' || n, ', ' ORDER BY customer_phone) FROM (SELECT customer_phone, count(*) AS n FROM whatsapp_app_messages GROUP BY customer_phone) AS c),
+    '+34600001201 4, +34600001202 700, +34600001204 2, +34600001205 1', 'every message of every conversation, with its customer');
+SELECT is((SELECT length(text) || left(text, 8) FROM whatsapp_app_messages WHERE whatsapp_message_id = 'wamid.L34600001202-699'), '1008699 "ñ" ', 'as it was written');
+SELECT is((SELECT count(DISTINCT fingerprint) > 10 FROM whatsapp_account_events WHERE field = 'history' AND value ->> 'metadata' IS NOT NULL), true, 'in pieces');
+SELECT matches(pg_temp.send('history', :'large'), '^0/[0-9]{2}/0/0$', 'once');
+SELECT is(pg_temp.send('history', jsonb_build_object('history', jsonb_build_array(jsonb_build_object('threads', jsonb_build_array(pg_temp.thread(34600001206, 1, 300000), pg_temp.thread(34600001207, 1, 5)))))),
+    '1/0/2/0', 'a message that no person can have written is parked, with its webhook');
+SELECT is((SELECT count(*) FROM whatsapp_app_messages WHERE customer_phone IN ('+34600001206', '+34600001207')), 1::bigint, 'and the others are stored');
 
 SELECT * FROM finish();
 ROLLBACK;
