@@ -29,12 +29,31 @@ CREATE TABLE @extschema@.whatsapp_inbound_messages (
     handler             text,
     handled_at          timestamptz,
     handler_error       text,
-    thread_owner        text
+    thread_owner        text,
+    reply_data          jsonb,
+    forwarded           boolean NOT NULL DEFAULT false,
+    about_inbound_id    bigint,
+    media_id            text COLLATE "C",
+    mime_type           text,
+    filename            text,
+    latitude            numeric,
+    longitude           numeric,
+    catalog_id          text,
+    product_retailer_id text,
+    order_items         jsonb,
+    referral_source_type text,
+    referral_source_id  text,
+    referral_source_url text,
+    ctwa_clid           text
 );
 CREATE INDEX whatsapp_inbound_messages_tenant_idx
     ON @extschema@.whatsapp_inbound_messages (tenant_id, received_at);
 CREATE INDEX whatsapp_inbound_messages_received_idx
     ON @extschema@.whatsapp_inbound_messages USING brin (received_at);
+/* What was said about a message later, or has come before it. */
+CREATE INDEX whatsapp_inbound_messages_about_idx
+    ON @extschema@.whatsapp_inbound_messages (context_whatsapp_message_id)
+    WHERE message_type IN ('edit', 'revoke', 'reaction');
 COMMENT ON TABLE @extschema@.whatsapp_inbound_messages IS
 'Messages from customers, each once, with the tenant that had the number when it was sent.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.inbound_id IS
@@ -49,22 +68,26 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sender_user_id IS 'The c
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_type IS
 'The type of Meta''s API: text, image, button, interactive …';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.text IS
-'The readable part: the text, the caption of media, the title of the button pressed.';
+'The readable part, as the customer has last edited it: the text, the caption of media, the title of what was pressed '
+'or chosen, the emoji, the name and address of a place, the names and numbers of contacts, the lines of an order.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.payload IS 'The message as Meta sent it.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.context_whatsapp_message_id IS
-'The wamid of the message that it replies to.';
-COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_id IS 'Our message that this one replies to.';
+'The wamid of the message that it replies to, reacts to, edits or deletes.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.message_id IS
+'Our message that this one replies or reacts to.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_id IS
-'The payload of the button, or the ID of the row, that was chosen.';
+'The payload of the button, or the ID of the row, that was chosen; of a form (flow) its flow_token, or else its name.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_title IS
-'The text of the button, or row, that was chosen.';
+'The text of the button, or row, that was chosen; of a form, what WhatsApp shows in its place.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.sent_at IS 'When the customer sent it, by Meta''s clock.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.too_old IS
 'It was older than the seven days for which Meta repeats a webhook: stored, but no handler was called, no service '
 'window opened, and nobody opted in by it.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.received_at IS 'When its webhook was received.';
-COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.edited_at IS 'When the customer last edited it.';
-COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.revoked_at IS 'When the customer deleted it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.edited_at IS
+'When the customer last edited it; text is what it says since.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.revoked_at IS
+'When the customer deleted it; of a reaction, when it was taken back or replaced by another.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handler IS
 'The function that was called for the reply; NULL: none.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handled_at IS 'When the handler was last called.';
@@ -73,6 +96,29 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.handler_error IS
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.thread_owner IS
 'Who had the conversation when it was not this application, and the message came in the field standby: the role that '
 'Meta named when it was last taken over, or other. NULL: this application.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.reply_data IS
+'What was filled in (response_json), of the answer to a form; NULL also if it is no JSON.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.forwarded IS 'Whether the customer forwarded it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.about_inbound_id IS
+'The message of the customer''s that it edits, deletes, reacts or replies to, if that is stored.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.media_id IS
+'Meta''s ID of its file: image, video, audio, document or sticker.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.mime_type IS 'The media type of its file, as Meta names it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.filename IS 'The name of its file, as the customer named it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.latitude IS 'Of a location, in degrees north.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.longitude IS 'Of a location, in degrees east.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.catalog_id IS
+'The catalog that was ordered from, or that the product asked about is in.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.product_retailer_id IS
+'The product that the customer was looking at when asking.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.order_items IS
+'What was ordered: an array of objects with product_retailer_id, quantity, item_price and currency.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.referral_source_type IS
+'ad or post: the customer came by a click on it (click to WhatsApp).';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.referral_source_id IS 'Meta''s ID of that ad or post.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.referral_source_url IS 'Its address.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.ctwa_clid IS
+'Meta''s ID of the click, for its Conversions API.';
 
 CREATE TABLE @extschema@.whatsapp_windows (
     phone_number_id text COLLATE "C" NOT NULL,
@@ -104,7 +150,8 @@ CREATE TRIGGER whatsapp_reply_handlers_roles
     FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_find_registration_roles();
 ALTER TABLE @extschema@.whatsapp_reply_handlers ENABLE ALWAYS TRIGGER whatsapp_reply_handlers_roles;
 COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
-'Functions that are called when a customer presses a button or chooses from a list. Made by wa_on_reply().';
+'Functions that are called when a customer presses a button, chooses from a list or fills in a form. Made by '
+'wa_on_reply().';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.prefix IS 'What the payload of a reply must begin with.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.handler IS 'The function, with its schema.';
 COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_by IS
@@ -121,24 +168,116 @@ COMMENT ON COLUMN @extschema@.whatsapp_reply_handlers.registered_at IS 'When it 
 
 /* ---- messages ------------------------------------------------------------------- */
 
+/* The elements of an array; none, if it is none. */
+CREATE FUNCTION @extschema@.wa_internal_elements(list jsonb) RETURNS SETOF jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.value FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) AS e
+$$;
+
+/* JSON that stands in a string; NULL if it is none that can be stored. */
+CREATE FUNCTION @extschema@.wa_internal_json_in_text(words text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN words::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    RETURN NULL;
+END
+$$;
+
+/* A coordinate, if it is one: Meta writes numbers, and others write them as strings. */
+CREATE FUNCTION @extschema@.wa_internal_degrees(coordinate jsonb, most integer) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT round(d.degrees, 7)
+    FROM (SELECT CASE WHEN coordinate #>> '{}' ~ '^-?[0-9]{1,3}(\.[0-9]{1,30})?$'
+                      THEN (coordinate #>> '{}')::numeric END) AS d (degrees)
+    WHERE abs(d.degrees) <= most
+$$;
+
+/* The message as it reads after an edit, and its type; any other message as it is. */
+CREATE FUNCTION @extschema@.wa_internal_edited_message(INOUT type text, INOUT message jsonb)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN type IS DISTINCT FROM 'edit' THEN type
+                ELSE COALESCE(message #>> '{edit,message,type}', message #>> '{edit,type}', (
+                    SELECT t.type FROM unnest(ARRAY['text', 'image', 'video', 'document']) AS t (type)
+                    WHERE COALESCE(message #> '{edit,message}', message -> 'edit') ? t.type LIMIT 1)) END,
+           CASE WHEN type IS DISTINCT FROM 'edit' THEN message
+                ELSE COALESCE(message #> '{edit,message}', message -> 'edit') END
+$$;
+
 /* What a person would read of it. */
 CREATE FUNCTION @extschema@.wa_internal_inbound_text(type text, message jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE type
-        WHEN 'text' THEN message #>> '{text,body}'
-        WHEN 'button' THEN message #>> '{button,text}'
-        WHEN 'interactive' THEN COALESCE(message #>> '{interactive,button_reply,title}',
-            message #>> '{interactive,list_reply,title}', message #>> '{interactive,nfm_reply,body}')
-        WHEN 'reaction' THEN message #>> '{reaction,emoji}'
-        WHEN 'location' THEN concat_ws(', ', message #>> '{location,name}', message #>> '{location,address}')
-        WHEN 'contacts' THEN message #>> '{contacts,0,name,formatted_name}'
-        WHEN 'order' THEN message #>> '{order,text}'
-        WHEN 'system' THEN message #>> '{system,body}'
-        WHEN 'edit' THEN COALESCE(message #>> '{edit,message,text,body}', message #>> '{edit,text,body}')
-        ELSE message #>> ARRAY[type, 'caption']
+    SELECT CASE e.type
+        WHEN 'text' THEN e.message #>> '{text,body}'
+        WHEN 'button' THEN e.message #>> '{button,text}'
+        WHEN 'interactive' THEN COALESCE(e.message #>> '{interactive,button_reply,title}',
+            e.message #>> '{interactive,list_reply,title}', e.message #>> '{interactive,nfm_reply,body}',
+            e.message #>> '{interactive,call_permission_reply,response}')
+        WHEN 'reaction' THEN e.message #>> '{reaction,emoji}'
+        WHEN 'location' THEN COALESCE(
+            NULLIF(concat_ws(', ', NULLIF(e.message #>> '{location,name}', ''),
+                NULLIF(e.message #>> '{location,address}', '')), ''),
+            e.message #>> '{location,latitude}' || ', ' || (e.message #>> '{location,longitude}'))
+        WHEN 'contacts' THEN (
+            SELECT string_agg(concat_ws(' ',
+                    COALESCE(c.contact #>> '{name,formatted_name}', c.contact #>> '{name,first_name}'), (
+                        SELECT '(' || string_agg(p.phone ->> 'phone', ', ') || ')'
+                        FROM @extschema@.wa_internal_elements(c.contact -> 'phones') AS p (phone))), '; ')
+            FROM @extschema@.wa_internal_elements(e.message -> 'contacts') AS c (contact))
+        WHEN 'order' THEN concat_ws(E'\n', NULLIF(e.message #>> '{order,text}', ''), (
+            SELECT string_agg(concat_ws(' ', i.item ->> 'quantity', '×', i.item ->> 'product_retailer_id',
+                    '(' || (i.item ->> 'item_price') || COALESCE(' ' || (i.item ->> 'currency'), '') || ')'), E'\n')
+            FROM @extschema@.wa_internal_elements(e.message #> '{order,product_items}') AS i (item)))
+        WHEN 'system' THEN e.message #>> '{system,body}'
+        ELSE e.message #>> ARRAY[e.type, 'caption']
         END
+    FROM @extschema@.wa_internal_edited_message(type, message) AS e
+$$;
+
+/* What else there is in it, for the columns of the same names. */
+CREATE FUNCTION @extschema@.wa_internal_inbound_parts(type text, message jsonb,
+    OUT about_wamid text, OUT reply_id text, OUT reply_title text, OUT reply_data jsonb, OUT forwarded boolean,
+    OUT media_id text, OUT mime_type text, OUT filename text, OUT latitude numeric, OUT longitude numeric,
+    OUT catalog_id text, OUT product_retailer_id text, OUT order_items jsonb,
+    OUT referral_source_type text, OUT referral_source_id text, OUT referral_source_url text, OUT ctwa_clid text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        CASE type WHEN 'reaction' THEN message #>> '{reaction,message_id}'
+            WHEN 'edit' THEN COALESCE(message #>> '{edit,original_message_id}', message ->> 'original_message_id')
+            WHEN 'revoke' THEN COALESCE(message #>> '{revoke,original_message_id}', message ->> 'original_message_id')
+            ELSE message #>> '{context,id}' END,
+        COALESCE(message #>> '{button,payload}', message #>> '{interactive,button_reply,id}',
+            message #>> '{interactive,list_reply,id}', NULLIF(d.reply_data ->> 'flow_token', ''),
+            NULLIF(message #>> '{interactive,nfm_reply,name}', '')),
+        COALESCE(message #>> '{button,text}', message #>> '{interactive,button_reply,title}',
+            message #>> '{interactive,list_reply,title}', message #>> '{interactive,nfm_reply,body}'),
+        d.reply_data,
+        'true' IN (COALESCE(message #>> '{context,forwarded}', ''),
+            COALESCE(message #>> '{context,frequently_forwarded}', '')),
+        m.medium ->> 'id', m.medium ->> 'mime_type', m.medium ->> 'filename',
+        @extschema@.wa_internal_degrees(message #> '{location,latitude}', 90),
+        @extschema@.wa_internal_degrees(message #> '{location,longitude}', 180),
+        COALESCE(message #>> '{order,catalog_id}', message #>> '{context,referred_product,catalog_id}'),
+        message #>> '{context,referred_product,product_retailer_id}',
+        message #> '{order,product_items}',
+        message #>> '{referral,source_type}', message #>> '{referral,source_id}', message #>> '{referral,source_url}',
+        message #>> '{referral,ctwa_clid}'
+    FROM (SELECT @extschema@.wa_internal_json_in_text(message #>> '{interactive,nfm_reply,response_json}'))
+            AS d (reply_data),
+        (SELECT CASE WHEN type IN ('image', 'video', 'audio', 'document', 'sticker') THEN message -> type END)
+            AS m (medium)
 $$;
 
 /* Who had a customer's conversation then, if it was another one: Meta tells whom it is taken from, and by whom. */
@@ -153,6 +292,112 @@ AS $$
             AND e.key = ANY (ARRAY[number || '/' || ltrim(phone, '+'), number || '/' || user_id])
             AND e.happened_at < at + interval '1 second'
         ORDER BY e.happened_at DESC LIMIT 1), 'other')
+$$;
+
+/*
+ * An edit and the message that it edits may be on their way in two webhooks at once, and
+ * neither transaction would see the other's row.  So whoever stores something about a
+ * message and whoever stores the message wait for each other.  By a few locks for all
+ * messages, taken in one order: ordinary messages share them.
+ */
+CREATE FUNCTION @extschema@.wa_internal_lock_inbound(types text[], wamids text[], messages text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    class CONSTANT integer := 1463896399; /* "WAIO" */
+    item record;
+BEGIN
+    FOR item IN
+        SELECT h.bucket, bool_or(h.alone) AS alone
+        FROM (
+            SELECT hashtext(x.wamid) & 63, false
+            FROM unnest(wamids) AS x (wamid)
+            UNION ALL
+            SELECT hashtext(p.about_wamid) & 63, true
+            FROM unnest(types, messages) AS x (type, message)
+                CROSS JOIN LATERAL @extschema@.wa_internal_inbound_parts(x.type, x.message::jsonb) AS p
+            WHERE x.type IN ('edit', 'revoke', 'reaction')) AS h (bucket, alone)
+        WHERE h.bucket IS NOT NULL
+        GROUP BY h.bucket
+        ORDER BY h.bucket
+    LOOP
+        IF item.alone THEN
+            PERFORM pg_advisory_xact_lock(class, item.bucket);
+        ELSE
+            PERFORM pg_advisory_xact_lock_shared(class, item.bucket);
+        END IF;
+    END LOOP;
+END
+$$;
+
+/*
+ * Brings together what is about a message and the message, whichever of them has just
+ * come.  What holds is what was said last by Meta's clock, so the order of arrival does
+ * not matter; in one second, what came last.
+ */
+CREATE FUNCTION @extschema@.wa_internal_join_inbound(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    about text[];
+    known bigint[];
+BEGIN
+    /* messages that something is said about, old or new */
+    SELECT array_agg(DISTINCT t.wamid) INTO about
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            CROSS JOIN LATERAL (VALUES (i.whatsapp_message_id), (i.context_whatsapp_message_id)) AS t (wamid)
+        WHERE i.inbound_id = ANY (ids) AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_inbound_messages AS e
+            WHERE e.context_whatsapp_message_id = t.wamid AND e.message_type IN ('edit', 'revoke', 'reaction'));
+    SELECT array_agg(l.inbound_id) INTO known FROM (
+        SELECT o.inbound_id FROM @extschema@.whatsapp_inbound_messages AS o
+        WHERE o.whatsapp_message_id = ANY (about)
+        ORDER BY o.inbound_id FOR UPDATE) AS l;
+
+    UPDATE @extschema@.whatsapp_inbound_messages AS o
+        SET text = CASE WHEN e.sent_at IS NULL THEN o.text ELSE e.text END, edited_at = e.sent_at,
+            revoked_at = r.sent_at
+        FROM @extschema@.whatsapp_inbound_messages AS n
+            LEFT JOIN LATERAL (
+                SELECT e.sent_at, e.text FROM @extschema@.whatsapp_inbound_messages AS e
+                WHERE e.context_whatsapp_message_id = n.whatsapp_message_id AND e.message_type = 'edit'
+                    AND e.phone_number_id = n.phone_number_id
+                ORDER BY e.sent_at DESC, e.inbound_id DESC LIMIT 1) AS e ON true
+            LEFT JOIN LATERAL (
+                SELECT max(r.sent_at) AS sent_at FROM @extschema@.whatsapp_inbound_messages AS r
+                WHERE r.context_whatsapp_message_id = n.whatsapp_message_id AND r.message_type = 'revoke'
+                    AND r.phone_number_id = n.phone_number_id) AS r ON true
+        WHERE n.inbound_id = ANY (known) AND o.inbound_id = n.inbound_id AND n.message_type <> 'reaction'
+            AND ((e.sent_at, r.sent_at) IS DISTINCT FROM (o.edited_at, o.revoked_at)
+                 OR e.sent_at IS NOT NULL AND e.text IS DISTINCT FROM o.text);
+
+    UPDATE @extschema@.whatsapp_inbound_messages AS i
+        SET about_inbound_id = o.inbound_id
+        FROM @extschema@.whatsapp_inbound_messages AS o
+        WHERE o.phone_number_id = i.phone_number_id AND o.whatsapp_message_id = i.context_whatsapp_message_id
+            AND i.about_inbound_id IS NULL AND i.inbound_id = ANY (ids);
+    UPDATE @extschema@.whatsapp_inbound_messages AS i
+        SET about_inbound_id = o.inbound_id
+        FROM @extschema@.whatsapp_inbound_messages AS o
+        WHERE o.inbound_id = ANY (known) AND o.phone_number_id = i.phone_number_id
+            AND o.whatsapp_message_id = i.context_whatsapp_message_id AND i.about_inbound_id IS NULL
+            AND i.message_type IN ('edit', 'revoke', 'reaction');
+
+    /* A person has one reaction to a message: the next one, or none, takes the place of the one before. */
+    UPDATE @extschema@.whatsapp_inbound_messages AS i
+        SET revoked_at = s.next
+        FROM (
+            SELECT r.inbound_id, lead(r.sent_at) OVER (
+                PARTITION BY r.context_whatsapp_message_id, r.phone_number_id,
+                    COALESCE(r.sender_user_id, r.sender_phone)
+                ORDER BY r.sent_at, r.inbound_id) AS next
+            FROM @extschema@.whatsapp_inbound_messages AS r
+            WHERE r.context_whatsapp_message_id = ANY (about) AND r.message_type = 'reaction') AS s
+        WHERE i.inbound_id = s.inbound_id AND i.revoked_at IS DISTINCT FROM s.next;
+END
 $$;
 
 /*
@@ -189,6 +434,7 @@ DECLARE
         '@extschema@.whatsapp_inbound_messages', 'inbound_id');
     ids bigint[];
 BEGIN
+    PERFORM @extschema@.wa_internal_lock_inbound(types, wamids, messages);
     WITH v AS MATERIALIZED (
         SELECT nextval(sequence) AS id, x.number, x.wamid, x.type, x.at, x.too_old, x.phone, x.user_id,
             x.message::jsonb AS message, x.standby
@@ -198,22 +444,23 @@ BEGIN
         INSERT INTO @extschema@.whatsapp_inbound_messages (inbound_id, whatsapp_message_id, tenant_id,
                 phone_number_id, sender_phone, sender_user_id, message_type, text, payload,
                 context_whatsapp_message_id, message_id, reply_id, reply_title, sent_at, too_old,
-                thread_owner)
+                thread_owner, reply_data, forwarded, media_id, mime_type, filename, latitude, longitude, catalog_id,
+                product_retailer_id, order_items, referral_source_type, referral_source_id, referral_source_url,
+                ctwa_clid)
             OVERRIDING SYSTEM VALUE
             SELECT v.id, v.wamid, COALESCE(m.tenant_id, a.tenant_id), v.number, v.phone, v.user_id, v.type,
                 NULLIF(@extschema@.wa_internal_inbound_text(v.type, v.message), ''), v.message,
-                v.message #>> '{context,id}', m.id,
-                COALESCE(v.message #>> '{button,payload}',
-                    v.message #>> '{interactive,button_reply,id}', v.message #>> '{interactive,list_reply,id}'),
-                COALESCE(v.message #>> '{button,text}',
-                    v.message #>> '{interactive,button_reply,title}', v.message #>> '{interactive,list_reply,title}'),
-                v.at, v.too_old,
+                p.about_wamid, m.id, p.reply_id, p.reply_title, v.at, v.too_old,
                 CASE WHEN v.standby
-                     THEN @extschema@.wa_internal_thread_owner(v.number, v.phone, v.user_id, v.at) END
+                     THEN @extschema@.wa_internal_thread_owner(v.number, v.phone, v.user_id, v.at) END,
+                p.reply_data, p.forwarded, p.media_id, p.mime_type, p.filename, p.latitude, p.longitude, p.catalog_id,
+                p.product_retailer_id, p.order_items, p.referral_source_type, p.referral_source_id,
+                p.referral_source_url, p.ctwa_clid
             FROM v
+                CROSS JOIN LATERAL @extschema@.wa_internal_inbound_parts(v.type, v.message) AS p
                 LEFT JOIN LATERAL (
                     SELECT w.message_id FROM @extschema@.whatsapp_wamids AS w
-                    WHERE w.whatsapp_message_id = v.message #>> '{context,id}' LIMIT 1) AS w ON true
+                    WHERE w.whatsapp_message_id = p.about_wamid LIMIT 1) AS w ON true
                 LEFT JOIN @extschema@.whatsapp_messages AS m ON m.id = w.message_id
                 LEFT JOIN LATERAL (
                     SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
@@ -227,6 +474,7 @@ BEGIN
 
     IF cardinality(ids) > 0 THEN
         PERFORM @extschema@.wa_internal_after_inbound(ids);
+        PERFORM @extschema@.wa_internal_join_inbound(ids);
     END IF;
     RETURN QUERY
         SELECT i.inbound_id, i.reply_id IS NOT NULL AND NOT i.too_old
@@ -282,30 +530,18 @@ BEGIN
 
     FOR item IN
         SELECT i.* FROM @extschema@.whatsapp_inbound_messages AS i
-        WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('edit', 'revoke', 'system')
+        WHERE i.inbound_id = ANY (ids) AND i.message_type = 'system'
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
-        IF item.message_type = 'system' THEN
-            IF NOT item.too_old
-               AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
-                PERFORM @extschema@.wa_internal_change_identity(
-                    ltrim(item.sender_phone, '+'),
-                    COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
-                    item.payload #>> '{system,wa_id}',
-                    COALESCE(item.payload #>> '{system,user_id}',
-                        CASE WHEN item.payload #>> '{system,previous_user_id}' <> item.sender_user_id
-                             THEN item.sender_user_id END), item.sent_at);
-            END IF;
-        ELSE
-            UPDATE @extschema@.whatsapp_inbound_messages AS o
-                SET edited_at = CASE item.message_type
-                        WHEN 'edit' THEN GREATEST(o.edited_at, item.sent_at) ELSE o.edited_at END,
-                    revoked_at = CASE item.message_type
-                        WHEN 'revoke' THEN GREATEST(o.revoked_at, item.sent_at) ELSE o.revoked_at END
-                WHERE o.whatsapp_message_id = COALESCE(
-                    item.payload #>> ARRAY[item.message_type, 'original_message_id'],
-                    item.payload ->> 'original_message_id')
-                    AND o.phone_number_id = item.phone_number_id;
+        IF NOT item.too_old
+           AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
+            PERFORM @extschema@.wa_internal_change_identity(
+                ltrim(item.sender_phone, '+'),
+                COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
+                item.payload #>> '{system,wa_id}',
+                COALESCE(item.payload #>> '{system,user_id}',
+                    CASE WHEN item.payload #>> '{system,previous_user_id}' <> item.sender_user_id
+                         THEN item.sender_user_id END), item.sent_at);
         END IF;
     END LOOP;
 END
@@ -357,14 +593,6 @@ COMMENT ON COLUMN @extschema@.whatsapp_app_messages.source IS
 'application, such as Meta''s agent.';
 COMMENT ON COLUMN @extschema@.whatsapp_app_messages.sent_at IS 'When it was sent, by Meta''s clock.';
 COMMENT ON COLUMN @extschema@.whatsapp_app_messages.received_at IS 'When its webhook was received.';
-
-/* The elements of an array; none, if it is none. */
-CREATE FUNCTION @extschema@.wa_internal_elements(list jsonb) RETURNS SETOF jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT e.value FROM jsonb_array_elements(CASE jsonb_typeof(list) WHEN 'array' THEN list ELSE '[]' END) AS e
-$$;
 
 /* The messages of such an event, with the customer whose conversation it is, if that is told beside them. */
 CREATE FUNCTION @extschema@.wa_internal_app_messages(field text, value jsonb, OUT message jsonb, OUT customer text)
@@ -441,6 +669,7 @@ AS $$
             'sender_user_id', i.sender_user_id,
             'payload', i.reply_id,
             'title', i.reply_title,
+            'data', i.reply_data,
             'reference', m.reference,
             'sent_at', i.sent_at,
             'message', CASE WHEN m.id IS NOT NULL THEN jsonb_build_object(
@@ -500,10 +729,10 @@ CREATE FUNCTION @extschema@.wa_on_reply(prefix text, handler regprocedure) RETUR
     LANGUAGE C VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'wa_on_reply';
 COMMENT ON FUNCTION @extschema@.wa_on_reply(text, regprocedure) IS
-'Has the function called, with one jsonb argument, for each reply by button or list whose payload begins with the '
-'prefix; the longest prefix wins. It runs as the role that registers it or as the owner of the function, whichever has '
-'fewer rights, with this session''s search_path. Errors: 42501 not allowed, or neither of the two roles has the rights '
-'of the other; 42P13 not such a function.';
+'Has the function called, with one jsonb argument, for each reply by button, list or form whose payload begins with '
+'the prefix; the longest prefix wins. It runs as the role that registers it or as the owner of the function, '
+'whichever has fewer rights, with this session''s search_path. Errors: 42501 not allowed, or neither of the two roles '
+'has the rights of the other; 42P13 not such a function.';
 
 CREATE FUNCTION @extschema@.wa_off_reply(prefix text) RETURNS boolean
     LANGUAGE C VOLATILE PARALLEL UNSAFE

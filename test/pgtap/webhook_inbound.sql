@@ -47,7 +47,7 @@ SELECT is(pg_temp.stored('wamid.IN5=='), 'panaderia|+34600000001|image|La tarta'
 SELECT is(pg_temp.stored('wamid.IN6=='), 'panaderia|+34600000001|unsupported', 'what WhatsApp itself cannot hand on');
 SELECT is(pg_temp.stored('wamid.IN7=='), 'panaderia|+34600000001|location|Obrador, Calle Mayor 1', 'location');
 SELECT is(pg_temp.stored('wamid.IN8=='), 'panaderia|+34600000001|reaction|👍', 'reaction');
-SELECT is(pg_temp.stored('wamid.IN9=='), 'panaderia|+34600000001|interactive|Enviado', 'flow');
+SELECT is(pg_temp.stored('wamid.IN9=='), 'panaderia|+34600000001|interactive|Enviado|flow|Enviado', 'flow');
 SELECT is(pg_temp.stored('wamid.INA=='), 'panaderia|+34600000001|something_new|nuevo', 'a type that is not known yet');
 SELECT is(payload #>> '{image,mime_type}', 'image/jpeg', 'the message is kept whole') FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.IN5==';
 SELECT is(pg_temp.post_messages(pg_temp.inbound('wamid.IN1==', 1764000100, 'text', '{"text":{"body":"otra vez"}}'), pg_temp.inbound('wamid.INB==', 1764000110, 'text', '{"text":{"body":"a"}}'), pg_temp.inbound('wamid.INB==', 1764000110, 'text', '{"text":{"body":"a"}}')),

@@ -100,7 +100,7 @@ SELECT is(pg_temp.press('wamid.P1', 'CONFIRM:7', 'Confirmar pedido', 'wamid.' ||
 SELECT is((SELECT status FROM reply_app.purchase_orders), 'confirmed', 'and the purchase order is confirmed');
 SELECT is((SELECT concat_ws(' ', who, path) FROM reply_app.calls), 'reply_app reply_app, public, pg_temp', 'by the role, and with the path, of whoever registered the handler');
 SELECT is((SELECT argument - 'inbound_id' - 'sent_at' #- '{message,created_at}' FROM reply_app.calls), jsonb_build_object('tenant_id', 'panaderia', 'phone_number_id', '100000000000001',
-    'sender', '+34600000001', 'sender_user_id', 'ES.1', 'payload', 'CONFIRM:7', 'title', 'Confirmar pedido', 'reference', 'PO-7', 'message', jsonb_build_object('id', :m, 'reference', 'PO-7',
+    'sender', '+34600000001', 'sender_user_id', 'ES.1', 'payload', 'CONFIRM:7', 'title', 'Confirmar pedido', 'data', NULL, 'reference', 'PO-7', 'message', jsonb_build_object('id', :m, 'reference', 'PO-7',
     'message_type', 'template', 'template_name', 'pedido', 'template_language', 'es', 'recipient_phone', '+34600000001', 'recipient_user_id', NULL)), 'it is told everything');
 SELECT is((SELECT (argument ->> 'inbound_id')::bigint FROM reply_app.calls), inbound_id, 'with the id of the inbound message') FROM whatsapp_inbound_messages;
 SELECT is(pg_temp.outcome('wamid.P1'), 'ok', 'that it was called is noted');
