@@ -124,6 +124,7 @@ OBJS = \
 	src/sender/pace/turns.o \
 	src/sender/prepared.o \
 	src/sender/reach.o \
+	src/sender/receipts.o \
 	src/sender/recovery.o \
 	src/sender/session.o \
 	src/sender/settle.o \
@@ -147,6 +148,7 @@ OBJS = \
 	src/sender/store/plan_size.o \
 	src/sender/store/prepared_rows.o \
 	src/sender/store/reach_rows.o \
+	src/sender/store/receipt_rows.o \
 	src/sender/store/replication.o \
 	src/sender/store/settled_rows.o \
 	src/sender/store/sync_rows.o \

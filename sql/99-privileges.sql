@@ -48,7 +48,7 @@ AS $$
         ('{admin,sender}'::text[], '{
             wa_enqueue_message, wa_enqueue_payload, wa_enqueue_text, wa_enqueue_media, wa_enqueue_interactive,
             wa_enqueue_location, wa_enqueue_contacts, wa_enqueue_reaction, wa_enqueue_bulk, wa_upload_media,
-            wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings,
+            wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings, wa_mark_read,
             wa_create_notification, wa_drop_notification, wa_retry_notification, wa_notifications,
             wa_internal_registration_state,
             whatsapp_notification_failures}'::text[]),
@@ -93,7 +93,8 @@ AS $$
         ('{admin}', '{
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
-            whatsapp_media, whatsapp_media_uses, whatsapp_notifications, whatsapp_damage_policies,
+            whatsapp_media, whatsapp_media_uses, whatsapp_read_receipts, whatsapp_notifications,
+            whatsapp_damage_policies,
             whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_contact_identities, whatsapp_windows,
             whatsapp_reply_handlers,
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,

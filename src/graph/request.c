@@ -68,6 +68,21 @@ wa_graph_messages_url(StringInfo out, const char *graph_url, const char *api_ver
 }
 
 /*
+ * A customer's message was read, and an answer may be being written: Meta's page on
+ * typing indicators.  Goes to the same address as messages.
+ */
+void
+wa_graph_read_receipt_body(StringInfo out, const char *wamid, bool typing)
+{
+	appendStringInfoString(out, "{\"messaging_product\":\"whatsapp\",\"status\":\"read\","
+								"\"message_id\":");
+	append_json_string(out, wamid);
+	if (typing)
+		appendStringInfoString(out, ",\"typing_indicator\":{\"type\":\"text\"}");
+	appendStringInfoChar(out, '}');
+}
+
+/*
  * A message has a phone number or a user id; Meta prefers the number where it
  * gets both, and so do we.
  */

@@ -19,6 +19,7 @@ typedef struct WaGraphMessage
 
 extern void wa_graph_messages_url(StringInfo out, const char *graph_url, const char *api_version,
 								  const char *phone_number_id);
+extern void wa_graph_read_receipt_body(StringInfo out, const char *wamid, bool typing);
 extern void wa_graph_message_body(StringInfo out, const WaGraphMessage *message);
 
 #endif

@@ -28,6 +28,7 @@
 #include "sender/measure.h"
 #include "sender/notice.h"
 #include "sender/pace/concurrency.h"
+#include "sender/receipts.h"
 #include "sender/settle.h"
 #include "sender/state/wire.h"
 #include "sender/store/transaction.h"
@@ -241,6 +242,8 @@ wa_dispatch_network(WaSender *sender)
 			wa_sync_response(sender, result);
 		else if (wa_upload_is_tag(result->tag))
 			wa_upload_response(sender, result);
+		else if (wa_receipts_is_tag(result->tag))
+			wa_receipts_response(sender, result);
 		else
 			answered(sender, result);
 		wa_http_release(sender->http, result);

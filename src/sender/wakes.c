@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "sender/receipts.h"
 #include "sender/upload.h"
 #include "sender/wakes.h"
 #include "shared/shmem.h"
@@ -19,7 +20,10 @@ becomes_due(WaSender *sender, TimestampTz due)
 	sender->next_due = Min(sender->next_due, due);
 	sender->told_due = Min(sender->told_due, due);
 	if (due <= wa_now())
+	{
 		wa_upload_requested();
+		wa_receipts_requested();
+	}
 }
 
 /* There were too many wake-ups to tell each number's from the others'. */

@@ -14,6 +14,7 @@
 #include "graph/request.h"
 #include "http/http.h"
 #include "sender/consent.h"
+#include "sender/receipts.h"
 #include "sender/upload.h"
 #include "sender/withdraw.h"
 
@@ -49,7 +50,7 @@ wa_withdraw_is_stopped(const WaJob *job)
 bool
 wa_withdraw_is_message(const void *tag)
 {
-	return tag != NULL && !wa_upload_is_tag(tag);
+	return tag != NULL && !wa_upload_is_tag(tag) && !wa_receipts_is_tag(tag);
 }
 
 /* What is leased or handed over, and has not begun. */

@@ -47,6 +47,7 @@
 #include "sender/pace/concurrency.h"
 #include "sender/pace/pair.h"
 #include "sender/reach.h"
+#include "sender/receipts.h"
 #include "sender/recovery.h"
 #include "sender/session.h"
 #include "sender/state/sender.h"
@@ -287,6 +288,7 @@ load_config(bool reconfigured)
 	wa_upkeep_configured(sender);
 	wa_sync_requested(reconfigured);
 	wa_upload_requested();
+	wa_receipts_requested();
 }
 
 /* The first work of the process, under the error handling of the loop. */
@@ -321,9 +323,11 @@ upkeep_wait_ms(void)
 		return -1;
 	if (now < upkeep_after_us)
 		return (long) (upkeep_after_us - now) / 1000 + 1;
-	return wa_sooner_ms(wa_sooner_ms(wa_recovery_wait_ms(), wa_sooner_ms(wa_upkeep_wait_ms(sender),
-																		 wa_reach_wait_ms(sender))),
-						wa_sooner_ms(wa_sync_wait_ms(sender), wa_upload_wait_ms(sender)));
+	return wa_sooner_ms(
+		wa_sooner_ms(wa_recovery_wait_ms(),
+					 wa_sooner_ms(wa_upkeep_wait_ms(sender), wa_reach_wait_ms(sender))),
+		wa_sooner_ms(wa_sync_wait_ms(sender),
+					 wa_sooner_ms(wa_upload_wait_ms(sender), wa_receipts_wait_ms(sender))));
 }
 
 /* Milliseconds until a file that could not be used is worth another look; -1: none. */
@@ -443,6 +447,7 @@ turn(void)
 		wa_upkeep_run(sender);
 		wa_sync_run(sender);
 		wa_upload_run(sender);
+		wa_receipts_run(sender);
 		in_upkeep = false;
 		upkeep_errors = 0;
 	}
@@ -482,6 +487,7 @@ recover_from_error(volatile int *errors)
 		in_upkeep = false;
 		wa_sync_aborted(sender);
 		wa_upload_aborted(sender);
+		wa_receipts_aborted(sender);
 		/* A step that a lock has failed is put off by itself, and must not put off the rest. */
 		upkeep_errors = locked ? 0 : upkeep_errors + 1;
 		upkeep_after_us = wa_now_us() + error_delay_ms(upkeep_errors) * 1000;
