@@ -40,6 +40,7 @@ CREATE TABLE @extschema@.whatsapp_tenants (
         CHECK (retention = interval '0' OR retention >= interval '1 day'),
     created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    marketing_api       boolean NOT NULL DEFAULT false,
     CONSTRAINT whatsapp_tenants_quiet_hours_check CHECK ((quiet_from IS NULL) = (quiet_to IS NULL))
 );
 COMMENT ON TABLE @extschema@.whatsapp_tenants IS
@@ -65,6 +66,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenants.retention IS
 'How long finished messages are kept; NULL: whatsapp_shared.retention.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.created_at IS 'When the tenant was created.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.updated_at IS 'When its settings were last changed.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
+'Whether its marketing templates go to Meta''s Marketing Messages API.';
 
 /* What resembles a new one: see wa_internal_check_new_tenant. */
 CREATE INDEX whatsapp_tenants_resembled_idx
@@ -234,7 +237,8 @@ CREATE FUNCTION @extschema@.wa_configure_tenant(
     daily_share real DEFAULT NULL,
     retention interval DEFAULT NULL,
     reset text[] DEFAULT '{}',
-    is_new boolean DEFAULT false)
+    is_new boolean DEFAULT false,
+    marketing_api boolean DEFAULT NULL)
 RETURNS @extschema@.whatsapp_tenants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -288,6 +292,7 @@ BEGIN
     new.daily_share := COALESCE(
         @extschema@.wa_internal_check_share(old.tenant_id, wa_configure_tenant.daily_share), new.daily_share);
     new.retention := COALESCE(wa_configure_tenant.retention, new.retention);
+    new.marketing_api := COALESCE(wa_configure_tenant.marketing_api, new.marketing_api);
     PERFORM @extschema@.wa_internal_check_tenant(new);
 
     IF new IS NOT DISTINCT FROM old THEN
@@ -299,7 +304,7 @@ BEGIN
             messages_per_second = new.messages_per_second,
             quiet_from = new.quiet_from, quiet_to = new.quiet_to, time_zone = new.time_zone,
             on_uncertain = new.on_uncertain, daily_share = new.daily_share,
-            retention = new.retention, updated_at = new.updated_at
+            retention = new.retention, marketing_api = new.marketing_api, updated_at = new.updated_at
         WHERE t.tenant_id = new.tenant_id;
 
     /* What waited for the old settings looks at the new ones. */
@@ -314,10 +319,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
-    interval, text[], boolean) IS
+    interval, text[], boolean, boolean) IS
 'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
 'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
-'(wa_assign_phone() creates a tenant with one). Errors: 22004, 22023; 42704 no such tenant.';
+'(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
+'Messages API, whose terms the account must have accepted. Errors: 22004, 22023; 42704 no such tenant.';
 
 /* The rules that the table's constraints state, in words a person can act on. */
 CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void

@@ -161,6 +161,15 @@ $$;
 
 /* ---- 16-tenants ------------------------------------------------------------------ */
 
+ALTER TABLE @extschema@.whatsapp_tenants ADD COLUMN marketing_api boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
+'Whether its marketing templates go to Meta''s Marketing Messages API.';
+
+DROP FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real, interval,
+    text[], boolean);
+DROP FUNCTION @extschema@.wa_configure_tenant(anyelement, boolean, text, real, time, time, text, text, real, interval,
+    text[], boolean);
+
 /* What resembles a new one: see wa_internal_check_new_tenant. */
 CREATE INDEX whatsapp_tenants_resembled_idx
     ON @extschema@.whatsapp_tenants (pg_catalog.lower(pg_catalog.btrim(tenant_id)));
@@ -169,6 +178,105 @@ CREATE FUNCTION @extschema@.wa_internal_bound_tenant() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_bound_tenant';
 COMMENT ON FUNCTION @extschema@.wa_internal_bound_tenant() IS
 'The tenant that a role of the session is bound to; NULL: none is. Internal.';
+CREATE FUNCTION @extschema@.wa_configure_tenant(
+    tenant_id text,
+    enabled boolean DEFAULT NULL,
+    language text DEFAULT NULL,
+    messages_per_second real DEFAULT NULL,
+    quiet_from time DEFAULT NULL,
+    quiet_to time DEFAULT NULL,
+    time_zone text DEFAULT NULL,
+    on_uncertain text DEFAULT NULL,
+    daily_share real DEFAULT NULL,
+    retention interval DEFAULT NULL,
+    reset text[] DEFAULT '{}',
+    is_new boolean DEFAULT false,
+    marketing_api boolean DEFAULT NULL)
+RETURNS @extschema@.whatsapp_tenants
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    known CONSTANT text[] := '{language,messages_per_second,quiet_hours,time_zone,on_uncertain,daily_share,retention}';
+    a wa_configure_tenant.reset%TYPE := COALESCE(wa_configure_tenant.reset, '{}');
+    old @extschema@.whatsapp_tenants;
+    new @extschema@.whatsapp_tenants;
+    word text;
+BEGIN
+    PERFORM @extschema@.wa_internal_check_tenant_id(wa_configure_tenant.tenant_id);
+    FOREACH word IN ARRAY a LOOP
+        IF word IS NULL OR word <> ALL (known) THEN
+            RAISE EXCEPTION 'cannot reset "%"', @extschema@.wa_internal_quote(word)
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = format('These can be reset: %s.', array_to_string(known, ', '));
+        END IF;
+    END LOOP;
+
+    /* The sum of the shares is a rule over all rows: one change at a time. */
+    IF wa_configure_tenant.daily_share IS NOT NULL THEN
+        LOCK TABLE @extschema@.whatsapp_tenants IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
+
+    IF wa_configure_tenant.is_new THEN
+        PERFORM @extschema@.wa_internal_create_tenant(wa_configure_tenant.tenant_id);
+    ELSE
+        PERFORM @extschema@.wa_internal_check_tenant_exists(wa_configure_tenant.tenant_id);
+    END IF;
+    SELECT t.* INTO STRICT old FROM @extschema@.whatsapp_tenants AS t
+        WHERE t.tenant_id = wa_configure_tenant.tenant_id FOR NO KEY UPDATE;
+
+    new := old;
+    IF 'language' = ANY (a) THEN new.language := NULL; END IF;
+    IF 'messages_per_second' = ANY (a) THEN new.messages_per_second := NULL; END IF;
+    IF 'quiet_hours' = ANY (a) THEN new.quiet_from := NULL; new.quiet_to := NULL; END IF;
+    IF 'time_zone' = ANY (a) THEN new.time_zone := NULL; END IF;
+    IF 'on_uncertain' = ANY (a) THEN new.on_uncertain := NULL; END IF;
+    IF 'daily_share' = ANY (a) THEN new.daily_share := NULL; END IF;
+    IF 'retention' = ANY (a) THEN new.retention := NULL; END IF;
+
+    new.enabled := COALESCE(wa_configure_tenant.enabled, new.enabled);
+    new.language := COALESCE(@extschema@.wa_internal_check_language(wa_configure_tenant.language), new.language);
+    new.messages_per_second := COALESCE(wa_configure_tenant.messages_per_second, new.messages_per_second);
+    new.quiet_from := COALESCE(wa_configure_tenant.quiet_from, new.quiet_from);
+    new.quiet_to := COALESCE(wa_configure_tenant.quiet_to, new.quiet_to);
+    new.time_zone := COALESCE(@extschema@.wa_internal_check_time_zone(wa_configure_tenant.time_zone), new.time_zone);
+    new.on_uncertain := COALESCE(wa_configure_tenant.on_uncertain, new.on_uncertain);
+    new.daily_share := COALESCE(
+        @extschema@.wa_internal_check_share(old.tenant_id, wa_configure_tenant.daily_share), new.daily_share);
+    new.retention := COALESCE(wa_configure_tenant.retention, new.retention);
+    new.marketing_api := COALESCE(wa_configure_tenant.marketing_api, new.marketing_api);
+    PERFORM @extschema@.wa_internal_check_tenant(new);
+
+    IF new IS NOT DISTINCT FROM old THEN
+        RETURN old;
+    END IF;
+    new.updated_at := clock_timestamp();
+    UPDATE @extschema@.whatsapp_tenants AS t
+        SET enabled = new.enabled, language = new.language,
+            messages_per_second = new.messages_per_second,
+            quiet_from = new.quiet_from, quiet_to = new.quiet_to, time_zone = new.time_zone,
+            on_uncertain = new.on_uncertain, daily_share = new.daily_share,
+            retention = new.retention, marketing_api = new.marketing_api, updated_at = new.updated_at
+        WHERE t.tenant_id = new.tenant_id;
+
+    /* What waited for the old settings looks at the new ones. */
+    IF new.enabled AND NOT old.enabled THEN
+        PERFORM @extschema@.wa_internal_release_holds('tenant_disabled'::text, tenant => new.tenant_id);
+    END IF;
+    IF (new.quiet_from, new.quiet_to, new.time_zone) IS DISTINCT FROM (old.quiet_from, old.quiet_to, old.time_zone) THEN
+        PERFORM @extschema@.wa_internal_release_holds('quiet_hours'::text, tenant => new.tenant_id);
+        PERFORM @extschema@.wa_internal_begin_quiet_hours();
+    END IF;
+    RETURN new;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
+    interval, text[], boolean, boolean) IS
+'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
+'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
+'(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
+'Messages API, whose terms the account must have accepted. Errors: 22004, 22023; 42704 no such tenant.';
 
 /* ---- 20-numbers ------------------------------------------------------------------ */
 

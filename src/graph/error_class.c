@@ -137,8 +137,9 @@ const WaErrorCode wa_error_codes[] = {
 	 "Send it to the recipient's phone number."},
 	{131063, 131063, "marketing templates not allowed on this interface", WA_CLASS_PAUSE_TEMPLATE,
 	 0, 0, false,
-	 "This account sends marketing templates by the Marketing Messages API only; turn off "
-	 "disable_marketing_messages_on_cloud_api, then wa_resume('template', 'name/language')."},
+	 "This account sends marketing templates by the Marketing Messages API only: call "
+	 "wa_configure_tenant(tenant, marketing_api => true), then wa_resume('template', "
+	 "'name/language')."},
 	{131064, 131064, "limit reached through misclassified templates", WA_CLASS_PAUSE_ACCOUNT_SHORT,
 	 21600, 0, false,
 	 "Correct the templates' categories in WhatsApp Manager; Meta lifts the limit by itself."},
@@ -195,8 +196,9 @@ const WaErrorCode wa_error_codes[] = {
 	{134101, 134101, "template still being synchronised", WA_CLASS_RETRY, 600, 0, false,
 	 "Nothing: a new template can be used after about ten minutes."},
 	{134102, 134102, "template not available here", WA_CLASS_PAUSE_TEMPLATE, 0, 0, false,
-	 "The Marketing Messages API does not have this template: see WhatsApp Manager, then "
-	 "wa_resume('template', 'name/language')."},
+	 "The Marketing Messages API does not have this template: see WhatsApp Manager, or call "
+	 "wa_configure_tenant(tenant, marketing_api => false); then wa_resume('template', "
+	 "'name/language')."},
 	{135000, 135000, "message not valid", WA_CLASS_RETRY, 0, 2, false,
 	 "Retried twice. If it stays, compare the message's payload with Meta's reference."},
 	{136024, 136024, "number already verified", WA_CLASS_NOT_APPLICABLE, 0, 0, false,

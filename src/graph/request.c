@@ -53,18 +53,20 @@ append_json_string(StringInfo out, const char *text)
 }
 
 /*
- * POST {graph_url}/{api_version}/{phone_number_id}/messages
+ * POST {graph_url}/{api_version}/{phone_number_id}/messages, or /marketing_messages of the
+ * Marketing Messages API, which takes the same of marketing templates.
  */
 void
 wa_graph_messages_url(StringInfo out, const char *graph_url, const char *api_version,
-					  const char *phone_number_id)
+					  const char *phone_number_id, bool marketing)
 {
 	size_t len = strlen(graph_url);
 
 	while (len > 0 && graph_url[len - 1] == '/')
 		len--;
 	appendBinaryStringInfo(out, graph_url, (int) len);
-	appendStringInfo(out, "/%s/%s/messages", api_version, phone_number_id);
+	appendStringInfo(out, "/%s/%s/%s", api_version, phone_number_id,
+					 marketing ? "marketing_messages" : "messages");
 }
 
 /*

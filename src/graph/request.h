@@ -18,7 +18,7 @@ typedef struct WaGraphMessage
 } WaGraphMessage;
 
 extern void wa_graph_messages_url(StringInfo out, const char *graph_url, const char *api_version,
-								  const char *phone_number_id);
+								  const char *phone_number_id, bool marketing);
 extern void wa_graph_read_receipt_body(StringInfo out, const char *wamid, bool typing);
 extern void wa_graph_message_body(StringInfo out, const WaGraphMessage *message);
 

@@ -25,6 +25,7 @@
 #include "sender/reach.h"
 #include "sender/state/wire.h"
 #include "sender/store/claim_rows.h"
+#include "sender/store/consent_rows.h"
 #include "sender/store/dispositions.h"
 #include "sender/store/lease.h"
 #include "sender/takeover.h"
@@ -223,6 +224,7 @@ build_body(WaSender *sender, WaJob *job, const WaClaimRow *row)
 	StringInfoData body;
 	MemoryContext old;
 
+	job->marketing = job->tenant->marketing_api && wa_store_is_marketing_template(row);
 	wa_message_opaque_write(opaque, sizeof(opaque), sender->installation_id, job->message_id,
 							job->attempt);
 	message.recipient_phone = row->recipient_phone;

@@ -137,6 +137,7 @@ load_tenants(WaSender *sender, TransactionId since)
 		const char *number = rows[i].phone_number_id != NULL ? rows[i].phone_number_id : "";
 
 		tenant->enabled = rows[i].enabled;
+		tenant->marketing_api = rows[i].marketing_api;
 		tenant->listed = true;
 		tenant->daily_share = rows[i].daily_share;
 		strlcpy(tenant->phone_number_id, number, sizeof(tenant->phone_number_id));

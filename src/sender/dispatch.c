@@ -160,7 +160,8 @@ submit(WaSender *sender)
 			break;
 		prepare_outcome(sender);
 		initStringInfo(&url);
-		wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, job->number->id);
+		wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, job->number->id,
+							  job->marketing);
 		dlist_delete(&job->node);
 		sender->n_leased--;
 		job->started_us = wa_now_us();

@@ -162,7 +162,7 @@ submit(WaSender *sender, Receipt *receipt, StringInfo body)
 	StringInfoData url;
 
 	initStringInfo(&url);
-	wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, receipt->number);
+	wa_graph_messages_url(&url, wa_guc_graph_url, wa_guc_api_version, receipt->number, false);
 	if (wa_http_submit(sender->http, url.data, body->data, body->len, NULL, receipt))
 		receipt->submitted = true;
 	else

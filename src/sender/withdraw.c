@@ -30,7 +30,7 @@ wa_withdraw_note_address(WaSender *sender)
 	bool changed;
 
 	initStringInfo(&now);
-	wa_graph_messages_url(&now, wa_guc_graph_url, wa_guc_api_version, "0");
+	wa_graph_messages_url(&now, wa_guc_graph_url, wa_guc_api_version, "0", false);
 	changed = address != NULL && strcmp(address, now.data) != 0;
 	if (changed)
 		pfree(address);

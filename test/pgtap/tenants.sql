@@ -2,7 +2,7 @@
  * A tenant's own settings: defaults, checks, and what a change sets free.
  */
 \ir ../lib/begin.sql
-SELECT plan(71);
+SELECT plan(73);
 
 /* ---- creating and changing ---- */
 
@@ -18,6 +18,8 @@ SELECT is((t).quiet_to, NULL, 'they are removed together')
 SELECT is((t).on_uncertain, 'park', 'a policy for doubtful messages')
     FROM wa_configure_tenant('panaderia', on_uncertain => 'park', retention => '30 days', messages_per_second => 5) AS t;
 SELECT is((t).tenant_id, '7', 'a tenant key may be a number') FROM wa_configure_tenant(7, is_new => true) AS t;
+SELECT is((t).marketing_api, true, 'its marketing templates may go to Meta''s own edge for them') FROM wa_configure_tenant('panaderia', marketing_api => true) AS t;
+SELECT is((t).marketing_api, true, 'NULL leaves that, too') FROM wa_configure_tenant('panaderia', enabled => true) AS t;
 
 CREATE TEMP TABLE before AS SELECT updated_at FROM whatsapp_tenants WHERE tenant_id = 'panaderia';
 SELECT wa_configure_tenant('panaderia', on_uncertain => 'park') \g /dev/null

@@ -25,13 +25,14 @@ test_url(void)
 	StringInfoData url;
 
 	initStringInfo(&url);
-	wa_graph_messages_url(&url, "https://graph.facebook.com", "v25.0", "100000000000001");
+	wa_graph_messages_url(&url, "https://graph.facebook.com", "v25.0", "100000000000001", false);
 	is_str(url.data, "https://graph.facebook.com/v25.0/100000000000001/messages", "the URL");
 	resetStringInfo(&url);
-	wa_graph_messages_url(&url, "http://127.0.0.1:8080//", "v25.0", "1");
-	is_str(url.data, "http://127.0.0.1:8080/v25.0/1/messages", "slashes at the end are dropped");
+	wa_graph_messages_url(&url, "http://127.0.0.1:8080//", "v25.0", "1", true);
+	is_str(url.data, "http://127.0.0.1:8080/v25.0/1/marketing_messages",
+		   "slashes at the end are dropped, and marketing goes elsewhere");
 	resetStringInfo(&url);
-	wa_graph_messages_url(&url, "http://[::1]:80/graph/", "v9.1", "1");
+	wa_graph_messages_url(&url, "http://[::1]:80/graph/", "v9.1", "1", false);
 	is_str(url.data, "http://[::1]:80/graph/v9.1/1/messages", "a path before ours is kept");
 	pfree(url.data);
 }
@@ -99,10 +100,31 @@ test_escaping(void)
 	ok(strstr(body, "\xc3\xb1") != NULL, "letters as they are");
 }
 
+static void
+test_read_receipt(void)
+{
+	StringInfoData body;
+
+	initStringInfo(&body);
+	wa_graph_read_receipt_body(&body, "wamid.A\"B", false);
+	is_str(
+		body.data,
+		"{\"messaging_product\":\"whatsapp\",\"status\":\"read\",\"message_id\":\"wamid.A\\\"B\"}",
+		"a message was read");
+	resetStringInfo(&body);
+	wa_graph_read_receipt_body(&body, "wamid.A", true);
+	is_str(body.data,
+		   "{\"messaging_product\":\"whatsapp\",\"status\":\"read\",\"message_id\":\"wamid.A\","
+		   "\"typing_indicator\":{\"type\":\"text\"}}",
+		   "and an answer is being written");
+	pfree(body.data);
+}
+
 int
 main(void)
 {
 	test_url();
+	test_read_receipt();
 	test_body();
 	test_escaping();
 	return done_testing();

@@ -27,6 +27,7 @@ typedef struct WaTenant
 {
 	uint64 key; /* hash of tenant_id */
 	bool enabled;
+	bool marketing_api; /* its marketing templates go there */
 	bool has_rate;
 	WaBucket bucket;		  /* its own rate, if has_rate */
 	int64 next_deferral_us;	  /* last turn given to a message over that rate */
@@ -91,6 +92,7 @@ typedef struct WaJob
 	bool opted_out;		   /* since its lease; seen before it was begun */
 	bool reaches;		   /* its recipient counts for the messaging limit from now on */
 	bool withdrawn;		   /* put back before it was begun */
+	bool marketing;		   /* it goes to the Marketing Messages API */
 	bool probe;			   /* sent to find out whether its number, or the host, answers */
 	int64 settle_after_us; /* set aside: not to be settled before */
 	int64 aside_us;		   /* for how long it was the last time; 0: never */

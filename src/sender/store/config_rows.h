@@ -27,6 +27,7 @@ typedef struct WaTenantRow
 	double messages_per_second;	 /* 0: no rate of its own */
 	double daily_share;			 /* of the account's messaging limit; below 0: it has none */
 	const char *phone_number_id; /* NULL: it has none */
+	bool marketing_api;			 /* its marketing templates go to the Marketing Messages API */
 } WaTenantRow;
 
 typedef struct WaPauseRow

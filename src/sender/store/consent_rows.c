@@ -53,21 +53,34 @@ is_template(const WaClaimRow *row)
 	return strcmp(row->message_type, "template") == 0;
 }
 
-static bool
-is_marketing(const WaClaimRow *row)
+/* The category of the row's template; NULL: not known. */
+static char *
+category_of(const WaClaimRow *row)
 {
 	Datum keys[2];
 	WaLookupRow *found;
 
-	if (!is_template(row))
-		return false;
 	if (row->template_name == NULL || row->template_language == NULL)
-		return wa_template_category_is_marketing(NULL);
+		return NULL;
 	keys[0] = CStringGetTextDatum(row->template_name);
 	keys[1] = CStringGetTextDatum(row->template_language);
 	found = wa_lookup_one(&template_lookup, wa_store_schema(), keys, GetActiveSnapshot());
-	return wa_template_category_is_marketing(
-		found == NULL || found->nulls[0] ? NULL : TextDatumGetCString(found->values[0]));
+	return found == NULL || found->nulls[0] ? NULL : TextDatumGetCString(found->values[0]);
+}
+
+static bool
+is_marketing(const WaClaimRow *row)
+{
+	return is_template(row) && wa_template_category_is_marketing(category_of(row));
+}
+
+/* What is not known counts as marketing for an opt-out, and not here. */
+bool
+wa_store_is_marketing_template(const WaClaimRow *row)
+{
+	char *category = is_template(row) ? category_of(row) : NULL;
+
+	return category != NULL && wa_template_category_is_marketing(category);
 }
 
 /* Sets may_leave; true if it is no message at all that the recipient wants. */

@@ -30,4 +30,7 @@ extern int64 wa_store_skip_opted_out(int64 after_id, int page);
 /* Alerts about those of these skipped messages that were no marketing, once per person. */
 extern void wa_store_alert_skipped(const int64 *ids, int n);
 
+/* Whether it is a template that Meta lists as marketing. */
+extern bool wa_store_is_marketing_template(const WaClaimRow *row);
+
 #endif
