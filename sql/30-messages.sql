@@ -237,6 +237,27 @@ COMMENT ON FUNCTION @extschema@.wa_enqueue_message(text, text, text, jsonb, text
 'or parameters that do not fit the template; 42704 unknown tenant, template or language; 55000 template not '
 'approved.';
 
+CREATE FUNCTION @extschema@.wa_enqueue_reply(
+    inbound_id      bigint,
+    template_name   text,
+    parameters      jsonb DEFAULT '[]',
+    language        text DEFAULT NULL,
+    scheduled_at    timestamptz DEFAULT pg_catalog.now(),
+    expires_at      timestamptz DEFAULT NULL,
+    priority        integer DEFAULT 0,
+    idempotency_key text DEFAULT NULL,
+    reference       text DEFAULT NULL,
+    on_uncertain    text DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_reply';
+
+COMMENT ON FUNCTION @extschema@.wa_enqueue_reply(bigint, text, jsonb, text, timestamptz, timestamptz, integer, text,
+    text, text) IS
+'Queues a template message as a reply to a customer''s message, which the customer sees quoted: from its tenant to '
+'its sender. Also when the service window has closed, unlike the free-form functions with context_message_id. Other '
+'arguments and errors as in wa_enqueue_message(); also 42704 unknown inbound_id, or of another tenant; 55000 no '
+'tenant had the number.';
+
 CREATE FUNCTION @extschema@.wa_enqueue_payload(
     tenant_id           text,
     recipient_phone     text,

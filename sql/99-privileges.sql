@@ -46,7 +46,8 @@ AS $$
     FROM (VALUES
         /* applications */
         ('{admin,sender}'::text[], '{
-            wa_enqueue_message, wa_enqueue_payload, wa_enqueue_text, wa_enqueue_media, wa_enqueue_interactive,
+            wa_enqueue_message, wa_enqueue_reply, wa_enqueue_payload, wa_enqueue_text, wa_enqueue_media,
+            wa_enqueue_interactive,
             wa_enqueue_location, wa_enqueue_contacts, wa_enqueue_reaction, wa_enqueue_bulk, wa_upload_media,
             wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings, wa_mark_read,
             wa_create_notification, wa_drop_notification, wa_retry_notification, wa_notifications,

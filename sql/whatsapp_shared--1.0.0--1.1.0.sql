@@ -178,6 +178,7 @@ CREATE FUNCTION @extschema@.wa_internal_bound_tenant() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_bound_tenant';
 COMMENT ON FUNCTION @extschema@.wa_internal_bound_tenant() IS
 'The tenant that a role of the session is bound to; NULL: none is. Internal.';
+
 CREATE FUNCTION @extschema@.wa_configure_tenant(
     tenant_id text,
     enabled boolean DEFAULT NULL,
@@ -446,6 +447,27 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_id IS
 COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_origin IS
 'What opened that conversation: utility, service, referral_conversion …';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_ends_at IS 'When that conversation ends.';
+
+CREATE FUNCTION @extschema@.wa_enqueue_reply(
+    inbound_id      bigint,
+    template_name   text,
+    parameters      jsonb DEFAULT '[]',
+    language        text DEFAULT NULL,
+    scheduled_at    timestamptz DEFAULT pg_catalog.now(),
+    expires_at      timestamptz DEFAULT NULL,
+    priority        integer DEFAULT 0,
+    idempotency_key text DEFAULT NULL,
+    reference       text DEFAULT NULL,
+    on_uncertain    text DEFAULT NULL)
+RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_enqueue_reply';
+
+COMMENT ON FUNCTION @extschema@.wa_enqueue_reply(bigint, text, jsonb, text, timestamptz, timestamptz, integer, text,
+    text, text) IS
+'Queues a template message as a reply to a customer''s message, which the customer sees quoted: from its tenant to '
+'its sender. Also when the service window has closed, unlike the free-form functions with context_message_id. Other '
+'arguments and errors as in wa_enqueue_message(); also 42704 unknown inbound_id, or of another tenant; 55000 no '
+'tenant had the number.';
 
 /* What retention has left of messages that are gone. */
 DELETE FROM @extschema@.whatsapp_wamids AS w
@@ -7472,7 +7494,8 @@ AS $$
     FROM (VALUES
         /* applications */
         ('{admin,sender}'::text[], '{
-            wa_enqueue_message, wa_enqueue_payload, wa_enqueue_text, wa_enqueue_media, wa_enqueue_interactive,
+            wa_enqueue_message, wa_enqueue_reply, wa_enqueue_payload, wa_enqueue_text, wa_enqueue_media,
+            wa_enqueue_interactive,
             wa_enqueue_location, wa_enqueue_contacts, wa_enqueue_reaction, wa_enqueue_bulk, wa_upload_media,
             wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings, wa_mark_read,
             wa_create_notification, wa_drop_notification, wa_retry_notification, wa_notifications,

@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 
 #include "base/args.h"
@@ -18,12 +19,15 @@
 #include "base/schema.h"
 #include "base/tenant_role.h"
 #include "base/quote.h"
+#include "base/rows.h"
+#include "base/statement.h"
 #include "enqueue/content.h"
 #include "enqueue/media_use.h"
 #include "enqueue/service_window.h"
 #include "enqueue/template_message.h"
 
 PG_FUNCTION_INFO_V1(wa_enqueue_message);
+PG_FUNCTION_INFO_V1(wa_enqueue_reply);
 PG_FUNCTION_INFO_V1(wa_enqueue_payload);
 PG_FUNCTION_INFO_V1(wa_enqueue_text);
 PG_FUNCTION_INFO_V1(wa_enqueue_media);
@@ -92,6 +96,70 @@ wa_enqueue_message(PG_FUNCTION_ARGS)
 	parameters = wa_arg_jsonb_or_null(fcinfo, ARG_OWN + 1);
 	e.template_language = wa_arg_text_or_null(fcinfo, ARG_OWN + 2);
 	wa_options_read(&e.options, fcinfo, ARG_OWN + 3);
+	PG_RETURN_INT64(write_once(&e, fcinfo, wa_template_message_fill, parameters));
+}
+
+/*
+ * Whom the customer's message makes the reply's tenant and recipient; and its wamid.
+ */
+static void
+read_inbound(WaEnqueue *e, FunctionCallInfo fcinfo)
+{
+	static WaStatement statement = {
+		.sql =
+			"SELECT i.tenant_id, COALESCE(i.sender_phone, i.sender_user_id), i.whatsapp_message_id"
+			" FROM @extschema@.wa_internal_own_inbound($1) AS i",
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.expected = SPI_OK_SELECT};
+	MemoryContext context = CurrentMemoryContext;
+	Datum values[1] = {PG_GETARG_DATUM(0)};
+	char nulls[1] = {PG_ARGISNULL(0) ? 'n' : ' '};
+	text *words[3] = {NULL};
+	WaOwner owner;
+	WaRows rows;
+
+	wa_owner_begin_restricted(&owner, fcinfo);
+	rows = wa_statement_run_latest(&statement, owner.schema, values, nulls);
+	context = MemoryContextSwitchTo(context);
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		char *word = wa_rows_text(&rows, 0, i + 1);
+
+		words[i] = word == NULL ? NULL : cstring_to_text(word);
+	}
+	MemoryContextSwitchTo(context);
+	wa_owner_end(&owner);
+	if (words[0] == NULL || words[1] == NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("inbound message " INT64_FORMAT " cannot be replied to", PG_GETARG_INT64(0)),
+			 errdetail("%s", words[0] == NULL ? "No tenant had the number when it was sent."
+											  : "Its sender is not known.")));
+	memset(e, 0, sizeof(*e));
+	e->tenant_id = words[0];
+	wa_enqueue_recipient(e, words[1]);
+	e->options.context_message_id = words[2];
+}
+
+/*
+ * wa_enqueue_reply(inbound_id, template_name, parameters, language, …)
+ */
+Datum
+wa_enqueue_reply(PG_FUNCTION_ARGS)
+{
+	WaEnqueue e;
+	text *context;
+	Jsonb *parameters;
+
+	read_inbound(&e, fcinfo);
+	context = e.options.context_message_id;
+	e.template_name = wa_arg_text(fcinfo, 1, "template_name");
+	parameters = wa_arg_jsonb_or_null(fcinfo, 2);
+	e.template_language = wa_arg_text_or_null(fcinfo, 3);
+	wa_options_read(&e.options, fcinfo, 4);
+	e.options.context_message_id = context;
 	PG_RETURN_INT64(write_once(&e, fcinfo, wa_template_message_fill, parameters));
 }
 

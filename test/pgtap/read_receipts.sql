@@ -1,8 +1,8 @@
 /*
- * Marking messages of customers as read: what is written for the sender, and what it takes.
+ * Marking messages of customers as read: what is written for the sender, and what it takes; and replies with templates.
  */
 \ir ../lib/begin.sql
-SELECT plan(34);
+SELECT plan(42);
 
 SELECT wa_assign_phone('panaderia', '100000000000001'), wa_assign_phone('molino', '100000000000002') \g /dev/null
 CREATE FUNCTION pg_temp.came(number text, wamid text, phone text, ago interval DEFAULT '0', type text DEFAULT 'text', payload jsonb DEFAULT '{}') RETURNS bigint LANGUAGE sql AS $$
@@ -62,6 +62,19 @@ SELECT wa_internal_clean_receipts() \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_read_receipts WHERE whatsapp_message_id = 'wamid.C1'), 0::bigint, 'after a day it is forgotten');
 SELECT cmp_ok((SELECT count(*) FROM whatsapp_read_receipts), '>', 0::bigint, 'and what is younger is not');
 
+/* ---- replies with templates ---- */
+
+SELECT wa_enqueue_reply(:a1, 'aviso', '["Ana"]', language => 'es', reference => 'r1') AS reply \gset
+SELECT is((m.tenant_id, m.phone_number_id, m.recipient_phone, m.context_message_id, m.template_name, m.reference, m.status)::text,
+    '(panaderia,100000000000001,+34600112233,wamid.A1,aviso,r1,queued)', 'a reply goes from the tenant to the sender, and quotes the message')
+    FROM whatsapp_messages AS m WHERE m.id = :reply;
+SELECT is((SELECT wa_enqueue_reply(:a1, 'aviso', idempotency_key => 'k')), (SELECT wa_enqueue_reply(:a2, 'aviso', idempotency_key => 'k')), 'keys hold here, too');
+SELECT throws_ok('SELECT wa_enqueue_reply(987654321, $$aviso$$)', '42704', 'inbound message 987654321 does not exist', 'to nothing there is no reply');
+SELECT throws_ok('SELECT wa_enqueue_reply(NULL, $$aviso$$)', '22004', 'argument "inbound_id" must not be null', 'nor to NULL');
+SELECT throws_ok(format('SELECT wa_enqueue_reply(%s, NULL)', :a1), '22004', 'argument "template_name" must not be null', 'nor without a template');
+SELECT throws_ok(format('SELECT wa_enqueue_reply(%s, $$aviso$$)', :nobody), '55000', format('inbound message %s cannot be replied to', :nobody), 'nor for nobody');
+DELETE FROM whatsapp_messages;
+
 /* ---- whose it is ---- */
 
 CREATE ROLE wa_test_molino;
@@ -73,12 +86,14 @@ SELECT ok(wa_mark_read(:c1), 'a tenant''s role marks what is its own');
 SELECT throws_ok(format('SELECT wa_mark_read(%s)', :a1), '42704', format('inbound message %s does not exist', :a1), 'and hears of no other');
 SELECT throws_ok(format('SELECT wa_mark_read(%s)', :nobody), '42704', format('inbound message %s does not exist', :nobody), 'nor of what is nobody''s');
 SELECT throws_ok('SELECT * FROM whatsapp_read_receipts', '42501', NULL, 'and does not see the rows');
+SELECT throws_ok(format('SELECT wa_enqueue_reply(%s, $$aviso$$)', :a1), '42704', format('inbound message %s does not exist', :a1), 'nor does it reply for another');
 RESET ROLE;
 SET ROLE wa_test_sender;
 SELECT ok(wa_mark_read(:a1) AND wa_mark_read(:nobody), 'an application''s role marks all');
 RESET ROLE;
 SET ROLE wa_test_stranger;
 SELECT throws_ok(format('SELECT wa_mark_read(%s)', :a1), '42501', NULL, 'others none');
+SELECT throws_ok(format('SELECT wa_enqueue_reply(%s, $$aviso$$)', :a1), '42501', NULL, 'nor do they reply');
 RESET ROLE;
 
 /* ---- with the transaction ---- */

@@ -56,9 +56,12 @@ $session->query_safe('ROLLBACK');
 $session->quit;
 sql("SELECT wa_mark_read($ana[2])");
 nothing_waits('what has been marked may be marked again');
-is_deeply([ map { $_->{message} } (receipts())[ 1 .. 9 ] ],
-	[ { messaging_product => 'whatsapp', status => 'read', message_id => 'wamid.A3' }, (undef) x 8 ],
-	'and what was rolled back was not');
+my @again = receipts();
+is(scalar @again, 2, 'and what was rolled back was not');
+is_deeply(
+	$again[1]{message},
+	{ messaging_product => 'whatsapp', status => 'read', message_id => 'wamid.A3' },
+	'without a wish nobody is said to be writing');
 
 # ---- a number that hangs ----
 
