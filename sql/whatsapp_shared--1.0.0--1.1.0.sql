@@ -2654,6 +2654,7 @@ UPDATE @extschema@.whatsapp_inbound_messages AS i
 SELECT @extschema@.wa_internal_join_inbound(pg_catalog.array_agg(i.inbound_id))
     FROM @extschema@.whatsapp_inbound_messages AS i
     WHERE i.message_type OPERATOR(pg_catalog.=) ANY (ARRAY['edit', 'revoke', 'reaction']);
+
 /* ---- 77-read-receipts ------------------------------------------------------------ */
 
 CREATE TABLE @extschema@.whatsapp_read_receipts (
@@ -7220,6 +7221,9 @@ BEGIN
                 jsonb_build_object('can_answer_until', opening.until));
             RETURN;
         END IF;
+        /* Who answers has read it. */
+        PERFORM @extschema@.wa_mark_read(i.inbound_id) FROM @extschema@.whatsapp_inbound_messages AS i
+            WHERE i.whatsapp_message_id = target.context;
     END IF;
     body := @extschema@.wa_internal_answer_words(message, obstacle)
         || jsonb_build_object('can_answer_until', opening.until);
@@ -7227,8 +7231,8 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_tenant_reply(jsonb) IS
 'POST /api/v1/tenants/{tenant_id}/replies {message_id or inbound_id, text}: an answer in free words, beneath a message '
-'of the tenant or to somebody who wrote by himself. Outside of the 24 hours 409, with until when it was possible. '
-'Quiet hours do not hold it.';
+'of the tenant or to somebody who wrote by himself, whose message is marked as read with it. Outside of the 24 hours '
+'409, with until when it was possible. Quiet hours do not hold it.';
 
 /* ---- 91-metrics ------------------------------------------------------------------ */
 

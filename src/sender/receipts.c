@@ -43,7 +43,8 @@ typedef struct Receipt
 	char number[WA_NUMBER_SIZE];
 	bool submitted;
 	bool arrived;
-	bool over; /* there will not be another attempt */
+	bool done;		   /* Meta has taken it; else: */
+	WaOutcome outcome; /* what it has said */
 } Receipt;
 
 static Receipt receipts[MAX_RECEIPTS];
@@ -81,30 +82,43 @@ release(Receipt *receipt)
 	memset(receipt, 0, sizeof(*receipt));
 }
 
-/*
- * Only what Meta calls the message's own fault ends it at once.  Pauses and throttles
- * follow from messages; here they mean: later.
- */
 void
 wa_receipts_response(WaSender *sender, const WaHttpResult *result)
 {
 	Receipt *receipt = result->tag;
-	WaOutcome outcome;
 
 	receipt->arrived = true;
-	receipt->over = result->phase == WA_HTTP_ANSWERED && result->status == 200;
-	if (receipt->over)
+	receipt->done = result->phase == WA_HTTP_ANSWERED && result->status == 200;
+	if (!receipt->done)
+		wa_graph_response_read(result, &receipt->outcome);
+}
+
+/*
+ * Whether there will not be another attempt.  Only what Meta calls the message's own
+ * fault ends it at once: pauses and throttles follow from messages, and mean "later" here.
+ */
+static bool
+is_over(const Receipt *receipt)
+{
+	const WaOutcome *outcome = &receipt->outcome;
+
+	return receipt->done || receipt->row.attempts >= MAX_ATTEMPTS ||
+		   (outcome->kind == WA_OUTCOME_REFUSED &&
+			(outcome->error->error_class == WA_CLASS_PERMANENT ||
+			 outcome->error->error_class == WA_CLASS_NOT_APPLICABLE));
+}
+
+static void
+record(const Receipt *receipt)
+{
+	if (!is_over(receipt))
 		return;
-	wa_graph_response_read(result, &outcome);
-	receipt->over = receipt->row.attempts >= MAX_ATTEMPTS ||
-					(outcome.kind == WA_OUTCOME_REFUSED &&
-					 (outcome.error->error_class == WA_CLASS_PERMANENT ||
-					  outcome.error->error_class == WA_CLASS_NOT_APPLICABLE));
-	if (receipt->over)
+	if (!receipt->done)
 		ereport(LOG, (errmsg("could not mark a message as read: %s",
-							 outcome.message[0] != '\0' ? outcome.message : "no answer"),
-					  errdetail("Number %s, error %d, HTTP status %ld.", receipt->number,
-								outcome.code, result->status)));
+							 receipt->outcome.message[0] != '\0' ? receipt->outcome.message
+																 : "no answer"),
+					  errdetail("Number %s, error %d.", receipt->number, receipt->outcome.code)));
+	wa_store_receipt_done(&receipt->row);
 }
 
 static void
@@ -114,8 +128,8 @@ record_responses(void)
 		return;
 	wa_store_begin("recording what was marked as read");
 	for (int i = 0; i < MAX_RECEIPTS; i++)
-		if (receipts[i].row.receipt_id != 0 && receipts[i].arrived && receipts[i].over)
-			wa_store_receipt_done(&receipts[i].row);
+		if (receipts[i].row.receipt_id != 0 && receipts[i].arrived)
+			record(&receipts[i]);
 	wa_store_commit();
 	for (int i = 0; i < MAX_RECEIPTS; i++)
 		if (receipts[i].arrived)

@@ -38,6 +38,27 @@ my @templates = map {
 	}
 } [ 'con_imagen', 'IMAGE' ], [ 'con_video', 'VIDEO' ], [ 'con_lugar', 'LOCATION' ];
 
+# Templates that have more than these parts.
+my $body = { type => 'BODY', text => 'Para {{1}}, con cariño.', example => { body_text => [ ['A'] ] } };
+my $card = {
+	components => [
+		{ type => 'HEADER', format => 'IMAGE' },
+		{ type => 'BODY', text => 'Pan.' },
+		{ type => 'BUTTONS', buttons => [ { type => 'QUICK_REPLY', text => 'Pedir' } ] }
+	]
+};
+push @templates, map { { name => shift @$_, language => 'es', category => 'MARKETING', status => 'APPROVED', components => $_ } } (
+	[ 'con_flujo', $body, { type => 'BUTTONS', buttons => [ { type => 'FLOW', text => 'Abrir', flow_id => '900000000000003' } ] } ],
+	[ 'con_catalogo', $body, { type => 'BUTTONS', buttons => [ { type => 'CATALOG', text => 'Ver' } ] } ],
+	[ 'con_productos', { type => 'HEADER', format => 'TEXT', text => 'Hoy' }, $body, { type => 'BUTTONS', buttons => [ { type => 'MPM', text => 'Ver' } ] } ],
+	[ 'con_producto', { type => 'HEADER', format => 'PRODUCT' }, $body, { type => 'BUTTONS', buttons => [ { type => 'SPM', text => 'Ver' } ] } ],
+	[
+		'con_oferta', { type => 'LIMITED_TIME_OFFER', limited_time_offer => { text => 'Roscones', has_expiration => JSON::PP::true } },
+		$body, { type => 'BUTTONS', buttons => [ { type => 'COPY_CODE', text => 'Copiar' } ] }
+	],
+	[ 'con_toque',    $body ],
+	[ 'con_carrusel', $body, { type => 'CAROUSEL', cards => [ $card, $card ] } ]);
+
 # The name of the golden file, and the call that makes the message.
 my @messages = (
 	[ 'text', "wa_enqueue_text($to, 'Mañana abrimos a las 8 👋')" ],
@@ -121,6 +142,32 @@ my @messages = (
 	[
 		'template_one_time_password',
 		"wa_enqueue_message($to, 'codigo_acceso', '{\"body\": [\"482913\"], \"buttons\": [\"482913\"]}')"
+	],
+	[ 'template_flow', "wa_enqueue_message($to, 'con_flujo', '[\"Ana\"]')" ],
+	[ 'template_catalog', "wa_enqueue_message($to, 'con_catalogo', '{\"body\": [\"Ana\"], \"buttons\": [\"pan-1\"]}')" ],
+	[
+		'template_products',
+		"wa_enqueue_message($to, 'con_productos', '{\"body\": [\"Ana\"], \"buttons\": [{\"thumbnail\": \"pan-1\",
+			\"sections\": [{\"title\": \"Pan\", \"products\": [\"pan-1\", \"pan-2\"]}]}]}')"
+	],
+	[
+		'template_product',
+		"wa_enqueue_message($to, 'con_producto', '{\"header\": {\"product\": {\"product_retailer_id\": \"pan-1\",
+			\"catalog_id\": \"900000000000002\"}}, \"body\": [\"Ana\"]}')"
+	],
+	[
+		'template_offer',
+		"wa_enqueue_message($to, 'con_oferta', '{\"body\": [\"Ana\"], \"buttons\": [\"PAN10\"], \"limited_time_offer\": \"2100-01-01 00:00:00+00\"}')"
+	],
+	[
+		'template_tap_target',
+		"wa_enqueue_message($to, 'con_toque', '{\"body\": [\"Ana\"], \"tap_target\": {\"title\": \"Ver\", \"url\": \"https://example.es/o\"}}')"
+	],
+	[
+		'template_carousel',
+		"wa_enqueue_message($to, 'con_carrusel', '{\"body\": [\"Ana\"], \"carousel\": [
+			{\"header\": {\"image\": {\"id\": \"900000000000001\"}}, \"buttons\": [\"PEDIR:1\"]},
+			{\"header\": {\"image\": \"https://example.es/p.jpg\"}, \"buttons\": [\"PEDIR:2\"]}]}')"
 	],
 );
 

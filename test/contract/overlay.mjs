@@ -228,4 +228,83 @@ export const defects = [
             own('ButtonComponent').items = oneOf('ButtonPayloadParameter', 'ButtonTextParameter', 'CouponParameter');
         },
     },
+    {
+        name: 'offers, carousels, tap targets, products and what buttons open are missing',
+        mend(schemas) {
+            const named = (base, type, schema) => ({
+                allOf: [reference(base), {
+                    required: [type],
+                    properties: { type: { enum: [type] }, [type]: schema },
+                }],
+            });
+            /* A component with one parameter of its own name. */
+            const alone = (type, schema) => ({
+                type: 'object',
+                required: ['type', 'parameters'],
+                additionalProperties: false,
+                properties: {
+                    type: { enum: [type] },
+                    parameters: {
+                        type: 'array',
+                        minItems: 1,
+                        maxItems: 1,
+                        items: {
+                            type: 'object',
+                            required: ['type', type],
+                            additionalProperties: false,
+                            properties: { type: { enum: [type] }, [type]: schema },
+                        },
+                    },
+                },
+            });
+            const text = { type: 'string', minLength: 1 };
+            const object = (properties, ...required) => ({ type: 'object', additionalProperties: false, required, properties });
+            const parts = ['HeaderComponent', 'BodyComponent', 'ButtonComponent'].map(reference);
+            const own = (name) => at(schemas, name, 'allOf', 1, 'properties', 'parameters', 'items', 'oneOf');
+
+            extendEnum(schemas, ['ParameterObject', 'properties', 'type'], 'product');
+            extendEnum(schemas, ['ButtonParameterObject', 'properties', 'type'], 'action');
+            schemas.ProductParameter = named('ParameterObject', 'product',
+                object({ catalog_id: { type: 'string', pattern: '^[0-9]+$' }, product_retailer_id: text },
+                    'catalog_id', 'product_retailer_id'));
+            schemas.ActionParameter = named('ButtonParameterObject', 'action', object({
+                flow_token: text,
+                flow_action_data: { type: 'object' },
+                thumbnail_product_retailer_id: text,
+                sections: {
+                    type: 'array',
+                    minItems: 1,
+                    maxItems: 10,
+                    items: object({
+                        title: { type: 'string', minLength: 1, maxLength: 24 },
+                        product_items: { type: 'array', minItems: 1, items: object({ product_retailer_id: text }, 'product_retailer_id') },
+                    }, 'title', 'product_items'),
+                },
+            }));
+            own('HeaderComponent').push(reference('ProductParameter'));
+            own('ButtonComponent').push(reference('ActionParameter'));
+            schemas.OfferComponent = alone('limited_time_offer',
+                object({ expiration_time_ms: { type: 'integer', minimum: 1e12 } }, 'expiration_time_ms'));
+            schemas.TapTargetComponent = alone('tap_target_configuration', {
+                type: 'array',
+                minItems: 1,
+                maxItems: 1,
+                items: object({ url: { type: 'string', pattern: '^https?://' }, title: text }, 'url', 'title'),
+            });
+            schemas.CarouselComponent = object({
+                type: { enum: ['carousel'] },
+                cards: {
+                    type: 'array',
+                    minItems: 2,
+                    maxItems: 10,
+                    items: object({
+                        card_index: { type: 'integer', minimum: 0, maximum: 9 },
+                        components: { type: 'array', items: { oneOf: parts } },
+                    }, 'card_index', 'components'),
+                },
+            }, 'type', 'cards');
+            at(schemas, 'TemplateObject', 'properties', 'components', 'items', 'oneOf')
+                .push(...['OfferComponent', 'TapTargetComponent', 'CarouselComponent'].map(reference));
+        },
+    },
 ];

@@ -3,7 +3,7 @@
  * administrator and a viewer ask them.
  */
 \ir ../lib/begin.sql
-SELECT plan(155);
+SELECT plan(156);
 
 /* The server of the tests sends nothing; what stands here says why nothing would be sent. */
 CREATE TEMP TABLE obstacle (word text);
@@ -218,6 +218,7 @@ SELECT pg_temp.accepted((:'answered'::jsonb #>> '{body,id}')::bigint) \g /dev/nu
 SELECT pg_temp.hear('+34600000101', 'text', '{"body": "De nada"}', context => 'wamid.' || (:'answered'::jsonb #>> '{body,id}')) \g /dev/null
 SELECT is(pg_temp.message(1) #>> '{replies,4,text}', 'De nada', 'and so does what is answered to them');
 SELECT is(pg_temp.answer(jsonb_build_object('inbound_id', :stranger, 'text', 'Sí')) ->> 'status', '201', 'strangers can be answered');
+SELECT is((SELECT count(*) FROM whatsapp_read_receipts WHERE inbound_id = :stranger), 1::bigint, 'and what is answered is marked as read');
 SELECT is(pg_temp.ask('tenant_messages') #>> '{body,others,0,replies,0,text}', 'Sí', 'beneath what they wrote');
 SELECT throws_ok(format('SELECT pg_temp.answer(%L)', jsonb_build_object('message_id', :theirs, 'text', 'x')), 'P0002', 'there is no such message', 'another tenant''s message does not exist');
 SELECT throws_ok($$SELECT pg_temp.answer('{"text": "x"}')$$, '22023', NULL, 'an answer is to something');
