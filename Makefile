@@ -118,8 +118,11 @@ OBJS = \
 	src/sender/pace/gate.o \
 	src/sender/pace/messaging_limit.o \
 	src/sender/pace/pair.o \
+	src/sender/pace/pair_joined.o \
 	src/sender/pace/pair_order.o \
+	src/sender/pace/pair_person.o \
 	src/sender/pace/pair_rest.o \
+	src/sender/pace/pair_seed.o \
 	src/sender/pace/pair_waiting.o \
 	src/sender/pace/turns.o \
 	src/sender/prepared.o \
@@ -145,6 +148,7 @@ OBJS = \
 	src/sender/store/lease.o \
 	src/sender/store/orphans.o \
 	src/sender/store/pair_rows.o \
+	src/sender/store/person_rows.o \
 	src/sender/store/plan_size.o \
 	src/sender/store/prepared_rows.o \
 	src/sender/store/reach_rows.o \

@@ -226,7 +226,9 @@ RETURNS bigint
 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, integer,
     text, text, text) IS
-'Queues a template message in this transaction and returns its ID; it is sent after COMMIT. parameters: an array of '
+'Queues a template message in this transaction and returns its ID; it is sent after COMMIT. recipient_phone: a phone '
+'number with + and country code, or a business-scoped user ID, also one of the parent portfolio; authentication '
+'templates (22023) need a number. parameters: an array of '
 'the body''s values, an object of its named values, or an object with any of header, body and buttons. language: as '
 'approved by Meta; NULL takes the tenant''s, then whatsapp_shared.default_language. scheduled_at: not sent before; '
 'expires_at: not sent after. priority (-1000 to 1000): each point is a head start of ten minutes; from 100 on quiet '
@@ -438,7 +440,8 @@ RETURNS SETOF bigint
 
 COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(text, text, jsonb, jsonb, text, timestamptz, timestamptz, integer,
     text, text, text) IS
-'Queues one template for many recipients and returns the IDs in their order. recipients: an array of phone numbers, '
+'Queues one template for many recipients and returns the IDs in their order. recipients: an array of phone numbers '
+'or user IDs, '
 'or of objects with to (or recipient_phone), parameters, reference and idempotency_key, which override the common '
 'ones. With an idempotency_key for the whole call, each message''s key is that key, a colon and the recipient. One '
 'bad entry rejects the whole call; the error names it. Otherwise as wa_enqueue_message().';

@@ -206,7 +206,8 @@ CREATE TABLE @extschema@.whatsapp_reach (
 COMMENT ON TABLE @extschema@.whatsapp_reach IS
 'Recipients reached by templates outside a service window, with the tenant and the time: the account''s messaging '
 'limit counts them over a moving 24 hours. Kept only while Meta reports a limit.';
-COMMENT ON COLUMN @extschema@.whatsapp_reach.recipient IS 'The recipient.';
+COMMENT ON COLUMN @extschema@.whatsapp_reach.recipient IS
+'The person: the form under which the recipient was first known, or the recipient itself if nobody knows whose it is.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.tenant_id IS 'The tenant whose share of the limit it counts for.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.reached_at IS 'When the 24 hours began.';
 COMMENT ON COLUMN @extschema@.whatsapp_reach.sender IS 'The sender that has claimed the message.';

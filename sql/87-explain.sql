@@ -439,6 +439,7 @@ CREATE FUNCTION @extschema@.wa_internal_explain_ready(
 AS $$
 DECLARE
     enough CONSTANT integer := 100000;
+    forms CONSTANT text[] := @extschema@.wa_internal_addresses(m);
     throttled_until CONSTANT timestamptz := @extschema@.wa_internal_throttled_until(q.phone_number_id);
     trouble CONSTANT text := @extschema@.wa_internal_trouble_of(q.phone_number_id);
     open_requests CONSTANT integer := @extschema@.wa_internal_requests_at_limit(q.phone_number_id);
@@ -451,8 +452,7 @@ BEGIN
         SELECT FROM @extschema@.wa_internal_on_wire_requests AS w
             JOIN @extschema@.whatsapp_messages AS other ON other.id = w.message_id
         WHERE w.phone_number_id = q.phone_number_id
-            AND COALESCE(other.recipient_phone, other.recipient_user_id)
-                = COALESCE(m.recipient_phone, m.recipient_user_id)) THEN
+            AND COALESCE(other.recipient_phone, other.recipient_user_id) = ANY (forms)) THEN
         reason := 'recipient_order';
         RETURN;
     END IF;

@@ -440,12 +440,28 @@ AS $$
     SELECT 'gateway-answer:' || beneath || ':'
 $$;
 
-/* The forms of a person's address that messages of his may have. */
+/*
+ * All forms of the address of a message's recipient: those of now before those that
+ * another has taken the place of, and the message's own first.
+ */
 CREATE FUNCTION @extschema@.wa_internal_addresses(m @extschema@.whatsapp_messages) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT array_remove(ARRAY[m.recipient_phone, m.recipient_user_id, '+' || m.recipient_wa_id], NULL)
+    SELECT ARRAY(
+        SELECT a.address
+        FROM (SELECT o.address, o.place
+              FROM unnest(ARRAY[m.recipient_phone, m.recipient_user_id, '+' || m.recipient_wa_id])
+                  WITH ORDINALITY AS o (address, place)
+              WHERE o.address IS NOT NULL
+              UNION ALL
+              SELECT f.identity, 9
+              FROM @extschema@.whatsapp_contact_identities AS i
+                  JOIN @extschema@.whatsapp_contact_identities AS f ON f.contact_id = i.contact_id
+              WHERE i.identity = COALESCE(m.recipient_phone, m.recipient_user_id)) AS a (address, place)
+            LEFT JOIN @extschema@.whatsapp_contact_identities AS k ON k.identity = a.address
+        GROUP BY a.address
+        ORDER BY bool_or(k.replaced_at IS NOT NULL), min(a.place), a.address)
 $$;
 
 /* Until when one may write freely to a person, and under which address; no row: he has never written. */
@@ -458,7 +474,7 @@ AS $$
     SELECT w.recipient, w.last_inbound_at + interval '24 hours'
     FROM @extschema@.whatsapp_windows AS w
     WHERE w.phone_number_id = number AND w.recipient = ANY (addresses)
-    ORDER BY w.last_inbound_at DESC LIMIT 1
+    ORDER BY w.last_inbound_at DESC, array_position(addresses, w.recipient) LIMIT 1
 $$;
 
 /*
@@ -479,9 +495,8 @@ AS $$
     WITH places AS MATERIALIZED (
         SELECT a.address, m.id, m.created_at
         FROM @extschema@.whatsapp_messages AS m
-            CROSS JOIN LATERAL (VALUES (m.recipient_phone), (m.recipient_user_id), ('+' || m.recipient_wa_id))
-                AS a (address)
-        WHERE m.id = ANY (messages) AND a.address IS NOT NULL
+            CROSS JOIN LATERAL unnest(@extschema@.wa_internal_addresses(m)) AS a (address)
+        WHERE m.id = ANY (messages)
     ), heard AS MATERIALIZED (
         SELECT i.inbound_id, i.message_id, i.sent_at, i.sender_phone, i.sender_user_id
         FROM @extschema@.whatsapp_inbound_messages AS i
@@ -505,7 +520,8 @@ AS $$
                 SELECT FROM @extschema@.whatsapp_messages AS n
                 WHERE n.tenant_id = tenant AND n.created_at >= before
                     AND n.created_at < h.sent_at + interval '1 second'
-                    AND (n.recipient_phone = h.sender_phone OR n.recipient_user_id = h.sender_user_id)))
+                    AND COALESCE(n.recipient_phone, n.recipient_user_id) IN (
+                        SELECT f.address FROM places AS f WHERE f.id = p.id)))
         ORDER BY h.inbound_id, p.created_at DESC, p.id DESC)
     SELECT COALESCE(p.id, l.id), h.inbound_id, COALESCE(h.sender_phone, h.sender_user_id)
     FROM heard AS h
@@ -884,7 +900,8 @@ BEGIN
         END IF;
         status := 201;
     END IF;
-    body := jsonb_build_object('id', message.id, 'recipient', message.recipient_phone,
+    body := jsonb_build_object('id', message.id,
+        'recipient', COALESCE(message.recipient_phone, message.recipient_user_id),
         'text', @extschema@.wa_internal_message_words(message));
 END
 $$;

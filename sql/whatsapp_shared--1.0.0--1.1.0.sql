@@ -469,6 +469,29 @@ COMMENT ON FUNCTION @extschema@.wa_enqueue_reply(bigint, text, jsonb, text, time
 'arguments and errors as in wa_enqueue_message(); also 42704 unknown inbound_id, or of another tenant; 55000 no '
 'tenant had the number.';
 
+COMMENT ON FUNCTION @extschema@.wa_enqueue_message(text, text, text, jsonb, text, timestamptz, timestamptz, integer,
+    text, text, text) IS
+'Queues a template message in this transaction and returns its ID; it is sent after COMMIT. recipient_phone: a phone '
+'number with + and country code, or a business-scoped user ID, also one of the parent portfolio; authentication '
+'templates (22023) need a number. parameters: an array of '
+'the body''s values, an object of its named values, or an object with any of header, body and buttons. language: as '
+'approved by Meta; NULL takes the tenant''s, then whatsapp_shared.default_language. scheduled_at: not sent before; '
+'expires_at: not sent after. priority (-1000 to 1000): each point is a head start of ten minutes; from 100 on quiet '
+'hours do not hold the message. idempotency_key: a second message of the tenant with the same key is not written, '
+'and the first one''s ID is returned. reference: the application''s own name for the occasion. on_uncertain: auto, '
+'resend, park or fail. Without a number the message waits; if the tenant is switched off or the recipient has opted '
+'out, it is stored as skipped. Errors: 22004 a required argument is NULL; 22023 bad recipient, time, priority, key, '
+'or parameters that do not fit the template; 42704 unknown tenant, template or language; 55000 template not '
+'approved.';
+
+COMMENT ON FUNCTION @extschema@.wa_enqueue_bulk(text, text, jsonb, jsonb, text, timestamptz, timestamptz, integer,
+    text, text, text) IS
+'Queues one template for many recipients and returns the IDs in their order. recipients: an array of phone numbers '
+'or user IDs, '
+'or of objects with to (or recipient_phone), parameters, reference and idempotency_key, which override the common '
+'ones. With an idempotency_key for the whole call, each message''s key is that key, a colon and the recipient. One '
+'bad entry rejects the whole call; the error names it. Otherwise as wa_enqueue_message().';
+
 /* What retention has left of messages that are gone. */
 DELETE FROM @extschema@.whatsapp_wamids AS w
     WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_messages AS m WHERE m.id = w.message_id);
@@ -566,6 +589,8 @@ AS $$
         WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q WHERE q.message_id = f.message_id)
         LIMIT batch)
 $$;
+COMMENT ON COLUMN @extschema@.whatsapp_reach.recipient IS
+'The person: the form under which the recipient was first known, or the recipient itself if nobody knows whose it is.';
 
 ALTER TABLE @extschema@.whatsapp_reach DROP CONSTRAINT whatsapp_reach_pkey;
 
@@ -3995,6 +4020,7 @@ CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_ready(
 AS $$
 DECLARE
     enough CONSTANT integer := 100000;
+    forms CONSTANT text[] := @extschema@.wa_internal_addresses(m);
     throttled_until CONSTANT timestamptz := @extschema@.wa_internal_throttled_until(q.phone_number_id);
     trouble CONSTANT text := @extschema@.wa_internal_trouble_of(q.phone_number_id);
     open_requests CONSTANT integer := @extschema@.wa_internal_requests_at_limit(q.phone_number_id);
@@ -4007,8 +4033,7 @@ BEGIN
         SELECT FROM @extschema@.wa_internal_on_wire_requests AS w
             JOIN @extschema@.whatsapp_messages AS other ON other.id = w.message_id
         WHERE w.phone_number_id = q.phone_number_id
-            AND COALESCE(other.recipient_phone, other.recipient_user_id)
-                = COALESCE(m.recipient_phone, m.recipient_user_id)) THEN
+            AND COALESCE(other.recipient_phone, other.recipient_user_id) = ANY (forms)) THEN
         reason := 'recipient_order';
         RETURN;
     END IF;
@@ -6678,12 +6703,28 @@ AS $$
     SELECT 'gateway-answer:' || beneath || ':'
 $$;
 
-/* The forms of a person's address that messages of his may have. */
+/*
+ * All forms of the address of a message's recipient: those of now before those that
+ * another has taken the place of, and the message's own first.
+ */
 CREATE FUNCTION @extschema@.wa_internal_addresses(m @extschema@.whatsapp_messages) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT array_remove(ARRAY[m.recipient_phone, m.recipient_user_id, '+' || m.recipient_wa_id], NULL)
+    SELECT ARRAY(
+        SELECT a.address
+        FROM (SELECT o.address, o.place
+              FROM unnest(ARRAY[m.recipient_phone, m.recipient_user_id, '+' || m.recipient_wa_id])
+                  WITH ORDINALITY AS o (address, place)
+              WHERE o.address IS NOT NULL
+              UNION ALL
+              SELECT f.identity, 9
+              FROM @extschema@.whatsapp_contact_identities AS i
+                  JOIN @extschema@.whatsapp_contact_identities AS f ON f.contact_id = i.contact_id
+              WHERE i.identity = COALESCE(m.recipient_phone, m.recipient_user_id)) AS a (address, place)
+            LEFT JOIN @extschema@.whatsapp_contact_identities AS k ON k.identity = a.address
+        GROUP BY a.address
+        ORDER BY bool_or(k.replaced_at IS NOT NULL), min(a.place), a.address)
 $$;
 
 /* Until when one may write freely to a person, and under which address; no row: he has never written. */
@@ -6696,7 +6737,7 @@ AS $$
     SELECT w.recipient, w.last_inbound_at + interval '24 hours'
     FROM @extschema@.whatsapp_windows AS w
     WHERE w.phone_number_id = number AND w.recipient = ANY (addresses)
-    ORDER BY w.last_inbound_at DESC LIMIT 1
+    ORDER BY w.last_inbound_at DESC, array_position(addresses, w.recipient) LIMIT 1
 $$;
 
 /*
@@ -6717,9 +6758,8 @@ AS $$
     WITH places AS MATERIALIZED (
         SELECT a.address, m.id, m.created_at
         FROM @extschema@.whatsapp_messages AS m
-            CROSS JOIN LATERAL (VALUES (m.recipient_phone), (m.recipient_user_id), ('+' || m.recipient_wa_id))
-                AS a (address)
-        WHERE m.id = ANY (messages) AND a.address IS NOT NULL
+            CROSS JOIN LATERAL unnest(@extschema@.wa_internal_addresses(m)) AS a (address)
+        WHERE m.id = ANY (messages)
     ), heard AS MATERIALIZED (
         SELECT i.inbound_id, i.message_id, i.sent_at, i.sender_phone, i.sender_user_id
         FROM @extschema@.whatsapp_inbound_messages AS i
@@ -6743,7 +6783,8 @@ AS $$
                 SELECT FROM @extschema@.whatsapp_messages AS n
                 WHERE n.tenant_id = tenant AND n.created_at >= before
                     AND n.created_at < h.sent_at + interval '1 second'
-                    AND (n.recipient_phone = h.sender_phone OR n.recipient_user_id = h.sender_user_id)))
+                    AND COALESCE(n.recipient_phone, n.recipient_user_id) IN (
+                        SELECT f.address FROM places AS f WHERE f.id = p.id)))
         ORDER BY h.inbound_id, p.created_at DESC, p.id DESC)
     SELECT COALESCE(p.id, l.id), h.inbound_id, COALESCE(h.sender_phone, h.sender_user_id)
     FROM heard AS h
@@ -7120,7 +7161,8 @@ BEGIN
         END IF;
         status := 201;
     END IF;
-    body := jsonb_build_object('id', message.id, 'recipient', message.recipient_phone,
+    body := jsonb_build_object('id', message.id,
+        'recipient', COALESCE(message.recipient_phone, message.recipient_user_id),
         'text', @extschema@.wa_internal_message_words(message));
 END
 $$;

@@ -20,6 +20,7 @@
 #include "sender/pace/gate.h"
 #include "sender/pace/messaging_limit.h"
 #include "sender/pace/pair_order.h"
+#include "sender/pace/pair_person.h"
 #include "sender/pace/pair_waiting.h"
 #include "sender/pace/turns.h"
 #include "sender/reach.h"
@@ -28,6 +29,7 @@
 #include "sender/store/consent_rows.h"
 #include "sender/store/dispositions.h"
 #include "sender/store/lease.h"
+#include "sender/store/person_rows.h"
 #include "sender/takeover.h"
 #include "shared/wake.h"
 
@@ -314,13 +316,13 @@ advance_cursors(WaSender *sender, const WaClaimRow *rows, int n, WaNumber **numb
  * was cancelled, has expired, or is held.
  */
 static void
-look_for_missing(WaSender *sender, const WaNumber *number, const WaClaimRow *row)
+look_for_missing(WaSender *sender, const WaClaimRow *row, uint64 pair_key)
 {
 	WaPair *pair;
 
 	if (!wa_pairs_any_deferred())
 		return;
-	pair = wa_pair_find(sender, wa_pair_key(number, wa_claim_row_recipient(row)));
+	pair = wa_pair_find(sender, pair_key);
 	if (pair != NULL && wa_pair_misses(pair, row->message_id, wa_now_us()))
 		wa_overdue_look_for(sender, pair);
 }
@@ -384,12 +386,14 @@ decide(WaSender *sender, WaClaimRow *rows, WaNumber **numbers, int n, WaDisposit
 	int n_jobs = 0;
 
 	n_taken_over = wa_takeover_find(rows, n, &taken_over);
+	wa_store_read_persons(rows, n);
 	wa_consent_read(rows, n); /* may make templates of what is none */
 	wa_reach_prepare(sender, rows, n, is_free);
 	for (int i = 0; i < n; i++)
 	{
 		const WaClaimRow *row = &rows[i];
 		int n_stopped = stopped->n;
+		uint64 pair_key;
 		WaPair *pair;
 		WaJob *job;
 		bool by_id;
@@ -404,13 +408,15 @@ decide(WaSender *sender, WaClaimRow *rows, WaNumber **numbers, int n, WaDisposit
 							 &stopped->dispositions[stopped->n++]);
 			continue;
 		}
-		look_for_missing(sender, numbers[i], row);
+		pair_key = wa_pair_of_person(sender, numbers[i]->key, wa_claim_row_recipient(row),
+									 wa_claim_row_person(row));
+		look_for_missing(sender, row, pair_key);
 		if (row->may_leave == WA_NOT_YET)
 		{
 			wa_number_passed_by(numbers[i], row->rank);
 			continue;
 		}
-		pair = wa_gate_pass(sender, numbers[i], row, by_id, is_free[i], stopped);
+		pair = wa_gate_pass(sender, numbers[i], row, pair_key, by_id, is_free[i], stopped);
 		if (stopped->n > n_stopped)
 			announce(&stopped->dispositions[n_stopped], row);
 		if (pair == NULL)
@@ -444,6 +450,7 @@ wa_claim_run(WaSender *sender)
 	int n_jobs;
 	int n;
 
+	wa_pairs_forget_joined(sender);
 	n_limits = wa_turns_take(&sender->numbers, &limits, &chosen);
 	n_again = ask_again(sender, limits, chosen, n_limits, &again);
 	n = wa_store_claim(limits, n_limits, again, n_again, &rows);

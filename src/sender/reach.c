@@ -183,6 +183,7 @@ void
 wa_reach_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free)
 {
 	const char **recipients;
+	const char **persons;
 	const char **numbers;
 
 	memset(free, true, sizeof(bool) * n);
@@ -191,13 +192,15 @@ wa_reach_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free)
 	reach.in_use = true;
 
 	recipients = palloc(sizeof(char *) * n);
+	persons = palloc(sizeof(char *) * n);
 	numbers = palloc(sizeof(char *) * n);
 	for (int i = 0; i < n; i++)
 	{
 		recipients[i] = wa_claim_row_recipient(&rows[i]);
+		persons[i] = wa_claim_row_person(&rows[i]);
 		numbers[i] = rows[i].phone_number_id;
 	}
-	wa_store_is_reached(recipients, numbers, n, wa_now() - DAY_US, free);
+	wa_store_is_reached(recipients, persons, numbers, n, wa_now() - DAY_US, free);
 	for (int i = 0; i < n; i++)
 		free[i] |= rows[i].template_name == NULL;
 }
@@ -205,15 +208,15 @@ wa_reach_prepare(WaSender *sender, const WaClaimRow *rows, int n, bool *free)
 void
 wa_reach_add(WaSender *sender, const WaClaimRow *const *rows, int n)
 {
-	const char **recipients = palloc(sizeof(char *) * Max(n, 1));
+	const char **persons = palloc(sizeof(char *) * Max(n, 1));
 	const char **tenants = palloc(sizeof(char *) * Max(n, 1));
 
 	if (n == 0)
 		return;
 	for (int i = 0; i < n; i++)
 	{
-		recipients[i] = wa_claim_row_recipient(rows[i]);
+		persons[i] = wa_claim_row_person(rows[i]);
 		tenants[i] = rows[i]->tenant_id;
 	}
-	wa_store_add_reached(recipients, tenants, n, wa_now(), sender->index);
+	wa_store_add_reached(persons, tenants, n, wa_now(), sender->index);
 }

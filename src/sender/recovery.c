@@ -25,7 +25,7 @@
 #include "base/arrays.h"
 #include "base/guc.h"
 #include "sender/notice.h"
-#include "sender/pace/pair_order.h"
+#include "sender/pace/pair_seed.h"
 #include "sender/recovery.h"
 #include "sender/store/lease.h"
 #include "sender/store/pair_rows.h"

@@ -239,17 +239,16 @@ next_turn_is_now(WaSender *sender, WaTenant *tenant, WaPair *pair, const WaClaim
 }
 
 WaPair *
-wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id, bool is_free,
-			 WaDispositions *stopped)
+wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, uint64 pair_key, bool by_id,
+			 bool is_free, WaDispositions *stopped)
 {
 	WaTenant *tenant = wa_sender_tenant(sender, row->tenant_id);
-	const char *recipient = wa_claim_row_recipient(row);
 	bool is_first;
 	WaPair *pair;
 
 	if (!may_leave(sender, number, tenant, row, stopped))
 		return NULL;
-	pair = wa_pair_get(sender, wa_pair_key(number, recipient));
+	pair = wa_pair_get(sender, pair_key);
 	is_first = tenant->has_rate && !had_turn(tenant, row);
 	if ((is_first && !first_turn_is_now(sender, tenant, pair, row, stopped)) ||
 		!recipient_free(sender, pair, number, row, by_id, stopped) ||

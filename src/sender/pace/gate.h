@@ -17,11 +17,11 @@ typedef struct WaDispositions
 } WaDispositions;
 
 /*
- * The pair if the message may go from this number; NULL if it was stopped, or
- * set aside for its recipient.  by_id: it was set aside before, and is the next
- * one.  is_free: it reaches nobody anew.
+ * The pair of this key (wa_pair_of_person) if the message may go from this number; NULL
+ * if it was stopped, or set aside for its recipient.  by_id: it was set aside before, and
+ * is the next one.  is_free: it reaches nobody anew.
  */
-extern WaPair *wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool by_id,
-							bool is_free, WaDispositions *stopped);
+extern WaPair *wa_gate_pass(WaSender *sender, WaNumber *number, const WaClaimRow *row,
+							uint64 pair_key, bool by_id, bool is_free, WaDispositions *stopped);
 
 #endif

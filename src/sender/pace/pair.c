@@ -13,6 +13,7 @@
 
 #include "base/guc.h"
 #include "sender/pace/pair.h"
+#include "sender/pace/pair_joined.h"
 #include "sender/pace/pair_rest.h"
 #include "shared/wake.h"
 
@@ -26,6 +27,7 @@ struct WaPairs
 {
 	HTAB *busy; /* WaPair */
 	WaPairsAtRest *at_rest;
+	WaPairsJoined *joined; /* keys of which nothing is in the others */
 };
 
 WaPairs *
@@ -40,6 +42,7 @@ wa_pairs_create(MemoryContext context)
 	pairs->busy =
 		hash_create("whatsapp_shared pairs", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	pairs->at_rest = wa_pairs_at_rest_create(context);
+	pairs->joined = wa_pairs_joined_create(context);
 	return pairs;
 }
 
@@ -129,8 +132,10 @@ WaPair *
 wa_pair_get(WaSender *sender, uint64 key)
 {
 	bool found;
-	WaPair *pair = hash_search(sender->pairs->busy, &key, HASH_ENTER, &found);
+	WaPair *pair;
 
+	key = wa_pairs_meant(sender, key);
+	pair = hash_search(sender->pairs->busy, &key, HASH_ENTER, &found);
 	if (found)
 		return pair;
 	memset(pair, 0, sizeof(WaPair));
@@ -143,6 +148,7 @@ wa_pair_get(WaSender *sender, uint64 key)
 WaPair *
 wa_pair_find(WaSender *sender, uint64 key)
 {
+	key = wa_pairs_meant(sender, key);
 	if (wa_pair_rests_deferred(sender->pairs->at_rest, key))
 		return wa_pair_get(sender, key);
 	return hash_search(sender->pairs->busy, &key, HASH_FIND, NULL);
@@ -166,17 +172,67 @@ wa_pairs_scan(WaSender *sender, HASH_SEQ_STATUS *scan)
 }
 
 void
-wa_pair_rest(WaSender *sender, WaPair *pair)
+wa_pair_remove(WaSender *sender, WaPair *pair)
 {
-	WaPairAtRest rest;
-
-	if (!what_rests(pair, wa_now_us(), &rest) ||
-		!wa_pair_lay_to_rest(sender->pairs->at_rest, &rest))
-		return;
 	if (pair->deferred != NULL)
 		pfree(pair->deferred);
 	hash_search(sender->pairs->busy, &pair->key, HASH_REMOVE, NULL);
 }
+
+void
+wa_pair_rest(WaSender *sender, WaPair *pair)
+{
+	WaPairAtRest rest;
+
+	if (what_rests(pair, wa_now_us(), &rest) && wa_pair_lay_to_rest(sender->pairs->at_rest, &rest))
+		wa_pair_remove(sender, pair);
+}
+
+/* ---- keys that mean others ------------------------------------------------------- */
+
+uint64
+wa_pairs_meant(const WaSender *sender, uint64 key)
+{
+	return wa_pair_joined_to(sender->pairs->joined, key);
+}
+
+void
+wa_pairs_join(WaSender *sender, uint64 key, uint64 to)
+{
+	wa_pair_join(sender->pairs->joined, key, to);
+}
+
+static bool
+is_known(void *arg, uint64 key)
+{
+	const WaPairs *pairs = arg;
+
+	return hash_search(pairs->busy, &key, HASH_FIND, NULL) != NULL ||
+		   wa_pair_rests(pairs->at_rest, key);
+}
+
+bool
+wa_pair_is_known(const WaSender *sender, uint64 key)
+{
+	return is_known(sender->pairs, key);
+}
+
+static void
+forget_joined(WaPairs *pairs)
+{
+	wa_pairs_joined_forget(pairs->joined, is_known, pairs);
+}
+
+void
+wa_pairs_forget_joined(WaSender *sender)
+{
+	if (!wa_pairs_joined_are_many(sender->pairs->joined))
+		return;
+	wa_pairs_at_rest_forget_whole(sender->pairs->at_rest);
+	forget_joined(sender->pairs);
+}
+
+/* ---- all of them ----------------------------------------------------------------- */
 
 void
 wa_pairs_rest(WaSender *sender)
@@ -188,21 +244,5 @@ wa_pairs_rest(WaSender *sender)
 	while ((pair = hash_seq_search(&scan)) != NULL)
 		wa_pair_rest(sender, pair);
 	wa_pairs_at_rest_forget_whole(sender->pairs->at_rest);
-}
-
-/* ---- after a start ----------------------------------------------------------------- */
-
-void
-wa_pairs_seed(WaSender *sender, const WaAcceptedRow *rows, int n)
-{
-	int64 now = wa_now_us();
-
-	for (int i = 0; i < n; i++)
-	{
-		uint64 key = wa_hash_text(rows[i].recipient, wa_number_key(rows[i].phone_number_id));
-		WaPair *pair = wa_pair_get(sender, key);
-
-		pair->whole_at_us = Max(pair->whole_at_us, now - rows[i].age_us) + wa_pair_interval_us();
-	}
-	wa_pairs_rest(sender);
+	forget_joined(sender->pairs);
 }

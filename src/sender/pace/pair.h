@@ -6,7 +6,6 @@
 #define WA_SENDER_PACE_PAIR_H
 
 #include "sender/state/sender.h"
-#include "sender/store/pair_rows.h"
 
 /*
  * The pair limit is kept as the virtual time at which its burst will be whole
@@ -30,7 +29,11 @@ typedef struct WaPair
 
 extern WaPairs *wa_pairs_create(MemoryContext context);
 
-/* Valid until wa_pair_rest or wa_pairs_rest. */
+/*
+ * Valid until wa_pair_rest, wa_pairs_rest or wa_pair_of_person.  The key of a
+ * recipient means what is known of the person, from the first wa_pair_of_person on
+ * for as long as there is anything.
+ */
 extern WaPair *wa_pair_get(WaSender *sender, uint64 key);
 extern uint64 wa_pair_key(const WaNumber *number, const char *recipient);
 
@@ -50,8 +53,19 @@ extern WaPair *wa_pair_find(WaSender *sender, uint64 key);
 extern void wa_pairs_wake_overdue(WaSender *sender, int64 by_us);
 extern void wa_pairs_scan(WaSender *sender, HASH_SEQ_STATUS *scan);
 
-/* After a start: limits as these, oldest first, have used them. */
-extern void wa_pairs_seed(WaSender *sender, const WaAcceptedRow *rows, int n);
+/*
+ * The key that this one means; whether anything at all is known under such a key; and
+ * from now on, one of which nothing is known means the other (sender/pace/pair_person.c).
+ */
+extern uint64 wa_pairs_meant(const WaSender *sender, uint64 key);
+extern bool wa_pair_is_known(const WaSender *sender, uint64 key);
+extern void wa_pairs_join(WaSender *sender, uint64 key, uint64 to);
+
+/* Nothing is known of it any more. */
+extern void wa_pair_remove(WaSender *sender, WaPair *pair);
+
+/* Between claims: sees to it that meanings do not pile up of which nothing is left. */
+extern void wa_pairs_forget_joined(WaSender *sender);
 
 /* A request to this recipient begins; and it has ended, or never begun: then it does not count. */
 extern void wa_pair_take(WaPair *pair, int64 now);

@@ -46,14 +46,14 @@ place_of(const WaPair *pair, int64 message_id)
 	return low;
 }
 
-void
-wa_pair_deferred(WaSender *sender, WaPair *pair, int64 message_id, TimestampTz due)
+/* False: it was among them. */
+static bool
+add(WaSender *sender, WaPair *pair, int64 message_id)
 {
 	int place = place_of(pair, message_id);
 
-	pair->deferred_until_us = Max(pair->deferred_until_us, wa_steady_clock(due));
 	if (place < pair->n_deferred && pair->deferred[place] == message_id)
-		return;
+		return false;
 	if (pair->n_deferred == pair->max_deferred)
 	{
 		int max = Max(pair->max_deferred * 2, 2);
@@ -67,7 +67,25 @@ wa_pair_deferred(WaSender *sender, WaPair *pair, int64 message_id, TimestampTz d
 			sizeof(int64) * (pair->n_deferred - place));
 	pair->deferred[place] = message_id;
 	pair->n_deferred++;
-	n_deferred++;
+	return true;
+}
+
+void
+wa_pair_deferred(WaSender *sender, WaPair *pair, int64 message_id, TimestampTz due)
+{
+	pair->deferred_until_us = Max(pair->deferred_until_us, wa_steady_clock(due));
+	if (add(sender, pair, message_id))
+		n_deferred++;
+}
+
+void
+wa_pair_move_deferred(WaSender *sender, WaPair *from, WaPair *into)
+{
+	into->deferred_until_us = Max(into->deferred_until_us, from->deferred_until_us);
+	for (int i = 0; i < from->n_deferred; i++)
+		if (!add(sender, into, from->deferred[i]))
+			n_deferred--;
+	from->n_deferred = 0;
 }
 
 bool
@@ -172,7 +190,8 @@ wa_pairs_found(WaSender *sender, WaMissing *missing, int n, const WaComingRow *c
 		WaNumber *number = wa_number_find(&sender->numbers, coming[i].phone_number_id);
 
 		/* It may have come to another number, and with it to another pair. */
-		if (number == NULL || wa_pair_key(number, coming[i].recipient) != found->pair_key)
+		if (number == NULL || wa_pairs_meant(sender, wa_pair_key(number, coming[i].recipient)) !=
+								  wa_pairs_meant(sender, found->pair_key))
 			continue;
 		found->is_coming = true;
 		wa_number_lower_cursor(number, coming[i].rank);
@@ -185,27 +204,5 @@ wa_pairs_found(WaSender *sender, WaMissing *missing, int n, const WaComingRow *c
 			pair->deferred_until_us = now;
 		else
 			wa_pair_returned(pair, missing[i].message_id);
-	}
-}
-
-/* ---- after a start --------------------------------------------------------------------- */
-
-void
-wa_pairs_seed_deferred(WaSender *sender, const WaDeferredRow *rows, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		WaPair *pair;
-
-		if (!rows[i].counts)
-			continue;
-		pair = wa_pair_get(sender,
-						   wa_hash_text(rows[i].recipient, wa_number_key(rows[i].phone_number_id)));
-		wa_pair_deferred(sender, pair, rows[i].message_id, rows[i].due_at);
-		if (rows[i].for_pair_rate)
-			pair->next_deferral_us = pair->deferred_until_us;
-		else
-			pair->blocked_until = Max(pair->blocked_until, rows[i].due_at);
-		wa_pair_rest(sender, pair);
 	}
 }

@@ -11,6 +11,9 @@
 /* A message was deferred, and later ones must not pass it. */
 extern void wa_pair_deferred(WaSender *sender, WaPair *pair, int64 message_id, TimestampTz due);
 
+/* All of one recipient's become the other's, who has turned out to be the same. */
+extern void wa_pair_move_deferred(WaSender *sender, WaPair *from, WaPair *into);
+
 /* It was read again.  False if it was not one of those. */
 extern bool wa_pair_returned(WaPair *pair, int64 message_id);
 
@@ -44,8 +47,5 @@ extern int wa_pairs_missing(WaSender *sender, WaMissing **missing);
  */
 extern void wa_pairs_found(WaSender *sender, WaMissing *missing, int n, const WaComingRow *coming,
 						   int n_coming);
-
-/* After a start: what a predecessor knew of those. */
-extern void wa_pairs_seed_deferred(WaSender *sender, const WaDeferredRow *rows, int n);
 
 #endif

@@ -187,6 +187,12 @@ wa_pair_rests_deferred(WaPairsAtRest *pairs, uint64 key)
 	return deferred_lookup(pairs->deferred, key) != NULL;
 }
 
+bool
+wa_pair_rests(WaPairsAtRest *pairs, uint64 key)
+{
+	return whole_lookup(pairs->whole, key) != NULL || deferred_lookup(pairs->deferred, key) != NULL;
+}
+
 int
 wa_pairs_at_rest_overdue(WaPairsAtRest *pairs, int64 by_us, uint64 **keys)
 {

@@ -26,7 +26,8 @@ extern bool wa_pair_lay_to_rest(WaPairsAtRest *pairs, const WaPairAtRest *pair);
 /* Takes it out again.  False if nothing is known of it. */
 extern bool wa_pair_wake_up(WaPairsAtRest *pairs, uint64 key, WaPairAtRest *pair);
 
-/* Whether it rests with a message that is deferred. */
+/* Whether it rests; and whether with a message that is deferred. */
+extern bool wa_pair_rests(WaPairsAtRest *pairs, uint64 key);
 extern bool wa_pair_rests_deferred(WaPairsAtRest *pairs, uint64 key);
 
 /* Those whose message should have been back by then, in the current memory context. */

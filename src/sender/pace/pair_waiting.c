@@ -140,6 +140,18 @@ wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 messag
 }
 
 void
+wa_pair_move_waiting(WaPair *from, WaPair *into)
+{
+	for (; from->n_waiting > 0; from->n_waiting--, into->n_waiting++)
+	{
+		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&from->waiting));
+
+		waiting->pair_key = into->key;
+		insert(&into->waiting, waiting);
+	}
+}
+
+void
 wa_pair_forget_waiting(WaSender *sender, WaPair *pair)
 {
 	while (pair->n_waiting > 0)

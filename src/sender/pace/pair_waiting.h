@@ -40,6 +40,9 @@ extern int wa_waiting_ask(WaSender *sender, WaNumber *number, int limit, dlist_h
 extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id,
 							  int64 rank);
 
+/* All that wait for one recipient wait for the other, who has turned out to be the same. */
+extern void wa_pair_move_waiting(WaPair *from, WaPair *into);
+
 /* The first message waiting there, if there is one, will be claimed by its id. */
 extern bool wa_pair_release_one(WaSender *sender, WaPair *pair);
 

@@ -41,6 +41,7 @@ typedef struct WaClaimRow
 	const char *tenant_id;
 	const char *recipient_phone;   /* or NULL */
 	const char *recipient_user_id; /* or NULL */
+	const char *person;			   /* whose that is; NULL: nobody knows (store/person_rows.h) */
 	const char *message_type;
 	const char *template_name;	   /* or NULL */
 	const char *template_language; /* or NULL */
@@ -54,6 +55,13 @@ static inline const char *
 wa_claim_row_recipient(const WaClaimRow *row)
 {
 	return row->recipient_phone ? row->recipient_phone : row->recipient_user_id;
+}
+
+/* One and the same for all numbers and user ids of a person. */
+static inline const char *
+wa_claim_row_person(const WaClaimRow *row)
+{
+	return row->person ? row->person : wa_claim_row_recipient(row);
 }
 
 /*

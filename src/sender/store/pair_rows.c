@@ -15,11 +15,17 @@
 #include "sender/store/pair_rows.h"
 #include "sender/store/transaction.h"
 
+/* A look-up for each row: a join could read all identities, of which there may be millions. */
+#define RECIPIENT "COALESCE(m.recipient_phone, m.recipient_user_id)"
+#define PERSON                                                                                     \
+	"(SELECT i.person FROM @extschema@.whatsapp_contact_identities i"                              \
+	" WHERE i.identity OPERATOR(pg_catalog.=) " RECIPIENT ")"
+
 int
 wa_store_recently_accepted(double seconds, int max, WaAcceptedRow **accepted)
 {
 	static WaStatement statement = {
-		.sql = "SELECT m.phone_number_id, COALESCE(m.recipient_phone, m.recipient_user_id),"
+		.sql = "SELECT m.phone_number_id, " RECIPIENT ", " PERSON ","
 			   " (EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "
 			   "m.accepted_at) OPERATOR(pg_catalog.*) 1000000)::bigint"
 			   " FROM (SELECT * FROM @extschema@.whatsapp_messages ORDER BY id DESC LIMIT $1) m"
@@ -39,7 +45,8 @@ wa_store_recently_accepted(double seconds, int max, WaAcceptedRow **accepted)
 	for (int i = 0; i < n; i++)
 		(*accepted)[i] = (WaAcceptedRow){.phone_number_id = wa_rows_text(&rows, i, 1),
 										 .recipient = wa_rows_text(&rows, i, 2),
-										 .age_us = wa_rows_int(&rows, i, 3, 0)};
+										 .person = wa_rows_text(&rows, i, 3),
+										 .age_us = wa_rows_int(&rows, i, 4, 0)};
 	return n;
 }
 
@@ -52,8 +59,7 @@ wa_store_deferred(WaDueCursor *after, WaDeferredRow **deferred)
 {
 	static WaStatement statement = {
 		.sql =
-			"SELECT q.message_id, q.phone_number_id,"
-			" COALESCE(m.recipient_phone, m.recipient_user_id), q.due_at,"
+			"SELECT q.message_id, q.phone_number_id, " RECIPIENT ", " PERSON ", q.due_at,"
 			" q.hold_reason OPERATOR(pg_catalog.=) 'pair_rate',"
 			" q.rank, q.phone_number_id IS NOT NULL AND m.id IS NOT NULL AND q.state "
 			"OPERATOR(pg_catalog.=) 'd'"
@@ -81,12 +87,13 @@ wa_store_deferred(WaDueCursor *after, WaDeferredRow **deferred)
 		(*deferred)[i] = (WaDeferredRow){.message_id = wa_rows_int(&rows, i, 1, 0),
 										 .phone_number_id = wa_rows_text(&rows, i, 2),
 										 .recipient = wa_rows_text(&rows, i, 3),
-										 .due_at = wa_rows_time(&rows, i, 4, 0),
-										 .for_pair_rate = wa_rows_int(&rows, i, 5, 0) != 0,
-										 .counts = wa_rows_int(&rows, i, 7, 0) != 0};
+										 .person = wa_rows_text(&rows, i, 4),
+										 .due_at = wa_rows_time(&rows, i, 5, 0),
+										 .for_pair_rate = wa_rows_int(&rows, i, 6, 0) != 0,
+										 .counts = wa_rows_int(&rows, i, 8, 0) != 0};
 	if (n > 0)
 		*after = (WaDueCursor){.due_at = (*deferred)[n - 1].due_at,
-							   .rank = wa_rows_int(&rows, n - 1, 6, 0),
+							   .rank = wa_rows_int(&rows, n - 1, 7, 0),
 							   .message_id = (*deferred)[n - 1].message_id};
 	return n;
 }

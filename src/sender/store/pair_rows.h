@@ -17,7 +17,8 @@ typedef struct WaAcceptedRow
 {
 	const char *phone_number_id;
 	const char *recipient;
-	int64 age_us; /* since then */
+	const char *person; /* whose that is; NULL: nobody knows */
+	int64 age_us;		/* since then */
 } WaAcceptedRow;
 
 /* A message that waits for a time, and that later ones must not pass. */
@@ -26,6 +27,7 @@ typedef struct WaDeferredRow
 	int64 message_id;
 	const char *phone_number_id;
 	const char *recipient;
+	const char *person; /* as above */
 	TimestampTz due_at;
 	bool for_pair_rate; /* deferred by the pair limit */
 	bool counts;		/* later ones to its recipient stay behind it; else the rest is not set */

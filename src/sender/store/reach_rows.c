@@ -81,25 +81,37 @@ wa_store_prune_reach(TimestampTz *from, TimestampTz before)
 }
 
 /* EXISTS could be made a hash of all recipients; a subquery with a limit is a look-up. */
+#define REACHED(form)                                                                              \
+	"(SELECT r.reached_at FROM @extschema@.whatsapp_reach r"                                       \
+	" WHERE r.recipient OPERATOR(pg_catalog.=) " form                                              \
+	" AND r.reached_at OPERATOR(pg_catalog.>=) $4 ORDER BY r.reached_at DESC LIMIT 1) IS NOT NULL"
+#define WROTE(form)                                                                                \
+	"COALESCE((SELECT w.last_inbound_at FROM @extschema@.whatsapp_windows w"                       \
+	" WHERE w.phone_number_id OPERATOR(pg_catalog.=) v.number"                                     \
+	" AND w.recipient OPERATOR(pg_catalog.=) " form ") OPERATOR(pg_catalog.>=) $4, false)"
+#define PERSON_REACHED REACHED("v.person")
+#define PERSON_WROTE WROTE("v.person")
+#define RECIPIENT_REACHED REACHED("v.recipient")
+#define RECIPIENT_WROTE WROTE("v.recipient")
+
+/*
+ * A person counts once, by whatever name he is written to.  He may have been reached under
+ * this one before anybody knew whose it is.
+ */
 void
-wa_store_is_reached(const char *const *recipients, const char *const *numbers, int n,
-					TimestampTz since, bool *free)
+wa_store_is_reached(const char *const *recipients, const char *const *persons,
+					const char *const *numbers, int n, TimestampTz since, bool *free)
 {
 	static WaStatement statement = {
-		.sql = "SELECT v.ord, (SELECT r.reached_at FROM @extschema@.whatsapp_reach r"
-			   " WHERE r.recipient OPERATOR(pg_catalog.=) v.recipient"
-			   " AND r.reached_at OPERATOR(pg_catalog.>=) $3"
-			   " ORDER BY r.reached_at DESC LIMIT 1) IS NOT NULL"
-			   " OR COALESCE((SELECT w.last_inbound_at FROM @extschema@.whatsapp_windows w"
-			   " WHERE w.phone_number_id OPERATOR(pg_catalog.=) v.number"
-			   " AND w.recipient OPERATOR(pg_catalog.=) v.recipient)"
-			   " OPERATOR(pg_catalog.>=) $3, false)"
-			   " FROM unnest($1, $2) WITH ORDINALITY AS v(recipient, number, ord)",
-		.nargs = 3,
-		.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},
+		.sql = "SELECT v.ord, " PERSON_REACHED " OR " RECIPIENT_WROTE
+			   " OR (v.person OPERATOR(pg_catalog.<>) v.recipient"
+			   " AND (" RECIPIENT_REACHED " OR " PERSON_WROTE "))"
+			   " FROM unnest($1, $2, $3) WITH ORDINALITY AS v(recipient, person, number, ord)",
+		.nargs = 4,
+		.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},
 		.expected = SPI_OK_SELECT};
-	Datum values[3] = {wa_array_of_text(recipients, n), wa_array_of_text(numbers, n),
-					   TimestampTzGetDatum(since)};
+	Datum values[4] = {wa_array_of_text(recipients, n), wa_array_of_text(persons, n),
+					   wa_array_of_text(numbers, n), TimestampTzGetDatum(since)};
 	WaRows rows = wa_store_run(&statement, values, NULL);
 
 	for (uint64 i = 0; i < rows.count; i++)
@@ -107,8 +119,8 @@ wa_store_is_reached(const char *const *recipients, const char *const *numbers, i
 }
 
 void
-wa_store_add_reached(const char *const *recipients, const char *const *tenants, int n,
-					 TimestampTz now, int sender)
+wa_store_add_reached(const char *const *persons, const char *const *tenants, int n, TimestampTz now,
+					 int sender)
 {
 	static WaStatement statement = {
 		.sql = "INSERT INTO @extschema@.whatsapp_reach (recipient, tenant_id, reached_at, sender)"
@@ -117,7 +129,7 @@ wa_store_add_reached(const char *const *recipients, const char *const *tenants, 
 		.nargs = 4,
 		.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, INT2OID},
 		.expected = SPI_OK_INSERT};
-	Datum values[4] = {wa_array_of_text(recipients, n), wa_array_of_text(tenants, n),
+	Datum values[4] = {wa_array_of_text(persons, n), wa_array_of_text(tenants, n),
 					   TimestampTzGetDatum(now), Int16GetDatum(sender)};
 
 	wa_store_run(&statement, values, NULL);

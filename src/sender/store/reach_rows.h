@@ -48,14 +48,14 @@ extern TimestampTz wa_store_reach_next(const WaReachPlace *place);
 extern bool wa_store_prune_reach(TimestampTz *from, TimestampTz before);
 
 /*
- * Which of these cost nothing: the recipient was reached already since that time, or
- * wrote to this number since then.  free has room for n.
+ * Which of these cost nothing: the person was reached already since that time, or wrote
+ * to this number since then.  free has room for n.
  */
-extern void wa_store_is_reached(const char *const *recipients, const char *const *numbers, int n,
-								TimestampTz since, bool *free);
+extern void wa_store_is_reached(const char *const *recipients, const char *const *persons,
+								const char *const *numbers, int n, TimestampTz since, bool *free);
 
 /* These are reached now, each by its tenant; so says this sender. */
-extern void wa_store_add_reached(const char *const *recipients, const char *const *tenants, int n,
+extern void wa_store_add_reached(const char *const *persons, const char *const *tenants, int n,
 								 TimestampTz now, int sender);
 
 #endif

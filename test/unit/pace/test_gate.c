@@ -5,6 +5,7 @@
 
 #include "sender/pace/messaging_limit.h"
 #include "sender/pace/pair_order.h"
+#include "sender/pace/pair_person.h"
 #include "sender/pace/pair_waiting.h"
 #include "tap.h"
 
@@ -24,6 +25,13 @@ begin(void)
 	stopped.n = 0;
 }
 
+static uint64
+key_of(const WaClaimRow *row)
+{
+	return wa_pair_of_person(sender, number->key, wa_claim_row_recipient(row),
+							 wa_claim_row_person(row));
+}
+
 /* The message is read, and sent if it may leave. */
 static bool
 pass(const WaClaimRow *row, bool by_id)
@@ -31,7 +39,7 @@ pass(const WaClaimRow *row, bool by_id)
 	WaPair *pair;
 
 	stopped.n = 0;
-	pair = wa_gate_pass(sender, number, row, by_id, true, &stopped);
+	pair = wa_gate_pass(sender, number, row, key_of(row), by_id, true, &stopped);
 	if (pair == NULL)
 		return false;
 	wa_pair_take(pair, wa_now_us());
@@ -325,14 +333,15 @@ test_limit(void)
 	wa_messaging_limit_configured(sender);
 	for (int i = 1; i <= 2; i++)
 	{
-		ok(wa_gate_pass(sender, number, &row, false, false, &stopped) != NULL,
+		ok(wa_gate_pass(sender, number, &row, key_of(&row), false, false, &stopped) != NULL,
 		   "recipient %d is within the limit", i);
 		row.message_id++;
 	}
 	stopped.n = 0;
-	ok(wa_gate_pass(sender, number, &row, false, false, &stopped) == NULL, "the next is not");
+	ok(wa_gate_pass(sender, number, &row, key_of(&row), false, false, &stopped) == NULL,
+	   "the next is not");
 	is_str(disposition(), "d budget 60", "it is looked at again");
-	ok(wa_gate_pass(sender, number, &row, false, true, &stopped) != NULL,
+	ok(wa_gate_pass(sender, number, &row, key_of(&row), false, true, &stopped) != NULL,
 	   "what costs nothing of it goes");
 }
 

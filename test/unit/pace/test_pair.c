@@ -117,28 +117,11 @@ test_busy(void)
 	ok(wa_pair_find(sender, key) == pair, "nor one whose turns are given away");
 }
 
-static void
-test_seed(void)
-{
-	WaSender *sender = new_sender();
-	uint64 key = key_of(sender, RECIPIENT);
-	WaAcceptedRow rows[] = {{NUMBER, RECIPIENT, 20 * SECOND},
-							{NUMBER, RECIPIENT, 3 * SECOND},
-							{NUMBER, RECIPIENT, 2 * SECOND},
-							{NUMBER, "573009998877", 7 * SECOND}};
-
-	wa_pairs_seed(sender, rows, lengthof(rows));
-	is_int(left(sender, key), 9 * SECOND, "a new sender knows what its predecessor has sent");
-	is_int(left(sender, key_of(sender, "573009998877")), 0, "as far as it still counts");
-	ok(wa_pair_find(sender, key) == NULL, "and nothing of it is under way");
-}
-
 int
 main(void)
 {
 	test_taking();
 	test_resting();
 	test_busy();
-	test_seed();
 	return done_testing();
 }

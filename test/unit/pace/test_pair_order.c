@@ -90,22 +90,6 @@ test_missing(void)
 	is_int(pair->n_deferred, 0, "nobody waits for one that goes by another number");
 }
 
-static void
-test_seed(void)
-{
-	WaDeferredRow rows[] = {{10, NUMBER, RECIPIENT, WALL + START + 8 * SECOND, true, true},
-							{20, NUMBER, RECIPIENT, WALL + START + 4 * SECOND, false, true},
-							{30, NULL, NULL, WALL + START + 4 * SECOND, false, false}};
-
-	begin();
-	wa_pairs_seed_deferred(sender, rows, 3);
-	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
-	is_int(pair->n_deferred, 2, "a new sender knows what is deferred");
-	ok(wa_pair_is_behind(pair, 11), "and lets nobody pass it");
-	is_int(pair->next_deferral_us - START, 8 * SECOND, "which turns of the pair limit are given");
-	is_int(pair->blocked_until - WALL - START, 4 * SECOND, "and for how long the others wait");
-}
-
 /* One message is deferred, as the pair limit does it, or as an earlier message does. */
 static void
 test_rest(void)
@@ -166,7 +150,6 @@ main(void)
 {
 	test_ids();
 	test_missing();
-	test_seed();
 	test_rest();
 	return done_testing();
 }
