@@ -266,6 +266,16 @@ build/fragments: FORCE
 	@mkdir -p build
 	@echo '$(SQL_FRAGMENTS)' | cmp -s - $@ || echo '$(SQL_FRAGMENTS)' > $@
 
+# For a server that loads no foreign library, and the one beside it: docs/managed.md.
+OUTBOX_DIR = $(DESTDIR)$(datadir)/whatsapp_shared
+install: install-outbox
+install-outbox:
+	$(MKDIR_P) '$(OUTBOX_DIR)'
+	$(INSTALL_DATA) $(TOP)/sql/outbox/application.sql $(TOP)/sql/outbox/sidecar.sql '$(OUTBOX_DIR)/'
+uninstall: uninstall-outbox
+uninstall-outbox:
+	rm -f '$(OUTBOX_DIR)/application.sql' '$(OUTBOX_DIR)/sidecar.sql'
+
 # ---- programs beside the extension ----
 
 simulator:
@@ -304,6 +314,10 @@ check-history-long:
 	@PG_CONFIG=$(PG_CONFIG) WA_TESTS=test/t/050_history.pl \
 		HISTORY_SECONDS=$${HISTORY_SECONDS:-3600} test/tools/run-tests.sh tap
 
+# Outbox and sidecar under OUTBOX_KILLS (200) kills of either side and OUTBOX_FAILOVERS (6) failovers.
+check-outbox-long:
+	@PG_CONFIG=$(PG_CONFIG) WA_TESTS=test/outbox/long.pl test/tools/run-tests.sh tap
+
 # The fuzz targets for an hour each, two at a time, or FUZZ_SECONDS.
 check-fuzz-long:
 	@PG_CONFIG=$(PG_CONFIG) FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} test/tools/run-tests.sh fuzz
@@ -323,9 +337,12 @@ endif
 demo:
 	@PG_CONFIG=$(PG_CONFIG) demo/run.sh
 
+demo-managed:
+	@PG_CONFIG=$(PG_CONFIG) demo/managed.sh
+
 format:
 	clang-format -i $$(find src test -name '*.[ch]')
 
 format-check: check-format
 
-.PHONY: FORCE simulator gateway install-gateway clean-programs test check-history-long check-fuzz-long bench demo format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-outbox-long check-fuzz-long bench demo demo-managed format format-check $(addprefix check-,$(SUITES))

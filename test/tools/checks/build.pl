@@ -127,9 +127,9 @@ sub installed
 	return [ sort map { s{.*/}{}r } @found ];
 }
 
-my @product = ('whatsapp_shared.control', 'whatsapp_shared.so', $script =~ s{.*/}{}r);
+my @product = ('whatsapp_shared.control', 'whatsapp_shared.so', $script =~ s{.*/}{}r, 'application.sql', 'sidecar.sql');
 @product = sort @product;
-is_deeply(installed($tree, 'install', $plain), \@product, 'the library, the control file and the script are installed');
+is_deeply(installed($tree, 'install', $plain), \@product, 'the library, the control file and the scripts are installed');
 is_deeply(installed($tree, 'install with LLVM', $llvm), \@product, 'the same with LLVM');
 is(scalar(grep { m{/bitcode/whatsapp_shared/src/.*\.bc$} } @{ files_below($stage) }), $all, 'and the bitcode');
 
