@@ -122,7 +122,7 @@ SELECT pg_temp.wrong($$wa_pause(NULL)$$, '22004', 'argument "scope" must not be 
 SELECT pg_temp.wrong($$wa_resume(NULL)$$, '22004', 'argument "scope" must not be null', '');
 SELECT pg_temp.wrong($$wa_pause('tenant', 'trigal', '  ')$$, '22023', 'a pause needs a reason', '%');
 SELECT pg_temp.wrong($$wa_pause('tenant', 'trigal', until => '-infinity')$$, '22023', 'the end of a pause must be in the future', '');
-SELECT pg_temp.wrong($$wa_explain(NULL)$$, '22004', 'argument "id" must not be null', '');
+SELECT pg_temp.wrong($$wa_explain(NULL)$$, '22004', 'argument "wanted" must not be null', '');
 SELECT pg_temp.wrong($$wa_cancel_message(NULL)$$, '22004', 'argument "id" must not be null', '');
 SELECT pg_temp.wrong($$wa_resolve_alert(NULL)$$, '22004', 'argument "alert_id" must not be null', '');
 SELECT pg_temp.wrong($$wa_retry_notification(NULL)$$, '22004', 'argument "failure_id" must not be null', '');
