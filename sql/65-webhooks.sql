@@ -673,7 +673,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_confirmations();
     PERFORM @extschema@.wa_internal_check_parked();
     PERFORM @extschema@.wa_internal_check_registrations();
-    PERFORM @extschema@.wa_internal_close_usage_day();
+    PERFORM @extschema@.wa_internal_fold_usage(100000);
     PERFORM @extschema@.wa_internal_retain_inbound(1000);
     PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
     PERFORM @extschema@.wa_internal_retain_links(1000);

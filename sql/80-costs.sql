@@ -43,7 +43,9 @@ COMMENT ON TABLE @extschema@.whatsapp_prices IS
 'Price of one delivered message by market and category, from a day on until the next entry. Shipped with values for '
 'Spain; replace them with Meta''s rate card for your account.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.market IS 'The market, as in whatsapp_markets, or other.';
-COMMENT ON COLUMN @extschema@.whatsapp_prices.category IS 'marketing, utility, authentication or service.';
+COMMENT ON COLUMN @extschema@.whatsapp_prices.category IS
+'As in Meta''s statuses: marketing, utility, authentication, authentication-international or service. marketing_lite '
+'costs what marketing does unless it has an entry of its own; referral_conversion is free.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.currency IS 'ISO currency code.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.price IS 'Price of one delivered message.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.valid_from IS 'First day on which the price applies.';
@@ -69,8 +71,11 @@ INSERT INTO @extschema@.whatsapp_prices
     ('Spain', 'service', 'EUR', 0.0166, '2026-10-01', 1000, true, 'converted from USD');
 
 /*
- * Messages are deleted after some time, costs are asked for after years: so
- * what was delivered on a day is summed up once no webhook can change it.
+ * Messages are deleted after some time, and costs are asked for after years.  So what
+ * was delivered is summed up by day.  Whatever makes a message delivered, or changes
+ * its day, category or being free, appends one row with +1, and one with -1 for what
+ * was counted before; upkeep adds them to the days.  A sum is the same in any order, so
+ * no day is ever closed, and what is corrected late is neither lost nor counted twice.
  */
 CREATE TABLE @extschema@.whatsapp_usage_days (
     day             date NOT NULL,
@@ -80,10 +85,13 @@ CREATE TABLE @extschema@.whatsapp_usage_days (
     category        text NOT NULL,
     free            boolean NOT NULL,
     messages        bigint NOT NULL,
+    month           date GENERATED ALWAYS AS ((pg_catalog.date_trunc('month', day::timestamp))::date) STORED,
     PRIMARY KEY (day, tenant_id, phone_number_id, market, category, free)
 );
+CREATE INDEX whatsapp_usage_days_tenant_idx ON @extschema@.whatsapp_usage_days (tenant_id, month);
+CREATE INDEX whatsapp_usage_days_number_idx ON @extschema@.whatsapp_usage_days (phone_number_id, month);
 COMMENT ON TABLE @extschema@.whatsapp_usage_days IS
-'Delivered messages by day, for the days that are closed. wa_costs adds the days that are still open.';
+'Delivered messages by day, without what is still in whatsapp_usage_changes.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.day IS 'The day, in the account''s time zone.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.tenant_id IS 'The tenant.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.phone_number_id IS 'The number that the messages were sent from.';
@@ -91,6 +99,31 @@ COMMENT ON COLUMN @extschema@.whatsapp_usage_days.market IS 'The market of the r
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.category IS 'The category charged.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.free IS 'Whether Meta reported the messages as free.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_days.messages IS 'How many were delivered.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.month IS 'The first day of the month.';
+
+CREATE TABLE @extschema@.whatsapp_usage_changes (
+    change_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    day             date NOT NULL,
+    tenant_id       text COLLATE "C" NOT NULL,
+    phone_number_id text COLLATE "C" NOT NULL,
+    market          text NOT NULL,
+    category        text NOT NULL,
+    free            boolean NOT NULL,
+    messages        bigint NOT NULL
+);
+CREATE INDEX whatsapp_usage_changes_tenant_idx ON @extschema@.whatsapp_usage_changes (tenant_id);
+CREATE INDEX whatsapp_usage_changes_number_idx ON @extschema@.whatsapp_usage_changes (phone_number_id);
+COMMENT ON TABLE @extschema@.whatsapp_usage_changes IS
+'What is to be added to whatsapp_usage_days: +1 for what was delivered, -1 for what had been counted otherwise. '
+'Upkeep empties it every few minutes.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.change_id IS 'In order of writing.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.day IS 'The day, in the account''s time zone.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.tenant_id IS 'The tenant.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.phone_number_id IS 'The number that it was sent from.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.market IS 'The recipient''s market.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.category IS 'The category charged.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.free IS 'Whether Meta reported it as free.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.messages IS 'How many to add; negative: to take away.';
 
 CREATE TABLE @extschema@.whatsapp_usage_closed (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -100,19 +133,20 @@ CREATE TABLE @extschema@.whatsapp_usage_closed (
         CHECK (('2000-01-01 00:00:00Z'::timestamptz AT TIME ZONE time_zone) IS NOT NULL)
 );
 COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
-'One row: the last day that is summed up in whatsapp_usage_days, and the time zone of its days.';
+'One row: the time zone of the days in whatsapp_usage_days.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.singleton IS 'Always true: the table has one row.';
-COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.through IS 'The last day that is summed up.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.through IS
+'The last day that was summed up before version 1.1.0, which counts as it goes. Of no use since.';
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
 'The account''s time zone at Meta, in which wa_costs counts days and months. Initially that of the session that ran '
-'CREATE EXTENSION.';
+'CREATE EXTENSION. After a change, wa_recount_costs() counts anew what is still there.';
 
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
 
 /*
- * The days that a message belongs to are looked for within a month of when it
- * was written or meant for.  What was held or paused for longer is noted here
- * when it is delivered, until its day is closed.
+ * To count anew, the messages of a day are looked for within a month of when they
+ * were written or meant for.  What was held or paused for longer is noted here
+ * when it is delivered.
  */
 CREATE TABLE @extschema@.whatsapp_late_deliveries (
     message_id bigint PRIMARY KEY,
@@ -134,7 +168,8 @@ CREATE VIEW @extschema@.wa_delivered_messages AS
                 OR m.recipient_phone IS NULL AND k.country = pg_catalog.split_part(m.recipient_user_id, '.', 1)
             ORDER BY pg_catalog.length(k.calling_code) DESC LIMIT 1), 'other') AS market,
         COALESCE(m.pricing_category, 'unknown') AS category,
-        COALESCE(m.billable = false OR m.pricing_type LIKE 'free%', false) AS free
+        COALESCE(m.billable = false OR m.pricing_type LIKE 'free%' OR m.pricing_category = 'referral_conversion', false)
+            AS free
     FROM @extschema@.whatsapp_messages AS m
     WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
 COMMENT ON VIEW @extschema@.wa_delivered_messages IS
@@ -151,83 +186,197 @@ COMMENT ON COLUMN @extschema@.wa_delivered_messages.category IS 'The category ch
 COMMENT ON COLUMN @extschema@.wa_delivered_messages.free IS 'Whether Meta reported it as free.';
 
 /*
- * Closes the next day, if one is old enough: Meta repeats webhooks for seven
- * days.  It tries to deliver for 30, so that is how far back the time mostly lies
- * for which a message was meant; a day or two more, because days do not begin
- * alike.
+ * Appends what an UPDATE of messages changes in the sums: what was counted is taken
+ * away, and what is there now is added, for a whole statement at once and only if it
+ * differs.  Only an UPDATE makes a message delivered; rows that are inserted as such
+ * come from a dump, which brings the sums along.  What is counted is what
+ * wa_delivered_messages shows, which cannot be asked for a row as it was.
  */
-CREATE FUNCTION @extschema@.wa_internal_close_usage_day() RETURNS boolean
+CREATE FUNCTION @extschema@.wa_internal_count_deliveries() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    /* The sender's own: nothing is delivered yet. */
+    IF NOT EXISTS (SELECT FROM now AS n WHERE COALESCE(n.delivered_at, n.read_at, n.played_at) IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM was AS o WHERE COALESCE(o.delivered_at, o.read_at, o.played_at) IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO @extschema@.whatsapp_usage_changes
+        (day, tenant_id, phone_number_id, market, category, free, messages)
+        SELECT v.day, v.tenant_id, v.phone_number_id, v.market, v.category, v.free, sum(v.messages)
+        FROM (
+            SELECT (m.at AT TIME ZONE z.time_zone)::date AS day, m.tenant_id,
+                COALESCE(m.phone_number_id, '') AS phone_number_id,
+                COALESCE((
+                    SELECT k.market FROM @extschema@.whatsapp_markets AS k
+                    WHERE starts_with(m.recipient_phone, '+' || k.calling_code)
+                        OR m.recipient_phone IS NULL AND k.country = split_part(m.recipient_user_id, '.', 1)
+                    ORDER BY length(k.calling_code) DESC LIMIT 1), 'other') AS market,
+                COALESCE(m.pricing_category, 'unknown') AS category,
+                COALESCE(m.billable = false OR m.pricing_type LIKE 'free%'
+                    OR m.pricing_category = 'referral_conversion', false) AS free,
+                m.messages
+            FROM was AS o
+                JOIN now AS n ON n.id = o.id
+                CROSS JOIN LATERAL (VALUES
+                    (-1, COALESCE(o.delivered_at, o.read_at, o.played_at), o.tenant_id, o.phone_number_id,
+                     o.recipient_phone, o.recipient_user_id, o.pricing_category, o.billable, o.pricing_type),
+                    (1, COALESCE(n.delivered_at, n.read_at, n.played_at), n.tenant_id, n.phone_number_id,
+                     n.recipient_phone, n.recipient_user_id, n.pricing_category, n.billable, n.pricing_type))
+                    AS m (messages, at, tenant_id, phone_number_id, recipient_phone, recipient_user_id,
+                          pricing_category, billable, pricing_type)
+                CROSS JOIN @extschema@.whatsapp_usage_closed AS z
+            WHERE m.at IS NOT NULL
+                AND (COALESCE(n.delivered_at, n.read_at, n.played_at),
+                     n.pricing_category, n.billable, n.pricing_type)
+                    IS DISTINCT FROM
+                    (COALESCE(o.delivered_at, o.read_at, o.played_at),
+                     o.pricing_category, o.billable, o.pricing_type)) AS v
+        GROUP BY 1, 2, 3, 4, 5, 6
+        HAVING sum(v.messages) <> 0;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER whatsapp_count_deliveries
+    AFTER UPDATE ON @extschema@.whatsapp_messages
+    REFERENCING OLD TABLE AS was NEW TABLE AS now
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_count_deliveries();
+
+/* Adds what was appended to the days, at most so many rows; returns how many. */
+CREATE FUNCTION @extschema@.wa_internal_fold_usage(batch integer) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    next date;
+    folded bigint;
 BEGIN
-    SELECT c.through + 1 INTO next FROM @extschema@.whatsapp_usage_closed AS c
-        WHERE c.through + 1 < (now() AT TIME ZONE c.time_zone)::date - 8 FOR UPDATE SKIP LOCKED;
-    IF next IS NULL THEN
-        RETURN false;
-    END IF;
-    INSERT INTO @extschema@.whatsapp_usage_days (day, tenant_id, phone_number_id, market, category, free, messages)
-        SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, count(*)
-        FROM @extschema@.wa_delivered_messages AS d
-        WHERE d.day = next AND (d.created_at BETWEEN next - 32 AND next + 2
-            OR d.scheduled_at BETWEEN next - 32 AND next + 2 AND d.scheduled_at > d.created_at
-            OR d.id = ANY (ARRAY(SELECT l.message_id FROM @extschema@.whatsapp_late_deliveries AS l)))
-        GROUP BY 1, 2, 3, 4, 5, 6
-        ON CONFLICT DO NOTHING;
-    DELETE FROM @extschema@.whatsapp_late_deliveries AS l WHERE l.noted_at < next - 3;
-    UPDATE @extschema@.whatsapp_usage_closed SET through = next;
-    RETURN true;
+    WITH gone AS (
+        DELETE FROM @extschema@.whatsapp_usage_changes AS g
+        WHERE g.change_id IN (
+            SELECT c.change_id FROM @extschema@.whatsapp_usage_changes AS c
+            ORDER BY c.change_id LIMIT batch FOR UPDATE SKIP LOCKED)
+        RETURNING g.day, g.tenant_id, g.phone_number_id, g.market, g.category, g.free, g.messages
+    ), summed AS (
+        INSERT INTO @extschema@.whatsapp_usage_days AS d
+            (day, tenant_id, phone_number_id, market, category, free, messages)
+            SELECT g.day, g.tenant_id, g.phone_number_id, g.market, g.category, g.free, sum(g.messages)
+            FROM gone AS g
+            GROUP BY 1, 2, 3, 4, 5, 6
+            ORDER BY 1, 2, 3, 4, 5, 6
+            ON CONFLICT (day, tenant_id, phone_number_id, market, category, free)
+            DO UPDATE SET messages = d.messages + excluded.messages
+    )
+    SELECT count(*) INTO folded FROM gone;
+    DELETE FROM @extschema@.whatsapp_late_deliveries AS l WHERE l.noted_at < now() - interval '400 days';
+    RETURN folded;
 END
 $$;
+
+/* All that is counted; some rows may be negative until they are added up. */
+CREATE VIEW @extschema@.wa_internal_usage AS
+    SELECT d.month, d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, d.messages
+    FROM @extschema@.whatsapp_usage_days AS d
+    UNION ALL
+    SELECT (pg_catalog.date_trunc('month', c.day::timestamp))::date, c.day, c.tenant_id, c.phone_number_id, c.market,
+        c.category, c.free, c.messages
+    FROM @extschema@.whatsapp_usage_changes AS c;
+
+/*
+ * Appends the difference between what is counted and what is there.  Both are read by
+ * one statement, so nothing that is delivered meanwhile is lost or counted twice; of
+ * two that run at a time, the second waits.
+ */
+CREATE FUNCTION @extschema@.wa_recount_costs(since date) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    oldest date := (SELECT (min(m.created_at) AT TIME ZONE z.time_zone)::date
+        FROM @extschema@.whatsapp_messages AS m, @extschema@.whatsapp_usage_closed AS z GROUP BY z.time_zone);
+    changed bigint;
+BEGIN
+    IF since IS NULL THEN
+        RAISE EXCEPTION '"since" must be a day' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF since < COALESCE(oldest, since) OR oldest IS NULL THEN
+        RAISE EXCEPTION 'days before % cannot be counted anew', COALESCE(oldest::text, 'today')
+            USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = 'Messages delivered on them may have been deleted.',
+                HINT = 'Give a day from which on all messages are still there.';
+    END IF;
+    LOCK TABLE @extschema@.whatsapp_usage_days IN SHARE ROW EXCLUSIVE MODE;
+    INSERT INTO @extschema@.whatsapp_usage_changes
+        (day, tenant_id, phone_number_id, market, category, free, messages)
+        SELECT v.day, v.tenant_id, v.phone_number_id, v.market, v.category, v.free, sum(v.messages)
+        FROM (
+            SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, 1 AS messages
+            FROM @extschema@.wa_delivered_messages AS d
+            WHERE d.day >= since AND (d.created_at >= since - 32
+                OR d.scheduled_at >= since - 32 AND d.scheduled_at > d.created_at
+                OR d.id = ANY (ARRAY(SELECT l.message_id FROM @extschema@.whatsapp_late_deliveries AS l)))
+            UNION ALL
+            SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, - u.messages
+            FROM @extschema@.wa_internal_usage AS u
+            WHERE u.day >= since) AS v
+        GROUP BY 1, 2, 3, 4, 5, 6
+        HAVING sum(v.messages) <> 0;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_recount_costs(date) IS
+'Counts the delivered messages from a day on anew, after a change of whatsapp_markets or of the time zone. Returns '
+'how many sums have changed. It reads every message since, some 3 s for a million. 22023: messages of that day may '
+'have been deleted.';
 
 /*
  * The free part of a month is the number's, so tenants that share a number
  * share it in proportion.  Each day is priced by the list of that day.
+ *
+ * A tenant and a month are looked for by index, and so is what others have used of the
+ * free part: all is written so that the planner can do it.
  */
 CREATE VIEW @extschema@.wa_costs AS
-    WITH usage AS (
-        SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, u.messages
-        FROM @extschema@.whatsapp_usage_days AS u
-        UNION ALL
-        SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, pg_catalog.count(*)
-        FROM @extschema@.wa_delivered_messages AS d
-        WHERE d.day > (SELECT c.through FROM @extschema@.whatsapp_usage_closed AS c)
-            AND (d.created_at >= (SELECT c.through - 32 FROM @extschema@.whatsapp_usage_closed AS c)
-                OR d.scheduled_at >= (SELECT c.through - 32 FROM @extschema@.whatsapp_usage_closed AS c)
-                    AND d.scheduled_at > d.created_at
-                OR d.id = ANY (ARRAY(SELECT l.message_id FROM @extschema@.whatsapp_late_deliveries AS l)))
-        GROUP BY 1, 2, 3, 4, 5, 6
-    ), priced AS (
-        SELECT u.*, pg_catalog.date_trunc('month', u.day::timestamp)::date AS month,
-            p.currency, p.price, p.estimated, p.free_per_number,
-            CASE WHEN u.free THEN 0 ELSE u.messages END AS regular
-        FROM usage AS u
-            LEFT JOIN LATERAL (
-                SELECT DISTINCT ON (p.currency) p.*
-                FROM @extschema@.whatsapp_prices AS p
-                WHERE p.market = u.market AND p.category = u.category AND p.valid_from <= u.day
-                ORDER BY p.currency, p.valid_from DESC) AS p ON true
-    ), charged AS (
-        SELECT p.*,
+    WITH charged AS (
+        SELECT u.tenant_id, u.month, u.category, u.messages, p.currency, p.price,
+            COALESCE(p.estimated OR p.category <> u.category, false) AS estimated,
             /* Of what is not free by Meta's word: the part beyond the allowance. */
-            p.regular * CASE WHEN p.free_per_number > 0 THEN
-                GREATEST(0, pg_catalog.sum(p.messages) OVER w - p.free_per_number)
-                / NULLIF(GREATEST(pg_catalog.sum(p.regular) OVER w, 1), 0) ELSE 1 END AS raw_charged
-        FROM priced AS p
-        WINDOW w AS (PARTITION BY p.phone_number_id, p.month, p.category, p.currency)
+            LEAST(u.regular, u.regular * CASE WHEN p.free_per_number > 0
+                THEN GREATEST(0, a.messages - p.free_per_number) / GREATEST(a.regular, 1)
+                ELSE 1 END) AS charged
+        FROM (
+            SELECT w.month, w.day, w.tenant_id, w.phone_number_id, w.market, w.category,
+                pg_catalog.sum(w.messages) AS messages,
+                COALESCE(pg_catalog.sum(w.messages) FILTER (WHERE NOT w.free), 0) AS regular
+            FROM @extschema@.wa_internal_usage AS w
+            GROUP BY w.month, w.day, w.tenant_id, w.phone_number_id, w.market, w.category
+            HAVING pg_catalog.sum(w.messages) <> 0) AS u
+            LEFT JOIN LATERAL (
+                SELECT DISTINCT ON (l.currency) l.*
+                FROM @extschema@.whatsapp_prices AS l
+                WHERE l.market = u.market AND l.valid_from <= u.day
+                    AND (l.category = u.category OR l.category = 'marketing' AND u.category = 'marketing_lite')
+                ORDER BY l.currency, l.category = u.category DESC, l.valid_from DESC) AS p ON true
+            LEFT JOIN LATERAL (
+                SELECT pg_catalog.sum(w.messages) AS messages,
+                    pg_catalog.sum(w.messages) FILTER (WHERE NOT w.free) AS regular
+                FROM @extschema@.wa_internal_usage AS w
+                WHERE w.phone_number_id = u.phone_number_id AND w.month = u.month AND w.category = u.category) AS a
+                ON p.free_per_number > 0
     )
     SELECT c.tenant_id, c.month, c.category, c.currency,
         pg_catalog.sum(c.messages)::bigint AS delivered,
-        pg_catalog.round(pg_catalog.sum(LEAST(c.raw_charged, c.regular)), 2) AS charged,
-        pg_catalog.round(pg_catalog.sum(LEAST(c.raw_charged, c.regular) * c.price), 4) AS cost,
-        COALESCE(pg_catalog.bool_or(c.estimated), false) AS price_estimated,
-        pg_catalog.round(pg_catalog.sum(LEAST(c.raw_charged, c.regular) * c.price)
+        pg_catalog.round(pg_catalog.sum(c.charged), 2) AS charged,
+        pg_catalog.round(pg_catalog.sum(CASE WHEN c.charged = 0 THEN 0 ELSE c.charged * c.price END), 4) AS cost,
+        pg_catalog.bool_or(c.estimated) AS price_estimated,
+        pg_catalog.round(pg_catalog.sum(CASE WHEN c.charged = 0 THEN 0 ELSE c.charged * c.price END)
             * CASE WHEN c.month = pg_catalog.date_trunc('month', t.today::timestamp)::date
                    THEN EXTRACT(day FROM c.month + interval '1 month' - interval '1 day')
                        / EXTRACT(day FROM t.today)
-                   ELSE 1 END, 2) AS month_estimate
+                   ELSE 1 END, 2) AS month_estimate,
+        COALESCE(pg_catalog.sum(c.charged) FILTER (WHERE c.price IS NULL), 0)::bigint AS unpriced
     FROM charged AS c
         CROSS JOIN (
             SELECT (pg_catalog.now() AT TIME ZONE z.time_zone)::date AS today
@@ -235,8 +384,8 @@ CREATE VIEW @extschema@.wa_costs AS
     GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
 COMMENT ON VIEW @extschema@.wa_costs IS
 'Delivered messages and their cost, by tenant, month, category and currency. There is one row for each currency of '
-'the price list, so choose one. cost is NULL if whatsapp_prices has no price; month_estimate projects the current '
-'month. Our own calculation, not Meta''s invoice.';
+'the price list, so choose one. What has no price in whatsapp_prices is a row without currency, and its cost is NULL '
+'unless it is free; month_estimate projects the current month. Our own calculation, not Meta''s invoice.';
 COMMENT ON COLUMN @extschema@.wa_costs.tenant_id IS 'The tenant.';
 COMMENT ON COLUMN @extschema@.wa_costs.month IS 'First day of the month.';
 COMMENT ON COLUMN @extschema@.wa_costs.category IS 'The category charged.';
@@ -244,5 +393,7 @@ COMMENT ON COLUMN @extschema@.wa_costs.currency IS 'Currency of the price; NULL:
 COMMENT ON COLUMN @extschema@.wa_costs.delivered IS 'Messages delivered.';
 COMMENT ON COLUMN @extschema@.wa_costs.charged IS 'Messages that are charged, after free ones and the allowance.';
 COMMENT ON COLUMN @extschema@.wa_costs.cost IS 'What they cost.';
-COMMENT ON COLUMN @extschema@.wa_costs.price_estimated IS 'Whether a price was converted from another currency.';
+COMMENT ON COLUMN @extschema@.wa_costs.price_estimated IS
+'Whether a price was converted from another currency, or is that of marketing for marketing_lite.';
 COMMENT ON COLUMN @extschema@.wa_costs.month_estimate IS 'The cost projected to the whole month.';
+COMMENT ON COLUMN @extschema@.wa_costs.unpriced IS 'Messages that are charged and have no price here.';

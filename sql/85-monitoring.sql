@@ -603,6 +603,33 @@ AS $$
     WHERE w.items > 0
 $$;
 
+/* Delivered this month, charged, and unknown to the price list: wa_costs has no cost for it. */
+CREATE FUNCTION @extschema@.wa_internal_health_unpriced()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'unpriced messages', 'warning',
+           format('%s messages of this month have no price: %s.', sum(v.messages),
+               string_agg(format('%s in %s', v.category, v.market), ', '
+                   ORDER BY v.messages DESC, v.category, v.market)),
+           'Add prices to whatsapp_prices, from Meta''s rate card, and missing calling codes to whatsapp_markets '
+           '(then wa_recount_costs()); until then wa_costs shows these messages in rows without currency.'
+    FROM (
+        SELECT u.category, u.market, sum(u.messages) AS messages
+        FROM (
+            SELECT w.category, w.market, sum(w.messages) AS messages
+            FROM @extschema@.wa_internal_usage AS w, @extschema@.whatsapp_usage_closed AS z
+            WHERE w.month = date_trunc('month', now() AT TIME ZONE z.time_zone)::date AND NOT w.free
+            GROUP BY w.category, w.market) AS u
+        WHERE u.messages > 0 AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_prices AS p
+            WHERE p.market = u.market AND p.valid_from <= current_date
+                AND (p.category = u.category OR p.category = 'marketing' AND u.category = 'marketing_lite'))
+        GROUP BY u.category, u.market) AS v
+    HAVING count(*) > 0
+$$;
+
 CREATE FUNCTION @extschema@.wa_internal_health_alerts()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE sql STABLE
@@ -725,6 +752,7 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_parked();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_unpriced();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END
 $$;

@@ -248,5 +248,5 @@ AS $$
     ORDER BY 1, 4
 $$;
 COMMENT ON FUNCTION @extschema@.wa_metrics_costs() IS
-'The costs of the current month as wa_metrics() shows the rest. It reads what was delivered in the last days: ask for '
-'it every few minutes, not every few seconds.';
+'The costs of the current month as wa_metrics() shows the rest. It adds up every tenant''s month: ask for it every '
+'few minutes, not every few seconds.';

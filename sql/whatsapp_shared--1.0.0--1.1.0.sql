@@ -1415,7 +1415,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_confirmations();
     PERFORM @extschema@.wa_internal_check_parked();
     PERFORM @extschema@.wa_internal_check_registrations();
-    PERFORM @extschema@.wa_internal_close_usage_day();
+    PERFORM @extschema@.wa_internal_fold_usage(100000);
     PERFORM @extschema@.wa_internal_retain_inbound(1000);
     PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
     PERFORM @extschema@.wa_internal_retain_links(1000);
@@ -2868,6 +2868,286 @@ AS $$
     DELETE FROM @extschema@.whatsapp_read_receipts AS r WHERE r.requested_at < clock_timestamp() - interval '1 day'
 $$;
 
+/* ---- 80-costs -------------------------------------------------------------------- */
+
+DROP FUNCTION @extschema@.wa_internal_close_usage_day();
+
+ALTER TABLE @extschema@.whatsapp_usage_days
+    ADD COLUMN month date GENERATED ALWAYS AS ((pg_catalog.date_trunc('month', day::timestamp))::date) STORED;
+COMMENT ON COLUMN @extschema@.whatsapp_prices.category IS
+'As in Meta''s statuses: marketing, utility, authentication, authentication-international or service. marketing_lite '
+'costs what marketing does unless it has an entry of its own; referral_conversion is free.';
+CREATE INDEX whatsapp_usage_days_tenant_idx ON @extschema@.whatsapp_usage_days (tenant_id, month);
+CREATE INDEX whatsapp_usage_days_number_idx ON @extschema@.whatsapp_usage_days (phone_number_id, month);
+COMMENT ON TABLE @extschema@.whatsapp_usage_days IS
+'Delivered messages by day, without what is still in whatsapp_usage_changes.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_days.month IS 'The first day of the month.';
+
+CREATE TABLE @extschema@.whatsapp_usage_changes (
+    change_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    day             date NOT NULL,
+    tenant_id       text COLLATE "C" NOT NULL,
+    phone_number_id text COLLATE "C" NOT NULL,
+    market          text NOT NULL,
+    category        text NOT NULL,
+    free            boolean NOT NULL,
+    messages        bigint NOT NULL
+);
+CREATE INDEX whatsapp_usage_changes_tenant_idx ON @extschema@.whatsapp_usage_changes (tenant_id);
+CREATE INDEX whatsapp_usage_changes_number_idx ON @extschema@.whatsapp_usage_changes (phone_number_id);
+COMMENT ON TABLE @extschema@.whatsapp_usage_changes IS
+'What is to be added to whatsapp_usage_days: +1 for what was delivered, -1 for what had been counted otherwise. '
+'Upkeep empties it every few minutes.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.change_id IS 'In order of writing.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.day IS 'The day, in the account''s time zone.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.tenant_id IS 'The tenant.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.phone_number_id IS 'The number that it was sent from.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.market IS 'The recipient''s market.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.category IS 'The category charged.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.free IS 'Whether Meta reported it as free.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_changes.messages IS 'How many to add; negative: to take away.';
+COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
+'One row: the time zone of the days in whatsapp_usage_days.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.through IS
+'The last day that was summed up before version 1.1.0, which counts as it goes. Of no use since.';
+COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
+'The account''s time zone at Meta, in which wa_costs counts days and months. Initially that of the session that ran '
+'CREATE EXTENSION. After a change, wa_recount_costs() counts anew what is still there.';
+
+/* Delivered messages as the price list sees them. */
+CREATE OR REPLACE VIEW @extschema@.wa_delivered_messages AS
+    SELECT m.id, m.created_at, m.scheduled_at,
+        (COALESCE(m.delivered_at, m.read_at, m.played_at)
+            AT TIME ZONE (SELECT c.time_zone FROM @extschema@.whatsapp_usage_closed AS c))::date AS day,
+        m.tenant_id,
+        COALESCE(m.phone_number_id, '') AS phone_number_id,
+        COALESCE((
+            SELECT k.market FROM @extschema@.whatsapp_markets AS k
+            WHERE pg_catalog.starts_with(m.recipient_phone, '+' || k.calling_code)
+                OR m.recipient_phone IS NULL AND k.country = pg_catalog.split_part(m.recipient_user_id, '.', 1)
+            ORDER BY pg_catalog.length(k.calling_code) DESC LIMIT 1), 'other') AS market,
+        COALESCE(m.pricing_category, 'unknown') AS category,
+        COALESCE(m.billable = false OR m.pricing_type LIKE 'free%' OR m.pricing_category = 'referral_conversion', false)
+            AS free
+    FROM @extschema@.whatsapp_messages AS m
+    WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
+
+/*
+ * Appends what an UPDATE of messages changes in the sums: what was counted is taken
+ * away, and what is there now is added, for a whole statement at once and only if it
+ * differs.  Only an UPDATE makes a message delivered; rows that are inserted as such
+ * come from a dump, which brings the sums along.  What is counted is what
+ * wa_delivered_messages shows, which cannot be asked for a row as it was.
+ */
+CREATE FUNCTION @extschema@.wa_internal_count_deliveries() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    /* The sender's own: nothing is delivered yet. */
+    IF NOT EXISTS (SELECT FROM now AS n WHERE COALESCE(n.delivered_at, n.read_at, n.played_at) IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM was AS o WHERE COALESCE(o.delivered_at, o.read_at, o.played_at) IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO @extschema@.whatsapp_usage_changes
+        (day, tenant_id, phone_number_id, market, category, free, messages)
+        SELECT v.day, v.tenant_id, v.phone_number_id, v.market, v.category, v.free, sum(v.messages)
+        FROM (
+            SELECT (m.at AT TIME ZONE z.time_zone)::date AS day, m.tenant_id,
+                COALESCE(m.phone_number_id, '') AS phone_number_id,
+                COALESCE((
+                    SELECT k.market FROM @extschema@.whatsapp_markets AS k
+                    WHERE starts_with(m.recipient_phone, '+' || k.calling_code)
+                        OR m.recipient_phone IS NULL AND k.country = split_part(m.recipient_user_id, '.', 1)
+                    ORDER BY length(k.calling_code) DESC LIMIT 1), 'other') AS market,
+                COALESCE(m.pricing_category, 'unknown') AS category,
+                COALESCE(m.billable = false OR m.pricing_type LIKE 'free%'
+                    OR m.pricing_category = 'referral_conversion', false) AS free,
+                m.messages
+            FROM was AS o
+                JOIN now AS n ON n.id = o.id
+                CROSS JOIN LATERAL (VALUES
+                    (-1, COALESCE(o.delivered_at, o.read_at, o.played_at), o.tenant_id, o.phone_number_id,
+                     o.recipient_phone, o.recipient_user_id, o.pricing_category, o.billable, o.pricing_type),
+                    (1, COALESCE(n.delivered_at, n.read_at, n.played_at), n.tenant_id, n.phone_number_id,
+                     n.recipient_phone, n.recipient_user_id, n.pricing_category, n.billable, n.pricing_type))
+                    AS m (messages, at, tenant_id, phone_number_id, recipient_phone, recipient_user_id,
+                          pricing_category, billable, pricing_type)
+                CROSS JOIN @extschema@.whatsapp_usage_closed AS z
+            WHERE m.at IS NOT NULL
+                AND (COALESCE(n.delivered_at, n.read_at, n.played_at),
+                     n.pricing_category, n.billable, n.pricing_type)
+                    IS DISTINCT FROM
+                    (COALESCE(o.delivered_at, o.read_at, o.played_at),
+                     o.pricing_category, o.billable, o.pricing_type)) AS v
+        GROUP BY 1, 2, 3, 4, 5, 6
+        HAVING sum(v.messages) <> 0;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER whatsapp_count_deliveries
+    AFTER UPDATE ON @extschema@.whatsapp_messages
+    REFERENCING OLD TABLE AS was NEW TABLE AS now
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_count_deliveries();
+
+/* Adds what was appended to the days, at most so many rows; returns how many. */
+CREATE FUNCTION @extschema@.wa_internal_fold_usage(batch integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    folded bigint;
+BEGIN
+    WITH gone AS (
+        DELETE FROM @extschema@.whatsapp_usage_changes AS g
+        WHERE g.change_id IN (
+            SELECT c.change_id FROM @extschema@.whatsapp_usage_changes AS c
+            ORDER BY c.change_id LIMIT batch FOR UPDATE SKIP LOCKED)
+        RETURNING g.day, g.tenant_id, g.phone_number_id, g.market, g.category, g.free, g.messages
+    ), summed AS (
+        INSERT INTO @extschema@.whatsapp_usage_days AS d
+            (day, tenant_id, phone_number_id, market, category, free, messages)
+            SELECT g.day, g.tenant_id, g.phone_number_id, g.market, g.category, g.free, sum(g.messages)
+            FROM gone AS g
+            GROUP BY 1, 2, 3, 4, 5, 6
+            ORDER BY 1, 2, 3, 4, 5, 6
+            ON CONFLICT (day, tenant_id, phone_number_id, market, category, free)
+            DO UPDATE SET messages = d.messages + excluded.messages
+    )
+    SELECT count(*) INTO folded FROM gone;
+    DELETE FROM @extschema@.whatsapp_late_deliveries AS l WHERE l.noted_at < now() - interval '400 days';
+    RETURN folded;
+END
+$$;
+
+/* All that is counted; some rows may be negative until they are added up. */
+CREATE VIEW @extschema@.wa_internal_usage AS
+    SELECT d.month, d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, d.messages
+    FROM @extschema@.whatsapp_usage_days AS d
+    UNION ALL
+    SELECT (pg_catalog.date_trunc('month', c.day::timestamp))::date, c.day, c.tenant_id, c.phone_number_id, c.market,
+        c.category, c.free, c.messages
+    FROM @extschema@.whatsapp_usage_changes AS c;
+
+/*
+ * Appends the difference between what is counted and what is there.  Both are read by
+ * one statement, so nothing that is delivered meanwhile is lost or counted twice; of
+ * two that run at a time, the second waits.
+ */
+CREATE FUNCTION @extschema@.wa_recount_costs(since date) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    oldest date := (SELECT (min(m.created_at) AT TIME ZONE z.time_zone)::date
+        FROM @extschema@.whatsapp_messages AS m, @extschema@.whatsapp_usage_closed AS z GROUP BY z.time_zone);
+    changed bigint;
+BEGIN
+    IF since IS NULL THEN
+        RAISE EXCEPTION '"since" must be a day' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF since < COALESCE(oldest, since) OR oldest IS NULL THEN
+        RAISE EXCEPTION 'days before % cannot be counted anew', COALESCE(oldest::text, 'today')
+            USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = 'Messages delivered on them may have been deleted.',
+                HINT = 'Give a day from which on all messages are still there.';
+    END IF;
+    LOCK TABLE @extschema@.whatsapp_usage_days IN SHARE ROW EXCLUSIVE MODE;
+    INSERT INTO @extschema@.whatsapp_usage_changes
+        (day, tenant_id, phone_number_id, market, category, free, messages)
+        SELECT v.day, v.tenant_id, v.phone_number_id, v.market, v.category, v.free, sum(v.messages)
+        FROM (
+            SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, 1 AS messages
+            FROM @extschema@.wa_delivered_messages AS d
+            WHERE d.day >= since AND (d.created_at >= since - 32
+                OR d.scheduled_at >= since - 32 AND d.scheduled_at > d.created_at
+                OR d.id = ANY (ARRAY(SELECT l.message_id FROM @extschema@.whatsapp_late_deliveries AS l)))
+            UNION ALL
+            SELECT u.day, u.tenant_id, u.phone_number_id, u.market, u.category, u.free, - u.messages
+            FROM @extschema@.wa_internal_usage AS u
+            WHERE u.day >= since) AS v
+        GROUP BY 1, 2, 3, 4, 5, 6
+        HAVING sum(v.messages) <> 0;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    RETURN changed;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_recount_costs(date) IS
+'Counts the delivered messages from a day on anew, after a change of whatsapp_markets or of the time zone. Returns '
+'how many sums have changed. It reads every message since, some 3 s for a million. 22023: messages of that day may '
+'have been deleted.';
+
+/*
+ * The free part of a month is the number's, so tenants that share a number
+ * share it in proportion.  Each day is priced by the list of that day.
+ *
+ * A tenant and a month are looked for by index, and so is what others have used of the
+ * free part: all is written so that the planner can do it.
+ */
+CREATE OR REPLACE VIEW @extschema@.wa_costs AS
+    WITH charged AS (
+        SELECT u.tenant_id, u.month, u.category, u.messages, p.currency, p.price,
+            COALESCE(p.estimated OR p.category <> u.category, false) AS estimated,
+            /* Of what is not free by Meta's word: the part beyond the allowance. */
+            LEAST(u.regular, u.regular * CASE WHEN p.free_per_number > 0
+                THEN GREATEST(0, a.messages - p.free_per_number) / GREATEST(a.regular, 1)
+                ELSE 1 END) AS charged
+        FROM (
+            SELECT w.month, w.day, w.tenant_id, w.phone_number_id, w.market, w.category,
+                pg_catalog.sum(w.messages) AS messages,
+                COALESCE(pg_catalog.sum(w.messages) FILTER (WHERE NOT w.free), 0) AS regular
+            FROM @extschema@.wa_internal_usage AS w
+            GROUP BY w.month, w.day, w.tenant_id, w.phone_number_id, w.market, w.category
+            HAVING pg_catalog.sum(w.messages) <> 0) AS u
+            LEFT JOIN LATERAL (
+                SELECT DISTINCT ON (l.currency) l.*
+                FROM @extschema@.whatsapp_prices AS l
+                WHERE l.market = u.market AND l.valid_from <= u.day
+                    AND (l.category = u.category OR l.category = 'marketing' AND u.category = 'marketing_lite')
+                ORDER BY l.currency, l.category = u.category DESC, l.valid_from DESC) AS p ON true
+            LEFT JOIN LATERAL (
+                SELECT pg_catalog.sum(w.messages) AS messages,
+                    pg_catalog.sum(w.messages) FILTER (WHERE NOT w.free) AS regular
+                FROM @extschema@.wa_internal_usage AS w
+                WHERE w.phone_number_id = u.phone_number_id AND w.month = u.month AND w.category = u.category) AS a
+                ON p.free_per_number > 0
+    )
+    SELECT c.tenant_id, c.month, c.category, c.currency,
+        pg_catalog.sum(c.messages)::bigint AS delivered,
+        pg_catalog.round(pg_catalog.sum(c.charged), 2) AS charged,
+        pg_catalog.round(pg_catalog.sum(CASE WHEN c.charged = 0 THEN 0 ELSE c.charged * c.price END), 4) AS cost,
+        pg_catalog.bool_or(c.estimated) AS price_estimated,
+        pg_catalog.round(pg_catalog.sum(CASE WHEN c.charged = 0 THEN 0 ELSE c.charged * c.price END)
+            * CASE WHEN c.month = pg_catalog.date_trunc('month', t.today::timestamp)::date
+                   THEN EXTRACT(day FROM c.month + interval '1 month' - interval '1 day')
+                       / EXTRACT(day FROM t.today)
+                   ELSE 1 END, 2) AS month_estimate,
+        COALESCE(pg_catalog.sum(c.charged) FILTER (WHERE c.price IS NULL), 0)::bigint AS unpriced
+    FROM charged AS c
+        CROSS JOIN (
+            SELECT (pg_catalog.now() AT TIME ZONE z.time_zone)::date AS today
+            FROM @extschema@.whatsapp_usage_closed AS z) AS t
+    GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
+COMMENT ON VIEW @extschema@.wa_costs IS
+'Delivered messages and their cost, by tenant, month, category and currency. There is one row for each currency of '
+'the price list, so choose one. What has no price in whatsapp_prices is a row without currency, and its cost is NULL '
+'unless it is free; month_estimate projects the current month. Our own calculation, not Meta''s invoice.';
+COMMENT ON COLUMN @extschema@.wa_costs.price_estimated IS
+'Whether a price was converted from another currency, or is that of marketing for marketing_lite.';
+COMMENT ON COLUMN @extschema@.wa_costs.unpriced IS 'Messages that are charged and have no price here.';
+
+/* The days that 1.0.0 has not summed up.  CREATE TRIGGER has locked the messages, so nothing comes in between. */
+INSERT INTO @extschema@.whatsapp_usage_days (day, tenant_id, phone_number_id, market, category, free, messages)
+    SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, pg_catalog.count(*)
+    FROM @extschema@.wa_delivered_messages AS d
+    WHERE d.day > (SELECT c.through FROM @extschema@.whatsapp_usage_closed AS c)
+        AND (d.created_at >= (SELECT c.through - 32 FROM @extschema@.whatsapp_usage_closed AS c)
+            OR d.scheduled_at >= (SELECT c.through - 32 FROM @extschema@.whatsapp_usage_closed AS c)
+                AND d.scheduled_at > d.created_at
+            OR d.id = ANY (ARRAY(SELECT l.message_id FROM @extschema@.whatsapp_late_deliveries AS l)))
+    GROUP BY 1, 2, 3, 4, 5, 6;
+
 /* ---- 82-timeline ----------------------------------------------------------------- */
 
 CREATE TABLE @extschema@.whatsapp_actions (
@@ -3558,6 +3838,33 @@ AS $$
     WHERE w.items > 0
 $$;
 
+/* Delivered this month, charged, and unknown to the price list: wa_costs has no cost for it. */
+CREATE FUNCTION @extschema@.wa_internal_health_unpriced()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'unpriced messages', 'warning',
+           format('%s messages of this month have no price: %s.', sum(v.messages),
+               string_agg(format('%s in %s', v.category, v.market), ', '
+                   ORDER BY v.messages DESC, v.category, v.market)),
+           'Add prices to whatsapp_prices, from Meta''s rate card, and missing calling codes to whatsapp_markets '
+           '(then wa_recount_costs()); until then wa_costs shows these messages in rows without currency.'
+    FROM (
+        SELECT u.category, u.market, sum(u.messages) AS messages
+        FROM (
+            SELECT w.category, w.market, sum(w.messages) AS messages
+            FROM @extschema@.wa_internal_usage AS w, @extschema@.whatsapp_usage_closed AS z
+            WHERE w.month = date_trunc('month', now() AT TIME ZONE z.time_zone)::date AND NOT w.free
+            GROUP BY w.category, w.market) AS u
+        WHERE u.messages > 0 AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_prices AS p
+            WHERE p.market = u.market AND p.valid_from <= current_date
+                AND (p.category = u.category OR p.category = 'marketing' AND u.category = 'marketing_lite'))
+        GROUP BY u.category, u.market) AS v
+    HAVING count(*) > 0
+$$;
+
 CREATE OR REPLACE FUNCTION @extschema@.wa_health()
 RETURNS TABLE (item text, state text, detail text, remedy text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -3578,6 +3885,7 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_parked();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_unpriced();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END
 $$;
@@ -7519,8 +7827,8 @@ AS $$
     ORDER BY 1, 4
 $$;
 COMMENT ON FUNCTION @extschema@.wa_metrics_costs() IS
-'The costs of the current month as wa_metrics() shows the rest. It reads what was delivered in the last days: ask for '
-'it every few minutes, not every few seconds.';
+'The costs of the current month as wa_metrics() shows the rest. It adds up every tenant''s month: ask for it every '
+'few minutes, not every few seconds.';
 
 /*
  * Every public function (with all its variants), table and view stands here
@@ -7593,8 +7901,8 @@ AS $$
             whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_contact_identities, whatsapp_windows,
             whatsapp_reply_handlers,
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
-            whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_closed,
-            whatsapp_late_deliveries, wa_delivered_messages, whatsapp_home,
+            whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed,
+            whatsapp_late_deliveries, wa_delivered_messages, wa_recount_costs, whatsapp_home,
             whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_installation}'),
 
         /* Superusers grant; wa_create_notification() attaches triggers. */

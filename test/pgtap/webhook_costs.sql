@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(42);
+SELECT plan(59);
 
 /* Delivered messages of a day; the price list of these tests is their own. */
 DELETE FROM whatsapp_prices;
@@ -15,8 +15,18 @@ INSERT INTO whatsapp_prices (market, category, currency, price, valid_from, free
     ('Spain', 'service', 'EUR', 1, '2020-01-01', 10, false);
 CREATE FUNCTION pg_temp.deliver(n integer, day date, category text, phone text DEFAULT '+34600000001', tenant text DEFAULT 'panaderia', free boolean DEFAULT false,
     number text DEFAULT '100000000000001', usr text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, recipient_user_id, message_type, payload, status, created_at, delivered_at, pricing_category, pricing_type, billable)
-    SELECT tenant, number, phone, usr, 'text', '{}', 'delivered', day, day + time '12:00', category, CASE WHEN free THEN 'free_customer_service' ELSE 'regular' END, NOT free FROM generate_series(1, n)
+    INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, recipient_user_id, message_type, payload, status, created_at, reference)
+    SELECT tenant, number, phone, usr, 'text', '{}', 'accepted', day, 'new' FROM generate_series(1, n);
+    UPDATE whatsapp_messages SET status = 'delivered', delivered_at = day + time '12:00', pricing_category = category,
+        pricing_type = CASE WHEN free THEN 'free_customer_service' ELSE 'regular' END, billable = NOT free, reference = NULL WHERE reference = 'new'
+$$;
+/* The sums in the tables against the sum over the messages: what is counted and is not there, or the other way round. */
+CREATE FUNCTION pg_temp.difference() RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM (
+        SELECT day, tenant_id, phone_number_id, market, category, free, sum(messages) FROM (
+            SELECT day, tenant_id, phone_number_id, market, category, free, messages FROM wa_internal_usage
+            UNION ALL SELECT day, tenant_id, phone_number_id, market, category, free, -1 FROM wa_delivered_messages) AS v
+        GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(messages) <> 0) AS d
 $$;
 CREATE FUNCTION pg_temp.costs(currency text DEFAULT 'EUR', tenant text DEFAULT 'panaderia') RETURNS text LANGUAGE sql AS $$
     SELECT COALESCE(string_agg(concat_ws(' ', CASE WHEN month = date_trunc('month', now()) THEN 'now' ELSE 'before' END, category, delivered, trim_scale(charged), trim_scale(cost), CASE WHEN price_estimated THEN '~' END), ', ' ORDER BY month, category), 'none')
@@ -24,7 +34,6 @@ CREATE FUNCTION pg_temp.costs(currency text DEFAULT 'EUR', tenant text DEFAULT '
 $$;
 SELECT date_trunc('month', now())::date AS month \gset
 SELECT is(pg_temp.costs(), 'none', 'nothing was delivered');
-UPDATE whatsapp_usage_closed SET through = (:'month'::date - interval '1 month')::date - 1;
 
 /* ---- prices ---- */
 
@@ -62,65 +71,87 @@ SELECT is(pg_temp.costs('EUR', 'c'), 'now service 12 2 2', 'those that Meta says
 SELECT is((SELECT month_estimate FROM wa_costs WHERE tenant_id = 'a'),
     round(7.5 * EXTRACT(day FROM :'month'::date + interval '1 month' - interval '1 day') / EXTRACT(day FROM current_date), 2), 'the running month is projected by its days');
 
-/* ---- days that are closed ---- */
+/* ---- sums ---- */
 
-SELECT pg_temp.costs() AS before \gset
-CREATE FUNCTION pg_temp.close_days() RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE
-    n integer := 0;
-BEGIN
-    WHILE wa_internal_close_usage_day() LOOP
-        n := n + 1;
-    END LOOP;
-    RETURN n;
-END
-$$;
-UPDATE whatsapp_usage_closed SET through = current_date - 40;
+SELECT is(pg_temp.difference(), 0::bigint, 'the sums are those of the messages');
+SELECT string_agg(c::text, ' ' ORDER BY c) AS before FROM wa_costs AS c \gset
+SELECT count(*) AS changes FROM whatsapp_usage_changes \gset
+SELECT is(wa_internal_fold_usage(3), 3::bigint, 'some are added to the days');
+SELECT is((SELECT string_agg(c::text, ' ' ORDER BY c) FROM wa_costs AS c), :'before', 'which changes no cost');
+SELECT is(wa_internal_fold_usage(100000), :changes::bigint - 3, 'and then the rest');
+SELECT is((SELECT string_agg(c::text, ' ' ORDER BY c) FROM wa_costs AS c), :'before', 'with the same costs');
+SELECT is(wa_internal_fold_usage(100000), 0::bigint, 'once');
+SELECT is(pg_temp.difference(), 0::bigint, 'the sums are still those of the messages');
+
 SELECT pg_temp.deliver(6, current_date - 20, 'utility', tenant => 'old') \g /dev/null
 SELECT pg_temp.costs('EUR', 'old') AS old \gset
-SELECT is(pg_temp.close_days(), 31, 'days older than a webhook can be are closed');
-SELECT is((SELECT messages FROM whatsapp_usage_days WHERE tenant_id = 'old'), 6::bigint, 'and summed up');
-SELECT is(pg_temp.costs('EUR', 'old'), :'old', 'costs are the same as before');
+UPDATE whatsapp_messages SET read_at = delivered_at + interval '1 minute', status = 'read' WHERE tenant_id = 'old';
+SELECT is(pg_temp.costs('EUR', 'old'), :'old', 'being read costs nothing more');
+UPDATE whatsapp_messages SET pricing_category = 'service', pricing_type = 'free_customer_service', billable = false WHERE tenant_id = 'old';
+SELECT wa_internal_fold_usage(100000) \g /dev/null
+SELECT is(pg_temp.difference(), 0::bigint, 'what Meta says later, of another category and free, is neither lost nor counted twice');
+UPDATE whatsapp_messages SET delivered_at = delivered_at - interval '1 day' WHERE tenant_id = 'old';
+SELECT is(pg_temp.difference(), 0::bigint, 'nor an earlier time, of another day');
+UPDATE whatsapp_messages SET pricing_category = 'utility', pricing_type = 'regular', billable = true, delivered_at = delivered_at + interval '1 day' WHERE tenant_id = 'old';
+SELECT is(pg_temp.costs('EUR', 'old'), :'old', 'and back');
 DELETE FROM whatsapp_messages WHERE tenant_id = 'old';
-SELECT is(pg_temp.costs('EUR', 'old'), :'old', 'even without the messages');
-SELECT is(pg_temp.close_days(), 0, 'nothing is closed twice');
-
-SELECT is((SELECT through FROM whatsapp_usage_closed), current_date - 9, 'the last closed day');
+SELECT is(pg_temp.costs('EUR', 'old'), :'old', 'costs outlive the messages');
+SELECT throws_ok(format('SELECT wa_recount_costs(%L)', current_date - 400), '22023', NULL, 'so what may be gone cannot be counted anew');
+SELECT throws_ok('SELECT wa_recount_costs(NULL)', '22004', '"since" must be a day', 'nor from no day');
+INSERT INTO whatsapp_markets VALUES ('346', NULL, 'Mobile');
+SELECT is(wa_recount_costs((SELECT min(created_at)::date FROM whatsapp_messages)) > 0, true, 'or of what is still there');
+DELETE FROM whatsapp_markets WHERE calling_code = '346';
+SELECT wa_recount_costs((SELECT min(created_at)::date FROM whatsapp_messages)) \g /dev/null
+SELECT is(wa_recount_costs((SELECT min(created_at)::date FROM whatsapp_messages)), 0::bigint, 'twice is once');
 
 /* ---- where days begin ---- */
 
-INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, created_at, delivered_at, pricing_category)
-    SELECT 'midnight', '6', '+34600000001', 'text', '{}', 'delivered', at, at, 'utility'
+INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, created_at, reference)
+    SELECT 'midnight', '6', '+34600000001', 'text', '{}', 'accepted', at, 'new'
     FROM (VALUES ((current_date - 9 + time '23:30') AT TIME ZONE 'UTC'), ((current_date - 8 + time '00:30') AT TIME ZONE 'UTC')) AS v (at);
-UPDATE whatsapp_usage_closed SET through = current_date - 10;
-SELECT pg_temp.close_days() \g /dev/null
-CREATE FUNCTION pg_temp.seen_from(zone text) RETURNS numeric LANGUAGE plpgsql AS $$
+UPDATE whatsapp_messages SET status = 'delivered', delivered_at = created_at, pricing_category = 'utility', reference = NULL WHERE reference = 'new';
+CREATE FUNCTION pg_temp.days(zone text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM set_config('timezone', zone, true);
-    RETURN (SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'midnight' AND (currency = 'EUR' OR currency IS NULL));
+    UPDATE whatsapp_usage_closed SET time_zone = zone;
+    PERFORM wa_recount_costs((SELECT min(created_at)::date FROM whatsapp_messages));
+    RETURN (SELECT string_agg(concat(current_date - day, ': ', n), ', ' ORDER BY day)
+        FROM (SELECT day, sum(messages) AS n FROM wa_internal_usage WHERE tenant_id = 'midnight' GROUP BY 1 HAVING sum(messages) <> 0) AS d);
 END
 $$;
-SELECT is(pg_temp.seen_from('Europe/Madrid'), 2::numeric, 'messages of a closed day are not counted again from further east');
-SELECT is(pg_temp.seen_from('America/Lima'), 2::numeric, 'nor lost from further west');
-SET timezone = 'UTC';
+SELECT is(pg_temp.days('UTC'), '9: 1, 8: 1', 'days begin in the account''s time zone');
+SELECT is(pg_temp.days('Europe/Madrid'), '8: 2', 'further east');
+SELECT is(pg_temp.days('America/Lima'), '9: 2', 'and further west');
+SELECT pg_temp.days('UTC') \g /dev/null
 SELECT throws_ok($$UPDATE whatsapp_usage_closed SET time_zone = 'Europe/Nowhere'$$, '22023', 'time zone "Europe/Nowhere" not recognized', 'days begin in a time zone that there is');
-INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, created_at, scheduled_at, delivered_at, pricing_category)
-    VALUES ('ahead', '6', '+34600000001', 'text', '{}', 'delivered', now() - interval '70 days', now() - interval '1 day', now() - interval '1 day', 'utility');
-SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'ahead' AND (currency = 'EUR' OR currency IS NULL)), 1::numeric, 'what was scheduled months ahead is counted, too');
 
-/* Held or paused for months: neither of these times leads to it. */
+/* Held or paused for months: no time of it leads to it. */
 INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, attempts, created_at, scheduled_at, whatsapp_message_id, accepted_at)
     VALUES ('held', '6', '+34600000001', 'text', '{}', 'accepted', 1, now() - interval '70 days', now() - interval '70 days', 'wamid.late', now() - interval '11 days') RETURNING id AS late \gset
 SELECT pg_temp.post_statuses(pg_temp.status('wamid.late', 'delivered', EXTRACT(epoch FROM now() - interval '11 days')::bigint, pg_temp.data(:late), '{"pricing": {"category": "utility", "type": "regular"}}')) \g /dev/null
-UPDATE whatsapp_usage_closed SET through = current_date - 13;
-SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'held' AND currency = 'EUR'), 1::numeric, 'so is what was held for months');
-SELECT pg_temp.close_days() \g /dev/null
-SELECT is((SELECT messages FROM whatsapp_usage_days WHERE tenant_id = 'held'), 1::bigint, 'also when its day is closed');
-SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'held' AND currency = 'EUR'), 1::numeric, 'and only once');
-UPDATE whatsapp_late_deliveries SET noted_at = now() - interval '30 days';
-UPDATE whatsapp_usage_closed SET through = through - 1;
-SELECT pg_temp.close_days() \g /dev/null
-SELECT is((SELECT count(*) FROM whatsapp_late_deliveries), 0::bigint, 'then nobody has to remember it');
+SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'held' AND currency = 'EUR'), 1::numeric, 'what was held for months is counted when a webhook tells of it');
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.late', 'delivered', EXTRACT(epoch FROM now() - interval '11 days')::bigint, pg_temp.data(:late), '{"pricing": {"category": "utility", "type": "regular"}}')) \g /dev/null
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.late', 'read', EXTRACT(epoch FROM now() - interval '10 days')::bigint, pg_temp.data(:late), '{}')) \g /dev/null
+SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'held' AND currency = 'EUR'), 1::numeric, 'once');
+SELECT wa_recount_costs((now() - interval '30 days')::date) \g /dev/null
+SELECT is((SELECT sum(delivered) FROM wa_costs WHERE tenant_id = 'held' AND currency = 'EUR'), 1::numeric, 'also when it is counted anew');
+
+/* ---- Meta's categories ---- */
+
+INSERT INTO whatsapp_prices (market, category, currency, price, valid_from) VALUES ('Spain', 'marketing', 'EUR', 0.06, '2020-01-01');
+SELECT pg_temp.deliver(2, :'month', 'marketing_lite', tenant => 'lite') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'lite'), 'now marketing_lite 2 2 0.12 ~', 'marketing by its own edge costs what marketing does, as an estimate');
+INSERT INTO whatsapp_prices (market, category, currency, price, valid_from) VALUES ('Spain', 'marketing_lite', 'EUR', 0.05, '2020-01-01');
+SELECT is(pg_temp.costs('EUR', 'lite'), 'now marketing_lite 2 2 0.1', 'unless it has a price of its own');
+SELECT pg_temp.deliver(3, :'month', 'referral_conversion', tenant => 'ad') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'ad'), 'now referral_conversion 3 0 0', 'free entry points need no price');
+SELECT is((SELECT unpriced FROM wa_costs WHERE tenant_id = 'ad'), 0::bigint, 'and miss none');
+SELECT pg_temp.deliver(4, :'month', 'authentication-international', tenant => 'abroad') \g /dev/null
+SELECT is(pg_temp.costs('EUR', 'abroad'), 'now authentication-international 4 4', 'what has no price is a row without cost');
+SELECT is((SELECT unpriced FROM wa_costs WHERE tenant_id = 'abroad'), 4::bigint, 'that says so');
+SELECT matches((SELECT detail FROM wa_health() WHERE item = 'unpriced messages'), 'authentication-international in Spain', 'and wa_health() tells which');
+DELETE FROM whatsapp_prices;
+INSERT INTO whatsapp_prices (market, category, currency, price, valid_from) SELECT DISTINCT market, category, 'EUR', 1, '2020-01-01'::date FROM wa_internal_usage;
+SELECT is((SELECT count(*) FROM wa_health() WHERE item = 'unpriced messages'), 0::bigint, 'until all have one');
 
 /* ---- reconciliation ---- */
 
