@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(20);
+SELECT plan(24);
 
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number) VALUES ('100000000000001', '+34 600 00 00 01');
 INSERT INTO whatsapp_tenants (tenant_id) VALUES ('panaderia');
@@ -43,6 +43,27 @@ SELECT is((SELECT count(*) FROM wa_timeline(now() - interval '1 day', now() + in
 UPDATE whatsapp_app_messages SET received_at = now() - interval '10 years' WHERE source = 'history';
 SELECT wa_internal_retain_inbound(1000) \g /dev/null
 SELECT is((SELECT string_agg(source, ' ') FROM whatsapp_app_messages), 'app', 'old ones are forgotten');
+
+/* ---- edited and deleted there ---- */
+
+CREATE FUNCTION pg_temp.echo(wamid text, at bigint, type text, content jsonb) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.send('smb_message_echoes', jsonb_build_object('message_echoes', jsonb_build_array(jsonb_build_object('from', '34600000001', 'to', '34600001103',
+        'id', wamid, 'timestamp', at::text, 'type', type) || content)))
+$$;
+CREATE FUNCTION pg_temp.reads(wamid text) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws('|', text, extract(epoch FROM edited_at - pg_temp.at(1764000000))::integer, extract(epoch FROM revoked_at - pg_temp.at(1764000000))::integer)
+    FROM whatsapp_app_messages WHERE whatsapp_message_id = $1
+$$;
+SELECT pg_temp.echo('wamid.A1', 1764000001, 'text', '{"text": {"body": "a las 9"}}'),
+    pg_temp.echo('wamid.A2', 1764000002, 'edit', '{"edit": {"original_message_id": "wamid.A1", "message": {"type": "text", "text": {"body": "a las 10"}}}}') \g /dev/null
+SELECT is(pg_temp.reads('wamid.A1'), 'a las 10|2', 'what was edited in the app reads as it does there');
+SELECT pg_temp.echo('wamid.B3', 1764000005, 'revoke', '{"revoke": {"original_message_id": "wamid.B1"}}'),
+    pg_temp.echo('wamid.B2', 1764000004, 'edit', '{"edit": {"original_message_id": "wamid.B1", "message": {"type": "text", "text": {"body": "dos"}}}}'),
+    pg_temp.echo('wamid.B1', 1764000003, 'text', '{"text": {"body": "uno"}}') \g /dev/null
+SELECT is(pg_temp.reads('wamid.B1'), 'dos|4|5', 'also if all of it comes the other way round');
+SELECT pg_temp.echo('wamid.A3', 1764000001, 'edit', '{"edit": {"original_message_id": "wamid.A1", "message": {"type": "text", "text": {"body": "antes"}}}}') \g /dev/null
+SELECT is(pg_temp.reads('wamid.A1'), 'a las 10|2', 'an older edit changes nothing');
+SELECT is(pg_temp.reads('wamid.C11'), 'Le llamo', 'nor what it is not about');
 
 /* ---- more than one document should hold ---- */
 
