@@ -505,6 +505,9 @@ AS $$
                 CASE WHEN before IS NULL THEN now() - interval '7 days' END)
             AND i.received_at < COALESCE(before + interval '7 days', 'infinity')
             AND i.message_type NOT IN ('system', 'revoke', 'request_welcome')
+            /* What it edits reads as it says; a reaction that was taken back, or replaced, is none. */
+            AND NOT (i.message_type = 'edit' AND i.about_inbound_id IS NOT NULL)
+            AND NOT (i.message_type = 'reaction' AND (i.text IS NULL OR i.revoked_at IS NOT NULL))
         ORDER BY i.received_at DESC LIMIT 500
     ), direct AS MATERIALIZED (
         SELECT h.inbound_id, CASE WHEN starts_with(o.idempotency_key, 'gateway-answer:')

@@ -2423,7 +2423,6 @@ CREATE TABLE @extschema@.whatsapp_app_messages (
 );
 CREATE INDEX whatsapp_app_messages_tenant_idx
     ON @extschema@.whatsapp_app_messages (tenant_id, sent_at);
-
 CREATE INDEX whatsapp_app_messages_about_idx
     ON @extschema@.whatsapp_app_messages (context_whatsapp_message_id) WHERE message_type IN ('edit', 'revoke');
 COMMENT ON TABLE @extschema@.whatsapp_app_messages IS
@@ -7116,6 +7115,9 @@ AS $$
                 CASE WHEN before IS NULL THEN now() - interval '7 days' END)
             AND i.received_at < COALESCE(before + interval '7 days', 'infinity')
             AND i.message_type NOT IN ('system', 'revoke', 'request_welcome')
+            /* What it edits reads as it says; a reaction that was taken back, or replaced, is none. */
+            AND NOT (i.message_type = 'edit' AND i.about_inbound_id IS NOT NULL)
+            AND NOT (i.message_type = 'reaction' AND (i.text IS NULL OR i.revoked_at IS NOT NULL))
         ORDER BY i.received_at DESC LIMIT 500
     ), direct AS MATERIALIZED (
         SELECT h.inbound_id, CASE WHEN starts_with(o.idempotency_key, 'gateway-answer:')

@@ -3,7 +3,7 @@
  * administrator and a viewer ask them.
  */
 \ir ../lib/begin.sql
-SELECT plan(156);
+SELECT plan(159);
 
 /* The server of the tests sends nothing; what stands here says why nothing would be sent. */
 CREATE TEMP TABLE obstacle (word text);
@@ -182,6 +182,13 @@ SELECT pg_temp.hear('+34600000101', 'image', '{"id": "1"}', context => 'wamid.' 
 SELECT is(pg_temp.message(1) #> '{replies,1,kind}', '"image"', 'a picture is told');
 UPDATE whatsapp_inbound_messages SET revoked_at = now(), text = 'secret' WHERE inbound_id = :photo;
 SELECT is((pg_temp.message(1) #> '{replies,1}') - '{at,id}'::text[], '{"kind": "deleted", "text": null}', 'what was deleted is not shown');
+SELECT pg_temp.hear('+34600000101', 'edit', jsonb_build_object('original_message_id', (SELECT whatsapp_message_id FROM whatsapp_inbound_messages WHERE text = 'Mañana sin falta'),
+    'message', '{"type": "text", "text": {"body": "El lunes sin falta"}}'::jsonb)) \g /dev/null
+SELECT is(pg_temp.message(0) #>> '{replies,0,text}' || jsonb_array_length(pg_temp.message(0) -> 'replies'), 'El lunes sin falta1', 'what was edited reads as it does now, once');
+SELECT pg_temp.hear('+34600000101', 'reaction', jsonb_build_object('message_id', 'wamid.' || :m1, 'emoji', '👍')) \g /dev/null
+SELECT is(pg_temp.message(1) #>> '{replies,2,text}', '👍', 'a reaction stands beneath its message');
+SELECT pg_temp.hear('+34600000101', 'reaction', jsonb_build_object('message_id', 'wamid.' || :m1)) \g /dev/null
+SELECT is(jsonb_array_length(pg_temp.message(1) -> 'replies'), 2, 'until it is taken back');
 SELECT pg_temp.hear('+34600000777', 'text', '{"body": "¿Tenéis tartas?"}') AS stranger \gset
 SELECT is((pg_temp.ask('tenant_messages') #> '{body,others,0}') #- '{can_answer_until}' #- '{replies,0,at}', jsonb_build_object('inbound_id', :stranger, 'sender', '+34600000777', 'sender_name', NULL,
     'may_answer', true, 'replies', jsonb_build_array(jsonb_build_object('id', 'i' || :stranger, 'kind', 'text', 'text', '¿Tenéis tartas?'))), 'who writes unasked is not lost');
