@@ -340,9 +340,25 @@ demo:
 demo-managed:
 	@PG_CONFIG=$(PG_CONFIG) demo/managed.sh
 
+# ---- packages ----
+
+# Debian packages, and an image for CloudNativePG; see packaging/README.md.
+deb:
+	packaging/build-deb.sh
+
+oci:
+	@PG_CONFIG=$(PG_CONFIG) packaging/build-oci.sh
+
+# These need root and chroots, and are no part of "make test".
+check-deb:
+	@test/packaging/deb.sh
+
+check-matrix:
+	@test/matrix/run.sh $(MATRIX)
+
 format:
 	clang-format -i $$(find src test -name '*.[ch]')
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-outbox-long check-fuzz-long bench demo demo-managed format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-outbox-long check-fuzz-long bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))

@@ -53,6 +53,15 @@ for my $name (grep { !ref $config->{$_} } sort keys %$config)
 }
 $sim->stop;
 
+# The manual says what --help says.
+my $source = "$FindBin::RealBin/../../docs/man/wa_simulator.1";
+open my $fh, '<', $source or die "$source: $!";
+my $manual = do { local $/; <$fh> } =~ s/\\-/-/gr;
+close $fh;
+my @options = $help =~ /^  (--[\w-]+)/mg;
+is_deeply([ $manual =~ /^\.(?:BI|B) (--[\w-]+)/mg ], \@options, 'the manual has the same options');
+like($manual, qr/^\.B ".*\Q$_\E/m, "the manual has $_") foreach $help =~ /^  (?:GET|POST)[A-Z, ]* +([a-z]+)/mg;
+
 for my $case (
 	[ qr/unknown argument "--nothing"/,               '--nothing' ],
 	[ qr/unknown argument "nothing"/,                 'nothing' ],

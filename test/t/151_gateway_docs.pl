@@ -20,7 +20,7 @@ use WaTest qw(new_node);
 
 my $root = "$FindBin::RealBin/../..";
 my $tmp = PostgreSQL::Test::Utils::tempdir;
-my $etc = "$tmp/wa_gateway";
+my $etc = "$tmp/whatsapp-shared";
 my $user = getpwuid $>;
 my $json = JSON::PP->new->utf8;
 my @blocks = grep { ($_->{directive} // '') !~ /^not run/ } blocks("$root/docs/gateway.md");
@@ -42,7 +42,7 @@ sub shell
 {
 	my ($name, $script, $input) = @_;
 
-	$script =~ s{/etc/wa_gateway}{$etc}g;
+	$script =~ s{/etc/whatsapp-shared}{$etc}g;
 	$script =~ s{-o root -g wa_gateway }{}g;
 	$script =~ s{runuser -u wa_gateway -- wa_gateway}{WaGateway->binary}ge;
 	my $ok = IPC::Run::run([ 'bash', '-euo', 'pipefail' , '-c', $script ], '<', \($input // ''), '>', \my $out, '2>', \my $err);
@@ -77,15 +77,15 @@ $node->append_conf('postgresql.conf', "hba_file = '$tmp/pg_hba.conf'");
 $node->restart;
 
 shell('making tokens', block('sh', qr/for name in admin/), "the-app-secret\n");
-my $conf = block('ini', qr/^database = .*verify_token_file/ms) =~ s{/etc/wa_gateway}{$etc}gr;
+my $conf = block('ini', qr/^database = .*verify_token_file/ms) =~ s{/etc/whatsapp-shared}{$etc}gr;
 $conf =~ s{dbname=app}{'host=' . $node->host . ' port=' . $node->port . ' dbname=app'}ge;
-file('wa_gateway/wa_gateway.conf', $conf);
+file('whatsapp-shared/wa_gateway.conf', $conf);
 
 sub settings_in { return join '', map { "$_\n" } sort grep { /^\w/ } split /\n/, $_[0] }
 is(settings_in(read_file("$root/packaging/wa_gateway.conf")), settings_in(block('ini', qr/^database = .*verify_token_file/ms)), 'the packaged settings are those of the guide');
 
 my $found = shell('--check', block('sh', qr/--check/));
-like($found, qr/^\Q$_\E$/m, $_) foreach split /\n/, block('text', qr/tokens of the admin/) =~ s{/etc/wa_gateway}{$etc}gr;
+like($found, qr/^\Q$_\E$/m, $_) foreach split /\n/, block('text', qr/tokens of the admin/) =~ s{/etc/whatsapp-shared}{$etc}gr;
 unlike($found, qr/^(?:FAILED|warning)/m, 'and nothing is wrong') or diag($found);
 
 # A gateway with the settings of the guide and others, on a free port.

@@ -119,7 +119,7 @@ shopt -s nullglob
 # ---- the suites --------------------------------------------------------------------
 
 suite_lists() { harness test/tools/checks/lists.pl test/tools/checks/summary.pl; }
-suite_conventions() { harness test/tools/checks/conventions.pl test/tools/checks/dependencies.pl; }
+suite_conventions() { harness test/tools/checks/{conventions,dependencies,packaging}.pl; }
 suite_format() { harness test/tools/checks/format.pl; }
 suite_build() { harness test/tools/checks/build.pl; }
 suite_symbols() { harness test/tools/checks/symbols.pl; }
