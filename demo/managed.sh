@@ -91,6 +91,7 @@ on_app -U app_owner -c "SELECT whatsapp.wa_grant('bakery_app', 'sender'), whatsa
 say "The sidecar: sql/outbox/sidecar.sql, the address of the other, and two subscriptions"
 sidecar -c 'SET client_min_messages = warning' -f sql/outbox/sidecar.sql > /dev/null
 sidecar -c "SELECT wa_grant('gateway_webhook', 'webhook'), wa_grant('gateway_admin', 'admin')" \
+    -c "SELECT whatsapp_outbox.grant_results('results')" \
     -c "ALTER SERVER whatsapp_publisher OPTIONS (ADD host '$work/app_socket', ADD port '5432', ADD dbname 'app')" \
     -c "CREATE USER MAPPING FOR whatsapp_outbox SERVER whatsapp_publisher OPTIONS (user 'sidecar', password_required 'false')" > /dev/null
 for publication in whatsapp_outbox whatsapp_outbox_bulk; do
@@ -100,7 +101,7 @@ for publication in whatsapp_outbox whatsapp_outbox_bulk; do
 done
 say "And one that brings results back."
 owner -c 'SET client_min_messages = warning' -c "CREATE SUBSCRIPTION whatsapp_results
-    CONNECTION 'host=$work/socket port=5432 dbname=bakery user=results' PUBLICATION whatsapp_results WITH (copy_data = false)"
+    CONNECTION 'host=$work/socket port=5432 dbname=bakery user=results' PUBLICATION whatsapp_results"
 keep_working &
 worker_pid=$!
 start_gateway

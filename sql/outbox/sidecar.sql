@@ -567,6 +567,26 @@ COMMENT ON FUNCTION whatsapp_outbox.health() IS
 'state: ok, '
 'warning or error. The extension''s own checks are in wa_health().';
 
+/* For the login of the subscription that brings results, which copies what is there when it is made. */
+CREATE OR REPLACE FUNCTION whatsapp_outbox.grant_results(role name) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t record;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA whatsapp_outbox, whatsapp_sidecar TO %I', role);
+    FOR t IN SELECT format('%I.%I', p.schemaname, p.tablename) AS name,
+            (SELECT string_agg(quote_ident(c), ', ') FROM unnest(p.attnames) AS c) AS columns
+        FROM pg_publication_tables AS p WHERE p.pubname = 'whatsapp_results'
+    LOOP
+        EXECUTE format('GRANT SELECT (%s) ON %s TO %I', t.columns, t.name, role);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION whatsapp_outbox.grant_results(name) IS
+'Lets a role read what the publication whatsapp_results publishes, which its first copy needs. For superusers.';
+
 /* ---- who may do what -------------------------------------------------------------------------------------------- */
 
 DO $$
@@ -574,7 +594,7 @@ DECLARE
     o record;
 BEGIN
     FOR o IN SELECT 'FUNCTION ' || oid::regprocedure AS name FROM pg_catalog.pg_proc
-            WHERE pronamespace = 'whatsapp_outbox'::regnamespace AND proname <> 'health'
+            WHERE pronamespace = 'whatsapp_outbox'::regnamespace AND proname NOT IN ('health', 'grant_results')
         UNION ALL SELECT CASE relkind WHEN 'f' THEN 'FOREIGN TABLE ' ELSE 'TABLE ' END || oid::regclass
             FROM pg_catalog.pg_class WHERE relnamespace = 'whatsapp_outbox'::regnamespace AND relkind IN ('r', 'f')
     LOOP
@@ -583,7 +603,7 @@ BEGIN
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION whatsapp_outbox.health() FROM PUBLIC;
+REVOKE ALL ON FUNCTION whatsapp_outbox.health(), whatsapp_outbox.grant_results(name) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION whatsapp_outbox.health() TO pg_monitor;
 GRANT USAGE ON SCHEMA whatsapp_outbox TO pg_monitor;
 GRANT SELECT ON whatsapp_outbox.work_state TO pg_monitor;

@@ -97,9 +97,10 @@ CREATE USER MAPPING FOR whatsapp_outbox SERVER whatsapp_publisher OPTIONS (user 
 SQL
 	$sidecar->safe_psql('sidecar', "CREATE SUBSCRIPTION $_ CONNECTION '$info' PUBLICATION $_ "
 		  . 'WITH (copy_data = false, streaming = off, two_phase = false)') foreach qw(whatsapp_outbox whatsapp_outbox_bulk);
+	$sidecar->safe_psql('sidecar', q{SELECT whatsapp_outbox.grant_results('results')});
 	($host, $port) = address($sidecar);
 	$applications[0]->safe_psql('app', "CREATE SUBSCRIPTION whatsapp_results CONNECTION 'host=$host port=$port "
-		  . "dbname=sidecar user=results' PUBLICATION whatsapp_results WITH (copy_data = false)");
+		  . "dbname=sidecar user=results' PUBLICATION whatsapp_results");
 	return;
 }
 

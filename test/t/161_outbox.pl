@@ -28,6 +28,9 @@ sub app_waits_for
 
 sub status { return "SELECT status FROM whatsapp_messages WHERE id = $_[0]" }
 
+# What the sidecar had before the subscription was made is copied.
+$application->poll_query_until('app', q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel}) or die 'results are not copied';
+
 # ---- there and back -----------------------------------------------------------------------------
 
 is($application->safe_psql('app', 'SHOW shared_preload_libraries'), '', 'the application\'s server has no library');
