@@ -24,6 +24,7 @@ HTTPD_OBJS = \
 	httpd/clock.o \
 	httpd/connection.o \
 	httpd/head.o \
+	httpd/lag.o \
 	httpd/listener.o \
 	httpd/loop.o \
 	httpd/reply.o \

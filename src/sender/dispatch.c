@@ -180,14 +180,18 @@ submit(WaSender *sender)
 	}
 }
 
-/* It counts for its number's rate from when it leaves, and not before. */
+/*
+ * It counts for its number's rate from now on, when it has left for certain.  libcurl
+ * tells before it writes, and on a busy machine this process may have had to wait in
+ * between: counted from there, the next second began before this one.
+ */
 static void
-left(WaSender *sender, WaJob *job, int64 at)
+left(WaSender *sender, WaJob *job, int64 begun_us)
 {
 	if (!job->holds_token)
 		return;
-	wa_number_left(job->number, at);
-	wa_measure_left(sender, job, at);
+	wa_number_left(job->number, wa_now_us());
+	wa_measure_left(sender, job, begun_us);
 	job->holds_token = false;
 }
 

@@ -68,11 +68,16 @@ subtest 'by throughput level' => sub {
 		my $n = grep { $_ >= $times[$i] && $_ < $times[$i] + 0.999 } @times[ $i .. $#times ];
 		$most = $n if $n > $most;
 	}
-	is($most, 80, 'never more than 80 in a second');
+	cmp_ok($most, '<=', 80, 'never more than 80 in a second');
 	my ($last) = reverse $sim->requests;
 	my $seconds = $last->{time} - $times[0];
 	cmp_ok(scalar @times, '<=', 80 * ($seconds + 1), 'nor on the whole');
 	is($sim->stats->{refused_by_code}{130429}, 200 - @times, 'the rest is refused');
+
+	$sim->reset_all;
+	$sim->stop_clock;
+	is(scalar(grep { $_ == 0 } map { send_to(somebody()) } 1 .. 81), 80, 'and no fewer');
+	$sim->stop_clock(0);
 
 	$sim->reset_all;
 	$sim->config(numbers => [ { id => NUMBER, throughput => { level => 'HIGH' } } ]);
@@ -82,6 +87,22 @@ subtest 'by throughput level' => sub {
 		raw_read($socket);
 	}
 	is(scalar $sim->accepted, 200, 'level HIGH allows more');
+};
+
+# What counts is when a message arrives, and not when the simulator comes to it.
+subtest 'a simulator that is late' => sub {
+	$sim->reset_all;
+	$sim->config(number_rate => 1);
+	my @sockets = map { raw_open($sim) } 1 .. 2;
+	kill 'STOP', $sim->pid;
+	raw_write($sockets[0], message_request(text_message(to => '+' . somebody())));
+	select undef, undef, undef, 1.2;
+	raw_write($sockets[1], message_request(text_message(to => '+' . somebody())));
+	kill 'CONT', $sim->pid;
+	raw_read($_) foreach @sockets;
+	my @times = sort { $a <=> $b } map { $_->{time} } $sim->accepted;
+	is(scalar @times, 2, 'a message a second is allowed');
+	cmp_ok($times[-1] - $times[0], '>', 1, 'and they are recorded as that');
 };
 
 subtest 'per pair' => sub {

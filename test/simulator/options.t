@@ -11,6 +11,7 @@ use IO::Select;
 use IPC::Open3 qw(open3);
 use SimClient;
 use Test::More;
+use Time::HiRes qw(time);
 use WaSimulator;
 
 my $dir = tempdir(CLEANUP => 1);
@@ -156,6 +157,15 @@ subtest 'end' => sub {
 		is($one->stop($signal), 0, "SIG$signal, with requests waiting");
 		isnt(raw_read($_)->{end}, 'timeout', 'they end, too') for @sockets;
 	}
+};
+
+subtest 'connections that take their time' => sub {
+	my $far = WaSimulator->start('--connect-delay-ms' => 300, '--numbers=1');
+	my $began = time;
+	is(HTTP::Tiny->new->get($far->url . '/v25.0/100000000000001')->{status}, 403, 'a distant host answers');
+	cmp_ok(time - $began, '>=', 0.3, 'when its connection has been made');
+	ok($far->stats->{connections} > 0, 'and is counted');
+	is($far->stop, 0, 'it ends well');
 };
 
 done_testing();

@@ -50,3 +50,9 @@ httpd_clock_stop(bool stop)
 		stopped_at_us = 0;
 	}
 }
+
+bool
+httpd_clock_is_stopped(void)
+{
+	return stopped_at_us != 0;
+}

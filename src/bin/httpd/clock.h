@@ -18,5 +18,6 @@ extern int64_t httpd_wall_us(void);
  */
 extern void httpd_clock_advance(int64_t us);
 extern void httpd_clock_stop(bool stop);
+extern bool httpd_clock_is_stopped(void);
 
 #endif

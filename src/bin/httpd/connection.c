@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -39,6 +40,18 @@ httpd_connection_abort(HttpdConnection *connection, bool reset)
 		(void) connect(fd, &unspecified, sizeof(unspecified));
 	else
 		(void) shutdown(fd, SHUT_RDWR);
+}
+
+int64_t
+httpd_connection_silent_us(const HttpdConnection *connection)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (httpd_clock_is_stopped() ||
+		getsockopt(socket_of(connection), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return 0;
+	return (int64_t) info.tcpi_last_data_recv * 1000;
 }
 
 bool

@@ -49,6 +49,12 @@ extern bool httpd_connection_keep_open(HttpdConnection *connection);
  */
 extern void httpd_connection_abort(HttpdConnection *connection, bool reset);
 
+/*
+ * How long ago the last of the client's data arrived, to a few milliseconds: by the
+ * kernel, however late this process is.  0 while the clock is stopped.
+ */
+extern int64_t httpd_connection_silent_us(const HttpdConnection *connection);
+
 extern bool httpd_connection_client_has_left(const HttpdConnection *connection);
 
 /* The client's address without its port, or "" if it has none. */

@@ -21,6 +21,7 @@
 
 #include "bin/httpd/connection.h"
 #include "bin/httpd/head.h"
+#include "bin/httpd/lag.h"
 #include "bin/httpd/loop.h"
 #include "bin/httpd/request.h"
 #include "bin/httpd/util.h"
@@ -135,8 +136,14 @@ static struct MHD_Daemon *
 start_daemon(int fd, const HttpdListenerSettings *settings)
 {
 	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-	struct MHD_OptionItem options[4] = {{MHD_OPTION_END, 0, NULL}};
+	struct MHD_OptionItem options[5] = {{MHD_OPTION_END, 0, NULL}};
 	int n = 0;
+
+	/* With a lag, it gets connections and not the socket. */
+	if (settings->lag_us > 0)
+		flags |= MHD_USE_NO_LISTEN_SOCKET;
+	else
+		options[n++] = (struct MHD_OptionItem){MHD_OPTION_LISTEN_SOCKET, fd, NULL};
 
 #if HTTPD_LIBRARY_IS_STRICT
 	options[n++] = (struct MHD_OptionItem){MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL};
@@ -156,11 +163,11 @@ start_daemon(int fd, const HttpdListenerSettings *settings)
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t) (settings->service->max_kept_open > 0 ? MAPPED_CONNECTION_MEMORY
 													   : CONNECTION_MEMORY),
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, settings->max_connections,
-		MHD_OPTION_CONNECTION_TIMEOUT, settings->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED,
-		httpd_request_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, httpd_connection_notify,
-		(void *) settings->service, MHD_OPTION_URI_LOG_CALLBACK, httpd_request_begun, NULL,
-		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_LIMIT, settings->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+		settings->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, httpd_request_completed, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, httpd_connection_notify, (void *) settings->service,
+		MHD_OPTION_URI_LOG_CALLBACK, httpd_request_begun, NULL, MHD_OPTION_ARRAY, options,
+		MHD_OPTION_END);
 }
 
 /* When the library wants its turn, in milliseconds; -1: when something comes. */
@@ -190,6 +197,16 @@ listener_ready(int fd, uint32_t events, void *arg)
 {
 	HttpdListener *listener = arg;
 
+	listener->ready = true;
+}
+
+static void
+serve_late(void *arg, int fd, const struct sockaddr *peer, socklen_t len)
+{
+	HttpdListener *listener = arg;
+
+	/* It closes what it does not take. */
+	(void) MHD_add_connection(listener->daemon, fd, peer, len);
 	listener->ready = true;
 }
 
@@ -264,6 +281,8 @@ httpd_listener_open(const HttpdListenerSettings *settings)
 	if (info == NULL || info->epoll_fd < 0)
 		httpd_die("this libmicrohttpd cannot use epoll");
 	httpd_loop_watch(info->epoll_fd, EPOLLIN, listener_ready, listener);
+	if (settings->lag_us > 0)
+		httpd_lag_watch(fd, settings->lag_us, serve_late, listener);
 
 	if (listeners == NULL)
 		httpd_loop_add_turn(&turn);
@@ -299,6 +318,7 @@ httpd_listener_stop(void)
 {
 	HttpdListener *next;
 
+	httpd_lag_stop();
 	/* The library demands that nothing is suspended when it stops. */
 	httpd_request_abort_all();
 	httpd_request_take_resumed();

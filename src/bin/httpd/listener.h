@@ -20,6 +20,7 @@ typedef struct HttpdListenerSettings
 
 	unsigned int max_connections;
 	unsigned int idle_timeout_s; /* without a byte either way; 0: none */
+	int64_t lag_us;				 /* before a new connection is served; cannot be drained */
 	const HttpdService *service;
 } HttpdListenerSettings;
 

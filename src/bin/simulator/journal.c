@@ -296,7 +296,7 @@ sim_journal_add(const SimRecord *record)
 	SimRecord numbered = *record;
 
 	numbered.seq = next_seq;
-	numbered.wall_us = httpd_wall_us();
+	numbered.wall_us = httpd_wall_us() - record->waited_us;
 	if (!sim_settings.log_bodies)
 	{
 		numbered.body = NULL;

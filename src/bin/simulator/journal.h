@@ -17,8 +17,9 @@
 /* Absent texts are NULL. */
 typedef struct SimRecord
 {
-	uint64_t seq; /* 1, 2, ... */
-	int64_t wall_us;
+	uint64_t seq;	   /* 1, 2, ... */
+	int64_t wall_us;   /* when it arrived */
+	int64_t waited_us; /* from there until it was recorded */
 	bool accepted;
 	bool answered; /* the whole response was handed to the network */
 	int status;	   /* HTTP status of the response, 0 if none */

@@ -163,7 +163,7 @@ process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage 
 	}
 	sim_user_face(message->to, &face);
 	who = message->to_group ? message->to : face.user_id;
-	if (!sim_limits_allow(number, message, who, &problem))
+	if (!sim_limits_allow(number, message, who, request->waited_us, &problem))
 	{
 		refuse(request, record, &problem);
 		return;
@@ -193,7 +193,7 @@ sim_messages_post(SimRequest *request, const SimPath *path)
 	json_t *root = sim_json_read(&request->http.body, NULL);
 	SimNumber *number = sim_registry_number(path->node);
 	SimMessage message = {0};
-	SimRecord record = {0};
+	SimRecord record = {.waited_us = request->waited_us};
 	char wamid[SIM_WAMID_SIZE];
 	SimFault *fault;
 	bool settled;

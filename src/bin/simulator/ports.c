@@ -38,7 +38,8 @@ prepare_tls(void)
 }
 
 static const char *
-open_port(const char *address, const HttpdService *service, const HttpdTls *with_tls)
+open_port(const char *address, const HttpdService *service, const HttpdTls *with_tls,
+		  int64_t lag_ms)
 {
 	HttpdListenerSettings settings = {
 		.address = address,
@@ -46,6 +47,7 @@ open_port(const char *address, const HttpdService *service, const HttpdTls *with
 		.key = with_tls != NULL ? with_tls->key : NULL,
 		.max_connections = (unsigned int) sim_settings.max_connections,
 		.idle_timeout_s = (unsigned int) sim_settings.idle_timeout_s,
+		.lag_us = lag_ms * 1000,
 		.service = service,
 	};
 
@@ -59,11 +61,12 @@ sim_ports_open(void)
 
 	if (sim_settings.tls)
 		prepare_tls();
-	address = open_port(sim_settings.listen, &sim_server_service, sim_settings.tls ? &tls : NULL);
+	address = open_port(sim_settings.listen, &sim_server_service, sim_settings.tls ? &tls : NULL,
+						sim_settings.connect_delay_ms);
 	if (sim_settings.tls)
 		printf("ca file %s\n", tls.ca_file);
 	printf("control on http://%s\n",
-		   open_port(sim_settings.control, &sim_server_control_service, NULL));
+		   open_port(sim_settings.control, &sim_server_control_service, NULL, 0));
 	printf("listening on %s://%s\n", sim_settings.tls ? "https" : "http", address);
 	fflush(stdout);
 }

@@ -30,6 +30,7 @@ typedef struct SimRequest
 	HttpdRequest http; /* first, as the server demands */
 
 	bool control;								 /* not counted, and no rule applies */
+	int64_t waited_us;							 /* from its arrival to its turn here */
 	const SimFault *early_fault;				 /* ends the connection within the body */
 	char trace[SIM_TRACE_SIZE];					 /* "": not asked for yet */
 	uint64_t record;							 /* in the journal; 0: none */

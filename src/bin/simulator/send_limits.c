@@ -5,6 +5,7 @@
  * Per number: so many messages in any second, inbound ones included.  No
  * allowance for bursts is documented, so the window slides and is strict: a
  * ring of the last sends tells whether the one before them is a second old.
+ * What counts is when a message arrived, not when a busy simulator came to it.
  * Per pair: a bucket that holds the burst and refills one message an interval.
  * Per portfolio: recipients written to outside their service window in the
  * last 24 hours.
@@ -98,11 +99,24 @@ number_has_room(const SimNumber *number, int64_t now_us)
 	return oldest == INT64_MIN || now_us - oldest >= SECOND_US;
 }
 
+/* In the order of arrival, which is not quite that of their turns here. */
 static void
-number_count(SimNumber *number, int64_t now_us)
+number_count(SimNumber *number, int64_t at_us)
 {
-	number->sends[number->ring_next] = now_us;
-	number->ring_next = (number->ring_next + 1) % number->ring_size;
+	int64_t size = number->ring_size;
+	int64_t place = number->ring_next;
+
+	for (int64_t i = 1; i < size; i++)
+	{
+		int64_t before = (place + size - 1) % size;
+
+		if (number->sends[before] <= at_us)
+			break;
+		number->sends[place] = number->sends[before];
+		place = before;
+	}
+	number->sends[place] = at_us;
+	number->ring_next = (number->ring_next + 1) % size;
 }
 
 static void
@@ -161,9 +175,10 @@ recipient_count(const char *to, int64_t now_us)
 }
 
 bool
-sim_limits_allow(SimNumber *number, const SimMessage *message, const char *who, SimProblem *problem)
+sim_limits_allow(SimNumber *number, const SimMessage *message, const char *who, int64_t waited_us,
+				 SimProblem *problem)
 {
-	int64_t now_us = httpd_now_us();
+	int64_t now_us = httpd_now_us() - waited_us;
 	bool limit_recipients = sim_settings.enforce_limits && sim_settings.recipient_limit > 0;
 	Pair *pair;
 	bool open;

@@ -12,12 +12,12 @@
 #include "bin/simulator/registry.h"
 
 /*
- * True if the limits allow the message now; it is then counted.  A refused one
- * is not counted, so that a client that waits as told succeeds.  who is the
- * recipient's user id, however the recipient was addressed, or a group.
+ * True if the limits allow the message, which arrived so long ago; it is then counted.
+ * A refused one is not counted, so that a client that waits as told succeeds.  who is
+ * the recipient's user id, however the recipient was addressed, or a group.
  */
 extern bool sim_limits_allow(SimNumber *number, const SimMessage *message, const char *who,
-							 SimProblem *problem);
+							 int64_t waited_us, SimProblem *problem);
 
 /*
  * A user wrote to the number: opens the service window, and after an

@@ -76,6 +76,7 @@ on_request(HttpdRequest *http)
 {
 	SimRequest *request = (SimRequest *) http;
 
+	request->waited_us = httpd_connection_silent_us(http->connection);
 	if (request->early_fault != NULL)
 	{
 		cut_early(request, request->early_fault);

@@ -73,6 +73,9 @@ static const Setting table[] = {
 	INT(idle_timeout_s, 75, 0, 86400, true,
 		"seconds after which a connection without requests is closed; 0: never"),
 
+	INT(connect_delay_ms, 0, 0, HOUR_MS, true,
+		"how long a new connection waits before it is served, as that of a distant host does"),
+
 	HEADING("The simulated account"),
 	TEXT(config, "", true, "FILE",
 		 "JSON object with any of these settings, and \"numbers\", \"templates\" and \"users\""),

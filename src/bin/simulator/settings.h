@@ -42,6 +42,7 @@ typedef struct SimSettings
 	bool marketing_by_its_edge;
 	bool free_window;
 	char *international_codes;
+	int64_t connect_delay_ms;
 	int64_t delay_ms;
 	int64_t delay_jitter_ms;
 	int64_t log_memory;
