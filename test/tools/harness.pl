@@ -101,6 +101,17 @@ sub show_logs
 }
 
 my $start = time;
+
+sub finish
+{
+	my ($passed, $failed, @results) = @_;
+
+	open my $fh, '>>', $option{results} or die "$option{results}: $!\n";
+	print $fh map { "$_\n" } @results, sprintf('suite %s %d %d %.1f', $option{suite}, $passed, $failed, time - $start);
+	close $fh or die "$option{results}: $!\n";
+	exit($failed ? 1 : 0);
+}
+
 my ($passed, $failed) = (0, 0);
 my @results;
 
@@ -114,15 +125,22 @@ if (@ARGV)
 			color => 0,
 			defined $option{exec} ? (exec => [ split ' ', $option{exec} ]) : ()
 		});
-	my %not_ok;
+	my (%not_ok, $bailed);
 	$harness->callback(
 		made_parser => sub {
 			my ($parser, $job) = @_;
 			my $tests = $not_ok{ $job->[1] } = [];
 			$parser->callback(test => sub { push @$tests, $_[0] unless $_[0]->is_ok });
+			$parser->callback(bailout => sub { $bailed = "$job->[1]: it ended all tests: " . $_[0]->explanation });
 		});
-	my $results = $harness->runtests(@ARGV);
+	my $results = eval { $harness->runtests(@ARGV) };
 
+	# A program has called for the end of all tests; of the others little is known.
+	if (!defined $results)
+	{
+		print $@;
+		finish(0, 1, 'failed ' . ($bailed // "$option{suite}: $@") =~ s/\n.*//sr);
+	}
 	$passed = $results->passed;
 	foreach my $program ($results->descriptions)
 	{
@@ -143,7 +161,4 @@ else
 	push @results, "failed $option{suite}: there is no test in this suite";
 }
 
-open my $fh, '>>', $option{results} or die "$option{results}: $!\n";
-print $fh map { "$_\n" } @results, sprintf('suite %s %d %d %.1f', $option{suite}, $passed, $failed, time - $start);
-close $fh or die "$option{results}: $!\n";
-exit($failed ? 1 : 0);
+finish($passed, $failed, @results);

@@ -103,7 +103,9 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 # How long a test waits for what should happen at once, before it gives up.
-export PG_TEST_TIMEOUT_DEFAULT=${PG_TEST_TIMEOUT_DEFAULT:-60}
+# As long as PostgreSQL's own tests do; and pg_ctl, after whose failure no test runs on.
+export PG_TEST_TIMEOUT_DEFAULT=${PG_TEST_TIMEOUT_DEFAULT:-180}
+export PGCTLTIMEOUT=$PG_TEST_TIMEOUT_DEFAULT
 
 mkdir -p "$TESTDIR" "$TESTDATADIR" "$TESTLOGDIR"
 export PG_REGRESS=$pgxs/src/test/regress/pg_regress

@@ -47,6 +47,7 @@ exit 1;
 PERL
 write_program('dead.pl', 'print "ok 1 - one\n"; die "out of luck\n"');
 write_program('killed.pl', 'print "ok 1 - one\n"; kill "KILL", $$; sleep 60');
+write_program('bail.pl', 'print "ok 1 - one\nBail out!  no server\n"; sleep 1');
 write_program('silent.pl', 'exit 3');
 write_program('many.pl', 'print "1..40\n", map { "not ok $_ - number $_\n" } 1 .. 40');
 
@@ -106,6 +107,9 @@ END
 like($output, qr/^ many\.pl: 14 - number 14\n and 26 more\n\n0 passed, 40 failed\n\z/m, 'many failures take few lines');
 my @last = split /\n/, $output;
 cmp_ok(scalar @last - (grep { $last[$_] eq 'slowest of tiny:' } 0 .. $#last)[0], '<=', 24, '... and all fits the end');
+
+($output) = end_of_output(qw(bail.pl fine.pl));
+like($output, qr/^failed:\n bail\.pl: it ended all tests: no server\n\n0 passed, 1 failed\n\z/m, 'a program that ends all tests');
 
 ($output) = end_of_output();
 like($output, qr/^failed:\n tiny: there is no test in this suite\n\n0 passed, 1 failed\n\z/m, 'a suite without tests');
