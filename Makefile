@@ -145,6 +145,7 @@ OBJS = \
 	src/sender/store/due_rows.o \
 	src/sender/store/fence.o \
 	src/sender/store/home_rows.o \
+	src/sender/store/learned.o \
 	src/sender/store/lease.o \
 	src/sender/store/orphans.o \
 	src/sender/store/pair_rows.o \
@@ -198,6 +199,7 @@ OBJS = \
 	src/webhook/field.o \
 	src/webhook/group.o \
 	src/webhook/history.o \
+	src/webhook/identity_change.o \
 	src/webhook/inbound.o \
 	src/webhook/ingest.o \
 	src/webhook/ingest_many.o \
@@ -318,6 +320,10 @@ check-history-long:
 check-outbox-long:
 	@PG_CONFIG=$(PG_CONFIG) WA_TESTS=test/outbox/long.pl test/tools/run-tests.sh tap
 
+# A million histories of persons with new seeds, or PERSONS_HISTORIES.
+check-persons-long:
+	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh persons
+
 # The fuzz targets for an hour each, two at a time, or FUZZ_SECONDS.
 check-fuzz-long:
 	@PG_CONFIG=$(PG_CONFIG) FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} test/tools/run-tests.sh fuzz
@@ -361,4 +367,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-outbox-long check-fuzz-long bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-fuzz-long bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))

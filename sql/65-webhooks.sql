@@ -198,18 +198,24 @@ $$;
 /* The recipients of these messages want no marketing, unless they have asked for it again since. */
 CREATE FUNCTION @extschema@.wa_internal_opt_out_for_error(message_ids bigint[], happened_at timestamptz[])
 RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at)
-        SELECT m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id), 'marketing', 'error', min(x.at)
+DECLARE
+    refused record;
+BEGIN
+    FOR refused IN
+        SELECT m.tenant_id, w.recipient, max(x.at) AS at
         FROM unnest(message_ids, happened_at) AS x (id, at)
             JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
-        WHERE NOT @extschema@.wa_internal_resumed_later(
-            m.phone_number_id, ARRAY[m.recipient_phone, m.recipient_user_id], x.at)
-        GROUP BY m.tenant_id, COALESCE(m.recipient_phone, m.recipient_user_id)
-        ORDER BY 1, 2
-        ON CONFLICT DO NOTHING
+            CROSS JOIN LATERAL (SELECT COALESCE(m.recipient_phone, m.recipient_user_id)) AS w (recipient)
+        GROUP BY m.tenant_id, w.recipient
+        ORDER BY w.recipient, m.tenant_id
+    LOOP
+        PERFORM @extschema@.wa_internal_opt(@extschema@.wa_internal_named(refused.recipient), refused.recipient,
+            ARRAY[refused.tenant_id], 'marketing'::text, 'out'::text, 'error'::text, refused.at);
+    END LOOP;
+END
 $$;
 
 CREATE FUNCTION @extschema@.wa_internal_alert_unknown_code(error_code integer, detail text, messages bigint)
@@ -657,7 +663,14 @@ BEGIN
     DELETE FROM @extschema@.whatsapp_contacts AS d
         WHERE d.ctid = ANY (ARRAY(
             SELECT c.ctid FROM @extschema@.whatsapp_contacts AS c
-            WHERE c.ctid >= low AND c.ctid < high AND c.last_seen_at < oldest LIMIT batch
+            WHERE c.ctid >= low AND c.ctid < high AND c.last_seen_at < oldest
+                /* What they want holds for all their forms, as long as it is known which these are. */
+                AND NOT EXISTS (
+                    SELECT FROM @extschema@.whatsapp_contact_identities AS i
+                    WHERE i.contact_id = c.contact_id
+                        AND (EXISTS (SELECT FROM @extschema@.whatsapp_opt_outs AS x WHERE x.recipient = i.identity)
+                             OR EXISTS (SELECT FROM @extschema@.whatsapp_opt_ins AS x WHERE x.recipient = i.identity)))
+            LIMIT batch
             FOR UPDATE SKIP LOCKED))
             AND d.last_seen_at < oldest;
     GET DIAGNOSTICS n = ROW_COUNT;
@@ -670,6 +683,7 @@ CREATE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM @extschema@.wa_internal_learn_identities(1000);
     PERFORM @extschema@.wa_internal_check_confirmations();
     PERFORM @extschema@.wa_internal_check_parked();
     PERFORM @extschema@.wa_internal_check_registrations();

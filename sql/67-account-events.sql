@@ -422,6 +422,8 @@ BEGIN
             PERFORM @extschema@.wa_internal_event_security(value, at);
         WHEN 'business_username_update', 'business_username_updates' THEN
             PERFORM @extschema@.wa_internal_event_username(value, at);
+        /* What follows from it is done by then; see src/webhook/identity_change.c. */
+        WHEN 'user_id_update', 'user_id_updates' THEN
         WHEN 'messages' THEN
             PERFORM @extschema@.wa_internal_event_errors(value, at);
         WHEN 'smb_message_echoes', 'history', 'standby', 'message_echoes' THEN

@@ -9,8 +9,11 @@ CREATE TABLE @extschema@.whatsapp_opt_outs (
     category   text NOT NULL DEFAULT 'marketing'
         CONSTRAINT whatsapp_opt_outs_category_check CHECK (category IN ('marketing', 'all')),
     source     text NOT NULL DEFAULT 'manual',
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     alerted_at timestamptz,
+    switch_at  timestamptz,
+    word_at    timestamptz,
+    word_source text,
     PRIMARY KEY (tenant_id, recipient, category)
 );
 /* For whoever turns out to be the same person. */
@@ -19,7 +22,7 @@ COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
 'Recipients who have opted out of a category of messages (marketing, or all) from a tenant, under every number and '
 'user ID that is known of the person. Messages to them are skipped, also those that were queued before. Written by '
 'wa_opt_out(), by opt-out words that arrive, by WhatsApp''s own switch, and by Meta''s error 131050; rows may also be '
-'inserted and deleted directly.';
+'inserted and deleted directly: to delete one is an opt-in at that moment, of the whole person.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.tenant_id IS 'The tenant that must not write.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.recipient IS
 'Phone number in international form with +, or business-scoped user ID.';
@@ -30,6 +33,34 @@ COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.source IS
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.created_at IS 'When the recipient opted out.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.alerted_at IS
 'When an alert told that a message other than marketing was skipped for it; there is one alert for each person.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.switch_at IS
+'When WhatsApp''s own switch was last turned off, if it is off: a word does not turn it on.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.word_at IS
+'When the person last opted out in any other way, if that is in force. source and created_at follow from these two.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.word_source IS 'The origin of that: manual, inbound or error.';
+
+CREATE TABLE @extschema@.whatsapp_opt_ins (
+    tenant_id  text COLLATE "C" NOT NULL,
+    recipient  text COLLATE "C" NOT NULL,
+    category   text NOT NULL
+        CONSTRAINT whatsapp_opt_ins_category_check CHECK (category IN ('marketing', 'all')),
+    source     text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, recipient, category, source)
+);
+CREATE INDEX whatsapp_opt_ins_recipient_idx ON @extschema@.whatsapp_opt_ins (recipient);
+COMMENT ON TABLE @extschema@.whatsapp_opt_ins IS
+'Who has opted in, when, and how: the proof of consent, and what an opt-out yields to that is older but arrives later. '
+'Recorded whether or not there was an opt-out; it holds for every form of the person. Written by wa_opt_in(), by words '
+'and by WhatsApp''s own switch. Kept until it is deleted.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.tenant_id IS 'The tenant that may write.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.recipient IS
+'The form under which the person opted in: phone number in international form with +, or business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.category IS 'marketing, or all.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.source IS
+'manual (wa_opt_in(), or an opt-out was deleted), inbound (a word such as ALTA: does not turn WhatsApp''s own switch '
+'on), or preferences (that switch).';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.created_at IS 'When the person last opted in this way.';
 
 /* What is leased already must not be begun: the senders look at it when this is committed. */
 CREATE FUNCTION @extschema@.wa_internal_consent_changed() RETURNS trigger
@@ -173,43 +204,240 @@ BEGIN
     RETURN ARRAY(
         SELECT r.form FROM unnest(recipients) AS r (form) WHERE r.form IS NOT NULL
         UNION
-        SELECT f.form
-        FROM @extschema@.whatsapp_contacts AS c
-            CROSS JOIN LATERAL (VALUES ('+' || c.wa_id), (c.user_id)) AS f (form)
-        WHERE (c.user_id = ANY (recipients)
-               OR c.wa_id = ANY (ARRAY(
-                   SELECT substr(p.form, 2) FROM unnest(recipients) AS p (form) WHERE p.form LIKE '+%')))
-            AND f.form IS NOT NULL
+        SELECT f.identity
+        FROM @extschema@.whatsapp_contact_identities AS i
+            JOIN @extschema@.whatsapp_contact_identities AS f ON f.contact_id = i.contact_id
+        WHERE i.identity = ANY (recipients)
         ORDER BY 1);
 END
 $$;
 
-/* Whoever opts out under one form does so under all. */
+/* ---- what holds ------------------------------------------------------------------- */
+
+/*
+ * Until when somebody may have opted out, who did so at this time: Meta tells whole
+ * seconds.  What errs, errs on the right side.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opted_out_until(at timestamptz) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT at + CASE WHEN date_trunc('second', at) = at THEN interval '999999 microseconds' ELSE interval '0' END
+$$;
+
+/*
+ * What a person wants, of all that was ever said under any form: of opting out and of
+ * opting in the latest counts, by category; at the same time, opting out.  So neither the
+ * order matters in which it is heard nor when forms turn out to be one person's.  Two
+ * wishes are kept apart: WhatsApp's own switch, and all else, which also a word takes
+ * back.  Writes what holds under every form, and leaves no row of what does not.
+ *
+ * The caller has locked the person.
+ */
+CREATE FUNCTION @extschema@.wa_internal_settle_consent(contact bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    forms CONSTANT text[] := ARRAY(
+        SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = contact);
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_opt_outs AS o WHERE o.recipient = ANY (forms)) THEN
+        RETURN;
+    END IF;
+    WITH told AS MATERIALIZED (
+        SELECT o.tenant_id, o.category, max(o.switch_at) AS switch_at, max(o.word_at) AS word_at,
+            (array_agg(o.word_source ORDER BY o.word_at DESC NULLS LAST, o.word_source))[1] AS word_source,
+            max(o.alerted_at) AS alerted_at
+        FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.recipient = ANY (forms) GROUP BY o.tenant_id, o.category
+    ), left_over AS MATERIALIZED (
+        SELECT t.tenant_id, t.category, t.word_source, t.alerted_at,
+            CASE WHEN (@extschema@.wa_internal_opted_out_until(t.switch_at) < i.any_but_words) IS NOT TRUE
+                 THEN t.switch_at END AS switch_at,
+            CASE WHEN (@extschema@.wa_internal_opted_out_until(t.word_at) < i.any) IS NOT TRUE
+                 THEN t.word_at END AS word_at
+        FROM told AS t
+            CROSS JOIN LATERAL (
+                SELECT max(n.created_at) AS any,
+                    max(n.created_at) FILTER (WHERE n.source <> 'inbound') AS any_but_words
+                FROM @extschema@.whatsapp_opt_ins AS n
+                WHERE n.tenant_id = t.tenant_id AND n.recipient = ANY (forms) AND n.category = t.category) AS i
+    ), ended AS (
+        DELETE FROM @extschema@.whatsapp_opt_outs AS o
+            USING left_over AS l
+            WHERE o.recipient = ANY (forms) AND o.tenant_id = l.tenant_id AND o.category = l.category
+                AND l.switch_at IS NULL AND l.word_at IS NULL)
+    INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at, alerted_at,
+            switch_at, word_at, word_source)
+        SELECT l.tenant_id, f.form, l.category,
+            CASE WHEN l.switch_at IS NOT NULL THEN 'preferences' ELSE l.word_source END,
+            GREATEST(l.switch_at, l.word_at), l.alerted_at, l.switch_at, l.word_at,
+            CASE WHEN l.word_at IS NOT NULL THEN l.word_source END
+        FROM left_over AS l CROSS JOIN unnest(forms) AS f (form)
+        WHERE l.switch_at IS NOT NULL OR l.word_at IS NOT NULL
+        ORDER BY l.tenant_id, f.form, l.category
+        ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
+        SET source = EXCLUDED.source, created_at = EXCLUDED.created_at, alerted_at = EXCLUDED.alerted_at,
+            switch_at = EXCLUDED.switch_at, word_at = EXCLUDED.word_at, word_source = EXCLUDED.word_source
+        WHERE (o.source, o.created_at, o.alerted_at, o.switch_at, o.word_at, o.word_source) IS DISTINCT FROM
+            (EXCLUDED.source, EXCLUDED.created_at, EXCLUDED.alerted_at, EXCLUDED.switch_at, EXCLUDED.word_at,
+             EXCLUDED.word_source);
+END
+$$;
+
+/*
+ * Somebody opts out of a category, or in.  The person is locked; to have changed that row
+ * makes those fail who look at it with an older snapshot.  Returns whether anything
+ * is otherwise than before.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opt(
+    contact bigint, said_as text, tenants text[], category text, action text, source text, at timestamptz)
+RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    forms CONSTANT text[] := ARRAY(
+        SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = contact);
+    before CONSTANT text[] := ARRAY(
+        SELECT o.tenant_id FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.recipient = ANY (forms) AND o.tenant_id = ANY (tenants) AND o.category = category
+        GROUP BY o.tenant_id ORDER BY o.tenant_id);
+BEGIN
+    UPDATE @extschema@.whatsapp_contacts AS c SET last_seen_at = c.last_seen_at WHERE c.contact_id = contact;
+    IF action = 'out' THEN
+        INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at,
+                switch_at, word_at, word_source)
+            SELECT t.tenant_id, said_as, category, source, at,
+                CASE WHEN source = 'preferences' THEN at END, CASE WHEN source <> 'preferences' THEN at END,
+                CASE WHEN source <> 'preferences' THEN source END
+            FROM unnest(tenants) AS t (tenant_id)
+            /* Nothing is written that settling would take away again, for that would tell the senders. */
+            WHERE NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_opt_ins AS n
+                WHERE n.tenant_id = t.tenant_id AND n.recipient = ANY (forms) AND n.category = category
+                    AND n.created_at > @extschema@.wa_internal_opted_out_until(at)
+                    AND (source <> 'preferences' OR n.source <> 'inbound'))
+            ORDER BY t.tenant_id
+            ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
+            SET switch_at = GREATEST(o.switch_at, EXCLUDED.switch_at),
+                word_source = CASE WHEN EXCLUDED.word_at > o.word_at OR o.word_at IS NULL
+                                   THEN EXCLUDED.word_source ELSE o.word_source END,
+                word_at = GREATEST(o.word_at, EXCLUDED.word_at);
+    ELSE
+        INSERT INTO @extschema@.whatsapp_opt_ins AS n (tenant_id, recipient, category, source, created_at)
+            SELECT t.tenant_id, said_as, category, source, at FROM unnest(tenants) AS t (tenant_id)
+            ORDER BY t.tenant_id
+            ON CONFLICT ON CONSTRAINT whatsapp_opt_ins_pkey DO UPDATE
+            SET created_at = EXCLUDED.created_at
+            WHERE n.created_at < EXCLUDED.created_at;
+    END IF;
+    PERFORM @extschema@.wa_internal_settle_consent(contact);
+    RETURN before <> ARRAY(
+        SELECT o.tenant_id FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.recipient = ANY (forms) AND o.tenant_id = ANY (tenants) AND o.category = category
+        GROUP BY o.tenant_id ORDER BY o.tenant_id);
+END
+$$;
+
+/*
+ * Decided by the tenant, now: it holds whatever was said before, by whichever clock.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opt_now(recipient text, tenant text, category text, action text, source text)
+RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    contact CONSTANT bigint := @extschema@.wa_internal_named(recipient);
+    forms CONSTANT text[] := ARRAY(
+        SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = contact);
+    said_last CONSTANT timestamptz := GREATEST(
+        (SELECT max(@extschema@.wa_internal_opted_out_until(GREATEST(o.switch_at, o.word_at)))
+         FROM @extschema@.whatsapp_opt_outs AS o
+         WHERE o.tenant_id = tenant AND o.recipient = ANY (forms) AND o.category = category),
+        (SELECT max(n.created_at) FROM @extschema@.whatsapp_opt_ins AS n
+         WHERE n.tenant_id = tenant AND n.recipient = ANY (forms) AND n.category = category));
+BEGIN
+    RETURN @extschema@.wa_internal_opt(contact, recipient, ARRAY[tenant], category, action, source,
+        GREATEST(clock_timestamp(), said_last + interval '1 microsecond'));
+END
+$$;
+
+/* A row inserted by hand, or by a program that knows no better: the same as if it had been said. */
 CREATE FUNCTION @extschema@.wa_internal_spread_opt_outs() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    given record;
+    contact bigint;
 BEGIN
-    /* What this inserts comes here again, and has nothing to add. */
-    IF EXISTS (SELECT FROM fresh) THEN
-        INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
-            SELECT DISTINCT ON (o.tenant_id, f.form, o.category)
-                o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
-            FROM fresh AS o
-                CROSS JOIN LATERAL unnest(@extschema@.wa_internal_forms_of(ARRAY[o.recipient])) AS f (form)
-            WHERE f.form <> o.recipient
-            ORDER BY o.tenant_id, f.form, o.category
-            ON CONFLICT DO NOTHING;
-    END IF;
+    /* What is ours, or comes from a dump, has one of these times. */
+    FOR given IN
+        SELECT f.* FROM fresh AS f WHERE f.switch_at IS NULL AND f.word_at IS NULL
+        ORDER BY f.recipient, f.tenant_id, f.category
+    LOOP
+        contact := @extschema@.wa_internal_named(given.recipient);
+        PERFORM @extschema@.wa_internal_opt(contact, given.recipient, ARRAY[given.tenant_id], given.category,
+            'out'::text, given.source, CASE WHEN given.created_at >= transaction_timestamp()
+                THEN GREATEST(given.created_at, clock_timestamp()) ELSE given.created_at END);
+        /* It has yielded to an opt-in since. */
+        DELETE FROM @extschema@.whatsapp_opt_outs AS o
+            WHERE o.tenant_id = given.tenant_id AND o.recipient = given.recipient AND o.category = given.category
+                AND o.switch_at IS NULL AND o.word_at IS NULL;
+    END LOOP;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_spread_opt_outs() IS
-'Trigger function: records an opt-out under every number and user ID of the person. Internal.';
+'Trigger function: a row that was inserted directly holds for every form of the person. Internal.';
 
 CREATE TRIGGER whatsapp_opt_outs_spread
     AFTER INSERT ON @extschema@.whatsapp_opt_outs REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_spread_opt_outs();
+
+/*
+ * Whoever deletes a row directly lets the person opt in.  What settling deletes has yielded to
+ * an opt-in that is recorded already.
+ */
+CREATE FUNCTION @extschema@.wa_internal_spread_opt_ins() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken record;
+BEGIN
+    FOR taken IN
+        SELECT DISTINCT ON (i.contact_id, g.tenant_id, g.category) g.tenant_id, g.category, g.recipient
+        FROM gone AS g
+            LEFT JOIN @extschema@.whatsapp_contact_identities AS i ON i.identity = g.recipient
+            CROSS JOIN LATERAL (
+                SELECT max(n.created_at) AS any,
+                    max(n.created_at) FILTER (WHERE n.source <> 'inbound') AS any_but_words
+                FROM @extschema@.whatsapp_opt_ins AS n
+                WHERE n.tenant_id = g.tenant_id AND n.category = g.category
+                    AND n.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[g.recipient]))) AS n
+        WHERE @extschema@.wa_internal_opted_out_until(g.switch_at) >= COALESCE(n.any_but_words, '-infinity')
+            OR @extschema@.wa_internal_opted_out_until(g.word_at) >= COALESCE(n.any, '-infinity')
+        ORDER BY i.contact_id, g.tenant_id, g.category, g.recipient
+    LOOP
+        PERFORM @extschema@.wa_internal_opt_now(taken.recipient, taken.tenant_id, taken.category, 'in'::text,
+            'manual'::text);
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_spread_opt_ins() IS
+'Trigger function: to delete an opt-out is an opt-in of the whole person. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_deleted
+    AFTER DELETE ON @extschema@.whatsapp_opt_outs REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_spread_opt_ins();
 
 CREATE FUNCTION @extschema@.wa_internal_is_marketing(category text) RETURNS boolean
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_marketing';
@@ -372,13 +600,9 @@ RETURNS boolean
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category)
-        VALUES (wa_opt_out.tenant_id,
-                @extschema@.wa_internal_check_opt_out(wa_opt_out.tenant_id, wa_opt_out.recipient,
-                                                      wa_opt_out.category),
-                wa_opt_out.category)
-        ON CONFLICT DO NOTHING;
-    RETURN FOUND;
+    RETURN @extschema@.wa_internal_opt_now(
+        @extschema@.wa_internal_check_opt_out(wa_opt_out.tenant_id, wa_opt_out.recipient, wa_opt_out.category),
+        wa_opt_out.tenant_id, wa_opt_out.category, 'out'::text, 'manual'::text);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
@@ -396,18 +620,19 @@ RETURNS boolean
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    who text := @extschema@.wa_internal_check_opt_out(tenant_id, recipient, category);
+    who CONSTANT text := @extschema@.wa_internal_check_opt_out(tenant_id, recipient, category);
+    ended boolean := @extschema@.wa_internal_opt_now(who, tenant_id, 'marketing'::text, 'in'::text, 'manual'::text);
 BEGIN
-    DELETE FROM @extschema@.whatsapp_opt_outs AS o
-        WHERE o.tenant_id = wa_opt_in.tenant_id
-            AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[who]))
-            AND wa_opt_in.category IN (o.category, 'all');
-    RETURN FOUND;
+    IF wa_opt_in.category = 'all' THEN
+        ended := @extschema@.wa_internal_opt_now(who, tenant_id, 'all'::text, 'in'::text, 'manual'::text) OR ended;
+    END IF;
+    RETURN ended;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
-'Reverses wa_opt_out(): for marketing, or, with category all, for everything. Messages that were skipped stay so; '
-'wa_retry_message() sends one after all. False: nothing was recorded. Errors as there.';
+'Reverses wa_opt_out(): for marketing, or, with category all, for everything; and records the consent in '
+'whatsapp_opt_ins, whether or not there was an opt-out. Messages that were skipped stay so; wa_retry_message() sends '
+'one after all. False: there was no opt-out. Errors as there.';
 
 /* ---- what a customer decides ------------------------------------------------------ */
 
@@ -429,51 +654,16 @@ AS $$
                         WHERE a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL)
 $$;
 
-/* Whether the customer has switched marketing on again after that time. */
-CREATE FUNCTION @extschema@.wa_internal_resumed_later(number text, recipients text[], since timestamptz) RETURNS boolean
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT EXISTS (
-        SELECT FROM unnest(recipients) AS r (recipient)
-            JOIN @extschema@.whatsapp_account_events AS e
-                ON e.field = 'user_preferences' AND e.key = number || ' ' || r.recipient AND e.happened_at > since
-        WHERE e.value ->> 'value' IN ('resume', 'signup'))
-$$;
-
 /*
- * The same by a word.  Nearly always the message at hand is the latest of its
- * sender, which the window tells at once.
- */
-CREATE FUNCTION @extschema@.wa_internal_opted_in_later(
-    tenant text, number text, recipients text[], since timestamptz) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN EXISTS (
-            SELECT FROM @extschema@.whatsapp_windows AS w
-            WHERE w.phone_number_id = number AND w.recipient = ANY (recipients) AND w.last_inbound_at > since)
-        AND EXISTS (
-            SELECT FROM @extschema@.whatsapp_inbound_messages AS i
-                CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
-            WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
-                AND i.received_at > since - interval '1 day' AND i.sent_at > since
-                AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
-                AND i.message_type IN ('text', 'button', 'interactive') AND length(i.text) <= 60
-                AND w.action = 'in' AND NOT i.too_old);
-END
-$$;
-
-/*
- * A customer's own decision; one that comes late yields to a later one.  What
- * WhatsApp's switch has stopped, a word does not resume: Meta would go on
- * refusing.  So a row that says so does not forget it when a word says the same.
+ * A customer's own decision.  What WhatsApp's switch has stopped, a word does not resume: Meta
+ * would go on refusing.  A word that resumes does so for everything; the switch is
+ * about marketing.
  */
 CREATE FUNCTION @extschema@.wa_internal_set_opt(
     tenant text,
     number text,
-    recipients text[],
+    phone text,
+    usr text,
     category text,
     action text,
     source text,
@@ -483,30 +673,18 @@ RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+    tenants CONSTANT text[] := ARRAY(
+        SELECT t.tenant_id FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
+        ORDER BY t.tenant_id);
+    contact CONSTANT bigint := @extschema@.wa_internal_know(phone, usr, NULL::text, decided_at);
+    said_as CONSTANT text := (
+        SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i
+        WHERE i.contact_id = contact AND i.identity IN (phone, usr) ORDER BY i.kind LIMIT 1);
 BEGIN
-    IF action = 'out' THEN
-        IF source = 'preferences' AND @extschema@.wa_internal_resumed_later(number, recipients, decided_at)
-           OR source = 'inbound' AND @extschema@.wa_internal_opted_in_later(tenant, number, recipients, decided_at) THEN
-            RETURN;
-        END IF;
-        INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at)
-            SELECT t.tenant_id, r.recipient, category, source, decided_at
-            FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-                CROSS JOIN unnest(recipients) AS r (recipient)
-            WHERE r.recipient IS NOT NULL
-            ORDER BY t.tenant_id, r.recipient
-            ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
-            SET source = CASE o.source WHEN 'preferences' THEN o.source ELSE EXCLUDED.source END,
-                created_at = GREATEST(o.created_at, EXCLUDED.created_at)
-            WHERE o.created_at < EXCLUDED.created_at
-                OR EXCLUDED.source = 'preferences' AND o.source <> 'preferences';
-    ELSE
-        DELETE FROM @extschema@.whatsapp_opt_outs AS o
-            USING @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-            WHERE o.tenant_id = t.tenant_id AND o.recipient = ANY (@extschema@.wa_internal_forms_of(recipients))
-                AND o.created_at <= decided_at
-                AND CASE source WHEN 'preferences' THEN o.category = category ELSE o.source <> 'preferences' END;
-    END IF;
+    PERFORM @extschema@.wa_internal_opt(contact, said_as, tenants, c.category, action, source, decided_at)
+        FROM unnest(CASE WHEN action = 'in' AND source = 'inbound' THEN '{marketing,all}' ELSE ARRAY[category] END)
+            AS c (category);
 END
 $$;
 
@@ -555,8 +733,8 @@ BEGIN
         ORDER BY v.user_id, v.phone, v.at, v.n
     LOOP
         fresh := fresh + 1;
-        PERFORM @extschema@.wa_internal_set_opt(p.tenant_id, p.number, ARRAY[p.phone, p.user_id],
-            'marketing'::text, CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences'::text, p.at);
+        PERFORM @extschema@.wa_internal_set_opt(p.tenant_id, p.number, p.phone, p.user_id, 'marketing'::text,
+            CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences'::text, p.at);
     END LOOP;
     RETURN fresh;
 END

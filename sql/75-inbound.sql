@@ -126,9 +126,11 @@ CREATE TABLE @extschema@.whatsapp_windows (
     last_inbound_at timestamptz NOT NULL,
     PRIMARY KEY (phone_number_id, recipient)
 ) WITH (fillfactor = 80);
+/* For whoever turns out to be the same person. */
+CREATE INDEX whatsapp_windows_recipient_idx ON @extschema@.whatsapp_windows (recipient);
 COMMENT ON TABLE @extschema@.whatsapp_windows IS
-'When each customer last wrote to each number. Within the service window, 24 hours from then, messages other than '
-'templates can be sent.';
+'When each customer last wrote to each number, under every form of the person. Within the service window, 24 hours '
+'from then, messages other than templates can be sent.';
 COMMENT ON COLUMN @extschema@.whatsapp_windows.phone_number_id IS 'The number.';
 COMMENT ON COLUMN @extschema@.whatsapp_windows.recipient IS
 'The customer: phone number with +, or business-scoped user ID.';
@@ -485,6 +487,46 @@ END
 $$;
 
 /*
+ * Locks those who have written, each of whom is in whatsapp_contacts from now on: while we
+ * write under the forms that are known of a person, nobody adds another one.
+ */
+CREATE FUNCTION @extschema@.wa_internal_meet_senders(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_lock_persons(array_agg(s.form))
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS s (form)
+        WHERE i.inbound_id = ANY (ids) AND i.message_type <> 'system';
+    PERFORM @extschema@.wa_internal_know(w.phone, w.usr, NULL::text, w.at) FROM (
+        SELECT i.sender_phone AS phone, i.sender_user_id AS usr, max(i.sent_at) AS at
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            LEFT JOIN @extschema@.whatsapp_contact_identities AS p ON p.identity = i.sender_phone
+            LEFT JOIN @extschema@.whatsapp_contact_identities AS u ON u.identity = i.sender_user_id
+        WHERE i.inbound_id = ANY (ids) AND i.message_type <> 'system' AND NOT i.too_old
+            AND (p.contact_id IS NULL AND i.sender_phone IS NOT NULL
+                 OR u.contact_id IS NULL AND i.sender_user_id IS NOT NULL OR p.contact_id <> u.contact_id
+                 /* Written from by somebody who has left it, or by somebody else. */
+                 OR p.replaced_at < i.sent_at)
+        GROUP BY i.sender_phone, i.sender_user_id
+        ORDER BY i.sender_user_id, i.sender_phone) AS w;
+END
+$$;
+
+/* Under which forms somebody is known who writes so; a number may have changed hands since. */
+CREATE FUNCTION @extschema@.wa_internal_sender_forms(phone text, usr text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT f.identity
+    FROM @extschema@.whatsapp_contact_identities AS f
+    WHERE f.contact_id = COALESCE(
+        (SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = usr),
+        (SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = phone))
+$$;
+
+/*
  * What follows from them.  Customer by customer, for the order of locks again;
  * what one customer writes stays in its own order.
  *
@@ -501,15 +543,16 @@ AS $$
 DECLARE
     item record;
 BEGIN
+    PERFORM @extschema@.wa_internal_meet_senders(ids);
     INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT i.phone_number_id, r.recipient, max(LEAST(i.sent_at, i.received_at))
+        SELECT i.phone_number_id, r.identity, max(LEAST(i.sent_at, i.received_at))
         FROM @extschema@.whatsapp_inbound_messages AS i
-            CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS r (recipient)
-        WHERE i.inbound_id = ANY (ids) AND r.recipient IS NOT NULL
+            CROSS JOIN LATERAL @extschema@.wa_internal_sender_forms(i.sender_phone, i.sender_user_id) AS r (identity)
+        WHERE i.inbound_id = ANY (ids)
             AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
             AND i.payload ->> 'group_id' IS NULL
-        GROUP BY i.phone_number_id, r.recipient
-        ORDER BY i.phone_number_id, r.recipient
+        GROUP BY i.phone_number_id, r.identity
+        ORDER BY i.phone_number_id, r.identity
         ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
         SET last_inbound_at = EXCLUDED.last_inbound_at
         WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
@@ -524,25 +567,8 @@ BEGIN
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
-            ARRAY[item.sender_phone, item.sender_user_id], item.category, item.action, 'inbound'::text,
+            item.sender_phone, item.sender_user_id, item.category, item.action, 'inbound'::text,
             LEAST(item.sent_at, item.received_at));
-    END LOOP;
-
-    FOR item IN
-        SELECT i.* FROM @extschema@.whatsapp_inbound_messages AS i
-        WHERE i.inbound_id = ANY (ids) AND i.message_type = 'system'
-        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
-    LOOP
-        IF NOT item.too_old
-           AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
-            PERFORM @extschema@.wa_internal_change_identity(
-                ltrim(item.sender_phone, '+'),
-                COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
-                item.payload #>> '{system,wa_id}',
-                COALESCE(item.payload #>> '{system,user_id}',
-                    CASE WHEN item.payload #>> '{system,previous_user_id}' <> item.sender_user_id
-                         THEN item.sender_user_id END), item.sent_at);
-        END IF;
     END LOOP;
 END
 $$;

@@ -1003,6 +1003,29 @@ COMMENT ON FUNCTION @extschema@.wa_reprocess_parked(text) IS
 'extension. With a reason, only what was parked for it. What is used leaves whatsapp_parked_events; the rest stays. '
 'Returns counts as wa_webhook_ingest() does.';
 
+/* The recipients of these messages want no marketing, unless they have asked for it again since. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_opt_out_for_error(message_ids bigint[], happened_at timestamptz[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    refused record;
+BEGIN
+    FOR refused IN
+        SELECT m.tenant_id, w.recipient, max(x.at) AS at
+        FROM unnest(message_ids, happened_at) AS x (id, at)
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
+            CROSS JOIN LATERAL (SELECT COALESCE(m.recipient_phone, m.recipient_user_id)) AS w (recipient)
+        GROUP BY m.tenant_id, w.recipient
+        ORDER BY w.recipient, m.tenant_id
+    LOOP
+        PERFORM @extschema@.wa_internal_opt(@extschema@.wa_internal_named(refused.recipient), refused.recipient,
+            ARRAY[refused.tenant_id], 'marketing'::text, 'out'::text, 'error'::text, refused.at);
+    END LOOP;
+END
+$$;
+
 /* For whoever finds out, once the wamids are written: these messages were accepted more than once. */
 CREATE FUNCTION @extschema@.wa_internal_alert_accepted_twice(message_ids bigint[]) RETURNS void
     LANGUAGE plpgsql
@@ -1399,7 +1422,14 @@ BEGIN
     DELETE FROM @extschema@.whatsapp_contacts AS d
         WHERE d.ctid = ANY (ARRAY(
             SELECT c.ctid FROM @extschema@.whatsapp_contacts AS c
-            WHERE c.ctid >= low AND c.ctid < high AND c.last_seen_at < oldest LIMIT batch
+            WHERE c.ctid >= low AND c.ctid < high AND c.last_seen_at < oldest
+                /* What they want holds for all their forms, as long as it is known which these are. */
+                AND NOT EXISTS (
+                    SELECT FROM @extschema@.whatsapp_contact_identities AS i
+                    WHERE i.contact_id = c.contact_id
+                        AND (EXISTS (SELECT FROM @extschema@.whatsapp_opt_outs AS x WHERE x.recipient = i.identity)
+                             OR EXISTS (SELECT FROM @extschema@.whatsapp_opt_ins AS x WHERE x.recipient = i.identity)))
+            LIMIT batch
             FOR UPDATE SKIP LOCKED))
             AND d.last_seen_at < oldest;
     GET DIAGNOSTICS n = ROW_COUNT;
@@ -1412,6 +1442,7 @@ CREATE OR REPLACE FUNCTION @extschema@.wa_internal_reconcile() RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM @extschema@.wa_internal_learn_identities(1000);
     PERFORM @extschema@.wa_internal_check_confirmations();
     PERFORM @extschema@.wa_internal_check_parked();
     PERFORM @extschema@.wa_internal_check_registrations();
@@ -1459,6 +1490,8 @@ BEGIN
             PERFORM @extschema@.wa_internal_event_security(value, at);
         WHEN 'business_username_update', 'business_username_updates' THEN
             PERFORM @extschema@.wa_internal_event_username(value, at);
+        /* What follows from it is done by then; see src/webhook/identity_change.c. */
+        WHEN 'user_id_update', 'user_id_updates' THEN
         WHEN 'messages' THEN
             PERFORM @extschema@.wa_internal_event_errors(value, at);
         WHEN 'smb_message_echoes', 'history', 'standby', 'message_echoes' THEN
@@ -1596,16 +1629,59 @@ $$;
 
 /* ---- 70-opt-outs ----------------------------------------------------------------- */
 
-ALTER TABLE @extschema@.whatsapp_opt_outs ADD COLUMN alerted_at timestamptz;
+ALTER TABLE @extschema@.whatsapp_opt_outs
+    ADD COLUMN alerted_at timestamptz,
+    ADD COLUMN switch_at timestamptz,
+    ADD COLUMN word_at timestamptz,
+    ADD COLUMN word_source text,
+    ALTER COLUMN created_at SET DEFAULT pg_catalog.clock_timestamp();
+UPDATE @extschema@.whatsapp_opt_outs AS o
+    SET switch_at = CASE WHEN o.source = 'preferences' THEN o.created_at END,
+        word_at = CASE WHEN o.source <> 'preferences' THEN o.created_at END,
+        word_source = CASE WHEN o.source <> 'preferences' THEN o.source END;
+
+DROP FUNCTION @extschema@.wa_internal_set_opt(text, text, text[], text, text, text, timestamptz);
+
+DROP FUNCTION @extschema@.wa_internal_resumed_later(text, text[], timestamptz);
+
+DROP FUNCTION @extschema@.wa_internal_opted_in_later(text, text, text[], timestamptz);
 /* For whoever turns out to be the same person. */
 CREATE INDEX whatsapp_opt_outs_recipient_idx ON @extschema@.whatsapp_opt_outs (recipient);
 COMMENT ON TABLE @extschema@.whatsapp_opt_outs IS
 'Recipients who have opted out of a category of messages (marketing, or all) from a tenant, under every number and '
 'user ID that is known of the person. Messages to them are skipped, also those that were queued before. Written by '
 'wa_opt_out(), by opt-out words that arrive, by WhatsApp''s own switch, and by Meta''s error 131050; rows may also be '
-'inserted and deleted directly.';
+'inserted and deleted directly: to delete one is an opt-in at that moment, of the whole person.';
 COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.alerted_at IS
 'When an alert told that a message other than marketing was skipped for it; there is one alert for each person.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.switch_at IS
+'When WhatsApp''s own switch was last turned off, if it is off: a word does not turn it on.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.word_at IS
+'When the person last opted out in any other way, if that is in force. source and created_at follow from these two.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_outs.word_source IS 'The origin of that: manual, inbound or error.';
+
+CREATE TABLE @extschema@.whatsapp_opt_ins (
+    tenant_id  text COLLATE "C" NOT NULL,
+    recipient  text COLLATE "C" NOT NULL,
+    category   text NOT NULL
+        CONSTRAINT whatsapp_opt_ins_category_check CHECK (category IN ('marketing', 'all')),
+    source     text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, recipient, category, source)
+);
+CREATE INDEX whatsapp_opt_ins_recipient_idx ON @extschema@.whatsapp_opt_ins (recipient);
+COMMENT ON TABLE @extschema@.whatsapp_opt_ins IS
+'Who has opted in, when, and how: the proof of consent, and what an opt-out yields to that is older but arrives later. '
+'Recorded whether or not there was an opt-out; it holds for every form of the person. Written by wa_opt_in(), by words '
+'and by WhatsApp''s own switch. Kept until it is deleted.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.tenant_id IS 'The tenant that may write.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.recipient IS
+'The form under which the person opted in: phone number in international form with +, or business-scoped user ID.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.category IS 'marketing, or all.';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.source IS
+'manual (wa_opt_in(), or an opt-out was deleted), inbound (a word such as ALTA: does not turn WhatsApp''s own switch '
+'on), or preferences (that switch).';
+COMMENT ON COLUMN @extschema@.whatsapp_opt_ins.created_at IS 'When the person last opted in this way.';
 
 /* What is leased already must not be begun: the senders look at it when this is committed. */
 CREATE FUNCTION @extschema@.wa_internal_consent_changed() RETURNS trigger
@@ -1709,43 +1785,238 @@ BEGIN
     RETURN ARRAY(
         SELECT r.form FROM unnest(recipients) AS r (form) WHERE r.form IS NOT NULL
         UNION
-        SELECT f.form
-        FROM @extschema@.whatsapp_contacts AS c
-            CROSS JOIN LATERAL (VALUES ('+' || c.wa_id), (c.user_id)) AS f (form)
-        WHERE (c.user_id = ANY (recipients)
-               OR c.wa_id = ANY (ARRAY(
-                   SELECT substr(p.form, 2) FROM unnest(recipients) AS p (form) WHERE p.form LIKE '+%')))
-            AND f.form IS NOT NULL
+        SELECT f.identity
+        FROM @extschema@.whatsapp_contact_identities AS i
+            JOIN @extschema@.whatsapp_contact_identities AS f ON f.contact_id = i.contact_id
+        WHERE i.identity = ANY (recipients)
         ORDER BY 1);
 END
 $$;
 
-/* Whoever opts out under one form does so under all. */
+/*
+ * Until when somebody may have opted out, who did so at this time: Meta tells whole
+ * seconds.  What errs, errs on the right side.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opted_out_until(at timestamptz) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT at + CASE WHEN date_trunc('second', at) = at THEN interval '999999 microseconds' ELSE interval '0' END
+$$;
+
+/*
+ * What a person wants, of all that was ever said under any form: of opting out and of
+ * opting in the latest counts, by category; at the same time, opting out.  So neither the
+ * order matters in which it is heard nor when forms turn out to be one person's.  Two
+ * wishes are kept apart: WhatsApp's own switch, and all else, which also a word takes
+ * back.  Writes what holds under every form, and leaves no row of what does not.
+ *
+ * The caller has locked the person.
+ */
+CREATE FUNCTION @extschema@.wa_internal_settle_consent(contact bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    forms CONSTANT text[] := ARRAY(
+        SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = contact);
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_opt_outs AS o WHERE o.recipient = ANY (forms)) THEN
+        RETURN;
+    END IF;
+    WITH told AS MATERIALIZED (
+        SELECT o.tenant_id, o.category, max(o.switch_at) AS switch_at, max(o.word_at) AS word_at,
+            (array_agg(o.word_source ORDER BY o.word_at DESC NULLS LAST, o.word_source))[1] AS word_source,
+            max(o.alerted_at) AS alerted_at
+        FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.recipient = ANY (forms) GROUP BY o.tenant_id, o.category
+    ), left_over AS MATERIALIZED (
+        SELECT t.tenant_id, t.category, t.word_source, t.alerted_at,
+            CASE WHEN (@extschema@.wa_internal_opted_out_until(t.switch_at) < i.any_but_words) IS NOT TRUE
+                 THEN t.switch_at END AS switch_at,
+            CASE WHEN (@extschema@.wa_internal_opted_out_until(t.word_at) < i.any) IS NOT TRUE
+                 THEN t.word_at END AS word_at
+        FROM told AS t
+            CROSS JOIN LATERAL (
+                SELECT max(n.created_at) AS any,
+                    max(n.created_at) FILTER (WHERE n.source <> 'inbound') AS any_but_words
+                FROM @extschema@.whatsapp_opt_ins AS n
+                WHERE n.tenant_id = t.tenant_id AND n.recipient = ANY (forms) AND n.category = t.category) AS i
+    ), ended AS (
+        DELETE FROM @extschema@.whatsapp_opt_outs AS o
+            USING left_over AS l
+            WHERE o.recipient = ANY (forms) AND o.tenant_id = l.tenant_id AND o.category = l.category
+                AND l.switch_at IS NULL AND l.word_at IS NULL)
+    INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at, alerted_at,
+            switch_at, word_at, word_source)
+        SELECT l.tenant_id, f.form, l.category,
+            CASE WHEN l.switch_at IS NOT NULL THEN 'preferences' ELSE l.word_source END,
+            GREATEST(l.switch_at, l.word_at), l.alerted_at, l.switch_at, l.word_at,
+            CASE WHEN l.word_at IS NOT NULL THEN l.word_source END
+        FROM left_over AS l CROSS JOIN unnest(forms) AS f (form)
+        WHERE l.switch_at IS NOT NULL OR l.word_at IS NOT NULL
+        ORDER BY l.tenant_id, f.form, l.category
+        ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
+        SET source = EXCLUDED.source, created_at = EXCLUDED.created_at, alerted_at = EXCLUDED.alerted_at,
+            switch_at = EXCLUDED.switch_at, word_at = EXCLUDED.word_at, word_source = EXCLUDED.word_source
+        WHERE (o.source, o.created_at, o.alerted_at, o.switch_at, o.word_at, o.word_source) IS DISTINCT FROM
+            (EXCLUDED.source, EXCLUDED.created_at, EXCLUDED.alerted_at, EXCLUDED.switch_at, EXCLUDED.word_at,
+             EXCLUDED.word_source);
+END
+$$;
+
+/*
+ * Somebody opts out of a category, or in.  The person is locked; to have changed that row
+ * makes those fail who look at it with an older snapshot.  Returns whether anything
+ * is otherwise than before.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opt(
+    contact bigint, said_as text, tenants text[], category text, action text, source text, at timestamptz)
+RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    forms CONSTANT text[] := ARRAY(
+        SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = contact);
+    before CONSTANT text[] := ARRAY(
+        SELECT o.tenant_id FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.recipient = ANY (forms) AND o.tenant_id = ANY (tenants) AND o.category = category
+        GROUP BY o.tenant_id ORDER BY o.tenant_id);
+BEGIN
+    UPDATE @extschema@.whatsapp_contacts AS c SET last_seen_at = c.last_seen_at WHERE c.contact_id = contact;
+    IF action = 'out' THEN
+        INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at,
+                switch_at, word_at, word_source)
+            SELECT t.tenant_id, said_as, category, source, at,
+                CASE WHEN source = 'preferences' THEN at END, CASE WHEN source <> 'preferences' THEN at END,
+                CASE WHEN source <> 'preferences' THEN source END
+            FROM unnest(tenants) AS t (tenant_id)
+            /* Nothing is written that settling would take away again, for that would tell the senders. */
+            WHERE NOT EXISTS (
+                SELECT FROM @extschema@.whatsapp_opt_ins AS n
+                WHERE n.tenant_id = t.tenant_id AND n.recipient = ANY (forms) AND n.category = category
+                    AND n.created_at > @extschema@.wa_internal_opted_out_until(at)
+                    AND (source <> 'preferences' OR n.source <> 'inbound'))
+            ORDER BY t.tenant_id
+            ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
+            SET switch_at = GREATEST(o.switch_at, EXCLUDED.switch_at),
+                word_source = CASE WHEN EXCLUDED.word_at > o.word_at OR o.word_at IS NULL
+                                   THEN EXCLUDED.word_source ELSE o.word_source END,
+                word_at = GREATEST(o.word_at, EXCLUDED.word_at);
+    ELSE
+        INSERT INTO @extschema@.whatsapp_opt_ins AS n (tenant_id, recipient, category, source, created_at)
+            SELECT t.tenant_id, said_as, category, source, at FROM unnest(tenants) AS t (tenant_id)
+            ORDER BY t.tenant_id
+            ON CONFLICT ON CONSTRAINT whatsapp_opt_ins_pkey DO UPDATE
+            SET created_at = EXCLUDED.created_at
+            WHERE n.created_at < EXCLUDED.created_at;
+    END IF;
+    PERFORM @extschema@.wa_internal_settle_consent(contact);
+    RETURN before <> ARRAY(
+        SELECT o.tenant_id FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.recipient = ANY (forms) AND o.tenant_id = ANY (tenants) AND o.category = category
+        GROUP BY o.tenant_id ORDER BY o.tenant_id);
+END
+$$;
+
+/*
+ * Decided by the tenant, now: it holds whatever was said before, by whichever clock.
+ */
+CREATE FUNCTION @extschema@.wa_internal_opt_now(recipient text, tenant text, category text, action text, source text)
+RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    contact CONSTANT bigint := @extschema@.wa_internal_named(recipient);
+    forms CONSTANT text[] := ARRAY(
+        SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = contact);
+    said_last CONSTANT timestamptz := GREATEST(
+        (SELECT max(@extschema@.wa_internal_opted_out_until(GREATEST(o.switch_at, o.word_at)))
+         FROM @extschema@.whatsapp_opt_outs AS o
+         WHERE o.tenant_id = tenant AND o.recipient = ANY (forms) AND o.category = category),
+        (SELECT max(n.created_at) FROM @extschema@.whatsapp_opt_ins AS n
+         WHERE n.tenant_id = tenant AND n.recipient = ANY (forms) AND n.category = category));
+BEGIN
+    RETURN @extschema@.wa_internal_opt(contact, recipient, ARRAY[tenant], category, action, source,
+        GREATEST(clock_timestamp(), said_last + interval '1 microsecond'));
+END
+$$;
+
+/* A row inserted by hand, or by a program that knows no better: the same as if it had been said. */
 CREATE FUNCTION @extschema@.wa_internal_spread_opt_outs() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    given record;
+    contact bigint;
 BEGIN
-    /* What this inserts comes here again, and has nothing to add. */
-    IF EXISTS (SELECT FROM fresh) THEN
-        INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
-            SELECT DISTINCT ON (o.tenant_id, f.form, o.category)
-                o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
-            FROM fresh AS o
-                CROSS JOIN LATERAL unnest(@extschema@.wa_internal_forms_of(ARRAY[o.recipient])) AS f (form)
-            WHERE f.form <> o.recipient
-            ORDER BY o.tenant_id, f.form, o.category
-            ON CONFLICT DO NOTHING;
-    END IF;
+    /* What is ours, or comes from a dump, has one of these times. */
+    FOR given IN
+        SELECT f.* FROM fresh AS f WHERE f.switch_at IS NULL AND f.word_at IS NULL
+        ORDER BY f.recipient, f.tenant_id, f.category
+    LOOP
+        contact := @extschema@.wa_internal_named(given.recipient);
+        PERFORM @extschema@.wa_internal_opt(contact, given.recipient, ARRAY[given.tenant_id], given.category,
+            'out'::text, given.source, CASE WHEN given.created_at >= transaction_timestamp()
+                THEN GREATEST(given.created_at, clock_timestamp()) ELSE given.created_at END);
+        /* It has yielded to an opt-in since. */
+        DELETE FROM @extschema@.whatsapp_opt_outs AS o
+            WHERE o.tenant_id = given.tenant_id AND o.recipient = given.recipient AND o.category = given.category
+                AND o.switch_at IS NULL AND o.word_at IS NULL;
+    END LOOP;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_spread_opt_outs() IS
-'Trigger function: records an opt-out under every number and user ID of the person. Internal.';
+'Trigger function: a row that was inserted directly holds for every form of the person. Internal.';
 
 CREATE TRIGGER whatsapp_opt_outs_spread
     AFTER INSERT ON @extschema@.whatsapp_opt_outs REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_spread_opt_outs();
+
+/*
+ * Whoever deletes a row directly lets the person opt in.  What settling deletes has yielded to
+ * an opt-in that is recorded already.
+ */
+CREATE FUNCTION @extschema@.wa_internal_spread_opt_ins() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken record;
+BEGIN
+    FOR taken IN
+        SELECT DISTINCT ON (i.contact_id, g.tenant_id, g.category) g.tenant_id, g.category, g.recipient
+        FROM gone AS g
+            LEFT JOIN @extschema@.whatsapp_contact_identities AS i ON i.identity = g.recipient
+            CROSS JOIN LATERAL (
+                SELECT max(n.created_at) AS any,
+                    max(n.created_at) FILTER (WHERE n.source <> 'inbound') AS any_but_words
+                FROM @extschema@.whatsapp_opt_ins AS n
+                WHERE n.tenant_id = g.tenant_id AND n.category = g.category
+                    AND n.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[g.recipient]))) AS n
+        WHERE @extschema@.wa_internal_opted_out_until(g.switch_at) >= COALESCE(n.any_but_words, '-infinity')
+            OR @extschema@.wa_internal_opted_out_until(g.word_at) >= COALESCE(n.any, '-infinity')
+        ORDER BY i.contact_id, g.tenant_id, g.category, g.recipient
+    LOOP
+        PERFORM @extschema@.wa_internal_opt_now(taken.recipient, taken.tenant_id, taken.category, 'in'::text,
+            'manual'::text);
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_internal_spread_opt_ins() IS
+'Trigger function: to delete an opt-out is an opt-in of the whole person. Internal.';
+
+CREATE TRIGGER whatsapp_opt_outs_deleted
+    AFTER DELETE ON @extschema@.whatsapp_opt_outs REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_spread_opt_ins();
 
 CREATE FUNCTION @extschema@.wa_internal_is_marketing(category text) RETURNS boolean
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_marketing';
@@ -1872,6 +2143,21 @@ BEGIN
     RETURN CASE WHEN seen = page THEN last_id END;
 END
 $$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_opt_out(
+    tenant_id text,
+    recipient text,
+    category  text DEFAULT 'marketing')
+RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN @extschema@.wa_internal_opt_now(
+        @extschema@.wa_internal_check_opt_out(wa_opt_out.tenant_id, wa_opt_out.recipient, wa_opt_out.category),
+        wa_opt_out.tenant_id, wa_opt_out.category, 'out'::text, 'manual'::text);
+END
+$$;
 COMMENT ON FUNCTION @extschema@.wa_opt_out(text, text, text) IS
 'Records that the recipient wants no marketing from this tenant (templates of that category or of an unknown one), '
 'or, with category all, no messages at all. Such messages are skipped: new ones at once, and from COMMIT on those that '
@@ -1887,52 +2173,30 @@ RETURNS boolean
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    who text := @extschema@.wa_internal_check_opt_out(tenant_id, recipient, category);
+    who CONSTANT text := @extschema@.wa_internal_check_opt_out(tenant_id, recipient, category);
+    ended boolean := @extschema@.wa_internal_opt_now(who, tenant_id, 'marketing'::text, 'in'::text, 'manual'::text);
 BEGIN
-    DELETE FROM @extschema@.whatsapp_opt_outs AS o
-        WHERE o.tenant_id = wa_opt_in.tenant_id
-            AND o.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[who]))
-            AND wa_opt_in.category IN (o.category, 'all');
-    RETURN FOUND;
+    IF wa_opt_in.category = 'all' THEN
+        ended := @extschema@.wa_internal_opt_now(who, tenant_id, 'all'::text, 'in'::text, 'manual'::text) OR ended;
+    END IF;
+    RETURN ended;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
-'Reverses wa_opt_out(): for marketing, or, with category all, for everything. Messages that were skipped stay so; '
-'wa_retry_message() sends one after all. False: nothing was recorded. Errors as there.';
+'Reverses wa_opt_out(): for marketing, or, with category all, for everything; and records the consent in '
+'whatsapp_opt_ins, whether or not there was an opt-out. Messages that were skipped stay so; wa_retry_message() sends '
+'one after all. False: there was no opt-out. Errors as there.';
 
 /*
- * The same by a word.  Nearly always the message at hand is the latest of its
- * sender, which the window tells at once.
+ * A customer's own decision.  What WhatsApp's switch has stopped, a word does not resume: Meta
+ * would go on refusing.  A word that resumes does so for everything; the switch is
+ * about marketing.
  */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_opted_in_later(
-    tenant text, number text, recipients text[], since timestamptz) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN EXISTS (
-            SELECT FROM @extschema@.whatsapp_windows AS w
-            WHERE w.phone_number_id = number AND w.recipient = ANY (recipients) AND w.last_inbound_at > since)
-        AND EXISTS (
-            SELECT FROM @extschema@.whatsapp_inbound_messages AS i
-                CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
-            WHERE (i.tenant_id = tenant OR tenant IS NULL AND i.tenant_id IS NULL) AND i.phone_number_id = number
-                AND i.received_at > since - interval '1 day' AND i.sent_at > since
-                AND (i.sender_phone = ANY (recipients) OR i.sender_user_id = ANY (recipients))
-                AND i.message_type IN ('text', 'button', 'interactive') AND length(i.text) <= 60
-                AND w.action = 'in' AND NOT i.too_old);
-END
-$$;
-
-/*
- * A customer's own decision; one that comes late yields to a later one.  What
- * WhatsApp's switch has stopped, a word does not resume: Meta would go on
- * refusing.  So a row that says so does not forget it when a word says the same.
- */
-CREATE OR REPLACE FUNCTION @extschema@.wa_internal_set_opt(
+CREATE FUNCTION @extschema@.wa_internal_set_opt(
     tenant text,
     number text,
-    recipients text[],
+    phone text,
+    usr text,
     category text,
     action text,
     source text,
@@ -1942,34 +2206,99 @@ RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+    tenants CONSTANT text[] := ARRAY(
+        SELECT t.tenant_id FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
+        ORDER BY t.tenant_id);
+    contact CONSTANT bigint := @extschema@.wa_internal_know(phone, usr, NULL::text, decided_at);
+    said_as CONSTANT text := (
+        SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i
+        WHERE i.contact_id = contact AND i.identity IN (phone, usr) ORDER BY i.kind LIMIT 1);
 BEGIN
-    IF action = 'out' THEN
-        IF source = 'preferences' AND @extschema@.wa_internal_resumed_later(number, recipients, decided_at)
-           OR source = 'inbound' AND @extschema@.wa_internal_opted_in_later(tenant, number, recipients, decided_at) THEN
-            RETURN;
-        END IF;
-        INSERT INTO @extschema@.whatsapp_opt_outs AS o (tenant_id, recipient, category, source, created_at)
-            SELECT t.tenant_id, r.recipient, category, source, decided_at
-            FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-                CROSS JOIN unnest(recipients) AS r (recipient)
-            WHERE r.recipient IS NOT NULL
-            ORDER BY t.tenant_id, r.recipient
-            ON CONFLICT ON CONSTRAINT whatsapp_opt_outs_pkey DO UPDATE
-            SET source = CASE o.source WHEN 'preferences' THEN o.source ELSE EXCLUDED.source END,
-                created_at = GREATEST(o.created_at, EXCLUDED.created_at)
-            WHERE o.created_at < EXCLUDED.created_at
-                OR EXCLUDED.source = 'preferences' AND o.source <> 'preferences';
-    ELSE
-        DELETE FROM @extschema@.whatsapp_opt_outs AS o
-            USING @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
-            WHERE o.tenant_id = t.tenant_id AND o.recipient = ANY (@extschema@.wa_internal_forms_of(recipients))
-                AND o.created_at <= decided_at
-                AND CASE source WHEN 'preferences' THEN o.category = category ELSE o.source <> 'preferences' END;
-    END IF;
+    PERFORM @extschema@.wa_internal_opt(contact, said_as, tenants, c.category, action, source, decided_at)
+        FROM unnest(CASE WHEN action = 'in' AND source = 'inbound' THEN '{marketing,all}' ELSE ARRAY[category] END)
+            AS c (category);
+END
+$$;
+
+/*
+ * "stop" is a customer's right, and the tenant's who had the number when it was
+ * pressed.  Returns how many of these choices were new.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_store_preferences(
+    numbers text[],
+    phones text[],
+    user_ids text[],
+    choices text[],
+    chosen_at timestamptz[],
+    items text[])
+RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p record;
+    fresh integer := 0;
+BEGIN
+    FOR p IN
+        WITH v AS MATERIALIZED (
+            SELECT x.*, COALESCE(x.user_id, x.phone) AS key, x.text::jsonb AS item,
+                substr(sha256(convert_to(concat_ws(E'\n', 'user_preferences', x.number, x.text::jsonb), 'UTF8')), 1, 16)
+                    AS mark
+            FROM unnest(numbers, phones, user_ids, choices, chosen_at, items) WITH ORDINALITY
+                AS x (number, phone, user_id, choice, at, text, n)
+        ), stored AS (
+            INSERT INTO @extschema@.whatsapp_account_events (fingerprint, field, key, value, happened_at)
+                SELECT DISTINCT ON (v.mark) v.mark, 'user_preferences', v.number || ' ' || v.key, v.item, v.at
+                FROM v ORDER BY v.mark, v.n
+                ON CONFLICT ON CONSTRAINT whatsapp_account_events_fingerprint_key DO NOTHING
+                RETURNING fingerprint)
+        SELECT v.*, a.tenant_id
+        FROM stored AS s
+            CROSS JOIN LATERAL (SELECT v.* FROM v WHERE v.mark = s.fingerprint ORDER BY v.n LIMIT 1) AS v
+            LEFT JOIN LATERAL (
+                SELECT a.tenant_id FROM @extschema@.whatsapp_phone_assignments AS a
+                WHERE a.phone_number_id = v.number AND a.assigned_at < v.at + interval '1 second'
+                    AND (a.unassigned_at IS NULL OR a.unassigned_at > v.at)
+                ORDER BY a.assigned_at DESC LIMIT 1) AS a ON true
+        ORDER BY v.user_id, v.phone, v.at, v.n
+    LOOP
+        fresh := fresh + 1;
+        PERFORM @extschema@.wa_internal_set_opt(p.tenant_id, p.number, p.phone, p.user_id, 'marketing'::text,
+            CASE p.choice WHEN 'stop' THEN 'out' ELSE 'in' END, 'preferences'::text, p.at);
+    END LOOP;
+    RETURN fresh;
 END
 $$;
 
 /* ---- 72-contacts ----------------------------------------------------------------- */
+
+ALTER TABLE @extschema@.whatsapp_contacts
+    ADD COLUMN name_at timestamptz,
+    ADD COLUMN username_at timestamptz,
+    DROP CONSTRAINT whatsapp_contacts_identity_check;
+
+DROP INDEX @extschema@.whatsapp_contacts_wa_id_key;
+
+DROP INDEX @extschema@.whatsapp_contacts_user_id_key;
+
+DROP FUNCTION @extschema@.wa_internal_merge_contact(text, text, text, text, text, timestamptz);
+
+DROP FUNCTION @extschema@.wa_internal_store_contacts(text[], text[], text[], text[], text[], timestamptz[]);
+
+DROP FUNCTION @extschema@.wa_internal_change_identity(text, text, text, text, timestamptz);
+/* Not unique: that is what whatsapp_contact_identities is for. */
+CREATE INDEX whatsapp_contacts_wa_id_idx ON @extschema@.whatsapp_contacts (wa_id) WHERE wa_id IS NOT NULL;
+CREATE INDEX whatsapp_contacts_user_id_idx ON @extschema@.whatsapp_contacts (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX whatsapp_contacts_username_idx ON @extschema@.whatsapp_contacts (username) WHERE username IS NOT NULL;
+COMMENT ON TABLE @extschema@.whatsapp_contacts IS
+'Customers who have written or were written to, or have opted out or in: one row for each person, with what is valid '
+'now. All forms under which a person is or was known are in whatsapp_contact_identities. Kept for '
+'whatsapp_shared.retention after they were last seen, or as long as a wish of theirs is recorded.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.wa_id IS
+'The customer''s WhatsApp ID: the phone number, digits only; NULL if it is hidden.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.name_at IS 'When the name was told, by Meta''s clock.';
+COMMENT ON COLUMN @extschema@.whatsapp_contacts.username_at IS 'When the user name was told, by Meta''s clock.';
 
 /*
  * All forms of a person: numbers with "+", user ids, and ids in the parent portfolio, those
@@ -2011,56 +2340,570 @@ COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.replaced_at IS
 COMMENT ON COLUMN @extschema@.whatsapp_contact_identities.moved_at IS
 'Since when it is this person''s, if it was somebody else''s before: numbers are given out again.';
 
+/* Every other form of a number that is the same person's by rule; see src/common/recipient.c. */
+CREATE FUNCTION @extschema@.wa_internal_spellings(recipient text) RETURNS text[]
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_spellings';
+COMMENT ON FUNCTION @extschema@.wa_internal_spellings(text) IS
+'The other spellings of a phone number (52 and 521 in Mexico, Brazil''s ninth digit, 54 and 549 in Argentina); empty '
+'for all other numbers, and for user IDs. Internal.';
+
 /*
- * Two forms turn out to be one person's: what was said under one holds for the
- * other.
+ * What senders learn from responses: two forms of one person.  They append and never
+ * wait; webhooks and the upkeep take it from here.
  */
-CREATE FUNCTION @extschema@.wa_internal_share_opt_outs() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE TABLE @extschema@.whatsapp_learned_identities (
+    learned_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    recipient  text COLLATE "C" NOT NULL,
+    identity   text COLLATE "C" NOT NULL,
+    learned_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE @extschema@.whatsapp_learned_identities IS
+'Forms of persons that Meta''s responses have told senders, until they are entered in whatsapp_contact_identities.';
+COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.learned_id IS 'Number of the row.';
+COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.recipient IS 'What a message was addressed to.';
+COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.identity IS 'What the response calls the same person.';
+COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.learned_at IS 'When the response came.';
+
+/* What is valid now, of all that the person has had. */
+CREATE FUNCTION @extschema@.wa_internal_refresh_contacts(ids bigint[]) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE @extschema@.whatsapp_contacts AS c
+        SET wa_id = substr(l.phone, 2), user_id = l.usr, parent_user_id = l.parent
+        FROM unnest(ids) AS k (contact_id)
+            CROSS JOIN LATERAL (
+                SELECT (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
+                                      i.identity DESC) FILTER (WHERE i.kind = 'phone'))[1] AS phone,
+                    (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
+                                   i.identity DESC) FILTER (WHERE i.kind = 'user'))[1] AS usr,
+                    (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
+                                   i.identity DESC) FILTER (WHERE i.kind = 'parent'))[1] AS parent
+                FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = k.contact_id) AS l
+        WHERE c.contact_id = k.contact_id
+$$;
+
+/* Several rows turn out to be one person: the first stays, and nothing of the others is lost. */
+CREATE FUNCTION @extschema@.wa_internal_merge_contacts(kept bigint, others bigint[], key text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    everybody CONSTANT bigint[] := kept || others;
+BEGIN
+    UPDATE @extschema@.whatsapp_contact_identities AS i SET contact_id = kept, person = key
+        WHERE i.contact_id = ANY (others);
+    UPDATE @extschema@.whatsapp_contacts AS c
+        SET (name, name_at) = (
+                SELECT o.name, o.name_at FROM @extschema@.whatsapp_contacts AS o
+                WHERE o.contact_id = ANY (everybody) AND o.name IS NOT NULL
+                ORDER BY o.name_at DESC NULLS LAST, o.name COLLATE "C" DESC LIMIT 1),
+            (username, username_at) = (
+                SELECT o.username, o.username_at FROM @extschema@.whatsapp_contacts AS o
+                WHERE o.contact_id = ANY (everybody) AND (o.username IS NOT NULL OR o.username_at IS NOT NULL)
+                ORDER BY o.username_at DESC NULLS LAST, o.username COLLATE "C" DESC NULLS LAST LIMIT 1),
+            (first_seen_at, last_seen_at) = (
+                SELECT min(o.first_seen_at), max(o.last_seen_at) FROM @extschema@.whatsapp_contacts AS o
+                WHERE o.contact_id = ANY (everybody))
+        WHERE c.contact_id = kept;
+    DELETE FROM @extschema@.whatsapp_contacts AS c WHERE c.contact_id = ANY (others);
+END
+$$;
+
+/*
+ * Numbers that their former owners have left are somebody else's now.  What was said or
+ * wanted under them stays with those who said it, short of opting out since.
+ */
+CREATE FUNCTION @extschema@.wa_internal_move_numbers(numbers text[], contact bigint, key text, at timestamptz)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    losers bigint[];
+BEGIN
+    DELETE FROM @extschema@.whatsapp_windows AS w WHERE w.recipient = ANY (numbers);
+    WITH kept AS (
+        DELETE FROM @extschema@.whatsapp_opt_ins AS o
+            USING @extschema@.whatsapp_contact_identities AS i
+            WHERE o.recipient = ANY (numbers) AND i.identity = o.recipient
+            RETURNING o.tenant_id, o.category, o.source, o.created_at, (
+                SELECT f.identity FROM @extschema@.whatsapp_contact_identities AS f
+                WHERE f.contact_id = i.contact_id AND f.identity <> ALL (numbers)
+                ORDER BY f.identity LIMIT 1) AS recipient)
+    INSERT INTO @extschema@.whatsapp_opt_ins AS o (tenant_id, recipient, category, source, created_at)
+        SELECT k.tenant_id, k.recipient, k.category, k.source, max(k.created_at) FROM kept AS k
+        WHERE k.recipient IS NOT NULL
+        GROUP BY 1, 2, 3, 4
+        ON CONFLICT ON CONSTRAINT whatsapp_opt_ins_pkey DO UPDATE
+        SET created_at = GREATEST(o.created_at, EXCLUDED.created_at);
+    /* Without these times, to delete them is no wish of anybody. */
+    UPDATE @extschema@.whatsapp_opt_outs AS o SET switch_at = NULL, word_at = NULL
+        FROM @extschema@.whatsapp_contact_identities AS i
+        WHERE o.recipient = ANY (numbers) AND i.identity = o.recipient
+            AND GREATEST(o.switch_at, o.word_at) <= i.replaced_at;
+    DELETE FROM @extschema@.whatsapp_opt_outs AS o
+        WHERE o.recipient = ANY (numbers) AND o.switch_at IS NULL AND o.word_at IS NULL;
+    losers := ARRAY(SELECT DISTINCT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i
+                    WHERE i.identity = ANY (numbers));
+    UPDATE @extschema@.whatsapp_contact_identities AS i
+        SET contact_id = contact, person = key, moved_at = at, seen_at = at, replaced_at = NULL
+        WHERE i.identity = ANY (numbers);
+    PERFORM @extschema@.wa_internal_refresh_contacts(losers);
+END
+$$;
+
+/*
+ * These are forms of one person.  Standings are current (at that time), former (from then
+ * on), or named: somebody has used it.  Returns the contact, whose lock is held.
+ *
+ * Locks are taken in the order of contact_id, and then it is looked again: whoever
+ * we waited for may have united or moved them.  A form that nobody had is entered by whoever
+ * is first; the primary key makes others wait, and begin again.
+ *
+ * A number that was left before (replaced_at) and now comes with the user id of somebody
+ * else has been given out again.  Conversely what comes late, from before a number's
+ * last change of hands (moved_at), says nothing of its present owner.
+ */
+CREATE FUNCTION @extschema@.wa_internal_unite(said text[], kinds text[], standings text[], at timestamptz)
+RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    forms text[];
+    moved text[];
+    anchors bigint[];
+    found_ids bigint[];
+    kept bigint;
+    key text;
+    news boolean;
+    n integer;
+BEGIN
+    LOOP
+        forms := ARRAY(
+            SELECT u.form FROM unnest(said) AS u (form)
+            UNION SELECT s.form FROM unnest(said) AS u (form),
+                unnest(@extschema@.wa_internal_spellings(u.form)) AS s (form));
+        found_ids := ARRAY(
+            SELECT DISTINCT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i
+            WHERE i.identity = ANY (forms) ORDER BY i.contact_id);
+        PERFORM FROM @extschema@.whatsapp_contacts AS c
+            WHERE c.contact_id = ANY (found_ids) ORDER BY c.contact_id FOR NO KEY UPDATE;
+        GET DIAGNOSTICS n = ROW_COUNT;
+        CONTINUE WHEN n < cardinality(found_ids) OR found_ids <> ARRAY(
+            SELECT DISTINCT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i
+            WHERE i.identity = ANY (forms) ORDER BY i.contact_id);
+
+        /* Whose is each number? */
+        anchors := ARRAY(SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i
+                         WHERE i.identity = ANY (said) AND i.kind <> 'phone');
+        moved := '{}';
+        IF cardinality(said) > 1 THEN
+            forms := ARRAY(
+                SELECT f.form FROM unnest(forms) AS f (form)
+                    LEFT JOIN @extschema@.whatsapp_contact_identities AS i ON i.identity = f.form
+                WHERE (i.kind = 'phone' AND i.moved_at > at AND i.contact_id <> ALL (anchors)) IS NOT TRUE);
+            IF 'former' <> ALL (standings)
+               AND EXISTS (SELECT FROM unnest(kinds) AS k (kind) WHERE k.kind <> 'phone') THEN
+                moved := ARRAY(
+                    SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i
+                    WHERE i.identity = ANY (forms) AND i.kind = 'phone' AND i.replaced_at < at
+                        AND i.contact_id <> ALL (anchors));
+            END IF;
+        END IF;
+        found_ids := ARRAY(
+            SELECT DISTINCT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i
+            WHERE i.identity = ANY (forms) AND i.identity <> ALL (moved) ORDER BY i.contact_id);
+
+        kept := found_ids[1];
+        IF kept IS NULL THEN
+            INSERT INTO @extschema@.whatsapp_contacts (first_seen_at, last_seen_at)
+                VALUES (clock_timestamp(), clock_timestamp()) RETURNING contact_id INTO kept;
+            key := (SELECT u.form FROM unnest(said, kinds) WITH ORDINALITY AS u (form, kind, n)
+                    WHERE u.form = ANY (forms) AND u.form <> ALL (moved)
+                    ORDER BY u.kind <> 'phone', u.kind <> 'user', u.n LIMIT 1);
+        ELSE
+            key := (SELECT i.person FROM @extschema@.whatsapp_contact_identities AS i
+                    WHERE i.contact_id = kept LIMIT 1);
+        END IF;
+
+        INSERT INTO @extschema@.whatsapp_contact_identities (identity, contact_id, person, kind, seen_at, replaced_at)
+            SELECT f.form, kept, key, COALESCE(w.kind, 'phone'), w.seen_at, w.replaced_at
+            FROM unnest(forms) AS f (form)
+                LEFT JOIN @extschema@.wa_internal_standings(said, kinds, standings, at) AS w ON w.form = f.form
+            WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = f.form)
+            ORDER BY f.form
+            ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS n = ROW_COUNT;
+        news := n > 0;
+        EXIT WHEN NOT EXISTS (
+            SELECT FROM unnest(forms) AS f (form)
+                LEFT JOIN @extschema@.whatsapp_contact_identities AS i ON i.identity = f.form
+            WHERE (i.contact_id = kept OR i.contact_id = ANY (found_ids) OR f.form = ANY (moved)) IS NOT TRUE);
+        /* Somebody else has just entered one of them. */
+        IF cardinality(found_ids) = 0 THEN
+            DELETE FROM @extschema@.whatsapp_contacts AS c WHERE c.contact_id = kept;
+        END IF;
+    END LOOP;
+
+    IF cardinality(found_ids) > 1 THEN
+        PERFORM @extschema@.wa_internal_merge_contacts(kept, found_ids[2:], key);
+        news := true;
+    END IF;
+    IF cardinality(moved) > 0 THEN
+        PERFORM @extschema@.wa_internal_move_numbers(moved, kept, key, at);
+        news := true;
+    END IF;
+    UPDATE @extschema@.whatsapp_contact_identities AS i
+        SET seen_at = GREATEST(i.seen_at, w.seen_at), replaced_at = GREATEST(i.replaced_at, w.replaced_at)
+        FROM @extschema@.wa_internal_standings(said, kinds, standings, at) AS w
+        WHERE i.identity = w.form AND i.contact_id = kept
+            AND (w.seen_at > i.seen_at OR w.seen_at IS NOT NULL AND i.seen_at IS NULL
+                 OR w.replaced_at > i.replaced_at OR w.replaced_at IS NOT NULL AND i.replaced_at IS NULL);
+    IF FOUND OR news THEN
+        PERFORM @extschema@.wa_internal_refresh_contacts(ARRAY[kept]);
+    END IF;
+    IF news THEN
+        PERFORM @extschema@.wa_internal_settle_consent(kept);
+        PERFORM @extschema@.wa_internal_share_windows(ARRAY[kept]);
+    END IF;
+    RETURN kept;
+END
+$$;
+
+/* The times that follow from standings.  Who leaves a number leaves all spellings of it. */
+CREATE FUNCTION @extschema@.wa_internal_standings(said text[], kinds text[], standings text[], at timestamptz,
+    OUT form text, OUT kind text, OUT seen_at timestamptz, OUT replaced_at timestamptz)
+RETURNS SETOF record
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT w.form, min(w.kind),
+        max(CASE w.standing WHEN 'current' THEN at WHEN 'spelling' THEN NULL ELSE '-infinity' END),
+        CASE WHEN bool_and(w.left_then) THEN at END
+    FROM (
+        SELECT u.form, u.kind, u.standing, u.standing = 'former' AS left_then
+        FROM unnest(said, kinds, standings) AS u (form, kind, standing)
+        UNION ALL
+        SELECT s.form, 'phone', 'spelling', u.standing = 'former'
+        FROM unnest(said, standings) AS u (form, standing),
+            unnest(@extschema@.wa_internal_spellings(u.form)) AS s (form)) AS w
+    GROUP BY w.form
+$$;
+
+/*
+ * What is known of one person at that time; any of the forms may be NULL.  Returns the
+ * contact, locked.  A number alone does not say whose it is now.
+ */
+CREATE FUNCTION @extschema@.wa_internal_know(phone text, usr text, parent text, at timestamptz) RETURNS bigint
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind),
+        array_agg(CASE WHEN usr IS NULL AND parent IS NULL THEN 'named' ELSE 'current' END), at)
+    FROM (VALUES (phone, 'phone'), (usr, 'user'), (parent, 'parent')) AS f (form, kind)
+    WHERE f.form IS NOT NULL
+    HAVING count(*) > 0
+$$;
+
+/* Whom somebody means by this address. */
+CREATE FUNCTION @extschema@.wa_internal_named(recipient text) RETURNS bigint
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_unite(ARRAY[recipient], ARRAY[CASE
+        WHEN recipient LIKE '+%' THEN 'phone' WHEN recipient ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END],
+        ARRAY['named'], NULL)
+$$;
+
+/*
+ * A customer has another number or another user id now; any of these may be NULL.  All of
+ * them are one person's.
+ */
+CREATE FUNCTION @extschema@.wa_internal_change_identity(
+    old_phone text, old_user text, old_parent text, new_phone text, new_user text, new_parent text,
+    changed_at timestamptz)
+RETURNS bigint
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind), array_agg(f.standing), changed_at)
+    FROM (VALUES (new_phone, 'phone', 'current'), (new_user, 'user', 'current'), (new_parent, 'parent', 'current'),
+                 (NULLIF(old_phone, new_phone), 'phone', 'former'), (NULLIF(old_user, new_user), 'user', 'former'),
+                 (NULLIF(old_parent, new_parent), 'parent', 'former')) AS f (form, kind, standing)
+    WHERE f.form IS NOT NULL
+    HAVING count(*) > 0
+$$;
+
+/* The changes of a webhook, with the names that were told beside them. */
+CREATE FUNCTION @extschema@.wa_internal_change_identities(
+    old_phones text[], old_users text[], old_parents text[], new_phones text[], new_users text[], new_parents text[],
+    names text[], usernames text[], changed_at timestamptz[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    told record;
+BEGIN
+    FOR told IN
+        SELECT * FROM unnest(old_phones, old_users, old_parents, new_phones, new_users, new_parents, names, usernames,
+                             changed_at)
+            AS u (old_phone, old_user, old_parent, new_phone, new_user, new_parent, name, username, at)
+        ORDER BY u.at, u.new_user, u.old_user, u.new_phone, u.old_phone
+    LOOP
+        PERFORM @extschema@.wa_internal_note_names(
+            @extschema@.wa_internal_change_identity(told.old_phone, told.old_user, told.old_parent, told.new_phone,
+                told.new_user, told.new_parent, told.at),
+            told.name, told.username, told.at, told.at);
+    END LOOP;
+END
+$$;
+
+/* Windows are open, or not, for all forms of a person. */
+CREATE FUNCTION @extschema@.wa_internal_share_windows(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
-        SELECT o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
-        FROM (VALUES ('+' || NEW.wa_id, NEW.user_id), (NEW.user_id, '+' || NEW.wa_id)) AS f (said_as, form)
-            JOIN @extschema@.whatsapp_opt_outs AS o ON o.recipient = f.said_as
-        ORDER BY o.tenant_id, f.form, o.category
-        ON CONFLICT DO NOTHING;
-    RETURN NULL;
+    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
+        SELECT o.phone_number_id, f.identity, max(o.last_inbound_at)
+        FROM unnest(ids) AS k (contact_id)
+            JOIN @extschema@.whatsapp_contact_identities AS i ON i.contact_id = k.contact_id
+            JOIN @extschema@.whatsapp_windows AS o ON o.recipient = i.identity
+            JOIN @extschema@.whatsapp_contact_identities AS f ON f.contact_id = k.contact_id
+        GROUP BY o.phone_number_id, f.identity
+        ORDER BY o.phone_number_id, f.identity
+        ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
+        SET last_inbound_at = EXCLUDED.last_inbound_at
+        WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_internal_share_opt_outs() IS
-'Trigger function: an opt-out under one form of a person holds under the other, as soon as both are known. Internal.';
 
-/* The same for those who are new, of a whole statement: there may be hundreds, and seldom one of them has opted out. */
-CREATE FUNCTION @extschema@.wa_internal_share_opt_outs_of_new() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
+/* Locks all these people at once, so that webhooks meet in one direction. */
+CREATE FUNCTION @extschema@.wa_internal_lock_persons(identities text[]) RETURNS void
+    LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT FROM @extschema@.whatsapp_contacts AS c
+    WHERE c.contact_id = ANY (ARRAY(
+        SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = ANY (identities)))
+    ORDER BY c.contact_id
+    FOR NO KEY UPDATE
+$$;
+
+/*
+ * A name, by the latest who says it.  A user name is one person's: whoever takes it takes it
+ * from the one who had it, and does not become that one.
+ */
+CREATE FUNCTION @extschema@.wa_internal_note_names(
+    contact bigint, name text, username text, at timestamptz, seen_at timestamptz)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    taken boolean := false;
 BEGIN
-    INSERT INTO @extschema@.whatsapp_opt_outs (tenant_id, recipient, category, source, created_at, alerted_at)
-        SELECT o.tenant_id, f.form, o.category, o.source, o.created_at, o.alerted_at
-        FROM added AS a
-            CROSS JOIN LATERAL (VALUES ('+' || a.wa_id, a.user_id), (a.user_id, '+' || a.wa_id)) AS f (said_as, form)
-            JOIN @extschema@.whatsapp_opt_outs AS o ON o.recipient = f.said_as
-        WHERE a.wa_id IS NOT NULL AND a.user_id IS NOT NULL
-        ORDER BY o.tenant_id, f.form, o.category
-        ON CONFLICT DO NOTHING;
-    RETURN NULL;
+    IF username IS NOT NULL THEN
+        PERFORM FROM @extschema@.whatsapp_contacts AS o
+            WHERE o.username = username AND o.contact_id <> contact AND o.username_at > at;
+        taken := FOUND;
+        UPDATE @extschema@.whatsapp_contacts AS o SET username = NULL
+            WHERE o.username = username AND o.contact_id <> contact AND NOT taken;
+    END IF;
+    UPDATE @extschema@.whatsapp_contacts AS c
+        SET (name, name_at) = (
+                SELECT v.name, v.at FROM (VALUES (c.name, c.name_at), (name, at)) AS v (name, at)
+                WHERE v.name IS NOT NULL ORDER BY v.at DESC NULLS LAST, v.name COLLATE "C" DESC LIMIT 1),
+            (username, username_at) = (
+                SELECT v.username, v.at
+                FROM (VALUES (c.username, c.username_at, true),
+                             (CASE WHEN NOT taken THEN username END, at, username IS NOT NULL))
+                    AS v (username, at, told)
+                WHERE v.told
+                ORDER BY v.at DESC NULLS LAST, v.username COLLATE "C" DESC NULLS LAST LIMIT 1),
+            first_seen_at = LEAST(c.first_seen_at, seen_at),
+            last_seen_at = GREATEST(c.last_seen_at, seen_at)
+        WHERE c.contact_id = contact;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.wa_internal_share_opt_outs_of_new() IS
-'Trigger function: an opt-out under one form of a new contact holds under the other. Internal.';
 
-CREATE TRIGGER whatsapp_contacts_opt_outs_new
-    AFTER INSERT ON @extschema@.whatsapp_contacts
-    REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs_of_new();
-CREATE TRIGGER whatsapp_contacts_opt_outs_changed
-    AFTER UPDATE OF wa_id, user_id ON @extschema@.whatsapp_contacts
-    FOR EACH ROW WHEN (NEW.wa_id IS NOT NULL AND NEW.user_id IS NOT NULL
-        AND (OLD.wa_id IS DISTINCT FROM NEW.wa_id OR OLD.user_id IS DISTINCT FROM NEW.user_id))
-    EXECUTE FUNCTION @extschema@.wa_internal_share_opt_outs();
+/* The contacts of a webhook that are not known, or not as they are told now. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_store_contacts(
+    wa_ids text[], user_ids text[], parents text[], names text[], usernames text[], said_at timestamptz[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    seen_at CONSTANT timestamptz := clock_timestamp();
+    told record;
+BEGIN
+    FOR told IN
+        SELECT * FROM unnest(wa_ids, user_ids, parents, names, usernames, said_at)
+            AS u (wa, usr, parent, name, username, at)
+        ORDER BY u.usr, u.wa, u.at
+    LOOP
+        PERFORM @extschema@.wa_internal_note_names(
+            @extschema@.wa_internal_know('+' || told.wa, told.usr, told.parent, told.at),
+            told.name, told.username, told.at, seen_at);
+    END LOOP;
+END
+$$;
+
+/*
+ * Those of whom nobody has heard, by one statement: there may be hundreds.  If another session
+ * was faster with one of them, or somebody is named twice, it must be looked at who they are.
+ */
+CREATE FUNCTION @extschema@.wa_internal_add_contacts(
+    wa_ids text[], user_ids text[], parents text[], names text[], usernames text[], said_at timestamptz[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sequence CONSTANT regclass := pg_get_serial_sequence('@extschema@.whatsapp_contacts', 'contact_id');
+    seen_at CONSTANT timestamptz := clock_timestamp();
+    made bigint[];
+    missing bigint;
+    wished bigint;
+BEGIN
+    WITH v AS MATERIALIZED (
+        SELECT nextval(sequence) AS id, u.*
+        FROM unnest(wa_ids, user_ids, parents, names, usernames, said_at) AS u (wa, usr, parent, name, username, at)
+    ), added AS (
+        INSERT INTO @extschema@.whatsapp_contacts (contact_id, wa_id, user_id, parent_user_id, name, username,
+                first_seen_at, last_seen_at, name_at, username_at)
+            OVERRIDING SYSTEM VALUE
+            SELECT v.id, v.wa, v.usr, v.parent, v.name, v.username, seen_at, seen_at,
+                CASE WHEN v.name IS NOT NULL THEN v.at END, CASE WHEN v.username IS NOT NULL THEN v.at END
+            FROM v ORDER BY v.id
+    ), f AS MATERIALIZED (
+        SELECT v.id, COALESCE('+' || v.wa, v.usr, v.parent) AS person, w.*
+        FROM v CROSS JOIN LATERAL (
+            SELECT '+' || v.wa, 'phone', v.at
+            UNION ALL SELECT v.usr, 'user', v.at
+            UNION ALL SELECT v.parent, 'parent', v.at
+            UNION ALL SELECT s.form, 'phone', NULL
+                FROM unnest(@extschema@.wa_internal_spellings('+' || v.wa)) AS s (form)) AS w (form, kind, at)
+        WHERE w.form IS NOT NULL
+    ), entered AS (
+        INSERT INTO @extschema@.whatsapp_contact_identities (identity, contact_id, person, kind, seen_at)
+            SELECT f.form, f.id, f.person, f.kind, f.at FROM f ORDER BY f.form
+            ON CONFLICT DO NOTHING
+            RETURNING contact_id)
+    SELECT (SELECT count(*) FROM f) - (SELECT count(*) FROM entered),
+           (SELECT count(*) FROM v WHERE v.username IS NOT NULL AND EXISTS (
+                SELECT FROM @extschema@.whatsapp_contacts AS o WHERE o.username = v.username))
+           + (SELECT count(v.username) - count(DISTINCT v.username) FROM v),
+           (SELECT array_agg(v.id) FROM v)
+        INTO missing, wished, made;
+    IF missing > 0 OR wished > 0 THEN
+        DELETE FROM @extschema@.whatsapp_contacts AS c WHERE c.contact_id = ANY (made);
+        PERFORM @extschema@.wa_internal_store_contacts(wa_ids, user_ids, parents, names, usernames, said_at);
+        RETURN;
+    END IF;
+    /* Somebody may have wanted something of them under one of these forms. */
+    PERFORM @extschema@.wa_internal_settle_consent(k.contact_id) FROM (
+        SELECT DISTINCT i.contact_id
+        FROM unnest(made) AS m (contact_id)
+            JOIN @extschema@.whatsapp_contact_identities AS i ON i.contact_id = m.contact_id
+            JOIN @extschema@.whatsapp_opt_outs AS o ON o.recipient = i.identity) AS k;
+    PERFORM @extschema@.wa_internal_share_windows(made);
+END
+$$;
+
+/* What senders have learned; a batch of it.  What somebody else is entering is left to him. */
+CREATE FUNCTION @extschema@.wa_internal_learn_identities(batch integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    learned record;
+    n bigint := 0;
+BEGIN
+    FOR learned IN
+        WITH taken AS (
+            DELETE FROM @extschema@.whatsapp_learned_identities AS l WHERE l.learned_id IN (
+                SELECT o.learned_id FROM @extschema@.whatsapp_learned_identities AS o
+                ORDER BY o.learned_id LIMIT batch FOR UPDATE SKIP LOCKED)
+            RETURNING l.recipient, l.identity)
+        SELECT DISTINCT t.recipient, t.identity FROM taken AS t ORDER BY t.recipient, t.identity
+    LOOP
+        PERFORM @extschema@.wa_internal_unite(array_agg(f.form), array_agg(CASE
+                WHEN f.form LIKE '+%' THEN 'phone' WHEN f.form ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END),
+                array_agg('named'::text), NULL::timestamptz)
+            FROM unnest(ARRAY[learned.recipient, learned.identity]) AS f (form);
+        n := n + 1;
+    END LOOP;
+    RETURN n;
+END
+$$;
+
+/* Before rows come in: a table that CREATE EXTENSION fills is marked otherwise. */
+SELECT @extschema@.wa_internal_mark_for_dump();
+
+/* What was known of customers.  A number is digits or nothing; some rows had what Meta put in its place. */
+UPDATE @extschema@.whatsapp_contacts AS c
+    SET wa_id = NULL,
+        user_id = COALESCE(c.user_id, CASE WHEN c.wa_id OPERATOR(pg_catalog.~) '^[A-Z]{2}[.]' THEN c.wa_id END)
+    WHERE c.wa_id OPERATOR(pg_catalog.!~) '^[0-9]{5,20}$';
+INSERT INTO @extschema@.whatsapp_contact_identities (identity, contact_id, person, kind, first_seen_at, seen_at)
+    SELECT f.form, c.contact_id, COALESCE('+' OPERATOR(pg_catalog.||) c.wa_id, c.user_id), f.kind, c.first_seen_at,
+        c.first_seen_at
+    FROM @extschema@.whatsapp_contacts AS c
+        CROSS JOIN LATERAL (VALUES ('+' OPERATOR(pg_catalog.||) c.wa_id, 'phone'), (c.user_id, 'user'))
+            AS f (form, kind)
+    WHERE f.form IS NOT NULL
+    ON CONFLICT DO NOTHING;
+
+/* Whoever has a parent ID, another spelling of the number, or wants no messages, may be somebody else as well. */
+DO $$
+DECLARE
+    c record;
+BEGIN
+    FOR c IN
+        SELECT o.wa_id, o.user_id, o.parent_user_id, o.first_seen_at
+        FROM @extschema@.whatsapp_contacts AS o
+        WHERE o.parent_user_id IS NOT NULL
+            OR @extschema@.wa_internal_spellings('+' OPERATOR(pg_catalog.||) o.wa_id) OPERATOR(pg_catalog.<>) '{}'
+        ORDER BY o.contact_id
+    LOOP
+        PERFORM @extschema@.wa_internal_know('+' OPERATOR(pg_catalog.||) c.wa_id, c.user_id, c.parent_user_id,
+            c.first_seen_at);
+    END LOOP;
+    FOR c IN
+        SELECT DISTINCT o.recipient FROM @extschema@.whatsapp_opt_outs AS o ORDER BY o.recipient
+    LOOP
+        PERFORM @extschema@.wa_internal_settle_consent(@extschema@.wa_internal_named(c.recipient));
+    END LOOP;
+    PERFORM @extschema@.wa_internal_share_windows(pg_catalog.array_agg(DISTINCT i.contact_id))
+        FROM @extschema@.whatsapp_windows AS w
+            JOIN @extschema@.whatsapp_contact_identities AS i ON i.identity OPERATOR(pg_catalog.=) w.recipient
+        WHERE w.last_inbound_at OPERATOR(pg_catalog.>)
+            (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.interval '1 day');
+END
+$$;
+
+/* Who has switched marketing on again: what an older opt-out yields to, if it comes late. */
+INSERT INTO @extschema@.whatsapp_opt_ins (tenant_id, recipient, category, source, created_at)
+    SELECT t.tenant_id, f.form, 'marketing', 'preferences', pg_catalog.max(e.happened_at)
+    FROM @extschema@.whatsapp_account_events AS e
+        CROSS JOIN LATERAL (SELECT pg_catalog.split_part(e.key, ' ', 1), pg_catalog.split_part(e.key, ' ', 2))
+            AS f (number, form)
+        JOIN @extschema@.whatsapp_phone_assignments AS t
+            ON t.phone_number_id OPERATOR(pg_catalog.=) f.number
+                AND t.assigned_at OPERATOR(pg_catalog.<=) e.happened_at
+                AND (t.unassigned_at IS NULL OR t.unassigned_at OPERATOR(pg_catalog.>) e.happened_at)
+    WHERE e.field OPERATOR(pg_catalog.=) 'user_preferences' AND f.form OPERATOR(pg_catalog.<>) ''
+        AND (e.value OPERATOR(pg_catalog.->>) 'value') OPERATOR(pg_catalog.=) ANY ('{resume,signup}')
+    GROUP BY t.tenant_id, f.form
+    ON CONFLICT DO NOTHING;
 
 /* ---- 75-inbound ------------------------------------------------------------------ */
 
@@ -2129,6 +2972,11 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.ctwa_clid IS
 COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
 'Functions that are called when a customer presses a button, chooses from a list or fills in a form. Made by '
 'wa_on_reply().';
+/* For whoever turns out to be the same person. */
+CREATE INDEX whatsapp_windows_recipient_idx ON @extschema@.whatsapp_windows (recipient);
+COMMENT ON TABLE @extschema@.whatsapp_windows IS
+'When each customer last wrote to each number, under every form of the person. Within the service window, 24 hours '
+'from then, messages other than templates can be sent.';
 
 /* Who had a customer's conversation then, if it was another one: Meta tells whom it is taken from, and by whom. */
 CREATE FUNCTION @extschema@.wa_internal_thread_owner(number text, phone text, user_id text, at timestamptz) RETURNS text
@@ -2335,6 +3183,46 @@ END
 $$;
 
 /*
+ * Locks those who have written, each of whom is in whatsapp_contacts from now on: while we
+ * write under the forms that are known of a person, nobody adds another one.
+ */
+CREATE FUNCTION @extschema@.wa_internal_meet_senders(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_lock_persons(array_agg(s.form))
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS s (form)
+        WHERE i.inbound_id = ANY (ids) AND i.message_type <> 'system';
+    PERFORM @extschema@.wa_internal_know(w.phone, w.usr, NULL::text, w.at) FROM (
+        SELECT i.sender_phone AS phone, i.sender_user_id AS usr, max(i.sent_at) AS at
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            LEFT JOIN @extschema@.whatsapp_contact_identities AS p ON p.identity = i.sender_phone
+            LEFT JOIN @extschema@.whatsapp_contact_identities AS u ON u.identity = i.sender_user_id
+        WHERE i.inbound_id = ANY (ids) AND i.message_type <> 'system' AND NOT i.too_old
+            AND (p.contact_id IS NULL AND i.sender_phone IS NOT NULL
+                 OR u.contact_id IS NULL AND i.sender_user_id IS NOT NULL OR p.contact_id <> u.contact_id
+                 /* Written from by somebody who has left it, or by somebody else. */
+                 OR p.replaced_at < i.sent_at)
+        GROUP BY i.sender_phone, i.sender_user_id
+        ORDER BY i.sender_user_id, i.sender_phone) AS w;
+END
+$$;
+
+/* Under which forms somebody is known who writes so; a number may have changed hands since. */
+CREATE FUNCTION @extschema@.wa_internal_sender_forms(phone text, usr text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT f.identity
+    FROM @extschema@.whatsapp_contact_identities AS f
+    WHERE f.contact_id = COALESCE(
+        (SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = usr),
+        (SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = phone))
+$$;
+
+/*
  * What follows from them.  Customer by customer, for the order of locks again;
  * what one customer writes stays in its own order.
  *
@@ -2351,15 +3239,16 @@ AS $$
 DECLARE
     item record;
 BEGIN
+    PERFORM @extschema@.wa_internal_meet_senders(ids);
     INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT i.phone_number_id, r.recipient, max(LEAST(i.sent_at, i.received_at))
+        SELECT i.phone_number_id, r.identity, max(LEAST(i.sent_at, i.received_at))
         FROM @extschema@.whatsapp_inbound_messages AS i
-            CROSS JOIN LATERAL (VALUES (i.sender_phone), (i.sender_user_id)) AS r (recipient)
-        WHERE i.inbound_id = ANY (ids) AND r.recipient IS NOT NULL
+            CROSS JOIN LATERAL @extschema@.wa_internal_sender_forms(i.sender_phone, i.sender_user_id) AS r (identity)
+        WHERE i.inbound_id = ANY (ids)
             AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
             AND i.payload ->> 'group_id' IS NULL
-        GROUP BY i.phone_number_id, r.recipient
-        ORDER BY i.phone_number_id, r.recipient
+        GROUP BY i.phone_number_id, r.identity
+        ORDER BY i.phone_number_id, r.identity
         ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
         SET last_inbound_at = EXCLUDED.last_inbound_at
         WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
@@ -2374,25 +3263,8 @@ BEGIN
         ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
     LOOP
         PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
-            ARRAY[item.sender_phone, item.sender_user_id], item.category, item.action, 'inbound'::text,
+            item.sender_phone, item.sender_user_id, item.category, item.action, 'inbound'::text,
             LEAST(item.sent_at, item.received_at));
-    END LOOP;
-
-    FOR item IN
-        SELECT i.* FROM @extschema@.whatsapp_inbound_messages AS i
-        WHERE i.inbound_id = ANY (ids) AND i.message_type = 'system'
-        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
-    LOOP
-        IF NOT item.too_old
-           AND item.payload #>> '{system,type}' IN ('user_changed_number', 'user_changed_user_id') THEN
-            PERFORM @extschema@.wa_internal_change_identity(
-                ltrim(item.sender_phone, '+'),
-                COALESCE(item.payload #>> '{system,previous_user_id}', item.sender_user_id),
-                item.payload #>> '{system,wa_id}',
-                COALESCE(item.payload #>> '{system,user_id}',
-                    CASE WHEN item.payload #>> '{system,previous_user_id}' <> item.sender_user_id
-                         THEN item.sender_user_id END), item.sent_at);
-        END IF;
     END LOOP;
 END
 $$;
@@ -7940,7 +8812,8 @@ AS $$
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
             whatsapp_media, whatsapp_media_uses, whatsapp_read_receipts, whatsapp_notifications,
             whatsapp_damage_policies,
-            whatsapp_opt_outs, whatsapp_opt_words, whatsapp_contacts, whatsapp_contact_identities, whatsapp_windows,
+            whatsapp_opt_outs, whatsapp_opt_ins, whatsapp_opt_words, whatsapp_learned_identities,
+            whatsapp_contacts, whatsapp_contact_identities, whatsapp_windows,
             whatsapp_reply_handlers,
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed,

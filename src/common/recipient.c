@@ -157,3 +157,63 @@ wa_recipient_normalise(const char *in, size_t len, char *out, size_t out_size)
 	}
 	return normalise_phone(in, len, out, out_size);
 }
+
+/* ---- spellings -------------------------------------------------------------------- */
+
+/* A digit that stands after the prefix in the longer spelling, and not in the shorter one. */
+typedef struct Spelling
+{
+	const char *country; /* calling code, with "+" */
+	size_t area;		 /* digits between it and the digit */
+	char digit;
+	size_t digits; /* after the calling code, in the shorter spelling */
+} Spelling;
+
+static const Spelling spellings[] = {
+	{"+52", 0, '1', 10},
+	{"+54", 0, '9', 10},
+	{"+55", 2, '9', 10},
+};
+
+/*
+ * Brazil's landline numbers begin with 2 to 5 and have never got another digit; those of
+ * mobile phones begin with 6 to 9.
+ */
+static bool
+has_spellings(const Spelling *rule, const char *national)
+{
+	return rule->area == 0 || national[rule->area] >= '6';
+}
+
+int
+wa_recipient_spellings(const char *phone, char out[WA_RECIPIENT_SPELLINGS][WA_RECIPIENT_SIZE])
+{
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++)
+	{
+		const Spelling *rule = &spellings[i];
+		size_t prefix = strlen(rule->country) + rule->area;
+		size_t digits = rule->digits;
+		const char *national = phone + strlen(rule->country);
+		const char *rest = phone + prefix;
+		bool is_longer;
+
+		if (strncmp(phone, rule->country, strlen(rule->country)) != 0 ||
+			strspn(national, "0123456789") != strlen(national))
+			continue;
+		is_longer = strlen(national) == digits + 1 && rest[0] == rule->digit;
+		if (!is_longer && strlen(national) != digits)
+			continue;
+		if (!has_spellings(rule, is_longer ? national + 1 : national))
+			continue;
+		memcpy(out[0], phone, prefix);
+		if (is_longer)
+			strlcpy(out[0] + prefix, rest + 1, WA_RECIPIENT_SIZE - prefix);
+		else
+		{
+			out[0][prefix] = rule->digit;
+			strlcpy(out[0] + prefix + 1, rest, WA_RECIPIENT_SIZE - prefix - 1);
+		}
+		return 1;
+	}
+	return 0;
+}

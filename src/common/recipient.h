@@ -25,4 +25,15 @@ typedef enum WaRecipientKind
 extern WaRecipientKind wa_recipient_normalise(const char *in, size_t len, char *out,
 											  size_t out_size);
 
+/*
+ * The other ways to write the same person's number: Meta's answers show that these
+ * countries have two each.  Mexico's mobile numbers were written 52 1 before the ten
+ * digits, Argentina's are written 54 9, and Brazil's have got a ninth digit, 9, after
+ * the code of the area.  phone is in canonical form, with "+".  Returns how many.
+ */
+#define WA_RECIPIENT_SPELLINGS 1
+
+extern int wa_recipient_spellings(const char *phone,
+								  char out[WA_RECIPIENT_SPELLINGS][WA_RECIPIENT_SIZE]);
+
 #endif

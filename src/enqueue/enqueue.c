@@ -286,3 +286,20 @@ wa_internal_recipient(PG_FUNCTION_ARGS)
 	wa_enqueue_recipient(&e, wa_arg_text(fcinfo, 0, "recipient"));
 	PG_RETURN_TEXT_P(cstring_to_text(e.recipient));
 }
+
+PG_FUNCTION_INFO_V1(wa_internal_spellings);
+
+/*
+ * wa_internal_spellings(recipient): its other spellings.
+ */
+Datum
+wa_internal_spellings(PG_FUNCTION_ARGS)
+{
+	char spellings[WA_RECIPIENT_SPELLINGS][WA_RECIPIENT_SIZE];
+	int n = wa_recipient_spellings(text_to_cstring(PG_GETARG_TEXT_PP(0)), spellings);
+	Datum values[WA_RECIPIENT_SPELLINGS];
+
+	for (int i = 0; i < n; i++)
+		values[i] = CStringGetTextDatum(spellings[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
+}

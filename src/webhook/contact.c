@@ -8,6 +8,9 @@
  * that out must cost little: statuses are the hot path.  A look into an index
  * for each does that.  Those of whom nobody has heard are inserted by one statement; for
  * those who are known otherwise, wa_internal_store_contacts() looks again.
+ *
+ * Each is told with the time of the item that it stands beside, because webhooks do
+ * not come in order.
  */
 #include "postgres.h"
 
@@ -21,6 +24,7 @@
 #include "base/statement.h"
 #include "webhook/contact.h"
 #include "webhook/field.h"
+#include "webhook/identity_change.h"
 
 /*
  * That somebody was seen is noted once an hour if they wrote, once a month if
@@ -29,8 +33,10 @@
 #define SEEN_WRITING_US USECS_PER_HOUR
 #define SEEN_OTHERWISE_US (30 * USECS_PER_DAY)
 
-#define MAX_ID 160
 #define MAX_NAME 256
+
+/* Of what senders have learned, at once. */
+#define LEARN_BATCH 1000
 
 /* How far back in the list a repetition is looked for. */
 #define RECENT_CONTACTS 16
@@ -42,31 +48,30 @@ typedef struct Contact
 	const char *parent_user_id;
 	const char *name;
 	const char *username;
-	TimestampTz wrote_at; /* or chose something; 0: was written to */
+	bool wrote;		/* or chose something; else was written to */
+	TimestampTz at; /* when that was */
 } Contact;
 
-/*
- * Those of whom nobody has heard.  In order of user id, which today every contact has,
- * so that webhooks meet in one direction.
- */
-static WaStatement add_statement = {
-	.sql = "INSERT INTO @extschema@.whatsapp_contacts"
-		   " (wa_id, user_id, parent_user_id, name, username, first_seen_at, last_seen_at)"
-		   " SELECT v.wa, v.usr, v.parent, v.name, v.username, $6, $6"
-		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
-		   " pg_catalog.unnest($4), pg_catalog.unnest($5)) AS v(wa, usr, parent, name, username)"
-		   " ORDER BY v.usr, v.wa ON CONFLICT DO NOTHING",
-	.nargs = 6,
-	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-				 TIMESTAMPTZOID},
-	.expected = SPI_OK_INSERT};
+#define STORE(function)                                                                            \
+	{                                                                                              \
+		.sql = "SELECT @extschema@." function "($1, $2, $3, $4, $5, $6)", .nargs = 6,              \
+		.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,                                     \
+					 TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID},                             \
+		.expected = SPI_OK_SELECT                                                                  \
+	}
 
-static WaStatement store_statement = {
-	.sql = "SELECT @extschema@.wa_internal_store_contacts($1, $2, $3, $4, $5, $6)",
-	.nargs = 6,
-	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-				 TIMESTAMPTZARRAYOID},
-	.expected = SPI_OK_SELECT};
+static WaStatement add_statement = STORE("wa_internal_add_contacts");
+static WaStatement store_statement = STORE("wa_internal_store_contacts");
+
+static WaStatement lock_statement = {.sql = "SELECT @extschema@.wa_internal_lock_persons($1)",
+									 .nargs = 1,
+									 .argtypes = {TEXTARRAYOID},
+									 .expected = SPI_OK_SELECT};
+
+static WaStatement learn_statement = {.sql = "SELECT @extschema@.wa_internal_learn_identities($1)",
+									  .nargs = 1,
+									  .argtypes = {INT4OID},
+									  .expected = SPI_OK_SELECT};
 
 static bool
 adds_text(const char *known, const char *text)
@@ -92,17 +97,100 @@ add_contact(WaWebhook *webhook, const Contact *contact)
 		return;
 	for (int i = n - 1; i >= 0 && i >= n - RECENT_CONTACTS; i--)
 	{
-		TimestampTz wrote_at = Max(items[i].wrote_at, contact->wrote_at);
+		bool wrote = items[i].wrote || contact->wrote;
+		TimestampTz at = Max(items[i].at, contact->at);
 
+		if (items[i].at != contact->at && adds_something(contact, &items[i]))
+			continue;
 		/* A status tells less of its recipient than what stands beside it. */
 		if (!adds_something(contact, &items[i]))
 			items[i] = *contact;
 		else if (adds_something(&items[i], contact))
 			continue;
-		items[i].wrote_at = wrote_at;
+		items[i].wrote = wrote;
+		items[i].at = at;
 		return;
 	}
 	*(Contact *) wa_webhook_add(&webhook->contacts, sizeof(Contact)) = *contact;
+}
+
+/* ---- reading ---------------------------------------------------------------------- */
+
+/* An item of a change: whose, and when. */
+typedef struct Said
+{
+	const char *id; /* number with "+", or user id */
+	TimestampTz at;
+} Said;
+
+static void
+add_said(WaWebhook *webhook, const char *id, TimestampTz at)
+{
+	Said said = {id, at};
+
+	if (id != NULL)
+		*(Said *) wa_webhook_add(&webhook->said, sizeof(Said)) = said;
+}
+
+void
+wa_webhook_note_said(WaWebhook *webhook, const char *phone, const char *user_id, TimestampTz at)
+{
+	webhook->said_at = Max(webhook->said_at, at);
+	add_said(webhook, phone, at);
+	add_said(webhook, user_id, at);
+}
+
+static int
+compare_said(const void *a, const void *b)
+{
+	const Said *x = a;
+	const Said *y = b;
+	int order = strcmp(x->id, y->id);
+
+	return order != 0 ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* The latest time of an item of theirs, or 0.  The list is sorted. */
+static TimestampTz
+said_by(const WaWebhook *webhook, const char *id)
+{
+	const Said *items = webhook->said.items;
+	int low = 0;
+	int high = webhook->said.count;
+
+	if (id == NULL)
+		return 0;
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (strcmp(items[middle].id, id) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low > 0 && strcmp(items[low - 1].id, id) == 0 ? items[low - 1].at : 0;
+}
+
+static void
+read_contact(WaWebhook *webhook, uint32 item, bool wrote)
+{
+	uint32 profile = wa_json_member(webhook->json, item, "profile");
+	const char *phone = wa_webhook_phone(webhook, item, "wa_id");
+	Contact contact = {.wrote = wrote};
+
+	contact.wa_id = phone == NULL ? NULL : phone + 1;
+	contact.user_id = wa_webhook_user_id(webhook, item, "user_id");
+	if (wa_identity_change_is_about(webhook, phone, contact.user_id))
+		return; /* they are among the changes, with all that is told here */
+	contact.parent_user_id = wa_webhook_user_id(webhook, item, "parent_user_id");
+	contact.name = wa_webhook_clipped(webhook, profile, "name", MAX_NAME);
+	contact.username = wa_webhook_clipped(webhook, profile, "username", MAX_NAME);
+	contact.at = Max(said_by(webhook, phone), said_by(webhook, contact.user_id));
+	if (contact.at == 0)
+		contact.at = webhook->said_at != 0 ? webhook->said_at : webhook->now;
+	contact.at = Min(contact.at, webhook->now);
+	add_contact(webhook, &contact);
 }
 
 /*
@@ -115,21 +203,14 @@ wa_webhook_read_contacts(WaWebhook *webhook, uint32 value, bool wrote)
 	const WaJson *json = webhook->json;
 	uint32 contacts = wa_json_member(json, value, "contacts");
 
+	if (webhook->said.count > 1)
+		qsort(webhook->said.items, webhook->said.count, sizeof(Said), compare_said);
 	for (uint32 item = wa_json_first(json, contacts); item != WA_JSON_NONE;
 		 item = wa_json_after(json, contacts, item))
 	{
-		uint32 profile;
-		Contact contact = {.wrote_at = wrote ? webhook->now : 0};
-
 		if (!wa_webhook_may_read(webhook, WA_WEBHOOK_CONTACTS))
 			break;
-		profile = wa_json_member(json, item, "profile");
-		contact.wa_id = wa_webhook_wa_id(webhook, item, "wa_id");
-		contact.user_id = wa_webhook_string(webhook, item, "user_id", MAX_ID);
-		contact.parent_user_id = wa_webhook_string(webhook, item, "parent_user_id", MAX_ID);
-		contact.name = wa_webhook_clipped(webhook, profile, "name", MAX_NAME);
-		contact.username = wa_webhook_clipped(webhook, profile, "username", MAX_NAME);
-		add_contact(webhook, &contact);
+		read_contact(webhook, item, wrote);
 	}
 }
 
@@ -138,14 +219,16 @@ wa_webhook_read_contacts(WaWebhook *webhook, uint32 value, bool wrote)
  * without a user id is no news; whatsapp_messages has it.
  */
 void
-wa_webhook_read_recipient(WaWebhook *webhook, uint32 status)
+wa_webhook_read_recipient(WaWebhook *webhook, uint32 status, TimestampTz at)
 {
-	Contact contact = {0};
+	const char *phone = wa_webhook_phone(webhook, status, "recipient_id");
+	Contact contact = {.at = Min(at, webhook->now)};
 
-	contact.user_id = wa_webhook_string(webhook, status, "recipient_user_id", MAX_ID);
+	contact.user_id = wa_webhook_user_id(webhook, status, "recipient_user_id");
+	wa_webhook_note_said(webhook, phone, contact.user_id, at);
 	if (contact.user_id == NULL)
 		return;
-	contact.wa_id = wa_webhook_wa_id(webhook, status, "recipient_id");
+	contact.wa_id = phone == NULL ? NULL : phone + 1;
 	add_contact(webhook, &contact);
 }
 
@@ -163,23 +246,35 @@ enum
 
 static WaLookup by_wa_id = {
 	.table = "whatsapp_contacts",
-	.index = "whatsapp_contacts_wa_id_key",
+	.index = "whatsapp_contacts_wa_id_idx",
 	.nkeys = 1,
 	.ncolumns = COLUMNS,
 	.columns = {"user_id", "parent_user_id", "name", "username", "last_seen_at"}};
 
 static WaLookup by_user_id = {
 	.table = "whatsapp_contacts",
-	.index = "whatsapp_contacts_user_id_key",
+	.index = "whatsapp_contacts_user_id_idx",
 	.nkeys = 1,
 	.ncolumns = COLUMNS,
 	.columns = {"user_id", "parent_user_id", "name", "username", "last_seen_at"}};
 
-/* Both indexes, open for all contacts of a call. */
+static WaLookup by_identity = {.table = "whatsapp_contact_identities",
+							   .index = "whatsapp_contact_identities_pkey",
+							   .nkeys = 1,
+							   .ncolumns = 1,
+							   .columns = {"contact_id"}};
+
+static WaLookup learned = {.table = "whatsapp_learned_identities",
+						   .index = "whatsapp_learned_identities_pkey",
+						   .ncolumns = 1,
+						   .columns = {"learned_id"}};
+
+/* The indexes, open for all contacts of a call. */
 typedef struct Known
 {
 	WaLookupScan *by_wa_id;
 	WaLookupScan *by_user_id;
+	WaLookupScan *by_identity;
 } Known;
 
 static bool
@@ -217,24 +312,34 @@ has_all(const WaWebhook *webhook, const WaLookupScan *row, const Contact *contac
 		   !column_adds(row, NAME, contact->name) &&
 		   !column_adds(row, USERNAME, contact->username) &&
 		   DatumGetTimestampTz(wa_lookup_column(row, LAST_SEEN_AT, &isnull)) >=
-			   webhook->now - (contact->wrote_at != 0 ? SEEN_WRITING_US : SEEN_OTHERWISE_US);
+			   webhook->now - (contact->wrote ? SEEN_WRITING_US : SEEN_OTHERWISE_US);
 }
 
 typedef enum Standing
 {
 	KNOWN,	 /* nothing is to be stored */
 	CHANGED, /* there is a row, which lacks something */
-	NEW		 /* there is none, of either form */
+	NEW		 /* no form of theirs was ever heard of */
 } Standing;
+
+/* Former ones, and other spellings, are not in the contact's row. */
+static bool
+has_identity(const Known *known, const Contact *contact)
+{
+	return (contact->wa_id != NULL && find(known->by_identity, psprintf("+%s", contact->wa_id))) ||
+		   find(known->by_identity, contact->user_id) ||
+		   find(known->by_identity, contact->parent_user_id);
+}
 
 static Standing
 look_up(const WaWebhook *webhook, const Known *known, const Contact *contact)
 {
 	if (find(known->by_wa_id, contact->wa_id))
 		return has_all(webhook, known->by_wa_id, contact) ? KNOWN : CHANGED;
-	if (!find(known->by_user_id, contact->user_id))
-		return NEW;
-	return contact->wa_id == NULL && has_all(webhook, known->by_user_id, contact) ? KNOWN : CHANGED;
+	if (find(known->by_user_id, contact->user_id))
+		return contact->wa_id == NULL && has_all(webhook, known->by_user_id, contact) ? KNOWN
+																					  : CHANGED;
+	return has_identity(known, contact) ? CHANGED : NEW;
 }
 
 /*
@@ -250,6 +355,7 @@ leave_out_known(const WaWebhook *webhook, Contact *items, int count, int *nnew, 
 
 	known.by_wa_id = wa_lookup_begin(&by_wa_id, webhook->schema, snapshot);
 	known.by_user_id = wa_lookup_begin(&by_user_id, webhook->schema, snapshot);
+	known.by_identity = wa_lookup_begin(&by_identity, webhook->schema, snapshot);
 	*nnew = *nchanged = 0;
 	for (int i = 0; i < count; i++)
 	{
@@ -263,6 +369,7 @@ leave_out_known(const WaWebhook *webhook, Contact *items, int count, int *nnew, 
 	memcpy(items + *nnew, changed, sizeof(Contact) * *nchanged);
 	wa_lookup_end(known.by_wa_id);
 	wa_lookup_end(known.by_user_id);
+	wa_lookup_end(known.by_identity);
 	UnregisterSnapshot(snapshot);
 }
 
@@ -270,43 +377,66 @@ leave_out_known(const WaWebhook *webhook, Contact *items, int count, int *nnew, 
 
 static const WaColumn contact_columns[] = {
 	WA_COLUMN(Contact, wa_id), WA_COLUMN(Contact, user_id),	 WA_COLUMN(Contact, parent_user_id),
-	WA_COLUMN(Contact, name),  WA_COLUMN(Contact, username), WA_COLUMN_TIME(Contact, wrote_at),
+	WA_COLUMN(Contact, name),  WA_COLUMN(Contact, username), WA_COLUMN_TIME(Contact, at),
 };
 
 #define CONTACT_COLUMNS lengthof(contact_columns)
 
-/*
- * True if all are stored.  If another session was faster with one of them, or somebody is
- * named twice, it must be looked at which row it is.
- */
-static bool
-add_new(const WaWebhook *webhook, const Contact *items, int n)
+static void
+store(const WaWebhook *webhook, WaStatement *statement, const Contact *items, int n)
 {
 	Datum values[CONTACT_COLUMNS];
 
+	if (n == 0)
+		return;
 	WA_ARRAYS_OF(values, contact_columns, items, n);
-	values[CONTACT_COLUMNS - 1] = TimestampTzGetDatum(webhook->now);
-	return wa_statement_run(&add_statement, webhook->schema, values, NULL).count == (uint64) n;
+	wa_statement_run(statement, webhook->schema, values, NULL);
+}
+
+/* Everybody whom this is about, before anything is written of anybody. */
+static void
+lock_persons(WaWebhook *webhook, const Contact *changed, int n)
+{
+	static const WaColumn columns[] = {{WA_COLUMN_TEXT, 0}};
+	Datum values[1];
+
+	for (int i = 0; i < n; i++)
+	{
+		if (changed[i].wa_id != NULL)
+			wa_webhook_note_person(webhook, psprintf("+%s", changed[i].wa_id));
+		wa_webhook_note_person(webhook, changed[i].user_id);
+		wa_webhook_note_person(webhook, changed[i].parent_user_id);
+	}
+	if (webhook->persons.count == 0)
+		return;
+	WA_ARRAYS_OF(values, columns, (const char *const *) webhook->persons.items,
+				 webhook->persons.count);
+	wa_statement_run(&lock_statement, webhook->schema, values, NULL);
+}
+
+/* What senders have learned concerns whoever says something now. */
+static void
+learn(const WaWebhook *webhook)
+{
+	Datum batch[1] = {Int32GetDatum(LEARN_BATCH)};
+
+	if (webhook->persons.count > 0 && wa_lookup_may_find(&learned, webhook->schema))
+		wa_statement_run(&learn_statement, webhook->schema, batch, NULL);
 }
 
 void
 wa_webhook_store_contacts(WaWebhook *webhook)
 {
 	const Contact *items = webhook->contacts.items;
-	int nnew;
-	int nchanged;
-	Datum values[CONTACT_COLUMNS];
+	int nnew = 0;
+	int nchanged = 0;
 
-	if (webhook->contacts.count == 0)
-		return;
-	leave_out_known(webhook, webhook->contacts.items, webhook->contacts.count, &nnew, &nchanged);
-	if (nnew > 0 && add_new(webhook, items, nnew))
-	{
-		items += nnew;
-		nnew = 0;
-	}
-	if (nnew + nchanged == 0)
-		return;
-	WA_ARRAYS_OF(values, contact_columns, items, nnew + nchanged);
-	wa_statement_run(&store_statement, webhook->schema, values, NULL);
+	learn(webhook);
+	if (webhook->contacts.count > 0)
+		leave_out_known(webhook, webhook->contacts.items, webhook->contacts.count, &nnew,
+						&nchanged);
+	lock_persons(webhook, items + nnew, nchanged);
+	wa_identity_change_write(webhook);
+	store(webhook, &add_statement, items, nnew);
+	store(webhook, &store_statement, items + nnew, nchanged);
 }

@@ -10,8 +10,12 @@
 /* Who the items of a change are about; "wrote": they did something themselves. */
 extern void wa_webhook_read_contacts(WaWebhook *webhook, uint32 value, bool wrote);
 
-/* Whom a status is about. */
-extern void wa_webhook_read_recipient(WaWebhook *webhook, uint32 status);
+/* That somebody's item is of this time, and what it belongs to; NULL: unknown. */
+extern void wa_webhook_note_said(WaWebhook *webhook, const char *phone, const char *user_id,
+								 TimestampTz at);
+
+/* Whom a status of this time is about. */
+extern void wa_webhook_read_recipient(WaWebhook *webhook, uint32 status, TimestampTz at);
 
 /* Stores what is not known yet. */
 extern void wa_webhook_store_contacts(WaWebhook *webhook);

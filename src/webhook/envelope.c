@@ -11,6 +11,7 @@
 #include "webhook/envelope.h"
 #include "webhook/event.h"
 #include "webhook/field.h"
+#include "webhook/identity_change.h"
 #include "webhook/inbound.h"
 #include "webhook/park.h"
 #include "webhook/preference.h"
@@ -171,6 +172,35 @@ count_foreign(WaWebhook *webhook, uint32 value)
 		counts[WA_WEBHOOK_EVENT].foreign++;
 }
 
+/* The field "user_id_update": recorded as an event, with what follows from it. */
+static void
+read_user_id_updates(WaWebhook *webhook, uint32 entry, uint32 change, uint32 value)
+{
+	if (wa_identity_change_read_updates(webhook, value))
+		wa_webhook_read_event(webhook, entry, change);
+	else
+		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "change", change,
+							 wa_webhook_number(webhook, value), "identities_missing");
+}
+
+/* Nothing has been read of this change yet. */
+static void
+begin_change(WaWebhook *webhook, uint32 value)
+{
+	const WaJson *json = webhook->json;
+	uint32 contacts = wa_json_member(json, value, "contacts");
+	uint32 first = WA_JSON_NONE;
+
+	if (wa_json_is(json, contacts, WA_JSON_ARRAY))
+		first = wa_json_first(json, contacts);
+	if (first != WA_JSON_NONE && wa_json_after(json, contacts, first) != WA_JSON_NONE)
+		first = WA_JSON_NONE;
+	webhook->sole_contact = first;
+	webhook->said.count = 0;
+	webhook->said_at = 0;
+	webhook->first_change = webhook->changes.count;
+}
+
 static void
 read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 {
@@ -188,6 +218,13 @@ read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 	if (wa_webhook_is_foreign(webhook, entry, value))
 	{
 		count_foreign(webhook, value);
+		return;
+	}
+	begin_change(webhook, value);
+	if (wa_json_equals(json, field, "user_id_update") ||
+		wa_json_equals(json, field, "user_id_updates"))
+	{
+		read_user_id_updates(webhook, entry, change, value);
 		return;
 	}
 	if (wa_json_equals(json, field, "user_preferences"))
@@ -232,6 +269,7 @@ wa_webhook_read_again(WaWebhook *webhook, const char *what, const char *phone_nu
 {
 	static const Kind *const kinds[] = {&status_items, &message_items, &preference_items};
 
+	begin_change(webhook, WA_JSON_NONE);
 	if (strcmp(what, "body") == 0)
 		wa_webhook_read_envelope(webhook);
 	else if (strcmp(what, "entry") == 0)

@@ -12,6 +12,7 @@
 #include "webhook/field.h"
 
 #define MAX_PHONE_NUMBER_ID 32
+#define MAX_USER_ID 160
 
 /* Digits of a wa_id, less than which is no phone number. */
 #define MIN_WA_ID 5
@@ -64,6 +65,16 @@ wa_webhook_clipped(const WaWebhook *webhook, uint32 object, const char *name, si
 	if (result != NULL && strlen(result) > max)
 		result[pg_mbcliplen(result, (int) strlen(result), (int) max)] = '\0';
 	return result;
+}
+
+char *
+wa_webhook_user_id(const WaWebhook *webhook, uint32 object, const char *name)
+{
+	char *user_id = wa_webhook_string(webhook, object, name, MAX_USER_ID);
+
+	if (user_id == NULL || user_id[0] == '+' || strspn(user_id, "0123456789") == strlen(user_id))
+		return NULL;
+	return user_id;
 }
 
 char *
@@ -165,4 +176,11 @@ wa_webhook_add(WaWebhookList *list, size_t size)
 										  : repalloc_huge(list->items, size * list->room);
 	}
 	return (char *) list->items + size * list->count++;
+}
+
+void
+wa_webhook_note_person(WaWebhook *webhook, const char *identity)
+{
+	if (identity != NULL)
+		*(const char **) wa_webhook_add(&webhook->persons, sizeof(char *)) = identity;
 }

@@ -16,6 +16,8 @@ extern char *wa_webhook_string(const WaWebhook *webhook, uint32 object, const ch
 /* The same, cut off at max bytes. */
 extern char *wa_webhook_clipped(const WaWebhook *webhook, uint32 object, const char *name,
 								size_t max);
+/* A customer's user id: not what could be taken for a number. */
+extern char *wa_webhook_user_id(const WaWebhook *webhook, uint32 object, const char *name);
 /* A customer's number: digits alone, or NULL; and the same with a plus sign. */
 extern char *wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name);
 extern char *wa_webhook_phone(const WaWebhook *webhook, uint32 object, const char *name);
@@ -54,5 +56,8 @@ extern char *wa_webhook_number(const WaWebhook *webhook, uint32 value);
 
 /* Adds an item of this size, and returns its place, to be written at once. */
 extern void *wa_webhook_add(WaWebhookList *list, size_t size);
+
+/* That somebody known by this form, with "+" if it is a number, does something. */
+extern void wa_webhook_note_person(WaWebhook *webhook, const char *identity);
 
 #endif

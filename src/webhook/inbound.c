@@ -16,13 +16,14 @@
 #include "base/rows.h"
 #include "base/statement.h"
 #include "shared/wake.h"
+#include "webhook/contact.h"
 #include "webhook/field.h"
+#include "webhook/identity_change.h"
 #include "webhook/inbound.h"
 #include "webhook/park.h"
 
 #define MAX_WAMID 255
 #define MAX_TYPE 64
-#define MAX_ID 160
 
 typedef struct Inbound
 {
@@ -45,17 +46,40 @@ static WaStatement store_statement = {
 				 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
 	.expected = SPI_OK_SELECT};
 
+/*
+ * Who has written a message that does not say so: the person whose identity has
+ * changed by it, or the only one that stands beside it.
+ */
+static void
+find_sender(const WaWebhook *webhook, const WaIdentityChange *change, Inbound *inbound)
+{
+	if (change != NULL)
+	{
+		inbound->phone = change->new_phone != NULL ? change->new_phone : change->old_phone;
+		inbound->user_id = change->new_user != NULL ? change->new_user : change->old_user;
+		return;
+	}
+	inbound->phone = wa_webhook_phone(webhook, webhook->sole_contact, "wa_id");
+	inbound->user_id = wa_webhook_user_id(webhook, webhook->sole_contact, "user_id");
+}
+
 void
 wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_number_id)
 {
 	const WaJson *json = webhook->json;
 	Inbound inbound = {.phone_number_id = phone_number_id};
+	WaIdentityChange change;
+	bool is_change;
 	const char *problem = NULL;
 
 	inbound.wamid = wa_webhook_string(webhook, item, "id", MAX_WAMID);
 	inbound.type = wa_webhook_string(webhook, item, "type", MAX_TYPE);
-	inbound.user_id = wa_webhook_string(webhook, item, "from_user_id", MAX_ID);
+	inbound.user_id = wa_webhook_user_id(webhook, item, "from_user_id");
 	inbound.phone = wa_webhook_phone(webhook, item, "from");
+	is_change = inbound.type != NULL && strcmp(inbound.type, "system") == 0 &&
+				wa_identity_change_read(webhook, item, webhook->sole_contact, &change);
+	if (inbound.phone == NULL && inbound.user_id == NULL)
+		find_sender(webhook, is_change ? &change : NULL, &inbound);
 
 	if (!wa_json_is(json, item, WA_JSON_OBJECT))
 		problem = "not_an_object";
@@ -77,6 +101,12 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 	}
 	inbound.too_old = wa_webhook_is_too_old(webhook, inbound.at);
 	webhook->body->too_old += inbound.too_old;
+	change.at = Min(inbound.at, webhook->now);
+	if (is_change && !inbound.too_old)
+		wa_identity_change_add(webhook, &change);
+	wa_webhook_note_said(webhook, inbound.phone, inbound.user_id, inbound.at);
+	wa_webhook_note_person(webhook, inbound.phone);
+	wa_webhook_note_person(webhook, inbound.user_id);
 	inbound.standby = webhook->standby;
 	inbound.message = wa_webhook_text(webhook, item);
 	*(Inbound *) wa_webhook_add(&webhook->inbound, sizeof(Inbound)) = inbound;

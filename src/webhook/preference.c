@@ -15,11 +15,11 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "webhook/contact.h"
 #include "webhook/field.h"
 #include "webhook/park.h"
 #include "webhook/preference.h"
 
-#define MAX_ID 160
 #define MAX_WORD 64
 
 typedef struct Preference
@@ -50,9 +50,14 @@ wa_webhook_read_preference(WaWebhook *webhook, uint32 item, const char *phone_nu
 	const char *problem = NULL;
 
 	preference.phone = wa_webhook_phone(webhook, item, "wa_id");
-	preference.user_id = wa_webhook_string(webhook, item, "user_id", MAX_ID);
+	preference.user_id = wa_webhook_user_id(webhook, item, "user_id");
 	if (preference.user_id == NULL)
-		preference.user_id = wa_webhook_string(webhook, item, "from_user_id", MAX_ID);
+		preference.user_id = wa_webhook_user_id(webhook, item, "from_user_id");
+	if (preference.phone == NULL && preference.user_id == NULL)
+	{
+		preference.phone = wa_webhook_phone(webhook, webhook->sole_contact, "wa_id");
+		preference.user_id = wa_webhook_user_id(webhook, webhook->sole_contact, "user_id");
+	}
 	for (int i = 0; i < lengthof(choices); i++)
 	{
 		if (wa_json_equals(json, wa_json_member(json, item, "value"), choices[i]))
@@ -85,6 +90,9 @@ wa_webhook_read_preference(WaWebhook *webhook, uint32 item, const char *phone_nu
 	}
 
 	preference.at = Min(preference.at, webhook->now);
+	wa_webhook_note_said(webhook, preference.phone, preference.user_id, preference.at);
+	wa_webhook_note_person(webhook, preference.phone);
+	wa_webhook_note_person(webhook, preference.user_id);
 	preference.item = wa_webhook_text(webhook, item);
 	*(Preference *) wa_webhook_add(&webhook->preferences, sizeof(Preference)) = preference;
 }

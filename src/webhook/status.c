@@ -193,7 +193,7 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 		if (wa_webhook_is_too_old(webhook, at))
 			webhook->body->too_old++;
 		else
-			wa_webhook_read_recipient(webhook, item);
+			wa_webhook_read_recipient(webhook, item, at);
 	}
 	status.parked_id = webhook->parked_id;
 	status.place = webhook->statuses.count;

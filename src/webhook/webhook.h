@@ -76,11 +76,19 @@ typedef struct WaWebhook
 	WaWebhookList statuses;
 	WaWebhookList consequences;
 	WaWebhookList contacts;
+	WaWebhookList changes; /* of customers' identities */
+	WaWebhookList persons; /* who has done something, in any form */
 	WaWebhookList inbound;
 	WaWebhookList events;
 	WaWebhookList preferences;
 	WaWebhookList parked;
 	WaWebhookList traffic;
+
+	/* of the change that is being read */
+	uint32 sole_contact; /* the one beside its items; or none, or several: WA_JSON_NONE */
+	WaWebhookList said;	 /* who its items are about, and when */
+	TimestampTz said_at; /* the latest of these times, or 0 */
+	int first_change;	 /* of its own in "changes" */
 
 	bool standby;		   /* what is being read belongs to a conversation that another one has */
 	TimestampTz parked_at; /* when the item came that is being read again, or 0 */

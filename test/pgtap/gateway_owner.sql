@@ -193,7 +193,7 @@ SELECT pg_temp.hear('+34600000777', 'text', '{"body": "¿Tenéis tartas?"}') AS 
 SELECT is((pg_temp.ask('tenant_messages') #> '{body,others,0}') #- '{can_answer_until}' #- '{replies,0,at}', jsonb_build_object('inbound_id', :stranger, 'sender', '+34600000777', 'sender_name', NULL,
     'may_answer', true, 'replies', jsonb_build_array(jsonb_build_object('id', 'i' || :stranger, 'kind', 'text', 'text', '¿Tenéis tartas?'))), 'who writes unasked is not lost');
 SELECT is(pg_temp.ask('tenant_messages', tenant => 'trigal', role => 'admin') #> '{body,messages,0,replies}', '[]', 'and none of it reaches another tenant');
-INSERT INTO whatsapp_contacts (wa_id, name) VALUES ('34600000101', 'Molinos'), ('34600000777', 'Eva') ON CONFLICT (wa_id) WHERE wa_id IS NOT NULL DO UPDATE SET name = EXCLUDED.name;
+SELECT wa_internal_store_contacts('{34600000101,34600000777}', '{NULL,NULL}', '{NULL,NULL}', '{Molinos,Eva}', '{NULL,NULL}', ARRAY[now(), now()]) \g /dev/null
 SELECT is(pg_temp.message() ->> 'recipient_name', 'Molinos', 'who has written is called as he calls himself');
 SELECT is(pg_temp.ask('tenant_messages') #>> '{body,others,0,sender_name}', 'Eva', 'whether he was asked or not');
 SELECT is(pg_temp.ask('tenant_messages', tenant => 'trigal', role => 'admin') #> '{body,messages,0,recipient_name}', 'null', 'but not by a tenant to whom he has never written');

@@ -80,11 +80,13 @@ SELECT is(tenant_id, 'panaderia', 'but a reply to a message is for whoever wrote
 /* ---- the window ---- */
 
 SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = '+34600000001'), pg_temp.at(1764020000), 'the window of the number opens with the latest message');
-SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = 'ES.7001234567890123'), pg_temp.at(1764000100), 'and that of the user id');
+SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = 'ES.7001234567890123'), pg_temp.at(1764020000), 'and that of the user id, whichever the message named');
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.W1', 1764000200, 'text', '{}'), pg_temp.inbound('wamid.W2', 1764030000, 'system', '{"system":{"type":"customer_identity_changed"}}')) \g /dev/null
 SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = '+34600000001'), pg_temp.at(1764020000), 'an older message, or the system''s, does not move it');
 
 /* ---- contacts ---- */
+
+DELETE FROM whatsapp_contacts;
 
 CREATE FUNCTION pg_temp.contact(contact jsonb, message jsonb) RETURNS void LANGUAGE sql AS $$
     SELECT pg_temp.post(pg_temp.envelope(pg_temp.messages_change(jsonb_build_object('contacts', jsonb_build_array(contact), 'messages', jsonb_build_array(message)))))
@@ -107,17 +109,17 @@ SELECT pg_temp.post_messages('{"from":"34600000009","from_user_id":"ES.2","id":"
 SELECT is(pg_temp.contacts(), '34600000009|ES.2|ES.ENT.1|Ana P.|ana.p', 'the same with a new user id');
 SELECT pg_temp.post_messages('{"from_user_id":"ES.3","id":"wamid.C7","timestamp":"1764000305","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.2"}}') \g /dev/null
 SELECT is(pg_temp.contacts(), '34600000009|ES.3|ES.ENT.1|Ana P.|ana.p', 'which may stand at the sender alone');
-SELECT pg_temp.post_messages('{"from_user_id":"ES.2","id":"wamid.C8","timestamp":"1764000305","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.3","user_id":"ES.2"}}') \g /dev/null
+SELECT pg_temp.post_messages('{"from_user_id":"ES.2","id":"wamid.C8","timestamp":"1764000306","type":"system","system":{"type":"user_changed_user_id","previous_user_id":"ES.3","user_id":"ES.2"}}') \g /dev/null
 SELECT pg_temp.contact('{"profile":{},"wa_id":"0"}', pg_temp.inbound('wamid.C6', 1764000306, 'text', '{}')) \g /dev/null
 SELECT is(pg_temp.contacts(), '34600000009|ES.2|ES.ENT.1|Ana P.|ana.p', 'what is no number makes no contact');
 
 /* ---- contacts of statuses ---- */
 
 DELETE FROM whatsapp_contacts;
-CREATE FUNCTION pg_temp.tell(wamid text, status text, contacts jsonb, more jsonb DEFAULT '{}') RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.tell(wamid text, status text, contacts jsonb, more jsonb DEFAULT '{}', at bigint DEFAULT 1764000400) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_temp.post(pg_temp.envelope(pg_temp.messages_change(jsonb_strip_nulls(jsonb_build_object('contacts', contacts,
-        'statuses', jsonb_build_array(pg_temp.status(wamid, status, 1764000400, NULL, more)))))));
+        'statuses', jsonb_build_array(pg_temp.status(wamid, status, at, NULL, more)))))));
     RETURN pg_temp.contacts();
 END
 $$;
@@ -134,7 +136,7 @@ SELECT ok(last_seen_at > now() - interval '1 hour', 'but it is if they write') F
 UPDATE whatsapp_contacts SET last_seen_at = now() - interval '31 days';
 SELECT pg_temp.tell('wamid.S1', 'read', '[{"wa_id":"34600000031"}]') \g /dev/null
 SELECT ok(last_seen_at > now() - interval '1 hour', 'or once a month') FROM whatsapp_contacts;
-SELECT is(pg_temp.tell('wamid.S3', 'sent', '[{"profile":{"name":"Beatriz"},"user_id":"ES.31"}]'), '34600000031|ES.31|Beatriz', 'another name, without the number');
+SELECT is(pg_temp.tell('wamid.S3', 'sent', '[{"profile":{"name":"Beatriz"},"user_id":"ES.31"}]', at => 1764000402), '34600000031|ES.31|Beatriz', 'another name, without the number');
 SELECT is(pg_temp.tell('wamid.S4', 'failed', NULL, '{"recipient_id":"34600000032"}'), '34600000031|ES.31|Beatriz', 'a failure tells a number that the message has');
 SELECT is(pg_temp.tell('wamid.S5', 'sent', '[{"wa_id":"34600000032"}]'), '34600000031|ES.31|Beatriz, 34600000032', 'a contact may be a number alone');
 SELECT is(pg_temp.tell('wamid.S6', 'failed', NULL, '{"recipient_id":"34600000032","recipient_user_id":"ES.32"}'), '34600000031|ES.31|Beatriz, 34600000032|ES.32', 'and get its user id from a failure');
@@ -147,7 +149,7 @@ SELECT is((SELECT count(*) FROM whatsapp_contacts WHERE user_id LIKE 'ES.T%'), 2
 
 /* ---- stop and go ---- */
 
-DELETE FROM whatsapp_opt_outs;
+TRUNCATE whatsapp_opt_outs, whatsapp_opt_ins;
 CREATE FUNCTION pg_temp.after(words text, at bigint) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_temp.post_messages(pg_temp.inbound('wamid.opt' || at, at, 'text', jsonb_build_object('text', jsonb_build_object('body', words))));
@@ -162,13 +164,13 @@ SELECT is(pg_temp.after('START', 1764001005), 'none', 'start');
 SELECT is(pg_temp.after('Désabonner', 1764001006), 'panaderia +34600000001 marketing inbound', 'accents do not matter');
 SELECT is(pg_temp.after('ALTA', 1764015000), 'panaderia +34600000001 marketing inbound', 'what is said to another tenant does not concern this one');
 INSERT INTO whatsapp_opt_words VALUES ('es', 'Ni una más', 'out'), ('es', 'parar', 'none'), ('pt', 'parar', 'none');
-DELETE FROM whatsapp_opt_outs;
+TRUNCATE whatsapp_opt_outs, whatsapp_opt_ins;
 SELECT is(pg_temp.after('PARAR', 1764001007), 'none', 'a word can be switched off');
 SELECT is(pg_temp.after('ni una mas', 1764001008), 'panaderia +34600000001 marketing inbound', 'and others added');
-DELETE FROM whatsapp_opt_outs;
+TRUNCATE whatsapp_opt_outs, whatsapp_opt_ins;
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.optb', 1764001009, 'button', '{"button":{"payload":"STOP","text":"Baja"}}')) \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_opt_outs), 1::bigint, 'a button can say it, too');
-DELETE FROM whatsapp_opt_outs;
+TRUNCATE whatsapp_opt_outs, whatsapp_opt_ins;
 SELECT pg_temp.after('alta', 1764001020) \g /dev/null
 SELECT is(pg_temp.after('baja', 1764001019), 'none', 'an older wish that comes late does not count');
 SELECT is(pg_temp.after('baja', 1764001021), 'panaderia +34600000001 marketing inbound', 'a later one does');
@@ -180,7 +182,7 @@ SELECT is((SELECT count(*) FROM whatsapp_opt_outs), 1::bigint, 'but in one secon
 
 /* ---- switches of WhatsApp itself ---- */
 
-DELETE FROM whatsapp_opt_outs;
+TRUNCATE whatsapp_opt_outs, whatsapp_opt_ins;
 CREATE FUNCTION pg_temp.prefer(value text, at bigint, number text DEFAULT '100000000000001') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     counts text := pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.change('user_preferences', jsonb_build_object('metadata', jsonb_build_object('phone_number_id', number),
@@ -209,7 +211,7 @@ SELECT is(pg_temp.after('alta', 1764002300), 'panaderia +34600000009 marketing p
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.both1', 1764002400, 'text', '{"from":"34600000009","from_user_id":"ES.2","text":{"body":"baja"}}')) \g /dev/null
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.both2', 1764002401, 'text', '{"from":"34600000009","from_user_id":"ES.2","text":{"body":"alta"}}')) \g /dev/null
 SELECT is((SELECT string_agg(DISTINCT source, ' ') FROM whatsapp_opt_outs WHERE recipient IN ('+34600000009', 'ES.2')), 'preferences', 'nor one that said the same before');
-DELETE FROM whatsapp_opt_outs;
+TRUNCATE whatsapp_opt_outs, whatsapp_opt_ins;
 SELECT pg_temp.post_messages(pg_temp.inbound('wamid.both3', 1764002500, 'text', '{"from":"34600000009","from_user_id":"ES.2","text":{"body":"baja"}}')) \g /dev/null
 SELECT is(pg_temp.prefer('stop', 1764002450), '1/0/0/0 panaderia +34600000009 marketing preferences, panaderia ES.2 marketing preferences', 'the switch counts more than a word, also if it comes late');
 

@@ -42,7 +42,7 @@ sub take
 	my $found = sql($consequences);
 	sql(<<'SQL');
 SELECT wa_resume(p.scope, p.key) FROM whatsapp_pauses AS p;
-DELETE FROM whatsapp_opt_outs;
+TRUNCATE whatsapp_opt_outs, whatsapp_opt_ins;
 DELETE FROM whatsapp_alerts;
 SQL
 	return $found;

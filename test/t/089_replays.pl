@@ -102,7 +102,7 @@ query('TRUNCATE whatsapp_inbound_messages, whatsapp_windows');
 message('wamid.alta', $old - 60, 'text', { body => 'alta' });
 message('wamid.baja', $old, 'text', { body => 'baja' });
 is(query(q{SELECT count(*) FROM whatsapp_opt_outs}), '2', 'nor does an old opt-in speak against an older opt-out');
-query('TRUNCATE whatsapp_opt_outs');
+query('TRUNCATE whatsapp_opt_outs, whatsapp_opt_ins');
 
 sub prefer
 {

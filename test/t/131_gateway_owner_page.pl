@@ -52,7 +52,8 @@ CREATE FUNCTION heard(ago interval, sender text, words text, order_number text D
         ARRAY[sender], '{NULL}'::text[], ARRAY[(jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', words))
             || COALESCE(jsonb_build_object('context', jsonb_build_object('id', 'wamid.of.' || order_number)), '{}'))::text], '{f}')
 $$;
-INSERT INTO whatsapp_contacts (wa_id, name) VALUES ('34600000101', 'Harinas Molino'), ('34600000102', 'Lácteos Sierra'), ('34600000103', 'Huevos Corral');
+SELECT wa_internal_store_contacts('{34600000101,34600000102,34600000103}', array_fill(NULL::text, '{3}'), array_fill(NULL::text, '{3}'),
+    '{Harinas Molino,Lácteos Sierra,Huevos Corral}', array_fill(NULL::text, '{3}'), array_fill(now(), '{3}'));
 SELECT history('3 days', 'read', 'ALB-2038', '+34600000102', '12 l de nata', 'viernes');
 SELECT heard('2 days 20 hours', '+34600000102', 'Recibido, gracias', 'ALB-2038');
 SELECT history('1 day', 'failed', 'ALB-2040', '+34600000104', '30 kg de azúcar', 'jueves', 131026);

@@ -63,7 +63,7 @@ if [ "$(id -u)" -eq 0 ]; then
         settings+=(PG_CONFIG="$(command -v "$PG_CONFIG")")
     fi
     for name in WA_TESTS WA_OPT_OUT_QUEUE RATE_ROUNDS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS,KINDS} \
-        INTERRUPTIONS_{SECONDS,SEED} TAKEOVER_{HELD,MESSAGES} OUTBOX_{KILLS,FAILOVERS,MEASURED,SEED} FUZZ_{SECONDS,SEED,TARGETS} \
+        INTERRUPTIONS_{SECONDS,SEED} PERSONS_HISTORIES TAKEOVER_{HELD,MESSAGES} OUTBOX_{KILLS,FAILOVERS,MEASURED,SEED} FUZZ_{SECONDS,SEED,TARGETS} \
         WA_BROWSER WA_PICTURES; do
         if [ -n "${!name:-}" ]; then
             settings+=("$name=${!name}")
@@ -154,6 +154,11 @@ suite_isolation() { harness test/tools/isolation-suite.sh; }
 suite_pgtap() {
     test/tools/with-server.sh test/tools/server.conf \
         test/tools/pgtap-suite.sh perl test/tools/harness.pl --suite pgtap --results "$results"
+}
+
+# Not among the suites: make check-persons-long.
+suite_persons() {
+    test/tools/with-server.sh test/tools/server.conf test/tools/persons-long.sh && echo "1 passed, 0 failed"
 }
 
 # Half of it needs Meta's description of its API, which WA_OPENAPI names.

@@ -71,6 +71,55 @@ static const Case cases[] = {
 	{"ES.7001.34567890123", WA_RECIPIENT_BAD_CHARACTER, ""},
 };
 
+/* Both ways; NULL: there is no other spelling. */
+static const struct
+{
+	const char *one;
+	const char *other;
+} spellings[] = {
+	{"+525512345678", "+5215512345678"}, /* Mexico */
+	{"+541123456789", "+5491123456789"}, /* Argentina */
+	{"+551187654321", "+5511987654321"}, /* Brazil: a mobile phone */
+	{"+556161234567", "+5561961234567"}, /* 6 is the lowest digit of one */
+	{"+551151234567", NULL},			 /* a landline */
+	{"+5511951234567", NULL},			 /* never had eight digits: those are a landline's */
+	{"+52551234567", NULL},				 /* a digit short */
+	{"+52255123456789", NULL},			 /* a digit too many */
+	{"+5225512345678", NULL},			 /* eleven digits, but not this one */
+	{"+5511087654321", NULL},			 /* the same */
+	{"+34600000001", NULL},				 /* Spain */
+	{"+5", NULL},
+	{"+52", NULL},
+	{"+55", NULL},
+	{"ES.7001234567890123", NULL},
+	{"MX.5512345678", NULL},
+	{"+52551234567x", NULL},
+	{"", NULL},
+};
+
+static void
+is_spelt(const char *phone, const char *other)
+{
+	char out[WA_RECIPIENT_SPELLINGS][WA_RECIPIENT_SIZE];
+	int n = wa_recipient_spellings(phone, out);
+
+	if (other == NULL)
+		is_int(n, 0, "\"%s\" has one spelling", phone);
+	else
+		is_str(n == 1 ? out[0] : "none", other, "\"%s\" has another", phone);
+}
+
+static void
+test_spellings(void)
+{
+	for (int i = 0; i < lengthof(spellings); i++)
+	{
+		is_spelt(spellings[i].one, spellings[i].other);
+		if (spellings[i].other != NULL)
+			is_spelt(spellings[i].other, spellings[i].one);
+	}
+}
+
 int
 main(void)
 {
@@ -106,5 +155,6 @@ main(void)
 		   "a buffer too small by one is not overrun");
 	is_int(wa_recipient_normalise("+34600000001", 12, out, 13), WA_RECIPIENT_PHONE,
 		   "one that just fits is enough");
+	test_spellings();
 	return done_testing();
 }

@@ -22,6 +22,7 @@
 #include "sender/store/alert.h"
 #include "sender/store/dispositions.h"
 #include "sender/store/fence.h"
+#include "sender/store/learned.h"
 #include "sender/store/transaction.h"
 #include "sender/store/wamids.h"
 
@@ -56,7 +57,12 @@
 	" AND @extschema@.wa_internal_accepted_attempt(m.id) IS NOT NULL RETURNING m.id,"              \
 	" m.whatsapp_message_id OPERATOR(pg_catalog.<>)"                                               \
 	" @extschema@.wa_internal_accepted_text(m.id, 'm'::pg_catalog.\"char\")"                       \
-	" AND m.status OPERATOR(pg_catalog.=) ANY ('{accepted,sent,delivered,read}')"
+	" AND m.status OPERATOR(pg_catalog.=) ANY ('{accepted,sent,delivered,read}'),"                 \
+	" CASE WHEN pg_catalog.substr(m.recipient_phone, 2) OPERATOR(pg_catalog.<>)"                   \
+	" @extschema@.wa_internal_accepted_text(m.id, 'w'::pg_catalog.\"char\")"                       \
+	" OR @extschema@.wa_internal_accepted_text(m.id, 'u'::pg_catalog.\"char\") IS NOT NULL"        \
+	" OR m.recipient_phone IS NULL"                                                                \
+	" THEN COALESCE(m.recipient_phone, m.recipient_user_id) END"
 
 static WaStatement accept_there_statement = {.sql = ACCEPT("ctid"),
 											 .nargs = 1,
@@ -182,6 +188,43 @@ add_second(const WaRows *rows, int64 *second, int *n_second)
 			second[(*n_second)++] = wa_rows_int(rows, (int) i, 1, 0);
 }
 
+/* Notes that a recipient is called otherwise in the response. */
+static void
+add_learned(const char *recipient, const char *identity, WaLearned *learned, int *n)
+{
+	WaLearned item = {recipient, identity};
+
+	if (strcmp(recipient, identity) != 0)
+		learned[(*n)++] = item;
+}
+
+/*
+ * Of the rows that an UPDATE has returned, those whose recipients the response may call
+ * otherwise than the message does.
+ */
+static void
+learn(const WaRows *rows)
+{
+	WaLearned *learned = palloc(sizeof(WaLearned) * 2 * Max(rows->count, 1));
+	int n = 0;
+
+	for (uint64 i = 0; i < rows->count; i++)
+	{
+		const char *recipient = wa_rows_text(rows, (int) i, 3);
+		const WaAccepted *accepted;
+
+		if (recipient == NULL)
+			continue;
+		accepted = accepted_message(wa_rows_int(rows, (int) i, 1, 0));
+		if (accepted->wa_id[0] != '\0' &&
+			strspn(accepted->wa_id, "0123456789") == strlen(accepted->wa_id))
+			add_learned(recipient, psprintf("+%s", accepted->wa_id), learned, &n);
+		if (accepted->user_id[0] != '\0')
+			add_learned(recipient, accepted->user_id, learned, &n);
+	}
+	wa_store_learn(learned, n);
+}
+
 /* Returns how many of them had been accepted before, and which in second (room for n). */
 static int
 update_accepted(const WaAccepted *accepted, int n, int64 *second)
@@ -208,6 +251,7 @@ update_accepted(const WaAccepted *accepted, int n, int64 *second)
 		places = wa_array_of_tid(tids, n);
 		rows = wa_store_run(&accept_there_statement, &places, NULL);
 		add_second(&rows, second, &n_second);
+		learn(&rows);
 		wa_fence_add_missing(&rows, ids, n, missing, &n_missing);
 		if (n_missing > 0)
 		{
@@ -215,6 +259,7 @@ update_accepted(const WaAccepted *accepted, int n, int64 *second)
 			places = wa_array_of_int8(missing, n_missing);
 			rows = wa_store_run(&accept_statement, &places, NULL);
 			add_second(&rows, second, &n_second);
+			learn(&rows);
 		}
 	}
 	PG_FINALLY();

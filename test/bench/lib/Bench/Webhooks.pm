@@ -51,7 +51,7 @@ sub forget
 	my ($cluster) = @_;
 
 	clear($cluster);
-	$cluster->query('TRUNCATE whatsapp_contacts, whatsapp_parked_events');
+	$cluster->query('TRUNCATE whatsapp_contacts, whatsapp_contact_identities, whatsapp_parked_events');
 	return;
 }
 
