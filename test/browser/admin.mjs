@@ -5,7 +5,7 @@
  * message.
  */
 
-import { accessible, done, fits, help, is, like, ok, open, picture, test } from './harness.mjs';
+import { accessible, done, fits, focused, gate, help, is, like, ok, open, picture, test, until, work } from './harness.mjs';
 
 const PAGE = '/app/admin/whatsapp';
 const API = '/api/v1/admin/whatsapp';
@@ -41,7 +41,7 @@ await test('signing in', async () => {
 	await token.fill('no-such-token');
 	await page.getByRole('button', { name: 'Sign in' }).click();
 	await shows(page.getByRole('alert'), /No file of the gateway has this token/, 'a wrong token is refused in words');
-	ok(await token.evaluate((e) => e === document.activeElement), 'and the field has the focus');
+	await focused(page, '#token', 'and the field has the focus');
 	await accessible(page, 'signing in');
 	await token.fill(admin);
 	await page.keyboard.press('Enter');
@@ -93,7 +93,7 @@ await test('a conflict', async () => {
 
 	await ask();
 	await shows(page.locator('#question'), /belongs to alba/, 'the holder is named where it happened');
-	ok(await page.locator('#question').evaluate((e) => e === document.activeElement), 'the question has the focus');
+	await focused(page, '#question', 'the question has the focus');
 	await accessible(page, 'a conflict');
 	await picture(page, 'conflict');
 	await page.getByRole('link', { name: 'Show alba' }).click();
@@ -114,15 +114,17 @@ await test('a conflict', async () => {
 
 await test('somebody else was faster', async () => {
 	const page = await section('tenants&q=obrador-norte');
+	const answers = await gate(page, /\/tenants\?/);
 	const headers = { Origin: process.env.WA_URL };
 
 	const other = (await api(page, 'phone-numbers?assigned=false')).at(-1).phone_number_id;
 
 	await page.locator('[data-action="assign-obrador-norte"]').waitFor();
-	/* Long enough for both: what the page shows is out of date. */
-	await page.route(/\/tenants\?/, (route) => new Promise((resolve) => setTimeout(resolve, 1500)).then(() => route.continue()));
+	/* What the page shows is out of date when the button is pressed. */
+	answers.hold();
 	await page.request.post(`${API}/tenants/obrador-norte/assign-phone`, { data: { phone_number_id: other }, headers });
-	await press(page, 'assign-obrador-norte');
+	await Promise.all([page.waitForRequest(/obrador-norte\/assign-phone/), press(page, 'assign-obrador-norte')]);
+	answers.release();
 	await shows(outcome(page), /obrador-norte has .* already/, 'a number that it has got meanwhile is not a conflict with itself');
 	await page.unrouteAll({ behavior: 'ignoreErrors' });
 	is((await page.request.delete(`${API}/tenants/obrador-norte/unassign-phone`, { headers })).status(), 200, 'it had one');
@@ -135,7 +137,7 @@ await test('unassigning', async () => {
 	await shows(page.locator('#question'), /away from trigal\?.*will wait/, 'what will wait is said before');
 	await page.keyboard.press('Escape');
 	await page.locator('#question').waitFor({ state: 'detached' });
-	ok(await page.locator('[data-action="unassign-trigal"]').evaluate((e) => e === document.activeElement), 'after a no, the focus is where it was');
+	await focused(page, '[data-action="unassign-trigal"]', 'after a no, the focus is where it was');
 	await press(page, 'unassign-trigal');
 	await press(page, 'yes');
 	await shows(outcome(page), /is free/, 'after a yes, the number is free');
@@ -198,11 +200,11 @@ await test('a large group, and stopping it', async () => {
 	await press(page, 'yes');
 	await shows(page.locator('.progress'), /0 of 1,200 done/, 'the progress is shown');
 	await page.waitForFunction(() => document.querySelector('.progress progress')?.max === 1200);
-	while (goOn.length === 0) await page.waitForTimeout(20);
+	await until(page, () => goOn.length > 0, 'the next call');
 	goOn.shift()();
 	await shows(page.locator('.progress'), /498 of 1,200 done/, 'and goes on');
 	await page.locator('.progress').getByRole('button', { name: 'Stop' }).click();
-	while (goOn.length === 0) await page.waitForTimeout(20);
+	await until(page, () => goOn.length > 0, 'the next call');
 	goOn.shift()();
 	await shows(page.locator('.progress'), /Stopped: 996 of 1,200/, 'stopping it says how far it came');
 	is(calls, 2, 'and it asks no more');
@@ -258,7 +260,7 @@ await test('live', async () => {
 		Object.defineProperty(document, 'hidden', { configurable: true, get: () => true });
 		document.dispatchEvent(new Event('visibilitychange'));
 	});
-	await page.waitForLoadState('networkidle');
+	await until(page, () => page.unanswered === 0, 'what was asked before is answered');
 	page.on('request', () => (asked += 1));
 	await page.waitForTimeout(2600);
 	is(asked, 0, 'a hidden tab asks nothing');
@@ -284,28 +286,28 @@ await test('a viewer', async () => {
 
 await test('by keyboard alone', async () => {
 	const page = await section('overview');
-	const focused = () => page.evaluate(() => document.activeElement.innerText?.replace(/\s+/g, ' ').trim() ?? '');
+	const here = () => page.evaluate(() => document.activeElement.innerText?.replace(/\s+/g, ' ').trim() ?? '');
 	const tabTo = async (pattern) => {
-		for (let i = 0; i < 80 && !pattern.test(await focused()); i++) await page.keyboard.press('Tab');
+		for (let i = 0; i < 80 && !pattern.test(await here()); i++) await page.keyboard.press('Tab');
 	};
 
 	await page.keyboard.press('Tab');
-	is(await focused(), 'Skip to the content', 'the first stop skips to the content');
+	is(await here(), 'Skip to the content', 'the first stop skips to the content');
 	await tabTo(/^Tenants and numbers$/);
 	await page.keyboard.press('Enter');
-	await loaded(page);
-	is(await focused(), 'Tenants and numbers', 'a new section is announced by its heading');
+	await focused(page, 'h1', 'a new section is announced by its heading');
+	is(await here(), 'Tenants and numbers', 'which is this');
 	await tabTo(/^alba$/);
 	await page.keyboard.press('Enter');
 	await shows(page.locator('.detail'), /needs for sending/, 'Enter opens a row');
-	is(await focused(), 'alba', 'and the focus stays');
+	is(await here(), 'alba', 'and the focus stays');
 	await tabTo(/^Unassign alba$/);
 	await page.keyboard.press('Enter');
 	await page.locator('#question').waitFor();
 	await tabTo(/^No, leave it$/);
 	await page.keyboard.press('Space');
 	await page.locator('#question').waitFor({ state: 'detached' });
-	is(await focused(), 'Unassign alba', 'a no leads back');
+	await focused(page, '[data-action="unassign-alba"]', 'a no leads back');
 });
 
 /* With every string of the catalogues in brackets, what has none stands in the code. */
@@ -374,14 +376,14 @@ await test('the database is away', async () => {
 
 	await help('stop the database');
 	/* The gateway waits for a connection before it refuses, and the page for the gateway. */
-	await shows(page.locator('.strip strong'), /Not live since \d/, 'the page says since when it is not live', { timeout: 20000 });
+	await shows(page.locator('.strip strong'), /Not live since \d/, 'the page says since when it is not live');
 	await shows(page.locator('.strip'), /is safe/, 'and what is safe');
 	await shows(page.locator('tbody tr'), /alba/, 'what it knew stays');
 	is(await page.locator('[data-action="assign-all-tenants"]').getAttribute('aria-disabled'), 'true', 'nothing can be changed');
 	await accessible(page, 'the database is away');
 	await picture(page, 'stale');
 	await help('start the database');
-	await page.locator('.strip strong', { hasNotText: 'Not live' }).waitFor({ timeout: 20000 });
+	await page.locator('.strip strong', { hasNotText: 'Not live' }).waitFor();
 	ok(true, 'it comes back by itself');
 });
 
@@ -390,13 +392,11 @@ await test('three thousand tenants', async () => {
 
 	await help('make many tenants');
 	await page.goto(at('tenants'));
-	const ms = await page.evaluate(() => new Promise((resolve) => {
-		const look = () => (document.querySelector('tbody tr') ? resolve(performance.now() - performance.timing.loadEventEnd + performance.timing.navigationStart) : requestAnimationFrame(look));
+	await page.locator('tbody tr').first().waitFor();
+	/* Of the processor's time, which is the same on a busy machine; how long the answer takes is tested by the caller. */
+	const ms = 1000 * await work(page);
 
-		look();
-	}));
-
-	ok(ms < 1000, `the rows are there ${Math.round(ms)} ms after the page`, ms);
+	ok(ms < 1000, `the rows are there after ${Math.round(ms)} ms of work`, ms);
 	await shows(page.locator('.pager'), /^50 (rows|of 3,\d\d\d) on this page/, 'one page of them is shown');
 	await picture(page, 'many');
 	const first = await page.locator('tbody th').first().innerText();

@@ -17,6 +17,9 @@ export const url = process.env.WA_URL;
 const pictures = process.env.WA_PICTURES;
 const axeFile = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
+/* How long what should happen at once may take, on a machine that has other things to do. */
+export const patience = 1000 * Number(process.env.PG_TEST_TIMEOUT_DEFAULT ?? 60);
+
 const browser = await chromium.launch({
 	executablePath: process.env.WA_CHROMIUM ?? '/usr/bin/chromium',
 	args: ['--no-sandbox', '--disable-dev-shm-usage'],
@@ -64,13 +67,16 @@ export async function open(path, { width = 1280, height = 800, scheme = 'light',
 	});
 	const page = await context.newPage();
 
-	page.setDefaultTimeout(8000);
+	page.setDefaultTimeout(patience);
 	page.complaints = [];
 	page.on('console', (message) => {
 		/* A refused request is reported by the page itself, in words. */
 		if (message.type() === 'error' && !/^Failed to load resource/.test(message.text())) page.complaints.push(message.text());
 	});
 	page.on('pageerror', (error) => page.complaints.push(`${error.message} ${error.stack}`));
+	page.unanswered = 0;
+	page.on('request', () => (page.unanswered += 1));
+	for (const end of ['requestfinished', 'requestfailed']) page.on(end, () => (page.unanswered -= 1));
 	page.on('request', (request) => {
 		if (!request.url().startsWith(url) && !request.url().startsWith('data:')) page.complaints.push(`asks ${request.url()}`);
 	});
@@ -101,6 +107,51 @@ export async function accessible(page, name, rules) {
 	const found = await axe(page, rules);
 
 	ok(found.length === 0, `axe finds nothing: ${name}`, found.join('\n'));
+}
+
+/* Waits until this is so. */
+export async function until(page, condition, what) {
+	const deadline = Date.now() + patience;
+
+	while (!(await condition())) {
+		if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
+		await page.waitForTimeout(20);
+	}
+}
+
+/* The focus follows what was drawn, a frame or two later. */
+export async function focused(page, selector, name) {
+	const has = page.waitForFunction((s) => document.activeElement?.matches(s), selector);
+
+	ok(await has.then(() => true, () => false), name, await page.evaluate(() => document.activeElement?.outerHTML.slice(0, 200)));
+}
+
+/* Answers to what the page asks for can be held back from now on, and released again. */
+export async function gate(page, pattern) {
+	let open = Promise.resolve();
+	let release;
+
+	await page.route(pattern, async (route) => {
+		await open;
+		const response = await route.fetch();
+
+		await open;
+		await route.fulfill({ response });
+	});
+	return {
+		hold: () => (open = new Promise((resolve) => (release = resolve))),
+		release: () => release(),
+	};
+}
+
+/* How many seconds the page has kept a processor busy, since its process began. */
+export async function work(page) {
+	const client = await page.context().newCDPSession(page);
+
+	await client.send('Performance.enable');
+	const { metrics } = await client.send('Performance.getMetrics');
+
+	return metrics.find((m) => m.name === 'ThreadTime').value;
 }
 
 /* Nothing is cut off or wider than the window. */

@@ -27,6 +27,9 @@ use IO::Select;
 use IO::Socket::INET;
 use IPC::Open3 qw(open3);
 use JSON::PP ();
+
+use lib dirname(__FILE__);
+use WaLoad qw(patience);
 use Time::HiRes qw(time usleep);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
@@ -108,7 +111,7 @@ sub start
 sub run
 {
 	my ($self, $environment, @arguments) = @_;
-	my $deadline = time + 30;
+	my $deadline = time + patience();
 	local %ENV = (%ENV, %$environment);
 
 	open(my $null, '<', File::Spec->devnull) or croak "could not open the null device: $!";
@@ -135,8 +138,8 @@ sub run
 # Waits until /readyz says so.
 sub wait_until_ready
 {
-	my ($self, $seconds) = @_;
-	my $deadline = time + ($seconds // 30);
+	my ($self) = @_;
+	my $deadline = time + patience();
 
 	while (1)
 	{

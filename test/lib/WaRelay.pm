@@ -41,6 +41,7 @@ sub resume
 		ReuseAddr => 1)
 	  or croak "could not listen: $!";
 
+	delete $self->{reserved};
 	$self->{port} = $listener->sockport;
 	$self->{pid} = fork() // croak "could not fork: $!";
 	return if $self->{pid};
@@ -56,6 +57,8 @@ sub stop
 	kill 'KILL', $self->{pid};
 	waitpid $self->{pid}, 0;
 	delete $self->{pid};
+	# Bound, and nobody listens: so that the port is not given to anybody else meanwhile.
+	$self->{reserved} = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $self->{port}, Proto => 'tcp', ReuseAddr => 1);
 	return;
 }
 

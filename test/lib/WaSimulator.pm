@@ -18,8 +18,13 @@ use HTTP::Tiny;
 use IO::Select;
 use IPC::Open3 qw(open3);
 use JSON::PP ();
+use IO::Socket::INET;
 use MIME::Base64 qw(decode_base64);
 use POSIX ();
+
+use lib dirname(__FILE__);
+use Time::HiRes qw(time);
+use WaLoad qw(patience);
 
 my $json = JSON::PP->new->utf8->canonical;
 
@@ -43,7 +48,7 @@ sub start
 	open(my $null, '<', File::Spec->devnull) or croak "could not open the null device: $!";
 	my $pid = open3('<&' . fileno($null), my $out, '>&STDERR', $binary, @arguments);
 	my $self = bless { pid => $pid, out => $out, owner => $$, text => '' }, $class;
-	my $deadline = time + 30;
+	my $deadline = time + patience();
 	my $select = IO::Select->new($out);
 	while ($self->{text} !~ /^listening on (\S+)\n/m)
 	{
@@ -177,6 +182,34 @@ sub stop_clock
 	my ($self, $stopped) = @_;
 	return $self->control('POST', 'clock',
 		{ stopped => $stopped // 1 ? JSON::PP::true : JSON::PP::false });
+}
+
+# Delayed answers wait until answer() is called, however long the test takes to see that
+# a request is on the wire: its clock stands still meanwhile.
+sub hold_answers
+{
+	my ($self) = @_;
+	$self->{held} = time;
+	return $self->stop_clock;
+}
+
+# Those that were to come within $ms come now; its clock is right again, or ahead by no
+# more than that.
+sub answer
+{
+	my ($self, $ms) = @_;
+	my $held = int(1000 * (time - delete $self->{held}));
+
+	$self->advance_clock($held > $ms ? $held : $ms);
+	return $self->stop_clock(0);
+}
+
+# Keeps the port for a successor, while nobody listens there: as long as the object lives.
+sub reserve_port
+{
+	my ($self) = @_;
+	return IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $self->port, Proto => 'tcp', ReuseAddr => 1)
+	  // croak "could not keep the port: $@";
 }
 
 # Pull mode: up to $max webhook bodies, waiting up to $wait_ms for the first.

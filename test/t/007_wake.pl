@@ -12,6 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
+use WaLoad qw(wait_until);
 use WaSimulator;
 use WaTest qw(new_node create_extension set_and_reload wait_for_senders);
 
@@ -93,8 +94,7 @@ $node->safe_psql('postgres', message(7, 8));
 leaves(1, 'a prepared transaction is not sent, and another is');
 $node->safe_psql('postgres', "COMMIT PREPARED 'later'");
 $expected++;
-my $patience = time + 45;
-usleep(50_000) while $sim->stats->{accepted} < $expected && time < $patience;
+wait_until(sub { $sim->stats->{accepted} >= $expected });
 is($sim->stats->{accepted}, $expected, 'when it is committed, the sweep finds it');
 
 # Several senders: each note goes to the owner of its number.

@@ -29,7 +29,7 @@ wait_for($node, "SELECT count(*) > 0 FROM whatsapp_attempts WHERE message_id = $
 sql("SELECT wa_configure_tenant('t1', $quiet)");
 wait_for($node, "SELECT hold_reason = 'quiet_hours' FROM whatsapp_queue WHERE message_id = $retried",
 	'the next one falls into the quiet hours, and waits');
-is(sql("SELECT reason || ' ' || (earliest > now() + interval '59 min') FROM wa_explain($retried)"),
+is(sql("SELECT reason || ' ' || (earliest > now() + interval '50 min') FROM wa_explain($retried)"),
 	'quiet_hours true', 'wa_explain says until when');
 
 $sim->faults;

@@ -80,9 +80,11 @@ is(numbers_of($late), '', 'and does not leave');
 
 # What was set aside, and is read by its id.
 $sim->faults({ match => { recipient => '+34611440002' }, times => 1, delay_ms => 1500 });
+$sim->hold_answers;
 my ($first, $second) = map { enqueue($node, 't3', '+34611440002') } 1 .. 2;
 wait_status($node, $first, 'sending', 'a message waits behind one to the same person');
 set_and_reload($node, enabled => 'off');
+$sim->answer(1500);
 wait_status($node, $first, 'accepted', 'its turn comes');
 while_claiming(q{SELECT wa_unassign_phone('t3')});
 my $other = enqueue($node, 't1', '+34611440003');

@@ -115,6 +115,7 @@ is(sql("SELECT status FROM whatsapp_messages WHERE id = $id"), 'cancelled', 'and
 # A snapshot that is older than the lease.
 set_and_reload($node, enabled => 'off');
 $sim->faults({ match => { recipient => '+34611450004' }, delay_ms => 1500 });
+$sim->hold_answers;
 $id = enqueue($node, 't1', '+34611450004');
 $session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
 is($session->query_safe('SELECT count(*) FROM whatsapp_leases'), '0', 'a transaction has begun before the claim');
@@ -122,6 +123,7 @@ set_and_reload($node, enabled => 'on');
 wait_status($node, $id, 'sending', 'the message is on the wire');
 is($session->query_safe("SELECT wa_cancel_message($id)"), 'f', 'it sees the lease all the same');
 $session->query_safe('COMMIT');
+$sim->answer(1500);
 wait_status($node, $id, 'accepted');
 
 # Between two attempts there is time.

@@ -117,9 +117,11 @@ gone($deleted, 'and that is removed');
 is(sql('SELECT count(*) FROM whatsapp_leases'), '0', 'with its lease');
 sql("SELECT wa_resolve_message(id, 'accepted') FROM whatsapp_messages WHERE status = 'uncertain'");
 $sim->faults({ match => { number => '100000000000001' }, delay_ms => 700 });
+$sim->hold_answers;
 my $answered = enqueue($node, 't1', '+34611600001');
 wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_leases WHERE $answered = ANY (message_ids))", 'a message is on the wire');
 sql("DELETE FROM whatsapp_messages WHERE id = $answered");
+$sim->answer(700);
 wait_for($node, 'SELECT NOT EXISTS (SELECT FROM whatsapp_leases)', 'its request is settled after it was deleted');
 $sim->faults();
 

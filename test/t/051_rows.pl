@@ -11,8 +11,9 @@ use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(usleep);
 use WaDelivery qw(accepted_for invariants_hold wait_for wait_status);
+use WaLoad qw(stopwatch);
 use WaSimulator;
 use WaTest qw(new_node create_extension set_and_reload wait_for_senders);
 
@@ -184,7 +185,7 @@ $pin->query_safe('COMMIT');
 
 # A transaction that commits late tells of a time that has been passed already.
 my $late = $node->background_psql('postgres');
-my $began = time;
+my $began = stopwatch($node, $sim);
 for my $i (1 .. 3)
 {
 	$late->query_safe('BEGIN');
@@ -194,10 +195,10 @@ for my $i (1 .. 3)
 	$late->query_safe('COMMIT');
 	wait_status($node, $id, 'accepted', 'what commits late comes due at once');
 }
-cmp_ok(time - $began, '<', 15, 'and not with the next sweep');
+cmp_ok($began->seconds, '<', 15, 'and not with the next sweep');
 
 # So does a row that somebody had locked when its time came.
-$began = time;
+$began = stopwatch($node, $sim);
 for my $i (1 .. 3)
 {
 	my $id = enqueue_many('t4', 1, ", scheduled_at => clock_timestamp() + interval '300 ms'");
@@ -207,7 +208,7 @@ for my $i (1 .. 3)
 	$late->query_safe('COMMIT');
 	wait_status($node, $id, 'accepted', 'and comes when it is free');
 }
-cmp_ok(time - $began, '<', 15, 'not with the next sweep either');
+cmp_ok($began->seconds, '<', 15, 'not with the next sweep either');
 $late->quit;
 $pin->quit;
 

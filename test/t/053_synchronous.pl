@@ -5,13 +5,13 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/lib";
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
 use WaDelivery qw(new_delivery wait_for settled accepted_for);
+use WaLoad qw(wait_until);
 use WaTest qw(sender_pids wait_for_senders);
 
 # What is doubtful is sent again soon: so a request that should not have left shows twice.
@@ -86,11 +86,18 @@ sub standby_back
 	return;
 }
 
+# A zombie, which somebody has yet to take notice of, does nothing any more.
+sub is_running
+{
+	my ($pid) = @_;
+	open my $status, '<', "/proc/$pid/status" or return 0;
+	return !grep { /^State:\s+Z/ } <$status>;
+}
+
 sub gone
 {
 	my (@pids) = @_;
-	my $deadline = time + 30;
-	sleep 0.05 while (grep { kill 0, $_ } @pids) && time < $deadline;
+	wait_until(sub { !grep { is_running($_) } @pids }) or die "waited in vain for the end of @pids";
 	return;
 }
 

@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/lib";
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -13,6 +13,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for deliver_webhooks
   invariants_hold);
+use WaLoad qw(patience);
 use WaTest qw(set_and_reload wait_for_senders);
 
 my $messages = $ENV{TAKEOVER_MESSAGES} // 60;
@@ -32,7 +33,7 @@ sub new_standby
 	$standby->start;
 	$of->wait_for_catchup($standby);
 	my $noted = $standby->data_dir . '/pg_replslot/whatsapp_shared.standby';
-	my $deadline = time + 60;
+	my $deadline = time + patience();
 	sleep 0.05 until -e $noted || time > $deadline;
 	return $standby;
 }
@@ -81,7 +82,7 @@ set_and_reload($new, enabled => 'on');
 wait_for($old, 'SELECT NOT EXISTS (SELECT FROM pg_stat_replication)', 'the standby has lost its primary');
 set_and_reload($old, enabled => 'on');
 my @lost = enqueue_many($old, 't2', 40);
-my $deadline = time + 60;
+my $deadline = time + patience();
 sleep 0.01 until $sim->stats->{accepted} >= $messages / 3 || time > $deadline;
 $old->stop('immediate');
 my %sent = %{ accepted_for($sim) };

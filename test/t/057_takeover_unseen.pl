@@ -6,13 +6,14 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/lib";
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use WaDelivery qw(new_delivery enqueue wait_for wait_status accepted_for deliver_webhooks invariants_hold);
+use WaLoad qw(patience);
 use WaTest qw(set_and_reload wait_for_senders);
 
 my ($old, $sim) = new_delivery('old', tenants => 5, simulator => ['--webhook-pull'], settings => [
@@ -64,7 +65,7 @@ $new->start;
 $old->safe_psql('postgres', 'CREATE TABLE replayed ()');
 $old->wait_for_catchup($new);
 my $noted = $new->data_dir . '/pg_replslot/whatsapp_shared.standby';
-my $deadline = time + 60;
+my $deadline = time + patience();
 sleep 0.05 until -e $noted || time > $deadline;
 $new->safe_psql('postgres', q{ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=9 connect_timeout=1'});
 set_and_reload($new, enabled => 'on');

@@ -12,6 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 use WaGateway;
+use WaLoad qw(stopwatch wait_until);
 use WaTest qw(create_extension new_node);
 
 my $node = new_node('gateway_database', "whatsapp_shared.databases = ''", 'wal_level = replica', 'max_wal_senders = 5');
@@ -25,6 +26,9 @@ GRANT ALL ON done TO PUBLIC;
 CREATE OR REPLACE FUNCTION wa_gateway_timeline(request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF request -> 'query' ? 'wait' THEN
+        PERFORM pg_advisory_xact_lock_shared(1);
+    END IF;
     PERFORM pg_sleep((request #>> '{query,sleep}')::float8);
     status := 200;
     body := jsonb_build_object('pid', pg_backend_pid(), 'settings',
@@ -89,13 +93,7 @@ sub end_request
 sub wait_for
 {
 	my ($what, $is) = @_;
-	my $deadline = time + 30;
-
-	until ($is->())
-	{
-		time < $deadline or die "waited in vain for $what";
-		usleep(20_000);
-	}
+	wait_until($is) or die "waited in vain for $what";
 	return;
 }
 
@@ -110,6 +108,23 @@ sub running
 	my ($function) = @_;
 	return $node->safe_psql('postgres',
 		"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%wa_gateway_$function%' AND state = 'active' AND pid <> pg_backend_pid()");
+}
+
+# Statements that have been told to wait do so until open_gate().
+my $gate;
+
+sub shut_gate
+{
+	$gate = $node->background_psql('postgres');
+	$gate->query_safe('SELECT pg_advisory_lock(1)');
+	return;
+}
+
+sub open_gate
+{
+	$gate->query_safe('SELECT pg_advisory_unlock(1)');
+	$gate->quit;
+	return;
 }
 
 subtest 'its sessions' => sub {
@@ -134,17 +149,18 @@ subtest 'a failure at COMMIT' => sub {
 };
 
 subtest 'more than it can do' => sub {
-	my @busy = map { begin_request("$admin/timeline?sleep=3") } 1 .. 2;
+	shut_gate();
+	my @busy = map { begin_request("$admin/timeline?wait=1") } 1 .. 2;
 	wait_for('two statements', sub { running('timeline') == 2 });
 
 	my @waiting = map { begin_request("$admin/timeline") } 1 .. 2;
 	my $left = begin_request("$admin/timeline");
 	usleep(200_000);
-	my $began = time;
+	my $began = stopwatch($gateway);
 	my $reply = $gateway->get("$admin/timeline");
 	is($reply->{status}, 503, 'what exceeds the queue');
 	like($reply->{headers}{'retry-after'}, qr/^[1-4]$/, 'is told to come again');
-	cmp_ok(time - $began, '<', 1, 'at once');
+	cmp_ok($began->seconds, '<', 1, 'at once');
 	is($gateway->get('/healthz', token => undef)->{status}, 200, 'the gateway is there for others');
 
 	# Who leaves makes room: then another one waits instead of being sent away.
@@ -158,6 +174,7 @@ subtest 'more than it can do' => sub {
 		});
 	pass('who has left is not waited for');
 	is_deeply([ map { scalar end_request($_) } @waiting ], [ 503, 503 ], 'who has waited too long');
+	open_gate();
 	is_deeply([ map { scalar end_request($_) } @busy ], [ 200, 200 ], 'those who had begun are served');
 	my ($gone) = grep { !$_->{sent} } $gateway->access_log;
 	ok($gone, 'who has left meanwhile is not counted as served');
@@ -172,14 +189,14 @@ subtest 'the database goes and comes' => sub {
 	is($status, 503, 'a change that it took along');
 	like($answer, qr/not known whether|cannot do this now/, 'says so');
 
-	my $began = time;
+	my $began = stopwatch($gateway);
 	my $reply = $gateway->get("$admin/timeline");
 	is($reply->{status}, 503, 'nobody waits for ever');
 	is($reply->{json}{title}, 'Service Unavailable', 'with a reason');
-	cmp_ok(time - $began, '<', 4, 'only for a while');
-	$began = time;
+	cmp_ok($began->seconds, '<', 4, 'only for a while');
+	$began = stopwatch($gateway);
 	is($gateway->get("$admin/timeline")->{status}, 503, 'and when it has been away for that long');
-	cmp_ok(time - $began, '<', 0.5, 'not at all');
+	cmp_ok($began->seconds, '<', 0.5, 'not at all');
 	is($gateway->get('/readyz', token => undef)->{status}, 503, 'it is not ready');
 	is($gateway->get('/healthz', token => undef)->{status}, 200, 'but alive');
 
@@ -187,9 +204,9 @@ subtest 'the database goes and comes' => sub {
 	cmp_ok($attempts, '<=', 6, 'what is wrong is told once');
 
 	$node->start;
-	$began = time;
+	$began = stopwatch($gateway, $node);
 	$gateway->wait_until_ready;
-	cmp_ok(time - $began, '<', 5, 'it is back soon after the database');
+	cmp_ok($began->seconds, '<', 5, 'it is back soon after the database');
 	is(enqueue('again')->{status}, 201, 'and works');
 	wait_for('both sessions', sub { sessions() == 2 });
 	pass('with all its sessions');
@@ -207,10 +224,12 @@ subtest 'a short interruption' => sub {
 	is_deeply([ grep { $_ != 200 } @codes ], [], 'requests wait for the next connection, and nobody notices');
 
 	# The same where they are being executed.
-	my $socket = begin_request("$admin/timeline?sleep=0.5");
+	shut_gate();
+	my $socket = begin_request("$admin/timeline?wait=1");
 	wait_for('a statement', sub { running('timeline') == 1 });
 	$node->safe_psql('postgres',
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'wa_gateway admin%'");
+	open_gate();
 	is(end_request($socket), 200, 'what only reads is asked again');
 };
 
@@ -250,10 +269,10 @@ subtest 'a standby, and a failover' => sub {
 	is($pair->get("$admin/timeline")->{status}, 200, 'the primary is found behind its standby');
 	$node->stop('immediate');
 	$standby->promote;
-	my $began = time;
+	my $began = stopwatch($pair, $standby);
 	$pair->wait_until_ready;
 	is($pair->get("$admin/timeline")->{status}, 200, 'so is the standby that has become one');
-	cmp_ok(time - $began, '<', 8, 'within seconds');
+	cmp_ok($began->seconds, '<', 8, 'within seconds');
 	is($pair->stop, 0, 'the end');
 	$standby->stop('fast');
 	$node->start;
@@ -261,24 +280,26 @@ subtest 'a standby, and a failover' => sub {
 };
 
 subtest 'a graceful end' => sub {
-	my $socket = begin_request("$admin/timeline?sleep=1");
+	shut_gate();
+	my $socket = begin_request("$admin/timeline?wait=1");
 	my $idle = $gateway->connect;
 	wait_for('a statement', sub { running('timeline') == 1 });
-	my $began = time;
+	my $began = stopwatch($gateway, $node);
 	kill 'TERM', $gateway->pid;
+	open_gate();
 	my ($status, $answer) = end_request($socket);
 	is($status, 200, 'a request in flight is completed');
 	like($answer, qr/^Connection: close\r$/m, 'the last one of its connection');
 	is($gateway->stop, 0, 'then it ends');
-	cmp_ok(time - $began, '<', 5, 'without waiting for who has nothing to say');
+	cmp_ok($began->seconds, '<', 5, 'without waiting for who has nothing to say');
 
 	my $slow = WaGateway->start($node, arguments => [ '--stop-timeout-s' => 1 ]);
 	$gateway = $slow;
 	$socket = begin_request("$admin/timeline?sleep=7");
 	wait_for('a statement', sub { running('timeline') == 1 });
-	$began = time;
+	$began = stopwatch($slow, $node);
 	is($slow->stop, 0, 'it does not wait for ever');
-	cmp_ok(time - $began, '<', 5, 'but as long as it was told');
+	cmp_ok($began->seconds, '<', 5, 'but as long as it was told');
 };
 
 done_testing();

@@ -18,8 +18,8 @@ use IO::Select;
 use PostgreSQL::Test::Utils;
 use Socket;
 use Test::More;
-use Time::HiRes qw(time usleep);
 use WaGateway;
+use WaLoad qw(stopwatch wait_until);
 
 my $dir = File::Temp->newdir;
 
@@ -91,8 +91,7 @@ sub is_closed
 my $before = private_memory();
 my $open = descriptors();
 my @idle = map { connection() } 1 .. $many;
-my $deadline = time + 30;
-usleep(100_000) while descriptors() < $open + $many && time < $deadline;
+wait_until(sub { descriptors() >= $open + $many });
 is(descriptors(), $open + $many, "$many connections on which nothing comes");
 cmp_ok((private_memory() - $before) / $many, '<', 1.5, 'cost less than 1.5 kB each');
 
@@ -109,18 +108,18 @@ my @asked = map { connection() } 1 .. 400;
 my @answers = map { ask($_) } @asked;
 is(scalar(grep { m{^HTTP/1\.1 200 } } @answers), 400, 'who asks is answered');
 is(scalar(grep { /^Connection: close\r$/m } @answers), 400 - 256, 'some are told that this was their last request');
-usleep(10_000) while (grep { is_closed($_) } @asked[ 256 .. 399 ]) < 144 && time < $deadline;
+wait_until(sub { (grep { is_closed($_) } @asked[ 256 .. 399 ]) >= 144 });
 is(scalar(grep { is_closed($_) } @asked[ 256 .. 399 ]), 144, 'and closed');
 is(scalar(grep { m{^HTTP/1\.1 200 } } map { ask($_) } @asked[ 0 .. 255 ]), 256, 'the others go on');
 cmp_ok(private_memory(), '<', 32 * 1024, 'all of it together is less than 32 MB');
 
-my $began = time;
+my $began = stopwatch($gateway);
 is($gateway->get('/healthz')->{status}, 200, 'a newcomer is served');
-cmp_ok(time - $began, '<', 0.5, 'at once');
+cmp_ok($began->seconds, '<', 0.5, 'at once');
 
 # Places become free.
 close $_ foreach @asked;
-usleep(100_000) while descriptors() > $open + $many + 20 && time < $deadline;
+wait_until(sub { descriptors() <= $open + $many + 20 });
 unlike(ask($gateway->connect), qr/^Connection: close\r$/m, 'when others have left, it may stay');
 diag sprintf '%d connections, %d with half a head, 256 kept open: %d kB', $many, $slow, private_memory();
 
@@ -139,8 +138,7 @@ sub begin_webhook
 local $SIG{PIPE} = 'IGNORE';
 close $_ foreach @idle;
 my @large = map { begin_webhook(3_000_000, 2_900_000) } 1 .. 8;
-$deadline = time + 10;
-usleep(10_000) while (grep { is_closed($_) } @large) < 4 && time < $deadline;
+wait_until(sub { (grep { is_closed($_) } @large) >= 4 });
 is(scalar(grep { is_closed($_) } @large), 4, 'of eight large bodies that are not finished four are kept');
 cmp_ok(private_memory(), '<', 32 * 1024, 'that is still less than 32 MB');
 

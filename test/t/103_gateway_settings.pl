@@ -13,6 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 use WaGateway;
+use WaLoad qw(patience wait_until);
 
 my $dir = File::Temp->newdir;
 my $no_database = 'host=127.0.0.1 port=1';
@@ -141,7 +142,7 @@ subtest 'a log that nobody reads' => sub {
 
 	# Now somebody reads, and is told what he has missed.
 	my $select = IO::Select->new($gateway->{out});
-	my $deadline = time + 10;
+	my $deadline = time + patience();
 	while ($text !~ /dropped_lines/ && time < $deadline)
 	{
 		sysread $gateway->{out}, $text, 65536, length $text while $select->can_read(0);
@@ -224,8 +225,7 @@ subtest 'pages' => sub {
 	is($gateway->get('/app/assets/theme.css', token => undef)->{content}, ":root { --color: red }\n", 'a theme');
 	write_file('theme.css', ":root { --color: blue }\n");
 	$gateway->reload;
-	my $deadline = time + 10;
-	usleep(20_000) while $gateway->get('/app/assets/theme.css', token => undef)->{content} !~ /blue/ && time < $deadline;
+	wait_until(sub { $gateway->get('/app/assets/theme.css', token => undef)->{content} =~ /blue/ });
 	is($gateway->get('/app/assets/theme.css', token => undef)->{content}, ":root { --color: blue }\n", 'read again after SIGHUP');
 	unlink "$dir/theme.css";
 	$gateway->reload;

@@ -14,8 +14,9 @@ use IO::Select;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 use WaGateway;
+use WaLoad qw(patience stopwatch wait_until);
 use WaTest qw(create_extension new_node);
 
 my $node = new_node('gateway', "whatsapp_shared.databases = ''");
@@ -222,7 +223,8 @@ subtest 'slow clients' => sub {
 	my $healthz = head('GET /healthz HTTP/1.1', $host);
 	syswrite $kept, $healthz;
 	sysread $kept, my $first, 4096;
-	my $begun = time;
+	my $begun = stopwatch($gateway);
+	my $deadline = time + patience();
 	my @slow = map { $gateway->connect } 1 .. 300;
 	my $others = 0;
 	local $SIG{PIPE} = 'IGNORE';
@@ -234,19 +236,19 @@ subtest 'slow clients' => sub {
 		syswrite $slow[$i], head('POST /app/admin/whatsapp/session HTTP/1.1', $host, 'Content-Type: application/json', 'Content-Length: 100') if $i % 3 == 1;
 	}
 	my $open = IO::Select->new(@slow);
-	while ($open->count && time < $begun + 20)
+	while ($open->count && time < $deadline)
 	{
 		foreach my $socket ($open->can_read(0.1))
 		{
 			$open->remove($socket) unless sysread $socket, my $text, 4096;
 		}
 		syswrite $_, 'X' foreach grep { fileno($_) % 3 } $open->handles;
-		my $asked = time;
+		my $asked = stopwatch($gateway);
 		is($gateway->get('/healthz')->{status}, 200, 'others are served') unless $others++;
-		fail('others wait') if time - $asked > 1;
+		fail('others wait') if $asked->seconds > 1;
 	}
 	is($open->count, 0, '300 of them are gone');
-	cmp_ok(time - $begun, '<', 8, 'soon after the two seconds that they may take');
+	cmp_ok($begun->seconds, '<', 8, 'soon after the two seconds that they may take');
 	cmp_ok($others, '>', 5, 'meanwhile others were served');
 
 	# Between its requests a connection may rest, but not for ever beyond that.
@@ -257,9 +259,9 @@ subtest 'slow clients' => sub {
 	my $dribbling = $gateway->connect;
 	syswrite $dribbling, $healthz;
 	sysread $dribbling, $first, 4096;
-	$begun = time;
-	until (IO::Select->new($dribbling)->can_read(0.2) || time > $begun + 10) { syswrite $dribbling, 'G' }
-	cmp_ok(time - $begun, '<', 6, 'but not with a byte now and then');
+	$begun = stopwatch($gateway);
+	until (IO::Select->new($dribbling)->can_read(0.2) || $begun->seconds > 10) { syswrite $dribbling, 'G' }
+	cmp_ok($begun->seconds, '<', 6, 'but not with a byte now and then');
 	$gateway = $patient;
 };
 
@@ -353,9 +355,7 @@ subtest 'sessions' => sub {
 sub session_becomes
 {
 	my ($status, $cookie, $name) = @_;
-	my $until = time + 10;
-
-	usleep(20_000) until status_with($cookie, GET => $session) == $status || time > $until;
+	wait_until(sub { status_with($cookie, GET => $session) == $status });
 	is(status_with($cookie, GET => $session), $status, $name);
 	return;
 }
@@ -386,9 +386,7 @@ subtest 'tokens that change' => sub {
 sub like_soon
 {
 	my ($pattern, $name) = @_;
-	my $until = time + 10;
-
-	usleep(20_000) until $gateway->stderr =~ $pattern || time > $until;
+	wait_until(sub { $gateway->stderr =~ $pattern });
 	like($gateway->stderr, $pattern, $name);
 	return;
 }

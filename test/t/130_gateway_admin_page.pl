@@ -14,6 +14,7 @@ use Test::More;
 use WaBrowser qw(browser_wanted run_browser run_node);
 use WaDelivery qw(enqueue new_delivery wait_for wait_status);
 use WaGateway;
+use WaLoad qw(stopwatch);
 use WaTest qw(wait_for_senders);
 
 plan skip_all => 'WA_BROWSER=no' unless browser_wanted();
@@ -63,6 +64,9 @@ run_browser(
 		$node->safe_psql('postgres', <<'SQL');
 INSERT INTO whatsapp_tenants (tenant_id, enabled) SELECT 'tenant-' || to_char(i, 'FM0000'), false FROM generate_series(1, 3000) AS i
 SQL
+		my $watch = stopwatch($gateway, $node);
+		is($gateway->get('/api/v1/admin/whatsapp/tenants?limit=50')->{status}, 200, 'three thousand tenants are listed');
+		cmp_ok($watch->seconds, '<', 1, 'within a second');
 	});
 
 done_testing();

@@ -14,9 +14,9 @@ use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
 use WaDelivery qw(new_delivery enqueue settled deliver_webhooks wait_for);
 use WaGateway;
+use WaLoad qw(patience wait_until);
 use WaTest qw(create_extension set_and_reload);
 
 my $root = File::Spec->catdir($FindBin::RealBin, '..', '..');
@@ -148,11 +148,7 @@ sub query
 sub until_true
 {
 	my ($expression, $name) = @_;
-	my $deadline = time + 40;
-	my $json;
-
-	do { $json = query($expression) } until @{ $json->{data}{result} // [] } || time > $deadline || !usleep(100_000);
-	return ok(@{ $json->{data}{result} // [] }, $name);
+	return ok(wait_until(sub { @{ query($expression)->{data}{result} // [] } }), $name);
 }
 until_true('count_over_time(up{job="whatsapp_gateway"}[1m]) > 2', 'Prometheus reads it');
 is(query('up')->{data}{result}[0]{value}[1], '1', 'without an error');
@@ -184,8 +180,7 @@ is(join(' ', grep { !$known{$_} } sort keys %asked), '', 'every metric of the ru
 
 $node->stop('immediate');
 my %gone;
-my $deadline = time + 20;
-do { (undef, %gone) = scrape() } until $gone{'whatsapp_gateway_database_up{pool="admin"}'} == 0 || time > $deadline;
+wait_until(sub { (undef, %gone) = scrape(); $gone{'whatsapp_gateway_database_up{pool="admin"}'} == 0 });
 is($gone{'whatsapp_gateway_database_up{pool="admin"}'}, 0, 'when the database is away, that is what is read');
 cmp_ok($gone{'process_resident_memory_bytes'}, '>', 1_000_000, 'with the rest of what is known');
 

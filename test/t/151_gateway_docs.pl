@@ -16,6 +16,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 use WaDocs qw(blocks);
 use WaGateway;
+use WaLoad qw(patience);
 use WaTest qw(new_node);
 
 my $root = "$FindBin::RealBin/../..";
@@ -129,7 +130,7 @@ sub start_proxy
 		exec @command or POSIX::_exit(127);
 	}
 	push @proxies, $pid;
-	my $deadline = time + 30;
+	my $deadline = time + patience();
 	until (IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port))
 	{
 		die "$command[0] does not listen: " . read_file("$tmp/proxy.log") if time > $deadline || waitpid($pid, 1) > 0;
@@ -285,7 +286,7 @@ is((() = $script =~ /\bcurl /g), 5, 'these were all');
 shell('a new token', block('sh', qr/head -n 1 admin\.token; \}/));
 my ($new) = map { chomp; $_ } read_file("$etc/admin.token");
 isnt($new, $admin, 'there is another token');
-my $deadline = time + 20;
+my $deadline = time + patience();
 # Each question with one that is not valid yet is counted as a failed login.
 usleep(500_000) while $gateway->get('/api/v1/session', token => $new)->{status} != 200 && time < $deadline;
 is($gateway->get('/api/v1/session', token => $new)->{status}, 200, 'it is valid');
