@@ -214,8 +214,7 @@ $sim->faults(
 my ($refused, $hanging) = split /\|/, sql(<<'SQL');
 SELECT wa_enqueue_message('t2', '+34611960001', 'aviso', '["1"]'), wa_enqueue_message('t2', '+34611960002', 'aviso', '["1"]')
 SQL
-wait_for($node, "SELECT state = 'd' AND attempts = 0 FROM whatsapp_queue WHERE message_id = $refused", 'one is refused, and has lost no attempt');
-is(sql('SELECT message_ids FROM whatsapp_leases'), "{$hanging}", 'the lease names the other alone');
+wait_for($node, "SELECT count(*) = 1 AND bool_and(message_ids = '{$hanging}') FROM whatsapp_leases", 'one is refused: the lease names the other alone');
 is(sql("SELECT message_id FROM wa_internal_on_wire_requests"), $hanging, 'which is on the wire');
 ($pid) = sender_pids($node, 'postgres');
 kill 'KILL', $pid;
@@ -224,6 +223,7 @@ wait_status($node, $hanging, 'uncertain', 'after kill -9 one is uncertain');
 wait_status($node, $refused, 'accepted', 'and the other is sent when it may');
 is(sql("SELECT count(*) FROM whatsapp_attempts WHERE message_id = $refused AND outcome = 'uncertain'"), '0', 'without ever having been in doubt');
 is(accepted_for($sim)->{$refused}, 1, 'once');
+is(sql("SELECT attempts FROM whatsapp_messages WHERE id = $refused"), '1', 'and has lost no attempt');
 
 # ---- whoever locks one after the other -----------------------------------------------------------------
 
