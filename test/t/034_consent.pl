@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status deliver_webhooks invariants_hold);
 use WaLoad qw(stopwatch);
-use WaTest qw(set_and_reload);
+use WaTest qw(sender_pids set_and_reload);
 
 my ($node, $sim) = new_delivery(
 	'consent',

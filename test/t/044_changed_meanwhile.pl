@@ -101,6 +101,7 @@ is_deeply(
 	'from which it is sent');
 is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing arrived twice');
 invariants_hold($node);
-logged_nothing_bad($node, 'without an error');
+# A claim waits a fifth of a second for the table; what commits meanwhile may need longer on a busy machine.
+logged_nothing_bad($node, 'without an error', qr/ERROR:  canceling statement due to lock timeout/);
 $node->stop;
 done_testing();
