@@ -279,10 +279,11 @@ sub under_load
 				my $status = $1;
 				next if $state->{text} =~ /Content-Length: (\d+)/i && length($state->{text}) < $+[0] + $1;
 				push @{ $answers{ $state->{id} } }, $status;
-				push @todo, $state->{id} if $status != 200;
+				# Soon: that of the locked message must be waiting when the middle has come.
+				unshift @todo, $state->{id} if $status != 200;
 				if (++$done == 200 && $in_the_middle)
 				{
-					$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'gateway_webhook' AND wait_event_type = 'Lock'");
+					wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'gateway_webhook' AND wait_event_type = 'Lock'") eq 't' });
 					$in_the_middle->();
 					$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'});
 				}
