@@ -677,7 +677,7 @@ DECLARE
     tenants CONSTANT text[] := ARRAY(
         SELECT t.tenant_id FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
         ORDER BY t.tenant_id);
-    contact CONSTANT bigint := @extschema@.wa_internal_know(phone, usr, NULL::text, decided_at);
+    contact CONSTANT bigint := @extschema@.wa_internal_met(phone, usr, decided_at);
     said_as CONSTANT text := (
         SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i
         WHERE i.contact_id = contact AND i.identity IN (phone, usr) ORDER BY i.kind LIMIT 1);

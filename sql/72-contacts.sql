@@ -361,6 +361,26 @@ AS $$
     HAVING count(*) > 0
 $$;
 
+/* The same, of somebody who is locked already: nearly always there is nothing new to know. */
+CREATE FUNCTION @extschema@.wa_internal_met(phone text, usr text, at timestamptz) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    known record;
+BEGIN
+    SELECT count(*) AS n, min(i.contact_id) AS first, max(i.contact_id) AS last, max(i.replaced_at) AS replaced_at,
+            max(i.moved_at) AS moved_at INTO known
+        FROM @extschema@.whatsapp_contact_identities AS i
+        WHERE i.identity IN (phone, usr);
+    IF known.n = num_nonnulls(phone, usr) AND known.first = known.last AND known.replaced_at IS NULL
+       AND known.moved_at IS NULL THEN
+        RETURN known.first;
+    END IF;
+    RETURN @extschema@.wa_internal_know(phone, usr, NULL::text, at);
+END
+$$;
+
 /* Whom somebody means by this address. */
 CREATE FUNCTION @extschema@.wa_internal_named(recipient text) RETURNS bigint
     LANGUAGE sql
@@ -435,16 +455,33 @@ BEGIN
 END
 $$;
 
-/* Locks all these people at once, so that webhooks meet in one direction. */
+/*
+ * Locks all these people at once, so that webhooks meet in one direction.  Those of whom nobody
+ * has heard have no row yet: for them stands one of 64 locks, by the form's hash, so that
+ * two who hear of the same ones go one after the other, and most others do not.
+ */
 CREATE FUNCTION @extschema@.wa_internal_lock_persons(identities text[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT FROM @extschema@.whatsapp_contacts AS c
+DECLARE
+    class CONSTANT integer := 1463898190; /* "WAPN" */
+    place integer;
+BEGIN
+    FOR place IN
+        SELECT DISTINCT hashtext(LEAST(u.form, (@extschema@.wa_internal_spellings(u.form))[1])) & 63
+        FROM unnest(identities) AS u (form)
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = u.form)
+        ORDER BY 1
+    LOOP
+        PERFORM pg_advisory_xact_lock(class, place);
+    END LOOP;
+    PERFORM FROM @extschema@.whatsapp_contacts AS c
     WHERE c.contact_id = ANY (ARRAY(
         SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = ANY (identities)))
     ORDER BY c.contact_id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE;
+END
 $$;
 
 /* ---- what webhooks tell ------------------------------------------------------------ */

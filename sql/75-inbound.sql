@@ -558,17 +558,20 @@ BEGIN
         WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
 
     FOR item IN
-        SELECT i.*, w.action, w.category
+        /* Of what one person says the latest counts, whatever its place. */
+        SELECT i.tenant_id, i.phone_number_id, i.sender_phone, i.sender_user_id, w.action, w.category,
+            max(LEAST(i.sent_at, i.received_at)) AS said_at
         FROM @extschema@.whatsapp_inbound_messages AS i
             CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
             AND length(i.text) <= 60 AND i.payload ->> 'group_id' IS NULL
             AND (w.action = 'out' OR NOT i.too_old)
-        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
+        GROUP BY 1, 2, 3, 4, 5, 6
+        ORDER BY i.sender_user_id, i.sender_phone, 1, 2, 5, 6
     LOOP
         PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
             item.sender_phone, item.sender_user_id, item.category, item.action, 'inbound'::text,
-            LEAST(item.sent_at, item.received_at));
+            item.said_at);
     END LOOP;
 END
 $$;

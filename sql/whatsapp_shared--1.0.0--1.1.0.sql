@@ -2210,7 +2210,7 @@ DECLARE
     tenants CONSTANT text[] := ARRAY(
         SELECT t.tenant_id FROM @extschema@.wa_internal_tenants_of(tenant, number) AS t (tenant_id)
         ORDER BY t.tenant_id);
-    contact CONSTANT bigint := @extschema@.wa_internal_know(phone, usr, NULL::text, decided_at);
+    contact CONSTANT bigint := @extschema@.wa_internal_met(phone, usr, decided_at);
     said_as CONSTANT text := (
         SELECT i.identity FROM @extschema@.whatsapp_contact_identities AS i
         WHERE i.contact_id = contact AND i.identity IN (phone, usr) ORDER BY i.kind LIMIT 1);
@@ -2609,6 +2609,26 @@ AS $$
     HAVING count(*) > 0
 $$;
 
+/* The same, of somebody who is locked already: nearly always there is nothing new to know. */
+CREATE FUNCTION @extschema@.wa_internal_met(phone text, usr text, at timestamptz) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    known record;
+BEGIN
+    SELECT count(*) AS n, min(i.contact_id) AS first, max(i.contact_id) AS last, max(i.replaced_at) AS replaced_at,
+            max(i.moved_at) AS moved_at INTO known
+        FROM @extschema@.whatsapp_contact_identities AS i
+        WHERE i.identity IN (phone, usr);
+    IF known.n = num_nonnulls(phone, usr) AND known.first = known.last AND known.replaced_at IS NULL
+       AND known.moved_at IS NULL THEN
+        RETURN known.first;
+    END IF;
+    RETURN @extschema@.wa_internal_know(phone, usr, NULL::text, at);
+END
+$$;
+
 /* Whom somebody means by this address. */
 CREATE FUNCTION @extschema@.wa_internal_named(recipient text) RETURNS bigint
     LANGUAGE sql
@@ -2683,16 +2703,33 @@ BEGIN
 END
 $$;
 
-/* Locks all these people at once, so that webhooks meet in one direction. */
+/*
+ * Locks all these people at once, so that webhooks meet in one direction.  Those of whom nobody
+ * has heard have no row yet: for them stands one of 64 locks, by the form's hash, so that
+ * two who hear of the same ones go one after the other, and most others do not.
+ */
 CREATE FUNCTION @extschema@.wa_internal_lock_persons(identities text[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT FROM @extschema@.whatsapp_contacts AS c
+DECLARE
+    class CONSTANT integer := 1463898190; /* "WAPN" */
+    place integer;
+BEGIN
+    FOR place IN
+        SELECT DISTINCT hashtext(LEAST(u.form, (@extschema@.wa_internal_spellings(u.form))[1])) & 63
+        FROM unnest(identities) AS u (form)
+        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = u.form)
+        ORDER BY 1
+    LOOP
+        PERFORM pg_advisory_xact_lock(class, place);
+    END LOOP;
+    PERFORM FROM @extschema@.whatsapp_contacts AS c
     WHERE c.contact_id = ANY (ARRAY(
         SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = ANY (identities)))
     ORDER BY c.contact_id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE;
+END
 $$;
 
 /*
@@ -3254,17 +3291,20 @@ BEGIN
         WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
 
     FOR item IN
-        SELECT i.*, w.action, w.category
+        /* Of what one person says the latest counts, whatever its place. */
+        SELECT i.tenant_id, i.phone_number_id, i.sender_phone, i.sender_user_id, w.action, w.category,
+            max(LEAST(i.sent_at, i.received_at)) AS said_at
         FROM @extschema@.whatsapp_inbound_messages AS i
             CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
         WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
             AND length(i.text) <= 60 AND i.payload ->> 'group_id' IS NULL
             AND (w.action = 'out' OR NOT i.too_old)
-        ORDER BY i.sender_user_id, i.sender_phone, i.sent_at, i.inbound_id
+        GROUP BY 1, 2, 3, 4, 5, 6
+        ORDER BY i.sender_user_id, i.sender_phone, 1, 2, 5, 6
     LOOP
         PERFORM @extschema@.wa_internal_set_opt(item.tenant_id, item.phone_number_id,
             item.sender_phone, item.sender_user_id, item.category, item.action, 'inbound'::text,
-            LEAST(item.sent_at, item.received_at));
+            item.said_at);
     END LOOP;
 END
 $$;

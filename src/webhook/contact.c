@@ -395,17 +395,17 @@ store(const WaWebhook *webhook, WaStatement *statement, const Contact *items, in
 
 /* Everybody whom this is about, before anything is written of anybody. */
 static void
-lock_persons(WaWebhook *webhook, const Contact *changed, int n)
+lock_persons(WaWebhook *webhook, const Contact *news, int n)
 {
 	static const WaColumn columns[] = {{WA_COLUMN_TEXT, 0}};
 	Datum values[1];
 
 	for (int i = 0; i < n; i++)
 	{
-		if (changed[i].wa_id != NULL)
-			wa_webhook_note_person(webhook, psprintf("+%s", changed[i].wa_id));
-		wa_webhook_note_person(webhook, changed[i].user_id);
-		wa_webhook_note_person(webhook, changed[i].parent_user_id);
+		if (news[i].wa_id != NULL)
+			wa_webhook_note_person(webhook, psprintf("+%s", news[i].wa_id));
+		wa_webhook_note_person(webhook, news[i].user_id);
+		wa_webhook_note_person(webhook, news[i].parent_user_id);
 	}
 	if (webhook->persons.count == 0)
 		return;
@@ -435,7 +435,7 @@ wa_webhook_store_contacts(WaWebhook *webhook)
 	if (webhook->contacts.count > 0)
 		leave_out_known(webhook, webhook->contacts.items, webhook->contacts.count, &nnew,
 						&nchanged);
-	lock_persons(webhook, items + nnew, nchanged);
+	lock_persons(webhook, items, nnew + nchanged);
 	wa_identity_change_write(webhook);
 	store(webhook, &add_statement, items, nnew);
 	store(webhook, &store_statement, items + nnew, nchanged);
