@@ -194,6 +194,7 @@ OBJS = \
 	src/webhook/consequence.o \
 	src/webhook/contact.o \
 	src/webhook/credentials.o \
+	src/webhook/delivered.o \
 	src/webhook/envelope.o \
 	src/webhook/event.o \
 	src/webhook/field.o \

@@ -78,6 +78,13 @@ CREATE FUNCTION @extschema@.wa_internal_replacing_wamid(message_id bigint, wamid
 COMMENT ON FUNCTION @extschema@.wa_internal_replacing_wamid(bigint, text) IS
 'The wamid of a second acceptance of the message. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_noting_delivery(
+    message_id bigint, delivered_at timestamptz, category text, free boolean, played_at timestamptz)
+RETURNS timestamptz
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_noting_delivery';
+COMMENT ON FUNCTION @extschema@.wa_internal_noting_delivery(bigint, timestamptz, text, boolean, timestamptz) IS
+'Its last argument; notes how the message counted for wa_costs before. Internal.';
+
 CREATE FUNCTION @extschema@.wa_webhook_challenge(mode text, token text, challenge text) RETURNS text
     LANGUAGE C STABLE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp

@@ -44,8 +44,8 @@ COMMENT ON TABLE @extschema@.whatsapp_prices IS
 'Spain; replace them with Meta''s rate card for your account.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.market IS 'The market, as in whatsapp_markets, or other.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.category IS
-'As in Meta''s statuses: marketing, utility, authentication, authentication-international or service. marketing_lite '
-'costs what marketing does unless it has an entry of its own; referral_conversion is free.';
+'As in Meta''s statuses: marketing, utility, authentication, authentication_international (also with a hyphen) or '
+'service. marketing_lite costs what marketing does unless it has an entry of its own; referral_conversion is free.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.currency IS 'ISO currency code.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.price IS 'Price of one delivered message.';
 COMMENT ON COLUMN @extschema@.whatsapp_prices.valid_from IS 'First day on which the price applies.';
@@ -72,9 +72,9 @@ INSERT INTO @extschema@.whatsapp_prices
 
 /*
  * Messages are deleted after some time, and costs are asked for after years.  So what
- * was delivered is summed up by day.  Whatever makes a message delivered, or changes
- * its day, category or being free, appends one row with +1, and one with -1 for what
- * was counted before; upkeep adds them to the days.  A sum is the same in any order, so
+ * was delivered is summed up by day.  A status that makes a message delivered, or
+ * changes its day, category or being free, appends one row with +1, and one with -1 for
+ * what was counted before; upkeep adds them to the days.  A sum is the same in any order, so
  * no day is ever closed, and what is corrected late is neither lost nor counted twice.
  */
 CREATE TABLE @extschema@.whatsapp_usage_days (
@@ -155,6 +155,11 @@ CREATE TABLE @extschema@.whatsapp_late_deliveries (
 COMMENT ON TABLE @extschema@.whatsapp_late_deliveries IS
 'Messages delivered 30 days or more after they were due, for wa_costs. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_is_free(billable boolean, pricing_type text, category text) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_free';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_free(boolean, text, text) IS
+'Whether Meta does not charge a message, by what its statuses say. Internal.';
+
 /* Delivered messages as the price list sees them. */
 CREATE VIEW @extschema@.wa_delivered_messages AS
     SELECT m.id, m.created_at, m.scheduled_at,
@@ -168,8 +173,7 @@ CREATE VIEW @extschema@.wa_delivered_messages AS
                 OR m.recipient_phone IS NULL AND k.country = pg_catalog.split_part(m.recipient_user_id, '.', 1)
             ORDER BY pg_catalog.length(k.calling_code) DESC LIMIT 1), 'other') AS market,
         COALESCE(m.pricing_category, 'unknown') AS category,
-        COALESCE(m.billable = false OR m.pricing_type LIKE 'free%' OR m.pricing_category = 'referral_conversion', false)
-            AS free
+        @extschema@.wa_internal_is_free(m.billable, m.pricing_type, m.pricing_category) AS free
     FROM @extschema@.whatsapp_messages AS m
     WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
 COMMENT ON VIEW @extschema@.wa_delivered_messages IS
@@ -186,63 +190,33 @@ COMMENT ON COLUMN @extschema@.wa_delivered_messages.category IS 'The category ch
 COMMENT ON COLUMN @extschema@.wa_delivered_messages.free IS 'Whether Meta reported it as free.';
 
 /*
- * Appends what an UPDATE of messages changes in the sums: what was counted is taken
- * away, and what is there now is added, for a whole statement at once and only if it
- * differs.  Only an UPDATE makes a message delivered; rows that are inserted as such
- * come from a dump, which brings the sums along.  What is counted is what
- * wa_delivered_messages shows, which cannot be asked for a row as it was.
+ * For webhooks: appends what their statuses change in the sums.  What was counted of
+ * these messages before, each once or, without a time, not at all, is taken away, and
+ * what is there now is added.  Nothing else makes a message delivered; rows that are
+ * inserted as such come from a dump, which brings the sums along.
  */
-CREATE FUNCTION @extschema@.wa_internal_count_deliveries() RETURNS trigger
-    LANGUAGE plpgsql
+CREATE FUNCTION @extschema@.wa_internal_count_deliveries(
+    ids bigint[], delivered_at timestamptz[], categories text[], free boolean[]) RETURNS void
+    LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    /* The sender's own: nothing is delivered yet. */
-    IF NOT EXISTS (SELECT FROM now AS n WHERE COALESCE(n.delivered_at, n.read_at, n.played_at) IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM was AS o WHERE COALESCE(o.delivered_at, o.read_at, o.played_at) IS NOT NULL) THEN
-        RETURN NULL;
-    END IF;
+    WITH d AS MATERIALIZED (
+        SELECT v.*, b.at AS before_at, COALESCE(b.category, 'unknown') AS before_category, b.free AS before_free
+        FROM unnest(ids, delivered_at, categories, free) AS b (id, at, category, free)
+            JOIN @extschema@.wa_delivered_messages AS v ON v.id = b.id)
     INSERT INTO @extschema@.whatsapp_usage_changes
         (day, tenant_id, phone_number_id, market, category, free, messages)
-        SELECT v.day, v.tenant_id, v.phone_number_id, v.market, v.category, v.free, sum(v.messages)
+        SELECT c.day, c.tenant_id, c.phone_number_id, c.market, c.category, c.free, sum(c.messages)
         FROM (
-            SELECT (m.at AT TIME ZONE z.time_zone)::date AS day, m.tenant_id,
-                COALESCE(m.phone_number_id, '') AS phone_number_id,
-                COALESCE((
-                    SELECT k.market FROM @extschema@.whatsapp_markets AS k
-                    WHERE starts_with(m.recipient_phone, '+' || k.calling_code)
-                        OR m.recipient_phone IS NULL AND k.country = split_part(m.recipient_user_id, '.', 1)
-                    ORDER BY length(k.calling_code) DESC LIMIT 1), 'other') AS market,
-                COALESCE(m.pricing_category, 'unknown') AS category,
-                COALESCE(m.billable = false OR m.pricing_type LIKE 'free%'
-                    OR m.pricing_category = 'referral_conversion', false) AS free,
-                m.messages
-            FROM was AS o
-                JOIN now AS n ON n.id = o.id
-                CROSS JOIN LATERAL (VALUES
-                    (-1, COALESCE(o.delivered_at, o.read_at, o.played_at), o.tenant_id, o.phone_number_id,
-                     o.recipient_phone, o.recipient_user_id, o.pricing_category, o.billable, o.pricing_type),
-                    (1, COALESCE(n.delivered_at, n.read_at, n.played_at), n.tenant_id, n.phone_number_id,
-                     n.recipient_phone, n.recipient_user_id, n.pricing_category, n.billable, n.pricing_type))
-                    AS m (messages, at, tenant_id, phone_number_id, recipient_phone, recipient_user_id,
-                          pricing_category, billable, pricing_type)
-                CROSS JOIN @extschema@.whatsapp_usage_closed AS z
-            WHERE m.at IS NOT NULL
-                AND (COALESCE(n.delivered_at, n.read_at, n.played_at),
-                     n.pricing_category, n.billable, n.pricing_type)
-                    IS DISTINCT FROM
-                    (COALESCE(o.delivered_at, o.read_at, o.played_at),
-                     o.pricing_category, o.billable, o.pricing_type)) AS v
+            SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, 1 AS messages FROM d
+            UNION ALL
+            SELECT (d.before_at AT TIME ZONE z.time_zone)::date, d.tenant_id, d.phone_number_id, d.market,
+                d.before_category, d.before_free, -1
+            FROM d CROSS JOIN @extschema@.whatsapp_usage_closed AS z
+            WHERE d.before_at IS NOT NULL) AS c
         GROUP BY 1, 2, 3, 4, 5, 6
-        HAVING sum(v.messages) <> 0;
-    RETURN NULL;
-END
+        HAVING sum(c.messages) <> 0
 $$;
-
-CREATE TRIGGER whatsapp_count_deliveries
-    AFTER UPDATE ON @extschema@.whatsapp_messages
-    REFERENCING OLD TABLE AS was NEW TABLE AS now
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_count_deliveries();
 
 /* Adds what was appended to the days, at most so many rows; returns how many. */
 CREATE FUNCTION @extschema@.wa_internal_fold_usage(batch integer) RETURNS bigint
@@ -341,7 +315,7 @@ COMMENT ON FUNCTION @extschema@.wa_recount_costs(date) IS
 CREATE VIEW @extschema@.wa_costs AS
     WITH charged AS (
         SELECT u.tenant_id, u.month, u.category, u.messages, p.currency, p.price,
-            COALESCE(p.estimated OR p.category <> u.category, false) AS estimated,
+            COALESCE(p.estimated OR p.category = 'marketing' AND u.category <> 'marketing', false) AS estimated,
             /* Of what is not free by Meta's word: the part beyond the allowance. */
             LEAST(u.regular, u.regular * CASE WHEN p.free_per_number > 0
                 THEN GREATEST(0, a.messages - p.free_per_number) / GREATEST(a.regular, 1)
@@ -357,8 +331,9 @@ CREATE VIEW @extschema@.wa_costs AS
                 SELECT DISTINCT ON (l.currency) l.*
                 FROM @extschema@.whatsapp_prices AS l
                 WHERE l.market = u.market AND l.valid_from <= u.day
-                    AND (l.category = u.category OR l.category = 'marketing' AND u.category = 'marketing_lite')
-                ORDER BY l.currency, l.category = u.category DESC, l.valid_from DESC) AS p ON true
+                    AND (pg_catalog.replace(l.category, '-', '_') = u.category
+                         OR l.category = 'marketing' AND u.category = 'marketing_lite')
+                ORDER BY l.currency, l.category <> 'marketing' DESC, l.valid_from DESC) AS p ON true
             LEFT JOIN LATERAL (
                 SELECT pg_catalog.sum(w.messages) AS messages,
                     pg_catalog.sum(w.messages) FILTER (WHERE NOT w.free) AS regular

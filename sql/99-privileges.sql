@@ -101,7 +101,7 @@ AS $$
             whatsapp_reply_handlers,
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed,
-            whatsapp_late_deliveries, wa_delivered_messages, wa_recount_costs, whatsapp_home,
+            whatsapp_late_deliveries, wa_delivered_messages, wa_internal_is_free, wa_recount_costs, whatsapp_home,
             whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_installation}'),
 
         /* Superusers grant; wa_create_notification() attaches triggers. */

@@ -922,6 +922,13 @@ CREATE FUNCTION @extschema@.wa_internal_replacing_wamid(message_id bigint, wamid
     LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_replacing_wamid';
 COMMENT ON FUNCTION @extschema@.wa_internal_replacing_wamid(bigint, text) IS
 'The wamid of a second acceptance of the message. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_noting_delivery(
+    message_id bigint, delivered_at timestamptz, category text, free boolean, played_at timestamptz)
+RETURNS timestamptz
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_noting_delivery';
+COMMENT ON FUNCTION @extschema@.wa_internal_noting_delivery(bigint, timestamptz, text, boolean, timestamptz) IS
+'Its last argument; notes how the message counted for wa_costs before. Internal.';
 COMMENT ON FUNCTION @extschema@.wa_webhook_ingest(bytea, text) IS
 'Processes one webhook: the bytes of its body and the header X-Hub-Signature-256. Respond to Meta with 200 once the '
 'transaction has committed. Returns how many items were applied, duplicate, parked, ignored and foreign.';
@@ -3826,8 +3833,8 @@ DROP FUNCTION @extschema@.wa_internal_close_usage_day();
 ALTER TABLE @extschema@.whatsapp_usage_days
     ADD COLUMN month date GENERATED ALWAYS AS ((pg_catalog.date_trunc('month', day::timestamp))::date) STORED;
 COMMENT ON COLUMN @extschema@.whatsapp_prices.category IS
-'As in Meta''s statuses: marketing, utility, authentication, authentication-international or service. marketing_lite '
-'costs what marketing does unless it has an entry of its own; referral_conversion is free.';
+'As in Meta''s statuses: marketing, utility, authentication, authentication_international (also with a hyphen) or '
+'service. marketing_lite costs what marketing does unless it has an entry of its own; referral_conversion is free.';
 CREATE INDEX whatsapp_usage_days_tenant_idx ON @extschema@.whatsapp_usage_days (tenant_id, month);
 CREATE INDEX whatsapp_usage_days_number_idx ON @extschema@.whatsapp_usage_days (phone_number_id, month);
 COMMENT ON TABLE @extschema@.whatsapp_usage_days IS
@@ -3865,6 +3872,11 @@ COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
 'The account''s time zone at Meta, in which wa_costs counts days and months. Initially that of the session that ran '
 'CREATE EXTENSION. After a change, wa_recount_costs() counts anew what is still there.';
 
+CREATE FUNCTION @extschema@.wa_internal_is_free(billable boolean, pricing_type text, category text) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_free';
+COMMENT ON FUNCTION @extschema@.wa_internal_is_free(boolean, text, text) IS
+'Whether Meta does not charge a message, by what its statuses say. Internal.';
+
 /* Delivered messages as the price list sees them. */
 CREATE OR REPLACE VIEW @extschema@.wa_delivered_messages AS
     SELECT m.id, m.created_at, m.scheduled_at,
@@ -3878,69 +3890,38 @@ CREATE OR REPLACE VIEW @extschema@.wa_delivered_messages AS
                 OR m.recipient_phone IS NULL AND k.country = pg_catalog.split_part(m.recipient_user_id, '.', 1)
             ORDER BY pg_catalog.length(k.calling_code) DESC LIMIT 1), 'other') AS market,
         COALESCE(m.pricing_category, 'unknown') AS category,
-        COALESCE(m.billable = false OR m.pricing_type LIKE 'free%' OR m.pricing_category = 'referral_conversion', false)
-            AS free
+        @extschema@.wa_internal_is_free(m.billable, m.pricing_type, m.pricing_category) AS free
     FROM @extschema@.whatsapp_messages AS m
     WHERE COALESCE(m.delivered_at, m.read_at, m.played_at) IS NOT NULL;
 
 /*
- * Appends what an UPDATE of messages changes in the sums: what was counted is taken
- * away, and what is there now is added, for a whole statement at once and only if it
- * differs.  Only an UPDATE makes a message delivered; rows that are inserted as such
- * come from a dump, which brings the sums along.  What is counted is what
- * wa_delivered_messages shows, which cannot be asked for a row as it was.
+ * For webhooks: appends what their statuses change in the sums.  What was counted of
+ * these messages before, each once or, without a time, not at all, is taken away, and
+ * what is there now is added.  Nothing else makes a message delivered; rows that are
+ * inserted as such come from a dump, which brings the sums along.
  */
-CREATE FUNCTION @extschema@.wa_internal_count_deliveries() RETURNS trigger
-    LANGUAGE plpgsql
+CREATE FUNCTION @extschema@.wa_internal_count_deliveries(
+    ids bigint[], delivered_at timestamptz[], categories text[], free boolean[]) RETURNS void
+    LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    /* The sender's own: nothing is delivered yet. */
-    IF NOT EXISTS (SELECT FROM now AS n WHERE COALESCE(n.delivered_at, n.read_at, n.played_at) IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM was AS o WHERE COALESCE(o.delivered_at, o.read_at, o.played_at) IS NOT NULL) THEN
-        RETURN NULL;
-    END IF;
+    WITH d AS MATERIALIZED (
+        SELECT v.*, b.at AS before_at, COALESCE(b.category, 'unknown') AS before_category, b.free AS before_free
+        FROM unnest(ids, delivered_at, categories, free) AS b (id, at, category, free)
+            JOIN @extschema@.wa_delivered_messages AS v ON v.id = b.id)
     INSERT INTO @extschema@.whatsapp_usage_changes
         (day, tenant_id, phone_number_id, market, category, free, messages)
-        SELECT v.day, v.tenant_id, v.phone_number_id, v.market, v.category, v.free, sum(v.messages)
+        SELECT c.day, c.tenant_id, c.phone_number_id, c.market, c.category, c.free, sum(c.messages)
         FROM (
-            SELECT (m.at AT TIME ZONE z.time_zone)::date AS day, m.tenant_id,
-                COALESCE(m.phone_number_id, '') AS phone_number_id,
-                COALESCE((
-                    SELECT k.market FROM @extschema@.whatsapp_markets AS k
-                    WHERE starts_with(m.recipient_phone, '+' || k.calling_code)
-                        OR m.recipient_phone IS NULL AND k.country = split_part(m.recipient_user_id, '.', 1)
-                    ORDER BY length(k.calling_code) DESC LIMIT 1), 'other') AS market,
-                COALESCE(m.pricing_category, 'unknown') AS category,
-                COALESCE(m.billable = false OR m.pricing_type LIKE 'free%'
-                    OR m.pricing_category = 'referral_conversion', false) AS free,
-                m.messages
-            FROM was AS o
-                JOIN now AS n ON n.id = o.id
-                CROSS JOIN LATERAL (VALUES
-                    (-1, COALESCE(o.delivered_at, o.read_at, o.played_at), o.tenant_id, o.phone_number_id,
-                     o.recipient_phone, o.recipient_user_id, o.pricing_category, o.billable, o.pricing_type),
-                    (1, COALESCE(n.delivered_at, n.read_at, n.played_at), n.tenant_id, n.phone_number_id,
-                     n.recipient_phone, n.recipient_user_id, n.pricing_category, n.billable, n.pricing_type))
-                    AS m (messages, at, tenant_id, phone_number_id, recipient_phone, recipient_user_id,
-                          pricing_category, billable, pricing_type)
-                CROSS JOIN @extschema@.whatsapp_usage_closed AS z
-            WHERE m.at IS NOT NULL
-                AND (COALESCE(n.delivered_at, n.read_at, n.played_at),
-                     n.pricing_category, n.billable, n.pricing_type)
-                    IS DISTINCT FROM
-                    (COALESCE(o.delivered_at, o.read_at, o.played_at),
-                     o.pricing_category, o.billable, o.pricing_type)) AS v
+            SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, 1 AS messages FROM d
+            UNION ALL
+            SELECT (d.before_at AT TIME ZONE z.time_zone)::date, d.tenant_id, d.phone_number_id, d.market,
+                d.before_category, d.before_free, -1
+            FROM d CROSS JOIN @extschema@.whatsapp_usage_closed AS z
+            WHERE d.before_at IS NOT NULL) AS c
         GROUP BY 1, 2, 3, 4, 5, 6
-        HAVING sum(v.messages) <> 0;
-    RETURN NULL;
-END
+        HAVING sum(c.messages) <> 0
 $$;
-
-CREATE TRIGGER whatsapp_count_deliveries
-    AFTER UPDATE ON @extschema@.whatsapp_messages
-    REFERENCING OLD TABLE AS was NEW TABLE AS now
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_count_deliveries();
 
 /* Adds what was appended to the days, at most so many rows; returns how many. */
 CREATE FUNCTION @extschema@.wa_internal_fold_usage(batch integer) RETURNS bigint
@@ -4039,7 +4020,7 @@ COMMENT ON FUNCTION @extschema@.wa_recount_costs(date) IS
 CREATE OR REPLACE VIEW @extschema@.wa_costs AS
     WITH charged AS (
         SELECT u.tenant_id, u.month, u.category, u.messages, p.currency, p.price,
-            COALESCE(p.estimated OR p.category <> u.category, false) AS estimated,
+            COALESCE(p.estimated OR p.category = 'marketing' AND u.category <> 'marketing', false) AS estimated,
             /* Of what is not free by Meta's word: the part beyond the allowance. */
             LEAST(u.regular, u.regular * CASE WHEN p.free_per_number > 0
                 THEN GREATEST(0, a.messages - p.free_per_number) / GREATEST(a.regular, 1)
@@ -4055,8 +4036,9 @@ CREATE OR REPLACE VIEW @extschema@.wa_costs AS
                 SELECT DISTINCT ON (l.currency) l.*
                 FROM @extschema@.whatsapp_prices AS l
                 WHERE l.market = u.market AND l.valid_from <= u.day
-                    AND (l.category = u.category OR l.category = 'marketing' AND u.category = 'marketing_lite')
-                ORDER BY l.currency, l.category = u.category DESC, l.valid_from DESC) AS p ON true
+                    AND (pg_catalog.replace(l.category, '-', '_') = u.category
+                         OR l.category = 'marketing' AND u.category = 'marketing_lite')
+                ORDER BY l.currency, l.category <> 'marketing' DESC, l.valid_from DESC) AS p ON true
             LEFT JOIN LATERAL (
                 SELECT pg_catalog.sum(w.messages) AS messages,
                     pg_catalog.sum(w.messages) FILTER (WHERE NOT w.free) AS regular
@@ -8857,7 +8839,7 @@ AS $$
             whatsapp_reply_handlers,
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed,
-            whatsapp_late_deliveries, wa_delivered_messages, wa_recount_costs, whatsapp_home,
+            whatsapp_late_deliveries, wa_delivered_messages, wa_internal_is_free, wa_recount_costs, whatsapp_home,
             whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_installation}'),
 
         /* Superusers grant; wa_create_notification() attaches triggers. */

@@ -251,7 +251,9 @@ static void
 update_messages(Round *round)
 {
 	WaStatusGroup **learned = palloc(sizeof(WaStatusGroup *) * round->n);
+	WaRecount *recounts = palloc(sizeof(WaRecount) * round->n);
 	int nlearned = 0;
+	int nrecounts = 0;
 	WaRows rows;
 
 	rows = wa_status_update(round->webhook->schema, round->groups, round->n);
@@ -273,8 +275,15 @@ update_messages(Round *round)
 		if (wa_rows_int(&rows, row, 5, false))
 			wa_webhook_note_late(round->webhook, &group->merged);
 		note_if_late(round, group, wa_rows_time(&rows, row, 6, 0));
+		group->after = (WaDelivered){.at = wa_rows_time(&rows, row, 7, 0),
+									 .category = wa_rows_text(&rows, row, 8),
+									 .is_free = wa_rows_int(&rows, row, 9, false)};
+		if (wa_delivered_differs(&group->before, &group->after))
+			recounts[nrecounts++] =
+				(WaRecount){.message_id = group->merged.message_id, .before = group->before};
 	}
 	learn_wamids(round, learned, nlearned);
+	wa_delivered_recount(round->webhook->schema, recounts, nrecounts);
 }
 
 /*

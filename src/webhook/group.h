@@ -5,6 +5,7 @@
 #ifndef WA_WEBHOOK_GROUP_H
 #define WA_WEBHOOK_GROUP_H
 
+#include "webhook/delivered.h"
 #include "webhook/status.h"
 
 /*
@@ -18,6 +19,10 @@ typedef struct WaStatusGroup
 	bool settles;  /* the message was in the queue, and is taken out for it */
 	bool replaces; /* the message has, or had, the wamid of another acceptance */
 	bool done;	   /* counted */
+
+	/* How the message counts for wa_costs, if it has been updated. */
+	WaDelivered before;
+	WaDelivered after;
 } WaStatusGroup;
 
 /* Learns which installation's data is ours.  Before the first status is read. */

@@ -176,6 +176,10 @@ static const struct
 	" OR b.attempt OPERATOR(pg_catalog.>) m.attempts OR " DATES_ACCEPTANCE " OR " BATCH_FAILS      \
 	" OR " LOWER_PRICING ")"
 
+/* When it counts as delivered, and whether it is free. */
+#define COUNTS_AT "COALESCE(m.delivered_at, m.read_at, m.played_at)"
+#define IS_FREE "@extschema@.wa_internal_is_free(m.billable, m.pricing_type, m.pricing_category)"
+
 /*
  * Delivered so long after it was written, and meant for, that neither time
  * leads wa_costs to it.  Hours, because days would ask for the time zone.
@@ -204,7 +208,8 @@ static WaStatement update_statement = {
 		   " sent_at = LEAST(m.sent_at, b.sent_at),"
 		   " delivered_at = LEAST(m.delivered_at, b.delivered_at),"
 		   " read_at = LEAST(m.read_at, b.read_at),"
-		   " played_at = LEAST(m.played_at, b.played_at),"
+		   " played_at = @extschema@.wa_internal_noting_delivery(m.id, " COUNTS_AT
+		   ", m.pricing_category, " IS_FREE ", LEAST(m.played_at, b.played_at)),"
 		   " failed_at = CASE WHEN " BATCH_FAILS " THEN b.failed_at"
 		   " WHEN " KEEPS_FAILURE " THEN m.failed_at END,"
 		   " error_code = CASE WHEN " BATCH_FAILS " THEN b.error_code"
@@ -233,25 +238,30 @@ static WaStatement update_statement = {
 		   "OPERATOR(pg_catalog.=) b.first_at,"
 		   " m.failed_at OPERATOR(pg_catalog.=) b.failed_at AND m.whatsapp_message_id "
 		   "OPERATOR(pg_catalog.=) b.wamid, " DELIVERED_LATE ","
-		   " CASE WHEN m.sent_at OPERATOR(pg_catalog.=) b.sent_at THEN m.accepted_at END",
+		   " CASE WHEN m.sent_at OPERATOR(pg_catalog.=) b.sent_at THEN m.accepted_at END,"
+		   " " COUNTS_AT ", m.pricing_category, " IS_FREE,
 	.expected = SPI_OK_UPDATE_RETURNING};
 
-/* ---- a second acceptance ------------------------------------------------------- */
+/* ---- what rows were ------------------------------------------------------------ */
+
+/*
+ * The UPDATE returns what rows are, not what they were.  So some of its expressions
+ * note that, in passing, in the message's group.  If a row has changed while the UPDATE
+ * waited for its lock, they are evaluated again, and what is noted last holds.
+ */
 
 /* What is being written, in order of message id. */
 static WaStatusGroup *const *updating;
 static int n_updating; /* 0 outside of the UPDATE */
+static MemoryContext updating_context;
 
 PG_FUNCTION_INFO_V1(wa_internal_replacing_wamid);
+PG_FUNCTION_INFO_V1(wa_internal_noting_delivery);
 
-/*
- * The second argument, and notes that this message had another wamid: the UPDATE
- * returns what rows are, not what they were.
- */
-Datum
-wa_internal_replacing_wamid(PG_FUNCTION_ARGS)
+/* NULL: it is not being written. */
+static WaStatusGroup *
+updating_group(int64 message_id)
 {
-	int64 id = PG_GETARG_INT64(0);
 	int low = 0;
 	int high = n_updating - 1;
 
@@ -259,14 +269,49 @@ wa_internal_replacing_wamid(PG_FUNCTION_ARGS)
 	{
 		int middle = low + (high - low) / 2;
 
-		if (updating[middle]->merged.message_id < id)
+		if (updating[middle]->merged.message_id < message_id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low < n_updating && updating[low]->merged.message_id == id)
-		updating[low]->replaces = true;
+	return low < n_updating && updating[low]->merged.message_id == message_id ? updating[low]
+																			  : NULL;
+}
+
+/*
+ * The second argument, and notes that this message had another wamid.
+ */
+Datum
+wa_internal_replacing_wamid(PG_FUNCTION_ARGS)
+{
+	WaStatusGroup *group = updating_group(PG_GETARG_INT64(0));
+
+	if (group != NULL)
+		group->replaces = true;
 	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
+}
+
+/*
+ * The last argument, and notes how this message counted: when it was delivered, its
+ * category, and whether it was free.
+ */
+Datum
+wa_internal_noting_delivery(PG_FUNCTION_ARGS)
+{
+	WaStatusGroup *group = PG_ARGISNULL(0) ? NULL : updating_group(PG_GETARG_INT64(0));
+
+	if (group != NULL && !PG_ARGISNULL(1))
+	{
+		group->before.at = PG_GETARG_TIMESTAMPTZ(1);
+		group->before.category =
+			PG_ARGISNULL(2)
+				? NULL
+				: MemoryContextStrdup(updating_context, text_to_cstring(PG_GETARG_TEXT_PP(2)));
+		group->before.is_free = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	}
+	if (PG_ARGISNULL(4))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(4));
 }
 
 /* ---- the batch ----------------------------------------------------------------- */
@@ -392,6 +437,7 @@ wa_status_update(Oid schema, WaStatusGroup *const *groups, int n)
 		elog(ERROR, "could not register the batch of statuses");
 	updating = groups;
 	n_updating = n;
+	updating_context = CurrentMemoryContext;
 	PG_TRY();
 	{
 		rows = wa_statement_run(&update_statement, schema, NULL, NULL);
