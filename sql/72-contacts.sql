@@ -388,7 +388,7 @@ CREATE FUNCTION @extschema@.wa_internal_named(recipient text) RETURNS bigint
 AS $$
     SELECT @extschema@.wa_internal_unite(ARRAY[recipient], ARRAY[CASE
         WHEN recipient LIKE '+%' THEN 'phone' WHEN recipient ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END],
-        ARRAY['named'], NULL)
+        ARRAY['named'], NULL::timestamptz)
 $$;
 
 /*

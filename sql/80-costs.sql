@@ -256,6 +256,8 @@ CREATE VIEW @extschema@.wa_internal_usage AS
     SELECT (pg_catalog.date_trunc('month', c.day::timestamp))::date, c.day, c.tenant_id, c.phone_number_id, c.market,
         c.category, c.free, c.messages
     FROM @extschema@.whatsapp_usage_changes AS c;
+COMMENT ON VIEW @extschema@.wa_internal_usage IS
+'Delivered messages by day, with what is still to be added to the sums. Internal.';
 
 /*
  * Appends the difference between what is counted and what is there.  Both are read by

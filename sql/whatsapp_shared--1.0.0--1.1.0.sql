@@ -2643,7 +2643,7 @@ CREATE FUNCTION @extschema@.wa_internal_named(recipient text) RETURNS bigint
 AS $$
     SELECT @extschema@.wa_internal_unite(ARRAY[recipient], ARRAY[CASE
         WHEN recipient LIKE '+%' THEN 'phone' WHEN recipient ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END],
-        ARRAY['named'], NULL)
+        ARRAY['named'], NULL::timestamptz)
 $$;
 
 /*
@@ -3961,6 +3961,8 @@ CREATE VIEW @extschema@.wa_internal_usage AS
     SELECT (pg_catalog.date_trunc('month', c.day::timestamp))::date, c.day, c.tenant_id, c.phone_number_id, c.market,
         c.category, c.free, c.messages
     FROM @extschema@.whatsapp_usage_changes AS c;
+COMMENT ON VIEW @extschema@.wa_internal_usage IS
+'Delivered messages by day, with what is still to be added to the sums. Internal.';
 
 /*
  * Appends the difference between what is counted and what is there.  Both are read by
