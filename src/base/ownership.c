@@ -83,7 +83,10 @@ static WaStatement flaw_statement = {
 		" UNION ALL"
 		" SELECT m.classid, m.objid, t.typowner"
 		" FROM member AS m JOIN pg_catalog.pg_type AS t ON t.tableoid OPERATOR(pg_catalog.=) "
-		"m.classid AND t.oid OPERATOR(pg_catalog.=) m.objid),"
+		"m.classid AND t.oid OPERATOR(pg_catalog.=) m.objid"
+		/* Newer versions list row types and arrays, too: they are their table's or element's. */
+		" WHERE t.typrelid OPERATOR(pg_catalog.=) 0::pg_catalog.oid AND t.typelem "
+		"OPERATOR(pg_catalog.=) 0::pg_catalog.oid),"
 
 		/* What runs when a table is written or read, and what it calls. */
 		" attached (classid, objid, relid) AS ("

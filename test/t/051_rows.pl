@@ -152,11 +152,11 @@ sql("SELECT wa_cancel_message(message_id) FROM whatsapp_queue");
 
 $sim->faults({ match => { recipient => '+34699000002' }, times => 2, code => 131056, status => 400 });
 my $refused = sql(q{SELECT wa_enqueue_message('t2', '+34699000002', 'aviso', '["1"]')});
-my $row = "SELECT m.ctid, m.error_code, (SELECT count(*) FROM whatsapp_attempts AS a WHERE a.message_id = m.id) FROM whatsapp_messages AS m WHERE m.id = $refused";
+my $row = "SELECT m.ctid, m.error_code FROM whatsapp_messages AS m WHERE m.id = $refused";
 wait_for($node, "SELECT error_code = 131056 FROM whatsapp_messages WHERE id = $refused", 'a response defers a message');
 my $before = sql($row);
 wait_for($node, "SELECT count(*) = 2 FROM whatsapp_attempts WHERE message_id = $refused", 'and another one, for the same reason');
-is(sql($row) =~ s/\|2$/|1/r, $before, 'which the message says already');
+is(sql($row), $before, 'which the message says already');
 $sim->faults();
 wait_status($node, $refused, 'accepted', 'it is sent in the end');
 

@@ -74,7 +74,7 @@ is($meta->{prereqs}{runtime}{requires}{PostgreSQL}, "$oldest.0.0", 'it requires 
 like(contents('packaging/debian/pgversions'), qr/^\Q$oldest\E\+$/m, 'the packages are for these versions');
 
 # There is no address of a repository or a tracker in this tree, so META.json has no
-# "resources": whoever publishes it knows where, and "make pgxn" adds it.
+# "resources": whoever publishes it knows where, and adds it.
 is($meta->{resources}, undef, 'resources are left to whoever publishes');
 
 # ---- the packages ----
