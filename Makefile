@@ -196,6 +196,7 @@ OBJS = \
 	src/webhook/credentials.o \
 	src/webhook/delivered.o \
 	src/webhook/envelope.o \
+	src/webhook/erased.o \
 	src/webhook/event.o \
 	src/webhook/field.o \
 	src/webhook/group.o \

@@ -4,7 +4,8 @@
  *
  * Two rules shape the tables.  No index covers a column of whatsapp_messages
  * that changes after the insert, not even in a predicate, so that every status
- * change is a HOT update.  And a message that still has to be sent is a thin
+ * change is a HOT update.  (Erasing changes some, which is rare and no part of
+ * sending.)  And a message that still has to be sent is a thin
  * row of whatsapp_queue (35-queue.sql), so that the claim never reads finished
  * history.
  */
@@ -70,6 +71,7 @@ CREATE TABLE @extschema@.whatsapp_messages (
     conversation_id     text,
     conversation_origin text,
     conversation_ends_at timestamptz,
+    erased_at           timestamptz,
     CONSTRAINT whatsapp_messages_recipient_check
         CHECK (recipient_phone IS NOT NULL OR recipient_user_id IS NOT NULL)
 ) WITH (fillfactor = 45,
@@ -156,6 +158,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_id IS
 COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_origin IS
 'What opened that conversation: utility, service, referral_conversion …';
 COMMENT ON COLUMN @extschema@.whatsapp_messages.conversation_ends_at IS 'When that conversation ends.';
+COMMENT ON COLUMN @extschema@.whatsapp_messages.erased_at IS
+'When its content and its recipient were erased: see wa_erase_person(). Of the recipient the calling code is left, or '
+'the country of the user ID.';
 
 /* Where a reply (context.id) or a status without our own data is looked up. */
 CREATE TABLE @extschema@.whatsapp_wamids (

@@ -214,7 +214,7 @@ BEGIN
     FOR refused IN
         SELECT m.tenant_id, w.recipient, max(x.at) AS at
         FROM unnest(message_ids, happened_at) AS x (id, at)
-            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id
+            JOIN @extschema@.whatsapp_messages AS m ON m.id = x.id AND m.erased_at IS NULL
             CROSS JOIN LATERAL (SELECT COALESCE(m.recipient_phone, m.recipient_user_id)) AS w (recipient)
         GROUP BY m.tenant_id, w.recipient
         ORDER BY w.recipient, m.tenant_id

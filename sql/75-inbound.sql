@@ -691,6 +691,7 @@ AS $$
             AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_wamids AS w WHERE w.whatsapp_message_id = i.wamid)
             AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_inbound_messages AS n
                             WHERE n.whatsapp_message_id = i.wamid)
+            AND NOT EXISTS (SELECT FROM @extschema@.wa_internal_erased_wamids(ARRAY[i.wamid], ARRAY[NULL::bigint]))
         ORDER BY i.wamid
         ON CONFLICT ON CONSTRAINT whatsapp_app_messages_wamid_key DO NOTHING;
 

@@ -622,9 +622,12 @@ BEGIN
     RETURN QUERY
         SELECT m.id, m.status, e.reason,
                CASE WHEN e.detail IS NULL THEN r.meaning
-                    ELSE format('%s (%s)', rtrim(r.meaning, '.'), e.detail) || '.' END,
+                    ELSE format('%s (%s)', rtrim(r.meaning, '.'), e.detail) || '.' END
+                   || CASE WHEN m.erased_at IS NULL THEN ''
+                           ELSE ' Its content and its recipient have been erased.' END,
                e.earliest,
-               COALESCE(e.remedy, r.remedy)
+               CASE WHEN m.erased_at IS NULL THEN COALESCE(e.remedy, r.remedy)
+                    ELSE 'None: it cannot be sent again.' END
         FROM @extschema@.wa_internal_explain(m) AS e
             LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = e.reason;
 END

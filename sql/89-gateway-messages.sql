@@ -304,7 +304,7 @@ CREATE FUNCTION @extschema@.wa_internal_message_choices(m @extschema@.whatsapp_m
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT COALESCE(jsonb_agg(c.choice ORDER BY c.choice), '[]')
-    FROM (SELECT 'retry' WHERE @extschema@.wa_internal_may_be_retried(m.status)
+    FROM (SELECT 'retry' WHERE @extschema@.wa_internal_may_be_retried(m.status) AND m.erased_at IS NULL
           UNION ALL
           SELECT CASE q.state WHEN 'u' THEN 'resolve' ELSE 'cancel' END FROM @extschema@.whatsapp_queue AS q
           WHERE q.message_id = m.id AND NOT EXISTS (

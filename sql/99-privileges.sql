@@ -90,7 +90,8 @@ AS $$
             wa_set_notification_settings, wa_import_settings,
             wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
             wa_pause, wa_resume, wa_resolve_alert, wa_retry_message, wa_resolve_message,
-            wa_on_reply, wa_off_reply, wa_retry_reply, wa_reprocess_parked, wa_adopt, wa_worker_restart}'),
+            wa_on_reply, wa_off_reply, wa_retry_reply, wa_reprocess_parked, wa_erase_person, wa_delete_tenant,
+            wa_adopt, wa_worker_restart}'),
         ('{admin}', '{
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
@@ -102,7 +103,7 @@ AS $$
             whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
             whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed,
             whatsapp_late_deliveries, wa_delivered_messages, wa_internal_is_free, wa_recount_costs, whatsapp_home,
-            whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_installation}'),
+            whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_erasures, whatsapp_installation}'),
 
         /* Superusers grant; wa_create_notification() attaches triggers. */
         ('{}', '{wa_grant, wa_revoke, wa_notify}')) AS l (privileges, names)

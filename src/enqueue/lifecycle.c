@@ -88,7 +88,8 @@ static WaStatement on_wire_statement = {
 static WaStatement lock_message_statement = {
 	.sql = "SELECT m.status, m.attempts, m.tenant_id,"
 		   " COALESCE(m.recipient_phone, m.recipient_user_id), m.recipient_phone IS NULL,"
-		   " m.message_type, m.priority, m.scheduled_at, m.expires_at, t.category"
+		   " m.message_type, m.priority, m.scheduled_at, m.expires_at, t.category,"
+		   " m.erased_at IS NOT NULL"
 		   " FROM @extschema@.whatsapp_messages m"
 		   " LEFT JOIN @extschema@.whatsapp_templates t"
 		   "   ON t.name OPERATOR(pg_catalog.=) m.template_name"
@@ -412,6 +413,14 @@ refuse_exhausted(int64 id, int attempts)
 }
 
 static bool
+refuse_erased(int64 id)
+{
+	ereport(NOTICE, (errmsg("message %lld was not queued again", (long long) id),
+					 errdetail("Its content and its recipient have been erased.")));
+	return false;
+}
+
+static bool
 retry(Oid schema, int64 id)
 {
 	Look look = look_at(schema, id);
@@ -436,6 +445,9 @@ retry(Oid schema, int64 id)
 	status = wa_rows_text(&rows, 0, 1);
 	if (!may_retry(status))
 		return refuse(id, "queued again", status, NULL);
+
+	if (wa_rows_int(&rows, 0, 11, false))
+		return refuse_erased(id);
 
 	memset(&e, 0, sizeof(e));
 	e.schema = schema;

@@ -41,6 +41,10 @@
 #define RETENTION_INTERVAL_US INT64_C(3600000000)
 #define RETENTION_STEP_US INT64_C(200000)
 
+/* Erasures are looked for this often, and worked off step by step. */
+#define ERASURE_INTERVAL_US INT64_C(10000000)
+#define ERASURE_STEP_US INT64_C(200000)
+
 #define RECONCILE_INTERVAL_US INT64_C(300000000)
 
 /* The queue is looked through for orphans this often, so many rows at a time. */
@@ -58,6 +62,7 @@ static struct
 	int64 reconcile_us;
 	int64 retention_us;
 	int64 orphans_us;
+	int64 erasure_us;
 	int64 report_us;
 	TimestampTz quiet;		 /* when quiet hours begin for any tenant, ... */
 	uint64 quiet_generation; /* ... as known with this configuration */
@@ -302,6 +307,20 @@ look_for_orphans(void)
 		wa_now_us() + (orphans_id != PG_INT64_MIN ? ORPHANS_STEP_US : ORPHANS_INTERVAL_US);
 }
 
+static void
+erase(void)
+{
+	bool more;
+
+	if (wa_now_us() < next.erasure_us)
+		return;
+	next.erasure_us = wa_now_us() + AFTER_FAILURE_US;
+	wa_store_begin("erasing what WhatsApp messages said");
+	more = wa_store_erase(BATCH);
+	wa_store_commit();
+	next.erasure_us = wa_now_us() + (more ? ERASURE_STEP_US : ERASURE_INTERVAL_US);
+}
+
 /* Those that this sender has met, wherever that was. */
 static void
 report_orphans(void)
@@ -343,6 +362,7 @@ wa_upkeep_run(WaSender *sender)
 	wa_consent_sweep();
 	reconcile();
 	delete_old();
+	erase();
 	look_for_orphans();
 }
 
@@ -370,6 +390,7 @@ wa_upkeep_wait_ms(WaSender *sender)
 		if (next.quiet != DT_NOEND)
 			wait = Min(wait, next.quiet - clock);
 		wait = Min(wait, Min(next.reconcile_us, Min(next.retention_us, next.orphans_us)) - now);
+		wait = Min(wait, next.erasure_us - now);
 		return wa_sooner_ms((long) Max(0, (wait + 999) / 1000),
 							wa_sooner_ms(wa_takeover_wait_ms(), wa_prepared_wait_ms()));
 	}

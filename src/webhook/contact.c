@@ -232,6 +232,29 @@ wa_webhook_read_recipient(WaWebhook *webhook, uint32 status, TimestampTz at)
 	add_contact(webhook, &contact);
 }
 
+static bool
+is_one_of(const char *const *forms, int n, const char *prefix, const char *form)
+{
+	size_t len = strlen(prefix);
+
+	for (int i = 0; form != NULL && i < n; i++)
+		if (strncmp(forms[i], prefix, len) == 0 && strcmp(forms[i] + len, form) == 0)
+			return true;
+	return false;
+}
+
+void
+wa_webhook_drop_contacts(WaWebhook *webhook, const char *const *forms, int n)
+{
+	Contact *items = webhook->contacts.items;
+	int kept = 0;
+
+	for (int i = 0; i < webhook->contacts.count; i++)
+		if (!is_one_of(forms, n, "+", items[i].wa_id) && !is_one_of(forms, n, "", items[i].user_id))
+			items[kept++] = items[i];
+	webhook->contacts.count = kept;
+}
+
 /* ---- what is known --------------------------------------------------------------- */
 
 enum

@@ -17,6 +17,9 @@ extern void wa_webhook_note_said(WaWebhook *webhook, const char *phone, const ch
 /* Whom a status of this time is about. */
 extern void wa_webhook_read_recipient(WaWebhook *webhook, uint32 status, TimestampTz at);
 
+/* Leaves out those who are known by one of these forms (numbers with +, user ids). */
+extern void wa_webhook_drop_contacts(WaWebhook *webhook, const char *const *forms, int n);
+
 /* Stores what is not known yet. */
 extern void wa_webhook_store_contacts(WaWebhook *webhook);
 

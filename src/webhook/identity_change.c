@@ -310,6 +310,28 @@ wa_identity_change_is_about(const WaWebhook *webhook, const char *phone, const c
 	return false;
 }
 
+static bool
+is_about_one_of(const WaIdentityChange *change, const char *const *forms, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (same(forms[i], change->old_phone) || same(forms[i], change->old_user) ||
+			same(forms[i], change->new_phone) || same(forms[i], change->new_user))
+			return true;
+	return false;
+}
+
+void
+wa_identity_change_drop(WaWebhook *webhook, const char *const *forms, int n)
+{
+	WaIdentityChange *items = webhook->changes.items;
+	int kept = 0;
+
+	for (int i = 0; i < webhook->changes.count; i++)
+		if (!is_about_one_of(&items[i], forms, n))
+			items[kept++] = items[i];
+	webhook->changes.count = kept;
+}
+
 void
 wa_identity_change_write(WaWebhook *webhook)
 {

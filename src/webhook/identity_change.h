@@ -38,6 +38,9 @@ extern bool wa_identity_change_read_updates(WaWebhook *webhook, uint32 value);
 extern bool wa_identity_change_is_about(const WaWebhook *webhook, const char *phone,
 										const char *user_id);
 
+/* Leaves out those who are known by one of these forms. */
+extern void wa_identity_change_drop(WaWebhook *webhook, const char *const *forms, int n);
+
 extern void wa_identity_change_write(WaWebhook *webhook);
 
 #endif

@@ -112,6 +112,21 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 	*(Inbound *) wa_webhook_add(&webhook->inbound, sizeof(Inbound)) = inbound;
 }
 
+const char **
+wa_webhook_inbound_wamid(WaWebhook *webhook, int i)
+{
+	return &((Inbound *) webhook->inbound.items)[i].wamid;
+}
+
+void
+wa_webhook_inbound_sender(const WaWebhook *webhook, int i, const char **phone, const char **user_id)
+{
+	const Inbound *inbound = &((const Inbound *) webhook->inbound.items)[i];
+
+	*phone = inbound->phone;
+	*user_id = inbound->user_id;
+}
+
 void
 wa_webhook_store_inbound(WaWebhook *webhook)
 {

@@ -33,6 +33,7 @@
 #include "webhook/contact.h"
 #include "webhook/credentials.h"
 #include "webhook/envelope.h"
+#include "webhook/erased.h"
 #include "webhook/event.h"
 #include "webhook/group.h"
 #include "webhook/inbound.h"
@@ -160,6 +161,7 @@ wa_ingest_write(WaIngest *ingest)
 	WaWebhook *webhook = &ingest->webhook;
 	int failed;
 
+	wa_webhook_drop_erased(webhook);
 	wa_webhook_apply_events(webhook);
 	wa_webhook_apply_statuses(webhook);
 	wa_webhook_draw_consequences(webhook);

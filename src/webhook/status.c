@@ -190,6 +190,7 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 	if (!wa_json_equals(json, wa_json_member(json, item, "recipient_type"), "group"))
 	{
 		status.recipient_wa_id = wa_webhook_string(webhook, item, "recipient_id", MAX_WORD);
+		status.recipient_user_id = wa_webhook_user_id(webhook, item, "recipient_user_id");
 		if (wa_webhook_is_too_old(webhook, at))
 			webhook->body->too_old++;
 		else

@@ -36,6 +36,7 @@ typedef struct WaStatus
 	const char *wamid;
 	const char *phone_number_id;
 	const char *recipient_wa_id; /* or NULL */
+	const char *recipient_user_id;
 	TimestampTz at[WA_STATUS_KINDS];
 	int error_code;			   /* of the earliest failure, or WA_STATUS_NO_ERROR */
 	const char *error_message; /* or NULL */

@@ -87,6 +87,19 @@ wa_store_delete_old(int64 after_id, int keep_minutes, int max)
 	return more ? last_id : 0;
 }
 
+bool
+wa_store_erase(int max)
+{
+	static WaStatement statement = {.sql = "SELECT @extschema@.wa_internal_erase(NULL, $1)",
+									.nargs = 1,
+									.argtypes = {INT4OID},
+									.expected = SPI_OK_SELECT};
+	Datum values[1] = {Int32GetDatum(max)};
+	WaRows rows = wa_store_run(&statement, values, NULL);
+
+	return wa_rows_int(&rows, 0, 1, false);
+}
+
 int64
 wa_store_release_stale_holds(const char *reason, int64 after_id, int max)
 {

@@ -20,6 +20,9 @@ extern int wa_store_ready_numbers(const char ***ids);
  */
 extern int64 wa_store_delete_old(int64 after_id, int keep_minutes, int max);
 
+/* Does a step of an erasure, of so many rows.  False: there is nothing that can be done now. */
+extern bool wa_store_erase(int max);
+
 /*
  * Looks at max held rows with this reason after this id, and releases those that
  * nothing holds any more.  Returns the id to go on after, or PG_INT64_MIN at the end.
