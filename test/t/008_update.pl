@@ -203,9 +203,10 @@ $node->stop;
 # ---- update scripts are kept and installed ------------------------------------------------
 
 my $tree = PostgreSQL::Test::Utils::tempdir;
-make_path("$tree/sql");
+make_path("$tree/sql/outbox");
 copy("$root/$_", "$tree/$_") or die "$_: $!" foreach qw(Makefile whatsapp_shared.control .gitignore);
 copy($_, "$tree/sql") or die "$_: $!" foreach glob "$root/sql/[0-9][0-9]-*.sql";
+copy($_, "$tree/sql/outbox") or die "$_: $!" foreach glob "$root/sql/outbox/*.sql";
 copy("$extensions/whatsapp_shared--$version--next.sql", "$tree/sql") or die "update script: $!";
 
 # Without the library, which is not in question here.
