@@ -44,7 +44,7 @@ our $numbers = 12;
 my @events = qw(
   sigterm kill9 restart_immediate restart_fast worker_restart failover senders token_expires
   reassign pause pause cancel cancel grace grace_without_webhooks switch retry
-  peer_restarts locked_rows opt_out lagging_failover
+  peer_restarts locked_rows opt_out lagging_failover identity
 );
 
 # With every request on the wire when it strikes; the others count what they met.
@@ -86,8 +86,10 @@ sub run
 		locks => [],
 		# Messages that a person has put back into the queue.
 		put_back => {},
-		# Who wants no messages: tenant, recipient, from, to.
+		# Who wants no messages: tenant, recipient, form (in which he said so), from, to.
 		opt_outs => [],
+		# Since which wave of the application a form of a recipient's address is known.
+		told => {},
 		# Waves of the application of which a failover may have lost some.
 		lossy => {}
 	  },

@@ -17,7 +17,7 @@ use WaHistory;
 my %size = (
 	messages => $ENV{HISTORY_MESSAGES} // 600,
 	steps => $ENV{HISTORY_STEPS} // 8);
-my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '9719 9720 9721 9722');
+my @seeds = split(' ', $ENV{HISTORY_SEEDS} // '9003 9004 9005 9006');
 my $seconds = $ENV{HISTORY_SECONDS} // 0;
 my $deadline = time + $seconds;
 my @hits;

@@ -34,6 +34,8 @@ sub new
 		serial => 0,       # of messages
 		tx => 0,           # of transactions
 		messages => {},    # marker => what is known
+		forms => {},       # number of a person => what else he may be written to by
+		person => {},      # and back
 		planned => [],     # transactions not begun yet
 		outcomes => { committed => 0, 'rolled back' => 0, unknown => 0 },
 	}, $class;
@@ -60,6 +62,8 @@ sub plan
 		{
 			@$_{qw(tenant recipient priority)} = @{ $messages[0] }{qw(tenant recipient priority)}
 			  foreach @messages;
+			$_->{form} = $self->{same}->pick($_->{recipient}, @{ $self->{forms}{ $_->{recipient} } // [] })
+			  foreach @messages;
 		}
 		push @{ $self->{planned} },
 		  {
@@ -79,10 +83,13 @@ sub _message
 	my ($self) = @_;
 	my $random = $self->{random};
 	my $n = ++$self->{serial};
+	my $recipient
+	  = sprintf('+347%08d', $random->percent(40) ? $random->below($regulars) : 1000 + $n);
 	my %message = (
 		marker => "h$self->{seed}-$n",
 		tenant => 't' . $random->between(1, $self->{tenants}),
-		recipient => sprintf('+347%08d', $random->percent(40) ? $random->below($regulars) : 1000 + $n),
+		recipient => $recipient,
+		form => $self->{same}->pick($recipient, @{ $self->{forms}{$recipient} // [] }),
 		priority => $random->percent(20) ? $random->between(-3, 3) : 0,
 		delay_ms => $random->percent(15) ? $random->between(1, 1500) : 0,
 		on_uncertain => $random->pick('auto', 'auto', 'resend', 'park', 'fail'),
@@ -98,7 +105,7 @@ sub _enqueue_sql
 	my ($self, $message) = @_;
 	my $key = $message->{keyed} ? ", idempotency_key => '$message->{marker}'" : '';
 	my $call
-	  = "wa_enqueue_message('$message->{tenant}', '$message->{recipient}', 'aviso', "
+	  = "wa_enqueue_message('$message->{tenant}', '$message->{form}', 'aviso', "
 	  . "'[\"$message->{marker}\"]', scheduled_at => now() + interval '$message->{delay_ms} ms', "
 	  . "priority => $message->{priority}, on_uncertain => '$message->{on_uncertain}'$key)";
 
@@ -238,6 +245,22 @@ sub _note_id
 	  if defined $message->{id} && $message->{id} != $id;
 	$message->{id} = $id;
 	return;
+}
+
+# A person, who is called by the number, may be written to by this, too.
+sub knows
+{
+	my ($self, $person, $form) = @_;
+
+	push @{ $self->{forms}{$person} }, $form;
+	$self->{person}{$form} = $person;
+	return;
+}
+
+sub person_of
+{
+	my ($self, $form) = @_;
+	return $self->{person}{$form} // $form;
 }
 
 # Ids of messages whose COMMIT has returned.

@@ -136,15 +136,65 @@ SQL
 sub _event_opt_out
 {
 	my ($self) = @_;
-	my ($tenant, $recipient) = split(/\|/, $self->_wait_for(sub { $self->_sql(<<'SQL') }) // '');
-SELECT tenant_id, recipient_phone FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
+	my ($tenant, $form) = split(/\|/, $self->_wait_for(sub { $self->_sql(<<'SQL') }) // '');
+SELECT tenant_id, COALESCE(recipient_phone, recipient_user_id)
+FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
 WHERE state <> 'u' GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT 1
 SQL
 
-	return 0 unless defined $recipient;
-	$self->_sql("SELECT wa_opt_out('$tenant', '$recipient', 'all')");
-	push @{ $self->{opt_outs} }, { tenant => $tenant, recipient => $recipient, from => time, to => 9e15 };
+	return 0 unless defined $form;
+	return $self->_opt_out($tenant, $form);
+}
+
+sub _opt_out
+{
+	my ($self, $tenant, $form) = @_;
+
+	$self->_sql("SELECT wa_opt_out('$tenant', '$form', 'all')");
+	push @{ $self->{opt_outs} },
+	  {
+		tenant => $tenant,
+		recipient => $self->{application}->person_of($form),
+		form => $form,
+		from => time,
+		to => 9e15
+	  };
 	return 1;
+}
+
+# Somebody to whom messages wait gets another user id, of which Meta tells, and opts out
+# by that.  From the next step on the application writes to him by all that is known.
+# Returns how many messages to his other forms waited.
+sub _event_identity
+{
+	my ($self) = @_;
+	my $application = $self->{application};
+	my ($tenant, $waiting) = split(/\|/, $self->_wait_for(sub { $self->_sql(<<'SQL') }) // '');
+SELECT tenant_id, COALESCE(recipient_phone, recipient_user_id)
+FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
+WHERE state <> 'u' GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT 1
+SQL
+
+	return 0 unless defined $waiting;
+	my $person = $application->person_of($waiting);
+	my (undef, $form) = $self->{simulator}->identity(
+		number => '10000000000000' . substr($tenant, 1),
+		user => $person,
+		shape => $self->{random}->pick('user_id', 'user_id_update'),
+		user_id => 'ES.' . (9_000_000 + ++$self->{identities}));
+	$self->{webhooks}->deliver_all;
+	die "$person is not known as $form"
+	  unless $self->_sql(<<SQL) eq 't';
+SELECT count(DISTINCT contact_id) = 1 AND count(*) = 2 FROM whatsapp_contact_identities WHERE identity IN ('$person', '$form')
+SQL
+	my $count = $self->_sql(<<SQL);
+SELECT count(*) FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
+WHERE tenant_id = '$tenant' AND COALESCE(recipient_phone, recipient_user_id) = '$waiting'
+SQL
+	$self->_opt_out($tenant, $form);
+	$application->knows($person, $form);
+	$self->{told}{$form} = $application->{wave};
+	return $count;
 }
 
 sub _opt_in
@@ -154,7 +204,7 @@ sub _opt_in
 	foreach my $person (grep { $_->{to} > 8e15 } @{ $self->{opt_outs} })
 	{
 		$person->{to} = time;
-		$self->_sql("SELECT wa_opt_in('$person->{tenant}', '$person->{recipient}', 'all')");
+		$self->_sql("SELECT wa_opt_in('$person->{tenant}', '$person->{form}', 'all')");
 	}
 	return;
 }

@@ -1,6 +1,6 @@
 # Order: what src/README.md promises under "Order".
 #
-# Of two messages of one tenant to one recipient with equal priority, neither of
+# Of two messages of one tenant to one person with equal priority, neither of
 # them scheduled, the one whose transaction began later, after the COMMIT of the
 # other had returned, or that was written later in the same transaction, is
 # not requested before the other has been accepted.  Excused is whoever was
@@ -9,7 +9,8 @@
 #   - it had been in doubt, or a person has put it back into the queue;
 #   - it was cancelled, has failed, or goes by another number;
 #   - its transaction was prepared: no commit hook, so the sweep finds it later;
-#   - somebody else had its row locked when its turn came.
+#   - somebody else had its row locked when its turn came;
+#   - the other goes to a form of the person's address that was not known yet.
 package WaHistory::Order;
 
 use strict;
@@ -72,7 +73,7 @@ sub _judge
 	my ($request) = @{ $seen->{ $second->{marker} } };
 	return if !$accepted || $accepted->{number} ne $request->{number};
 	$history->{pairs_in_order}++;
-	return if $accepted->{seq} < $request->{seq} || _excused($history, $rows, $first, $request);
+	return if $accepted->{seq} < $request->{seq} || _excused($history, $rows, $first, $second, $request);
 	return sprintf(
 		'%s was requested before %s (%s), which had been written earlier to the same recipient, was accepted: %s; %s',
 		$second->{marker}, $first->{marker}, $first->{how},
@@ -91,9 +92,11 @@ sub requests
 
 sub _excused
 {
-	my ($history, $rows, $first, $request) = @_;
+	my ($history, $rows, $first, $second, $request) = @_;
 	my ($row) = @{ $rows->{ $first->{marker} } };
 
+	return 1
+	  if $first->{form} ne $second->{form} && $first->{wave} <= ($history->{told}{ $second->{form} } // 0);
 	return 1 if $first->{how} eq 'prepare' || $row->{was_uncertain} || $history->{put_back}{ $row->{id} };
 	return grep {
 			 $_->{from} <= $request->{time}
