@@ -60,6 +60,7 @@ OBJS = \
 	src/graph/error_class.o \
 	src/graph/error_codes.o \
 	src/graph/mask.o \
+	src/graph/media.o \
 	src/graph/multipart.o \
 	src/graph/request.o \
 	src/graph/response.o \
@@ -108,6 +109,8 @@ OBJS = \
 	src/sender/dispatch.o \
 	src/sender/disposition.o \
 	src/sender/due.o \
+	src/sender/fetch.o \
+	src/sender/fetch_client.o \
 	src/sender/former_primary.o \
 	src/sender/home.o \
 	src/sender/http_client.o \
@@ -144,6 +147,7 @@ OBJS = \
 	src/sender/store/dispositions.o \
 	src/sender/store/due_rows.o \
 	src/sender/store/fence.o \
+	src/sender/store/fetch_rows.o \
 	src/sender/store/home_rows.o \
 	src/sender/store/learned.o \
 	src/sender/store/lease.o \

@@ -477,6 +477,9 @@ BEGIN
     IF cardinality(ids) > 0 THEN
         PERFORM @extschema@.wa_internal_after_inbound(ids);
         PERFORM @extschema@.wa_internal_join_inbound(ids);
+        IF current_setting('whatsapp_shared.fetch_media')::boolean THEN
+            PERFORM @extschema@.wa_internal_want_media(ids, false);
+        END IF;
     END IF;
     RETURN QUERY
         SELECT i.inbound_id, i.reply_id IS NOT NULL AND NOT i.too_old

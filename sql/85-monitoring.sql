@@ -603,6 +603,28 @@ AS $$
     WHERE w.items > 0
 $$;
 
+/* Files of customers that did not come in the last day, or should have been fetched long ago. */
+CREATE FUNCTION @extschema@.wa_internal_health_inbound_media()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'inbound media', 'warning',
+           concat_ws(' ',
+               CASE WHEN f.files > 0
+                    THEN format('%s files of customers could not be fetched in the last day, the latest: %s.',
+                        f.files, rtrim(f.reason, '.')) END,
+               CASE WHEN o.since < clock_timestamp() - interval '1 hour'
+                    THEN format('One is due since %s and has not been fetched.', date_trunc('second', o.since)) END),
+           'Meta keeps a file for 7 days. See reason in whatsapp_inbound_media; wa_fetch_media(inbound_id) tries anew.'
+    FROM (SELECT count(*) AS files, (array_agg(w.reason ORDER BY w.ended_at DESC))[1] AS reason
+          FROM @extschema@.whatsapp_inbound_media AS w
+          WHERE w.status = 'failed' AND w.ended_at > clock_timestamp() - interval '1 day') AS f,
+        (SELECT min(w.next_attempt_at) AS since FROM @extschema@.whatsapp_inbound_media AS w
+         WHERE w.status = 'wanted') AS o
+    WHERE f.files > 0 OR o.since < clock_timestamp() - interval '1 hour'
+$$;
+
 /* Delivered this month, charged, and unknown to the price list: wa_costs has no cost for it. */
 CREATE FUNCTION @extschema@.wa_internal_health_unpriced()
 RETURNS TABLE (item text, state text, detail text, remedy text)
@@ -752,6 +774,7 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_parked();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_inbound_media();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_unpriced();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END

@@ -81,3 +81,11 @@ CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_messages USING 
 CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_messages AS RESTRICTIVE
     USING ((SELECT @extschema@.wa_internal_sees_every_tenant())
            OR tenant_id OPERATOR(pg_catalog.=) (SELECT @extschema@.wa_internal_own_tenant()));
+
+ALTER TABLE @extschema@.whatsapp_inbound_media ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_media USING (true);
+
+CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_media AS RESTRICTIVE
+    USING ((SELECT @extschema@.wa_internal_sees_every_tenant())
+           OR tenant_id OPERATOR(pg_catalog.=) (SELECT @extschema@.wa_internal_own_tenant()));

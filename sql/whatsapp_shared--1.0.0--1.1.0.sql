@@ -3221,6 +3221,9 @@ BEGIN
     IF cardinality(ids) > 0 THEN
         PERFORM @extschema@.wa_internal_after_inbound(ids);
         PERFORM @extschema@.wa_internal_join_inbound(ids);
+        IF current_setting('whatsapp_shared.fetch_media')::boolean THEN
+            PERFORM @extschema@.wa_internal_want_media(ids, false);
+        END IF;
     END IF;
     RETURN QUERY
         SELECT i.inbound_id, i.reply_id IS NOT NULL AND NOT i.too_old
@@ -4010,6 +4013,7 @@ DECLARE
         FOR UPDATE SKIP LOCKED);
 BEGIN
     DELETE FROM @extschema@.whatsapp_read_receipts AS r WHERE r.inbound_id = ANY (free);
+    DELETE FROM @extschema@.whatsapp_inbound_media AS f WHERE f.inbound_id = ANY (free);
     UPDATE @extschema@.whatsapp_inbound_messages AS i
         SET whatsapp_message_id = @extschema@.wa_internal_erased_mark(i.whatsapp_message_id),
             sender_phone = NULL, sender_user_id = NULL, text = NULL, payload = '{}',
@@ -4538,6 +4542,291 @@ COMMENT ON FUNCTION @extschema@.wa_delete_tenant(text, boolean) IS
 'number assigned it is refused, unless force takes the number back. The rest is done by a sender after COMMIT, or by '
 'calling again. Returns the row of whatsapp_erasures. Errors: 22004, 22023; 42704 no such tenant; 55006 it has a '
 'number.';
+
+/* ---- 78-inbound-media ------------------------------------------------------------ */
+
+CREATE TABLE @extschema@.whatsapp_inbound_media (
+    inbound_id      bigint PRIMARY KEY
+        CONSTRAINT whatsapp_inbound_media_inbound_id_fkey
+        REFERENCES @extschema@.whatsapp_inbound_messages (inbound_id) ON DELETE CASCADE,
+    tenant_id       text COLLATE "C",
+    phone_number_id text COLLATE "C" NOT NULL,
+    media_id        text COLLATE "C" NOT NULL,
+    status          text NOT NULL DEFAULT 'wanted'
+        CONSTRAINT whatsapp_inbound_media_status_check CHECK (status IN ('wanted', 'fetched', 'failed', 'skipped')),
+    reason          text,
+    requested_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    attempts        integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    ended_at        timestamptz,
+    mime_type       text,
+    size            bigint,
+    sha256          bytea,
+    content         bytea,
+    CONSTRAINT whatsapp_inbound_media_content_check
+        CHECK ((status = 'fetched') = (content IS NOT NULL) AND (status = 'wanted') = (ended_at IS NULL))
+);
+ALTER TABLE @extschema@.whatsapp_inbound_media ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE INDEX whatsapp_inbound_media_due_idx
+    ON @extschema@.whatsapp_inbound_media (next_attempt_at) WHERE status = 'wanted';
+CREATE INDEX whatsapp_inbound_media_number_idx
+    ON @extschema@.whatsapp_inbound_media (phone_number_id, next_attempt_at) WHERE status = 'wanted';
+CREATE INDEX whatsapp_inbound_media_failed_idx
+    ON @extschema@.whatsapp_inbound_media (ended_at) WHERE status = 'failed';
+COMMENT ON TABLE @extschema@.whatsapp_inbound_media IS
+'Files of customers'' messages that are fetched from Meta, and what became of that; a row goes with its message. '
+'Written as whatsapp_shared.fetch_media says, and by wa_fetch_media(); read by wa_media_content().';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.inbound_id IS 'The message.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.tenant_id IS 'The message''s tenant; NULL: none.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.phone_number_id IS 'The number that the customer wrote to.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.media_id IS 'Meta''s ID of the file, good for 7 days.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.status IS
+'wanted, fetched, failed (it will not be tried again) or skipped (by a setting).';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.reason IS
+'Why it failed or was skipped, or the last attempt failed.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.requested_at IS 'When it was asked for.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.attempts IS 'Attempts begun to fetch it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.next_attempt_at IS 'Not fetched before this time.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.ended_at IS 'When it was fetched, failed or was skipped.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.mime_type IS 'The media type that Meta gave with the file.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.size IS 'Size in bytes, once Meta has told it.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.sha256 IS
+'SHA-256 of the bytes, as Meta announced it and it was found.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.content IS 'The bytes.';
+
+/* Whether a media type, with parameters or without, is one of whatsapp_shared.fetch_media_types. */
+CREATE FUNCTION @extschema@.wa_internal_media_type_wanted(mime_type text, types text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM string_to_table(lower(types), ',') AS t (listed)
+            CROSS JOIN LATERAL (
+                SELECT btrim(t.listed), btrim(lower(split_part(mime_type, ';', 1)))) AS p (pattern, type)
+        WHERE p.pattern IN (p.type, '*/' || '*')
+            OR right(p.pattern, 1) = '*' AND starts_with(p.type, left(p.pattern, -1)))
+$$;
+
+/*
+ * By the settings: what they exclude is noted as skipped, so that nobody looks for it in
+ * vain.  For wa_fetch_media, "asked", the settings do not matter, and what had ended
+ * begins anew.
+ */
+CREATE FUNCTION @extschema@.wa_internal_want_media(ids bigint[], asked boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    types CONSTANT text := current_setting('whatsapp_shared.fetch_media_types');
+BEGIN
+    INSERT INTO @extschema@.whatsapp_inbound_media AS o (inbound_id, tenant_id, phone_number_id, media_id, mime_type,
+            status, reason, ended_at)
+        SELECT i.inbound_id, i.tenant_id, i.phone_number_id, i.media_id, i.mime_type,
+            CASE WHEN r.reason IS NULL THEN 'wanted' ELSE 'skipped' END, r.reason,
+            CASE WHEN r.reason IS NOT NULL THEN clock_timestamp() END
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            CROSS JOIN LATERAL (
+                SELECT CASE
+                    WHEN asked THEN NULL
+                    WHEN i.sent_at < now() - interval '7 days' THEN 'Meta keeps a file for 7 days'
+                    WHEN NOT @extschema@.wa_internal_media_type_wanted(COALESCE(i.mime_type, ''), types)
+                    THEN format('%s is not among whatsapp_shared.fetch_media_types',
+                        @extschema@.wa_internal_quote(COALESCE(i.mime_type, 'a file without a type')))
+                    END) AS r (reason)
+        WHERE i.inbound_id = ANY (ids) AND i.media_id IS NOT NULL
+        ORDER BY i.inbound_id
+        ON CONFLICT ON CONSTRAINT whatsapp_inbound_media_pkey DO UPDATE
+        SET status = 'wanted', reason = NULL, ended_at = NULL, attempts = 0, requested_at = clock_timestamp(),
+            next_attempt_at = clock_timestamp()
+        WHERE asked AND o.status IN ('failed', 'skipped');
+    IF FOUND THEN
+        PERFORM @extschema@.wa_internal_wake_due(clock_timestamp());
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_fetch_media(inbound_id bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m CONSTANT @extschema@.whatsapp_inbound_messages := @extschema@.wa_internal_own_inbound(inbound_id);
+BEGIN
+    IF m.media_id IS NULL THEN
+        RAISE EXCEPTION 'inbound message % has no file', inbound_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('It is of the type "%s".', @extschema@.wa_internal_quote(m.message_type)),
+                  HINT = 'Messages with a file have media_id in whatsapp_inbound_messages.';
+    END IF;
+    PERFORM @extschema@.wa_internal_want_media(ARRAY[m.inbound_id], true);
+    RETURN (SELECT f.status FROM @extschema@.whatsapp_inbound_media AS f WHERE f.inbound_id = m.inbound_id);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_fetch_media(bigint) IS
+'Has the file of a customer''s message fetched from Meta after COMMIT, whatever its type and whether or not '
+'whatsapp_shared.fetch_media is on; whatsapp_shared.fetch_media_max_size holds. One that failed or was skipped is '
+'tried anew. Returns wanted, or fetched if it is there already. Meta keeps a file for 7 days. Errors: 22004 '
+'inbound_id is NULL; 42704 unknown ID, or of another tenant; 55000 the message has no file.';
+
+/*
+ * With the caller's own rights: the policies of both tables decide what a tenant's role
+ * sees, so there is no second rule to keep like them.
+ */
+CREATE FUNCTION @extschema@.wa_media_content(
+    inbound_id bigint,
+    OUT status text,
+    OUT reason text,
+    OUT mime_type text,
+    OUT filename text,
+    OUT size bigint,
+    OUT content bytea)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    media_id text;
+BEGIN
+    IF wa_media_content.inbound_id IS NULL THEN
+        RAISE EXCEPTION 'argument "inbound_id" must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT i.media_id, f.status, f.reason, COALESCE(f.mime_type, i.mime_type), i.filename, f.size, f.content
+        INTO media_id, status, reason, mime_type, filename, size, content
+        FROM @extschema@.whatsapp_inbound_messages AS i
+            LEFT JOIN @extschema@.whatsapp_inbound_media AS f ON f.inbound_id = i.inbound_id
+        WHERE i.inbound_id = wa_media_content.inbound_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'inbound message % does not exist', wa_media_content.inbound_id
+            USING ERRCODE = 'undefined_object', HINT = 'Use inbound_id of whatsapp_inbound_messages.';
+    ELSIF media_id IS NULL THEN
+        RAISE EXCEPTION 'inbound message % has no file', wa_media_content.inbound_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Messages with a file have media_id in whatsapp_inbound_messages.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_media_content(bigint) IS
+'The file of a customer''s message: status (wanted, fetched, failed or skipped; NULL: nobody has asked for it, see '
+'wa_fetch_media), reason, media type, name, size in bytes, and once it is fetched the bytes. Type and name are what '
+'the customer chose: trust neither. A tenant''s own role reads that tenant''s. Errors: 22004 inbound_id is NULL; '
+'42704 unknown ID, or of another tenant; 55000 the message has no file.';
+
+/*
+ * The next file that is due, of a number other than these; none: no row.  Numbers take
+ * turns: the one after "last" comes first, so that a number with a thousand files does
+ * not keep the others waiting.  The attempt is counted, and until the back-off has passed
+ * it is not due again.
+ */
+CREATE FUNCTION @extschema@.wa_internal_next_inbound_media(
+    busy text[],
+    last text,
+    retry_ms bigint,
+    max_retry_ms bigint,
+    OUT inbound_id bigint,
+    OUT phone_number_id text,
+    OUT media_id text,
+    OUT attempts integer)
+RETURNS SETOF record
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    at text := last;
+    around boolean := false;
+    number text;
+    due timestamptz;
+    f @extschema@.whatsapp_inbound_media;
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_inbound_media AS w
+                   WHERE w.status = 'wanted' AND w.next_attempt_at <= clock_timestamp()) THEN
+        RETURN;
+    END IF;
+    LOOP
+        SELECT w.phone_number_id, w.next_attempt_at INTO number, due
+            FROM @extschema@.whatsapp_inbound_media AS w
+            WHERE w.status = 'wanted' AND w.phone_number_id > at COLLATE "C"
+            ORDER BY w.phone_number_id, w.next_attempt_at
+            LIMIT 1;
+        IF NOT FOUND OR around AND number > last COLLATE "C" THEN
+            EXIT WHEN around;
+            around := true;
+            at := '';
+            CONTINUE;
+        END IF;
+        at := number;
+        CONTINUE WHEN due > clock_timestamp() OR number = ANY (busy);
+        SELECT w.* INTO f FROM @extschema@.whatsapp_inbound_media AS w
+            WHERE w.status = 'wanted' AND w.phone_number_id = number AND w.next_attempt_at <= clock_timestamp()
+            ORDER BY w.next_attempt_at
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE @extschema@.whatsapp_inbound_media AS w
+            SET attempts = w.attempts + 1,
+                next_attempt_at = clock_timestamp() + make_interval(
+                    secs => LEAST(retry_ms * 2 ^ LEAST(w.attempts, 30), max_retry_ms) / 1000)
+            WHERE w.inbound_id = f.inbound_id;
+        RETURN QUERY SELECT f.inbound_id, f.phone_number_id, f.media_id, f.attempts + 1;
+        RETURN;
+    END LOOP;
+END
+$$;
+
+/* When the next attempt is due that is not due yet. */
+CREATE FUNCTION @extschema@.wa_internal_next_inbound_media_time() RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT w.next_attempt_at FROM @extschema@.whatsapp_inbound_media AS w
+    WHERE w.status = 'wanted' AND w.next_attempt_at > clock_timestamp()
+    ORDER BY w.next_attempt_at LIMIT 1
+$$;
+
+/*
+ * The bytes have come.  False: they are not those that were announced, and nothing is
+ * stored.  A crash may lose the commit, which then need not wait for the disk: what is
+ * lost is fetched again, and the messages of this sender go on meanwhile.
+ */
+CREATE FUNCTION @extschema@.wa_internal_store_inbound_media(
+    inbound_id bigint, content bytea, announced text, mime_type text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_sha256 CONSTANT bytea := sha256(content);
+BEGIN
+    IF found_sha256 <> decode(announced, 'hex') THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+    UPDATE @extschema@.whatsapp_inbound_media AS w
+        SET status = 'fetched', reason = NULL, ended_at = clock_timestamp(),
+            size = length(wa_internal_store_inbound_media.content),
+            sha256 = found_sha256,
+            content = wa_internal_store_inbound_media.content,
+            mime_type = COALESCE(NULLIF(wa_internal_store_inbound_media.mime_type, ''), w.mime_type)
+        WHERE w.inbound_id = wa_internal_store_inbound_media.inbound_id AND w.status = 'wanted';
+    RETURN true;
+END
+$$;
+
+/*
+ * They have not.  verdict: wanted (again after the delay), failed or skipped.  What was
+ * no fault of the file does not count as an attempt.
+ */
+CREATE FUNCTION @extschema@.wa_internal_inbound_media_failed(
+    inbound_id bigint, verdict text, why text, announced_size bigint, counts boolean, delay_ms bigint) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE @extschema@.whatsapp_inbound_media AS w
+        SET status = verdict, reason = why, size = COALESCE(announced_size, w.size),
+            attempts = CASE WHEN counts THEN w.attempts ELSE GREATEST(w.attempts - 1, 0) END,
+            ended_at = CASE WHEN verdict <> 'wanted' THEN clock_timestamp() END,
+            next_attempt_at = clock_timestamp() + make_interval(secs => delay_ms / 1000.0)
+        WHERE w.inbound_id = wa_internal_inbound_media_failed.inbound_id AND w.status = 'wanted'
+$$;
 
 /* ---- 80-costs -------------------------------------------------------------------- */
 
@@ -5486,6 +5775,28 @@ AS $$
     WHERE w.items > 0
 $$;
 
+/* Files of customers that did not come in the last day, or should have been fetched long ago. */
+CREATE FUNCTION @extschema@.wa_internal_health_inbound_media()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'inbound media', 'warning',
+           concat_ws(' ',
+               CASE WHEN f.files > 0
+                    THEN format('%s files of customers could not be fetched in the last day, the latest: %s.',
+                        f.files, rtrim(f.reason, '.')) END,
+               CASE WHEN o.since < clock_timestamp() - interval '1 hour'
+                    THEN format('One is due since %s and has not been fetched.', date_trunc('second', o.since)) END),
+           'Meta keeps a file for 7 days. See reason in whatsapp_inbound_media; wa_fetch_media(inbound_id) tries anew.'
+    FROM (SELECT count(*) AS files, (array_agg(w.reason ORDER BY w.ended_at DESC))[1] AS reason
+          FROM @extschema@.whatsapp_inbound_media AS w
+          WHERE w.status = 'failed' AND w.ended_at > clock_timestamp() - interval '1 day') AS f,
+        (SELECT min(w.next_attempt_at) AS since FROM @extschema@.whatsapp_inbound_media AS w
+         WHERE w.status = 'wanted') AS o
+    WHERE f.files > 0 OR o.since < clock_timestamp() - interval '1 hour'
+$$;
+
 /* Delivered this month, charged, and unknown to the price list: wa_costs has no cost for it. */
 CREATE FUNCTION @extschema@.wa_internal_health_unpriced()
 RETURNS TABLE (item text, state text, detail text, remedy text)
@@ -5533,6 +5844,7 @@ BEGIN
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_parked();
+    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_inbound_media();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_unpriced();
     RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
 END
@@ -9273,6 +9585,16 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_tenant_reply(jsonb) IS
 'of the tenant or to somebody who wrote by himself, whose message is marked as read with it. Outside of the 24 hours '
 '409, with until when it was possible. Quiet hours do not hold it.';
 
+/* ---- 90-tenant-roles ------------------------------------------------------------- */
+
+ALTER TABLE @extschema@.whatsapp_inbound_media ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_media USING (true);
+
+CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_media AS RESTRICTIVE
+    USING ((SELECT @extschema@.wa_internal_sees_every_tenant())
+           OR tenant_id OPERATOR(pg_catalog.=) (SELECT @extschema@.wa_internal_own_tenant()));
+
 /* ---- 91-metrics ------------------------------------------------------------------ */
 
 CREATE FUNCTION @extschema@.wa_internal_metrics_queue()
@@ -9541,12 +9863,13 @@ AS $$
             wa_enqueue_interactive,
             wa_enqueue_location, wa_enqueue_contacts, wa_enqueue_reaction, wa_enqueue_bulk, wa_upload_media,
             wa_cancel_message, wa_opt_out, wa_opt_in, wa_notification_settings, wa_mark_read,
+            wa_fetch_media,
             wa_create_notification, wa_drop_notification, wa_retry_notification, wa_notifications,
             wa_internal_registration_state,
             whatsapp_notification_failures}'::text[]),
         ('{admin,sender,monitor}', '{wa_explain}'),
         ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
-        ('{admin,tenant}', '{whatsapp_messages, whatsapp_inbound_messages}'),
+        ('{admin,tenant}', '{whatsapp_messages, whatsapp_inbound_messages, whatsapp_inbound_media, wa_media_content}'),
         ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant}'),
         /* The mark of a tenant's own role: an administrator must not have it. */
         ('{tenant}', '{wa_internal_tenant_role}'),

@@ -28,6 +28,7 @@ char *wa_guc_phone_number_id;
 char *wa_guc_api_version;
 char *wa_guc_graph_url;
 char *wa_guc_ca_file;
+int wa_guc_fetch_media_max_size;
 int wa_guc_senders;
 int wa_guc_max_in_flight;
 int wa_guc_max_connections;
@@ -45,6 +46,8 @@ int wa_guc_uncertain_policy;
 char *wa_guc_default_language;
 int wa_guc_retention;
 int wa_guc_sync_interval;
+static bool fetch_media; /* SQL reads these two, by their names */
+static char *fetch_media_types;
 static char *tenant;	  /* policies of the tables read it, by its name */
 static char *gateway_url; /* wa_tenant_link() reads it, by its name */
 
@@ -126,6 +129,46 @@ check_databases(char **newval, void **extra, GucSource source)
 	list_free(names);
 	pfree(copy);
 	return good;
+}
+
+/* One media type, or a pattern of them; as wa_internal_media_type_wanted() reads it. */
+static bool
+is_media_type(const char *type, size_t len)
+{
+	static const char token[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+								"!#$&^_.+-";
+	size_t main_len = strspn(type, token);
+	size_t sub_len;
+
+	if (len == 3 && strncmp(type, "*/*", 3) == 0)
+		return true;
+	if (main_len == 0 || type[main_len] != '/')
+		return false;
+	sub_len = type[main_len + 1] == '*' ? 1 : strspn(type + main_len + 1, token);
+	return sub_len > 0 && main_len + 1 + sub_len == len;
+}
+
+static bool
+check_media_types(char **newval, void **extra, GucSource source)
+{
+	for (const char *p = *newval;; p++)
+	{
+		size_t len;
+
+		p += strspn(p, " ");
+		len = strcspn(p, ",");
+		while (len > 0 && p[len - 1] == ' ')
+			len--;
+		if (!is_media_type(p, len))
+			break;
+		p += strcspn(p, ",");
+		if (*p == '\0')
+			return true;
+	}
+	GUC_check_errdetail("Media types are written like \"image/*, application/pdf\", "
+						"separated by commas.");
+	GUC_check_errhint("\"*/*\" means all.");
+	return false;
 }
 
 static bool
@@ -357,6 +400,18 @@ define_sending(void)
 	DefineCustomBoolVariable("whatsapp_shared.enabled", "Sends messages.",
 							 "While it is off, messages can be enqueued and wait.", &wa_guc_enabled,
 							 false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("whatsapp_shared.fetch_media",
+							 "Fetches the files that customers send, before Meta forgets them.",
+							 "wa_fetch_media() fetches one in any case.", &fetch_media, false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"whatsapp_shared.fetch_media_max_size", "Largest file of a customer that is fetched.",
+		"A sender has one file or two in its memory at a time.", &wa_guc_fetch_media_max_size,
+		16 * 1024, 1, WA_MAX_FETCH_SIZE, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"whatsapp_shared.fetch_media_types", "Media types that are fetched, separated by commas.",
+		"image/* means all images, */* all files.", &fetch_media_types,
+		"image/*, audio/*, video/*, application/pdf", PGC_SUSET, 0, check_media_types, NULL, NULL);
 	DefineCustomStringVariable("whatsapp_shared.gateway_url",
 							   "Address at which people reach wa_gateway.",
 							   "Links that wa_tenant_link() makes begin with it; empty: with the "

@@ -9,6 +9,7 @@
 
 /* Bounds that other modules and the tests rely on. */
 #define WA_MAX_SENDERS_PER_DATABASE 8
+#define WA_MAX_FETCH_SIZE (100 * 1024) /* kB: Meta's limit for a file */
 #define WA_MIN_IN_FLIGHT 1
 #define WA_MAX_IN_FLIGHT 10000
 #define WA_MAX_CONNECTIONS 10000
@@ -41,6 +42,7 @@ extern char *wa_guc_phone_number_id; /* default number, "" if none */
 extern char *wa_guc_api_version;
 extern char *wa_guc_graph_url; /* without a slash at its end */
 extern char *wa_guc_ca_file;
+extern int wa_guc_fetch_media_max_size; /* kB */
 extern int wa_guc_senders;
 extern int wa_guc_max_in_flight;
 extern int wa_guc_max_connections; /* 0: chosen by the protocol spoken */

@@ -22,6 +22,11 @@ typedef struct WaHttpConfig
 	int connect_timeout_ms;
 	int request_timeout_ms;
 	size_t max_response; /* bytes of body kept; more is an error */
+
+	/* For large responses; 0: what suits small ones. */
+	int receive_buffer; /* bytes taken at once */
+	int slowest;		/* bytes per second ... */
+	int slowest_for_ms; /* ... that must come for as long as this, or it is given up */
 } WaHttpConfig;
 
 #endif

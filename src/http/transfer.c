@@ -182,11 +182,19 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 
 	CHECK_SETOPT(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) config->connect_timeout_ms, return false);
 	CHECK_SETOPT(easy, CURLOPT_TIMEOUT_MS, (long) config->request_timeout_ms, return false);
+	if (config->slowest > 0)
+	{
+		CHECK_SETOPT(easy, CURLOPT_LOW_SPEED_LIMIT, (long) config->slowest, return false);
+		CHECK_SETOPT(easy, CURLOPT_LOW_SPEED_TIME, ((long) config->slowest_for_ms + 999) / 1000,
+					 return false);
+	}
 	CHECK_SETOPT(easy, CURLOPT_TCP_NODELAY, 1L, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPALIVE, 1L, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S, return false);
 	CHECK_SETOPT(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S, return false);
-	CHECK_SETOPT(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER, return false);
+	CHECK_SETOPT(easy, CURLOPT_BUFFERSIZE,
+				 config->receive_buffer > 0 ? (long) config->receive_buffer : RECEIVE_BUFFER,
+				 return false);
 	CHECK_SETOPT(easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER, return false);
 
 	CHECK_SETOPT(easy, CURLOPT_RESOLVER_START_FUNCTION, about_to_look_up, return false);

@@ -189,6 +189,12 @@ wa_trust_bundle(void)
 		forget_bundle();
 	else if (wa_trust_changed())
 		read_extra();
+	return wa_trust_bundle_in_force();
+}
+
+const char *
+wa_trust_bundle_in_force(void)
+{
 	if (bundle_fd >= 0)
 		return bundle_path;
 	return getenv("SSL_CERT_FILE") != NULL ? system_bundle() : NULL;

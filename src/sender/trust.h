@@ -20,4 +20,7 @@ extern long wa_trust_wait_ms(void);
  */
 extern const char *wa_trust_bundle(void);
 
+/* The same without reading anything: what the last call of that has given. */
+extern const char *wa_trust_bundle_in_force(void);
+
 #endif

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "sender/fetch.h"
 #include "sender/receipts.h"
 #include "sender/upload.h"
 #include "sender/wakes.h"
@@ -23,6 +24,7 @@ becomes_due(WaSender *sender, TimestampTz due)
 	{
 		wa_upload_requested();
 		wa_receipts_requested();
+		wa_fetch_requested();
 	}
 }
 

@@ -43,6 +43,8 @@
 #include "sender/aside.h"
 #include "sender/config.h"
 #include "sender/dispatch.h"
+#include "sender/fetch.h"
+#include "sender/fetch_client.h"
 #include "sender/home.h"
 #include "sender/pace/concurrency.h"
 #include "sender/pace/pair.h"
@@ -105,6 +107,7 @@ static volatile int locks_met; /* by cycles in a row */
 static void
 detach(int code, Datum arg)
 {
+	wa_fetch_abandon();
 	if (sender != NULL)
 		wa_dispatch_close(sender);
 	if (slot->index == 0)
@@ -289,6 +292,7 @@ load_config(bool reconfigured)
 	wa_sync_requested(reconfigured);
 	wa_upload_requested();
 	wa_receipts_requested();
+	wa_fetch_requested();
 }
 
 /* The first work of the process, under the error handling of the loop. */
@@ -303,14 +307,26 @@ initialize(void)
 	wa_recovery_read_recipients(sender);
 }
 
-/* The latch, the postmaster and the network, for the one wait. */
+/*
+ * The latch, the postmaster and the network, for the one wait.  Made again when the
+ * second client is opened or closed, which happens once for a run of files.
+ */
 static void
 make_wait_set(void)
 {
-	wait_set = wa_create_wait_event_set(3);
+	static uint32 made_for;
+
+	if (wait_set != NULL && made_for == wa_fetch_client_generation())
+		return;
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	made_for = wa_fetch_client_generation();
+	wait_set = wa_create_wait_event_set(4);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, wa_http_epoll_fd(sender->http), NULL, NULL);
+	if (wa_fetch_client_epoll_fd() >= 0)
+		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, wa_fetch_client_epoll_fd(), NULL, NULL);
 }
 
 /* Milliseconds until there is something to do besides the messages; -1: never. */
@@ -323,11 +339,12 @@ upkeep_wait_ms(void)
 		return -1;
 	if (now < upkeep_after_us)
 		return (long) (upkeep_after_us - now) / 1000 + 1;
-	return wa_sooner_ms(
-		wa_sooner_ms(wa_recovery_wait_ms(),
-					 wa_sooner_ms(wa_upkeep_wait_ms(sender), wa_reach_wait_ms(sender))),
-		wa_sooner_ms(wa_sync_wait_ms(sender),
-					 wa_sooner_ms(wa_upload_wait_ms(sender), wa_receipts_wait_ms(sender))));
+	return wa_sooner_ms(wa_sooner_ms(wa_recovery_wait_ms(), wa_sooner_ms(wa_upkeep_wait_ms(sender),
+																		 wa_reach_wait_ms(sender))),
+						wa_sooner_ms(wa_sync_wait_ms(sender),
+									 wa_sooner_ms(wa_upload_wait_ms(sender),
+												  wa_sooner_ms(wa_receipts_wait_ms(sender),
+															   wa_fetch_wait_ms(sender)))));
 }
 
 /* Milliseconds until a file that could not be used is worth another look; -1: none. */
@@ -345,8 +362,8 @@ wait_for_work(void)
 	long ms =
 		wa_sooner_ms(wa_dispatch_wait_ms(sender), wa_sooner_ms(upkeep_wait_ms(), files_wait_ms()));
 
-	if (wait_set == NULL)
-		make_wait_set();
+	ms = wa_sooner_ms(ms, wa_fetch_network_wait_ms());
+	make_wait_set();
 	if (sender->n_in_flight > 0 || sender->stopping)
 		ms = wa_sooner_ms(ms, WA_MAX_WAIT_MS);
 	if (ms < 0 || ms > REPORT_BEFORE_MS)
@@ -421,8 +438,12 @@ turn(void)
 	Assert(CurrentMemoryContext == sender->cycle_context);
 
 	if (sender->reopen)
+	{
+		wa_fetch_abandon(); /* it trusts what is trusted no more: sender/trust.h */
 		wa_dispatch_reopen(sender);
+	}
 	wa_dispatch_network(sender);
+	wa_fetch_network();
 	wa_wakes_take(sender);
 	if (asked_to_stop())
 	{
@@ -448,6 +469,7 @@ turn(void)
 		wa_sync_run(sender);
 		wa_upload_run(sender);
 		wa_receipts_run(sender);
+		wa_fetch_run(sender);
 		in_upkeep = false;
 		upkeep_errors = 0;
 	}
@@ -488,6 +510,7 @@ recover_from_error(volatile int *errors)
 		wa_sync_aborted(sender);
 		wa_upload_aborted(sender);
 		wa_receipts_aborted(sender);
+		wa_fetch_aborted();
 		/* A step that a lock has failed is put off by itself, and must not put off the rest. */
 		upkeep_errors = locked ? 0 : upkeep_errors + 1;
 		upkeep_after_us = wa_now_us() + error_delay_ms(upkeep_errors) * 1000;

@@ -25,7 +25,7 @@ typedef struct Reader
 static const char *const cut_names[] = {"none",		"connect",	"headers", "body",
 										"received", "accepted", "answer"};
 static const char *const reply_names[] = {"normal",	   "code",		"garbage", "html", "empty",
-										  "truncated", "oversized", "slow",	   "hang"};
+										  "truncated", "oversized", "corrupt", "slow", "hang"};
 
 /* About a member or, if name is NULL, about the rule as a whole. */
 static void
@@ -239,7 +239,8 @@ check_rule(Reader *reader, const json_t *rule)
 	/* Whether the message is accepted, which most faults determine. */
 	if (fault->cut == SIM_CUT_ACCEPTED || fault->cut == SIM_CUT_ANSWER ||
 		(fault->cut == SIM_CUT_NONE && fault->reply == SIM_REPLY_NORMAL) ||
-		fault->reply == SIM_REPLY_SLOW || fault->reply == SIM_REPLY_OVERSIZED)
+		fault->reply == SIM_REPLY_SLOW || fault->reply == SIM_REPLY_OVERSIZED ||
+		fault->reply == SIM_REPLY_CORRUPT)
 	{
 		if (reader->accept_given && !fault->accept)
 			complain(reader, NULL, "always accepts the message");

@@ -78,6 +78,10 @@ spoil_reply(SimRequest *request, const SimFault *fault)
 		case SIM_REPLY_OVERSIZED:
 			inflate(reply, (size_t) fault->bytes);
 			break;
+		case SIM_REPLY_CORRUPT:
+			if (reply->body.len > 0)
+				reply->body.data[reply->body.len / 2] ^= 1;
+			break;
 		case SIM_REPLY_SLOW:
 			request->sending = SIM_SEND_SLOW;
 			request->piece = fault->bytes;
