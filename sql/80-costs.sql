@@ -304,7 +304,7 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_recount_costs(date) IS
 'Counts the delivered messages from a day on anew, after a change of whatsapp_markets or of the time zone. Returns '
-'how many sums have changed. It reads every message since, some 3 s for a million. 22023: messages of that day may '
+'how many sums have changed. It reads every message since. 22023: messages of that day may '
 'have been deleted.';
 
 /*

@@ -4543,7 +4543,7 @@ COMMENT ON FUNCTION @extschema@.wa_delete_tenant(text, boolean) IS
 'calling again. Returns the row of whatsapp_erasures. Errors: 22004, 22023; 42704 no such tenant; 55006 it has a '
 'number.';
 
-/* ---- 78-inbound-media ------------------------------------------------------------ */
+/* ---- 79-inbound-media ------------------------------------------------------------ */
 
 CREATE TABLE @extschema@.whatsapp_inbound_media (
     inbound_id      bigint PRIMARY KEY
@@ -5011,7 +5011,7 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_recount_costs(date) IS
 'Counts the delivered messages from a day on anew, after a change of whatsapp_markets or of the time zone. Returns '
-'how many sums have changed. It reads every message since, some 3 s for a million. 22023: messages of that day may '
+'how many sums have changed. It reads every message since. 22023: messages of that day may '
 'have been deleted.';
 
 /*

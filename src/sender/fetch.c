@@ -8,7 +8,7 @@
  * good, it is read; an address that is not any more costs an attempt, and the next one
  * asks again.
  *
- * The rows are whatsapp_inbound_media (sql/78-inbound-media.sql).  One is read and its
+ * The rows are whatsapp_inbound_media (sql/79-inbound-media.sql).  One is read and its
  * attempt counted in one short transaction, the requests are made after its commit, and
  * the bytes, or what has gone wrong, written in another.  A process that dies in between
  * leaves a row that is due again after its back-off: the file is fetched once more and

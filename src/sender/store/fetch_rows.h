@@ -3,7 +3,7 @@
  *	  Files of customers to be fetched: whatsapp_inbound_media.
  *
  * All need a transaction begun with wa_store_begin, and raise on failure.  What happens
- * to the rows is in the SQL functions that are called here (sql/78-inbound-media.sql).
+ * to the rows is in the SQL functions that are called here (sql/79-inbound-media.sql).
  */
 #ifndef WA_SENDER_STORE_FETCH_ROWS_H
 #define WA_SENDER_STORE_FETCH_ROWS_H
