@@ -91,12 +91,16 @@ fit_ring(SimNumber *number)
 	number->ring_next = 0;
 }
 
+/* With this one there are as many as the rate, and one: they must not be within a second. */
 static bool
-number_has_room(const SimNumber *number, int64_t now_us)
+number_has_room(const SimNumber *number, int64_t at_us)
 {
 	int64_t oldest = number->sends[number->ring_next];
+	int64_t newest = number->sends[(number->ring_next + number->ring_size - 1) % number->ring_size];
 
-	return oldest == INT64_MIN || now_us - oldest >= SECOND_US;
+	if (oldest == INT64_MIN)
+		return true;
+	return (at_us > newest ? at_us : newest) - (at_us < oldest ? at_us : oldest) >= SECOND_US;
 }
 
 /* In the order of arrival, which is not quite that of their turns here. */
@@ -106,6 +110,8 @@ number_count(SimNumber *number, int64_t at_us)
 	int64_t size = number->ring_size;
 	int64_t place = number->ring_next;
 
+	if (at_us < number->sends[place])
+		return; /* older than all that are remembered */
 	for (int64_t i = 1; i < size; i++)
 	{
 		int64_t before = (place + size - 1) % size;

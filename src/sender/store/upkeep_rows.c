@@ -90,10 +90,11 @@ wa_store_delete_old(int64 after_id, int keep_minutes, int max)
 bool
 wa_store_erase(int max)
 {
-	static WaStatement statement = {.sql = "SELECT @extschema@.wa_internal_erase(NULL, $1)",
-									.nargs = 1,
-									.argtypes = {INT4OID},
-									.expected = SPI_OK_SELECT};
+	static WaStatement statement = {
+		.sql = "SELECT @extschema@.wa_internal_erase(NULL::pg_catalog.int8, $1)",
+		.nargs = 1,
+		.argtypes = {INT4OID},
+		.expected = SPI_OK_SELECT};
 	Datum values[1] = {Int32GetDatum(max)};
 	WaRows rows = wa_store_run(&statement, values, NULL);
 
