@@ -191,9 +191,9 @@ SQL
 SELECT count(*) FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
 WHERE tenant_id = '$tenant' AND COALESCE(recipient_phone, recipient_user_id) = '$waiting'
 SQL
-	$self->_opt_out($tenant, $form);
 	$application->knows($person, $form);
 	$self->{told}{$form} = $application->{wave};
+	$self->_opt_out($tenant, $form);
 	return $count;
 }
 
