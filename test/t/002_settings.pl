@@ -22,6 +22,9 @@ my %defaults = (
 	databases => 'postgres',
 	default_language => 'es',
 	enabled => 'off',
+	fetch_media => 'off',
+	fetch_media_max_size => '16MB',
+	fetch_media_types => 'image/*, audio/*, video/*, application/pdf',
 	gateway_url => '',
 	max_attempts => '8',
 	max_connections => '0',
@@ -69,9 +72,9 @@ is( $node->safe_psql(
 	'every setting is described by a sentence');
 is( $node->safe_psql(
 		'postgres',
-		"SELECT string_agg(name, ',') FROM pg_settings WHERE name LIKE 'whatsapp_shared.%'
-		 AND context <> 'sighup'"),
-	'whatsapp_shared.tenant',
+		"SELECT string_agg(concat_ws(' ', name, context), ',' ORDER BY name) FROM pg_settings
+		 WHERE name LIKE 'whatsapp_shared.%' AND context <> 'sighup'"),
+	'whatsapp_shared.fetch_media superuser,whatsapp_shared.fetch_media_types superuser,whatsapp_shared.tenant user',
 	'no setting needs a restart, and a session can change its tenant only');
 
 # What a check refuses, and why it says so.
