@@ -307,7 +307,7 @@ clean-programs:
 
 # ---- tests: all of them, or one suite; see test/tools/run-tests.sh ----
 
-SUITES = lists conventions format build symbols strict sql unit fuzz simulator regress isolation pgtap contract security tap
+SUITES = lists conventions format build symbols strict sql unit fuzz simulator regress isolation pgtap contract security tap tap-long
 
 test:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh
