@@ -142,7 +142,7 @@ if (@ARGV)
 		finish(0, 1, 'failed ' . ($bailed // "$option{suite}: $@") =~ s/\n.*//sr);
 	}
 	$passed = $results->passed;
-	foreach my $program ($results->descriptions)
+	foreach my $program (sort $results->descriptions)
 	{
 		my ($parser) = $results->parsers($program);
 		my $bad = $parser->failed;
