@@ -5234,8 +5234,8 @@ CREATE FUNCTION @extschema@.wa_internal_find_people(q text) RETURNS text[]
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN q ~ '^\+?[0-9 ().-]{5,40}$' AND length(regexp_replace(q, '[^0-9]', '', 'g')) BETWEEN 5 AND 20 THEN
-            @extschema@.wa_internal_forms_of(ARRAY['+' || regexp_replace(q, '[^0-9]', '', 'g')])
+        WHEN q ~ '^\+?[0-9 ().-]{5,40}$' AND length(@extschema@.wa_internal_digits(q)) BETWEEN 5 AND 20 THEN
+            @extschema@.wa_internal_forms_of(ARRAY['+' || @extschema@.wa_internal_digits(q)])
         WHEN q ~ '^[A-Z]{2}\.[A-Za-z0-9.]{1,132}$' THEN
             @extschema@.wa_internal_forms_of(ARRAY[q])
         WHEN q ~ '^@.{1,255}$' THEN

@@ -28,10 +28,10 @@ static WaStatement recount_statement = {
 	.expected = SPI_OK_SELECT};
 
 static bool
-is_text(const text *value, const char *expected, size_t len)
+begins_with(const text *value, const char *prefix, size_t len)
 {
 	return value != NULL && VARSIZE_ANY_EXHDR(value) >= len &&
-		   memcmp(VARDATA_ANY(value), expected, len) == 0;
+		   memcmp(VARDATA_ANY(value), prefix, len) == 0;
 }
 
 /*
@@ -46,8 +46,8 @@ wa_internal_is_free(PG_FUNCTION_ARGS)
 	const text *category = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2);
 
 	PG_RETURN_BOOL((!PG_ARGISNULL(0) && !PG_GETARG_BOOL(0)) ||
-				   is_text(type, free_type, strlen(free_type)) ||
-				   (is_text(category, referral, strlen(referral)) &&
+				   begins_with(type, free_type, strlen(free_type)) ||
+				   (begins_with(category, referral, strlen(referral)) &&
 					VARSIZE_ANY_EXHDR(category) == strlen(referral)));
 }
 
