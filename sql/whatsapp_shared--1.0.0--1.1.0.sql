@@ -3687,9 +3687,7 @@ AS $$
 DECLARE
     message @extschema@.whatsapp_inbound_messages;
 BEGIN
-    IF inbound_id IS NULL THEN
-        RAISE EXCEPTION 'argument "inbound_id" must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
+    PERFORM @extschema@.wa_internal_check_not_null('inbound_id'::text, inbound_id);
     SELECT i.* INTO message FROM @extschema@.whatsapp_inbound_messages AS i
         WHERE i.inbound_id = wa_internal_own_inbound.inbound_id;
     BEGIN
