@@ -133,7 +133,7 @@ add_quoted(Reply *reply, uint32_t object, const char *name, WaOutcome *outcome)
 }
 
 /*
- * {"messages":[{"id":...,"message_status":...}],"contacts":[{"wa_id":...}]}
+ * {"messages":[{"id":...,"message_status":...}],"contacts":[{"input":...,"wa_id":...}]}
  */
 static bool
 read_acceptance(Reply *reply, WaOutcome *outcome)
@@ -146,6 +146,7 @@ read_acceptance(Reply *reply, WaOutcome *outcome)
 		return false;
 	id_member(reply, message, "message_status", outcome->message_status,
 			  sizeof(outcome->message_status));
+	id_member(reply, contact, "input", outcome->input, sizeof(outcome->input));
 	id_member(reply, contact, "wa_id", outcome->wa_id, sizeof(outcome->wa_id));
 	id_member(reply, contact, "user_id", outcome->user_id, sizeof(outcome->user_id));
 	outcome->kind = WA_OUTCOME_ACCEPTED;

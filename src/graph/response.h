@@ -24,6 +24,7 @@ typedef struct WaOutcome
 	const WaErrorCode *error; /* set for WA_OUTCOME_REFUSED */
 	int retry_after_s;		  /* -1: not given */
 	char wamid[256];
+	char input[160]; /* the recipient as it was written to Meta; what follows is about him */
 	char wa_id[32];
 	char user_id[160];
 	char message_status[40]; /* accepted, held_for_quality_assessment, paused */

@@ -302,6 +302,7 @@ acceptance_of(const WaJob *job)
 						.attempt = job->attempt,
 						.phone_number_id = job->number->id,
 						.wamid = job->outcome->wamid,
+						.input = job->outcome->input,
 						.wa_id = job->outcome->wa_id,
 						.user_id = job->outcome->user_id,
 						.message_status = job->outcome->message_status,

@@ -126,6 +126,16 @@ comes_back($apart[0]);
 wait_status($node, $apart[0], 'accepted', 'one of those is sent');
 is_deferred_behind($_, 'that is not enough') foreach @behind;
 
+# An answer about somebody else says nothing of the recipient.
+$sim->faults({ match => {}, reply => 'stranger' });
+my @strangers = map { enqueue($node, 't1', "+5730011133$_") } 10, 11;
+wait_status($node, $_, 'accepted', 'a stand-in that answers everybody alike takes a message') foreach @strangers;
+$sim->faults;
+is(sql(<<'SQL'), 0, 'its recipients do not become one person');
+SELECT count(*) FROM (SELECT identity FROM whatsapp_learned_identities UNION ALL SELECT identity FROM whatsapp_contact_identities) AS forms
+WHERE identity = '+16505551234'
+SQL
+
 # ---- a new sender --------------------------------------------------------------------------------
 
 sql('SELECT wa_worker_restart()');

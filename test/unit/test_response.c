@@ -42,6 +42,7 @@ test_accepted(void)
 				   "\"message_status\":\"accepted\"}]}");
 	is_kind(WA_OUTCOME_ACCEPTED, "the usual answer");
 	is_str(outcome.wamid, "wamid.EXAMPLE1==", "wamid");
+	is_str(outcome.input, "+34600000001", "whom it is about");
 	is_str(outcome.wa_id, "34600000001", "wa_id");
 	is_str(outcome.user_id, "", "no user id");
 	is_str(outcome.message_status, "accepted", "message_status");
@@ -53,6 +54,7 @@ test_accepted(void)
 				   "\"messages\":[{\"id\":\"wamid.X\"}],\"added\":{\"later\":[1,2,{}]}}");
 	is_kind(WA_OUTCOME_ACCEPTED, "to a user id, with fields not known yet");
 	is_str(outcome.user_id, "ES.7001", "user_id");
+	is_str(outcome.input, "ES.7", "whom it is about");
 	is_str(outcome.wa_id, "", "no wa_id");
 
 	read_body(200, "{\"messages\":[{\"id\":\"wamid.\\u0041\\/B\"}]}");

@@ -36,6 +36,7 @@ typedef enum SimFaultReply
 	SIM_REPLY_TRUNCATED, /* truncated JSON */
 	SIM_REPLY_OVERSIZED, /* the normal response with an enormous member */
 	SIM_REPLY_CORRUPT,	 /* the normal response with a wrong byte */
+	SIM_REPLY_STRANGER,	 /* the normal response, whose contact is another */
 	SIM_REPLY_SLOW,		 /* the normal response, byte by byte */
 	SIM_REPLY_HANG		 /* no response, ever */
 } SimFaultReply;

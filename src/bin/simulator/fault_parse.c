@@ -24,8 +24,9 @@ typedef struct Reader
 
 static const char *const cut_names[] = {"none",		"connect",	"headers", "body",
 										"received", "accepted", "answer"};
-static const char *const reply_names[] = {"normal",	   "code",		"garbage", "html", "empty",
-										  "truncated", "oversized", "corrupt", "slow", "hang"};
+static const char *const reply_names[] = {"normal",	  "code",	   "garbage",	"html",
+										  "empty",	  "truncated", "oversized", "corrupt",
+										  "stranger", "slow",	   "hang"};
 
 /* About a member or, if name is NULL, about the rule as a whole. */
 static void
@@ -240,7 +241,7 @@ check_rule(Reader *reader, const json_t *rule)
 	if (fault->cut == SIM_CUT_ACCEPTED || fault->cut == SIM_CUT_ANSWER ||
 		(fault->cut == SIM_CUT_NONE && fault->reply == SIM_REPLY_NORMAL) ||
 		fault->reply == SIM_REPLY_SLOW || fault->reply == SIM_REPLY_OVERSIZED ||
-		fault->reply == SIM_REPLY_CORRUPT)
+		fault->reply == SIM_REPLY_CORRUPT || fault->reply == SIM_REPLY_STRANGER)
 	{
 		if (reader->accept_given && !fault->accept)
 			complain(reader, NULL, "always accepts the message");

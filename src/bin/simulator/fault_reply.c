@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bin/httpd/buf.h"
+#include "bin/simulator/json.h"
 #include "bin/simulator/reply.h"
 
 static void
@@ -32,6 +33,18 @@ inflate(HttpdReply *reply, size_t size)
 	httpd_buf_add(&bigger, reply->body.data + 1, reply->body.len - 1);
 	httpd_buf_free(&reply->body);
 	reply->body = bigger;
+}
+
+/* A response to everybody alike, but for the message's id. */
+static void
+name_stranger(HttpdReply *reply)
+{
+	json_t *answer = sim_json_read(&reply->body, NULL);
+
+	json_object_set_new(answer, "contacts",
+						json_pack("[{s:s,s:s}]", "input", "+16505551234", "wa_id", "16505551234"));
+	reply->body.len = 0;
+	sim_json_write(&reply->body, answer);
 }
 
 static void
@@ -81,6 +94,9 @@ spoil_reply(SimRequest *request, const SimFault *fault)
 		case SIM_REPLY_CORRUPT:
 			if (reply->body.len > 0)
 				reply->body.data[reply->body.len / 2] ^= 1;
+			break;
+		case SIM_REPLY_STRANGER:
+			name_stranger(reply);
 			break;
 		case SIM_REPLY_SLOW:
 			request->sending = SIM_SEND_SLOW;

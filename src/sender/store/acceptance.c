@@ -199,6 +199,18 @@ add_learned(const char *recipient, const char *identity, WaLearned *learned, int
 }
 
 /*
+ * False if the response is about somebody else than the recipient: a stand-in for Meta
+ * that answers everybody alike would make one person of all recipients.
+ */
+static bool
+is_about(const char *input, const char *recipient)
+{
+	if (input[0] == '\0')
+		return true;
+	return strcmp(input + (input[0] == '+'), recipient + (recipient[0] == '+')) == 0;
+}
+
+/*
  * Of the rows that an UPDATE has returned, those whose recipients the response may call
  * otherwise than the message does.
  */
@@ -216,6 +228,8 @@ learn(const WaRows *rows)
 		if (recipient == NULL)
 			continue;
 		accepted = accepted_message(wa_rows_int(rows, (int) i, 1, 0));
+		if (!is_about(accepted->input, recipient))
+			continue;
 		if (accepted->wa_id[0] != '\0' &&
 			strspn(accepted->wa_id, "0123456789") == strlen(accepted->wa_id))
 			add_learned(recipient, psprintf("+%s", accepted->wa_id), learned, &n);

@@ -16,6 +16,7 @@ typedef struct WaAccepted
 	int attempt;
 	const char *phone_number_id;
 	const char *wamid;
+	const char *input;			/* whom the response is about, as we wrote him; "" if not told */
 	const char *wa_id;			/* "" if unknown */
 	const char *user_id;		/* "" if unknown */
 	const char *message_status; /* "" if not told */
