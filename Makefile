@@ -9,6 +9,7 @@ MODULE_big = whatsapp_shared
 OBJS = \
 	src/base/args.o \
 	src/base/arrays.o \
+	src/base/disk.o \
 	src/base/file.o \
 	src/base/guc.o \
 	src/base/home.o \
@@ -26,6 +27,7 @@ OBJS = \
 	src/base/secret_file.o \
 	src/base/secret_value.o \
 	src/base/similar.o \
+	src/base/snapshots.o \
 	src/base/statement.o \
 	src/base/subtransaction.o \
 	src/base/tenant_role.o \
@@ -70,6 +72,7 @@ OBJS = \
 	src/http/capacity.o \
 	src/http/client.o \
 	src/http/connections.o \
+	src/http/date.o \
 	src/http/headers.o \
 	src/http/http.o \
 	src/http/list.o \

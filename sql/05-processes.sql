@@ -141,6 +141,30 @@ RETURNS SETOF record
 COMMENT ON FUNCTION @extschema@.wa_internal_throttled() IS
 'How often messages had to wait without losing an attempt, by reason, as wa_stats() counts it. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_clock(OUT ahead double precision, OUT seen_at timestamptz)
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_clock';
+COMMENT ON FUNCTION @extschema@.wa_internal_clock() IS
+'By how many seconds this server''s clock is ahead of Meta''s (negative: behind), by the Date of a response to a '
+'sender of this database, and when that was; NULL: there was none. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_snapshots(
+    OUT pid integer,
+    OUT is_standby boolean,
+    OUT began_at timestamptz,
+    OUT transactions bigint
+) RETURNS SETOF record
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_snapshots';
+COMMENT ON FUNCTION @extschema@.wa_internal_snapshots() IS
+'The other processes whose transactions keep dead rows of this database: since when, and how many transactions have '
+'begun since. is_standby: it speaks for a standby with hot_standby_feedback. Internal.';
+
+CREATE FUNCTION @extschema@.wa_internal_disk_space(
+    relation regclass, OUT place text, OUT size bigint, OUT free bigint
+) RETURNS SETOF record
+    LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'wa_internal_disk_space';
+COMMENT ON FUNCTION @extschema@.wa_internal_disk_space(regclass) IS
+'Size and free bytes of the file system of a table (data) and, if it is another one, of that of WAL (wal). Internal.';
+
 CREATE FUNCTION @extschema@.wa_worker_restart() RETURNS integer
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'wa_worker_restart';
 COMMENT ON FUNCTION @extschema@.wa_worker_restart() IS

@@ -699,6 +699,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_retain_notification_failures(1000);
     PERFORM @extschema@.wa_internal_retain_links(1000);
     PERFORM @extschema@.wa_internal_drop_fallbacks(10000);
+    PERFORM @extschema@.wa_internal_note_size();
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_internal_reconcile() IS

@@ -1,6 +1,6 @@
 /*
- * Views for people and for monitoring systems, and the checklists wa_health()
- * and wa_diagnose().  No view reads whatsapp_messages by status: history may be
+ * Views for people and for monitoring systems, what wa_health() checks of sending, and the
+ * checklist wa_diagnose().  No view reads whatsapp_messages by status: history may be
  * large, and counting it is what makes a dashboard a burden.
  */
 
@@ -228,7 +228,8 @@ COMMENT ON COLUMN @extschema@.wa_queue_status.next_due_at IS 'When the next one 
 
 /*
  * wa_health() and wa_diagnose(): every condition for sending, checked, one row
- * each: ok, warning or error, what was found, and what to do about it.
+ * each: ok, warning or error, what was found, and what to do about it.  wa_health()
+ * itself, and what it checks besides, is in 86-health-checks.sql.
  */
 
 /* While there is something wrong with this, nothing else may be asked: see src/base/ownership.c. */
@@ -265,13 +266,19 @@ BEGIN
         FROM (VALUES (obstacle)) AS o (reason)
             LEFT JOIN @extschema@.wa_reason_codes AS r ON r.reason = o.reason;
     RETURN QUERY
-        SELECT 'version', 'error',
-               format('The library is of version %s and does not serve the scripts of this database, '
-                      'which are of version %s: nothing is sent.',
-                   @extschema@.wa_internal_library_version(), @extschema@.wa_internal_quote(e.extversion)),
-               'ALTER EXTENSION whatsapp_shared UPDATE; or install the library of that version and restart the server.'
-        FROM pg_extension AS e
-        WHERE e.extname = 'whatsapp_shared' AND NOT @extschema@.wa_internal_version_served(e.extversion);
+        SELECT 'version', CASE WHEN v.served THEN 'ok' ELSE 'error' END,
+               CASE WHEN v.served
+                    THEN format('The library is of version %s, the scripts of this database are of version %s.',
+                        v.library, v.scripts)
+                    ELSE format('The library is of version %s and does not serve the scripts of this database, '
+                                'which are of version %s: nothing is sent.', v.library, v.scripts) END,
+               CASE WHEN NOT v.served
+                    THEN 'ALTER EXTENSION whatsapp_shared UPDATE; or install the library of that version and restart '
+                         'the server.' END
+        FROM (SELECT @extschema@.wa_internal_version_served(e.extversion) AS served,
+                     @extschema@.wa_internal_library_version() AS library,
+                     @extschema@.wa_internal_quote(e.extversion) AS scripts
+              FROM pg_extension AS e WHERE e.extname = 'whatsapp_shared') AS v;
     RETURN QUERY
         SELECT 'sender ' || s.sender,
                CASE WHEN s.pid IS NULL OR s.errors > 0 THEN 'warning' ELSE 'ok' END,
@@ -417,6 +424,21 @@ AS $$
             WHEN r.refusal IS NOT NULL THEN 'error'
             WHEN s.finished_at IS NULL OR s.error IS NOT NULL THEN 'warning' ELSE 'ok' END AS state) AS v
     WHERE s.kind = 'token' AND @extschema@.wa_internal_credentials_present('access_token'::text)
+    UNION ALL
+    /* The alert of the kind token has the same limits. */
+    SELECT 'token end',
+           CASE WHEN e.days <= 7 THEN 'error' WHEN e.days <= 14 OR s.finished_at IS NULL THEN 'warning' ELSE 'ok' END,
+           CASE WHEN e.days <= 0 THEN format('It ended at %s.', e.ends)
+                WHEN e.days IS NOT NULL THEN format('It ends at %s, in %s days.', e.ends, floor(e.days))
+                WHEN s.finished_at IS NOT NULL THEN 'By what Meta says, never.'
+                ELSE 'Not known: Meta has not told yet.' END,
+           CASE WHEN e.days <= 14 THEN 'Put a new token into the file named by whatsapp_shared.access_token_file. '
+                                       'Tokens of system users can be made without an end.'
+                WHEN s.finished_at IS NULL THEN 'See the line "token at Meta".' END
+    FROM @extschema@.whatsapp_sync AS s
+        CROSS JOIN LATERAL (SELECT date_trunc('second', s.expires_at) AS ends,
+                EXTRACT(epoch FROM s.expires_at - clock_timestamp()) / 86400 AS days) AS e
+    WHERE s.kind = 'token' AND @extschema@.wa_internal_credentials_present('access_token'::text)
 $$;
 
 /* Assigned numbers, and the default number, that Meta has not confirmed. */
@@ -524,23 +546,19 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
 AS $$
 DECLARE
     total record;
+    held bigint;
     webhooks timestamptz;
     last_accepted timestamptz;
     orphans bigint;
 BEGIN
-    SELECT COALESCE(sum(q.messages) FILTER (WHERE q.state = 'ready'), 0) AS ready,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'deferred'), 0) AS deferred,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'held'), 0) AS held,
-           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'no_number'), 0) AS no_number,
-           COALESCE(sum(q.messages) FILTER (WHERE q.state = 'uncertain'), 0) AS uncertain,
-           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'parked'), 0) AS parked,
-           COALESCE(sum(q.messages) FILTER (WHERE q.reason = 'takeover'), 0) AS taken_over
-        INTO total FROM @extschema@.wa_queue_status AS q;
+    SELECT q.* INTO total FROM @extschema@.wa_internal_queue_counts() AS q;
+    held := total.held + total.stopped;
     item := 'queue';
-    state := CASE WHEN total.held > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s ready, %s deferred, %s held (%s because the tenant has no number).',
-        total.ready, total.deferred, total.held, total.no_number);
-    remedy := CASE WHEN total.held > 0 THEN 'wa_queue_status names the reasons.' END;
+    state := CASE WHEN held > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s%s ready, %s deferred, %s held (%s because the tenant has no number).',
+        CASE WHEN total.estimated THEN 'About ' ELSE '' END, total.ready, total.deferred + total.scheduled, held,
+        total.no_number);
+    remedy := CASE WHEN held > 0 THEN 'wa_queue_status names the reasons.' END;
     RETURN NEXT;
 
     item := 'uncertain messages';
@@ -753,34 +771,6 @@ BEGIN
     END LOOP;
 END
 $$;
-
-CREATE FUNCTION @extschema@.wa_health()
-RETURNS TABLE (item text, state text, detail text, remedy text)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_ownership();
-    IF (SELECT f.problem FROM @extschema@.wa_internal_ownership_flaw() AS f) IS NOT NULL THEN
-        RETURN;
-    END IF;
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_processes();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_connections();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_settings();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_databases();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_account();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_shared_numbers();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_confirmation();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_queue();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_registrations();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_parked();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_inbound_media();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_unpriced();
-    RETURN QUERY SELECT * FROM @extschema@.wa_internal_health_alerts();
-END
-$$;
-COMMENT ON FUNCTION @extschema@.wa_health() IS
-'Checks the whole installation: one row for each item with ok, warning or error, what was found, and what to do.';
 
 /* ---- one tenant ---------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@ CREATE FUNCTION @extschema@.wa_internal_queue_counts(
     OUT parked bigint,
     OUT no_number bigint,
     OUT stopped bigint,
+    OUT taken_over bigint,
     OUT oldest_id bigint,
     OUT estimated boolean)
     LANGUAGE plpgsql STABLE
@@ -44,8 +45,10 @@ BEGIN
            count(*) FILTER (WHERE q.state = 'u' AND q.hold_reason = 'parked'),
            count(*) FILTER (WHERE q.state = 'h' AND q.hold_reason = 'no_number'),
            count(*) FILTER (WHERE q.state = 'r' AND (everything OR q.phone_number_id = ANY (numbers))),
+           count(*) FILTER (WHERE q.state = 'u' AND q.hold_reason = 'takeover'),
            min(q.message_id) FILTER (WHERE q.state IN ('r', 'h'))
-        INTO ready, deferred, scheduled, held, uncertain, parked, no_number, stopped, oldest_id
+        INTO ready, deferred, scheduled, held, uncertain, parked, no_number, stopped, taken_over,
+            oldest_id
         FROM @extschema@.whatsapp_queue AS q TABLESAMPLE SYSTEM (percent) REPEATABLE (1);
     IF estimated THEN
         ready := ready * factor;
@@ -56,6 +59,7 @@ BEGIN
         parked := parked * factor;
         no_number := no_number * factor;
         stopped := stopped * factor;
+        taken_over := taken_over * factor;
         /* The oldest ones lie at the beginning of the key. */
         SELECT LEAST(oldest_id, min(o.message_id)) INTO oldest_id
             FROM (SELECT q.message_id, q.state FROM @extschema@.whatsapp_queue AS q

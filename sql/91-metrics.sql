@@ -4,7 +4,8 @@
  *
  * Whoever scrapes often must not burden anybody: no function here reads the history.
  * What the queue holds is counted row by row, some 0.1 s for a million; what wa_costs
- * calculates is read by wa_metrics_costs(), which takes longer and changes slowly.
+ * calculates is read by wa_metrics_costs(), which takes longer and changes slowly; what
+ * wa_health() finds, by wa_metrics_health().
  */
 
 CREATE FUNCTION @extschema@.wa_internal_metrics_queue()
@@ -182,6 +183,12 @@ AS $$
     FROM @extschema@.whatsapp_phone_numbers AS p
     HAVING max(@extschema@.wa_internal_limit_size(p.messaging_limit)) IS NOT NULL
     UNION ALL
+    SELECT 'whatsapp_clock_ahead_seconds', 'gauge',
+           'Seconds by which the server''s clock is ahead of Meta''s; negative: behind; absent: not known.', '{}',
+           c.ahead
+    FROM @extschema@.wa_internal_clock() AS c
+    WHERE c.seen_at IS NOT NULL
+    UNION ALL
     SELECT 'whatsapp_shared_info', 'gauge', 'The version of the library, as a label; always 1.',
            jsonb_build_object('version', @extschema@.wa_internal_library_version()), 1::double precision
 $$;
@@ -250,3 +257,21 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_metrics_costs() IS
 'The costs of the current month as wa_metrics() shows the rest. It adds up every tenant''s month: ask for it every '
 'few minutes, not every few seconds.';
+
+CREATE FUNCTION @extschema@.wa_metrics_health()
+RETURNS TABLE (name text, type text, help text, labels jsonb, value double precision)
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'whatsapp_health', 'gauge',
+           'What a check of wa_health() finds, by its worst line: 0 ok, 1 warning, 2 error.',
+           jsonb_build_object('check', c.topic),
+           max(CASE h.state WHEN 'error' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END)::double precision
+    FROM @extschema@.wa_internal_health_checks() AS c
+        LEFT JOIN @extschema@.wa_internal_health() AS h ON h.topic = c.topic
+    GROUP BY c.topic
+    ORDER BY c.topic
+$$;
+COMMENT ON FUNCTION @extschema@.wa_metrics_health() IS
+'The checks of wa_health() in the same form: 0 ok, 1 warning, 2 error. It takes some milliseconds: ask for it every '
+'minute.';

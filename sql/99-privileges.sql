@@ -63,10 +63,10 @@ AS $$
 
         /* people and programs that watch */
         ('{admin,monitor}', '{
-            wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_costs,
+            wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_metrics_health, wa_costs,
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
             wa_queue_status, wa_free_numbers, wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync,
-            whatsapp_actions}'),
+            whatsapp_actions, whatsapp_sizes}'),
 
         /* the gateway */
         ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),

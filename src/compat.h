@@ -91,6 +91,13 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* What the server shows of its processes, by number from 1; since 16 by another name. */
+#if PG_VERSION_NUM >= 160000
+#define wa_local_backend_status(n) pgstat_get_local_beentry_by_index(n)
+#else
+#define wa_local_backend_status(n) pgstat_fetch_stat_local_beentry(n)
+#endif
+
 /* A set that lives as long as the process: its owner is an argument since 17. */
 #if PG_VERSION_NUM >= 170000
 #define wa_create_wait_event_set(n) CreateWaitEventSet(NULL, (n))

@@ -84,6 +84,7 @@ wa_transfer_finish(WaTransfer *t, CURLcode code, const char *reason)
 	r->body_len = t->response.body.len;
 	r->usage = wa_buffer_text(&t->response.usage);
 	r->api_version = t->response.api_version;
+	r->date = t->response.date;
 	r->content_type = t->response.content_type;
 	r->retry_after_s = t->response.retry_after_s;
 }

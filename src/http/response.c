@@ -104,6 +104,7 @@ forget_headers(WaHttpResponse *response)
 {
 	response->retry_after_s = -1;
 	response->api_version[0] = '\0';
+	response->date[0] = '\0';
 	response->content_type[0] = '\0';
 	wa_buffer_reset(&response->usage);
 }
@@ -127,6 +128,8 @@ wa_http_response_header(char *line, size_t size, size_t n, void *arg)
 	}
 	else if (header_is(line, len, "content-type", &value, &value_len))
 		keep_header(response->content_type, sizeof(response->content_type), value, value_len);
+	else if (header_is(line, len, "date", &value, &value_len))
+		keep_header(response->date, sizeof(response->date), value, value_len);
 	else if (header_is(line, len, "facebook-api-version", &value, &value_len))
 		keep_header(response->api_version, sizeof(response->api_version), value, value_len);
 	else if (header_is(line, len, "retry-after", &value, &value_len))

@@ -28,6 +28,7 @@ typedef struct WaHttpResponse
 	WaBuffer usage;
 	int retry_after_s;
 	char api_version[16];
+	char date[40];
 	char content_type[64];
 } WaHttpResponse;
 

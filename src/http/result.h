@@ -34,6 +34,7 @@ typedef struct WaHttpResult
 	int error_code;			  /* CURLcode */
 	int retry_after_s;		  /* Retry-After header, -1 if none */
 	const char *api_version;  /* facebook-api-version header, or "" */
+	const char *date;		  /* Date header, or "" */
 	const char *usage;		  /* x-business-use-case-usage header, or "" */
 	const char *content_type; /* or "" */
 	int64_t started_us;		  /* monotonic clock: submitted */

@@ -243,6 +243,7 @@ wa_dispatch_network(WaSender *sender)
 		result = wa_http_next_result(sender->http);
 		if (result == NULL)
 			break;
+		wa_measure_clock(sender, result);
 		if (result->tag == NULL)
 			wa_sync_response(sender, result);
 		else if (wa_upload_is_tag(result->tag))

@@ -6,9 +6,14 @@
  */
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
 #include "common/clock.h"
+#include "http/date.h"
 #include "sender/measure.h"
 #include "shared/shmem.h"
+
+#define CLOCK_INTERVAL_US INT64_C(60000000)
 
 /*
  * Of first attempts only: a later one waits for reasons of its own.  A message is due
@@ -27,6 +32,35 @@ wa_measure_ended(WaSender *sender, int64 begun_us, int64 ended_us)
 {
 	if (begun_us != 0)
 		wa_histogram_observe(&sender->slot->counters.request_duration, ended_us - begun_us);
+}
+
+/*
+ * A Date header has whole seconds, and was written at some time between the first byte
+ * of the request and the end of the response.  Only what cannot be explained by that
+ * counts, so a slow response never looks like a wrong clock.
+ */
+void
+wa_measure_clock(WaSender *sender, const WaHttpResult *result)
+{
+	static int64 next_us;
+	WaSenderCounters *counters = &sender->slot->counters;
+	int64 seconds;
+	TimestampTz date;
+	int64 ahead;
+	int64 behind;
+
+	if (result->finished_us < next_us || result->begun_us == 0 || result->date[0] == '\0')
+		return;
+	seconds = wa_http_date(result->date);
+	if (seconds < 0)
+		return;
+	next_us = result->finished_us + CLOCK_INTERVAL_US;
+	date = time_t_to_timestamptz((pg_time_t) seconds);
+	ahead = wa_wall_clock(result->begun_us) - (date + USECS_PER_SEC);
+	behind = date - wa_wall_clock(result->finished_us);
+	pg_atomic_write_u64(&counters->clock_ahead,
+						(uint64) (behind > 0 ? -behind : Max(ahead, INT64CONST(0))));
+	pg_atomic_write_u64(&counters->clock_seen_at, (uint64) wa_wall_clock(result->finished_us));
 }
 
 static WaThrottle

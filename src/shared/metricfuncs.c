@@ -1,20 +1,23 @@
 /*
  * metricfuncs.c
- *	  SQL functions through which wa_metrics() reads what the senders have counted and
- *	  measured, all senders of the current database together.
+ *	  SQL functions through which wa_metrics() and wa_health() read what the senders have counted
+ *and measured, all senders of the current database together.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
+#include "utils/timestamp.h"
 
 #include "shared/shmem.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_histograms);
 PG_FUNCTION_INFO_V1(wa_internal_throttled);
+PG_FUNCTION_INFO_V1(wa_internal_clock);
 
 typedef struct Durations
 {
@@ -117,4 +120,43 @@ wa_internal_throttled(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * How far this server's clock is ahead of Meta's, in seconds (negative: behind), by the
+ * response that a sender has looked at last, and when that was; NULLs: by none yet.
+ */
+Datum
+wa_internal_clock(PG_FUNCTION_ARGS)
+{
+	uint64 seen_at = 0;
+	int64 ahead = 0;
+	TupleDesc desc;
+	Datum values[2];
+	bool nulls[2];
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (wa_shared != NULL)
+	{
+		LWLockAcquire(wa_shared->lock, LW_SHARED);
+		for (int i = 0; i < WA_MAX_SENDERS; i++)
+		{
+			WaSenderSlot *slot = &wa_shared->slots[i];
+			uint64 at;
+
+			if (!slot->in_use || slot->dboid != MyDatabaseId)
+				continue;
+			at = pg_atomic_read_u64(&slot->counters.clock_seen_at);
+			if (at <= seen_at)
+				continue;
+			seen_at = at;
+			ahead = (int64) pg_atomic_read_u64(&slot->counters.clock_ahead);
+		}
+		LWLockRelease(wa_shared->lock);
+	}
+	nulls[0] = nulls[1] = seen_at == 0;
+	values[0] = Float8GetDatum(ahead / 1e6);
+	values[1] = TimestampTzGetDatum((TimestampTz) seen_at);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

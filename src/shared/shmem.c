@@ -65,6 +65,8 @@ init_counters(WaSenderCounters *c)
 	pg_atomic_init_u32(&c->connections_wanted, 0);
 	pg_atomic_init_u32(&c->connections_possible, 0);
 	pg_atomic_init_u64(&c->last_cycle_at, 0);
+	pg_atomic_init_u64(&c->clock_ahead, 0);
+	pg_atomic_init_u64(&c->clock_seen_at, 0);
 	wa_histogram_init(&c->request_duration);
 	wa_histogram_init(&c->commit_to_wire);
 }

@@ -117,6 +117,8 @@ typedef struct WaSenderCounters
 	pg_atomic_uint32 connections_wanted; /* over HTTP/1.1 */
 	pg_atomic_uint32 connections_possible;
 	pg_atomic_uint64 last_cycle_at; /* TimestampTz */
+	pg_atomic_uint64 clock_ahead;	/* of Meta's, in microseconds: int64 */
+	pg_atomic_uint64 clock_seen_at; /* TimestampTz, when that was; 0: never */
 	WaHistogram request_duration;	/* first byte of the request to the end of the response */
 	WaHistogram commit_to_wire;		/* due to first byte: sender/measure.c */
 } WaSenderCounters;

@@ -29,15 +29,20 @@
 
 #define N_POOLS 3
 
-#define COSTS_US INT64_C(600000000)
-
-/* What wa_metrics_costs() said last, as text. */
-static struct
+/* What takes longer than the rest is asked for less often; what was said last stays, as text. */
+typedef struct Kept
 {
+	const char *call;
+	int64_t every_us;
 	GwExposition exposition;
 	int64_t asked_us; /* 0: never */
 	GwQuery *query;	  /* under way */
-} costs;
+} Kept;
+
+static Kept kept[] = {{.call = "wa_metrics_costs()", .every_us = INT64_C(600000000)},
+					  {.call = "wa_metrics_health()", .every_us = INT64_C(60000000)}};
+
+#define N_KEPT ((int) (sizeof(kept) / sizeof(kept[0])))
 
 enum
 {
@@ -106,30 +111,32 @@ ask(const char *call, GwDone done, void *arg)
 }
 
 /*
- * Costs
+ * What is kept
  */
 
 static void
-costs_done(void *arg, PGresult *result)
+kept_done(void *arg, PGresult *result)
 {
-	costs.query = NULL;
+	Kept *k = arg;
+
+	k->query = NULL;
 	if (result == NULL || PQresultStatus(result) != PGRES_TUPLES_OK)
 		return; /* what was known stays */
-	httpd_buf_free(&costs.exposition.text);
-	memset(&costs.exposition, 0, sizeof(costs.exposition));
-	add_rows(&costs.exposition, result);
+	httpd_buf_free(&k->exposition.text);
+	memset(&k->exposition, 0, sizeof(k->exposition));
+	add_rows(&k->exposition, result);
 }
 
 static void
-refresh_costs(void)
+refresh(Kept *k)
 {
 	int64_t now = httpd_now_us();
 
-	if (costs.query != NULL || (costs.asked_us != 0 && now - costs.asked_us < COSTS_US))
+	if (k->query != NULL || (k->asked_us != 0 && now - k->asked_us < k->every_us))
 		return;
-	costs.query = ask("wa_metrics_costs()", costs_done, NULL);
-	if (costs.query != NULL)
-		costs.asked_us = now;
+	k->query = ask(k->call, kept_done, k);
+	if (k->query != NULL)
+		k->asked_us = now;
 }
 
 /*
@@ -187,9 +194,14 @@ reply(GwExchange *exchange, PGresult *result)
 	if (result != NULL && PQresultStatus(result) == PGRES_TUPLES_OK)
 	{
 		add_rows(&exposition, result);
-		if (costs.exposition.text.len > 0)
-			httpd_buf_add(&exposition.text, costs.exposition.text.data, costs.exposition.text.len);
-		refresh_costs();
+		for (int i = 0; i < N_KEPT; i++)
+		{
+			const HttpdBuf *text = &kept[i].exposition.text;
+
+			if (text->len > 0)
+				httpd_buf_add(&exposition.text, text->data, text->len);
+			refresh(&kept[i]);
+		}
 	}
 	add_pools(&exposition);
 	gw_counters_write(&exposition);

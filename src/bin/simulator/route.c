@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "bin/httpd/clock.h"
 #include "bin/simulator/auth.h"
 #include "bin/simulator/control.h"
 #include "bin/simulator/fault_reply.h"
@@ -82,6 +84,19 @@ route_other(SimRequest *request, const SimPath *path)
 		sim_fault_after(request, fault);
 }
 
+/* By the simulator's clock, which may be moved; else libmicrohttpd would put the real time. */
+static void
+add_date(SimRequest *request)
+{
+	time_t now = (time_t) (httpd_wall_us() / 1000000);
+	char text[40];
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm) != NULL &&
+		strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0)
+		httpd_reply_header(&request->http.reply, "Date", text);
+}
+
 /* The version that serves the request: never one that has expired. */
 static void
 add_common_headers(SimRequest *request, const SimPath *path)
@@ -92,6 +107,7 @@ add_common_headers(SimRequest *request, const SimPath *path)
 		version = atoi(path->version + 1) < 21 ? "v21.0" : path->version;
 	httpd_reply_header(&request->http.reply, "facebook-api-version", version);
 	httpd_reply_header(&request->http.reply, "x-fb-trace-id", sim_reply_trace(request));
+	add_date(request);
 }
 
 static int64_t
