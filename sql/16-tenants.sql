@@ -41,6 +41,7 @@ CREATE TABLE @extschema@.whatsapp_tenants (
     created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
     marketing_api       boolean NOT NULL DEFAULT false,
+    read_receipts       boolean NOT NULL DEFAULT true,
     CONSTRAINT whatsapp_tenants_quiet_hours_check CHECK ((quiet_from IS NULL) = (quiet_to IS NULL))
 );
 COMMENT ON TABLE @extschema@.whatsapp_tenants IS
@@ -68,6 +69,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenants.created_at IS 'When the tenant wa
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.updated_at IS 'When its settings were last changed.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
 'Whether its marketing templates go to Meta''s Marketing Messages API.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.read_receipts IS
+'Whether customers are shown that what they wrote was read (blue ticks); see wa_mark_read().';
 
 /* What resembles a new one: see wa_internal_check_new_tenant. */
 CREATE INDEX whatsapp_tenants_resembled_idx
@@ -238,7 +241,8 @@ CREATE FUNCTION @extschema@.wa_configure_tenant(
     retention interval DEFAULT NULL,
     reset text[] DEFAULT '{}',
     is_new boolean DEFAULT false,
-    marketing_api boolean DEFAULT NULL)
+    marketing_api boolean DEFAULT NULL,
+    read_receipts boolean DEFAULT NULL)
 RETURNS @extschema@.whatsapp_tenants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -293,6 +297,7 @@ BEGIN
         @extschema@.wa_internal_check_share(old.tenant_id, wa_configure_tenant.daily_share), new.daily_share);
     new.retention := COALESCE(wa_configure_tenant.retention, new.retention);
     new.marketing_api := COALESCE(wa_configure_tenant.marketing_api, new.marketing_api);
+    new.read_receipts := COALESCE(wa_configure_tenant.read_receipts, new.read_receipts);
     PERFORM @extschema@.wa_internal_check_tenant(new);
 
     IF new IS NOT DISTINCT FROM old THEN
@@ -304,7 +309,8 @@ BEGIN
             messages_per_second = new.messages_per_second,
             quiet_from = new.quiet_from, quiet_to = new.quiet_to, time_zone = new.time_zone,
             on_uncertain = new.on_uncertain, daily_share = new.daily_share,
-            retention = new.retention, marketing_api = new.marketing_api, updated_at = new.updated_at
+            retention = new.retention, marketing_api = new.marketing_api, read_receipts = new.read_receipts,
+            updated_at = new.updated_at
         WHERE t.tenant_id = new.tenant_id;
 
     /* What waited for the old settings looks at the new ones. */
@@ -319,11 +325,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
-    interval, text[], boolean, boolean) IS
+    interval, text[], boolean, boolean, boolean) IS
 'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
 'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
 '(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
-'Messages API, whose terms the account must have accepted. Errors: 22004, 22023; 42704 no such tenant.';
+'Messages API, whose terms the account must have accepted. read_receipts: whether wa_mark_read() tells customers. '
+'Errors: 22004, 22023; 42704 no such tenant.';
 
 /* The rules that the table's constraints state, in words a person can act on. */
 CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void

@@ -44,7 +44,8 @@ CREATE TABLE @extschema@.whatsapp_inbound_messages (
     referral_source_type text,
     referral_source_id  text,
     referral_source_url text,
-    ctwa_clid           text
+    ctwa_clid           text,
+    read_at             timestamptz
 );
 CREATE INDEX whatsapp_inbound_messages_tenant_idx
     ON @extschema@.whatsapp_inbound_messages (tenant_id, received_at);
@@ -119,6 +120,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.referral_source_id IS 'M
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.referral_source_url IS 'Its address.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.ctwa_clid IS
 'Meta''s ID of the click, for its Conversions API.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.read_at IS
+'When wa_mark_read() was first told that it has been read, whether or not the customer is shown that.';
 
 CREATE TABLE @extschema@.whatsapp_windows (
     phone_number_id text COLLATE "C" NOT NULL,

@@ -73,12 +73,18 @@ DECLARE
     wish CONSTANT boolean := COALESCE(typing, false);
     obstacle text;
 BEGIN
+    /* Whoever has read it has read it, whatever the customer gets to know of that. */
+    UPDATE @extschema@.whatsapp_inbound_messages AS i SET read_at = clock_timestamp()
+        WHERE i.inbound_id = m.inbound_id AND i.read_at IS NULL;
     IF m.message_type IN ('system', 'request_welcome', 'edit', 'revoke') THEN
         obstacle := format('it is of the type "%s"', @extschema@.wa_internal_quote(m.message_type));
     ELSIF m.sent_at < now() - interval '30 days' THEN
         obstacle := 'it is older than 30 days';
     ELSIF m.thread_owner IS NOT NULL THEN
         obstacle := 'another application has the conversation';
+    ELSIF NOT COALESCE((SELECT t.read_receipts FROM @extschema@.whatsapp_tenants AS t
+                        WHERE t.tenant_id = m.tenant_id), true) THEN
+        obstacle := 'the tenant does not tell customers what it has read';
     END IF;
     IF obstacle IS NOT NULL THEN
         RAISE NOTICE 'inbound message % is not marked as read: %', inbound_id, obstacle;
@@ -103,8 +109,9 @@ COMMENT ON FUNCTION @extschema@.wa_mark_read(bigint, boolean) IS
 'Marks a customer''s message, and what the customer wrote before it, as read: after COMMIT the customer sees blue '
 'ticks and, with typing, for 25 seconds or until the next message that an answer is being written. Meta is asked by '
 'a sender, beside the messages and never before them; marking twice is harmless. False, with a NOTICE: it is no '
-'message that can be marked, is older than 30 days, or another application has the conversation. Errors: 22004 '
-'inbound_id is NULL; 42704 unknown ID, or of another tenant.';
+'message that can be marked, is older than 30 days, another application has the conversation, or the tenant wants '
+'no receipts (read_receipts of wa_configure_tenant). When it was read is noted in any case, in read_at of '
+'whatsapp_inbound_messages. Errors: 22004 inbound_id is NULL; 42704 unknown ID, or of another tenant.';
 
 /* ---- for the sender --------------------------------------------------------------- */
 

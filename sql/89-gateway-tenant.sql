@@ -149,6 +149,7 @@ AS $$
             'quiet_from', to_char(t.quiet_from, 'HH24:MI'),
             'quiet_to', to_char(t.quiet_to, 'HH24:MI'),
             'time_zone', COALESCE(t.time_zone, current_setting('log_timezone')),
+            'read_receipts', t.read_receipts,
             'languages', @extschema@.wa_internal_template_languages())
     FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant
 $$;
@@ -231,11 +232,12 @@ DECLARE
 BEGIN
     tenant := @extschema@.wa_internal_gateway_own_tenant(request, true, members => credentials || '{tenant_id,
         whatsapp_enabled,whatsapp_default_language,whatsapp_phone_number_id,whatsapp_display_phone_number,quiet_from,
-        quiet_to,time_zone,languages,messages_per_second,daily_share,on_uncertain}'::text[]);
+        quiet_to,read_receipts,time_zone,languages,messages_per_second,daily_share,on_uncertain}'::text[]);
     before := @extschema@.wa_internal_gateway_settings(tenant);
     PERFORM @extschema@.wa_internal_gateway_check_settings(request, before);
     PERFORM @extschema@.wa_set_notification_settings(tenant,
-        document - '{quiet_from,quiet_to,time_zone,languages,messages_per_second,daily_share,on_uncertain}'::text[]);
+        document - '{quiet_from,quiet_to,read_receipts,time_zone,languages,messages_per_second,daily_share,
+            on_uncertain}'::text[]);
     PERFORM @extschema@.wa_configure_tenant(tenant,
         quiet_from => @extschema@.wa_internal_gateway_body_clock(request, 'quiet_from'::text),
         quiet_to => @extschema@.wa_internal_gateway_body_clock(request, 'quiet_to'::text),
@@ -247,6 +249,8 @@ BEGIN
         daily_share => (@extschema@.wa_internal_gateway_member(request, 'daily_share'::text,
             'number'::text) #>> '{}')::real,
         on_uncertain => @extschema@.wa_internal_gateway_string(request, 'on_uncertain'::text),
+        read_receipts => (@extschema@.wa_internal_gateway_member(request, 'read_receipts'::text,
+            'boolean'::text) #>> '{}')::boolean,
         reset => CASE WHEN document ? 'quiet_from' AND document ? 'quiet_to'
                            AND COALESCE(document ->> 'quiet_from', '') = ''
                            AND COALESCE(document ->> 'quiet_to', '') = ''
@@ -266,8 +270,8 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_set_notification_settings(jsonb) IS
 'PUT /api/v1/tenants/{tenant_id}/notification-settings: wa_set_notification_settings(), quiet_from and quiet_to (both '
-'null: none), and for an administrator time_zone, messages_per_second, daily_share and on_uncertain. Absent members '
-'stay; credentials of older documents are dropped, and the answer names them in dropped.';
+'null: none), read_receipts, and for an administrator time_zone, messages_per_second, daily_share and on_uncertain. '
+'Absent members stay; credentials of older documents are dropped, and the answer names them in dropped.';
 
 /*
  * The switch alone, for a page without scripts: what its form sends is text.  The
@@ -533,7 +537,10 @@ AS $$
         LEFT JOIN latest AS l ON l.inbound_id = h.inbound_id
 $$;
 
-/* One of them as the page shows it; what was deleted is not shown. */
+/*
+ * One of them as the page shows it; what was deleted is not shown.  read: it was before
+ * somebody's eyes; media: its file, or null.
+ */
 CREATE FUNCTION @extschema@.wa_internal_heard_words(i @extschema@.whatsapp_inbound_messages) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -541,7 +548,9 @@ AS $$
     SELECT jsonb_build_object('id', 'i' || i.inbound_id, 'at', i.sent_at,
         'kind', CASE WHEN i.revoked_at IS NOT NULL THEN 'deleted'
                      WHEN i.message_type IN ('button', 'interactive') THEN 'text' ELSE i.message_type END,
-        'text', CASE WHEN i.revoked_at IS NULL THEN left(i.text, 4096) END)
+        'text', CASE WHEN i.revoked_at IS NULL THEN left(i.text, 4096) END,
+        'read', i.read_at IS NOT NULL,
+        'media', @extschema@.wa_internal_media_words(i))
 $$;
 
 CREATE FUNCTION @extschema@.wa_internal_answer_words(m @extschema@.whatsapp_messages, obstacle text) RETURNS jsonb

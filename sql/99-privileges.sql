@@ -82,7 +82,8 @@ AS $$
         ('{admin}', '{
             wa_gateway_create_link, wa_gateway_revoke_links, wa_gateway_link_session,
             wa_gateway_notification_settings, wa_gateway_set_notification_settings, wa_gateway_tenant_messages,
-            wa_gateway_tenant_form, wa_gateway_tenant_test_message, wa_gateway_tenant_reply}'),
+            wa_gateway_tenant_form, wa_gateway_tenant_test_message, wa_gateway_tenant_reply, wa_gateway_tenant_read,
+            wa_gateway_media, wa_gateway_fetch_media}'),
 
         /* administrators */
         ('{admin}', '{

@@ -185,9 +185,12 @@ $$;
 
 /* ---- 16-tenants ------------------------------------------------------------------ */
 
-ALTER TABLE @extschema@.whatsapp_tenants ADD COLUMN marketing_api boolean NOT NULL DEFAULT false;
+ALTER TABLE @extschema@.whatsapp_tenants ADD COLUMN marketing_api boolean NOT NULL DEFAULT false,
+    ADD COLUMN read_receipts boolean NOT NULL DEFAULT true;
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
 'Whether its marketing templates go to Meta''s Marketing Messages API.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.read_receipts IS
+'Whether customers are shown that what they wrote was read (blue ticks); see wa_mark_read().';
 
 DROP FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real, interval,
     text[], boolean);
@@ -216,7 +219,8 @@ CREATE FUNCTION @extschema@.wa_configure_tenant(
     retention interval DEFAULT NULL,
     reset text[] DEFAULT '{}',
     is_new boolean DEFAULT false,
-    marketing_api boolean DEFAULT NULL)
+    marketing_api boolean DEFAULT NULL,
+    read_receipts boolean DEFAULT NULL)
 RETURNS @extschema@.whatsapp_tenants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -271,6 +275,7 @@ BEGIN
         @extschema@.wa_internal_check_share(old.tenant_id, wa_configure_tenant.daily_share), new.daily_share);
     new.retention := COALESCE(wa_configure_tenant.retention, new.retention);
     new.marketing_api := COALESCE(wa_configure_tenant.marketing_api, new.marketing_api);
+    new.read_receipts := COALESCE(wa_configure_tenant.read_receipts, new.read_receipts);
     PERFORM @extschema@.wa_internal_check_tenant(new);
 
     IF new IS NOT DISTINCT FROM old THEN
@@ -282,7 +287,8 @@ BEGIN
             messages_per_second = new.messages_per_second,
             quiet_from = new.quiet_from, quiet_to = new.quiet_to, time_zone = new.time_zone,
             on_uncertain = new.on_uncertain, daily_share = new.daily_share,
-            retention = new.retention, marketing_api = new.marketing_api, updated_at = new.updated_at
+            retention = new.retention, marketing_api = new.marketing_api, read_receipts = new.read_receipts,
+            updated_at = new.updated_at
         WHERE t.tenant_id = new.tenant_id;
 
     /* What waited for the old settings looks at the new ones. */
@@ -297,11 +303,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
-    interval, text[], boolean, boolean) IS
+    interval, text[], boolean, boolean, boolean) IS
 'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
 'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
 '(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
-'Messages API, whose terms the account must have accepted. Errors: 22004, 22023; 42704 no such tenant.';
+'Messages API, whose terms the account must have accepted. read_receipts: whether wa_mark_read() tells customers. '
+'Errors: 22004, 22023; 42704 no such tenant.';
 
 /* ---- 20-numbers ------------------------------------------------------------------ */
 
@@ -3015,7 +3022,8 @@ ALTER TABLE @extschema@.whatsapp_inbound_messages ADD COLUMN thread_owner text,
     ADD COLUMN referral_source_type text,
     ADD COLUMN referral_source_id text,
     ADD COLUMN referral_source_url text,
-    ADD COLUMN ctwa_clid text;
+    ADD COLUMN ctwa_clid text,
+    ADD COLUMN read_at timestamptz;
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.thread_owner IS
 'Who had the conversation when it was not this application, and the message came in the field standby: the role that '
 'Meta named when it was last taken over, or other. NULL: this application.';
@@ -3042,6 +3050,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.referral_source_id IS 'M
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.referral_source_url IS 'Its address.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.ctwa_clid IS
 'Meta''s ID of the click, for its Conversions API.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.read_at IS
+'When wa_mark_read() was first told that it has been read, whether or not the customer is shown that.';
 COMMENT ON TABLE @extschema@.whatsapp_reply_handlers IS
 'Functions that are called when a customer presses a button, chooses from a list or fills in a form. Made by '
 'wa_on_reply().';
@@ -3738,12 +3748,18 @@ DECLARE
     wish CONSTANT boolean := COALESCE(typing, false);
     obstacle text;
 BEGIN
+    /* Whoever has read it has read it, whatever the customer gets to know of that. */
+    UPDATE @extschema@.whatsapp_inbound_messages AS i SET read_at = clock_timestamp()
+        WHERE i.inbound_id = m.inbound_id AND i.read_at IS NULL;
     IF m.message_type IN ('system', 'request_welcome', 'edit', 'revoke') THEN
         obstacle := format('it is of the type "%s"', @extschema@.wa_internal_quote(m.message_type));
     ELSIF m.sent_at < now() - interval '30 days' THEN
         obstacle := 'it is older than 30 days';
     ELSIF m.thread_owner IS NOT NULL THEN
         obstacle := 'another application has the conversation';
+    ELSIF NOT COALESCE((SELECT t.read_receipts FROM @extschema@.whatsapp_tenants AS t
+                        WHERE t.tenant_id = m.tenant_id), true) THEN
+        obstacle := 'the tenant does not tell customers what it has read';
     END IF;
     IF obstacle IS NOT NULL THEN
         RAISE NOTICE 'inbound message % is not marked as read: %', inbound_id, obstacle;
@@ -3768,8 +3784,9 @@ COMMENT ON FUNCTION @extschema@.wa_mark_read(bigint, boolean) IS
 'Marks a customer''s message, and what the customer wrote before it, as read: after COMMIT the customer sees blue '
 'ticks and, with typing, for 25 seconds or until the next message that an answer is being written. Meta is asked by '
 'a sender, beside the messages and never before them; marking twice is harmless. False, with a NOTICE: it is no '
-'message that can be marked, is older than 30 days, or another application has the conversation. Errors: 22004 '
-'inbound_id is NULL; 42704 unknown ID, or of another tenant.';
+'message that can be marked, is older than 30 days, another application has the conversation, or the tenant wants '
+'no receipts (read_receipts of wa_configure_tenant). When it was read is noted in any case, in read_at of '
+'whatsapp_inbound_messages. Errors: 22004 inbound_id is NULL; 42704 unknown ID, or of another tenant.';
 
 /*
  * The next request that is due, of a number other than these; none: no row.  With it goes
@@ -8337,6 +8354,269 @@ COMMENT ON FUNCTION @extschema@.wa_gateway_enqueue(jsonb) IS
 'sticker (link, media_id or media, caption, filename, voice), interactive, or another of Meta''s API (payload). 201 '
 'with id and status; 200 with those of the first one under the same key; 422 if that said something else.';
 
+/* ---- 89-gateway-media ------------------------------------------------------------ */
+
+/*
+ * Types that run nothing, with the endings of their names and what the page makes of
+ * them.  HTML, SVG and XML are not among them and must not be.
+ */
+CREATE FUNCTION @extschema@.wa_internal_harmless_media()
+RETURNS TABLE (mime_type text, endings text[], shown_as text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.mime_type, l.endings::text[], l.shown_as
+    FROM (VALUES
+        ('image/jpeg', '{jpg,jpeg}', 'image'),
+        ('image/png', '{png}', 'image'),
+        ('image/webp', '{webp}', 'image'),
+        ('image/gif', '{gif}', 'image'),
+        ('audio/aac', '{aac}', 'audio'),
+        ('audio/mp4', '{m4a,mp4}', 'audio'),
+        ('audio/mpeg', '{mp3}', 'audio'),
+        ('audio/ogg', '{ogg,oga,opus}', 'audio'),
+        ('audio/amr', '{amr}', 'file'),
+        ('video/mp4', '{mp4}', 'video'),
+        ('video/3gpp', '{3gp,3gpp}', 'file'),
+        ('application/pdf', '{pdf}', 'file'),
+        ('text/plain', '{txt}', 'file'),
+        ('text/csv', '{csv}', 'file'),
+        ('application/msword', '{doc}', 'file'),
+        ('application/vnd.ms-excel', '{xls}', 'file'),
+        ('application/vnd.ms-powerpoint', '{ppt}', 'file'),
+        ('application/vnd.openxmlformats-officedocument.wordprocessingml.document', '{docx}', 'file'),
+        ('application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', '{xlsx}', 'file'),
+        ('application/vnd.openxmlformats-officedocument.presentationml.presentation', '{pptx}', 'file'),
+        ('application/octet-stream', '{bin}', 'file')) AS l (mime_type, endings, shown_as)
+$$;
+
+/* The one that a file goes by; parameters of its type (audio/ogg; codecs=opus) do not matter. */
+CREATE FUNCTION @extschema@.wa_internal_media_as(
+    given text, OUT mime_type text, OUT endings text[], OUT shown_as text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT h.mime_type, h.endings, h.shown_as
+    FROM @extschema@.wa_internal_harmless_media() AS h
+    WHERE h.mime_type IN (lower(btrim(split_part(given, ';', 1))), 'application/octet-stream')
+    ORDER BY h.mime_type = 'application/octet-stream' LIMIT 1
+$$;
+
+/*
+ * A name under which it can be saved anywhere: the last part of a path, without
+ * characters that steer a terminal, a shell, a file system or the direction of
+ * writing (gpj.exe), neither hidden nor ending in a dot, and with an ending of its type.
+ */
+CREATE FUNCTION @extschema@.wa_internal_media_filename(given text, endings text[], id bigint) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stem text := regexp_replace(COALESCE(given, ''), '^.*[/\\]', '');
+    ending text;
+BEGIN
+    SELECT COALESCE(string_agg(
+            CASE WHEN c.letter IN ('<', '>', ':', '"', '|', '?', '*', '''', '`', '$', '%', ';', '&') THEN '_'
+                 ELSE c.letter END, '' ORDER BY c.place), '')
+        INTO stem
+        FROM string_to_table(stem, NULL) WITH ORDINALITY AS c (letter, place)
+        WHERE ascii(c.letter) NOT BETWEEN 0 AND 31 AND ascii(c.letter) NOT BETWEEN 127 AND 159
+            AND ascii(c.letter) NOT IN (173, 1564, 6158, 65279)
+            AND ascii(c.letter) NOT BETWEEN 8203 AND 8207 AND ascii(c.letter) NOT BETWEEN 8232 AND 8238
+            AND ascii(c.letter) NOT BETWEEN 8288 AND 8303 AND ascii(c.letter) NOT BETWEEN 917504 AND 917631;
+    stem := btrim(stem, ' .');
+    ending := lower(substring(stem FROM '\.([^.]*)$'));
+    IF ending = ANY (endings) THEN
+        stem := left(stem, -1 - length(ending));
+    ELSE
+        ending := endings[1];
+    END IF;
+    stem := btrim(left(stem, 80), ' .');
+    IF stem = '' OR stem ~* '^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)' THEN
+        stem := concat_ws('-', 'whatsapp', id, NULLIF(stem, ''));
+    END IF;
+    RETURN stem || '.' || ending;
+END
+$$;
+
+/*
+ * The customer's message in the path, for whoever may see it, with changes for whoever
+ * may change it: of the tenant in the path, or without one for the platform's
+ * administration.  What is another tenant's does not exist.
+ */
+CREATE FUNCTION @extschema@.wa_internal_gateway_inbound(request jsonb, changes boolean)
+RETURNS @extschema@.whatsapp_inbound_messages
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_tenants CONSTANT boolean := (request -> 'path') ? 'tenant_id';
+    tenant text;
+    id bigint;
+    m @extschema@.whatsapp_inbound_messages;
+BEGIN
+    IF is_tenants THEN
+        tenant := @extschema@.wa_internal_gateway_own_tenant(request, changes);
+    ELSE
+        PERFORM @extschema@.wa_internal_gateway_begin(request, CASE WHEN changes THEN 'admin' ELSE 'viewer' END);
+    END IF;
+    id := @extschema@.wa_internal_gateway_id(request, 'message'::text);
+    SELECT i.* INTO m FROM @extschema@.whatsapp_inbound_messages AS i
+        WHERE i.inbound_id = id AND (NOT is_tenants OR i.tenant_id = tenant);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'message % does not exist', id USING ERRCODE = 'no_data_found';
+    END IF;
+    RETURN m;
+END
+$$;
+
+/*
+ * Why there is no file to be sent, as a status and a reason; NULL: there is one.  404 is
+ * for a message that never had one, 409 for what may still come, 410 for what will not.
+ */
+CREATE FUNCTION @extschema@.wa_internal_media_obstacle(
+    m @extschema@.whatsapp_inbound_messages, media_status text, OUT status integer, OUT reason text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN o.reason = 'no_file' THEN 404
+                WHEN o.reason IN ('erased', 'deleted', 'expired') THEN 410
+                WHEN o.reason IS NOT NULL THEN 409 END, o.reason
+    FROM (SELECT CASE
+            WHEN m.whatsapp_message_id LIKE 'erased.%' THEN 'erased'
+            WHEN m.media_id IS NULL THEN 'no_file'
+            WHEN m.revoked_at IS NOT NULL THEN 'deleted'
+            WHEN media_status = 'fetched' THEN NULL
+            WHEN media_status = 'wanted' THEN 'wanted'
+            WHEN m.sent_at < now() - interval '7 days' THEN 'expired'
+            ELSE COALESCE(media_status, 'not_fetched') END) AS o (reason)
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_media_refusal(reason text, why text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object('reason', reason, 'detail', CASE reason
+        WHEN 'no_file' THEN 'this message has no file'
+        WHEN 'erased' THEN 'this message was erased'
+        WHEN 'deleted' THEN 'the customer has deleted this message'
+        WHEN 'expired' THEN 'Meta keeps a file for 7 days, and this one was not fetched in them'
+        WHEN 'wanted' THEN 'the file is being fetched'
+        WHEN 'failed' THEN concat_ws(': ', 'the file could not be fetched', why)
+        WHEN 'skipped' THEN concat_ws(': ', 'the file was not fetched', why)
+        ELSE 'the file was not fetched' END,
+        'hint', CASE WHEN reason IN ('failed', 'skipped', 'not_fetched')
+            THEN 'POST to this address asks for it.' END))
+$$;
+
+/* What the pages are told of a message's file; NULL: it has none that could be shown. */
+CREATE FUNCTION @extschema@.wa_internal_media_words(m @extschema@.whatsapp_inbound_messages) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object('status', COALESCE(o.reason, 'fetched'), 'shown_as', t.shown_as,
+        'mime_type', t.mime_type, 'size', f.size,
+        'filename', @extschema@.wa_internal_media_filename(m.filename, t.endings, m.inbound_id))
+    FROM (SELECT m.inbound_id) AS i (inbound_id)
+        LEFT JOIN (SELECT w.inbound_id, w.status, w.mime_type, w.size FROM @extschema@.whatsapp_inbound_media AS w) AS f
+            ON f.inbound_id = i.inbound_id
+        CROSS JOIN LATERAL @extschema@.wa_internal_media_as(COALESCE(f.mime_type, m.mime_type)) AS t
+        CROSS JOIN LATERAL @extschema@.wa_internal_media_obstacle(m, f.status) AS o
+    WHERE m.media_id IS NOT NULL AND m.revoked_at IS NULL
+$$;
+
+/*
+ * Unlike the other routes it has a column more, piece: bytes of the file from
+ * request's from_byte on (from the end, if that is negative), as many as its bytes
+ * says.  A file has up to 100 MB, and neither the gateway nor this server needs more
+ * of it at a time; that only a part is read follows from how the column is stored.
+ */
+CREATE FUNCTION @extschema@.wa_gateway_media(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb, OUT piece bytea)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m CONSTANT @extschema@.whatsapp_inbound_messages := @extschema@.wa_internal_gateway_inbound(request, false);
+    first CONSTANT bigint := COALESCE((request ->> 'from_byte')::bigint, 0);
+    most CONSTANT integer := LEAST(GREATEST(COALESCE((request ->> 'bytes')::integer, 0), 0), 1048576);
+    reason text;
+    why text;
+    begins bigint;
+BEGIN
+    SELECT o.status, o.reason, f.reason INTO status, reason, why
+        FROM (SELECT) AS one
+            LEFT JOIN @extschema@.whatsapp_inbound_media AS f ON f.inbound_id = m.inbound_id
+            CROSS JOIN LATERAL @extschema@.wa_internal_media_obstacle(m, f.status) AS o;
+    IF status IS NOT NULL THEN
+        body := @extschema@.wa_internal_media_refusal(reason, why);
+        RETURN;
+    END IF;
+    status := 200;
+    SELECT CASE WHEN first < 0 THEN GREATEST(f.size + first, 0) ELSE first END INTO begins
+        FROM @extschema@.whatsapp_inbound_media AS f WHERE f.inbound_id = m.inbound_id;
+    SELECT jsonb_build_object('mime_type', t.mime_type, 'shown_as', t.shown_as, 'size', f.size,
+            'sha256', encode(f.sha256, 'hex'), 'from_byte', begins,
+            'filename', @extschema@.wa_internal_media_filename(m.filename, t.endings, m.inbound_id)),
+           CASE WHEN begins < f.size AND most > 0 THEN substr(f.content, begins::integer + 1, most) END
+        INTO body, piece
+        FROM @extschema@.whatsapp_inbound_media AS f
+            CROSS JOIN LATERAL @extschema@.wa_internal_media_as(COALESCE(f.mime_type, m.mime_type)) AS t
+        WHERE f.inbound_id = m.inbound_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_media(jsonb) IS
+'GET /api/v1/tenants/{tenant_id}/inbound/{id}/media, and /api/v1/admin/whatsapp/inbound/{id}/media: the file of a '
+'customer''s message, in pieces. 404: it has none; 409: it was not fetched (yet); 410: there is none any more.';
+
+CREATE FUNCTION @extschema@.wa_gateway_fetch_media(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m CONSTANT @extschema@.whatsapp_inbound_messages := @extschema@.wa_internal_gateway_inbound(request, true);
+    reason text;
+BEGIN
+    SELECT o.status, o.reason INTO status, reason
+        FROM (SELECT) AS one
+            LEFT JOIN @extschema@.whatsapp_inbound_media AS f ON f.inbound_id = m.inbound_id
+            CROSS JOIN LATERAL @extschema@.wa_internal_media_obstacle(m, f.status) AS o;
+    IF status IN (404, 410) THEN
+        body := @extschema@.wa_internal_media_refusal(reason, NULL::text);
+        RETURN;
+    END IF;
+    PERFORM @extschema@.wa_fetch_media(m.inbound_id);
+    status := CASE WHEN reason IS NULL THEN 200 ELSE 202 END;
+    body := jsonb_build_object('inbound_id', m.inbound_id, 'media', @extschema@.wa_internal_media_words(m));
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_fetch_media(jsonb) IS
+'POST to the same addresses: wa_fetch_media(). 202: it is being fetched; 200: it is there; 404 and 410 as for GET.';
+
+CREATE FUNCTION @extschema@.wa_gateway_tenant_read(
+    request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET client_min_messages = warning
+AS $$
+DECLARE
+    m CONSTANT @extschema@.whatsapp_inbound_messages := @extschema@.wa_internal_gateway_inbound(request, true);
+    told boolean := false;
+BEGIN
+    /* Once: who looks again tells nobody again. */
+    IF m.read_at IS NULL THEN
+        told := @extschema@.wa_mark_read(m.inbound_id);
+    END IF;
+    status := 200;
+    SELECT jsonb_build_object('inbound_id', i.inbound_id, 'read_at', i.read_at, 'told', told) INTO body
+        FROM @extschema@.whatsapp_inbound_messages AS i WHERE i.inbound_id = m.inbound_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_gateway_tenant_read(jsonb) IS
+'POST /api/v1/tenants/{tenant_id}/inbound/{id}/read: somebody has this message before his eyes: wa_mark_read(), the '
+'first time. told: Meta is asked to show that to the customer.';
+
 /* ---- 89-gateway-messages --------------------------------------------------------- */
 
 /* The filter in the query, or in the body of an action on many, checked. */
@@ -9366,6 +9646,7 @@ AS $$
             'quiet_from', to_char(t.quiet_from, 'HH24:MI'),
             'quiet_to', to_char(t.quiet_to, 'HH24:MI'),
             'time_zone', COALESCE(t.time_zone, current_setting('log_timezone')),
+            'read_receipts', t.read_receipts,
             'languages', @extschema@.wa_internal_template_languages())
     FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = tenant
 $$;
@@ -9448,11 +9729,12 @@ DECLARE
 BEGIN
     tenant := @extschema@.wa_internal_gateway_own_tenant(request, true, members => credentials || '{tenant_id,
         whatsapp_enabled,whatsapp_default_language,whatsapp_phone_number_id,whatsapp_display_phone_number,quiet_from,
-        quiet_to,time_zone,languages,messages_per_second,daily_share,on_uncertain}'::text[]);
+        quiet_to,read_receipts,time_zone,languages,messages_per_second,daily_share,on_uncertain}'::text[]);
     before := @extschema@.wa_internal_gateway_settings(tenant);
     PERFORM @extschema@.wa_internal_gateway_check_settings(request, before);
     PERFORM @extschema@.wa_set_notification_settings(tenant,
-        document - '{quiet_from,quiet_to,time_zone,languages,messages_per_second,daily_share,on_uncertain}'::text[]);
+        document - '{quiet_from,quiet_to,read_receipts,time_zone,languages,messages_per_second,daily_share,
+            on_uncertain}'::text[]);
     PERFORM @extschema@.wa_configure_tenant(tenant,
         quiet_from => @extschema@.wa_internal_gateway_body_clock(request, 'quiet_from'::text),
         quiet_to => @extschema@.wa_internal_gateway_body_clock(request, 'quiet_to'::text),
@@ -9464,6 +9746,8 @@ BEGIN
         daily_share => (@extschema@.wa_internal_gateway_member(request, 'daily_share'::text,
             'number'::text) #>> '{}')::real,
         on_uncertain => @extschema@.wa_internal_gateway_string(request, 'on_uncertain'::text),
+        read_receipts => (@extschema@.wa_internal_gateway_member(request, 'read_receipts'::text,
+            'boolean'::text) #>> '{}')::boolean,
         reset => CASE WHEN document ? 'quiet_from' AND document ? 'quiet_to'
                            AND COALESCE(document ->> 'quiet_from', '') = ''
                            AND COALESCE(document ->> 'quiet_to', '') = ''
@@ -9483,8 +9767,8 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_set_notification_settings(jsonb) IS
 'PUT /api/v1/tenants/{tenant_id}/notification-settings: wa_set_notification_settings(), quiet_from and quiet_to (both '
-'null: none), and for an administrator time_zone, messages_per_second, daily_share and on_uncertain. Absent members '
-'stay; credentials of older documents are dropped, and the answer names them in dropped.';
+'null: none), read_receipts, and for an administrator time_zone, messages_per_second, daily_share and on_uncertain. '
+'Absent members stay; credentials of older documents are dropped, and the answer names them in dropped.';
 
 /*
  * The switch alone, for a page without scripts: what its form sends is text.  The
@@ -9744,7 +10028,10 @@ AS $$
         LEFT JOIN latest AS l ON l.inbound_id = h.inbound_id
 $$;
 
-/* One of them as the page shows it; what was deleted is not shown. */
+/*
+ * One of them as the page shows it; what was deleted is not shown.  read: it was before
+ * somebody's eyes; media: its file, or null.
+ */
 CREATE FUNCTION @extschema@.wa_internal_heard_words(i @extschema@.whatsapp_inbound_messages) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
@@ -9752,7 +10039,9 @@ AS $$
     SELECT jsonb_build_object('id', 'i' || i.inbound_id, 'at', i.sent_at,
         'kind', CASE WHEN i.revoked_at IS NOT NULL THEN 'deleted'
                      WHEN i.message_type IN ('button', 'interactive') THEN 'text' ELSE i.message_type END,
-        'text', CASE WHEN i.revoked_at IS NULL THEN left(i.text, 4096) END)
+        'text', CASE WHEN i.revoked_at IS NULL THEN left(i.text, 4096) END,
+        'read', i.read_at IS NOT NULL,
+        'media', @extschema@.wa_internal_media_words(i))
 $$;
 
 CREATE FUNCTION @extschema@.wa_internal_answer_words(m @extschema@.whatsapp_messages, obstacle text) RETURNS jsonb
@@ -10561,7 +10850,8 @@ AS $$
         ('{admin}', '{
             wa_gateway_create_link, wa_gateway_revoke_links, wa_gateway_link_session,
             wa_gateway_notification_settings, wa_gateway_set_notification_settings, wa_gateway_tenant_messages,
-            wa_gateway_tenant_form, wa_gateway_tenant_test_message, wa_gateway_tenant_reply}'),
+            wa_gateway_tenant_form, wa_gateway_tenant_test_message, wa_gateway_tenant_reply, wa_gateway_tenant_read,
+            wa_gateway_media, wa_gateway_fetch_media}'),
 
         /* administrators */
         ('{admin}', '{

@@ -3,7 +3,7 @@
  * with a history, t2 without, t3 paused, t4 without a number.
  */
 
-import { accessible, done, fits, focused, gate, help, is, like, ok, open, picture, test, url } from './harness.mjs';
+import { accessible, done, fits, focused, gate, help, is, like, ok, open, picture, test, until, url } from './harness.mjs';
 
 const link = (tenant) => process.env[`WA_LINK_${tenant.toUpperCase()}`];
 const page = (tenant) => `/app/settings/notifications/${tenant}`;
@@ -22,6 +22,62 @@ const shows = (p, words) => p.getByText(words).first().waitFor();
 async function quiet(p, name) {
 	is(p.complaints.join('\n'), '', `nothing is complained about: ${name}`);
 }
+
+/* First of all: whatever shows t3's page to somebody would mark it. */
+await test('reading', async () => {
+	const behind = await open('about:blank', PHONE);
+	const told = [];
+	const watch = (p) => p.on('request', (request) => request.url().endsWith('/read') && told.push(request.url()));
+	const aMoment = (p) => p.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1500)));
+	watch(behind);
+	await behind.addInitScript(() => {
+		Object.defineProperty(document, 'visibilityState', { get: () => (globalThis.seen ? 'visible' : 'hidden') });
+		Object.defineProperty(document, 'hidden', { get: () => !globalThis.seen });
+	});
+	await behind.goto(link('t3'));
+	await shows(behind, '¿Me apuntas dos hogazas?');
+	await nudge(behind);
+	await behind.mouse.move(10, 10);
+	await aMoment(behind);
+	is(told.length, 0, 'a page that nobody sees tells nothing');
+	await help('nothing has been read');
+	like(await text(behind.locator('.card').first()), /ES\.9081726354.*Nuevo.*¿Me apuntas dos hogazas\?/s, 'somebody without a number is there by the user ID, as new');
+
+	/* Of three conversations those tell that are on the screen, each once and by its last message. */
+	await behind.evaluate(() => {
+		globalThis.seen = true;
+		document.dispatchEvent(new Event('visibilitychange'));
+	});
+	await until(behind, () => told.length >= 1, 'the first conversation is told');
+	const first = told.length;
+	ok(first < 3, 'what is further down has not been seen yet', `${first}`);
+	await behind.getByText('carta.html').first().scrollIntoViewIfNeeded();
+	await behind.getByRole('button', { name: 'Descargar' }).scrollIntoViewIfNeeded();
+	await until(behind, () => told.length >= 2, 'then it is scrolled to');
+
+	/* What comes while nobody touches the page is not read by that. */
+	const p = await visit('t3');
+	const late = [];
+	p.on('request', (request) => request.url().endsWith('/read') && late.push(request.url()));
+	await shows(p, '¿Me apuntas dos hogazas?');
+	await help('somebody else writes');
+	await nudge(p);
+	await shows(p, '¿Abrís mañana?');
+	await p.evaluate(() => scrollTo(0, document.querySelector('[data-unread]').getBoundingClientRect().top + scrollY - 100));
+	await aMoment(p);
+	await help('the late message is unread');
+	await p.mouse.move(100, 100);
+	await help('the late message is read');
+	await nudge(p);
+	await p.locator('[data-unread]').waitFor({ state: 'detached' });
+	await aMoment(p);
+	is(new Set(late).size, late.length, 'each once');
+	await quiet(p, 'reading');
+	await p.getByLabel('Que vean cuándo he leído sus mensajes').uncheck();
+	await p.getByRole('button', { name: 'Guardar ajustes' }).click();
+	await shows(p, 'Ajustes guardados.');
+	await help('receipts are off in the database');
+});
 
 await test('what it says', async () => {
 	const p = await visit('t1');
@@ -224,6 +280,79 @@ await test('the keyboard alone', async () => {
 	await p.keyboard.press('Enter');
 	await focused(p, '[aria-label="Responder a Harinas Molino"]', 'which leads to where one was');
 	ok(await reach(/móvil/) && (await reach(/Enviar prueba/)) && (await reach(/noche/)) && (await reach(/Guardar ajustes/)), 'and everything else');
+});
+
+await test('files', async () => {
+	const p = await visit('t3');
+	const asked = [];
+	p.on('request', (request) => request.url().endsWith('/media') && asked.push(`${request.method()} ${request.url()}`));
+	const picture_ = p.getByRole('img', { name: 'Una foto de Harinas Molino: Así ha llegado la harina' });
+
+	await picture_.waitFor();
+	await p.waitForFunction(() => document.querySelector('.picture img').naturalWidth === 320);
+	ok(true, 'a picture is shown');
+	const talk = p.locator('.card', { has: picture_ });
+	like(await text(talk), /Así ha llegado la harina/, 'with what was written to it');
+	const box = await picture_.boundingBox();
+	ok(box.width <= 256 && box.height <= 192, 'small', JSON.stringify(box));
+	await Promise.all([p.waitForResponse((response) => response.url().includes('/messages')), nudge(p)]);
+	await Promise.all([p.waitForResponse((response) => response.url().includes('/messages')), nudge(p)]);
+	is(asked.filter((a) => a.startsWith('GET')).length, 1, 'and asked for once, however often the page looks');
+
+	const voice = p.getByLabel('Un mensaje de voz de Harinas Molino');
+	const heard = p.waitForResponse((response) => response.url().endsWith('/media') && response.status() === 206);
+	await voice.evaluate((audio) => audio.play());
+	await heard;
+	await p.waitForFunction(() => document.querySelector('audio').currentTime > 0);
+	ok(true, 'a voice is heard');
+
+	const harm = p.getByRole('link', { name: /Abrir carta\.html\.bin/ });
+	const download = p.waitForEvent('download');
+	await harm.click();
+	is((await download).suggestedFilename(), 'carta.html.bin', 'what means harm is saved, under a name that opens nothing');
+	ok((await p.title()) === 'Pedidos por WhatsApp', 'and runs nothing');
+	await accessible(p, 'files');
+	await fits(p, 'files');
+	await picture(p, 'owner-files', { fullPage: true });
+
+	const tab = p.context().waitForEvent('page');
+	await talk.locator('.picture').click();
+	const alone = await tab;
+	await alone.waitForFunction(() => document.images[0]?.naturalWidth === 320);
+	ok(true, 'large in a tab of its own, under a policy that lets it do nothing');
+
+	await p.getByRole('button', { name: 'Descargar, de Lácteos Sierra' }).click();
+	await help('the file cannot be fetched, and then comes');
+	await nudge(p);
+	await p.getByRole('img', { name: 'Una foto de Lácteos Sierra' }).waitFor();
+	ok(true, 'one that was asked for is there by itself');
+	await quiet(p, 'files');
+
+	for (const [name, options] of [['dark', { scheme: 'dark' }], ['desktop', { width: 1280, height: 900 }], ['narrow', { width: 320, height: 640 }]]) {
+		const q = await visit('t3', options);
+		await q.waitForFunction(() => document.querySelector('.picture img')?.naturalWidth === 320);
+		await fits(q, name);
+		await accessible(q, `files, ${name}`);
+		await picture(q, `owner-files-${name}`, { fullPage: true });
+	}
+});
+
+await test('files where no cookie is sent', async () => {
+	const p = await open('about:blank', PHONE);
+	await p.addInitScript(() => Object.defineProperty(navigator, 'cookieEnabled', { value: false }));
+	await p.route('**/session', (route) => route.abort());
+	await p.goto(link('t3'));
+	await p.getByRole('button', { name: 'Ver la foto, de Harinas Molino' }).click();
+	await p.waitForFunction(() => document.querySelector('.picture img')?.naturalWidth === 320);
+	ok(true, 'the key fetches a picture');
+	await p.getByRole('button', { name: 'Escuchar, de Harinas Molino' }).click();
+	await p.locator('audio').evaluate((audio) => audio.play());
+	await p.waitForFunction(() => document.querySelector('audio').currentTime > 0);
+	await p.getByRole('button', { name: /Abrir carta/ }).click();
+	const download = p.waitForEvent('download');
+	await p.getByRole('link', { name: /Guardar carta/ }).click();
+	is((await download).suggestedFilename(), 'carta.html.bin', 'and anything else');
+	await quiet(p, 'files without a cookie');
 });
 
 await test('nothing yet, paused, no number', async () => {

@@ -93,7 +93,7 @@ SELECT throws_ok($$SELECT pg_temp.ask('revoke_links', role => 'viewer')$$, '4250
 SELECT wa_configure_tenant('alba', quiet_from => '21:00', quiet_to => '07:30', time_zone => 'Europe/Madrid') \g /dev/null
 SELECT is(pg_temp.ask('notification_settings') -> 'body', '{"tenant_id": "alba", "whatsapp_enabled": true, "whatsapp_phone_number_id": "100000000000001",
     "whatsapp_display_phone_number": "+34 600 00 00 01", "whatsapp_default_language": "es", "quiet_from": "21:00", "quiet_to": "07:30",
-    "time_zone": "Europe/Madrid", "languages": ["en_US", "es"]}', 'the settings document has what a tenant sets, and what it may choose');
+    "time_zone": "Europe/Madrid", "read_receipts": true, "languages": ["en_US", "es"]}', 'the settings document has what a tenant sets, and what it may choose');
 SELECT is(pg_temp.ask('set_notification_settings', '{"whatsapp_enabled": false}') #> '{body,whatsapp_enabled}', 'false', 'a tenant switches WhatsApp off');
 SELECT ok(NOT enabled, 'and the database has it') FROM whatsapp_tenants WHERE tenant_id = 'alba';
 SELECT is(actor || ' ' || key || ' ' || (detail ->> 'text'), 'somebody alba Changed whatsapp_enabled: false', 'and by whom') FROM whatsapp_actions

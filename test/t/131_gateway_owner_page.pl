@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
+use Compress::Zlib qw(compress crc32);
 use Digest::SHA qw(hmac_sha256_hex);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -70,6 +71,37 @@ sub ingest
 	return;
 }
 
+# Files of t3's customers: a picture, a voice message (silence), what means harm, and one that was not fetched.
+sub chunk { my ($type, $bytes) = @_; return pack('N', length $bytes) . $type . $bytes . pack 'N', crc32($type . $bytes) }
+my $rows = join '', map { my $y = $_; "\0" . join '', map { pack 'C3', 200 - $y / 3, 140 + $_ / 8, 60 + $y / 2 } 1 .. 320 } 1 .. 240;
+my $png = "\x89PNG\r\n\x1a\n" . chunk('IHDR', pack 'NNC5', 320, 240, 8, 2, 0, 0, 0) . chunk('IDAT', compress($rows)) . chunk('IEND', '');
+my $mp3 = ("\xff\xfb\x90\x64" . "\0" x 413) x 80;
+sql(<<'SQL');
+CREATE FUNCTION sent_file(ago interval, sender text, type text, mime text, said jsonb, bytes bytea) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    id bigint := wa_internal_store_inbound('{100000000000003}', ARRAY['wamid.in.' || gen_random_uuid()], ARRAY[type], ARRAY[now() - ago], '{f}', ARRAY[sender],
+        '{NULL}'::text[], ARRAY[jsonb_build_object('type', type, type, jsonb_build_object('id', '1', 'mime_type', mime) || said)::text], '{f}');
+BEGIN
+    IF bytes IS NOT NULL THEN
+        INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256, content)
+            VALUES (id, 't3', '100000000000003', '1', 'fetched', now(), mime, length(bytes), sha256(bytes), bytes);
+    END IF;
+    RETURN id;
+END
+$$;
+SQL
+sub sent_file
+{
+	my ($ago, $sender, $type, $mime, $said, $bytes) = @_;
+	return sql("SELECT sent_file('$ago', '$sender', '$type', '$mime', '$said', " . (defined $bytes ? "'\\x" . unpack('H*', $bytes) . "'" : 'NULL') . ')');
+}
+sent_file('40 minutes', '+34600000101', 'image', 'image/png', '{"caption": "Así ha llegado la harina"}', $png);
+sent_file('39 minutes', '+34600000101', 'audio', 'audio/mpeg', '{"voice": true}', $mp3);
+sent_file('38 minutes', '+34600000101', 'document', 'text/html', '{"filename": "carta.html"}', '<script>document.title = "evil"</script>');
+my $unfetched = sent_file('37 minutes', '+34600000102', 'image', 'image/png', '{}', undef);
+sql("SELECT wa_internal_store_inbound('{100000000000003}', '{wamid.bsuid}', '{text}', ARRAY[now() - interval '30 minutes'], '{f}', '{NULL}'::text[], '{ES.9081726354}',"
+	  . " ARRAY['{\"type\": \"text\", \"text\": {\"body\": \"¿Me apuntas dos hogazas?\"}}'], '{f}')");
+
 my $gateway = WaGateway->start($node, arguments => [ '--frame-ancestors' => 'https://panaderias.example' ]);
 
 sub link_of
@@ -115,6 +147,23 @@ run_browser(
 			  . time
 			  . '", "type": "text", "text": {"body": "Perfecto, hasta el martes"}}]}}');
 	},
+	'the file cannot be fetched, and then comes' => sub {
+		ok($node->poll_query_until('postgres', "SELECT status = 'failed' FROM whatsapp_inbound_media WHERE inbound_id = $unfetched"), 'it was asked for');
+		sql("UPDATE whatsapp_inbound_media SET status = 'fetched', content = m.content, size = m.size, sha256 = m.sha256, mime_type = m.mime_type"
+			  . " FROM (SELECT * FROM whatsapp_inbound_media WHERE mime_type = 'image/png' AND status = 'fetched') AS m WHERE whatsapp_inbound_media.inbound_id = $unfetched");
+	},
+	'nothing has been read' => sub {
+		is(sql("SELECT count(*) FROM whatsapp_inbound_messages WHERE tenant_id = 't3' AND read_at IS NOT NULL"), '0', 'nothing is marked as read');
+	},
+	'somebody else writes' => sub {
+		sql("SELECT wa_internal_store_inbound('{100000000000003}', '{wamid.late}', '{text}', ARRAY[now()], '{f}', '{+34600000103}', '{NULL}'::text[],"
+			  . " ARRAY['{\"type\": \"text\", \"text\": {\"body\": \"¿Abrís mañana?\"}}'], '{f}')");
+	},
+	'the late message is unread' => sub { is(sql("SELECT read_at IS NULL FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.late'"), 't', 'it is not read yet') },
+	'the late message is read' => sub {
+		ok($node->poll_query_until('postgres', "SELECT read_at IS NOT NULL FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.late'"), 'it is read');
+	},
+	'receipts are off in the database' => sub { is(sql("SELECT read_receipts FROM whatsapp_tenants WHERE tenant_id = 't3'"), 'f', 'the database has it: no receipts') },
 	'the link expires' => sub { sql("UPDATE whatsapp_tenant_links SET expires_at = now() WHERE tenant_id = 't2'") },
 	'the links are revoked' => sub { sql("SELECT wa_revoke_links('t1')"); link_of('t1') },
 	'the database goes away' => sub { $node->stop },

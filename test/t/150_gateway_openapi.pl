@@ -163,7 +163,7 @@ sub take
 	}
 	ok(defined $described->{content}{$type}, "$name: a body of type $type");
 	push @documents, [ $name, '#/paths/' . pointer($path) . '/' . lc($method) . "/responses/$reply->{status}/content/" . pointer($type) . '/schema', $reply->{json} // $reply->{content} ]
-	  if defined $described->{content}{$type};
+	  if defined(($described->{content}{$type} // {})->{schema});
 	$filled{$operation} = 1 if $reply->{status} == 200 && ref $reply->{json} eq 'ARRAY' && @{ $reply->{json} };
 	return $reply;
 }
@@ -292,6 +292,29 @@ statuses();
 until_true("count(*) = 2 FROM whatsapp_inbound_messages", 'two have written');
 my $messages = ask("GET $tenant/messages", 200, %as_tenant)->{json};
 ok(scalar @{ $messages->{others} } && grep({ @{ $_->{replies} } } @{ $messages->{messages} }), 'with answers, and who wrote by himself');
+my $inbound = "$tenant/inbound/{id}";
+my %wrote = (id => $messages->{others}[0]{inbound_id});
+ask("POST $inbound/read", 200, %as_tenant, path => {%wrote}) foreach 1 .. 2;
+my ($there, $absent, $late) = map { +{ id => $_ } } split /\n/, sql(<<'SQL');
+INSERT INTO whatsapp_inbound_messages (whatsapp_message_id, tenant_id, phone_number_id, sender_phone, message_type, payload, sent_at, media_id, mime_type)
+    SELECT 'wamid.file.' || i, 'trigal', '100000000000001', '+34600000177', 'image', '{}', now() - ago, '1', 'image/jpeg'
+    FROM unnest(ARRAY['0', '0', '8 days']::interval[]) WITH ORDINALITY AS f (ago, i) ORDER BY i RETURNING inbound_id;
+SQL
+sql("INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256, content)"
+	  . " SELECT $there->{id}, 'trigal', '100000000000001', '1', 'fetched', now(), 'image/jpeg', 3, sha256('abc'), 'abc'");
+foreach my $media ([ "$inbound/media", %as_tenant ], ["$admin/inbound/{id}/media"])
+{
+	my ($path, %as) = @$media;
+	ask("GET $path", 200, %as, path => {%$there});
+	ask("GET $path", 206, %as, path => {%$there}, headers => { range => 'bytes=1-' });
+	ask("GET $path", 416, %as, path => {%$there}, headers => { range => 'bytes=3-' });
+	ask("GET $path", 409, %as, path => {%$absent});
+	ask("GET $path", 410, %as, path => {%$late});
+	ask("POST $path", 200, %as, path => {%$there});
+	ask("POST $path", 202, %as, path => {%$absent});
+	ask("POST $path", 410, %as, path => {%$late});
+}
+ask("GET $tenant/messages", 200, %as_tenant, name => 'with files:');
 my $answer = "POST $tenant/replies";
 ask($answer, 201, %as_tenant, body => { message_id => $delivered, text => 'Gracias.' }, headers => { 'idempotency-key' => 'answer 1' });
 ask($answer, 200, %as_tenant, body => { message_id => $delivered, text => 'Gracias.' }, headers => { 'idempotency-key' => 'answer 1' });
@@ -395,7 +418,7 @@ sub exhaust
 	return;
 }
 
-my %ids = ("$admin/alerts/{id}/resolve" => { id => $alert->{alert_id} });
+my %ids = ("$admin/alerts/{id}/resolve" => { id => $alert->{alert_id} }, map { ($_ => {%$there}) } "$inbound/media", "$inbound/read", "$admin/inbound/{id}/media");
 
 sub described { my ($operation, $status) = @_; return exists $operations{$operation}{responses}{$status} }
 sub takes_json { return ($_[0]{requestBody}{content} // {})->{'application/json'} }
@@ -457,8 +480,9 @@ foreach my $operation (sort keys %operations)
 	if (described($operation, 304))
 	{
 		my %as = $path =~ m{^/app/} ? (token => undef) : ();
-		my $etag = ask($operation, 200, %as, path => $path =~ m{messages/\{id\}} ? { id => $delivered } : {})->{headers}{etag};
-		ask($operation, 304, %as, path => $path =~ m{messages/\{id\}} ? { id => $delivered } : {}, headers => { 'if-none-match' => $etag });
+		my %of = %{ $ids{$path} // ($path =~ m{messages/\{id\}} ? { id => $delivered } : {}) };
+		my $etag = ask($operation, 200, %as, path => {%of})->{headers}{etag};
+		ask($operation, 304, %as, path => {%of}, headers => { 'if-none-match' => $etag });
 	}
 }
 ask('GET /webhook', 403, token => undef, query => 'hub.mode=subscribe&hub.verify_token=no');

@@ -26,8 +26,8 @@
 
 enum
 {
-	COLUMN_STATUS,
-	COLUMN_BODY,
+	COLUMN_STATUS = GW_API_STATUS,
+	COLUMN_BODY = GW_API_BODY,
 	COLUMN_PAGING
 };
 
@@ -56,6 +56,8 @@ reply(GwExchange *exchange, PGresult *result)
 		gw_problem(exchange, 500, "The function for this has returned no status.");
 	else if (status >= 400)
 		refuse(exchange, status, body);
+	else if (exchange->route->fill != NULL)
+		exchange->route->fill(exchange, result);
 	else if (body == NULL)
 		httpd_reply_text(&exchange->http.reply, status == 200 ? 204 : status, NULL, "");
 	else
@@ -148,9 +150,8 @@ done(void *arg, PGresult *result)
 	gw_respond_deferred(exchange);
 }
 
-/* False: the request is none, and the reply says why; or the pool does not take it. */
-static bool
-ask(GwExchange *exchange)
+GwQuery *
+gw_api_query(GwExchange *exchange, GwDone when_done)
 {
 	HttpdBuf sql = {0};
 	HttpdBuf request = {0};
@@ -160,16 +161,24 @@ ask(GwExchange *exchange)
 	{
 		const char *values[] = {request.data};
 
-		httpd_buf_printf(&sql,
-						 "SELECT status, body, paging FROM " GW_SCHEMA ".wa_gateway_%s($1::jsonb)",
-						 exchange->route->function);
-		query = gw_pool_query(gw_admin_pool, sql.data, 1, NULL, values, NULL, NULL, done, exchange);
+		httpd_buf_printf(
+			&sql, "SELECT status, body, paging%s FROM " GW_SCHEMA ".wa_gateway_%s($1::jsonb)",
+			(exchange->route->flags & GW_HAS_PIECES) ? ", piece" : "", exchange->route->function);
+		query = gw_pool_query(gw_admin_pool, sql.data, 1, NULL, values, NULL, NULL, when_done,
+							  exchange);
 		if (query != NULL)
 			exchange->query = query;
 	}
 	httpd_buf_free(&sql);
 	httpd_buf_free(&request);
-	return query != NULL;
+	return query;
+}
+
+/* False: the request is none, and the reply says why; or the pool does not take it. */
+static bool
+ask(GwExchange *exchange)
+{
+	return gw_api_query(exchange, done) != NULL;
 }
 
 void

@@ -78,12 +78,14 @@ typedef struct Query
 	HttpdBuf *out;
 	const char *names[MAX_QUERY_ARGUMENTS];
 	int n;
+	bool is_refused;
 } Query;
 
 static enum MHD_Result
 refuse(Query *query, const char *name, const char *detail)
 {
 	gw_problem_field(query->exchange, 400, name, "%s", detail);
+	query->is_refused = true;
 	return MHD_NO;
 }
 
@@ -128,7 +130,7 @@ add_query(GwExchange *exchange, HttpdBuf *out)
 	MHD_get_connection_values_n(exchange->http.connection->mhd, MHD_GET_ARGUMENT_KIND, add_argument,
 								&query);
 	httpd_buf_puts(out, "}");
-	return exchange->http.reply.status == 0;
+	return !query.is_refused;
 }
 
 /*
@@ -226,8 +228,15 @@ add_key(GwExchange *exchange, HttpdBuf *out)
 	}
 	httpd_buf_puts(out, ",\"idempotency_key\":");
 	httpd_buf_json(out, key);
-	httpd_buf_puts(out, "}");
 	return true;
+}
+
+static void
+add_piece(const GwExchange *exchange, HttpdBuf *out)
+{
+	if (exchange->route->flags & GW_HAS_PIECES)
+		httpd_buf_printf(out, ",\"from_byte\":%lld,\"bytes\":%d", (long long) exchange->piece_from,
+						 exchange->piece_bytes);
 }
 
 bool
@@ -235,5 +244,9 @@ gw_api_request(GwExchange *exchange, HttpdBuf *out)
 {
 	add_actor(exchange, out);
 	add_path(exchange, out);
-	return add_query(exchange, out) && add_body(exchange, out) && add_key(exchange, out);
+	if (!add_query(exchange, out) || !add_body(exchange, out) || !add_key(exchange, out))
+		return false;
+	add_piece(exchange, out);
+	httpd_buf_puts(out, "}");
+	return true;
 }

@@ -176,9 +176,11 @@ gw_assets_page_headers(GwExchange *exchange, const GwTextList *framed_by)
 	HttpdReply *reply = &exchange->http.reply;
 	HttpdBuf policy = {0};
 
-	httpd_buf_puts(&policy, "default-src 'none'; script-src 'self'; style-src 'self'; "
-							"img-src 'self' data:; font-src 'self'; connect-src 'self'; "
-							"form-action 'self'; base-uri 'none'; frame-ancestors");
+	httpd_buf_puts(
+		&policy,
+		"default-src 'none'; script-src 'self'; style-src 'self'; "
+		"img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; "
+		"form-action 'self'; base-uri 'none'; frame-ancestors");
 	for (int i = 0; framed_by != NULL && i < framed_by->n; i++)
 		httpd_buf_printf(&policy, " %s", framed_by->items[i]);
 	if (framed_by == NULL || framed_by->n == 0)

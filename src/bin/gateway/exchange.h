@@ -37,12 +37,16 @@ typedef enum GwRouteFlags
 	GW_NEEDS_KEY = 4,	   /* the header Idempotency-Key */
 	GW_TAKES_RAW_BODY = 8, /* of any type: the handler's own matter */
 	GW_OWN_LISTENER = 16,  /* on a listener for its side alone, nobody is asked who he is */
-	GW_TAKES_LINK = 32	   /* open to nobody, but the key of a link counts (gw_auth_identify) */
+	GW_TAKES_LINK = 32,	   /* open to nobody, but the key of a link counts (gw_auth_identify) */
+	GW_HAS_PIECES = 64	   /* its function has a column more, piece, of a file (media.c) */
 } GwRouteFlags;
 
 struct GwDelivery;
+struct pg_result;
 struct GwExchange;
 struct GwQuery;
+
+typedef struct GwMedia GwMedia;
 
 #define GW_MAX_ARGUMENTS 3
 
@@ -66,6 +70,10 @@ typedef struct GwRoute
 
 	/* Makes a page for people of whatever gw_api_handle has filled in.  May be NULL. */
 	void (*present)(struct GwExchange *exchange);
+
+	/* gw_api_handle's function returned 2xx: fills in the reply, which is not JSON.  May be NULL.
+	 */
+	void (*fill)(struct GwExchange *exchange, const struct pg_result *result);
 } GwRoute;
 
 typedef struct GwExchange
@@ -85,6 +93,9 @@ typedef struct GwExchange
 	struct GwQuery *query;		 /* in flight; forgotten at the end */
 	bool repeated;				 /* the query was, after its connection was lost */
 	struct GwDelivery *delivery; /* of a webhook, while it waits for the database */
+	GwMedia *media;				 /* a file that is sent */
+	int64_t piece_from;			 /* of GW_HAS_PIECES: the first byte that is asked for, */
+	int piece_bytes;			 /* and how many */
 	int held_status;			 /* of a refusal that waits for the rest of the body */
 	bool quiet;					 /* not worth a line in the log: what comes in floods */
 	size_t buffered;			 /* of its body, counted by body.c */

@@ -103,6 +103,7 @@ add_etag(GwExchange *exchange)
 		return;
 	reply->status = 304;
 	reply->content_type = NULL;
+	reply->produce = NULL;
 	httpd_buf_free(&reply->body);
 }
 

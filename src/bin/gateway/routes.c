@@ -11,8 +11,9 @@
 #include "bin/gateway/assets.h"
 #include "bin/gateway/auth.h"
 #include "bin/gateway/health.h"
-#include "bin/gateway/metrics.h"
 #include "bin/gateway/login.h"
+#include "bin/gateway/media.h"
+#include "bin/gateway/metrics.h"
 #include "bin/gateway/owner_form.h"
 #include "bin/gateway/route.h"
 #include "bin/gateway/webhook.h"
@@ -24,18 +25,25 @@
 /* A route that is one SQL function: wa_gateway_FUNCTION. */
 #define SQL(method, path, function, least, flags)                                                  \
 	{                                                                                              \
-		method, path, least, GW_SIDE_ADMIN, flags, gw_api_handle, function, NULL, NULL, NULL       \
+		method, path, least, GW_SIDE_ADMIN, flags, gw_api_handle, function, NULL, NULL, NULL, NULL \
 	}
 #define READS(path, function) SQL("GET", path, function, GW_VIEWER, 0)
 #define CHANGES(method, path, function) SQL(method, path, function, GW_ADMIN, GW_TAKES_BODY)
+/* A file of a customer's message. */
+#define MEDIA(path, least)                                                                         \
+	{                                                                                              \
+		"GET", path, least, GW_SIDE_ADMIN, GW_HAS_PIECES, gw_media_handle, "media", NULL, NULL,    \
+			NULL, gw_media_fill                                                                    \
+	}
+
 #define PAGE(path, handle)                                                                         \
 	{                                                                                              \
-		"GET", path, GW_NOBODY, GW_SIDE_ADMIN, 0, handle, NULL, NULL, NULL, NULL                   \
+		"GET", path, GW_NOBODY, GW_SIDE_ADMIN, 0, handle, NULL, NULL, NULL, NULL, NULL             \
 	}
 
 #define SESSION(method, path, least, flags, handle)                                                \
 	{                                                                                              \
-		method, path, least, GW_SIDE_ADMIN, flags, handle, NULL, NULL, NULL, NULL                  \
+		method, path, least, GW_SIDE_ADMIN, flags, handle, NULL, NULL, NULL, NULL, NULL            \
 	}
 
 static const GwRoute routes[] = {
@@ -57,6 +65,8 @@ static const GwRoute routes[] = {
 	CHANGES("POST", ADMIN "/messages/{id}/retry", "retry_message"),
 	CHANGES("POST", ADMIN "/messages/{id}/cancel", "cancel_message"),
 	CHANGES("POST", ADMIN "/messages/{id}/resolve", "resolve_message"),
+	MEDIA(ADMIN "/inbound/{id}/media", GW_VIEWER),
+	SQL("POST", ADMIN "/inbound/{id}/media", "fetch_media", GW_ADMIN, 0),
 	READS(ADMIN "/failures", "failures"),
 	READS(ADMIN "/queue", "queue"),
 	READS(ADMIN "/alerts", "alerts"),
@@ -77,6 +87,9 @@ static const GwRoute routes[] = {
 	SQL("GET", TENANT "/messages", "tenant_messages", GW_TENANT, 0),
 	SQL("POST", TENANT "/test-message", "tenant_test_message", GW_TENANT, GW_TAKES_BODY),
 	SQL("POST", TENANT "/replies", "tenant_reply", GW_TENANT, GW_TAKES_BODY),
+	SQL("POST", TENANT "/inbound/{id}/read", "tenant_read", GW_TENANT, 0),
+	MEDIA(TENANT "/inbound/{id}/media", GW_TENANT),
+	SQL("POST", TENANT "/inbound/{id}/media", "fetch_media", GW_TENANT, 0),
 
 	/* Applications that cannot reach the database */
 	SQL("POST", "/api/v1/messages", "enqueue", GW_ADMIN, GW_TAKES_BODY | GW_NEEDS_KEY),
@@ -84,9 +97,9 @@ static const GwRoute routes[] = {
 	/* Pages: they ask for a token or a link themselves */
 	PAGE("/app/admin/whatsapp", gw_assets_admin_page),
 	{"GET", OWNER_PAGE, GW_NOBODY, GW_SIDE_ADMIN, GW_TAKES_LINK, gw_owner_page, "tenant_form", NULL,
-	 NULL, gw_owner_form_present},
+	 NULL, gw_owner_form_present, NULL},
 	{"POST", OWNER_PAGE, GW_NOBODY, GW_SIDE_ADMIN, GW_TAKES_FORM | GW_TAKES_LINK, gw_owner_form,
-	 "tenant_form", NULL, NULL, gw_owner_form_present},
+	 "tenant_form", NULL, NULL, gw_owner_form_present, NULL},
 	PAGE("/app/assets/{folder}/{file}", gw_assets_file),
 	PAGE("/app/assets/theme.css", gw_assets_theme),
 
@@ -96,20 +109,21 @@ static const GwRoute routes[] = {
 			gw_login_admin),
 	SESSION("DELETE", "/app/admin/whatsapp/session", GW_NOBODY, 0, gw_login_admin_end),
 	{"POST", OWNER_PAGE "/session", GW_NOBODY, GW_SIDE_ADMIN, GW_TAKES_BODY | GW_TAKES_FORM,
-	 gw_owner_session, "link_session", NULL, gw_login_link_succeeded, gw_owner_session_present},
+	 gw_owner_session, "link_session", NULL, gw_login_link_succeeded, gw_owner_session_present,
+	 NULL},
 	SESSION("DELETE", OWNER_PAGE "/session", GW_NOBODY, 0, gw_login_link_end),
 
 	{"GET", "/metrics", GW_VIEWER, GW_SIDE_METRICS, GW_OWN_LISTENER, gw_metrics_handle, NULL, NULL,
-	 NULL, NULL},
+	 NULL, NULL, NULL},
 
 	/* Meta, whose credential is the signature or the verify token */
-	{"GET", "/webhook", GW_NOBODY, GW_SIDE_WEBHOOK, 0, gw_webhook_handshake, NULL, NULL, NULL,
+	{"GET", "/webhook", GW_NOBODY, GW_SIDE_WEBHOOK, 0, gw_webhook_handshake, NULL, NULL, NULL, NULL,
 	 NULL},
 	{"POST", "/webhook", GW_NOBODY, GW_SIDE_WEBHOOK, GW_TAKES_RAW_BODY, gw_webhook_receive, NULL,
-	 gw_webhook_head, NULL, NULL},
+	 gw_webhook_head, NULL, NULL, NULL},
 
-	{"GET", "/healthz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_live, NULL, NULL, NULL, NULL},
-	{"GET", "/readyz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_ready, NULL, NULL, NULL, NULL},
+	{"GET", "/healthz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_live, NULL, NULL, NULL, NULL, NULL},
+	{"GET", "/readyz", GW_NOBODY, GW_SIDE_HEALTH, 0, gw_health_ready, NULL, NULL, NULL, NULL, NULL},
 };
 
 /* Each method once, though an address may have several routes. */

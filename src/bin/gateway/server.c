@@ -21,6 +21,7 @@
 #include "bin/gateway/delivery.h"
 #include "bin/gateway/exchange.h"
 #include "bin/gateway/framing.h"
+#include "bin/gateway/media.h"
 #include "bin/gateway/problem.h"
 #include "bin/gateway/request_id.h"
 #include "bin/gateway/respond.h"
@@ -158,6 +159,7 @@ on_end(HttpdRequest *http, bool sent)
 		gw_query_forget(exchange->query);
 	if (exchange->delivery != NULL)
 		gw_delivery_forget(exchange->delivery);
+	gw_media_forget(exchange);
 	gw_count_exchange(exchange);
 	gw_access_log(exchange, sent);
 	gw_body_forget(exchange);

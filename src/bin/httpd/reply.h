@@ -17,7 +17,7 @@ struct HttpdRequest;
 /*
  * Gives the next piece of a body that is not to leave in one go: copies at
  * most max bytes, beginning with byte pos of the body, to out and returns how
- * many.  It may instead call httpd_request_pause() and return 0, or call
+ * many.  It may instead call httpd_request_pause() or httpd_request_hold() and return 0, or call
  * httpd_request_abort() and return -1; nothing else of request.h.
  */
 typedef ssize_t (*HttpdProduce)(struct HttpdRequest *request, size_t pos, char *out, size_t max);
@@ -37,6 +37,7 @@ typedef struct HttpdReply
 
 	HttpdProduce produce; /* NULL: the body leaves as fast as it can */
 	size_t block;		  /* for produce: the largest max */
+	size_t length;		  /* for produce: of what it gives; 0: as long as body */
 } HttpdReply;
 
 /* Copies value.  A header beyond HTTPD_REPLY_HEADERS ends the program. */

@@ -119,6 +119,19 @@ httpd_request_watch_client(HttpdRequest *request)
 }
 
 void
+httpd_request_hold(HttpdRequest *request)
+{
+	suspend(request);
+	httpd_request_watch_client(request);
+}
+
+void
+httpd_request_go_on(HttpdRequest *request)
+{
+	resume(request);
+}
+
+void
 httpd_request_abort(HttpdRequest *request, bool reset)
 {
 	if (!request->aborted)
@@ -150,8 +163,9 @@ create_response(HttpdRequest *request)
 	struct MHD_Response *response;
 
 	if (reply->produce != NULL)
-		return MHD_create_response_from_callback(reply->body.len, reply->block, produce_piece,
-												 request, NULL);
+		return MHD_create_response_from_callback(reply->length > 0 ? reply->length
+																   : reply->body.len,
+												 reply->block, produce_piece, request, NULL);
 
 	/* libmicrohttpd frees the body; the next request makes its own. */
 	response =

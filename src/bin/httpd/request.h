@@ -81,6 +81,13 @@ extern void httpd_request_watch_client(HttpdRequest *request);
 extern void httpd_request_pause(HttpdRequest *request, int64_t pause_us);
 
 /*
+ * The same until httpd_request_go_on().  Meanwhile the request is aborted if its
+ * client leaves.
+ */
+extern void httpd_request_hold(HttpdRequest *request);
+extern void httpd_request_go_on(HttpdRequest *request);
+
+/*
  * Ends the connection without a response, or within it: by RST, or (how a
  * dying server looks) by FIN.  From any hook or timer.  on_end follows, but
  * never before this returns.

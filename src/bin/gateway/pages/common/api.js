@@ -48,6 +48,19 @@ async function json(response) {
 	}
 }
 
+/* The bytes of a file, by the key if the page carries one. */
+export async function bytes(path) {
+	let response;
+
+	try {
+		response = await fetch(path, { headers: authorization ? { Authorization: authorization } : {}, credentials: 'same-origin' });
+		if (response.ok) return await response.blob();
+	} catch {
+		throw new Problem(0);
+	}
+	throw new Problem(response.status, await json(response));
+}
+
 /*
  * {status, data, etag, total, next}; data is undefined at 304 and 204.  next is
  * the cursor of the following page.

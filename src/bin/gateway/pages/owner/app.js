@@ -7,6 +7,7 @@ import { notice } from '../common/parts.js';
 import { enter, readMessages, readSettings, takeKey } from './client.js';
 import { doorway } from './enter.js';
 import { messages, newcomers } from './messages.js';
+import { keepAnEye, look } from './reading.js';
 import { settings } from './settings.js';
 import { onChange, changed, say, state } from './state.js';
 import { tryout } from './test.js';
@@ -37,6 +38,7 @@ async function read() {
 
 		if (answer.data) {
 			if (state.data) newcomers(state.data, answer.data).forEach(say);
+			keepAnEye(answer.data);
 			Object.assign(state, { data: answer.data, etag: answer.etag, more: answer.next !== null, read: limit });
 		}
 		/* The switch may have been used elsewhere. */
@@ -138,7 +140,10 @@ function view() {
 	return [head(), stale(), question(), messages(), tryout(), settings()];
 }
 
-onChange(() => update(root, view()));
+onChange(() => {
+	update(root, view());
+	look();
+});
 await speak(choose('es'));
 
 const key = takeKey();

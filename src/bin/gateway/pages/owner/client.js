@@ -5,7 +5,7 @@
  * can be loaded again.
  */
 
-import { authorize, request } from '../common/api.js';
+import { authorize, bytes, request } from '../common/api.js';
 
 const [, prefix, segment] = /^(.*)\/app\/settings\/notifications\/([^/]+)$/.exec(location.pathname);
 const page = `${prefix}/app/settings/notifications/${segment}`;
@@ -41,6 +41,13 @@ export const press = () => [...crypto.getRandomValues(new Uint8Array(16))].map((
 
 export const sendTest = (recipient, key) =>
 	request('POST', `${api}/test-message`, { body: { recipient_phone: recipient }, headers: { 'Idempotency-Key': key } });
+
+/* A file of a customer: its address, where a cookie goes along; its bytes; and asking for it. */
+export const fileAddress = (id) => `${api}/inbound/${id}/media`;
+export const readFile = (id) => bytes(fileAddress(id));
+export const fetchFile = (id) => request('POST', fileAddress(id));
+
+export const sendRead = (id) => request('POST', `${api}/inbound/${id}/read`);
 
 export const sendAnswer = (beneath, text, key) =>
 	request('POST', `${api}/replies`, { body: { ...beneath, text }, headers: { 'Idempotency-Key': key } });

@@ -5,6 +5,7 @@ import { has, t } from '../common/i18n.js';
 import { phone } from '../common/format.js';
 import { badge, data, empty } from '../common/parts.js';
 import { answer } from './answer.js';
+import { file } from './files.js';
 import { changed, state } from './state.js';
 import { became, shortly, When } from './words.js';
 
@@ -20,19 +21,27 @@ function words({ kind, text }) {
 	return [t(has(`said.${kind}`) ? `said.${kind}` : 'said.other'), text && [': ', data(text)]];
 }
 
-function bubble(reply, who) {
+function bubble(reply, who, unread) {
 	const own = reply.kind === 'own';
 	const fate = own && has(`said.${reply.state}`) ? ` · ${t(`said.${reply.state}`)}` : '';
+	const shown = reply.media?.status === 'fetched' && reply.media.shown_as === reply.kind;
 
 	return h(
 		'li',
-		{ key: reply.id, class: `bubble ${own ? 'own' : ''}` },
+		{ key: reply.id, class: `bubble ${own ? 'own' : ''}`, 'data-unread': unread && reply.id },
 		h('p', { class: 'sayer' }, h('span', null, own ? t('said.you') : data(who), fate), h('time', { datetime: reply.at }, shortly(reply.at))),
-		h('p', null, words(reply)),
+		state.fresh.has(reply.id) && h('p', null, badge('ok', t('said.new'))),
+		reply.media && file(reply, who),
+		shown ? reply.text && h('p', null, data(reply.text)) : h('p', null, words(reply)),
 	);
 }
 
-const talk = (replies, who) => replies.length > 0 && h('ul', { class: 'talk' }, replies.map((reply) => bubble(reply, who)));
+/* Marking one as read marks those before it, so that only the last is to be seen. */
+function talk(replies, who) {
+	const last = replies.findLast((reply) => reply.kind !== 'own');
+
+	return replies.length > 0 && h('ul', { class: 'talk' }, replies.map((reply) => bubble(reply, who, reply === last && !reply.read)));
+}
 
 /* Hours to answer are worth a word only if there was something to answer. */
 const mayTalk = (item) => item.may_answer || item.replies.some((reply) => reply.kind !== 'own');

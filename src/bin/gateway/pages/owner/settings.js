@@ -17,6 +17,7 @@ function values() {
 			quiet: set.quiet_from !== null,
 			from: set.quiet_from ?? '21:00',
 			to: set.quiet_to ?? '07:00',
+			receipts: set.read_receipts,
 		}
 	);
 }
@@ -46,6 +47,7 @@ async function save(event) {
 			whatsapp_default_language: wanted.language,
 			quiet_from: wanted.quiet ? wanted.from : null,
 			quiet_to: wanted.quiet ? wanted.to : null,
+			read_receipts: wanted.receipts,
 		});
 
 		state.settings = data;
@@ -112,6 +114,21 @@ function quietHours({ quiet, from, to }) {
 	);
 }
 
+/* Blue ticks: whether whoever writes sees that it was read. */
+const receipts = (shown) =>
+	h(
+		'fieldset',
+		{ class: 'field' },
+		h('legend', { class: 'label' }, t('settings.read')),
+		h(
+			'label',
+			{ class: 'check' },
+			h('input', { type: 'checkbox', checked: shown, 'aria-describedby': 'read-what', onchange: (event) => type({ receipts: event.target.checked }) }),
+			t('settings.read.on'),
+		),
+		h('p', { id: 'read-what', class: 'muted' }, t('settings.read.what')),
+	);
+
 export function settings() {
 	const { busy, done } = state.form;
 	const shown = values();
@@ -125,6 +142,7 @@ export function settings() {
 			{ novalidate: true, onsubmit: save },
 			languages(shown.language),
 			quietHours(shown),
+			receipts(shown.receipts),
 			h('button', { class: 'button wide', type: 'submit', 'aria-busy': busy ? 'true' : null }, t(busy ? 'settings.saving' : 'settings.save')),
 			done && notice('ok', t('settings.saved')),
 		),

@@ -14,6 +14,8 @@ export const state = {
 	locked: null, /* why there is no page: enter, gone, other */
 	toggle: { busy: null, error: null }, /* busy: what it will be */
 	answers: new Map(), /* by message: text, key, busy, error */
+	files: new Map(), /* by message: busy, url, error */
+	fresh: new Set(), /* messages that nobody had read when this page was opened, or that came since */
 	test: { phone: '', key: null, busy: false, error: null, done: null },
 	form: { values: null, busy: false, error: null, done: false },
 	enter: { busy: false, error: null },
