@@ -562,15 +562,15 @@ AS $$
     FROM @extschema@.wa_internal_plain_state(m, obstacle) AS s
 $$;
 
-/* The name that a person has given himself in WhatsApp. */
+/* The name that a person has given himself in WhatsApp, or else his user name there. */
 CREATE FUNCTION @extschema@.wa_internal_contact_name(addresses text[]) RETURNS text
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT c.name FROM @extschema@.whatsapp_contacts AS c
+    SELECT COALESCE(c.name, '@' || c.username) FROM @extschema@.whatsapp_contacts AS c
     WHERE c.wa_id = ANY (ARRAY(SELECT ltrim(a.address, '+') FROM unnest(addresses) AS a (address)))
         OR c.user_id = ANY (addresses)
-    ORDER BY c.name IS NULL LIMIT 1
+    ORDER BY c.name IS NULL, c.username IS NULL LIMIT 1
 $$;
 
 /*

@@ -8746,14 +8746,15 @@ BEGIN
             WHERE m.id = ANY (looked) AND (a_status IS NULL OR m.status = a_status)
                 AND (tenant IS NULL OR m.tenant_id = tenant) AND (number IS NULL OR m.phone_number_id = number)
                 AND (code IS NULL OR m.error_code = code) AND m.created_at >= began AND m.created_at < ended
-                AND (q IS NULL OR strpos(m.recipient_phone, digits) > 0 OR strpos(lower(m.reference), q) > 0)
+                AND (q IS NULL OR strpos(m.recipient_phone, digits) > 0 OR strpos(lower(m.reference), q) > 0
+                     OR strpos(lower(m.recipient_user_id), q) > 0)
             ORDER BY m.id DESC LIMIT most) AS f;
         next := jsonb_build_array(CASE WHEN cardinality(ids) = most THEN ids[most]
             WHEN cardinality(looked) = look / 4 THEN looked[look / 4] END, NULL);
     ELSIF tenant IS NOT NULL THEN
         WITH seen AS (
             SELECT m.id, m.created_at, m.status, m.status_reason, m.phone_number_id, m.error_code, m.recipient_phone,
-                m.reference
+                m.recipient_user_id, m.reference
             FROM @extschema@.whatsapp_messages AS m
             WHERE m.tenant_id = tenant AND m.created_at >= began AND m.created_at < ended
                 AND m.created_at <= before_at AND (m.created_at, m.id) < (before_at, before_id)
@@ -8765,7 +8766,8 @@ BEGIN
             FROM (SELECT s.id, s.created_at FROM seen AS s
                   WHERE (a_status IS NULL OR s.status = a_status) AND (a_reason IS NULL OR s.status_reason = a_reason)
                       AND (number IS NULL OR s.phone_number_id = number) AND (code IS NULL OR s.error_code = code)
-                      AND (q IS NULL OR strpos(s.recipient_phone, digits) > 0 OR strpos(lower(s.reference), q) > 0)
+                      AND (q IS NULL OR strpos(s.recipient_phone, digits) > 0 OR strpos(lower(s.reference), q) > 0
+                           OR strpos(lower(s.recipient_user_id), q) > 0)
                   ORDER BY s.created_at DESC, s.id DESC LIMIT most) AS f;
         IF next IS NULL THEN
             SELECT jsonb_build_array(m.id, m.created_at) INTO next
@@ -8777,7 +8779,7 @@ BEGIN
     ELSE
         WITH seen AS (
             SELECT m.id, m.created_at, m.status, m.status_reason, m.phone_number_id, m.error_code, m.recipient_phone,
-                m.reference
+                m.recipient_user_id, m.reference
             FROM @extschema@.whatsapp_messages AS m
             WHERE m.id BETWEEN first_id AND last_id
             ORDER BY m.id DESC LIMIT look)
@@ -8786,7 +8788,8 @@ BEGIN
                   WHERE (a_status IS NULL OR s.status = a_status) AND (a_reason IS NULL OR s.status_reason = a_reason)
                       AND (number IS NULL OR s.phone_number_id = number) AND (code IS NULL OR s.error_code = code)
                       AND s.created_at >= began AND s.created_at < ended
-                      AND (q IS NULL OR strpos(s.recipient_phone, digits) > 0 OR strpos(lower(s.reference), q) > 0)
+                      AND (q IS NULL OR strpos(s.recipient_phone, digits) > 0 OR strpos(lower(s.reference), q) > 0
+                           OR strpos(lower(s.recipient_user_id), q) > 0)
                   ORDER BY s.id DESC LIMIT most) AS f;
         next := jsonb_build_array(CASE WHEN cardinality(ids) = most THEN ids[most] ELSE (
             SELECT m.id FROM @extschema@.whatsapp_messages AS m
@@ -10053,15 +10056,15 @@ AS $$
     FROM @extschema@.wa_internal_plain_state(m, obstacle) AS s
 $$;
 
-/* The name that a person has given himself in WhatsApp. */
+/* The name that a person has given himself in WhatsApp, or else his user name there. */
 CREATE FUNCTION @extschema@.wa_internal_contact_name(addresses text[]) RETURNS text
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT c.name FROM @extschema@.whatsapp_contacts AS c
+    SELECT COALESCE(c.name, '@' || c.username) FROM @extschema@.whatsapp_contacts AS c
     WHERE c.wa_id = ANY (ARRAY(SELECT ltrim(a.address, '+') FROM unnest(addresses) AS a (address)))
         OR c.user_id = ANY (addresses)
-    ORDER BY c.name IS NULL LIMIT 1
+    ORDER BY c.name IS NULL, c.username IS NULL LIMIT 1
 $$;
 
 /*

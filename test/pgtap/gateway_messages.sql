@@ -113,6 +113,12 @@ SELECT is(pg_temp.find(q), want, format('%s finds %s', q, want))
         ('{"from": "2030-01-01"}', ''), ('{"limit": "0"}', '22023 limit'), ('{"limit": "501"}', '22023 limit'), ('{"status": "lost"}', '22023 status'),
         ('{"error_code": "x"}', '22023 error_code'), ('{"from": "x"}', '22023 from'), ('{"cursor": "x"}', '22023 cursor'),
         (jsonb_build_object('cursor', wa_internal_gateway_cursor('alerts', 1::bigint)), '22023 cursor'), ('{"sort": "id"}', '22023 sort')) AS v (q, want);
+INSERT INTO whatsapp_messages (id, tenant_id, recipient_user_id, message_type, payload, status, finished_at) OVERRIDING SYSTEM VALUE
+    VALUES (50, 'horno', 'ES.77Ab90', 'text', '{}', 'read', now());
+SELECT is(pg_temp.find(q), '50', format('%s finds whom there is no number of', q)) FROM (VALUES ('{"q": "ES.77Ab90"}'::jsonb), ('{"q": "77ab"}'),
+    ('{"q": "es.77", "tenant_id": "horno"}'), ('{"q": "77AB90", "status": "read"}')) AS v (q);
+SELECT is((SELECT m.value ->> 'recipient_user_id' FROM pg_temp.call('messages', pg_temp.request('{"q": "ES.77Ab90"}')) AS c, jsonb_array_elements(c.body) AS m), 'ES.77Ab90', 'and shows it');
+DELETE FROM whatsapp_messages WHERE id = 50;
 SELECT wa_pause('tenant', 'alba') \g /dev/null
 SELECT is(pg_temp.find('{"reason": "tenant_paused"}'), '109', 'what a pause holds back is found, though nothing was written to it');
 SELECT wa_resume('tenant', 'alba') \g /dev/null

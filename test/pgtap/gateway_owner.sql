@@ -171,7 +171,7 @@ SELECT is((wa_internal_plain_state(m, NULL)).state || COALESCE(' ' || (wa_intern
 
 SELECT pg_temp.hear('+34600000101', 'button', '{"text": "Confirmar", "payload": "C"}', context => 'wamid.' || :m1) AS heard \gset
 SELECT is(pg_temp.message() -> 'replies', jsonb_build_array(jsonb_build_object('id', 'i' || :heard, 'at', (SELECT sent_at FROM whatsapp_inbound_messages WHERE inbound_id = :heard),
-    'kind', 'text', 'text', 'Confirmar')), 'an answer stands beneath the message that it is to');
+    'kind', 'text', 'text', 'Confirmar', 'read', false, 'media', NULL)), 'an answer stands beneath the message that it is to');
 SELECT is(pg_temp.message() -> 'may_answer', 'true', 'and may be answered');
 SELECT ok(abs(extract(epoch FROM (pg_temp.message() ->> 'can_answer_until')::timestamptz - now() - interval '24 hours')) < 60, 'for 24 hours');
 SELECT wa_enqueue_message('alba', '+34600000101', 'pedido', '{"header": "A-8", "body": ["Alba", "1", "2"], "buttons": [null, "A-8"]}', language => 'es', reference => 'A-8') AS m2 \gset
@@ -181,7 +181,7 @@ SELECT is(jsonb_array_length(pg_temp.message(1) -> 'replies'), 1, 'and nowhere e
 SELECT pg_temp.hear('+34600000101', 'image', '{"id": "1"}', context => 'wamid.' || :m1) AS photo \gset
 SELECT is(pg_temp.message(1) #> '{replies,1,kind}', '"image"', 'a picture is told');
 UPDATE whatsapp_inbound_messages SET revoked_at = now(), text = 'secret' WHERE inbound_id = :photo;
-SELECT is((pg_temp.message(1) #> '{replies,1}') - '{at,id}'::text[], '{"kind": "deleted", "text": null}', 'what was deleted is not shown');
+SELECT is((pg_temp.message(1) #> '{replies,1}') - '{at,id}'::text[], '{"kind": "deleted", "text": null, "read": false, "media": null}', 'what was deleted is not shown');
 SELECT pg_temp.hear('+34600000101', 'edit', jsonb_build_object('original_message_id', (SELECT whatsapp_message_id FROM whatsapp_inbound_messages WHERE text = 'Mañana sin falta'),
     'message', '{"type": "text", "text": {"body": "El lunes sin falta"}}'::jsonb)) \g /dev/null
 SELECT is(pg_temp.message(0) #>> '{replies,0,text}' || jsonb_array_length(pg_temp.message(0) -> 'replies'), 'El lunes sin falta1', 'what was edited reads as it does now, once');
@@ -191,7 +191,8 @@ SELECT pg_temp.hear('+34600000101', 'reaction', jsonb_build_object('message_id',
 SELECT is(jsonb_array_length(pg_temp.message(1) -> 'replies'), 2, 'until it is taken back');
 SELECT pg_temp.hear('+34600000777', 'text', '{"body": "¿Tenéis tartas?"}') AS stranger \gset
 SELECT is((pg_temp.ask('tenant_messages') #> '{body,others,0}') #- '{can_answer_until}' #- '{replies,0,at}', jsonb_build_object('inbound_id', :stranger, 'sender', '+34600000777', 'sender_name', NULL,
-    'may_answer', true, 'replies', jsonb_build_array(jsonb_build_object('id', 'i' || :stranger, 'kind', 'text', 'text', '¿Tenéis tartas?'))), 'who writes unasked is not lost');
+    'may_answer', true, 'replies', jsonb_build_array(jsonb_build_object('id', 'i' || :stranger, 'kind', 'text', 'text', '¿Tenéis tartas?',
+    'read', false, 'media', NULL))), 'who writes unasked is not lost');
 SELECT is(pg_temp.ask('tenant_messages', tenant => 'trigal', role => 'admin') #> '{body,messages,0,replies}', '[]', 'and none of it reaches another tenant');
 SELECT wa_internal_store_contacts('{34600000101,34600000777}', '{NULL,NULL}', '{NULL,NULL}', '{Molinos,Eva}', '{NULL,NULL}', ARRAY[now(), now()]) \g /dev/null
 SELECT is(pg_temp.message() ->> 'recipient_name', 'Molinos', 'who has written is called as he calls himself');

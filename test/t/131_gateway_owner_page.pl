@@ -79,9 +79,10 @@ my $mp3 = ("\xff\xfb\x90\x64" . "\0" x 413) x 80;
 sql(<<'SQL');
 CREATE FUNCTION sent_file(ago interval, sender text, type text, mime text, said jsonb, bytes bytea) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    id bigint := wa_internal_store_inbound('{100000000000003}', ARRAY['wamid.in.' || gen_random_uuid()], ARRAY[type], ARRAY[now() - ago], '{f}', ARRAY[sender],
-        '{NULL}'::text[], ARRAY[jsonb_build_object('type', type, type, jsonb_build_object('id', '1', 'mime_type', mime) || said)::text], '{f}');
+    id bigint;
 BEGIN
+    SELECT s.inbound_id INTO id FROM wa_internal_store_inbound('{100000000000003}', ARRAY['wamid.in.' || gen_random_uuid()], ARRAY[type], ARRAY[now() - ago], '{f}',
+        ARRAY[sender], '{NULL}'::text[], ARRAY[jsonb_build_object('type', type, type, jsonb_build_object('id', '1', 'mime_type', mime) || said)::text], '{f}') AS s;
     IF bytes IS NOT NULL THEN
         INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256, content)
             VALUES (id, 't3', '100000000000003', '1', 'fetched', now(), mime, length(bytes), sha256(bytes), bytes);
@@ -95,6 +96,7 @@ sub sent_file
 	my ($ago, $sender, $type, $mime, $said, $bytes) = @_;
 	return sql("SELECT sent_file('$ago', '$sender', '$type', '$mime', '$said', " . (defined $bytes ? "'\\x" . unpack('H*', $bytes) . "'" : 'NULL') . ')');
 }
+sql("UPDATE whatsapp_phone_assignments SET assigned_at = now() - interval '1 year'");
 sent_file('40 minutes', '+34600000101', 'image', 'image/png', '{"caption": "Así ha llegado la harina"}', $png);
 sent_file('39 minutes', '+34600000101', 'audio', 'audio/mpeg', '{"voice": true}', $mp3);
 sent_file('38 minutes', '+34600000101', 'document', 'text/html', '{"filename": "carta.html"}', '<script>document.title = "evil"</script>');

@@ -314,6 +314,7 @@ foreach my $media ([ "$inbound/media", %as_tenant ], ["$admin/inbound/{id}/media
 	ask("POST $path", 202, %as, path => {%$absent});
 	ask("POST $path", 410, %as, path => {%$late});
 }
+ask("GET $inbound/media", 403, %as_tenant, path => { %$there, tenant_id => 'alba' }, name => "another's address:");
 ask("GET $tenant/messages", 200, %as_tenant, name => 'with files:');
 my $answer = "POST $tenant/replies";
 ask($answer, 201, %as_tenant, body => { message_id => $delivered, text => 'Gracias.' }, headers => { 'idempotency-key' => 'answer 1' });

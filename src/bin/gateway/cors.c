@@ -69,7 +69,8 @@ gw_cors_headers(GwExchange *exchange)
 		return;
 	httpd_reply_header(&exchange->http.reply, "Access-Control-Allow-Origin", origin);
 	httpd_reply_header(&exchange->http.reply, "Access-Control-Expose-Headers",
-					   "ETag, Link, Retry-After, X-Request-Id, X-Total-Count");
+					   "Content-Disposition, Content-Range, ETag, Link, Retry-After, "
+					   "X-Request-Id, X-Total-Count");
 }
 
 void

@@ -59,7 +59,7 @@ const history = (message) =>
 				entry.text && !SAID.has(entry.kind) && h('p', null, entry.kind === 'reply' ? data(`“${entry.text}”`) : english(entry.text)),
 				details(entry) && h('p', null, english(details(entry), { class: 'muted small' }))))));
 
-const FACTS = ['tenant_id', 'recipient_phone', 'phone_number_id', 'template_name', 'template_language', 'reference', 'idempotency_key', 'whatsapp_message_id', 'pricing_category', 'priority', 'created_at', 'scheduled_at', 'expires_at'];
+const FACTS = ['tenant_id', 'recipient_phone', 'recipient_user_id', 'phone_number_id', 'template_name', 'template_language', 'reference', 'idempotency_key', 'whatsapp_message_id', 'pricing_category', 'priority', 'created_at', 'scheduled_at', 'expires_at'];
 
 const shown = (name, value) => {
 	if (name.endsWith('_at')) return time(value);

@@ -29,7 +29,7 @@ const columns = () => [
 		row.error_code && data(`${row.error_code} ${row.error_message ?? ''}`, { class: 'second muted small cut', title: row.error_message, lang: 'en' }),
 	] },
 	{ id: 'tenant', label: t('column.tenant'), cell: (row) => link({ section: 'tenants', q: row.tenant_id, open: row.tenant_id }, { translate: 'no' }, row.tenant_id) },
-	{ id: 'recipient', label: t('column.recipient'), cell: (row) => data(phone(row.recipient_phone), { class: 'nowrap tabular' }) },
+	{ id: 'recipient', label: t('column.recipient'), cell: (row) => data(phone(row.recipient_phone ?? row.recipient_user_id), { class: 'nowrap tabular' }) },
 	{ id: 'attempts', label: t('column.attempts'), kind: 'number', cell: (row) => String(row.attempts) },
 	{ id: 'created', label: t('column.created'), cell: (row) => time(row.created_at) },
 ];

@@ -12,7 +12,8 @@ import { became, shortly, When } from './words.js';
 const LIMITS = [10, 30, 100];
 const MARK = { delivered: 'ok', read: 'ok', failed: 'error', unknown: 'warning' };
 
-const person = (name, address) => name ?? phone(address);
+/* Who hides his number has a code in its place, whose end tells one from another. */
+const person = (name, address) => name ?? (/^\+?\d/.test(address ?? '') ? phone(address) : t('person.hidden', { end: (address ?? '').slice(-4) }));
 
 /* A line of a conversation in words: a picture has none of its own. */
 function words({ kind, text }) {
