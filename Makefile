@@ -329,6 +329,10 @@ check-history-long:
 check-outbox-long:
 	@PG_CONFIG=$(PG_CONFIG) WA_TESTS=test/outbox/long.pl test/tools/run-tests.sh tap
 
+# Failovers under Patroni, WA_ROUNDS (3) of each kind; needs root, and makes namespaces.
+check-patroni:
+	@PG_CONFIG=$(PG_CONFIG) test/patroni/run.sh
+
 # A million histories of persons with new seeds, or PERSONS_HISTORIES.
 check-persons-long:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh persons
@@ -376,4 +380,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-fuzz-long bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-fuzz-long bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))

@@ -29,6 +29,7 @@
 #include "base/guc.h"
 #include "common/queue_state.h"
 #include "sender/clean_stop.h"
+#include "sender/store/alert.h"
 #include "sender/store/prepared_rows.h"
 #include "sender/store/replication.h"
 #include "sender/store/takeover_rows.h"
@@ -72,26 +73,44 @@ begin(TimestampTz replayed_until)
 	wa_store_begin_takeover(&new, wa_lost_ids_first());
 }
 
+/*
+ * Operators hear of every promotion, also of one that went well: somebody has lost a
+ * server.  One that somebody has asked for is no trouble.
+ */
+static void
+tell_operators(TimeLineID before, bool clean, const char *consequence)
+{
+	WaAlert alert = {.severity = clean ? "info" : "warning", .kind = "takeover", .scope = ""};
+
+	alert.key = psprintf("timeline %u", before);
+	alert.message = psprintf("This server was promoted, and sends messages in place of its former "
+							 "primary (timeline %u). %s",
+							 before, consequence);
+	wa_store_alert(&alert);
+}
+
 void
 wa_takeover_begin(WaSender *sender, TimeLineID before, TimestampTz replayed_until)
 {
-	const char *why = NULL;
+	bool clean = wa_stopped_cleanly(before);
+	const char *consequence;
 	WaTakeover known;
 
 	wa_lost_ids_leave_out(wa_store_schema());
-	if (wa_store_read_takeover(&known))
-		why = "Its requests waited for synchronous standbys: nothing is held.";
-	else if (wa_stopped_cleanly(before))
-		why = "The former primary was shut down in good order: nothing is held.";
+	if (clean)
+		consequence = "The former primary was shut down in good order: nothing is held.";
+	else if (wa_store_read_takeover(&known))
+		consequence = "Its requests waited for synchronous standbys: nothing is held.";
 	else
+	{
+		consequence = "What the former primary may have sent is uncertain until a webhook, or the "
+					  "policy, decides.";
 		begin(replayed_until);
-	ereport(LOG,
-			(errmsg("database \"%s\" takes over the sending of WhatsApp messages",
-					sender->slot->dbname),
-			 errdetail("This server was promoted. %s",
-					   why != NULL ? why
-								   : "What the former primary may have sent is uncertain until a "
-									 "webhook, or the policy, decides.")));
+	}
+	tell_operators(before, clean, consequence);
+	ereport(LOG, (errmsg("database \"%s\" takes over the sending of WhatsApp messages",
+						 sender->slot->dbname),
+				  errdetail("This server was promoted. %s", consequence)));
 }
 
 void

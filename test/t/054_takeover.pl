@@ -107,6 +107,7 @@ wait_for($new, "SELECT state = 'u' AND hold_reason = 'takeover' FROM whatsapp_qu
 wait_for($new, 'SELECT takeover_through IS NULL AND takeover_at IS NOT NULL AND takeover_since < takeover_at FROM whatsapp_home',
 	'then it is over');
 is($new->safe_psql('postgres', "SELECT reason FROM wa_explain($ids[0])"), 'takeover', 'wa_explain() says so');
+told($new, 'warning', qr/What the former primary may have sent is uncertain/, 'asynchronous');
 is($new->safe_psql('postgres', q{SELECT state, split_part(detail, ' ', 1)::int FROM wa_health() WHERE item = 'take-over'}),
 	'warning|' . ($messages + 2), 'and wa_health() how many there are');
 invariants_hold($new);
@@ -128,7 +129,7 @@ is($new->safe_psql('postgres', "SELECT DISTINCT attempts FROM whatsapp_messages 
 
 sub fail_over
 {
-	my ($from, $to, $how, $log, $name) = @_;
+	my ($from, $to, $how, $severity, $log, $name) = @_;
 	set_and_reload($from, enabled => 'off');
 	my @waiting = enqueue_many($from, 't1', 5);
 	$from->wait_for_catchup($to);
@@ -139,6 +140,17 @@ sub fail_over
 	$to->wait_for_log($log);
 	accepted_once($name, @waiting);
 	is($to->safe_psql('postgres', 'SELECT takeover_through IS NULL FROM whatsapp_home'), 't', "$name: nothing is held");
+	told($to, $severity, $log, $name);
+	return;
+}
+
+# The last take-over is an alert, which is open until somebody closes it.
+sub told
+{
+	my ($node, $severity, $consequence, $name) = @_;
+	my $alert = $node->safe_psql('postgres', q{SELECT severity || ': ' || message FROM whatsapp_alerts
+		WHERE kind = 'takeover' AND resolved_at IS NULL ORDER BY alert_id DESC LIMIT 1});
+	like($alert, qr/^$severity: This server was promoted, .*$consequence/, "$name: an alert says so");
 	return;
 }
 
@@ -147,13 +159,13 @@ my $third = new_standby($new, 'third');
 $new->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = '*'});
 $new->reload;
 wait_for($new, 'SELECT synchronous FROM whatsapp_home', 'the primary writes down that its requests wait for a standby');
-fail_over($new, $third, 'immediate', qr/Its requests waited for synchronous standbys: nothing is held/, 'synchronous');
+fail_over($new, $third, 'immediate', 'warning', qr/Its requests waited for synchronous standbys: nothing is held/, 'synchronous');
 wait_for($third, 'SELECT NOT synchronous FROM whatsapp_home', 'one that waits for nobody writes that down, too');
 
 # ---- a switch-over -------------------------------------------------------------------------------------
 
 my $fourth = new_standby($third, 'fourth');
-fail_over($third, $fourth, 'fast', qr/The former primary was shut down in good order: nothing is held/, 'switch-over');
+fail_over($third, $fourth, 'fast', 'info', qr/The former primary was shut down in good order: nothing is held/, 'switch-over');
 
 # ---- very many -------------------------------------------------------------------------------------------
 

@@ -4,17 +4,19 @@
 #
 #   install-packages.sh build    to build the extension and run a server of it
 #   install-packages.sh test     that, and to run the tests
+#   install-packages.sh patroni  what make check-patroni needs, besides building
 #
 # Does nothing, and needs no privilege, where all of them are there.  Installing
-# the server package would make a cluster "main" and start it; that is switched
-# off for the duration, so that what the machine runs stays as it was.
+# the server package would make a cluster "main" and start it, and others start
+# services; that is switched off for the duration, and what they would start at
+# the next boot afterwards, so that what the machine runs stays as it was.
 
 set -euo pipefail
 
 case ${1:-} in
-    build | test) ;;
+    build | test | patroni) ;;
     *)
-        echo "usage: install-packages.sh build|test" >&2
+        echo "usage: install-packages.sh build|test|patroni" >&2
         exit 2
         ;;
 esac
@@ -23,6 +25,8 @@ if ! command -v apt-get > /dev/null; then
     echo "This is not a Debian system: what is missing must be installed by hand (see README.md)." >&2
     exit 0
 fi
+
+kind=$1
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2> /dev/null)" = 'ii ' ]; }
 
@@ -83,6 +87,9 @@ find_missing() {
             wanted+=("postgresql-$version-pgtap")
         fi
     fi
+    if [ "$2" = patroni ]; then
+        wanted+=(perl patroni etcd-server haproxy nftables iproute2 procps util-linux)
+    fi
     missing=()
     for package in "${wanted[@]}"; do
         installed "$package" || missing+=("$package")
@@ -113,7 +120,28 @@ made=
 for dir in /etc/postgresql-common /etc/postgresql-common/createcluster.d; do
     [ -d "$dir" ] || made="$dir $made"
 done
+
+# invoke-rc.d asks this before it starts anything; a machine may have one already.
+no_start=/usr/sbin/policy-rc.d
+services=(etcd haproxy patroni nftables)
+foreign=()
+made_policy=
+forbid_services() {
+    local service
+
+    for service in "${services[@]}"; do
+        [[ " ${missing[*]} " != *" $service "* && " ${missing[*]} " != *" $service-server "* ]] || foreign+=("$service")
+    done
+    [ ! -e "$no_start" ] || return 0
+    made_policy=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$no_start"
+}
+allow_services() {
+    [ -z "$made_policy" ] || as_root rm -f "$no_start"
+    [ ${#foreign[@]} -eq 0 ] || as_root systemctl disable --quiet "${foreign[@]}" 2> /dev/null || true
+}
 undo() {
+    [ "$kind" != patroni ] || allow_services
     as_root rm -f "$no_cluster"
     for dir in $made; do
         as_root rmdir "$dir" 2> /dev/null || true
@@ -122,6 +150,7 @@ undo() {
 trap undo EXIT
 as_root mkdir -p "$(dirname "$no_cluster")"
 echo 'create_main_cluster = off' | as_root tee "$no_cluster" > /dev/null
+[ "$kind" != patroni ] || forbid_services
 
 as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get install -q -y --no-install-recommends "${missing[@]}" >&2

@@ -56,6 +56,20 @@ foreach my $readme (sort split /\n/, `find src test -name README.md`)
 	is("@missing", '', "$readme names files that exist");
 }
 
+# What the documents print of a file is what the file has.
+my $printed = 0;
+foreach my $document (sort glob 'docs/*.md')
+{
+	my $text = contents($document);
+	while ($text =~ /^<!-- file: (\S+) -->\n```\w*\n(.*?)^```$/msg)
+	{
+		my ($file, $shown) = ($1, $2);
+		$printed++;
+		ok($shown eq contents("docs/$file"), "$document prints docs/$file as it is");
+	}
+}
+ok($printed >= 5, 'there are such files');
+
 # The settings stand in alphabetical order, which is how they are looked for.
 my @settings = contents('src/base/guc.c') =~ /"whatsapp_shared\.(\w+)"/g;
 ok(@settings > 20, 'there are settings');
