@@ -187,7 +187,7 @@ whole_servers() {
 
 # WA_TESTS chooses some of them.
 suite_tap() { harness --jobs 2 ${WA_TESTS:-$(whole_servers short)}; }
-suite_tap-long() { harness --jobs 2 $(whole_servers long); }
+suite_tap-long() { harness --jobs 2 ${WA_TESTS:-$(whole_servers long)}; }
 
 # ---- one after the other -------------------------------------------------------------
 
