@@ -439,7 +439,7 @@ AS $$
     WHERE e.extname = 'whatsapp_shared'
 $$;
 
-/* For the upkeep of one sender. */
+/* For the upkeep of one sender.  If a table is locked, another time: the rest of the upkeep goes on. */
 CREATE FUNCTION @extschema@.wa_internal_note_size() RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -452,6 +452,8 @@ BEGIN
     INSERT INTO @extschema@.whatsapp_sizes (taken_at, bytes)
         SELECT clock_timestamp(), @extschema@.wa_internal_size();
     DELETE FROM @extschema@.whatsapp_sizes AS s WHERE s.taken_at < clock_timestamp() - interval '31 days';
+EXCEPTION WHEN lock_not_available THEN
+    NULL;
 END
 $$;
 

@@ -218,6 +218,7 @@ is(sql(q{SET statement_timeout = '60s'; SELECT string_agg(item, ', ' ORDER BY it
 	'check disk', 'a check that would have to wait is not made');
 like(line('check disk'), qr/^warning: It could not be made: canceling statement due to lock timeout \(55P03\)/, 'which is told');
 like(line('failed messages'), qr/^ok: /, 'while the others are');
+is(sql(q{SET lock_timeout = '50ms'; SELECT wa_internal_note_size()}), '', 'nor does a sender wait to note the size, or fail');
 let_go($session);
 
 $node->stop;
