@@ -40,12 +40,12 @@ CREATE FUNCTION pg_temp.sent(n integer, failed integer, ago interval, ahead inte
 $$;
 
 SELECT is(pg_temp.health('failed messages'), 'ok', 'no message, no failure');
-SELECT pg_temp.sent(200, 4, interval '3 hours') \g /dev/null
-SELECT pg_temp.sent(100, 2, interval '10 minutes') \g /dev/null
+SELECT pg_temp.sent(200, 10, interval '3 hours') \g /dev/null
+SELECT pg_temp.sent(100, 5, interval '10 minutes') \g /dev/null
 SELECT is(pg_temp.health('failed messages'), 'ok', 'as many failures as yesterday are none that is new');
 SELECT is(pg_temp.detail('failed messages'),
-    'Of 100 messages of the last hour 2 have failed (2.0 %), of 200 of the day before 4 (2.0 %).', 'and they are counted');
-SELECT pg_temp.sent(20, 6, interval '5 minutes') \g /dev/null
+    'Of 100 messages of the last hour 5 have failed (5.0 %), of 200 of the day before 10 (5.0 %).', 'and they are counted');
+SELECT pg_temp.sent(20, 12, interval '5 minutes') \g /dev/null
 SELECT is(pg_temp.health('failed messages'), 'warning', 'more than twice the share of the day before');
 SELECT is((SELECT remedy FROM pg_temp.line('failed messages')),
     (SELECT format('Most with the error 131026: %s. %s', title, remedy) FROM wa_error_codes WHERE code = 131026), 'with the error of most of them');
