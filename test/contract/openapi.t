@@ -154,6 +154,26 @@ answer_is('an upload', 200, 'MediaUpload', 'POST', "$number/media",
 	'whatsapp', '---b-', 'Content-Disposition: form-data; name="file"; filename="a.txt"',
 	'Content-Type: text/plain', '', 'Hola', '---b---', '');
 
+# Setting up an account, as docs/master-account.md does.
+my $new = '100000000000003';
+$sim->config(numbers => [ { id => $new, status => 'PENDING', code_verification_status => 'NOT_VERIFIED' } ]);
+foreach my $step (
+	[ 'request_code', 'RequestCode', { code_method => 'SMS', language => 'es_ES' } ],
+	[ 'verify_code', 'VerifyCode', { code => '123456' } ],
+	[ 'register', 'WhatsAppBusinessPhoneNumberRegistration', { messaging_product => 'whatsapp', pin => '654321' } ])
+{
+	my ($edge, $schema, $request) = @$step;
+	good("request: $edge", "${schema}Request", $request);
+	answer_is($edge, 200, "${schema}Response", 'POST', "$new/$edge", content => $request);
+}
+answer_is('a code for a verified number', 400, 'GraphAPIError', 'POST', "$new/request_code", content => { code_method => 'SMS', language => 'es_ES' });
+answer_is('subscribing', 200, 'SubscriptionResponse', 'POST', "$account/subscribed_apps");
+answer_is('the subscribed app', 200, 'SubscribedAppsResponse', 'GET', "$account/subscribed_apps");
+answer_is('a new template', 200, 'TemplateCreated', 'POST', "$account/message_templates",
+	content => { name => 'aviso', language => 'es', category => 'UTILITY', components => [ { type => 'BODY', text => 'Hola.' } ] });
+answer_is('a template without a body', 400, 'GraphAPIError', 'POST', "$account/message_templates",
+	content => { name => 'nada', language => 'es', category => 'UTILITY', components => [] });
+
 bad('an answer with another status', 'MessageResponsePayload',
 	{ messages => [ { id => 'wamid.X', message_status => 'perhaps' } ] }, qr/allowed values/);
 bad('an error without code', 'GraphAPIError', { error => { message => 'x', type => 'y' } }, qr/'code'/);

@@ -40,6 +40,7 @@ const answer = (path, method) =>
 const definitions = {
     ...schemas,
     TemplateList: answer('/{Version}/{WABA-ID}/message_templates', 'get'),
+    TemplateCreated: answer('/{Version}/{WABA-ID}/message_templates', 'post'),
     MediaUpload: answer('/{Version}/{Phone-Number-ID}/media', 'post'),
     AnswerHeaders: {
         type: 'object',

@@ -80,6 +80,7 @@ static const SimGraphError errors[] = {
 	{132069, 400, OAUTH, "Flow is in throttled state", false},
 	{133004, 503, OAUTH, "Server is temporarily unavailable", false},
 	{133005, 400, OAUTH, "Two step verification PIN mismatch", false},
+	{133006, 400, OAUTH, "Phone number re-verification needed", false},
 	{133010, 400, OAUTH, "The account is not registered", false},
 	{133016, 400, OAUTH, "Too many register or deregister attempts", false},
 	{134011, 400, OAUTH, "WhatsApp Payments terms of service not accepted", false},
@@ -87,6 +88,7 @@ static const SimGraphError errors[] = {
 	{134101, 400, OAUTH, "Template is still synchronising", false},
 	{134102, 500, OAUTH, "Template is not available for this endpoint", false},
 	{135000, 400, OAUTH, "Generic user error", false},
+	{136024, 400, OAUTH, "The phone number is already verified", false},
 	{137000, 400, OAUTH, "Recipient identity key hash mismatch", false},
 	{139200, 400, OAUTH, "Direct Send access is blocked", false},
 };

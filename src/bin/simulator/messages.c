@@ -19,6 +19,7 @@
 #include "bin/simulator/json.h"
 #include "bin/simulator/message.h"
 #include "bin/simulator/nodes.h"
+#include "bin/simulator/number_setup.h"
 #include "bin/simulator/pricing.h"
 #include "bin/simulator/random.h"
 #include "bin/simulator/registry.h"
@@ -148,6 +149,12 @@ process(SimRequest *request, const SimPath *path, SimNumber *number, SimMessage 
 	if (message->root == NULL)
 	{
 		sim_problem_parameter(&problem, "The request body is not a JSON object.");
+		refuse(request, record, &problem);
+		return;
+	}
+	if (!sim_number_is_registered(number))
+	{
+		problem.code = 133010;
 		refuse(request, record, &problem);
 		return;
 	}

@@ -11,6 +11,9 @@
 
 #include "bin/simulator/template_form.h"
 
+/* How often a number may be registered and deregistered in 72 hours. */
+#define SIM_MAX_CHANGES 10
+
 typedef struct SimNumber
 {
 	char *id;
@@ -23,6 +26,12 @@ typedef struct SimNumber
 	int64_t *sends;
 	int64_t ring_size;
 	int64_t ring_next;
+
+	/* number_setup.c's own */
+	bool code_requested;
+	char pin[7];					  /* "": never registered here */
+	int64_t changes[SIM_MAX_CHANGES]; /* when it was registered or deregistered, a ring */
+	int n_changes;
 } SimNumber;
 
 /* The built-in numbers and templates. */

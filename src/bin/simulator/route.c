@@ -16,11 +16,14 @@
 #include "bin/simulator/media.h"
 #include "bin/simulator/messages.h"
 #include "bin/simulator/nodes.h"
+#include "bin/simulator/number_setup.h"
 #include "bin/simulator/path.h"
 #include "bin/simulator/random.h"
 #include "bin/simulator/registry.h"
 #include "bin/simulator/reply.h"
 #include "bin/simulator/settings.h"
+#include "bin/simulator/subscription.h"
+#include "bin/simulator/template_create.h"
 
 bool
 sim_route_is_control(const char *path)
@@ -55,12 +58,19 @@ static void
 serve_other(SimRequest *request, const SimPath *path)
 {
 	bool get = strcmp(request->http.method, "GET") == 0;
+	bool post = strcmp(request->http.method, "POST") == 0;
+	bool of_account = strcmp(path->node, sim_settings.waba_id) == 0;
 
 	if (get && strcmp(path->node, "debug_token") == 0 && path->edge[0] == '\0')
 		sim_auth_debug_token(request);
-	else if (strcmp(request->http.method, "POST") == 0 && strcmp(path->edge, "media") == 0 &&
-			 sim_registry_number(path->node) != NULL)
+	else if (post && strcmp(path->edge, "media") == 0 && sim_registry_number(path->node) != NULL)
 		sim_media_upload(request, path);
+	else if (post && of_account && strcmp(path->edge, "message_templates") == 0)
+		sim_template_create(request);
+	else if (of_account && strcmp(path->edge, "subscribed_apps") == 0 && sim_subscription(request))
+		return;
+	else if (post && sim_number_setup(request, path))
+		return;
 	else if (sim_media_node(request, path))
 		return;
 	else if (get)

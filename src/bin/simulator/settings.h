@@ -35,6 +35,8 @@ typedef struct SimSettings
 	char *waba_id;
 	char *business_id;
 	char *app_id;
+	char *verification_code;
+	bool unsubscribed;
 	char *calling_code;
 	char *served_version;
 	bool accept_any_number;

@@ -31,7 +31,8 @@ sim_webhook_number(SimRequest *request, const json_t *doc)
 
 	if (!sim_webhook_enabled())
 		sim_reply_control_error(request, 400,
-								"webhooks are off: set webhook_url, webhook_spool or webhook_pull");
+								"webhooks are off: subscribe the app, and set webhook_url, "
+								"webhook_spool or webhook_pull");
 	else if (number == NULL)
 		sim_reply_control_error(request, 400, "\"number\" is not a number of the account");
 	else

@@ -45,8 +45,9 @@ static uint64_t random_state;
 bool
 sim_webhook_enabled(void)
 {
-	return sim_settings.webhook_url[0] != '\0' || sim_settings.webhook_spool[0] != '\0' ||
-		   sim_settings.webhook_pull;
+	return !sim_settings.unsubscribed &&
+		   (sim_settings.webhook_url[0] != '\0' || sim_settings.webhook_spool[0] != '\0' ||
+			sim_settings.webhook_pull);
 }
 
 void

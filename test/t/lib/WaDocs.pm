@@ -7,6 +7,11 @@
 #   <!-- test: until -->          it is repeated until its answer is true
 #   <!-- test: not run: why -->   it is not run
 #
+# Programs and commands (sh, bash, python, js) say which test reads and runs them,
+# or why none does; test/tools/checks/lists.pl insists on it:
+#
+#   <!-- test: run by test/t/151_gateway_docs.pl -->
+#
 # A ```text block right after a ```sql block is what psql has to print for it.
 package WaDocs;
 

@@ -5,6 +5,8 @@ use strict;
 use warnings;
 
 use Test::More;
+use lib 'test/t/lib';
+use WaDocs qw(blocks);
 
 sub names
 {
@@ -54,6 +56,18 @@ foreach my $file (sort glob 'test/simulator/*')
 {
 	ok(-d $file || $file =~ /\.t$/, "$file would be run");
 }
+
+# Every program and command of the manual is run by a test that reads it there, or it says why not.
+foreach my $block (map { blocks($_) } 'README.md', sort glob 'docs/*.md')
+{
+	next unless $block->{lang} =~ /^(?:sh|bash|python|js)$/;
+	my $where = "$block->{file} line $block->{line}";
+	my ($test) = ($block->{directive} // '') =~ /^run by (\S+)$/;
+
+	ok(defined $test || ($block->{directive} // '') =~ /^not run: \S/, "$where says by which test it is run, or why it is not") or next;
+	ok(-e $test, "$where is run by a test that exists") if defined $test;
+}
+
 my %number;
 push @{ $number{ substr $_, 7, 3 } }, $_ foreach sort glob 'test/t/*.pl';
 is(scalar @{ $number{$_} }, 1, "number $_ is given once") foreach sort keys %number;
