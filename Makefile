@@ -337,6 +337,10 @@ check-patroni:
 check-persons-long:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh persons
 
+# docs/reference, from the catalog; the suite sql compares it.
+references:
+	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh references
+
 # The fuzz targets for an hour each, two at a time, or FUZZ_SECONDS.
 check-fuzz-long:
 	@PG_CONFIG=$(PG_CONFIG) FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} test/tools/run-tests.sh fuzz
@@ -380,4 +384,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-fuzz-long bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-fuzz-long references bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))

@@ -377,8 +377,9 @@ define_sending(void)
 					   &app_secret_file, wa_secret_check_app_secret_file,
 					   wa_secret_assign_app_secret_file);
 	DefineCustomStringVariable(
-		"whatsapp_shared.business_account_id", "Id of the WhatsApp Business account (WABA).", NULL,
-		&wa_guc_business_account_id, "", PGC_SIGHUP, 0, check_id, NULL, NULL);
+		"whatsapp_shared.business_account_id", "Id of the WhatsApp Business account (WABA).",
+		"Webhooks about other accounts change nothing.", &wa_guc_business_account_id, "",
+		PGC_SIGHUP, 0, check_id, NULL, NULL);
 	DefineCustomStringVariable("whatsapp_shared.ca_file",
 							   "File with certificate authorities to trust besides the system's.",
 							   "For endpoints of your own; empty for Meta.", &wa_guc_ca_file, "",
@@ -397,9 +398,11 @@ define_sending(void)
 							   "names one.",
 							   NULL, &wa_guc_default_language, "es", PGC_SIGHUP, 0, check_language,
 							   NULL, NULL);
-	DefineCustomBoolVariable("whatsapp_shared.enabled", "Sends messages.",
-							 "While it is off, messages can be enqueued and wait.", &wa_guc_enabled,
-							 false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"whatsapp_shared.enabled", "Sends messages.",
+		"While it is off, nothing is sent to Meta or read from it; messages can "
+		"be enqueued and wait.",
+		&wa_guc_enabled, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("whatsapp_shared.fetch_media",
 							 "Fetches the files that customers send, before Meta forgets them.",
 							 "wa_fetch_media() fetches one in any case.", &fetch_media, false,
@@ -465,12 +468,15 @@ define_limits(void)
 							   &wa_guc_phone_number_id, "", PGC_SIGHUP, 0, check_id, NULL, NULL);
 	DefineCustomIntVariable(
 		"whatsapp_shared.request_timeout", "Longest time to wait for the answer to a request.",
-		"A request that was written and not answered is uncertain.", &wa_guc_request_timeout, 30000,
-		WA_MIN_REQUEST_TIMEOUT, WA_MAX_REQUEST_TIMEOUT, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+		"A request that was written and not answered is uncertain. Uploads get more time, "
+		"according to their size.",
+		&wa_guc_request_timeout, 30000, WA_MIN_REQUEST_TIMEOUT, WA_MAX_REQUEST_TIMEOUT, PGC_SIGHUP,
+		GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.retention",
 							"Time for which finished messages, events and attempts are kept.",
-							"Zero keeps all.", &wa_guc_retention, 90 * 24 * 60, 0, WA_MAX_RETENTION,
-							PGC_SIGHUP, GUC_UNIT_MIN, check_retention, NULL, NULL);
+							"A day at least; zero keeps all. What names a message goes with it.",
+							&wa_guc_retention, 90 * 24 * 60, 0, WA_MAX_RETENTION, PGC_SIGHUP,
+							GUC_UNIT_MIN, check_retention, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.retry_delay",
 							"Time before the second attempt; it doubles with each further one.",
 							NULL, &wa_guc_retry_delay, 2000, 0, WA_MAX_RETRY_DELAY, PGC_SIGHUP,
@@ -479,10 +485,13 @@ define_limits(void)
 							NULL, &wa_guc_retry_max_delay, 3600000, 0, WA_MAX_RETRY_DELAY,
 							PGC_SIGHUP, GUC_UNIT_MS, check_retry_max_delay, NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.senders", "Processes that send, for each database.",
-							"The phone numbers are shared out over them.", &wa_guc_senders, 1, 1,
-							WA_MAX_SENDERS_PER_DATABASE, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							"The phone numbers are shared out over them. Fewer run if "
+							"max_worker_processes leaves no room.",
+							&wa_guc_senders, 1, 1, WA_MAX_SENDERS_PER_DATABASE, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
 	DefineCustomIntVariable("whatsapp_shared.sync_interval",
-							"Time between synchronisations of numbers and templates with Meta.",
+							"Time between synchronisations of numbers, templates and the token's "
+							"state with Meta.",
 							"Zero synchronises on request only.", &wa_guc_sync_interval, 3600, 0,
 							WA_MAX_SYNC_INTERVAL, PGC_SIGHUP, GUC_UNIT_S, check_sync_interval, NULL,
 							NULL);
@@ -498,10 +507,14 @@ define_limits(void)
 							"Time that an uncertain message waits for a webhook to settle it.",
 							NULL, &wa_guc_uncertain_grace, 600000, 0, WA_MAX_GRACE, PGC_SIGHUP,
 							GUC_UNIT_MS, check_uncertain_grace, NULL, NULL);
-	DefineCustomEnumVariable("whatsapp_shared.uncertain_policy",
-							 "What happens to a message that is still uncertain after that.", NULL,
-							 &wa_guc_uncertain_policy, WA_UNCERTAIN_AUTO, uncertain_policies,
-							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable(
+		"whatsapp_shared.uncertain_policy",
+		"What happens to a message that is still uncertain after that.",
+		"auto: resend, if the reports of the number's other messages show that "
+		"its own would be here, else park; resend; park: wait for a person; "
+		"fail.",
+		&wa_guc_uncertain_policy, WA_UNCERTAIN_AUTO, uncertain_policies, PGC_SIGHUP, 0, NULL, NULL,
+		NULL);
 	define_secret("whatsapp_shared.webhook_verify_token",
 				  "Token that Meta presents when a webhook is set up.", &webhook_verify_token,
 				  wa_secret_check_webhook_verify_token, wa_secret_assign_webhook_verify_token,

@@ -1,6 +1,7 @@
 # The manual: every SQL snippet of README.md and docs/*.md runs and prints what
-# it is said to print, the settings table is the server's, and every function
-# that users may call is described.
+# it is said to print, every function that users may call is described, names and
+# links lead somewhere, and what the program is said to say, it says.  The pages of
+# docs/reference are compared by test/tools/checks/references.pl.
 
 use strict;
 use warnings;
@@ -114,26 +115,6 @@ foreach my $block (map { blocks($_) } grep { !m{/managed\.md$} } @files)
 }
 cmp_ok($snippets, '>', 10, 'there are snippets');
 
-# ---- completeness ----------------------------------------------------------------
-
-my $manual = join '', map { slurp_file($_) } @files;
-
-# | `name` | default | ...; a time is compared as the server writes it.
-my %described = $manual =~ /^\| `(?:whatsapp_shared\.)?(\w+)` \| `?([^|`]*?)`? \| (?:reload|restart|session) \|/mg;
-my %actual = map { my ($name, $value) = split /\|/, $_, 2; ($name => $value) } split /\n/,
-  $node->safe_psql(
-	'app', q{
-	SELECT substr(name, 17) || '|' ||
-		CASE WHEN boot_val = '' THEN 'empty'
-			 WHEN unit IS NOT NULL THEN current_setting(name)
-			 WHEN vartype = 'bool' THEN boot_val
-			 ELSE boot_val END
-	FROM pg_settings WHERE name LIKE 'whatsapp\_shared.%'});
-cmp_ok(scalar keys %actual, '>', 20, 'the server has the settings');
-# These three are shown to nobody, not even in pg_settings.
-$actual{$_} = 'empty' foreach qw(access_token app_secret webhook_verify_token);
-is_deeply(\%described, \%actual, 'the manual has every setting and its default');
-
 # ---- the functions and their arguments -----------------------------------------------
 
 # Every function for users as name(argument, argument=), where = means that it
@@ -223,7 +204,7 @@ sub anchors
 }
 
 my @broken;
-foreach my $file (@files)
+foreach my $file (@files, glob "$root/docs/reference/*.md")
 {
 	(my $dir = $file) =~ s{/[^/]*$}{};
 	foreach my $link (slurp_file($file) =~ /\]\(([^)\s]+)\)/g)
@@ -236,6 +217,17 @@ foreach my $file (@files)
 	}
 }
 is_deeply(\@broken, [], 'links lead somewhere');
+
+# ---- quotations ------------------------------------------------------------------------
+
+# What incidents.md has the program say stands in the sources, whose literals are parted by line ends.
+my $said = join '', map { slurp_file($_) } glob "$root/sql/*-*.sql $root/src/*/*.c";
+$said =~ s/(['"])\s*\n\s*\1//g;
+$said =~ s/\n\s+/ /g;
+$said =~ s/''/'/g;
+my @quoted = map { s/…$//r } slurp_file("$root/docs/incidents.md") =~ /«(.*?)»/g;
+cmp_ok(scalar @quoted, '>', 20, 'incidents.md quotes the program');
+is_deeply([ grep { index($said, $_) < 0 } @quoted ], [], 'which says just that');
 
 $node->stop;
 done_testing();

@@ -75,6 +75,9 @@ if [ "$(id -u)" -eq 0 ]; then
     fi
     chown -R postgres "$copy"
     runuser -u postgres -- env -i "${settings[@]}" "$copy/tree/test/tools/run-tests.sh" "$@"
+    if [ "$*" = references ]; then
+        cp "$copy"/tree/docs/reference/*.md docs/reference/
+    fi
     exit
 fi
 
@@ -127,6 +130,9 @@ suite_build() { harness test/tools/checks/build.pl; }
 suite_symbols() { harness test/tools/checks/symbols.pl; }
 suite_strict() { harness test/tools/checks/strict.pl; }
 suite_sql() { harness test/tools/checks/sql.pl test/tools/checks/sql_strings.py; }
+
+# Not among the suites: make references.
+suite_references() { WA_REFERENCES=write harness test/tools/checks/references.pl; }
 
 suite_unit() {
     local programs=(test/unit/test_*.c test/unit/pace/test_*.c test/unit/gateway/test_*.c)

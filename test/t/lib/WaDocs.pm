@@ -11,6 +11,7 @@
 # or why none does; test/tools/checks/lists.pl insists on it:
 #
 #   <!-- test: run by test/t/151_gateway_docs.pl -->
+#   <!-- file: high-availability/etcd.conf -->    it is no command, but this file
 #
 # A ```text block right after a ```sql block is what psql has to print for it.
 package WaDocs;
@@ -52,7 +53,7 @@ sub blocks
 			$block = { file => $file, line => $., lang => $2, text => '', directive => $directive };
 			$directive = undef;
 		}
-		elsif ($line =~ /^\s*<!-- test: (.*?) -->\s*$/)
+		elsif ($line =~ /^\s*<!-- (?:test: |(?=file: ))(.*?) -->\s*$/)
 		{
 			$directive = $1;
 		}

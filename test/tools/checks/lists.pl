@@ -62,9 +62,10 @@ foreach my $block (map { blocks($_) } 'README.md', sort glob 'docs/*.md')
 {
 	next unless $block->{lang} =~ /^(?:sh|bash|python|js)$/;
 	my $where = "$block->{file} line $block->{line}";
-	my ($test) = ($block->{directive} // '') =~ /^run by (\S+)$/;
+	my $directive = $block->{directive} // '';
+	my ($test) = $directive =~ /^run by (\S+)$/;
 
-	ok(defined $test || ($block->{directive} // '') =~ /^not run: \S/, "$where says by which test it is run, or why it is not") or next;
+	ok(defined $test || $directive =~ /^(?:not run|file): \S/, "$where says by which test it is run, or why it is not") or next;
 	ok(-e $test, "$where is run by a test that exists") if defined $test;
 }
 
