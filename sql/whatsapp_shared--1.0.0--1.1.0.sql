@@ -5966,9 +5966,9 @@ CREATE FUNCTION @extschema@.wa_internal_failure_share(
     SET jit = off
 AS $$
 DECLARE
-    /* After deletions the place of a time may be before the first that is there. */
-    low CONSTANT bigint := (SELECT min(m.id) FROM @extschema@.whatsapp_messages AS m
-                            WHERE m.id >= @extschema@.wa_internal_first_message_since(began));
+    place CONSTANT bigint := @extschema@.wa_internal_first_message_since(began);
+    /* After deletions that may be before the first that is there. */
+    low CONSTANT bigint := (SELECT min(m.id) FROM @extschema@.whatsapp_messages AS m WHERE m.id >= place);
     high CONSTANT bigint := @extschema@.wa_internal_first_message_since(ended);
     ids CONSTANT bigint[] := @extschema@.wa_internal_some_ids(low, high, most);
     ahead bigint;
