@@ -60,6 +60,9 @@ DELETE FROM whatsapp_messages;
 SELECT pg_temp.sent(6000, 3000, interval '5 minutes') \g /dev/null
 SELECT matches(pg_temp.detail('failed messages'), '^Of 400 .* in samples\.$', 'of many a sample is taken');
 SELECT is(pg_temp.health('failed messages') IN ('warning', 'error'), true, 'which tells the same');
+DELETE FROM whatsapp_messages;
+SELECT pg_temp.sent(2000, 0, interval '3 days'), pg_temp.sent(100, 0, interval '5 minutes') \g /dev/null
+SELECT matches(pg_temp.detail('failed messages'), '^Of 100 messages of the last hour', 'and of few after many, all');
 SELECT is((SELECT count(DISTINCT i) FROM unnest(wa_internal_some_ids(10, 20, 100)) AS i), 10::bigint, 'of few, all are looked at');
 SELECT is((SELECT count(DISTINCT i) FILTER (WHERE i >= 10 AND i < 1000010) FROM unnest(wa_internal_some_ids(10, 1000010, 100)) AS i),
     100::bigint, 'of many, so many, from everywhere');
