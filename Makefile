@@ -207,6 +207,7 @@ OBJS = \
 	src/webhook/event.o \
 	src/webhook/field.o \
 	src/webhook/group.o \
+	src/webhook/handover.o \
 	src/webhook/history.o \
 	src/webhook/identity_change.o \
 	src/webhook/inbound.o \

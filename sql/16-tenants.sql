@@ -42,6 +42,8 @@ CREATE TABLE @extschema@.whatsapp_tenants (
     updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
     marketing_api       boolean NOT NULL DEFAULT false,
     read_receipts       boolean NOT NULL DEFAULT true,
+    on_thread           text NOT NULL DEFAULT 'hold'
+        CONSTRAINT whatsapp_tenants_on_thread_check CHECK (on_thread IN ('hold', 'take_over')),
     CONSTRAINT whatsapp_tenants_quiet_hours_check CHECK ((quiet_from IS NULL) = (quiet_to IS NULL))
 );
 COMMENT ON TABLE @extschema@.whatsapp_tenants IS
@@ -71,6 +73,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
 'Whether its marketing templates go to Meta''s Marketing Messages API.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.read_receipts IS
 'Whether customers are shown that what they wrote was read (blue ticks); see wa_mark_read().';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.on_thread IS
+'What its free-form messages do while another application has the conversation with the recipient: hold (they wait '
+'until it is given back) or take_over (they are sent, which takes the conversation over).';
 
 /* What resembles a new one: see wa_internal_check_new_tenant. */
 CREATE INDEX whatsapp_tenants_resembled_idx
@@ -117,6 +122,19 @@ BEGIN
         RAISE EXCEPTION 'unknown time zone "%"', @extschema@.wa_internal_quote(candidate)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use a name from the view pg_timezone_names, such as "Europe/Madrid".';
+    END IF;
+    RETURN candidate;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_check_on_thread(candidate text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF candidate NOT IN ('hold', 'take_over') THEN
+        RAISE EXCEPTION 'invalid value of on_thread: "%"', @extschema@.wa_internal_quote(candidate)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use hold or take_over.';
     END IF;
     RETURN candidate;
 END
@@ -242,7 +260,8 @@ CREATE FUNCTION @extschema@.wa_configure_tenant(
     reset text[] DEFAULT '{}',
     is_new boolean DEFAULT false,
     marketing_api boolean DEFAULT NULL,
-    read_receipts boolean DEFAULT NULL)
+    read_receipts boolean DEFAULT NULL,
+    on_thread text DEFAULT NULL)
 RETURNS @extschema@.whatsapp_tenants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -298,6 +317,7 @@ BEGIN
     new.retention := COALESCE(wa_configure_tenant.retention, new.retention);
     new.marketing_api := COALESCE(wa_configure_tenant.marketing_api, new.marketing_api);
     new.read_receipts := COALESCE(wa_configure_tenant.read_receipts, new.read_receipts);
+    new.on_thread := COALESCE(@extschema@.wa_internal_check_on_thread(wa_configure_tenant.on_thread), new.on_thread);
     PERFORM @extschema@.wa_internal_check_tenant(new);
 
     IF new IS NOT DISTINCT FROM old THEN
@@ -310,12 +330,15 @@ BEGIN
             quiet_from = new.quiet_from, quiet_to = new.quiet_to, time_zone = new.time_zone,
             on_uncertain = new.on_uncertain, daily_share = new.daily_share,
             retention = new.retention, marketing_api = new.marketing_api, read_receipts = new.read_receipts,
-            updated_at = new.updated_at
+            on_thread = new.on_thread, updated_at = new.updated_at
         WHERE t.tenant_id = new.tenant_id;
 
     /* What waited for the old settings looks at the new ones. */
     IF new.enabled AND NOT old.enabled THEN
         PERFORM @extschema@.wa_internal_release_holds('tenant_disabled'::text, tenant => new.tenant_id);
+    END IF;
+    IF new.on_thread = 'take_over' AND old.on_thread <> 'take_over' THEN
+        PERFORM @extschema@.wa_internal_release_holds('thread_taken'::text, tenant => new.tenant_id);
     END IF;
     IF (new.quiet_from, new.quiet_to, new.time_zone) IS DISTINCT FROM (old.quiet_from, old.quiet_to, old.time_zone) THEN
         PERFORM @extschema@.wa_internal_release_holds('quiet_hours'::text, tenant => new.tenant_id);
@@ -325,12 +348,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
-    interval, text[], boolean, boolean, boolean) IS
+    interval, text[], boolean, boolean, boolean, text) IS
 'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
 'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
 '(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
 'Messages API, whose terms the account must have accepted. read_receipts: whether wa_mark_read() tells customers. '
-'Errors: 22004, 22023; 42704 no such tenant.';
+'on_thread: hold or take_over, for free-form messages while another application has the conversation. Errors: 22004, 22023; 42704 no such tenant.';
 
 /* The rules that the table's constraints state, in words a person can act on. */
 CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void

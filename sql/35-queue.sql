@@ -559,6 +559,7 @@ BEGIN
             WHEN 'tenant_paused' THEN NOT EXISTS (
                 SELECT FROM @extschema@.whatsapp_pauses AS p
                 WHERE p.scope = 'tenant' AND p.key = m.tenant_id)
+            WHEN 'thread_taken' THEN NOT @extschema@.wa_internal_thread_stops(m, h.phone_number_id)
             WHEN 'template_paused' THEN NOT EXISTS (
                 SELECT FROM @extschema@.whatsapp_pauses AS p
                 WHERE p.scope = 'template'

@@ -660,9 +660,10 @@ BEGIN
     DELETE FROM @extschema@.whatsapp_windows AS w
         WHERE w.ctid = ANY (ARRAY(
             SELECT o.ctid FROM @extschema@.whatsapp_windows AS o
-            WHERE o.ctid >= low AND o.ctid < high AND o.last_inbound_at < oldest LIMIT batch
+            WHERE o.ctid >= low AND o.ctid < high
+                AND GREATEST(o.last_inbound_at, o.taken_at, o.passed_at) < oldest LIMIT batch
             FOR UPDATE SKIP LOCKED))
-            AND w.last_inbound_at < oldest;
+            AND GREATEST(w.last_inbound_at, w.taken_at, w.passed_at) < oldest;
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     SELECT r.low, r.high INTO low, high

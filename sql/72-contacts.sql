@@ -435,14 +435,14 @@ BEGIN
 END
 $$;
 
-/* Windows are open, or not, for all forms of a person. */
+/* Windows are open, or not, for all forms of a person, and so is a conversation somebody's. */
 CREATE FUNCTION @extschema@.wa_internal_share_windows(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT o.phone_number_id, f.identity, max(o.last_inbound_at)
+    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at, taken_at, passed_at)
+        SELECT o.phone_number_id, f.identity, max(o.last_inbound_at), max(o.taken_at), max(o.passed_at)
         FROM unnest(ids) AS k (contact_id)
             JOIN @extschema@.whatsapp_contact_identities AS i ON i.contact_id = k.contact_id
             JOIN @extschema@.whatsapp_windows AS o ON o.recipient = i.identity
@@ -450,8 +450,9 @@ BEGIN
         GROUP BY o.phone_number_id, f.identity
         ORDER BY o.phone_number_id, f.identity
         ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
-        SET last_inbound_at = EXCLUDED.last_inbound_at
-        WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
+        SET last_inbound_at = EXCLUDED.last_inbound_at, taken_at = EXCLUDED.taken_at, passed_at = EXCLUDED.passed_at
+        WHERE (w.last_inbound_at, w.taken_at, w.passed_at)
+            IS DISTINCT FROM (EXCLUDED.last_inbound_at, EXCLUDED.taken_at, EXCLUDED.passed_at);
 END
 $$;
 

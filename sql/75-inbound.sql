@@ -127,6 +127,8 @@ CREATE TABLE @extschema@.whatsapp_windows (
     phone_number_id text COLLATE "C" NOT NULL,
     recipient       text COLLATE "C" NOT NULL,
     last_inbound_at timestamptz NOT NULL,
+    taken_at        timestamptz,
+    passed_at       timestamptz,
     PRIMARY KEY (phone_number_id, recipient)
 ) WITH (fillfactor = 80);
 /* For whoever turns out to be the same person. */
@@ -137,7 +139,20 @@ COMMENT ON TABLE @extschema@.whatsapp_windows IS
 COMMENT ON COLUMN @extschema@.whatsapp_windows.phone_number_id IS 'The number.';
 COMMENT ON COLUMN @extschema@.whatsapp_windows.recipient IS
 'The customer: phone number with +, or business-scoped user ID.';
-COMMENT ON COLUMN @extschema@.whatsapp_windows.last_inbound_at IS 'When the customer last wrote to the number.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.last_inbound_at IS
+'When the customer last wrote to the number; -infinity: only that the conversation has another owner is known.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.taken_at IS
+'When another application last had the conversation: it was taken, or the customer wrote to that one. NULL: never.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.passed_at IS
+'When the conversation was last passed to this application; NULL: never. It is ours, too, as soon as the customer '
+'writes to us.';
+
+CREATE FUNCTION @extschema@.wa_internal_thread_is_taken(
+    last_inbound_at timestamptz, taken_at timestamptz, passed_at timestamptz)
+RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_thread_is_taken';
+COMMENT ON FUNCTION @extschema@.wa_internal_thread_is_taken(timestamptz, timestamptz, timestamptz) IS
+'Whether another application has the conversation of which a row of whatsapp_windows says this. Internal.';
 
 CREATE TABLE @extschema@.whatsapp_reply_handlers (
     prefix        text COLLATE "C" PRIMARY KEY
@@ -285,6 +300,18 @@ AS $$
             AS m (medium)
 $$;
 
+/* Under which forms somebody is known who writes so; a number may have changed hands since. */
+CREATE FUNCTION @extschema@.wa_internal_sender_forms(phone text, usr text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT f.identity
+    FROM @extschema@.whatsapp_contact_identities AS f
+    WHERE f.contact_id = COALESCE(
+        (SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = usr),
+        (SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = phone))
+$$;
+
 /* Who had a customer's conversation then, if it was another one: Meta tells whom it is taken from, and by whom. */
 CREATE FUNCTION @extschema@.wa_internal_thread_owner(number text, phone text, user_id text, at timestamptz) RETURNS text
     LANGUAGE sql STABLE
@@ -294,7 +321,10 @@ AS $$
         SELECT e.value #>> '{control_taken,new_owner_role}'
         FROM @extschema@.whatsapp_account_events AS e
         WHERE e.field = 'messaging_handovers'
-            AND e.key = ANY (ARRAY[number || '/' || ltrim(phone, '+'), number || '/' || user_id])
+            AND e.key = ANY (ARRAY(
+                SELECT number || '/' || ltrim(f.form, '+')
+                FROM (VALUES (phone), (user_id)
+                      UNION SELECT @extschema@.wa_internal_sender_forms(phone, user_id)) AS f (form)))
             AND e.happened_at < at + interval '1 second'
         ORDER BY e.happened_at DESC LIMIT 1), 'other')
 $$;
@@ -520,16 +550,80 @@ BEGIN
 END
 $$;
 
-/* Under which forms somebody is known who writes so; a number may have changed hands since. */
-CREATE FUNCTION @extschema@.wa_internal_sender_forms(phone text, usr text) RETURNS SETOF text
-    LANGUAGE sql STABLE
+/*
+ * For a webhook: these conversations are ours again, so what was held because of them may
+ * leave.  A row that somebody has locked is left for the senders' look at all that is
+ * held, and so is what lies behind the newest 1,000 messages of somebody.
+ */
+CREATE FUNCTION @extschema@.wa_internal_release_threads(numbers text[], recipients text[]) RETURNS void
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT f.identity
-    FROM @extschema@.whatsapp_contact_identities AS f
-    WHERE f.contact_id = COALESCE(
-        (SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = usr),
-        (SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = phone))
+DECLARE
+    ids bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q
+                   WHERE q.state = 'h' AND q.hold_reason = 'thread_taken') THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(l.message_id) INTO ids FROM (
+        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+        WHERE q.state = 'h' AND q.hold_reason = 'thread_taken' AND q.message_id = ANY (ARRAY(
+            SELECT m.id
+            FROM unnest(recipients) AS r (recipient)
+                CROSS JOIN LATERAL (
+                    (SELECT o.id FROM @extschema@.whatsapp_messages AS o
+                     WHERE o.recipient_phone = r.recipient ORDER BY o.id DESC LIMIT 1000)
+                    UNION ALL
+                    (SELECT o.id FROM @extschema@.whatsapp_messages AS o
+                     WHERE o.recipient_user_id = r.recipient AND o.recipient_phone IS NULL
+                     ORDER BY o.id DESC LIMIT 1000)) AS m))
+            AND q.phone_number_id = ANY (numbers)
+        ORDER BY q.message_id
+        FOR UPDATE SKIP LOCKED) AS l;
+    IF ids IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_place_rows(ids);
+    END IF;
+END
+$$;
+
+/*
+ * Who has conversations from then on: another application (taken), or this one.  Those are
+ * facts of one second, and so may be what a customer writes in it.  The microseconds say
+ * which counts: that it was taken, before that it was passed to us, before that a customer
+ * wrote to another one, before that a customer wrote to us.
+ */
+CREATE FUNCTION @extschema@.wa_internal_note_handovers(
+    numbers text[], phones text[], user_ids text[], happened_at timestamptz[], taken boolean[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ours record;
+BEGIN
+    PERFORM @extschema@.wa_internal_know(u.phone, u.usr, NULL::text, u.at)
+        FROM unnest(phones, user_ids, happened_at) AS u (phone, usr, at);
+    WITH noted AS (
+        INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at, taken_at, passed_at)
+            SELECT u.number, f.identity, '-infinity',
+                max(u.at + interval '3 microseconds') FILTER (WHERE u.taken),
+                max(u.at + interval '2 microseconds') FILTER (WHERE NOT u.taken)
+            FROM unnest(numbers, phones, user_ids, happened_at, taken) AS u (number, phone, usr, at, taken)
+                CROSS JOIN LATERAL @extschema@.wa_internal_sender_forms(u.phone, u.usr) AS f (identity)
+            GROUP BY u.number, f.identity
+            ORDER BY u.number, f.identity
+            ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
+            SET taken_at = GREATEST(w.taken_at, EXCLUDED.taken_at),
+                passed_at = GREATEST(w.passed_at, EXCLUDED.passed_at)
+            RETURNING w.*)
+    SELECT array_agg(n.phone_number_id) AS numbers, array_agg(n.recipient) AS recipients INTO ours
+        FROM noted AS n
+        WHERE NOT @extschema@.wa_internal_thread_is_taken(n.last_inbound_at, n.taken_at, n.passed_at);
+    IF ours.numbers IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_release_threads(ours.numbers, ours.recipients);
+    END IF;
+END
 $$;
 
 /*
@@ -548,20 +642,35 @@ CREATE FUNCTION @extschema@.wa_internal_after_inbound(ids bigint[]) RETURNS void
 AS $$
 DECLARE
     item record;
+    ours record;
 BEGIN
     PERFORM @extschema@.wa_internal_meet_senders(ids);
-    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT i.phone_number_id, r.identity, max(LEAST(i.sent_at, i.received_at))
-        FROM @extschema@.whatsapp_inbound_messages AS i
-            CROSS JOIN LATERAL @extschema@.wa_internal_sender_forms(i.sender_phone, i.sender_user_id) AS r (identity)
-        WHERE i.inbound_id = ANY (ids)
-            AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
-            AND i.payload ->> 'group_id' IS NULL
-        GROUP BY i.phone_number_id, r.identity
-        ORDER BY i.phone_number_id, r.identity
-        ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
-        SET last_inbound_at = EXCLUDED.last_inbound_at
-        WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
+    WITH opened AS (
+        INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at, taken_at)
+            SELECT i.phone_number_id, r.identity, max(LEAST(i.sent_at, i.received_at)),
+                max(LEAST(i.sent_at, i.received_at) + interval '1 microsecond')
+                    FILTER (WHERE i.thread_owner IS NOT NULL)
+            FROM @extschema@.whatsapp_inbound_messages AS i
+                CROSS JOIN LATERAL @extschema@.wa_internal_sender_forms(i.sender_phone, i.sender_user_id)
+                    AS r (identity)
+            WHERE i.inbound_id = ANY (ids)
+                AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
+                AND i.payload ->> 'group_id' IS NULL
+            GROUP BY i.phone_number_id, r.identity
+            ORDER BY i.phone_number_id, r.identity
+            ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
+            SET last_inbound_at = GREATEST(w.last_inbound_at, EXCLUDED.last_inbound_at),
+                taken_at = GREATEST(w.taken_at, EXCLUDED.taken_at)
+            WHERE w.last_inbound_at < EXCLUDED.last_inbound_at
+                OR EXCLUDED.taken_at > COALESCE(w.taken_at, '-infinity')
+            RETURNING w.*)
+    SELECT array_agg(o.phone_number_id) AS numbers, array_agg(o.recipient) AS recipients INTO ours
+        FROM opened AS o
+        WHERE o.taken_at IS NOT NULL
+            AND NOT @extschema@.wa_internal_thread_is_taken(o.last_inbound_at, o.taken_at, o.passed_at);
+    IF ours.numbers IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_release_threads(ours.numbers, ours.recipients);
+    END IF;
 
     FOR item IN
         /* Of what one person says the latest counts, whatever its place. */

@@ -306,7 +306,7 @@ AS $$
                         WHERE m.recipient_phone = a.form AND m.tenant_id <> tenant LIMIT 1) AS m)
             AND NOT EXISTS (
                 SELECT FROM @extschema@.whatsapp_windows AS w
-                WHERE w.recipient = ANY (p.forms) AND NOT EXISTS (
+                WHERE w.recipient = ANY (p.forms) AND w.last_inbound_at > '-infinity' AND NOT EXISTS (
                     SELECT FROM @extschema@.whatsapp_phone_assignments AS s
                     WHERE s.phone_number_id = w.phone_number_id AND s.tenant_id = tenant
                         AND s.assigned_at < w.last_inbound_at + interval '1 second'

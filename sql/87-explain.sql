@@ -103,6 +103,9 @@ VALUES
      'See the file''s row in whatsapp_media; wa_upload_media() with the same bytes starts over.'),
     ('tenant_paused', 'Sending is paused for the tenant.', 'wa_resume(''tenant'', …) when the cause has gone.'),
     ('number_paused', 'Sending is paused for the number.', 'wa_resume(''number'', …) when the cause has gone.'),
+    ('thread_taken', 'Another application has the conversation with the recipient.',
+     'None: it is sent when the conversation is given back, or the recipient writes to this application. '
+     'wa_configure_tenant(…, on_thread => ''take_over'') sends it, and takes the conversation over.'),
     ('template_paused', 'Sending is paused for the template.', 'wa_resume(''template'', …) when the cause has gone.'),
 
     /* a matter of time */
@@ -511,6 +514,24 @@ AS $$
         AND EXISTS (SELECT FROM @extschema@.whatsapp_windows)
 $$;
 
+/*
+ * Whether a message waits because another application has the conversation: see
+ * src/sender/store/consent_rows.c and src/sender/pace/gate.c.
+ */
+CREATE FUNCTION @extschema@.wa_internal_thread_stops(m @extschema@.whatsapp_messages, number text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.message_type <> 'template'
+        AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_windows AS w
+            WHERE w.phone_number_id = number AND w.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
+                AND w.last_inbound_at > clock_timestamp() - interval '24 hours'
+                AND @extschema@.wa_internal_thread_is_taken(w.last_inbound_at, w.taken_at, w.passed_at))
+        AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = m.tenant_id AND t.on_thread = 'hold')
+$$;
+
 /* What time alone will mend. */
 CREATE FUNCTION @extschema@.wa_internal_explain_wait(
     m @extschema@.whatsapp_messages,
@@ -531,6 +552,10 @@ BEGIN
             (SELECT format('it will be sent as template %s', f.template_name)
              FROM @extschema@.whatsapp_fallbacks AS f WHERE f.message_id = m.id),
             'it will fail at its turn, unless the recipient writes before');
+    ELSIF @extschema@.wa_internal_thread_stops(m, q.phone_number_id) THEN
+        reason := 'thread_taken';
+        SELECT 'it has the role ' || NULLIF(@extschema@.wa_internal_thread_owner(q.phone_number_id, m.recipient_phone,
+            m.recipient_user_id, clock_timestamp()), 'other') INTO detail;
     ELSIF q.state = 'r' OR q.state = 'd' AND q.due_at <= clock_timestamp() THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
     ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN

@@ -424,7 +424,8 @@ BEGIN
                 ELSE CASE WHEN m.scheduled_at > clock_timestamp() THEN 'scheduled' ELSE 'soon' END END;
             retry_at := q.due_at;
         ELSE
-            reason := COALESCE(obstacle, CASE q.hold_reason WHEN 'media_upload' THEN 'file_upload' ELSE 'soon' END);
+            reason := COALESCE(obstacle, CASE q.hold_reason WHEN 'media_upload' THEN 'file_upload'
+                WHEN 'thread_taken' THEN 'elsewhere' ELSE 'soon' END);
         END IF;
     END IF;
 END
@@ -477,7 +478,7 @@ RETURNS SETOF record
 AS $$
     SELECT w.recipient, w.last_inbound_at + interval '24 hours'
     FROM @extschema@.whatsapp_windows AS w
-    WHERE w.phone_number_id = number AND w.recipient = ANY (addresses)
+    WHERE w.phone_number_id = number AND w.recipient = ANY (addresses) AND w.last_inbound_at > '-infinity'
     ORDER BY w.last_inbound_at DESC, array_position(addresses, w.recipient) LIMIT 1
 $$;
 

@@ -191,6 +191,14 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
 'Whether its marketing templates go to Meta''s Marketing Messages API.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.read_receipts IS
 'Whether customers are shown that what they wrote was read (blue ticks); see wa_mark_read().';
+ALTER TABLE @extschema@.whatsapp_tenants ADD COLUMN marketing_api boolean NOT NULL DEFAULT false;
+ALTER TABLE @extschema@.whatsapp_tenants ADD COLUMN on_thread text NOT NULL DEFAULT 'hold'
+    CONSTRAINT whatsapp_tenants_on_thread_check CHECK (on_thread IN ('hold', 'take_over'));
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
+'Whether its marketing templates go to Meta''s Marketing Messages API.';
+COMMENT ON COLUMN @extschema@.whatsapp_tenants.on_thread IS
+'What its free-form messages do while another application has the conversation with the recipient: hold (they wait '
+'until it is given back) or take_over (they are sent, which takes the conversation over).';
 
 DROP FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real, interval,
     text[], boolean);
@@ -200,6 +208,19 @@ DROP FUNCTION @extschema@.wa_configure_tenant(anyelement, boolean, text, real, t
 /* What resembles a new one: see wa_internal_check_new_tenant. */
 CREATE INDEX whatsapp_tenants_resembled_idx
     ON @extschema@.whatsapp_tenants (pg_catalog.lower(pg_catalog.btrim(tenant_id)));
+
+CREATE FUNCTION @extschema@.wa_internal_check_on_thread(candidate text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF candidate NOT IN ('hold', 'take_over') THEN
+        RAISE EXCEPTION 'invalid value of on_thread: "%"', @extschema@.wa_internal_quote(candidate)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use hold or take_over.';
+    END IF;
+    RETURN candidate;
+END
+$$;
 
 CREATE FUNCTION @extschema@.wa_internal_bound_tenant() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_bound_tenant';
@@ -221,6 +242,7 @@ CREATE FUNCTION @extschema@.wa_configure_tenant(
     is_new boolean DEFAULT false,
     marketing_api boolean DEFAULT NULL,
     read_receipts boolean DEFAULT NULL)
+    on_thread text DEFAULT NULL)
 RETURNS @extschema@.whatsapp_tenants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -276,6 +298,7 @@ BEGIN
     new.retention := COALESCE(wa_configure_tenant.retention, new.retention);
     new.marketing_api := COALESCE(wa_configure_tenant.marketing_api, new.marketing_api);
     new.read_receipts := COALESCE(wa_configure_tenant.read_receipts, new.read_receipts);
+    new.on_thread := COALESCE(@extschema@.wa_internal_check_on_thread(wa_configure_tenant.on_thread), new.on_thread);
     PERFORM @extschema@.wa_internal_check_tenant(new);
 
     IF new IS NOT DISTINCT FROM old THEN
@@ -288,12 +311,16 @@ BEGIN
             quiet_from = new.quiet_from, quiet_to = new.quiet_to, time_zone = new.time_zone,
             on_uncertain = new.on_uncertain, daily_share = new.daily_share,
             retention = new.retention, marketing_api = new.marketing_api, read_receipts = new.read_receipts,
+            retention = new.retention, marketing_api = new.marketing_api, on_thread = new.on_thread,
             updated_at = new.updated_at
         WHERE t.tenant_id = new.tenant_id;
 
     /* What waited for the old settings looks at the new ones. */
     IF new.enabled AND NOT old.enabled THEN
         PERFORM @extschema@.wa_internal_release_holds('tenant_disabled'::text, tenant => new.tenant_id);
+    END IF;
+    IF new.on_thread = 'take_over' AND old.on_thread <> 'take_over' THEN
+        PERFORM @extschema@.wa_internal_release_holds('thread_taken'::text, tenant => new.tenant_id);
     END IF;
     IF (new.quiet_from, new.quiet_to, new.time_zone) IS DISTINCT FROM (old.quiet_from, old.quiet_to, old.time_zone) THEN
         PERFORM @extschema@.wa_internal_release_holds('quiet_hours'::text, tenant => new.tenant_id);
@@ -309,6 +336,12 @@ COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, t
 '(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
 'Messages API, whose terms the account must have accepted. read_receipts: whether wa_mark_read() tells customers. '
 'Errors: 22004, 22023; 42704 no such tenant.';
+    interval, text[], boolean, boolean, text) IS
+'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
+'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
+'(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
+'Messages API, whose terms the account must have accepted. on_thread: hold or take_over, for free-form messages '
+'while another application has the conversation. Errors: 22004, 22023; 42704 no such tenant.';
 
 /* ---- 20-numbers ------------------------------------------------------------------ */
 
@@ -765,6 +798,7 @@ BEGIN
             WHEN 'tenant_paused' THEN NOT EXISTS (
                 SELECT FROM @extschema@.whatsapp_pauses AS p
                 WHERE p.scope = 'tenant' AND p.key = m.tenant_id)
+            WHEN 'thread_taken' THEN NOT @extschema@.wa_internal_thread_stops(m, h.phone_number_id)
             WHEN 'template_paused' THEN NOT EXISTS (
                 SELECT FROM @extschema@.whatsapp_pauses AS p
                 WHERE p.scope = 'template'
@@ -1454,9 +1488,10 @@ BEGIN
     DELETE FROM @extschema@.whatsapp_windows AS w
         WHERE w.ctid = ANY (ARRAY(
             SELECT o.ctid FROM @extschema@.whatsapp_windows AS o
-            WHERE o.ctid >= low AND o.ctid < high AND o.last_inbound_at < oldest LIMIT batch
+            WHERE o.ctid >= low AND o.ctid < high
+                AND GREATEST(o.last_inbound_at, o.taken_at, o.passed_at) < oldest LIMIT batch
             FOR UPDATE SKIP LOCKED))
-            AND w.last_inbound_at < oldest;
+            AND GREATEST(w.last_inbound_at, w.taken_at, w.passed_at) < oldest;
     GET DIAGNOSTICS n = ROW_COUNT;
     deleted := deleted + n;
     SELECT r.low, r.high INTO low, high
@@ -2316,6 +2351,9 @@ $$;
 
 /* ---- 72-contacts ----------------------------------------------------------------- */
 
+/* Before windows are shared, below. */
+ALTER TABLE @extschema@.whatsapp_windows ADD COLUMN taken_at timestamptz, ADD COLUMN passed_at timestamptz;
+
 ALTER TABLE @extschema@.whatsapp_contacts
     ADD COLUMN name_at timestamptz,
     ADD COLUMN username_at timestamptz,
@@ -2726,14 +2764,14 @@ BEGIN
 END
 $$;
 
-/* Windows are open, or not, for all forms of a person. */
+/* Windows are open, or not, for all forms of a person, and so is a conversation somebody's. */
 CREATE FUNCTION @extschema@.wa_internal_share_windows(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT o.phone_number_id, f.identity, max(o.last_inbound_at)
+    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at, taken_at, passed_at)
+        SELECT o.phone_number_id, f.identity, max(o.last_inbound_at), max(o.taken_at), max(o.passed_at)
         FROM unnest(ids) AS k (contact_id)
             JOIN @extschema@.whatsapp_contact_identities AS i ON i.contact_id = k.contact_id
             JOIN @extschema@.whatsapp_windows AS o ON o.recipient = i.identity
@@ -2741,8 +2779,9 @@ BEGIN
         GROUP BY o.phone_number_id, f.identity
         ORDER BY o.phone_number_id, f.identity
         ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
-        SET last_inbound_at = EXCLUDED.last_inbound_at
-        WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
+        SET last_inbound_at = EXCLUDED.last_inbound_at, taken_at = EXCLUDED.taken_at, passed_at = EXCLUDED.passed_at
+        WHERE (w.last_inbound_at, w.taken_at, w.passed_at)
+            IS DISTINCT FROM (EXCLUDED.last_inbound_at, EXCLUDED.taken_at, EXCLUDED.passed_at);
 END
 $$;
 
@@ -3060,6 +3099,20 @@ CREATE INDEX whatsapp_windows_recipient_idx ON @extschema@.whatsapp_windows (rec
 COMMENT ON TABLE @extschema@.whatsapp_windows IS
 'When each customer last wrote to each number, under every form of the person. Within the service window, 24 hours '
 'from then, messages other than templates can be sent.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.last_inbound_at IS
+'When the customer last wrote to the number; -infinity: only that the conversation has another owner is known.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.taken_at IS
+'When another application last had the conversation: it was taken, or the customer wrote to that one. NULL: never.';
+COMMENT ON COLUMN @extschema@.whatsapp_windows.passed_at IS
+'When the conversation was last passed to this application; NULL: never. It is ours, too, as soon as the customer '
+'writes to us.';
+
+CREATE FUNCTION @extschema@.wa_internal_thread_is_taken(
+    last_inbound_at timestamptz, taken_at timestamptz, passed_at timestamptz)
+RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_thread_is_taken';
+COMMENT ON FUNCTION @extschema@.wa_internal_thread_is_taken(timestamptz, timestamptz, timestamptz) IS
+'Whether another application has the conversation of which a row of whatsapp_windows says this. Internal.';
 
 /* Who had a customer's conversation then, if it was another one: Meta tells whom it is taken from, and by whom. */
 CREATE FUNCTION @extschema@.wa_internal_thread_owner(number text, phone text, user_id text, at timestamptz) RETURNS text
@@ -3070,7 +3123,10 @@ AS $$
         SELECT e.value #>> '{control_taken,new_owner_role}'
         FROM @extschema@.whatsapp_account_events AS e
         WHERE e.field = 'messaging_handovers'
-            AND e.key = ANY (ARRAY[number || '/' || ltrim(phone, '+'), number || '/' || user_id])
+            AND e.key = ANY (ARRAY(
+                SELECT number || '/' || ltrim(f.form, '+')
+                FROM (VALUES (phone), (user_id)
+                      UNION SELECT @extschema@.wa_internal_sender_forms(phone, user_id)) AS f (form)))
             AND e.happened_at < at + interval '1 second'
         ORDER BY e.happened_at DESC LIMIT 1), 'other')
 $$;
@@ -3309,6 +3365,82 @@ AS $$
 $$;
 
 /*
+ * For a webhook: these conversations are ours again, so what was held because of them may
+ * leave.  A row that somebody has locked is left for the senders' look at all that is
+ * held, and so is what lies behind the newest 1,000 messages of somebody.
+ */
+CREATE FUNCTION @extschema@.wa_internal_release_threads(numbers text[], recipients text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_queue AS q
+                   WHERE q.state = 'h' AND q.hold_reason = 'thread_taken') THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(l.message_id) INTO ids FROM (
+        SELECT q.message_id FROM @extschema@.whatsapp_queue AS q
+        WHERE q.state = 'h' AND q.hold_reason = 'thread_taken' AND q.message_id = ANY (ARRAY(
+            SELECT m.id
+            FROM unnest(recipients) AS r (recipient)
+                CROSS JOIN LATERAL (
+                    (SELECT o.id FROM @extschema@.whatsapp_messages AS o
+                     WHERE o.recipient_phone = r.recipient ORDER BY o.id DESC LIMIT 1000)
+                    UNION ALL
+                    (SELECT o.id FROM @extschema@.whatsapp_messages AS o
+                     WHERE o.recipient_user_id = r.recipient AND o.recipient_phone IS NULL
+                     ORDER BY o.id DESC LIMIT 1000)) AS m))
+            AND q.phone_number_id = ANY (numbers)
+        ORDER BY q.message_id
+        FOR UPDATE SKIP LOCKED) AS l;
+    IF ids IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_place_rows(ids);
+    END IF;
+END
+$$;
+
+/*
+ * Who has conversations from then on: another application (taken), or this one.  Those are
+ * facts of one second, and so may be what a customer writes in it.  The microseconds say
+ * which counts: that it was taken, before that it was passed to us, before that a customer
+ * wrote to another one, before that a customer wrote to us.
+ */
+CREATE FUNCTION @extschema@.wa_internal_note_handovers(
+    numbers text[], phones text[], user_ids text[], happened_at timestamptz[], taken boolean[])
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ours record;
+BEGIN
+    PERFORM @extschema@.wa_internal_know(u.phone, u.usr, NULL::text, u.at)
+        FROM unnest(phones, user_ids, happened_at) AS u (phone, usr, at);
+    WITH noted AS (
+        INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at, taken_at, passed_at)
+            SELECT u.number, f.identity, '-infinity',
+                max(u.at + interval '3 microseconds') FILTER (WHERE u.taken),
+                max(u.at + interval '2 microseconds') FILTER (WHERE NOT u.taken)
+            FROM unnest(numbers, phones, user_ids, happened_at, taken) AS u (number, phone, usr, at, taken)
+                CROSS JOIN LATERAL @extschema@.wa_internal_sender_forms(u.phone, u.usr) AS f (identity)
+            GROUP BY u.number, f.identity
+            ORDER BY u.number, f.identity
+            ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
+            SET taken_at = GREATEST(w.taken_at, EXCLUDED.taken_at),
+                passed_at = GREATEST(w.passed_at, EXCLUDED.passed_at)
+            RETURNING w.*)
+    SELECT array_agg(n.phone_number_id) AS numbers, array_agg(n.recipient) AS recipients INTO ours
+        FROM noted AS n
+        WHERE NOT @extschema@.wa_internal_thread_is_taken(n.last_inbound_at, n.taken_at, n.passed_at);
+    IF ours.numbers IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_release_threads(ours.numbers, ours.recipients);
+    END IF;
+END
+$$;
+
+/*
  * What follows from them.  Customer by customer, for the order of locks again;
  * what one customer writes stays in its own order.
  *
@@ -3324,20 +3456,35 @@ CREATE OR REPLACE FUNCTION @extschema@.wa_internal_after_inbound(ids bigint[]) R
 AS $$
 DECLARE
     item record;
+    ours record;
 BEGIN
     PERFORM @extschema@.wa_internal_meet_senders(ids);
-    INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at)
-        SELECT i.phone_number_id, r.identity, max(LEAST(i.sent_at, i.received_at))
-        FROM @extschema@.whatsapp_inbound_messages AS i
-            CROSS JOIN LATERAL @extschema@.wa_internal_sender_forms(i.sender_phone, i.sender_user_id) AS r (identity)
-        WHERE i.inbound_id = ANY (ids)
-            AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
-            AND i.payload ->> 'group_id' IS NULL
-        GROUP BY i.phone_number_id, r.identity
-        ORDER BY i.phone_number_id, r.identity
-        ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
-        SET last_inbound_at = EXCLUDED.last_inbound_at
-        WHERE w.last_inbound_at < EXCLUDED.last_inbound_at;
+    WITH opened AS (
+        INSERT INTO @extschema@.whatsapp_windows AS w (phone_number_id, recipient, last_inbound_at, taken_at)
+            SELECT i.phone_number_id, r.identity, max(LEAST(i.sent_at, i.received_at)),
+                max(LEAST(i.sent_at, i.received_at) + interval '1 microsecond')
+                    FILTER (WHERE i.thread_owner IS NOT NULL)
+            FROM @extschema@.whatsapp_inbound_messages AS i
+                CROSS JOIN LATERAL @extschema@.wa_internal_sender_forms(i.sender_phone, i.sender_user_id)
+                    AS r (identity)
+            WHERE i.inbound_id = ANY (ids)
+                AND NOT i.too_old AND i.message_type NOT IN ('system', 'request_welcome', 'edit', 'revoke')
+                AND i.payload ->> 'group_id' IS NULL
+            GROUP BY i.phone_number_id, r.identity
+            ORDER BY i.phone_number_id, r.identity
+            ON CONFLICT ON CONSTRAINT whatsapp_windows_pkey DO UPDATE
+            SET last_inbound_at = GREATEST(w.last_inbound_at, EXCLUDED.last_inbound_at),
+                taken_at = GREATEST(w.taken_at, EXCLUDED.taken_at)
+            WHERE w.last_inbound_at < EXCLUDED.last_inbound_at
+                OR EXCLUDED.taken_at > COALESCE(w.taken_at, '-infinity')
+            RETURNING w.*)
+    SELECT array_agg(o.phone_number_id) AS numbers, array_agg(o.recipient) AS recipients INTO ours
+        FROM opened AS o
+        WHERE o.taken_at IS NOT NULL
+            AND NOT @extschema@.wa_internal_thread_is_taken(o.last_inbound_at, o.taken_at, o.passed_at);
+    IF ours.numbers IS NOT NULL THEN
+        PERFORM @extschema@.wa_internal_release_threads(ours.numbers, ours.recipients);
+    END IF;
 
     FOR item IN
         /* Of what one person says the latest counts, whatever its place. */
@@ -4158,7 +4305,7 @@ AS $$
                         WHERE m.recipient_phone = a.form AND m.tenant_id <> tenant LIMIT 1) AS m)
             AND NOT EXISTS (
                 SELECT FROM @extschema@.whatsapp_windows AS w
-                WHERE w.recipient = ANY (p.forms) AND NOT EXISTS (
+                WHERE w.recipient = ANY (p.forms) AND w.last_inbound_at > '-infinity' AND NOT EXISTS (
                     SELECT FROM @extschema@.whatsapp_phone_assignments AS s
                     WHERE s.phone_number_id = w.phone_number_id AND s.tenant_id = tenant
                         AND s.assigned_at < w.last_inbound_at + interval '1 second'
@@ -6743,6 +6890,9 @@ VALUES
      'See the file''s row in whatsapp_media; wa_upload_media() with the same bytes starts over.'),
     ('tenant_paused', 'Sending is paused for the tenant.', 'wa_resume(''tenant'', …) when the cause has gone.'),
     ('number_paused', 'Sending is paused for the number.', 'wa_resume(''number'', …) when the cause has gone.'),
+    ('thread_taken', 'Another application has the conversation with the recipient.',
+     'None: it is sent when the conversation is given back, or the recipient writes to this application. '
+     'wa_configure_tenant(…, on_thread => ''take_over'') sends it, and takes the conversation over.'),
     ('template_paused', 'Sending is paused for the template.', 'wa_resume(''template'', …) when the cause has gone.'),
 
     /* a matter of time */
@@ -7019,6 +7169,24 @@ AS $$
         AND EXISTS (SELECT FROM @extschema@.whatsapp_windows)
 $$;
 
+/*
+ * Whether a message waits because another application has the conversation: see
+ * src/sender/store/consent_rows.c and src/sender/pace/gate.c.
+ */
+CREATE FUNCTION @extschema@.wa_internal_thread_stops(m @extschema@.whatsapp_messages, number text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.message_type <> 'template'
+        AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_windows AS w
+            WHERE w.phone_number_id = number AND w.recipient = COALESCE(m.recipient_phone, m.recipient_user_id)
+                AND w.last_inbound_at > clock_timestamp() - interval '24 hours'
+                AND @extschema@.wa_internal_thread_is_taken(w.last_inbound_at, w.taken_at, w.passed_at))
+        AND EXISTS (
+            SELECT FROM @extschema@.whatsapp_tenants AS t WHERE t.tenant_id = m.tenant_id AND t.on_thread = 'hold')
+$$;
+
 /* What time alone will mend. */
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_explain_wait(
     m @extschema@.whatsapp_messages,
@@ -7039,6 +7207,10 @@ BEGIN
             (SELECT format('it will be sent as template %s', f.template_name)
              FROM @extschema@.whatsapp_fallbacks AS f WHERE f.message_id = m.id),
             'it will fail at its turn, unless the recipient writes before');
+    ELSIF @extschema@.wa_internal_thread_stops(m, q.phone_number_id) THEN
+        reason := 'thread_taken';
+        SELECT 'it has the role ' || NULLIF(@extschema@.wa_internal_thread_owner(q.phone_number_id, m.recipient_phone,
+            m.recipient_user_id, clock_timestamp()), 'other') INTO detail;
     ELSIF q.state = 'r' OR q.state = 'd' AND q.due_at <= clock_timestamp() THEN
         SELECT e.* INTO reason, detail, earliest FROM @extschema@.wa_internal_explain_ready(m, q) AS e;
     ELSIF q.state = 'h' AND q.hold_reason = 'media_upload' THEN
@@ -9922,7 +10094,8 @@ BEGIN
                 ELSE CASE WHEN m.scheduled_at > clock_timestamp() THEN 'scheduled' ELSE 'soon' END END;
             retry_at := q.due_at;
         ELSE
-            reason := COALESCE(obstacle, CASE q.hold_reason WHEN 'media_upload' THEN 'file_upload' ELSE 'soon' END);
+            reason := COALESCE(obstacle, CASE q.hold_reason WHEN 'media_upload' THEN 'file_upload'
+                WHEN 'thread_taken' THEN 'elsewhere' ELSE 'soon' END);
         END IF;
     END IF;
 END
@@ -9973,7 +10146,7 @@ RETURNS SETOF record
 AS $$
     SELECT w.recipient, w.last_inbound_at + interval '24 hours'
     FROM @extschema@.whatsapp_windows AS w
-    WHERE w.phone_number_id = number AND w.recipient = ANY (addresses)
+    WHERE w.phone_number_id = number AND w.recipient = ANY (addresses) AND w.last_inbound_at > '-infinity'
     ORDER BY w.last_inbound_at DESC, array_position(addresses, w.recipient) LIMIT 1
 $$;
 

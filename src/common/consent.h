@@ -59,4 +59,16 @@ wa_service_window_is_open(TimestampTz last_inbound_at, TimestampTz then)
 	return then < last_inbound_at + 24 * USECS_PER_HOUR;
 }
 
+/*
+ * Whether another application has the conversation: the last that is known of it is that
+ * it was taken, or that the customer wrote to another one.  0: that is not known to have
+ * happened ever.  Meta's times are whole seconds; which of two counts that are of the same
+ * one is in the microseconds (wa_internal_note_handovers).
+ */
+static inline bool
+wa_thread_is_taken(TimestampTz last_inbound_at, TimestampTz taken_at, TimestampTz passed_at)
+{
+	return taken_at != 0 && taken_at > last_inbound_at && (passed_at == 0 || taken_at > passed_at);
+}
+
 #endif

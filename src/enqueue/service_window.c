@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -42,6 +43,21 @@ is_open(const WaEnqueue *e)
 	row = wa_lookup_one(&window_lookup, e->schema, keys, snapshot);
 	UnregisterSnapshot(snapshot);
 	return row != NULL && wa_service_window_is_open(DatumGetTimestampTz(row->values[0]), e->due_at);
+}
+
+PG_FUNCTION_INFO_V1(wa_internal_thread_is_taken);
+
+/*
+ * wa_internal_thread_is_taken(last_inbound_at, taken_at, passed_at)
+ */
+Datum
+wa_internal_thread_is_taken(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(wa_thread_is_taken(PG_GETARG_TIMESTAMPTZ(0),
+									  PG_ARGISNULL(1) ? 0 : PG_GETARG_TIMESTAMPTZ(1),
+									  PG_ARGISNULL(2) ? 0 : PG_GETARG_TIMESTAMPTZ(2)));
 }
 
 /*

@@ -138,6 +138,7 @@ load_tenants(WaSender *sender, TransactionId since)
 
 		tenant->enabled = rows[i].enabled;
 		tenant->marketing_api = rows[i].marketing_api;
+		tenant->takes_over = rows[i].takes_over;
 		tenant->listed = true;
 		tenant->daily_share = rows[i].daily_share;
 		strlcpy(tenant->phone_number_id, number, sizeof(tenant->phone_number_id));

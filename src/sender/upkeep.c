@@ -88,6 +88,7 @@ static HeldRows held_rows[] = {
 	{"tenant_disabled", PG_INT64_MIN, false},
 	{"tenant_paused", PG_INT64_MIN, false},
 	{"template_paused", PG_INT64_MIN, false},
+	{"thread_taken", PG_INT64_MIN, false},
 };
 
 /* One page of the rows that are still held although what held them is over. */

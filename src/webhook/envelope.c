@@ -11,6 +11,7 @@
 #include "webhook/envelope.h"
 #include "webhook/event.h"
 #include "webhook/field.h"
+#include "webhook/handover.h"
 #include "webhook/identity_change.h"
 #include "webhook/inbound.h"
 #include "webhook/park.h"
@@ -237,6 +238,8 @@ read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 		read_standby(webhook, entry, change, value);
 		return;
 	}
+	if (wa_json_equals(json, field, "messaging_handovers"))
+		wa_webhook_read_handover(webhook, entry, value);
 	if (is_messages)
 		read_messages(webhook, change, value);
 	/* Errors of the account come in the field "messages", too. */

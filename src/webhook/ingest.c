@@ -36,6 +36,7 @@
 #include "webhook/erased.h"
 #include "webhook/event.h"
 #include "webhook/group.h"
+#include "webhook/handover.h"
 #include "webhook/inbound.h"
 #include "webhook/ingest.h"
 #include "webhook/park.h"
@@ -166,6 +167,7 @@ wa_ingest_write(WaIngest *ingest)
 	wa_webhook_apply_statuses(webhook);
 	wa_webhook_draw_consequences(webhook);
 	wa_webhook_store_contacts(webhook);
+	wa_webhook_store_handovers(webhook);
 	wa_webhook_store_inbound(webhook);
 	wa_webhook_store_preferences(webhook);
 	wa_webhook_write_parked(webhook);

@@ -79,6 +79,7 @@ typedef struct WaWebhook
 	WaWebhookList changes; /* of customers' identities */
 	WaWebhookList persons; /* who has done something, in any form */
 	WaWebhookList inbound;
+	WaWebhookList handovers; /* of conversations */
 	WaWebhookList events;
 	WaWebhookList preferences;
 	WaWebhookList parked;

@@ -12,7 +12,7 @@ use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WaDelivery qw(new_delivery enqueue wait_for wait_status deliver_webhooks invariants_hold);
+use WaDelivery qw(new_delivery enqueue wait_for wait_status deliver_webhooks hand_in invariants_hold);
 use WaLoad qw(stopwatch);
 use WaTest qw(sender_pids set_and_reload);
 
@@ -148,6 +148,54 @@ wait_status($node, $text{replied}, 'accepted', 'one with a fallback leaves');
 my ($sent) = grep { ($_->{message}{biz_opaque_callback_data} // '') =~ /^wa1:[^:]*:$text{replied}:/ } $sim->requests(0, incomplete => 1);
 is($sent->{message}{template}{name}, 'aviso', 'as the template');
 is($sent->{message}{text}, undef, 'and as nothing else');
+
+# ---- conversations that another application has ------------------------------------------------
+
+my %person = (number => '100000000000003', user => '+34611480021');
+my $clock = time - 1000;
+sub told
+{
+	my ($what, @more) = @_;
+	my %at = (number => $person{number}, timestamp => $clock += 10);
+	if ($what =~ /^control/) { $sim->handover(%at, user => $person{user}, control => $what, owner => 'ai_agent') }
+	else { $sim->inbound(%at, from => $person{user}, field => $what, type => 'text', text => { body => 'hola' }) }
+	hand_in($node, $sim->webhooks(1000, 0));
+	return;
+}
+sub send_text { return sql(qq{SELECT wa_enqueue_text('t3', '$person{user}', 'hola')}) }
+sub is_held
+{
+	my ($id, $what) = @_;
+	wait_for($node, "SELECT (state, hold_reason) = ('h', 'thread_taken') FROM whatsapp_queue WHERE message_id = $id", $what);
+	return is(requests_of($id), 0, 'and takes nothing over');
+}
+told('messages');
+told('control_taken');
+my $answer = send_text();
+is_held($answer, 'an answer waits while another one has the conversation');
+is(sql("SELECT reason FROM wa_explain($answer)"), 'thread_taken', 'as wa_explain() says');
+wait_status($node, enqueue($node, 't3', $person{user}), 'accepted', 'a template does not wait, nor behind it');
+told('standby');
+is_held($answer, 'also when the customer has written to the other one');
+told('control_passed');
+wait_status($node, $answer, 'accepted', 'and leaves when the conversation is passed back');
+told('control_taken');
+$answer = send_text();
+is_held($answer, 'taken again');
+told('messages');
+wait_status($node, $answer, 'accepted', 'it leaves when the customer writes to us');
+told('control_taken');
+$answer = send_text();
+is_held($answer, 'and once more');
+sql(q{SELECT wa_configure_tenant('t3', on_thread => 'take_over')});
+wait_status($node, $answer, 'accepted', 'a tenant may take conversations over');
+wait_status($node, send_text(), 'accepted', 'whenever it writes');
+sql(q{SELECT wa_configure_tenant('t3', on_thread => 'hold')});
+$answer = send_text();
+is_held($answer, 'or no longer');
+sql(qq{UPDATE whatsapp_windows SET last_inbound_at = now() - interval '25 hours' WHERE recipient = '$person{user}'});
+sql('SELECT wa_worker_restart()');    # new ones look at all that is held
+wait_status($node, $answer, 'failed', 'and it fails when the window closes');
 
 # ---- in a long queue ------------------------------------------------------------------------
 

@@ -118,6 +118,8 @@ may_leave(WaSender *sender, WaNumber *number, WaTenant *tenant, const WaClaimRow
 		add_disposition(stopped, row, 'h', "template_paused", 0);
 	else if (row->may_leave == WA_WINDOW_CLOSED)
 		fail(add_disposition(stopped, row, 0, "window_closed", 0));
+	else if (row->may_leave == WA_THREAD_TAKEN && !tenant->takes_over)
+		add_disposition(stopped, row, 'h', "thread_taken", 0);
 	else
 		return true;
 	return false;

@@ -28,6 +28,7 @@ typedef struct WaTenant
 	uint64 key; /* hash of tenant_id */
 	bool enabled;
 	bool marketing_api; /* its marketing templates go there */
+	bool takes_over;	/* its messages take over conversations that others have */
 	bool has_rate;
 	WaBucket bucket;		  /* its own rate, if has_rate */
 	int64 next_deferral_us;	  /* last turn given to a message over that rate */

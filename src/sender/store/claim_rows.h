@@ -23,9 +23,10 @@ typedef struct WaClaimLimit
 typedef enum WaMayLeave
 {
 	WA_MAY_LEAVE,
-	WA_NOT_YET,		 /* somebody has it locked: to be looked at again */
-	WA_OPTED_OUT,	 /* the recipient does not want it */
-	WA_WINDOW_CLOSED /* it is no template, and 24 hours have passed */
+	WA_NOT_YET,		  /* somebody has it locked: to be looked at again */
+	WA_OPTED_OUT,	  /* the recipient does not want it */
+	WA_WINDOW_CLOSED, /* it is no template, and 24 hours have passed */
+	WA_THREAD_TAKEN	  /* nor is this one, and another application has the conversation */
 } WaMayLeave;
 
 typedef struct WaClaimRow

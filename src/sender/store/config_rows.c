@@ -96,7 +96,7 @@ wa_store_messaging_limits(const char ***limits)
 #define TENANTS(which)                                                                             \
 	"SELECT t.tenant_id, t.enabled, t.messages_per_second::pg_catalog.text,"                       \
 	" COALESCE(t.daily_share, -1)::pg_catalog.text, a.phone_number_id,"                            \
-	" t.marketing_api"                                                                             \
+	" t.marketing_api, t.on_thread OPERATOR(pg_catalog.=) 'take_over'"                             \
 	" FROM @extschema@.whatsapp_tenants t" which                                                   \
 	" LEFT JOIN @extschema@.whatsapp_phone_assignments a"                                          \
 	" ON a.tenant_id OPERATOR(pg_catalog.=) t.tenant_id AND a.unassigned_at IS NULL"
@@ -126,7 +126,8 @@ wa_store_tenants(TransactionId since, WaTenantRow **tenants)
 									  .messages_per_second = double_column(&rows, i, 3),
 									  .daily_share = double_column(&rows, i, 4),
 									  .phone_number_id = wa_rows_text(&rows, i, 5),
-									  .marketing_api = wa_rows_int(&rows, i, 6, 0) != 0};
+									  .marketing_api = wa_rows_int(&rows, i, 6, 0) != 0,
+									  .takes_over = wa_rows_int(&rows, i, 7, 0) != 0};
 	return n;
 }
 

@@ -28,6 +28,7 @@ typedef struct WaTenantRow
 	double daily_share;			 /* of the account's messaging limit; below 0: it has none */
 	const char *phone_number_id; /* NULL: it has none */
 	bool marketing_api;			 /* its marketing templates go to the Marketing Messages API */
+	bool takes_over;			 /* its messages take over conversations that others have */
 } WaTenantRow;
 
 typedef struct WaPauseRow

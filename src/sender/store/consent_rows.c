@@ -1,12 +1,13 @@
 /*
  * consent_rows.c
- *	  Who has opted out, and whose service window is open.
+ *	  Who has opted out, whose service window is open, and who has the conversation.
  *
  * The claim asks this of each of its rows, after it has locked them, and not of
  * what it might remember: an opt-out may come by a prepared transaction, a
  * subscription or a restore, of which nobody tells.  So they are index look-ups,
  * by one scan for all rows; where nobody has ever opted out there is none, and
- * templates need no window.
+ * templates need no window.  Nor do they need the conversation: Meta lets everybody
+ * send templates in it, whoever has it.
  *
  * What is written is rare, and goes through SQL.
  */
@@ -39,11 +40,19 @@ static WaLookup template_lookup = {.table = "whatsapp_templates",
 								   .ncolumns = 1,
 								   .columns = {"category"}};
 
+enum
+{
+	LAST_INBOUND_AT,
+	TAKEN_AT,
+	PASSED_AT,
+	WINDOW_COLUMNS
+};
+
 static WaLookup window_lookup = {.table = "whatsapp_windows",
 								 .index = "whatsapp_windows_pkey",
 								 .nkeys = 2,
-								 .ncolumns = 1,
-								 .columns = {"last_inbound_at"}};
+								 .ncolumns = WINDOW_COLUMNS,
+								 .columns = {"last_inbound_at", "taken_at", "passed_at"}};
 
 /* ---- opt-outs ---------------------------------------------------------------- */
 
@@ -121,24 +130,44 @@ find_opt_outs(WaClaimRow *rows, int n)
 
 /* ---- service windows ------------------------------------------------------------ */
 
+/* 0 for NULL. */
+static TimestampTz
+window_time(const WaLookupScan *scan, int column)
+{
+	bool isnull;
+	Datum value = wa_lookup_column(scan, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
 /*
  * The hour may have come while the message waited;
  * without any customer's message ever, no webhooks come, and nothing is known.
  */
-static bool
-is_open(WaLookupScan *scan, const WaClaimRow *row, TimestampTz now)
+static WaMayLeave
+read_window(WaLookupScan *scan, const WaClaimRow *row, TimestampTz now)
 {
 	Datum keys[2];
-	bool isnull;
+	TimestampTz last_inbound_at;
 
 	keys[0] = CStringGetTextDatum(row->phone_number_id);
 	keys[1] = CStringGetTextDatum(wa_claim_row_recipient(row));
 	wa_lookup_seek(scan, keys);
-	return wa_lookup_next(scan) &&
-		   wa_service_window_is_open(DatumGetTimestampTz(wa_lookup_column(scan, 0, &isnull)), now);
+	if (!wa_lookup_next(scan))
+		return WA_WINDOW_CLOSED;
+	last_inbound_at = window_time(scan, LAST_INBOUND_AT);
+	if (!wa_service_window_is_open(last_inbound_at, now))
+		return WA_WINDOW_CLOSED;
+	return wa_thread_is_taken(last_inbound_at, window_time(scan, TAKEN_AT),
+							  window_time(scan, PASSED_AT))
+			   ? WA_THREAD_TAKEN
+			   : WA_MAY_LEAVE;
 }
 
-/* Sets may_leave of those whose window has closed; returns how many there are. */
+/*
+ * Sets may_leave of those that are no templates; returns of how many the window has
+ * closed.
+ */
 static int
 find_closed(WaClaimRow *rows, int n)
 {
@@ -154,10 +183,8 @@ find_closed(WaClaimRow *rows, int n)
 			return 0;
 		if (scan == NULL)
 			scan = wa_lookup_begin(&window_lookup, wa_store_schema(), GetActiveSnapshot());
-		if (is_open(scan, &rows[i], now))
-			continue;
-		rows[i].may_leave = WA_WINDOW_CLOSED;
-		n_closed++;
+		rows[i].may_leave = read_window(scan, &rows[i], now);
+		n_closed += rows[i].may_leave == WA_WINDOW_CLOSED;
 	}
 	if (scan != NULL)
 		wa_lookup_end(scan);

@@ -25,6 +25,7 @@ our @EXPORT_OK = qw(
   settled
   accepted_for
   deliver_webhooks
+  hand_in
   invariants_hold
   drawn_transitions
   transitions_are_drawn
@@ -120,13 +121,21 @@ sub deliver_webhooks
 {
 	my ($node, $sim) = @_;
 	my @posts = $sim->all_webhooks;
+	hand_in($node, @posts);
+	return scalar @posts;
+}
+
+# These webhooks, and not what is still to come.
+sub hand_in
+{
+	my ($node, @posts) = @_;
 	for my $post (@posts)
 	{
 		my $body = unpack 'H*', $post->{body};
 		$node->safe_psql('postgres',
 			"SELECT wa_webhook_ingest(decode('$body', 'hex'), '$post->{signature}')");
 	}
-	return scalar @posts;
+	return;
 }
 
 # From here on every change of a message's status is written down, whoever makes it.

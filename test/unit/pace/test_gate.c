@@ -134,6 +134,15 @@ test_message(void)
 	ok(dispositions[0].queue_only, "of which its own row says nothing");
 	tenant->paused_until = 0;
 
+	row.may_leave = WA_THREAD_TAKEN;
+	ok(!pass(&row, false), "nor what would take a conversation over");
+	is_str(disposition(), "h thread_taken 0", "until it is ours again");
+	tenant->takes_over = true;
+	ok(pass(&row, false), "unless its tenant does that");
+	ended(true);
+	tenant->takes_over = false;
+	row.may_leave = WA_MAY_LEAVE;
+
 	row.template_name = "hello";
 	row.template_language = "es";
 	wa_sender_pause_template(sender, "hello", "en");
