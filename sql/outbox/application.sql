@@ -444,7 +444,8 @@ CREATE OR REPLACE FUNCTION whatsapp.wa_internal_recipient(tenant text, recipient
 AS $$
 DECLARE
     n record := whatsapp.wa_internal_normalise(recipient);
-    hint text := 'Give the number in international form, such as +34600000001.';
+    hint text := 'Give the number in international form, such as +34600000001, or the person''s business-scoped user ID, '
+        'such as CO.7001234567890123.';
 BEGIN
     IF n.canonical IS NOT NULL THEN
         RETURN n.canonical;

@@ -84,7 +84,8 @@ recipient_hint(const WaEnqueue *e)
 {
 	if (e->place == NULL && (is_phone(e->beside) || is_phone(e->tenant_id)))
 		return "The arguments seem to be swapped: the tenant comes first, then the recipient.";
-	return "Give the number in international form, such as +34600000001.";
+	return "Give the number in international form, such as +34600000001, or the person's "
+		   "business-scoped user ID, such as CO.7001234567890123.";
 }
 
 /*

@@ -84,9 +84,9 @@ SELECT is((pg_temp.answer($$SELECT wa_assign_phone('miga', '100000000000003', '+
 SELECT pg_temp.wrong($$wa_assign_phone('100000000000003')$$, '22023', 'tenant_id "100000000000003" is the phone_number_id of a number', 'The tenant comes first%');
 SELECT pg_temp.wrong($$wa_notification_settings('100000000000001')$$, '42704', 'tenant "100000000000001" does not exist', 'This is the number of tenant "trigal".');
 SELECT pg_temp.wrong($$wa_enqueue_message('100000000000001', '+34600000101', 'aviso', '["x"]')$$, '42704', 'tenant "100000000000001" does not exist', 'This is the number of tenant "trigal".');
-SELECT pg_temp.wrong($$wa_enqueue_message('trigal', '100000000000001', 'aviso', '["x"]')$$, '22023', 'invalid recipient phone number', 'Give the number in international form%');
-SELECT pg_temp.wrong($$wa_enqueue_message('trigal', '0034600000101', 'aviso', '["x"]')$$, '22023', 'invalid recipient phone number', 'Give the number in international form%');
-SELECT pg_temp.wrong($$wa_enqueue_message('trigal', '600000101', 'aviso', '["x"]')$$, '22023', 'invalid recipient phone number', 'Give the number in international form%');
+SELECT pg_temp.wrong($$wa_enqueue_message('trigal', '100000000000001', 'aviso', '["x"]')$$, '22023', 'invalid recipient phone number', 'Give the number in international form, % or the person''s business-scoped user ID, %');
+SELECT pg_temp.wrong($$wa_enqueue_message('trigal', '0034600000101', 'aviso', '["x"]')$$, '22023', 'invalid recipient phone number', 'Give the number in international form, % or the person''s business-scoped user ID, %');
+SELECT pg_temp.wrong($$wa_enqueue_message('trigal', '600000101', 'aviso', '["x"]')$$, '22023', 'invalid recipient phone number', 'Give the number in international form, % or the person''s business-scoped user ID, %');
 SELECT pg_temp.wrong($$wa_pause('number', '+34600000003')$$, '42704', 'phone number "+34600000003" does not exist', 'Its phone_number_id is "100000000000003".');
 SELECT pg_temp.wrong($$wa_enqueue_text('trigal', '+34600000101', 'x', context_message_id => '99')$$, '22023', 'argument "context_message_id" must be a message id of Meta''s%', '%whatsapp_message_id%');
 SELECT pg_temp.wrong($$wa_enqueue_reaction('trigal', '+34600000101', '99', '👍')$$, '22023', 'message id of the reaction must be a message id of Meta''s%', '%whatsapp_message_id%');
