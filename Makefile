@@ -38,6 +38,7 @@ OBJS = \
 	src/common/jsonscan.o \
 	src/common/language.o \
 	src/common/limiter.o \
+	src/common/media_types.o \
 	src/common/message_state.o \
 	src/common/plain_text.o \
 	src/common/recipient.o \
@@ -213,6 +214,7 @@ OBJS = \
 	src/webhook/inbound.o \
 	src/webhook/ingest.o \
 	src/webhook/ingest_many.o \
+	src/webhook/media_type.o \
 	src/webhook/park.o \
 	src/webhook/preference.o \
 	src/webhook/rematch.o \

@@ -4783,16 +4783,9 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.content IS 'The bytes.';
 
 /* Whether a media type, with parameters or without, is one of whatsapp_shared.fetch_media_types. */
 CREATE FUNCTION @extschema@.wa_internal_media_type_wanted(mime_type text, types text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT EXISTS (
-        SELECT FROM string_to_table(lower(types), ',') AS t (listed)
-            CROSS JOIN LATERAL (
-                SELECT btrim(t.listed), btrim(lower(split_part(mime_type, ';', 1)))) AS p (pattern, type)
-        WHERE p.pattern IN (p.type, '*/' || '*')
-            OR right(p.pattern, 1) = '*' AND starts_with(p.type, left(p.pattern, -1)))
-$$;
+    LANGUAGE c IMMUTABLE PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', 'wa_internal_media_type_wanted';
+COMMENT ON FUNCTION @extschema@.wa_internal_media_type_wanted(text, text) IS
+'Whether a media type is one of a list of them: src/common/media_types.c. Internal.';
 
 /*
  * By the settings: what they exclude is noted as skipped, so that nobody looks for it in

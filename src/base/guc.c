@@ -19,6 +19,7 @@
 #include "base/guc.h"
 #include "base/secret.h"
 #include "common/language.h"
+#include "common/media_types.h"
 #include "common/uncertain_policy.h"
 
 bool wa_guc_enabled;
@@ -131,40 +132,11 @@ check_databases(char **newval, void **extra, GucSource source)
 	return good;
 }
 
-/* One media type, or a pattern of them; as wa_internal_media_type_wanted() reads it. */
-static bool
-is_media_type(const char *type, size_t len)
-{
-	static const char token[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-								"!#$&^_.+-";
-	size_t main_len = strspn(type, token);
-	size_t sub_len;
-
-	if (len == 3 && strncmp(type, "*/*", 3) == 0)
-		return true;
-	if (main_len == 0 || type[main_len] != '/')
-		return false;
-	sub_len = type[main_len + 1] == '*' ? 1 : strspn(type + main_len + 1, token);
-	return sub_len > 0 && main_len + 1 + sub_len == len;
-}
-
 static bool
 check_media_types(char **newval, void **extra, GucSource source)
 {
-	for (const char *p = *newval;; p++)
-	{
-		size_t len;
-
-		p += strspn(p, " ");
-		len = strcspn(p, ",");
-		while (len > 0 && p[len - 1] == ' ')
-			len--;
-		if (!is_media_type(p, len))
-			break;
-		p += strcspn(p, ",");
-		if (*p == '\0')
-			return true;
-	}
+	if (wa_media_types_are_valid(*newval))
+		return true;
 	GUC_check_errdetail("Media types are written like \"image/*, application/pdf\", "
 						"separated by commas.");
 	GUC_check_errhint("\"*/*\" means all.");
