@@ -209,6 +209,11 @@ CREATE FUNCTION @extschema@.wa_internal_check_own_tenant(tenant text) RETURNS vo
 COMMENT ON FUNCTION @extschema@.wa_internal_check_own_tenant(text) IS
 'Raises an error if a role of the session is bound to another tenant. Internal.';
 
+CREATE FUNCTION @extschema@.wa_internal_may_be_tenant(tenant text) RETURNS boolean
+    LANGUAGE c STRICT STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_may_be_tenant';
+COMMENT ON FUNCTION @extschema@.wa_internal_may_be_tenant(text) IS
+'Whether no role of the session is bound to another tenant. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_bound_tenant() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_bound_tenant';
 COMMENT ON FUNCTION @extschema@.wa_internal_bound_tenant() IS

@@ -50,12 +50,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_not_null('inbound_id'::text, inbound_id);
     SELECT i.* INTO message FROM @extschema@.whatsapp_inbound_messages AS i
         WHERE i.inbound_id = wa_internal_own_inbound.inbound_id;
-    BEGIN
-        PERFORM @extschema@.wa_internal_check_own_tenant(COALESCE(message.tenant_id, ''));
-    EXCEPTION WHEN insufficient_privilege THEN
-        message := NULL;
-    END;
-    IF message.inbound_id IS NULL THEN
+    IF NOT FOUND OR NOT @extschema@.wa_internal_may_be_tenant(COALESCE(message.tenant_id, '')) THEN
         RAISE EXCEPTION 'inbound message % does not exist', inbound_id
             USING ERRCODE = 'undefined_object',
                   HINT = 'Use inbound_id of whatsapp_inbound_messages.';

@@ -222,6 +222,11 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION @extschema@.wa_internal_may_be_tenant(tenant text) RETURNS boolean
+    LANGUAGE c STRICT STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_may_be_tenant';
+COMMENT ON FUNCTION @extschema@.wa_internal_may_be_tenant(text) IS
+'Whether no role of the session is bound to another tenant. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_bound_tenant() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_bound_tenant';
 COMMENT ON FUNCTION @extschema@.wa_internal_bound_tenant() IS
@@ -3872,12 +3877,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_not_null('inbound_id'::text, inbound_id);
     SELECT i.* INTO message FROM @extschema@.whatsapp_inbound_messages AS i
         WHERE i.inbound_id = wa_internal_own_inbound.inbound_id;
-    BEGIN
-        PERFORM @extschema@.wa_internal_check_own_tenant(COALESCE(message.tenant_id, ''));
-    EXCEPTION WHEN insufficient_privilege THEN
-        message := NULL;
-    END;
-    IF message.inbound_id IS NULL THEN
+    IF NOT FOUND OR NOT @extschema@.wa_internal_may_be_tenant(COALESCE(message.tenant_id, '')) THEN
         RAISE EXCEPTION 'inbound message % does not exist', inbound_id
             USING ERRCODE = 'undefined_object',
                   HINT = 'Use inbound_id of whatsapp_inbound_messages.';

@@ -41,6 +41,7 @@ PG_FUNCTION_INFO_V1(wa_internal_own_tenant);
 PG_FUNCTION_INFO_V1(wa_internal_sees_every_tenant);
 PG_FUNCTION_INFO_V1(wa_internal_bound_tenant);
 PG_FUNCTION_INFO_V1(wa_internal_check_own_tenant);
+PG_FUNCTION_INFO_V1(wa_internal_may_be_tenant);
 
 enum
 {
@@ -75,20 +76,42 @@ has_mark(Oid schema, Oid role)
 											CStringGetTextDatum("EXECUTE")));
 }
 
-/* As a set that can have one element. */
-static void
-add_tenant(text **tenant, const WaLookupRow *row)
+/* What the roles of a session are bound to; two different ones contradict each other. */
+typedef struct Bound
 {
-	text *another = DatumGetTextPP(row->values[BOUND_TENANT]);
+	text *tenant;  /* or NULL */
+	text *another; /* or NULL */
+} Bound;
 
-	if (*tenant != NULL && strcmp(text_to_cstring(*tenant), text_to_cstring(another)) != 0)
+static bool
+is_same(const text *a, const text *b)
+{
+	return strcmp(text_to_cstring(a), text_to_cstring(b)) == 0;
+}
+
+static void
+add_tenant(Bound *bound, const WaLookupRow *row)
+{
+	text *tenant = DatumGetTextPP(row->values[BOUND_TENANT]);
+
+	if (bound->tenant == NULL)
+		bound->tenant = tenant;
+	else if (!is_same(bound->tenant, tenant))
+		bound->another = tenant;
+}
+
+/* The one tenant, or NULL. */
+static text *
+only_tenant(const Bound *bound)
+{
+	if (bound->another != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("the roles of this session are bound to different tenants"),
 						errdetail("One is bound to tenant \"%s\", another to \"%s\".",
-								  wa_quote_text(*tenant), wa_quote_text(another)),
+								  wa_quote_text(bound->tenant), wa_quote_text(bound->another)),
 						errhint("A role and those that it is a member of can be bound to one "
 								"tenant only; wa_revoke(role, 'tenant') ends a binding.")));
-	*tenant = another;
+	return bound->tenant;
 }
 
 static Oid
@@ -108,7 +131,7 @@ binds(const WaLookupRow *row, Oid role, const char *name)
 }
 
 static void
-add_tenant_of_role(Oid schema, Oid role, text **tenant)
+add_tenant_of_role(Oid schema, Oid role, Bound *bound)
 {
 	const char *name;
 	const WaLookupRow *own;
@@ -127,38 +150,45 @@ add_tenant_of_role(Oid schema, Oid role, text **tenant)
 	snapshot = RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
 	own = wa_lookup_one(&by_name, schema, &key, snapshot);
 	if (own != NULL && bound_oid(own) == role)
-		add_tenant(tenant, own);
+		add_tenant(bound, own);
 	else
 	{
 		foreach (lc, wa_lookup_all(&all_bindings, schema, NULL, snapshot))
 		{
 			if (binds(lfirst(lc), role, name))
-				add_tenant(tenant, lfirst(lc));
+				add_tenant(bound, lfirst(lc));
 		}
 	}
 	UnregisterSnapshot(snapshot);
 }
 
-text *
-wa_tenant_role_bound(Oid schema)
+static void
+add_tenants_of_session(Oid schema, Bound *bound)
 {
 	Oid role = GetUserId();
 	Oid outer = GetOuterUserId();
 	Oid session = GetSessionUserId();
-	text *tenant = NULL;
 
-	add_tenant_of_role(schema, role, &tenant);
+	add_tenant_of_role(schema, role, bound);
 	if (outer != role)
-		add_tenant_of_role(schema, outer, &tenant);
+		add_tenant_of_role(schema, outer, bound);
 	if (session != role && session != outer)
-		add_tenant_of_role(schema, session, &tenant);
-	return tenant;
+		add_tenant_of_role(schema, session, bound);
+}
+
+text *
+wa_tenant_role_bound(Oid schema)
+{
+	Bound bound = {0};
+
+	add_tenants_of_session(schema, &bound);
+	return only_tenant(&bound);
 }
 
 void
 wa_tenant_role_check_bound(text *bound, text *tenant)
 {
-	if (bound != NULL && strcmp(text_to_cstring(bound), text_to_cstring(tenant)) != 0)
+	if (bound != NULL && !is_same(bound, tenant))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("permission denied for tenant \"%s\"", wa_quote_text(tenant)),
 						errdetail("The role is bound to tenant \"%s\".", wa_quote_text(bound))));
@@ -173,10 +203,10 @@ wa_tenant_role_check(Oid schema, text *tenant)
 void
 wa_tenant_role_check_as(Oid schema, Oid role, text *tenant)
 {
-	text *bound = NULL;
+	Bound bound = {0};
 
 	add_tenant_of_role(schema, role, &bound);
-	wa_tenant_role_check_bound(bound, tenant);
+	wa_tenant_role_check_bound(only_tenant(&bound), tenant);
 }
 
 /* ---- for policies, and functions in SQL ---- */
@@ -229,4 +259,17 @@ wa_internal_check_own_tenant(PG_FUNCTION_ARGS)
 {
 	wa_tenant_role_check(wa_schema_of_call(fcinfo), PG_GETARG_TEXT_PP(0));
 	PG_RETURN_VOID();
+}
+
+/*
+ * wa_internal_may_be_tenant(tenant): false where that would be an error, of whatever kind.
+ */
+Datum
+wa_internal_may_be_tenant(PG_FUNCTION_ARGS)
+{
+	Bound bound = {0};
+
+	add_tenants_of_session(wa_schema_of_call(fcinfo), &bound);
+	PG_RETURN_BOOL(bound.another == NULL &&
+				   (bound.tenant == NULL || is_same(bound.tenant, PG_GETARG_TEXT_PP(0))));
 }
