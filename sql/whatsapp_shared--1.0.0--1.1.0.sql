@@ -10143,6 +10143,19 @@ AS $$
     ORDER BY w.last_inbound_at DESC, array_position(addresses, w.recipient) LIMIT 1
 $$;
 
+/* The address of now of whoever has written under one of these: the same for all of a person's. */
+CREATE FUNCTION @extschema@.wa_internal_person_address(phone text, usr text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE((
+        SELECT COALESCE('+' || c.wa_id, c.user_id)
+        FROM @extschema@.whatsapp_contact_identities AS i
+            JOIN @extschema@.whatsapp_contacts AS c ON c.contact_id = i.contact_id
+        WHERE i.identity IN (phone, usr)
+        ORDER BY i.identity = usr DESC NULLS LAST LIMIT 1), phone, usr)
+$$;
+
 /*
  * The newest messages from customers, each with that of the given messages beneath
  * which it stands: the one that it replies to, or whose answer it replies to; if it
@@ -10192,7 +10205,7 @@ AS $$
                     AND COALESCE(n.recipient_phone, n.recipient_user_id) IN (
                         SELECT f.address FROM places AS f WHERE f.id = p.id)))
         ORDER BY h.inbound_id, p.created_at DESC, p.id DESC)
-    SELECT COALESCE(p.id, l.id), h.inbound_id, COALESCE(h.sender_phone, h.sender_user_id)
+    SELECT COALESCE(p.id, l.id), h.inbound_id, @extschema@.wa_internal_person_address(h.sender_phone, h.sender_user_id)
     FROM heard AS h
         LEFT JOIN direct AS d ON d.inbound_id = h.inbound_id
         LEFT JOIN unnest(messages) AS p (id) ON p.id::text = d.parent

@@ -3,7 +3,7 @@
  * administrator and a viewer ask them.
  */
 \ir ../lib/begin.sql
-SELECT plan(159);
+SELECT plan(161);
 
 /* The server of the tests sends nothing; what stands here says why nothing would be sent. */
 CREATE TEMP TABLE obstacle (word text);
@@ -193,6 +193,14 @@ SELECT pg_temp.hear('+34600000777', 'text', '{"body": "¿Tenéis tartas?"}') AS 
 SELECT is((pg_temp.ask('tenant_messages') #> '{body,others,0}') #- '{can_answer_until}' #- '{replies,0,at}', jsonb_build_object('inbound_id', :stranger, 'sender', '+34600000777', 'sender_name', NULL,
     'may_answer', true, 'replies', jsonb_build_array(jsonb_build_object('id', 'i' || :stranger, 'kind', 'text', 'text', '¿Tenéis tartas?',
     'read', false, 'media', NULL))), 'who writes unasked is not lost');
+SELECT wa_internal_know('+34600000778', 'ES.778', NULL, now()) \g /dev/null
+SELECT pg_temp.hear('+34600000778', 'text', '{"body": "por el número"}') \g /dev/null
+SELECT count(*) FROM wa_internal_store_inbound('{100000000000001}', '{wamid.in.778}', '{text}', ARRAY[now()], '{false}', '{NULL}', '{ES.778}',
+    '{"{\"type\": \"text\", \"text\": {\"body\": \"sin él\"}}"}', '{false}') \g /dev/null
+SELECT is(jsonb_path_query_array(pg_temp.ask('tenant_messages') #> '{body,others}', '$[*] ? (@.sender == "+34600000778").replies[*].text'), '["por el número", "sin él"]',
+    'what one person writes under two names stands together');
+SELECT is(jsonb_array_length(pg_temp.ask('tenant_messages') #> '{body,others}'), 2, 'beside what others write');
+DELETE FROM whatsapp_inbound_messages WHERE sender_phone = '+34600000778' OR sender_user_id = 'ES.778';
 SELECT is(pg_temp.ask('tenant_messages', tenant => 'trigal', role => 'admin') #> '{body,messages,0,replies}', '[]', 'and none of it reaches another tenant');
 SELECT wa_internal_store_contacts('{34600000101,34600000777}', '{NULL,NULL}', '{NULL,NULL}', '{Molinos,Eva}', '{NULL,NULL}', ARRAY[now(), now()]) \g /dev/null
 SELECT is(pg_temp.message() ->> 'recipient_name', 'Molinos', 'who has written is called as he calls himself');
@@ -223,7 +231,7 @@ SELECT is(pg_temp.answer(jsonb_build_object('message_id', :m1, 'text', 'Y otra c
 SELECT is(jsonb_array_length(pg_temp.ask('tenant_messages') #> '{body,messages}'), 2, 'answers are no messages of their own');
 SELECT is((pg_temp.message(1) #> '{replies,0}') - '{at,id}'::text[], '{"kind": "own", "text": "Gracias.", "state": "waiting", "reason": "soon"}', 'but stand beneath');
 SELECT pg_temp.accepted((:'answered'::jsonb #>> '{body,id}')::bigint) \g /dev/null
-SELECT pg_temp.hear('+34600000101', 'text', '{"body": "De nada"}', context => 'wamid.' || (:'answered'::jsonb #>> '{body,id}')) \g /dev/null
+SELECT pg_temp.hear('+34600000101', 'text', '{"body": "De nada"}', at => clock_timestamp(), context => 'wamid.' || (:'answered'::jsonb #>> '{body,id}')) \g /dev/null
 SELECT is(pg_temp.message(1) #>> '{replies,4,text}', 'De nada', 'and so does what is answered to them');
 SELECT is(pg_temp.answer(jsonb_build_object('inbound_id', :stranger, 'text', 'Sí')) ->> 'status', '201', 'strangers can be answered');
 SELECT is((SELECT count(*) FROM whatsapp_read_receipts WHERE inbound_id = :stranger), 1::bigint, 'and what is answered is marked as read');
