@@ -87,6 +87,9 @@ CREATE INDEX whatsapp_messages_tenant_idx ON @extschema@.whatsapp_messages (tena
 CREATE INDEX whatsapp_messages_reference_idx
     ON @extschema@.whatsapp_messages (reference pg_catalog.text_pattern_ops, id) WHERE reference IS NOT NULL;
 CREATE INDEX whatsapp_messages_recipient_idx ON @extschema@.whatsapp_messages (recipient_phone, id);
+/* Neither column changes once a message is written, so updates of it remain HOT. */
+CREATE INDEX whatsapp_messages_user_id_idx ON @extschema@.whatsapp_messages (recipient_user_id, id)
+    WHERE recipient_phone IS NULL;
 /* What was scheduled ahead leaves long after it was created. */
 CREATE INDEX whatsapp_messages_scheduled_idx ON @extschema@.whatsapp_messages (scheduled_at)
     WHERE scheduled_at > created_at;

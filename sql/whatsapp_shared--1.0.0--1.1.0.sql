@@ -501,6 +501,10 @@ CREATE INDEX whatsapp_messages_reference_idx
     ON @extschema@.whatsapp_messages (reference pg_catalog.text_pattern_ops, id) WHERE reference IS NOT NULL;
 CREATE INDEX whatsapp_messages_recipient_idx ON @extschema@.whatsapp_messages (recipient_phone, id);
 
+/* Neither column changes once a message is written, so updates of it remain HOT. */
+CREATE INDEX whatsapp_messages_user_id_idx ON @extschema@.whatsapp_messages (recipient_user_id, id)
+    WHERE recipient_phone IS NULL;
+
 ALTER TABLE @extschema@.whatsapp_messages
     ADD COLUMN errors jsonb,
     ADD COLUMN pricing_model text,

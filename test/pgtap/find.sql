@@ -3,7 +3,7 @@
  * way to it reads the history.
  */
 \ir ../lib/begin.sql
-SELECT plan(29);
+SELECT plan(31);
 
 SELECT wa_assign_phone('trigal', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -84,6 +84,11 @@ $$;
 SELECT pg_temp.seq_scans() AS before \gset
 SELECT count(pg_temp.found(w)) FROM unnest(ARRAY['bulk:777', '+34611000007', 'po:17', 'wamid.ONE', '20000', 'words', 'ES.7001', '@ana.horno']) AS w \g /dev/null
 SELECT is(pg_temp.seq_scans(), :before::bigint, 'no kind of name reads all messages');
+INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_user_id, message_type, payload, status)
+    SELECT 'trigal', '100000000000001', 'ES.8' || i, 'text', '{}', 'read' FROM generate_series(1, 5000) AS i;
+SELECT pg_stat_get_xact_tuples_fetched('whatsapp_messages'::regclass) AS before \gset
+SELECT is(pg_temp.found('ES.7001'), :three || ' by recipient', 'one of many that are addressed by user IDs');
+SELECT cmp_ok(pg_stat_get_xact_tuples_fetched('whatsapp_messages'::regclass) - :before, '<', 100::bigint, 'is found without reading the others');
 
 SELECT * FROM finish();
 ROLLBACK;

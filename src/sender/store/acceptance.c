@@ -47,8 +47,6 @@
 	" phone_number_id = @extschema@.wa_internal_accepted_text(m.id, 'n'::pg_catalog.\"char\"),"    \
 	" recipient_wa_id = COALESCE(m.recipient_wa_id,"                                               \
 	" @extschema@.wa_internal_accepted_text(m.id, 'w'::pg_catalog.\"char\")),"                     \
-	" recipient_user_id = COALESCE(m.recipient_user_id,"                                           \
-	" @extschema@.wa_internal_accepted_text(m.id, 'u'::pg_catalog.\"char\")),"                     \
 	" error_code = CASE WHEN m.status OPERATOR(pg_catalog.=) 'failed' THEN m.error_code END,"      \
 	" error_message = CASE WHEN m.status OPERATOR(pg_catalog.=) 'failed' THEN m.error_message "    \
 	"END,"                                                                                         \
