@@ -123,6 +123,26 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.ctwa_clid IS
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_messages.read_at IS
 'When wa_mark_read() was first told that it has been read, whether or not the customer is shown that.';
 
+/*
+ * What customers say about a message of ours whose wamid is not recorded yet: the response
+ * to its request is being settled, or got lost.  The wait doubles with each look, so that
+ * what is never found, because another program has sent it, costs next to nothing.
+ */
+CREATE TABLE @extschema@.whatsapp_early_replies (
+    inbound_id          bigint PRIMARY KEY,
+    whatsapp_message_id text COLLATE "C" NOT NULL,
+    received_at         timestamptz NOT NULL,
+    next_look_at        timestamptz NOT NULL
+);
+CREATE INDEX whatsapp_early_replies_next_idx ON @extschema@.whatsapp_early_replies (next_look_at);
+COMMENT ON TABLE @extschema@.whatsapp_early_replies IS
+'Replies and reactions of customers to messages that are not known, looked for again for seven days. Internal.';
+COMMENT ON COLUMN @extschema@.whatsapp_early_replies.inbound_id IS 'The reply, in whatsapp_inbound_messages.';
+COMMENT ON COLUMN @extschema@.whatsapp_early_replies.whatsapp_message_id IS
+'The wamid of the message that it replies or reacts to.';
+COMMENT ON COLUMN @extschema@.whatsapp_early_replies.received_at IS 'When it was received.';
+COMMENT ON COLUMN @extschema@.whatsapp_early_replies.next_look_at IS 'Not looked for before this time.';
+
 CREATE TABLE @extschema@.whatsapp_windows (
     phone_number_id text COLLATE "C" NOT NULL,
     recipient       text COLLATE "C" NOT NULL,
@@ -435,6 +455,62 @@ BEGIN
 END
 $$;
 
+/* Notes what is about a message that is not known, nor is the app's. */
+CREATE FUNCTION @extschema@.wa_internal_note_early_replies(ids bigint[]) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO @extschema@.whatsapp_early_replies (inbound_id, whatsapp_message_id, received_at, next_look_at)
+        SELECT i.inbound_id, i.context_whatsapp_message_id, i.received_at, i.received_at + interval '1 second'
+        FROM @extschema@.whatsapp_inbound_messages AS i
+        WHERE i.inbound_id = ANY (ids) AND i.context_whatsapp_message_id IS NOT NULL AND i.message_id IS NULL
+            AND i.about_inbound_id IS NULL AND i.message_type NOT IN ('edit', 'revoke')
+            AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_app_messages AS a
+                            WHERE a.whatsapp_message_id = i.context_whatsapp_message_id)
+$$;
+
+/*
+ * A batch of those whose time has come; webhooks and the upkeep of senders call it.  Returns
+ * how many have found their message.  A reply is its tenant's, as one that comes in time.
+ */
+CREATE FUNCTION @extschema@.wa_internal_match_early_replies(batch integer DEFAULT 1000) RETURNS bigint
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH due AS MATERIALIZED (
+        SELECT e.inbound_id, e.whatsapp_message_id, e.received_at
+        FROM @extschema@.whatsapp_early_replies AS e
+        WHERE e.next_look_at <= clock_timestamp()
+        ORDER BY e.next_look_at LIMIT batch FOR UPDATE SKIP LOCKED
+    ), found AS MATERIALIZED (
+        SELECT d.inbound_id, w.message_id
+        FROM due AS d
+            CROSS JOIN LATERAL (
+                SELECT o.message_id FROM @extschema@.whatsapp_wamids AS o
+                WHERE o.whatsapp_message_id = d.whatsapp_message_id LIMIT 1) AS w
+    ), told AS (
+        UPDATE @extschema@.whatsapp_inbound_messages AS i
+            SET message_id = m.id, tenant_id = m.tenant_id
+            FROM found AS f JOIN @extschema@.whatsapp_messages AS m ON m.id = f.message_id
+            WHERE i.inbound_id = f.inbound_id
+            RETURNING i.inbound_id
+    ), over AS MATERIALIZED (
+        SELECT f.inbound_id FROM found AS f
+        UNION
+        SELECT d.inbound_id FROM due AS d
+        WHERE d.received_at < clock_timestamp() - interval '7 days'
+            /* It was about one of the customer's own, or is gone. */
+            OR NOT EXISTS (SELECT FROM @extschema@.whatsapp_inbound_messages AS i
+                           WHERE i.inbound_id = d.inbound_id AND i.about_inbound_id IS NULL)
+    ), gone AS (
+        DELETE FROM @extschema@.whatsapp_early_replies AS e WHERE e.inbound_id IN (SELECT o.inbound_id FROM over AS o)
+    ), later AS (
+        UPDATE @extschema@.whatsapp_early_replies AS e
+            SET next_look_at = clock_timestamp() + GREATEST(clock_timestamp() - e.received_at, interval '1 second')
+            WHERE e.inbound_id IN (SELECT d.inbound_id FROM due AS d EXCEPT SELECT o.inbound_id FROM over AS o))
+    SELECT count(*) FROM told
+$$;
+
 /*
  * Stores messages, each once, and does what they ask for.  Arguments are
  * parallel arrays, one element for each message.  Returns the ids of those that
@@ -510,6 +586,7 @@ BEGIN
     IF cardinality(ids) > 0 THEN
         PERFORM @extschema@.wa_internal_after_inbound(ids);
         PERFORM @extschema@.wa_internal_join_inbound(ids);
+        PERFORM @extschema@.wa_internal_note_early_replies(ids);
         IF current_setting('whatsapp_shared.fetch_media')::boolean THEN
             PERFORM @extschema@.wa_internal_want_media(ids, false);
         END IF;
@@ -627,6 +704,25 @@ END
 $$;
 
 /*
+ * Whether an edit, whose words opt out, says that for the first time: of what the message
+ * said before, the words that it was sent with count.  An edit that takes such a word back
+ * opts nobody in.
+ */
+CREATE FUNCTION @extschema@.wa_internal_edit_opts_out(i @extschema@.whatsapp_inbound_messages, category text)
+RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (@extschema@.wa_internal_edited_message(i.message_type, i.payload)).type = 'text'
+        AND NOT EXISTS (
+            SELECT FROM @extschema@.whatsapp_inbound_messages AS o
+                CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(
+                    @extschema@.wa_internal_inbound_text(o.message_type, o.payload)) AS w
+            WHERE o.whatsapp_message_id = i.context_whatsapp_message_id AND o.phone_number_id = i.phone_number_id
+                AND w.action = 'out' AND w.category IN (wa_internal_edit_opts_out.category, 'all'))
+$$;
+
+/*
  * What follows from them.  Customer by customer, for the order of locks again;
  * what one customer writes stays in its own order.
  *
@@ -678,9 +774,10 @@ BEGIN
             max(LEAST(i.sent_at, i.received_at)) AS said_at
         FROM @extschema@.whatsapp_inbound_messages AS i
             CROSS JOIN LATERAL @extschema@.wa_internal_opt_choice(i.text) AS w
-        WHERE i.inbound_id = ANY (ids) AND i.message_type IN ('text', 'button', 'interactive')
-            AND length(i.text) <= 60 AND i.payload ->> 'group_id' IS NULL
-            AND (w.action = 'out' OR NOT i.too_old)
+        WHERE i.inbound_id = ANY (ids) AND length(i.text) <= 60 AND i.payload ->> 'group_id' IS NULL
+            AND (i.message_type IN ('text', 'button', 'interactive') AND (w.action = 'out' OR NOT i.too_old)
+                 OR i.message_type = 'edit' AND w.action = 'out'
+                    AND @extschema@.wa_internal_edit_opts_out(i, w.category))
         GROUP BY 1, 2, 3, 4, 5, 6
         ORDER BY i.sender_user_id, i.sender_phone, 1, 2, 5, 6
     LOOP

@@ -199,6 +199,7 @@ DECLARE
         FOR UPDATE SKIP LOCKED);
 BEGIN
     DELETE FROM @extschema@.whatsapp_read_receipts AS r WHERE r.inbound_id = ANY (free);
+    DELETE FROM @extschema@.whatsapp_early_replies AS r WHERE r.inbound_id = ANY (free);
     DELETE FROM @extschema@.whatsapp_inbound_media AS f WHERE f.inbound_id = ANY (free);
     UPDATE @extschema@.whatsapp_inbound_messages AS i
         SET whatsapp_message_id = @extschema@.wa_internal_erased_mark(i.whatsapp_message_id),

@@ -97,7 +97,7 @@ AS $$
         ('{admin}', '{
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
-            whatsapp_media, whatsapp_media_uses, whatsapp_read_receipts, whatsapp_notifications,
+            whatsapp_media, whatsapp_media_uses, whatsapp_read_receipts, whatsapp_early_replies, whatsapp_notifications,
             whatsapp_damage_policies,
             whatsapp_opt_outs, whatsapp_opt_ins, whatsapp_opt_words, whatsapp_learned_identities,
             whatsapp_contacts, whatsapp_contact_identities, whatsapp_windows,

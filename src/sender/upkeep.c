@@ -84,10 +84,8 @@ typedef struct HeldRows
 } HeldRows;
 
 static HeldRows held_rows[] = {
-	{"no_number", PG_INT64_MIN, false},
-	{"tenant_disabled", PG_INT64_MIN, false},
-	{"tenant_paused", PG_INT64_MIN, false},
-	{"template_paused", PG_INT64_MIN, false},
+	{"no_number", PG_INT64_MIN, false},		{"tenant_disabled", PG_INT64_MIN, false},
+	{"tenant_paused", PG_INT64_MIN, false}, {"template_paused", PG_INT64_MIN, false},
 	{"thread_taken", PG_INT64_MIN, false},
 };
 

@@ -172,6 +172,7 @@ wa_ingest_write(WaIngest *ingest)
 	wa_webhook_store_preferences(webhook);
 	wa_webhook_write_parked(webhook);
 	wa_webhook_forget_matched(webhook);
+	wa_webhook_match_early_replies(webhook);
 	AtEOXact_GUC(false, ingest->guc_level);
 	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies, &failed);
 	wa_webhook_alert_parked(webhook);

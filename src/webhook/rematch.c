@@ -1,6 +1,6 @@
 /*
  * rematch.c
- *	  Statuses that came before their message was known, once more.
+ *	  Statuses that came before their message was known, once more; and replies.
  *
  * A status without our own data is found by its wamid, which the sender writes
  * when it has read Meta's response.  The status can be faster: then it waits in
@@ -14,10 +14,14 @@
 #include "utils/builtins.h"
 
 #include "base/arrays.h"
+#include "base/lookup.h"
 #include "base/rows.h"
 #include "base/statement.h"
 #include "webhook/rematch.h"
 #include "webhook/status.h"
+
+/* Replies to messages that were not known, looked at by one webhook. */
+#define EARLY_BATCH 100
 
 /*
  * Those of other programs on the same account never match: they get a day.
@@ -54,6 +58,7 @@ wa_webhook_read_unmatched(WaWebhook *webhook, int limit)
 	Datum values[1] = {Int32GetDatum(limit)};
 	int n;
 
+	webhook->looks_again = true;
 	rows = wa_statement_run(&pick_statement, webhook->schema, values, NULL);
 	n = (int) rows.count;
 	if (n == 0)
@@ -74,6 +79,24 @@ wa_webhook_read_unmatched(WaWebhook *webhook, int limit)
 	}
 	webhook->json = outer;
 	webhook->parked_id = 0;
+}
+
+/* Nothing is looked for where nothing waits. */
+void
+wa_webhook_match_early_replies(WaWebhook *webhook)
+{
+	static WaLookup early = {.table = "whatsapp_early_replies",
+							 .index = "whatsapp_early_replies_pkey",
+							 .ncolumns = 1,
+							 .columns = {"inbound_id"}};
+	static WaStatement statement = {.sql = "SELECT @extschema@.wa_internal_match_early_replies($1)",
+									.nargs = 1,
+									.argtypes = {INT4OID},
+									.expected = SPI_OK_SELECT};
+	Datum values[1] = {Int32GetDatum(EARLY_BATCH)};
+
+	if (webhook->looks_again && wa_lookup_may_find(&early, webhook->schema))
+		wa_statement_run(&statement, webhook->schema, values, NULL);
 }
 
 void

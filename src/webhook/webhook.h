@@ -93,6 +93,7 @@ typedef struct WaWebhook
 
 	bool standby;		   /* what is being read belongs to a conversation that another one has */
 	TimestampTz parked_at; /* when the item came that is being read again, or 0 */
+	bool looks_again;	   /* for the messages of what came before they were known */
 	int parked_words;	   /* items just parked in which a customer may say something */
 
 	char installation[16]; /* in the data of statuses that are ours */

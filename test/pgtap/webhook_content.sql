@@ -4,7 +4,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(50);
+SELECT plan(67);
 
 INSERT INTO whatsapp_tenants (tenant_id) VALUES ('panaderia');
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number) VALUES ('100000000000001', '+34 600 00 00 00');
@@ -141,6 +141,68 @@ SELECT pg_temp.say('wamid.E7', 1764000045, 'reaction', format('{"reaction":{"mes
 SELECT is(pg_temp.reads('wamid.D7') || ' ' || pg_temp.reads('wamid.E7'), '👍|45 🙏|50', 'one in between that comes late replaces it, and is taken back');
 SELECT pg_temp.say('wamid.F1', 1764000046, 'reaction', format('{"reaction":{"message_id":"wamid.%s","emoji":"❤"}}', :m)::jsonb, '34600000002') \g /dev/null
 SELECT is((SELECT string_agg(text, '') FROM whatsapp_inbound_messages WHERE message_id = :m AND message_type = 'reaction' AND revoked_at IS NULL AND text IS NOT NULL), '❤', 'another person has a reaction of his own');
+
+/* ---- an edit that opts out ---- */
+
+CREATE FUNCTION pg_temp.reword(wamid text, at bigint, original text, words text, sender text, more jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
+    SELECT pg_temp.say(wamid, at, 'edit', jsonb_build_object('edit', jsonb_build_object('original_message_id', original,
+        'message', jsonb_build_object('type', 'text', 'text', jsonb_build_object('body', words)))) || more, sender)
+$$;
+CREATE FUNCTION pg_temp.says(wamid text, at bigint, words text, sender text) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.say(wamid, at, 'text', jsonb_build_object('text', jsonb_build_object('body', words)), sender)
+$$;
+/* The categories that somebody is out of, with the second of the word. */
+CREATE FUNCTION pg_temp.out_of(sender text) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(category || ' ' || extract(epoch FROM word_at - pg_temp.at(1764000000))::integer, ', ' ORDER BY category)
+    FROM whatsapp_opt_outs WHERE recipient = '+' || sender
+$$;
+SELECT pg_temp.says('wamid.w1', 1764000100, 'Hola', '34600000011'), pg_temp.reword('wamid.w1e', 1764000110, 'wamid.w1', 'BAJA', '34600000011') \g /dev/null
+SELECT is(pg_temp.out_of('34600000011'), 'marketing 110', 'a text that becomes BAJA opts out, when it is edited');
+SELECT pg_temp.reword('wamid.w2e', 1764000110, 'wamid.w2', ' stop ', '34600000012'), pg_temp.says('wamid.w2', 1764000100, 'Hola', '34600000012') \g /dev/null
+SELECT is(pg_temp.out_of('34600000012'), 'marketing 110', 'also if the edit comes before the text');
+SELECT pg_temp.says('wamid.w3', 1764000100, 'BAJA', '34600000013'), pg_temp.says('wamid.w3i', 1764000105, 'ALTA', '34600000013'),
+    pg_temp.reword('wamid.w3e', 1764000110, 'wamid.w3', 'Baja', '34600000013') \g /dev/null
+SELECT is(pg_temp.out_of('34600000013'), NULL, 'a word that was one before says nothing new');
+SELECT pg_temp.reword('wamid.w3f', 1764000111, 'wamid.w3', 'STOP ALL', '34600000013') \g /dev/null
+SELECT is(pg_temp.out_of('34600000013'), 'all 111', 'unless it says more');
+SELECT pg_temp.says('wamid.w4', 1764000100, 'BAJA', '34600000014'), pg_temp.reword('wamid.w4e', 1764000110, 'wamid.w4', 'Hola', '34600000014') \g /dev/null
+SELECT is(pg_temp.out_of('34600000014'), 'marketing 100', 'to take the word back opts nobody in');
+SELECT pg_temp.reword('wamid.w4f', 1764000111, 'wamid.w4', 'ALTA', '34600000014') \g /dev/null
+SELECT is(pg_temp.out_of('34600000014'), 'marketing 100', 'nor does an edit to the word for that');
+SELECT pg_temp.reword('wamid.w5e', 1764000110, 'wamid.w5', 'BAJA', '34600000015', '{"group_id": "G"}'), pg_temp.edit('wamid.w6e', 1764000110, 'wamid.w6', 'BAJA') \g /dev/null
+SELECT is(pg_temp.out_of('34600000015'), NULL, 'what is edited in a group is not said to us');
+SELECT is(pg_temp.out_of('34600000001'), NULL, 'and a caption is no word');
+
+/* ---- before their message is known ---- */
+
+DELETE FROM whatsapp_early_replies;
+SELECT pg_temp.new_message('uncertain') AS u \gset
+SELECT pg_temp.new_message('accepted') AS v \gset
+DELETE FROM whatsapp_wamids WHERE message_id IN (:u, :v);
+SELECT pg_temp.say('wamid.K1', 1764000120, 'reaction', '{"reaction":{"message_id":"wamid.lost","emoji":"👍"}}'),
+    pg_temp.say('wamid.K2', 1764000121, 'text', '{"text":{"body":"sí"},"context":{"id":"wamid.slow"}}'),
+    pg_temp.say('wamid.K3', 1764000122, 'text', '{"text":{"body":"sí"},"context":{"id":"wamid.never"}}') \g /dev/null
+SELECT is((SELECT string_agg(whatsapp_message_id, ' ' ORDER BY inbound_id) FROM whatsapp_early_replies), 'wamid.lost wamid.slow wamid.never', 'what is about unknown messages waits for them');
+SELECT is(wa_internal_match_early_replies(), 0::bigint, 'for a second at first');
+CREATE FUNCTION pg_temp.wait_is_over() RETURNS void LANGUAGE sql AS $$ UPDATE whatsapp_early_replies SET next_look_at = '-infinity' $$;
+SELECT pg_temp.wait_is_over() \g /dev/null
+INSERT INTO whatsapp_wamids (whatsapp_message_id, message_id) VALUES ('wamid.slow', :v);
+UPDATE whatsapp_inbound_messages SET tenant_id = NULL WHERE whatsapp_message_id = 'wamid.K2';
+SELECT is(wa_internal_match_early_replies(), 1::bigint, 'one that a sender has recorded is found');
+SELECT is((SELECT message_id || tenant_id FROM pg_temp.row_of('wamid.K2')), :v || 'panaderia', 'the reply knows it, and is its tenant''s');
+SELECT ok((SELECT bool_and(next_look_at > clock_timestamp()) FROM whatsapp_early_replies), 'the others wait again');
+SELECT pg_temp.post_statuses(pg_temp.status('wamid.lost', 'delivered', 1764000119, pg_temp.data(:u))) \g /dev/null
+SELECT pg_temp.wait_is_over(), wa_internal_match_early_replies() \g /dev/null
+SELECT is((pg_temp.row_of('wamid.K1')).message_id, :u::bigint, 'and so is one that a webhook tells of');
+UPDATE whatsapp_early_replies SET received_at = now() - interval '8 days', next_look_at = '-infinity';
+SELECT wa_internal_match_early_replies() \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_early_replies), 0::bigint, 'what nobody has sent is forgotten after a week');
+SELECT pg_temp.say('wamid.K4', 1764000130, 'reaction', '{"reaction":{"message_id":"wamid.own","emoji":"👍"}}'), pg_temp.say('wamid.own', 1764000129, 'text', '{"text":{"body":"x"}}'),
+    pg_temp.wait_is_over(), wa_internal_match_early_replies() \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_early_replies), 0::bigint, 'so is what is about the customer''s own message');
+SELECT pg_temp.say('wamid.K5', 1764000131, 'reaction', '{"reaction":{"message_id":"wamid.x","emoji":"👍"}}') \g /dev/null
+SELECT wa_internal_erase_inbound(ARRAY[(pg_temp.row_of('wamid.K5')).inbound_id]) \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_early_replies), 0::bigint, 'and what is erased');
 
 SELECT finish();
 ROLLBACK;

@@ -116,8 +116,19 @@ sub word
 	deliver_webhooks($node, $sim);
 	return sql(q{SELECT string_agg(DISTINCT category, ' ') FROM whatsapp_opt_outs WHERE recipient = '+34611480007'});
 }
+sub edited_word
+{
+	my ($text) = @_;
+	sql('DELETE FROM whatsapp_opt_outs');
+	my %from = (number => '100000000000001', from => '+34611480007');
+	my $id = $sim->inbound(%from, type => 'text', text => { body => 'Hola' });
+	$sim->inbound(%from, type => 'edit', edit => { original_message_id => $id, message => { type => 'text', text => { body => $text } } });
+	hand_in($node, $sim->webhooks(1000, 0));
+	return sql(q{SELECT string_agg(DISTINCT category, ' ') FROM whatsapp_opt_outs WHERE recipient = '+34611480007'});
+}
 sql(q{UPDATE whatsapp_templates SET category = 'UTILITY'});
 is(word('BAJA'), 'marketing', 'a word stops marketing');
+is(edited_word('BAJA'), 'marketing', 'also one that an edit has made of another');
 wait_status($node, enqueue($node, 't1', '+34611480007'), 'accepted', 'and no order');
 set_and_reload($node, opt_out_scope => 'all');
 is(word('BAJA'), 'all', 'or everything, if the operator says so');
@@ -170,6 +181,9 @@ sub is_held
 	return is(requests_of($id), 0, 'and takes nothing over');
 }
 told('messages');
+$sim->inbound(number => $person{number}, from => $person{user}, type => 'reaction', reaction => { message_id => 'wamid.Later', emoji => '👍' });
+hand_in($node, $sim->webhooks(1000, 0));
+sql(qq{INSERT INTO whatsapp_wamids (whatsapp_message_id, message_id) VALUES ('wamid.Later', $text{plain})});
 told('control_taken');
 my $answer = send_text();
 is_held($answer, 'an answer waits while another one has the conversation');
@@ -196,6 +210,8 @@ is_held($answer, 'or no longer');
 sql(qq{UPDATE whatsapp_windows SET last_inbound_at = now() - interval '25 hours' WHERE recipient = '$person{user}'});
 sql('SELECT wa_worker_restart()');    # new ones look at all that is held
 wait_status($node, $answer, 'failed', 'and it fails when the window closes');
+wait_for($node, qq{SELECT message_id = $text{plain} FROM whatsapp_inbound_messages WHERE context_whatsapp_message_id = 'wamid.Later'},
+	'and at reactions that came before their message was known');
 
 # ---- in a long queue ------------------------------------------------------------------------
 

@@ -159,7 +159,8 @@ wa_store_lift_account_pause(void)
 void
 wa_store_rematch(void)
 {
-	static WaStatement statement = {.sql = "SELECT @extschema@.wa_internal_rematch()",
+	static WaStatement statement = {.sql = "SELECT @extschema@.wa_internal_rematch(),"
+										   " @extschema@.wa_internal_match_early_replies()",
 									.expected = SPI_OK_SELECT};
 
 	wa_store_run(&statement, NULL, NULL);
