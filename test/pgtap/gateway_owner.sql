@@ -14,6 +14,7 @@ CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE s
 
 SELECT wa_assign_phone('alba', '100000000000001', '+34 600 00 00 01') \g /dev/null
 SELECT wa_assign_phone('trigal', '100000000000002', '+34 600 00 00 02') \g /dev/null
+UPDATE whatsapp_phone_assignments SET assigned_at = now() - interval '1 day'; /* what is said now is said to them, however slow this is */
 UPDATE whatsapp_phone_numbers SET verified_name = 'Panadería Alba' WHERE phone_number_id = '100000000000001';
 SELECT wa_register_template('pedido', l, '[{"type": "HEADER", "format": "TEXT", "text": "Pedido {{1}}", "example": {"header_text": ["A-1"]}},
     {"type": "BODY", "text": "{{1}} pide {{2}} para el {{3}}. Gracias, {{1}}.", "example": {"body_text": [["Alba", "50 kg de harina", "lunes"]]}},
