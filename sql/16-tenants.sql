@@ -358,7 +358,8 @@ COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, t
 'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
 '(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
 'Messages API, whose terms the account must have accepted. read_receipts: whether wa_mark_read() tells customers. '
-'on_thread: hold or take_over, for free-form messages while another application has the conversation. Errors: 22004, 22023; 42704 no such tenant.';
+'on_thread: hold or take_over, for free-form messages while another application has the conversation. Errors: 22004, '
+'22023; 42704 no such tenant.';
 
 /* The rules that the table's constraints state, in words a person can act on. */
 CREATE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void

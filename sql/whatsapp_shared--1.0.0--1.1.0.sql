@@ -191,11 +191,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
 'Whether its marketing templates go to Meta''s Marketing Messages API.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.read_receipts IS
 'Whether customers are shown that what they wrote was read (blue ticks); see wa_mark_read().';
-ALTER TABLE @extschema@.whatsapp_tenants ADD COLUMN marketing_api boolean NOT NULL DEFAULT false;
 ALTER TABLE @extschema@.whatsapp_tenants ADD COLUMN on_thread text NOT NULL DEFAULT 'hold'
     CONSTRAINT whatsapp_tenants_on_thread_check CHECK (on_thread IN ('hold', 'take_over'));
-COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
-'Whether its marketing templates go to Meta''s Marketing Messages API.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.on_thread IS
 'What its free-form messages do while another application has the conversation with the recipient: hold (they wait '
 'until it is given back) or take_over (they are sent, which takes the conversation over).';
@@ -246,7 +243,7 @@ CREATE FUNCTION @extschema@.wa_configure_tenant(
     reset text[] DEFAULT '{}',
     is_new boolean DEFAULT false,
     marketing_api boolean DEFAULT NULL,
-    read_receipts boolean DEFAULT NULL)
+    read_receipts boolean DEFAULT NULL,
     on_thread text DEFAULT NULL)
 RETURNS @extschema@.whatsapp_tenants
     LANGUAGE plpgsql SECURITY DEFINER
@@ -316,8 +313,7 @@ BEGIN
             quiet_from = new.quiet_from, quiet_to = new.quiet_to, time_zone = new.time_zone,
             on_uncertain = new.on_uncertain, daily_share = new.daily_share,
             retention = new.retention, marketing_api = new.marketing_api, read_receipts = new.read_receipts,
-            retention = new.retention, marketing_api = new.marketing_api, on_thread = new.on_thread,
-            updated_at = new.updated_at
+            on_thread = new.on_thread, updated_at = new.updated_at
         WHERE t.tenant_id = new.tenant_id;
 
     /* What waited for the old settings looks at the new ones. */
@@ -335,18 +331,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, time, time, text, text, real,
-    interval, text[], boolean, boolean, boolean) IS
+    interval, text[], boolean, boolean, boolean, text) IS
 'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
 'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
 '(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
 'Messages API, whose terms the account must have accepted. read_receipts: whether wa_mark_read() tells customers. '
-'Errors: 22004, 22023; 42704 no such tenant.';
-    interval, text[], boolean, boolean, text) IS
-'Changes the settings of a tenant. NULL leaves a setting as it is; naming it in reset returns it to the '
-'installation''s default. is_new: the tenant is created if it does not exist, and has no number then '
-'(wa_assign_phone() creates a tenant with one). marketing_api: its marketing templates go to Meta''s Marketing '
-'Messages API, whose terms the account must have accepted. on_thread: hold or take_over, for free-form messages '
-'while another application has the conversation. Errors: 22004, 22023; 42704 no such tenant.';
+'on_thread: hold or take_over, for free-form messages while another application has the conversation. Errors: 22004, '
+'22023; 42704 no such tenant.';
 
 /* ---- 20-numbers ------------------------------------------------------------------ */
 
