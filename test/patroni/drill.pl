@@ -316,18 +316,14 @@ my %lose = (
 		say_so("switchover: $response->{status} ", $response->{content} =~ s/\s+\z//r);
 	});
 
-# Afterwards, the machine comes back: repaired, started again, or awake.
+# Afterwards, the machine comes back: repaired, started again, or awake.  One that the watchdog
+# has reset starts by itself.
 my %bring_back = (
 	kill => sub { my ($name) = @_; restart($name); },
-	partition => sub {
-		my ($name) = @_;
-		$machine{$name}->join_again;
-		restart($name) if $reset_at{$name};
-	},
+	partition => sub { my ($name) = @_; $machine{$name}->join_again; },
 	stop => sub {
 		my ($name) = @_;
 		kill 'CONT', $machine{$name}->processes;
-		restart($name) if $reset_at{$name};
 	},
 	freeze => sub {
 		my ($name) = @_;
@@ -367,7 +363,10 @@ ROUND: foreach my $n (1 .. $rounds)
 		$ok &&= until_true('messages leave again', sub { $simulator->stats->{accepted} > $sent + 20 }, 60);
 		# A machine that wakes up finds somebody else in its place.
 		$bring_back{$kind}->($leader);
-		$ok &&= until_true('whole again', \&whole);
+		$ok &&= until_true('whole again', sub {
+			boot($_) foreach grep { $machine{$_}->is_down } @names;
+			return whole();
+		});
 		$ok &&= until_true('no alarm', sub { alarms() eq '' }, 60) || diag(alarms());
 		push @history, [ $kind, $leader, $successor // 'nobody', $began, time ];
 		ok($ok, sprintf 'round %d: %s of %s: %s leads after %.1f s', $n, $kind, $leader, $successor // 'nobody', $took);

@@ -153,6 +153,8 @@ sub _children { return map { split ' ', _read($_) } glob "/proc/$_[0]/task/*/chi
 
 sub _descendants { return map { ($_, _descendants($_)) } map { _children($_) } @_ }
 
+sub is_down { return !%{ $_[0]->{service} } }
+
 # All processes of it, but for the one that waits for the namespace.
 sub processes { return _descendants(values %{ $_[0]->{service} }) }
 
@@ -209,6 +211,7 @@ sub watch
 		vec($ready, fileno $self->{watchdog}, 1) = 1;
 		last unless select $ready, undef, undef, 0;
 		sysread $self->{watchdog}, $text, 4096;
+		next if $self->{held};
 		$self->{timeout} = $1 if $text =~ /Ctimeout=(\d+)/;
 		$self->{expires} = $text =~ /V[^1C]*\z/ ? undef : time + ($self->{timeout} // 60);
 	}
@@ -223,6 +226,7 @@ sub hold_watchdog
 	my ($self) = @_;
 	$self->{left} = $self->{expires} - time if defined $self->{expires};
 	$self->{expires} = undef;
+	$self->{held} = 1;
 	return;
 }
 
@@ -230,6 +234,7 @@ sub go_on_with_watchdog
 {
 	my ($self) = @_;
 	$self->{expires} = time + delete $self->{left} if defined $self->{left};
+	$self->{held} = 0;
 	return;
 }
 
