@@ -168,6 +168,8 @@ $exists{$_} = 1
   foreach qw(wa_simulator wa_gateway wa_admin wa_owner wa_id whatsapp_business_messaging whatsapp_business_management
   whatsapp_enabled whatsapp_phone_number_id whatsapp_display_phone_number whatsapp_default_language
   whatsapp_access_token whatsapp_shared);
+# Metrics, as their page has them.
+$exists{$_} = 1 foreach slurp_file("$root/docs/reference/metrics.md") =~ /^\| `(whatsapp_\w+)` \|/mg;
 # What performance is made of is told in terms of the code: there, and only
 # there, a name may also be one of the functions that src/*.h declare.
 my %in_code = map { $_ => 1 } map { slurp_file($_) =~ /\b(wa_[a-z]+_[a-z0-9_]+)\(/g } glob "$root/src/*.h $root/src/*/*.h $root/src/*/*/*.h";

@@ -139,7 +139,8 @@ sub sqlstates
 	$name_of{ $by_name->{$_} } = $_ foreach sort keys %$by_name;
 	my $add = sub {
 		my ($state, $message, $hint) = @_;
-		return unless defined $message;
+		# A message that is all put in, and what our own functions catch, is nobody's to look up.
+		return if !defined $message || $message !~ /\w/ || $state !~ /^[0-9A-F][0-9A-Z]{4}$|^[PX]/;
 		$hints{$state}{$message} //= $hint // '';
 	};
 	of_sources($root, $add, $by_macro);

@@ -41,7 +41,7 @@ sub prose
 			$parts[$i] = "`$parts[$i]`";
 			next;
 		}
-		$parts[$i] =~ s/([\\`*<>\[\]])/\\$1/g;
+		$parts[$i] =~ s/([\\`*<\[\]])/\\$1/g;
 	}
 	return join '', @parts;
 }

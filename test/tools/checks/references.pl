@@ -75,8 +75,8 @@ foreach my $name (sort keys %pages)
 
 	ok($committed eq $pages{$name}, "$dir/$name says what the catalog says") and next;
 	diag("Run \"make references\" and commit $dir/$name.");
-	diag("- $_") foreach (grep { !$is{$_} } @was)[ 0 .. 4 ];
-	diag("+ $_") foreach (grep { !$was{$_} } @is)[ 0 .. 4 ];
+	my @differences = ((map { "- $_" } grep { !$is{$_} } @was), (map { "+ $_" } grep { !$was{$_} } @is));
+	diag(join "\n", @differences > 20 ? (@differences[ 0 .. 19 ], '...') : @differences);
 }
 
 $node->stop;
