@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(42);
+SELECT plan(44);
 
 INSERT INTO whatsapp_phone_numbers (phone_number_id, display_phone_number) VALUES ('100000000000001', '+34 600 00 00 01');
 INSERT INTO whatsapp_tenants (tenant_id) VALUES ('panaderia');
@@ -118,6 +118,12 @@ SELECT is((SELECT concat_ws('|', last_inbound_at, pg_temp.has_it('+34600000501')
 SELECT throws_like($$SELECT wa_enqueue_text('panaderia', '+34600000501', 'hola')$$, '%window%closed%', 'which opens no window');
 SELECT pg_temp.handed('control_taken', EXTRACT(epoch FROM now() - interval '8 days')::bigint, '{"phone_number": "34600000502"}') \g /dev/null
 SELECT is(pg_temp.has_it('+34600000502'), NULL, 'and one of last week changes nothing');
+
+SELECT pg_temp.said('wamid.U1', 1764000100, '{"from": "34600000503"}'), pg_temp.said('wamid.U2', 1764000101, '{"from_user_id": "ES.503"}'),
+    pg_temp.handed('control_taken', 1764000110, '{"user_id": "ES.503"}') \g /dev/null
+SELECT is(pg_temp.has_it('+34600000503', 'ES.503'), 'we other', 'two who may be one');
+SELECT wa_internal_know('+34600000503', 'ES.503', NULL, now()) \g /dev/null
+SELECT is(pg_temp.has_it('+34600000503', 'ES.503'), 'other other', 'are, and so is their conversation');
 
 /* ---- what follows for messages ---- */
 

@@ -59,6 +59,7 @@ INSERT INTO whatsapp_usage_days VALUES (current_date, 'panaderia', '100000000000
 INSERT INTO whatsapp_usage_changes (day, tenant_id, phone_number_id, market, category, free, messages) VALUES (current_date, 'panaderia', '100000000000001', 'Spain', 'utility', false, 1);
 INSERT INTO whatsapp_usage_closed (through) VALUES (current_date) ON CONFLICT DO NOTHING;
 INSERT INTO whatsapp_late_deliveries VALUES (1);
+INSERT INTO whatsapp_sizes VALUES (now(), 1);
 INSERT INTO whatsapp_actions (actor, action, scope) VALUES ('somebody', 'pause', 'tenant');
 INSERT INTO whatsapp_notification_failures (notification_id, notification, relation, table_owner, event, sqlstate, message) VALUES ('x', 'x', 'orders', 'app', 'INSERT', '22023', 'x');
 SQL
@@ -130,7 +131,7 @@ same_in_both(
 		WHERE a.grantee::regrole::text IN ('app', 'bakery', 'watcher')
 	  ORDER BY 1, 2, 3}, 'rights');
 
-is($node->safe_psql('restored', q{SELECT wa_enqueue_payload('panaderia', '+34600000002', 'text', '{"body": "otra"}')}),
+is($node->safe_psql('restored', q{SELECT wa_enqueue_payload('panaderia', '+34600000012', 'text', '{"body": "otra"}')}),
 	5, 'numbering goes on where it was');
 is($node->safe_psql('restored', q{SET ROLE bakery; SELECT count(*) FROM whatsapp_messages}), 0, "a tenant's role sees nothing");
 is($node->safe_psql('restored', q{SET ROLE bakery; SET whatsapp_shared.tenant = 'horno'; SELECT count(*) FROM whatsapp_messages}),
