@@ -214,6 +214,7 @@ OBJS = \
 	src/webhook/inbound.o \
 	src/webhook/ingest.o \
 	src/webhook/ingest_many.o \
+	src/webhook/learned.o \
 	src/webhook/media_type.o \
 	src/webhook/park.o \
 	src/webhook/preference.o \
@@ -336,7 +337,7 @@ check-outbox-long:
 check-patroni:
 	@PG_CONFIG=$(PG_CONFIG) test/patroni/run.sh
 
-# A million histories of persons with new seeds, or PERSONS_HISTORIES.
+# A million histories of persons, or PERSONS_HISTORIES=n; with PERSONS_PROGRESS=file it may be stopped, and goes on from there.
 check-persons-long:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh persons
 

@@ -211,6 +211,10 @@ AS $$
 DECLARE
     refused record;
 BEGIN
+    /* All of them at once, as everybody does who locks several persons. */
+    PERFORM @extschema@.wa_internal_lock_persons(array_agg(COALESCE(m.recipient_phone, m.recipient_user_id)))
+        FROM @extschema@.whatsapp_messages AS m
+        WHERE m.id = ANY (message_ids) AND m.erased_at IS NULL;
     FOR refused IN
         SELECT m.tenant_id, w.recipient, max(x.at) AS at
         FROM unnest(message_ids, happened_at) AS x (id, at)
@@ -282,11 +286,6 @@ DECLARE
     c record;
 BEGIN
     /* Of several arrays there is no unnest(); the path is pinned. */
-    PERFORM @extschema@.wa_internal_opt_out_for_error(array_agg(x.id), array_agg(x.at))
-        FROM unnest(actions, message_ids, happened_at) AS x (action, id, at)
-        WHERE x.action = 'opt_out'
-        HAVING count(*) > 0;
-
     INSERT INTO @extschema@.whatsapp_late_deliveries (message_id)
         SELECT DISTINCT x.id FROM unnest(actions, message_ids) AS x (action, id)
         WHERE x.action = 'late_delivery'

@@ -182,13 +182,18 @@ AS $$
         UNION ALL
         SELECT @extschema@.wa_internal_opt_word(s), false
         FROM regexp_split_to_table(message, '[.,;:!?¡¿\n\r]+') AS s
-        WHERE message ~ '[.,;:!?¡¿\n\r]')
+        WHERE message ~ '[.,;:!?¡¿\n\r]'
+    /* Once for each, and not for each of our words. */
+    ), meant AS MATERIALIZED (
+        SELECT s.whole, c.word
+        FROM said AS s
+            CROSS JOIN LATERAL (
+                VALUES (s.words), (@extschema@.wa_internal_without_courtesy(s.words))) AS c (word))
     SELECT w.action, COALESCE(w.category, current_setting('whatsapp_shared.opt_out_scope', true), 'marketing')
-    FROM said AS s
-        JOIN @extschema@.whatsapp_opt_words AS w
-            ON w.word IN (s.words, @extschema@.wa_internal_without_courtesy(s.words))
-    WHERE w.action = 'out' OR w.action = 'in' AND s.whole
-    ORDER BY s.whole DESC, w.action DESC, w.category NULLS LAST
+    FROM meant AS m
+        JOIN @extschema@.whatsapp_opt_words AS w ON w.word = m.word
+    WHERE w.action = 'out' OR w.action = 'in' AND m.whole
+    ORDER BY m.whole DESC, w.action DESC, w.category NULLS LAST
     LIMIT 1
 $$;
 
@@ -219,10 +224,12 @@ $$;
  * seconds.  What errs, errs on the right side.
  */
 CREATE FUNCTION @extschema@.wa_internal_opted_out_until(at timestamptz) RETURNS timestamptz
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT at + CASE WHEN date_trunc('second', at) = at THEN interval '999999 microseconds' ELSE interval '0' END
+BEGIN
+    RETURN at + CASE WHEN date_trunc('second', at) = at THEN interval '999999 microseconds' ELSE interval '0' END;
+END
 $$;
 
 /*
@@ -262,8 +269,9 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT max(n.created_at) AS any,
                     max(n.created_at) FILTER (WHERE n.source <> 'inbound') AS any_but_words
-                FROM @extschema@.whatsapp_opt_ins AS n
-                WHERE n.tenant_id = t.tenant_id AND n.recipient = ANY (forms) AND n.category = t.category) AS i
+                FROM unnest(forms) AS f (form)
+                    JOIN @extschema@.whatsapp_opt_ins AS n
+                        ON n.tenant_id = t.tenant_id AND n.recipient = f.form AND n.category = t.category) AS i
     ), ended AS (
         DELETE FROM @extschema@.whatsapp_opt_outs AS o
             USING left_over AS l
@@ -419,9 +427,9 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT max(n.created_at) AS any,
                     max(n.created_at) FILTER (WHERE n.source <> 'inbound') AS any_but_words
-                FROM @extschema@.whatsapp_opt_ins AS n
-                WHERE n.tenant_id = g.tenant_id AND n.category = g.category
-                    AND n.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[g.recipient]))) AS n
+                FROM unnest(@extschema@.wa_internal_forms_of(ARRAY[g.recipient])) AS f (form)
+                    JOIN @extschema@.whatsapp_opt_ins AS n
+                        ON n.tenant_id = g.tenant_id AND n.recipient = f.form AND n.category = g.category) AS n
         WHERE @extschema@.wa_internal_opted_out_until(g.switch_at) >= COALESCE(n.any_but_words, '-infinity')
             OR @extschema@.wa_internal_opted_out_until(g.word_at) >= COALESCE(n.any, '-infinity')
         ORDER BY i.contact_id, g.tenant_id, g.category, g.recipient
@@ -642,16 +650,20 @@ COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
  * it because it has none of its own.
  */
 CREATE FUNCTION @extschema@.wa_internal_tenants_of(tenant text, number text) RETURNS SETOF text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT tenant WHERE tenant IS NOT NULL
-    UNION ALL
-    SELECT t.tenant_id
+BEGIN
+    IF tenant IS NOT NULL THEN
+        RETURN NEXT tenant;
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT t.tenant_id
     FROM @extschema@.whatsapp_tenants AS t
-    WHERE tenant IS NULL AND number = current_setting('whatsapp_shared.phone_number_id', true)
+    WHERE number = current_setting('whatsapp_shared.phone_number_id', true)
         AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
-                        WHERE a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL)
+                        WHERE a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL);
+END
 $$;
 
 /*

@@ -98,8 +98,8 @@ COMMENT ON FUNCTION @extschema@.wa_internal_spellings(text) IS
 'for all other numbers, and for user IDs. Internal.';
 
 /*
- * What senders learn from responses: two forms of one person.  They append and never
- * wait; webhooks and the upkeep take it from here.
+ * What senders learn from responses, and webhooks from statuses: two forms of one person.  They
+ * append and never wait; webhooks and the upkeep take it from here.
  */
 CREATE TABLE @extschema@.whatsapp_learned_identities (
     learned_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -108,31 +108,33 @@ CREATE TABLE @extschema@.whatsapp_learned_identities (
     learned_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE @extschema@.whatsapp_learned_identities IS
-'Forms of persons that Meta''s responses have told senders, until they are entered in whatsapp_contact_identities.';
+'Forms of persons that Meta''s responses and statuses have told, until they are entered in '
+'whatsapp_contact_identities.';
 COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.learned_id IS 'Number of the row.';
 COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.recipient IS 'What a message was addressed to.';
-COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.identity IS 'What the response calls the same person.';
-COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.learned_at IS 'When the response came.';
+COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.identity IS 'What Meta calls the same person.';
+COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.learned_at IS
+'When the response came; or when the message was written of which a status told.';
 
 /* ---- one person ------------------------------------------------------------------ */
 
 /* What is valid now, of all that the person has had. */
 CREATE FUNCTION @extschema@.wa_internal_refresh_contacts(ids bigint[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     UPDATE @extschema@.whatsapp_contacts AS c
-        SET wa_id = substr(l.phone, 2), user_id = l.usr, parent_user_id = l.parent
-        FROM unnest(ids) AS k (contact_id)
-            CROSS JOIN LATERAL (
-                SELECT (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
-                                      i.identity DESC) FILTER (WHERE i.kind = 'phone'))[1] AS phone,
-                    (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
-                                   i.identity DESC) FILTER (WHERE i.kind = 'user'))[1] AS usr,
-                    (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
-                                   i.identity DESC) FILTER (WHERE i.kind = 'parent'))[1] AS parent
-                FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = k.contact_id) AS l
-        WHERE c.contact_id = k.contact_id
+        SET (wa_id, user_id, parent_user_id) = (
+            SELECT substr((array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE,
+                    i.seen_at DESC NULLS LAST, i.identity DESC) FILTER (WHERE i.kind = 'phone'))[1], 2),
+                (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE,
+                    i.seen_at DESC NULLS LAST, i.identity DESC) FILTER (WHERE i.kind = 'user'))[1],
+                (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE,
+                    i.seen_at DESC NULLS LAST, i.identity DESC) FILTER (WHERE i.kind = 'parent'))[1]
+            FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = c.contact_id)
+        WHERE c.contact_id = ANY (ids);
+END
 $$;
 
 /* Several rows turn out to be one person: the first stays, and nothing of the others is lost. */
@@ -330,10 +332,12 @@ $$;
 CREATE FUNCTION @extschema@.wa_internal_standings(said text[], kinds text[], standings text[], at timestamptz,
     OUT form text, OUT kind text, OUT seen_at timestamptz, OUT replaced_at timestamptz)
 RETURNS SETOF record
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT w.form, min(w.kind),
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT w.form, min(w.kind),
         max(CASE w.standing WHEN 'current' THEN at WHEN 'spelling' THEN NULL ELSE '-infinity' END),
         CASE WHEN bool_and(w.left_then) THEN at END
     FROM (
@@ -343,7 +347,8 @@ AS $$
         SELECT s.form, 'phone', 'spelling', u.standing = 'former'
         FROM unnest(said, standings) AS u (form, standing),
             unnest(@extschema@.wa_internal_spellings(u.form)) AS s (form)) AS w
-    GROUP BY w.form
+    GROUP BY w.form;
+END
 $$;
 
 /*
@@ -351,14 +356,16 @@ $$;
  * contact, locked.  A number alone does not say whose it is now.
  */
 CREATE FUNCTION @extschema@.wa_internal_know(phone text, usr text, parent text, at timestamptz) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind),
+BEGIN
+    RETURN (SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind),
         array_agg(CASE WHEN usr IS NULL AND parent IS NULL THEN 'named' ELSE 'current' END), at)
     FROM (VALUES (phone, 'phone'), (usr, 'user'), (parent, 'parent')) AS f (form, kind)
     WHERE f.form IS NOT NULL
-    HAVING count(*) > 0
+    HAVING count(*) > 0);
+END
 $$;
 
 /* The same, of somebody who is locked already: nearly always there is nothing new to know. */
@@ -383,12 +390,14 @@ $$;
 
 /* Whom somebody means by this address. */
 CREATE FUNCTION @extschema@.wa_internal_named(recipient text) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT @extschema@.wa_internal_unite(ARRAY[recipient], ARRAY[CASE
+BEGIN
+    RETURN @extschema@.wa_internal_unite(ARRAY[recipient], ARRAY[CASE
         WHEN recipient LIKE '+%' THEN 'phone' WHEN recipient ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END],
-        ARRAY['named'], NULL::timestamptz)
+        ARRAY['named'], NULL::timestamptz);
+END
 $$;
 
 /*
@@ -399,15 +408,18 @@ CREATE FUNCTION @extschema@.wa_internal_change_identity(
     old_phone text, old_user text, old_parent text, new_phone text, new_user text, new_parent text,
     changed_at timestamptz)
 RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind), array_agg(f.standing), changed_at)
+BEGIN
+    RETURN (SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind), array_agg(f.standing),
+        changed_at)
     FROM (VALUES (new_phone, 'phone', 'current'), (new_user, 'user', 'current'), (new_parent, 'parent', 'current'),
                  (NULLIF(old_phone, new_phone), 'phone', 'former'), (NULLIF(old_user, new_user), 'user', 'former'),
                  (NULLIF(old_parent, new_parent), 'parent', 'former')) AS f (form, kind, standing)
     WHERE f.form IS NOT NULL
-    HAVING count(*) > 0
+    HAVING count(*) > 0);
+END
 $$;
 
 /* The changes of a webhook, with the names that were told beside them. */
@@ -610,26 +622,38 @@ BEGIN
 END
 $$;
 
-/* What senders have learned; a batch of it.  What somebody else is entering is left to him. */
-CREATE FUNCTION @extschema@.wa_internal_learn_identities(batch integer) RETURNS bigint
+/*
+ * What was learned; a batch of it.  What somebody else is entering is left to him.  Everybody whom
+ * that is about is locked before, at once with those others whom the caller is about to need.
+ */
+CREATE FUNCTION @extschema@.wa_internal_learn_identities(batch integer, others text[] DEFAULT '{}') RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    recipients text[];
+    identities text[];
+    times timestamptz[];
     learned record;
     n bigint := 0;
 BEGIN
+    WITH taken AS (
+        DELETE FROM @extschema@.whatsapp_learned_identities AS l WHERE l.learned_id IN (
+            SELECT o.learned_id FROM @extschema@.whatsapp_learned_identities AS o
+            ORDER BY o.learned_id LIMIT batch FOR UPDATE SKIP LOCKED)
+        RETURNING l.recipient, l.identity, l.learned_at)
+    SELECT array_agg(t.recipient), array_agg(t.identity), array_agg(t.learned_at)
+        INTO recipients, identities, times FROM taken AS t;
+    PERFORM @extschema@.wa_internal_lock_persons(others || recipients || identities);
     FOR learned IN
-        WITH taken AS (
-            DELETE FROM @extschema@.whatsapp_learned_identities AS l WHERE l.learned_id IN (
-                SELECT o.learned_id FROM @extschema@.whatsapp_learned_identities AS o
-                ORDER BY o.learned_id LIMIT batch FOR UPDATE SKIP LOCKED)
-            RETURNING l.recipient, l.identity)
-        SELECT DISTINCT t.recipient, t.identity FROM taken AS t ORDER BY t.recipient, t.identity
+        SELECT t.recipient, t.identity, min(t.at) AS at
+        FROM unnest(recipients, identities, times) AS t (recipient, identity, at)
+        GROUP BY t.recipient, t.identity
+        ORDER BY t.recipient, t.identity
     LOOP
         PERFORM @extschema@.wa_internal_unite(array_agg(f.form), array_agg(CASE
                 WHEN f.form LIKE '+%' THEN 'phone' WHEN f.form ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END),
-                array_agg('named'::text), NULL::timestamptz)
+                array_agg('named'::text), learned.at)
             FROM unnest(ARRAY[learned.recipient, learned.identity]) AS f (form);
         n := n + 1;
     END LOOP;

@@ -1087,6 +1087,10 @@ AS $$
 DECLARE
     refused record;
 BEGIN
+    /* All of them at once, as everybody does who locks several persons. */
+    PERFORM @extschema@.wa_internal_lock_persons(array_agg(COALESCE(m.recipient_phone, m.recipient_user_id)))
+        FROM @extschema@.whatsapp_messages AS m
+        WHERE m.id = ANY (message_ids) AND m.erased_at IS NULL;
     FOR refused IN
         SELECT m.tenant_id, w.recipient, max(x.at) AS at
         FROM unnest(message_ids, happened_at) AS x (id, at)
@@ -1146,11 +1150,6 @@ DECLARE
     c record;
 BEGIN
     /* Of several arrays there is no unnest(); the path is pinned. */
-    PERFORM @extschema@.wa_internal_opt_out_for_error(array_agg(x.id), array_agg(x.at))
-        FROM unnest(actions, message_ids, happened_at) AS x (action, id, at)
-        WHERE x.action = 'opt_out'
-        HAVING count(*) > 0;
-
     INSERT INTO @extschema@.whatsapp_late_deliveries (message_id)
         SELECT DISTINCT x.id FROM unnest(actions, message_ids) AS x (action, id)
         WHERE x.action = 'late_delivery'
@@ -1842,13 +1841,18 @@ AS $$
         UNION ALL
         SELECT @extschema@.wa_internal_opt_word(s), false
         FROM regexp_split_to_table(message, '[.,;:!?¡¿\n\r]+') AS s
-        WHERE message ~ '[.,;:!?¡¿\n\r]')
+        WHERE message ~ '[.,;:!?¡¿\n\r]'
+    /* Once for each, and not for each of our words. */
+    ), meant AS MATERIALIZED (
+        SELECT s.whole, c.word
+        FROM said AS s
+            CROSS JOIN LATERAL (
+                VALUES (s.words), (@extschema@.wa_internal_without_courtesy(s.words))) AS c (word))
     SELECT w.action, COALESCE(w.category, current_setting('whatsapp_shared.opt_out_scope', true), 'marketing')
-    FROM said AS s
-        JOIN @extschema@.whatsapp_opt_words AS w
-            ON w.word IN (s.words, @extschema@.wa_internal_without_courtesy(s.words))
-    WHERE w.action = 'out' OR w.action = 'in' AND s.whole
-    ORDER BY s.whole DESC, w.action DESC, w.category NULLS LAST
+    FROM meant AS m
+        JOIN @extschema@.whatsapp_opt_words AS w ON w.word = m.word
+    WHERE w.action = 'out' OR w.action = 'in' AND m.whole
+    ORDER BY m.whole DESC, w.action DESC, w.category NULLS LAST
     LIMIT 1
 $$;
 
@@ -1875,10 +1879,12 @@ $$;
  * seconds.  What errs, errs on the right side.
  */
 CREATE FUNCTION @extschema@.wa_internal_opted_out_until(at timestamptz) RETURNS timestamptz
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT at + CASE WHEN date_trunc('second', at) = at THEN interval '999999 microseconds' ELSE interval '0' END
+BEGIN
+    RETURN at + CASE WHEN date_trunc('second', at) = at THEN interval '999999 microseconds' ELSE interval '0' END;
+END
 $$;
 
 /*
@@ -1918,8 +1924,9 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT max(n.created_at) AS any,
                     max(n.created_at) FILTER (WHERE n.source <> 'inbound') AS any_but_words
-                FROM @extschema@.whatsapp_opt_ins AS n
-                WHERE n.tenant_id = t.tenant_id AND n.recipient = ANY (forms) AND n.category = t.category) AS i
+                FROM unnest(forms) AS f (form)
+                    JOIN @extschema@.whatsapp_opt_ins AS n
+                        ON n.tenant_id = t.tenant_id AND n.recipient = f.form AND n.category = t.category) AS i
     ), ended AS (
         DELETE FROM @extschema@.whatsapp_opt_outs AS o
             USING left_over AS l
@@ -2075,9 +2082,9 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT max(n.created_at) AS any,
                     max(n.created_at) FILTER (WHERE n.source <> 'inbound') AS any_but_words
-                FROM @extschema@.whatsapp_opt_ins AS n
-                WHERE n.tenant_id = g.tenant_id AND n.category = g.category
-                    AND n.recipient = ANY (@extschema@.wa_internal_forms_of(ARRAY[g.recipient]))) AS n
+                FROM unnest(@extschema@.wa_internal_forms_of(ARRAY[g.recipient])) AS f (form)
+                    JOIN @extschema@.whatsapp_opt_ins AS n
+                        ON n.tenant_id = g.tenant_id AND n.recipient = f.form AND n.category = g.category) AS n
         WHERE @extschema@.wa_internal_opted_out_until(g.switch_at) >= COALESCE(n.any_but_words, '-infinity')
             OR @extschema@.wa_internal_opted_out_until(g.word_at) >= COALESCE(n.any, '-infinity')
         ORDER BY i.contact_id, g.tenant_id, g.category, g.recipient
@@ -2265,6 +2272,28 @@ COMMENT ON FUNCTION @extschema@.wa_opt_in(text, text, text) IS
 'one after all. False: there was no opt-out. Errors as there.';
 
 /*
+ * Whose customer somebody is who writes to this number: its tenant, or, for a
+ * number that no tenant has (the default number), every tenant that sends from
+ * it because it has none of its own.
+ */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_tenants_of(tenant text, number text) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF tenant IS NOT NULL THEN
+        RETURN NEXT tenant;
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT t.tenant_id
+    FROM @extschema@.whatsapp_tenants AS t
+    WHERE number = current_setting('whatsapp_shared.phone_number_id', true)
+        AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                        WHERE a.tenant_id = t.tenant_id AND a.unassigned_at IS NULL);
+END
+$$;
+
+/*
  * A customer's own decision.  What WhatsApp's switch has stopped, a word does not resume: Meta
  * would go on refusing.  A word that resumes does so for everything; the switch is
  * about marketing.
@@ -2428,8 +2457,8 @@ COMMENT ON FUNCTION @extschema@.wa_internal_spellings(text) IS
 'for all other numbers, and for user IDs. Internal.';
 
 /*
- * What senders learn from responses: two forms of one person.  They append and never
- * wait; webhooks and the upkeep take it from here.
+ * What senders learn from responses, and webhooks from statuses: two forms of one person.  They
+ * append and never wait; webhooks and the upkeep take it from here.
  */
 CREATE TABLE @extschema@.whatsapp_learned_identities (
     learned_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -2438,29 +2467,31 @@ CREATE TABLE @extschema@.whatsapp_learned_identities (
     learned_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE @extschema@.whatsapp_learned_identities IS
-'Forms of persons that Meta''s responses have told senders, until they are entered in whatsapp_contact_identities.';
+'Forms of persons that Meta''s responses and statuses have told, until they are entered in '
+'whatsapp_contact_identities.';
 COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.learned_id IS 'Number of the row.';
 COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.recipient IS 'What a message was addressed to.';
-COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.identity IS 'What the response calls the same person.';
-COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.learned_at IS 'When the response came.';
+COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.identity IS 'What Meta calls the same person.';
+COMMENT ON COLUMN @extschema@.whatsapp_learned_identities.learned_at IS
+'When the response came; or when the message was written of which a status told.';
 
 /* What is valid now, of all that the person has had. */
 CREATE FUNCTION @extschema@.wa_internal_refresh_contacts(ids bigint[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     UPDATE @extschema@.whatsapp_contacts AS c
-        SET wa_id = substr(l.phone, 2), user_id = l.usr, parent_user_id = l.parent
-        FROM unnest(ids) AS k (contact_id)
-            CROSS JOIN LATERAL (
-                SELECT (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
-                                      i.identity DESC) FILTER (WHERE i.kind = 'phone'))[1] AS phone,
-                    (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
-                                   i.identity DESC) FILTER (WHERE i.kind = 'user'))[1] AS usr,
-                    (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE, i.seen_at DESC NULLS LAST,
-                                   i.identity DESC) FILTER (WHERE i.kind = 'parent'))[1] AS parent
-                FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = k.contact_id) AS l
-        WHERE c.contact_id = k.contact_id
+        SET (wa_id, user_id, parent_user_id) = (
+            SELECT substr((array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE,
+                    i.seen_at DESC NULLS LAST, i.identity DESC) FILTER (WHERE i.kind = 'phone'))[1], 2),
+                (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE,
+                    i.seen_at DESC NULLS LAST, i.identity DESC) FILTER (WHERE i.kind = 'user'))[1],
+                (array_agg(i.identity ORDER BY (i.replaced_at >= i.seen_at) IS TRUE,
+                    i.seen_at DESC NULLS LAST, i.identity DESC) FILTER (WHERE i.kind = 'parent'))[1]
+            FROM @extschema@.whatsapp_contact_identities AS i WHERE i.contact_id = c.contact_id)
+        WHERE c.contact_id = ANY (ids);
+END
 $$;
 
 /* Several rows turn out to be one person: the first stays, and nothing of the others is lost. */
@@ -2658,10 +2689,12 @@ $$;
 CREATE FUNCTION @extschema@.wa_internal_standings(said text[], kinds text[], standings text[], at timestamptz,
     OUT form text, OUT kind text, OUT seen_at timestamptz, OUT replaced_at timestamptz)
 RETURNS SETOF record
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT w.form, min(w.kind),
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT w.form, min(w.kind),
         max(CASE w.standing WHEN 'current' THEN at WHEN 'spelling' THEN NULL ELSE '-infinity' END),
         CASE WHEN bool_and(w.left_then) THEN at END
     FROM (
@@ -2671,7 +2704,8 @@ AS $$
         SELECT s.form, 'phone', 'spelling', u.standing = 'former'
         FROM unnest(said, standings) AS u (form, standing),
             unnest(@extschema@.wa_internal_spellings(u.form)) AS s (form)) AS w
-    GROUP BY w.form
+    GROUP BY w.form;
+END
 $$;
 
 /*
@@ -2679,14 +2713,16 @@ $$;
  * contact, locked.  A number alone does not say whose it is now.
  */
 CREATE FUNCTION @extschema@.wa_internal_know(phone text, usr text, parent text, at timestamptz) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind),
+BEGIN
+    RETURN (SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind),
         array_agg(CASE WHEN usr IS NULL AND parent IS NULL THEN 'named' ELSE 'current' END), at)
     FROM (VALUES (phone, 'phone'), (usr, 'user'), (parent, 'parent')) AS f (form, kind)
     WHERE f.form IS NOT NULL
-    HAVING count(*) > 0
+    HAVING count(*) > 0);
+END
 $$;
 
 /* The same, of somebody who is locked already: nearly always there is nothing new to know. */
@@ -2711,12 +2747,14 @@ $$;
 
 /* Whom somebody means by this address. */
 CREATE FUNCTION @extschema@.wa_internal_named(recipient text) RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT @extschema@.wa_internal_unite(ARRAY[recipient], ARRAY[CASE
+BEGIN
+    RETURN @extschema@.wa_internal_unite(ARRAY[recipient], ARRAY[CASE
         WHEN recipient LIKE '+%' THEN 'phone' WHEN recipient ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END],
-        ARRAY['named'], NULL::timestamptz)
+        ARRAY['named'], NULL::timestamptz);
+END
 $$;
 
 /*
@@ -2727,15 +2765,18 @@ CREATE FUNCTION @extschema@.wa_internal_change_identity(
     old_phone text, old_user text, old_parent text, new_phone text, new_user text, new_parent text,
     changed_at timestamptz)
 RETURNS bigint
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind), array_agg(f.standing), changed_at)
+BEGIN
+    RETURN (SELECT @extschema@.wa_internal_unite(array_agg(f.form), array_agg(f.kind), array_agg(f.standing),
+        changed_at)
     FROM (VALUES (new_phone, 'phone', 'current'), (new_user, 'user', 'current'), (new_parent, 'parent', 'current'),
                  (NULLIF(old_phone, new_phone), 'phone', 'former'), (NULLIF(old_user, new_user), 'user', 'former'),
                  (NULLIF(old_parent, new_parent), 'parent', 'former')) AS f (form, kind, standing)
     WHERE f.form IS NOT NULL
-    HAVING count(*) > 0
+    HAVING count(*) > 0);
+END
 $$;
 
 /* The changes of a webhook, with the names that were told beside them. */
@@ -2936,26 +2977,38 @@ BEGIN
 END
 $$;
 
-/* What senders have learned; a batch of it.  What somebody else is entering is left to him. */
-CREATE FUNCTION @extschema@.wa_internal_learn_identities(batch integer) RETURNS bigint
+/*
+ * What was learned; a batch of it.  What somebody else is entering is left to him.  Everybody whom
+ * that is about is locked before, at once with those others whom the caller is about to need.
+ */
+CREATE FUNCTION @extschema@.wa_internal_learn_identities(batch integer, others text[] DEFAULT '{}') RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    recipients text[];
+    identities text[];
+    times timestamptz[];
     learned record;
     n bigint := 0;
 BEGIN
+    WITH taken AS (
+        DELETE FROM @extschema@.whatsapp_learned_identities AS l WHERE l.learned_id IN (
+            SELECT o.learned_id FROM @extschema@.whatsapp_learned_identities AS o
+            ORDER BY o.learned_id LIMIT batch FOR UPDATE SKIP LOCKED)
+        RETURNING l.recipient, l.identity, l.learned_at)
+    SELECT array_agg(t.recipient), array_agg(t.identity), array_agg(t.learned_at)
+        INTO recipients, identities, times FROM taken AS t;
+    PERFORM @extschema@.wa_internal_lock_persons(others || recipients || identities);
     FOR learned IN
-        WITH taken AS (
-            DELETE FROM @extschema@.whatsapp_learned_identities AS l WHERE l.learned_id IN (
-                SELECT o.learned_id FROM @extschema@.whatsapp_learned_identities AS o
-                ORDER BY o.learned_id LIMIT batch FOR UPDATE SKIP LOCKED)
-            RETURNING l.recipient, l.identity)
-        SELECT DISTINCT t.recipient, t.identity FROM taken AS t ORDER BY t.recipient, t.identity
+        SELECT t.recipient, t.identity, min(t.at) AS at
+        FROM unnest(recipients, identities, times) AS t (recipient, identity, at)
+        GROUP BY t.recipient, t.identity
+        ORDER BY t.recipient, t.identity
     LOOP
         PERFORM @extschema@.wa_internal_unite(array_agg(f.form), array_agg(CASE
                 WHEN f.form LIKE '+%' THEN 'phone' WHEN f.form ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END),
-                array_agg('named'::text), NULL::timestamptz)
+                array_agg('named'::text), learned.at)
             FROM unnest(ARRAY[learned.recipient, learned.identity]) AS f (form);
         n := n + 1;
     END LOOP;

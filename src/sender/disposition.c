@@ -122,7 +122,7 @@ draw_consequence(WaSender *sender, WaJob *job, WaDisposition *disposition)
 	if (then.unknown)
 		report_unknown_code(outcome);
 	if (then.opts_out)
-		wa_store_opt_out(job->message_id);
+		disposition->opts_out = true;
 	switch (then.action)
 	{
 		case WA_ACTION_NONE:

@@ -10,7 +10,7 @@
 
 /*
  * The disposition of a message whose request was not accepted.  Needs a transaction:
- * pauses and opt-outs that follow from the refusal are written at once.
+ * pauses that follow from the refusal are written at once, and an opt-out is noted in it.
  */
 extern void wa_disposition_decide(WaSender *sender, WaJob *job, WaDisposition *disposition);
 

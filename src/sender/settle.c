@@ -18,6 +18,7 @@
 #include "sender/settle.h"
 #include "sender/state/wire.h"
 #include "sender/store/alert.h"
+#include "sender/store/consequence.h"
 #include "sender/store/lease.h"
 #include "sender/store/settled_rows.h"
 #include "shared/shmem.h"
@@ -309,6 +310,18 @@ acceptance_of(const WaJob *job)
 						.at = job->finished_at};
 }
 
+static void
+write_opt_outs(const WaDisposition *dispositions, int n)
+{
+	int64 *ids = palloc(sizeof(int64) * Max(n, 1));
+	int n_ids = 0;
+
+	for (int i = 0; i < n; i++)
+		if (dispositions[i].opts_out)
+			ids[n_ids++] = dispositions[i].message_id;
+	wa_store_opt_outs(ids, n_ids);
+}
+
 void
 wa_settle_run(WaSender *sender)
 {
@@ -348,6 +361,7 @@ wa_settle_run(WaSender *sender)
 	for (int i = 0, next = 0; i < settling.n; i++)
 		if (settling.dispositions[i].state != 'a')
 			settling.dispositions[i].superseded = dispositions[next++].superseded;
+	write_opt_outs(dispositions, n_dispositions);
 	wa_store_drop_leases(done, n_done);
 	release_uncounted();
 

@@ -30,6 +30,7 @@
 #include "webhook/apply.h"
 #include "webhook/consequence.h"
 #include "webhook/group.h"
+#include "webhook/learned.h"
 #include "webhook/traffic.h"
 #include "webhook/update.h"
 
@@ -74,8 +75,9 @@ static WaStatement dequeue_statement = {
 static WaStatement exist_statement = {
 	.sql = "SELECT m.id, m.status OPERATOR(pg_catalog.=) ANY ('{queued,sending,uncertain}'),"
 		   " CASE WHEN m.status OPERATOR(pg_catalog.=) ANY ('{accepted,sent,delivered,read}')"
-		   " THEN m.whatsapp_message_id END"
-		   " FROM @extschema@.whatsapp_messages AS m WHERE m.id OPERATOR(pg_catalog.=) ANY ($1)",
+		   " THEN m.whatsapp_message_id END, " WA_STATUS_RECIPIENT ", m.phone_number_id,"
+		   " m.created_at FROM @extschema@.whatsapp_messages AS m WHERE m.id "
+		   "OPERATOR(pg_catalog.=) ANY ($1)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_SELECT};
@@ -271,10 +273,12 @@ update_messages(Round *round)
 			group->merged.attempt > 1)
 			learned[nlearned++] = group;
 		if (wa_rows_int(&rows, row, 4, false))
-			wa_webhook_note_failure(round->webhook, &group->merged);
+			wa_webhook_note_failure(round->webhook, &group->merged, wa_rows_text(&rows, row, 10));
 		if (wa_rows_int(&rows, row, 5, false))
 			wa_webhook_note_late(round->webhook, &group->merged);
 		note_if_late(round, group, wa_rows_time(&rows, row, 6, 0));
+		wa_webhook_learn_recipient(round->webhook, group, wa_rows_text(&rows, row, 10),
+								   wa_rows_text(&rows, row, 11), wa_rows_time(&rows, row, 12, 0));
 		group->after = (WaDelivered){.at = wa_rows_time(&rows, row, 7, 0),
 									 .category = wa_rows_text(&rows, row, 8),
 									 .is_free = wa_rows_int(&rows, row, 9, false)};
@@ -320,6 +324,9 @@ account_for_rest(Round *round)
 			const char *wamid = wa_rows_text(&rows, (int) i, 3);
 
 			wa_status_count(round->webhook, group, false);
+			wa_webhook_learn_recipient(round->webhook, group, wa_rows_text(&rows, (int) i, 4),
+									   wa_rows_text(&rows, (int) i, 5),
+									   wa_rows_time(&rows, (int) i, 6, 0));
 			group->replaces = wamid != NULL && strcmp(wamid, group->merged.wamid) != 0;
 			known[nknown++] = group;
 		}
@@ -403,4 +410,5 @@ wa_webhook_apply_statuses(WaWebhook *webhook)
 		update_messages(&round);
 		account_for_rest(&round);
 	} while (more);
+	wa_webhook_store_learned(webhook);
 }

@@ -5,9 +5,10 @@
  *	  is opted out, a message that went out twice is reported, one that went out
  *	  late is remembered for its cost.
  *
- * The class of an error decides, as for the responses that the sender gets.  All
- * of it happens in one SQL function, wa_internal_draw_consequences(): it is
- * rare, and a matter of rows.
+ * The class of an error decides, as for the responses that the sender gets.  It
+ * happens in SQL functions: it is rare, and a matter of rows.  Opting out waits until
+ * the webhook has locked everybody whom it is about, since persons are locked
+ * at once and in one order, here as everywhere.
  */
 #include "postgres.h"
 
@@ -31,11 +32,24 @@ typedef struct Consequence
 	TimestampTz at;
 } Consequence;
 
+/* A message that failed because its recipient wants no more of its kind. */
+typedef struct Refused
+{
+	int64 message_id;
+	TimestampTz at;
+} Refused;
+
 static WaStatement draw_statement = {
 	.sql = "SELECT @extschema@.wa_internal_draw_consequences($1, $2, $3, $4, $5, $6, $7)",
 	.nargs = 7,
 	.argtypes = {TEXTARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 				 TIMESTAMPTZARRAYOID},
+	.expected = SPI_OK_SELECT};
+
+static WaStatement opt_out_statement = {
+	.sql = "SELECT @extschema@.wa_internal_opt_out_for_error($1, $2)",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID},
 	.expected = SPI_OK_SELECT};
 
 static void
@@ -50,7 +64,7 @@ note(WaWebhook *webhook, const Consequence *consequence)
  * its webhook is here.
  */
 void
-wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status)
+wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status, const char *recipient)
 {
 	Consequence consequence = {.message_id = status->message_id,
 							   .error_code = status->error_code,
@@ -71,8 +85,10 @@ wa_webhook_note_failure(WaWebhook *webhook, const WaStatus *status)
 	}
 	if (then.opts_out)
 	{
-		consequence.action = "opt_out";
-		note(webhook, &consequence);
+		Refused refused = {consequence.message_id, consequence.at};
+
+		*(Refused *) wa_webhook_add(&webhook->refused, sizeof(Refused)) = refused;
+		wa_webhook_note_person(webhook, recipient);
 	}
 	if (then.unknown)
 	{
@@ -124,4 +140,17 @@ wa_webhook_draw_consequences(WaWebhook *webhook)
 		return;
 	WA_ARRAYS_OF(values, columns, items, webhook->consequences.count);
 	wa_statement_run(&draw_statement, webhook->schema, values, NULL);
+}
+
+void
+wa_webhook_opt_out_refused(WaWebhook *webhook)
+{
+	static const WaColumn columns[] = {WA_COLUMN(Refused, message_id), WA_COLUMN_TIME(Refused, at)};
+	const Refused *items = webhook->refused.items;
+	Datum values[lengthof(columns)];
+
+	if (webhook->refused.count == 0)
+		return;
+	WA_ARRAYS_OF(values, columns, items, webhook->refused.count);
+	wa_statement_run(&opt_out_statement, webhook->schema, values, NULL);
 }

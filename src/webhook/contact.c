@@ -35,7 +35,7 @@
 
 #define MAX_NAME 256
 
-/* Of what senders have learned, at once. */
+/* Of what was learned, at once. */
 #define LEARN_BATCH 1000
 
 /* How far back in the list a repetition is looked for. */
@@ -68,9 +68,11 @@ static WaStatement lock_statement = {.sql = "SELECT @extschema@.wa_internal_lock
 									 .argtypes = {TEXTARRAYOID},
 									 .expected = SPI_OK_SELECT};
 
-static WaStatement learn_statement = {.sql = "SELECT @extschema@.wa_internal_learn_identities($1)",
-									  .nargs = 1,
-									  .argtypes = {INT4OID},
+/* The same, together with all of whom it was learned that they are somebody else, too. */
+static WaStatement learn_statement = {.sql =
+										  "SELECT @extschema@.wa_internal_learn_identities($1, $2)",
+									  .nargs = 2,
+									  .argtypes = {INT4OID, TEXTARRAYOID},
 									  .expected = SPI_OK_SELECT};
 
 static bool
@@ -100,7 +102,10 @@ add_contact(WaWebhook *webhook, const Contact *contact)
 		bool wrote = items[i].wrote || contact->wrote;
 		TimestampTz at = Max(items[i].at, contact->at);
 
-		if (items[i].at != contact->at && adds_something(contact, &items[i]))
+		/* What only the earlier one tells was told then, and not at the later time. */
+		if (items[i].at < contact->at && adds_something(contact, &items[i]))
+			continue;
+		if (items[i].at > contact->at && adds_something(&items[i], contact))
 			continue;
 		/* A status tells less of its recipient than what stands beside it. */
 		if (!adds_something(contact, &items[i]))
@@ -416,12 +421,16 @@ store(const WaWebhook *webhook, WaStatement *statement, const Contact *items, in
 	wa_statement_run(statement, webhook->schema, values, NULL);
 }
 
-/* Everybody whom this is about, before anything is written of anybody. */
+/*
+ * Everybody whom this is about, before anything is written of anybody; and enters what
+ * senders and statuses have taught, which may concern whoever says something now.
+ */
 static void
 lock_persons(WaWebhook *webhook, const Contact *news, int n)
 {
 	static const WaColumn columns[] = {{WA_COLUMN_TEXT, 0}};
-	Datum values[1];
+	Datum everybody[1];
+	Datum values[2] = {Int32GetDatum(LEARN_BATCH)};
 
 	for (int i = 0; i < n; i++)
 	{
@@ -432,19 +441,13 @@ lock_persons(WaWebhook *webhook, const Contact *news, int n)
 	}
 	if (webhook->persons.count == 0)
 		return;
-	WA_ARRAYS_OF(values, columns, (const char *const *) webhook->persons.items,
+	WA_ARRAYS_OF(everybody, columns, (const char *const *) webhook->persons.items,
 				 webhook->persons.count);
-	wa_statement_run(&lock_statement, webhook->schema, values, NULL);
-}
-
-/* What senders have learned concerns whoever says something now. */
-static void
-learn(const WaWebhook *webhook)
-{
-	Datum batch[1] = {Int32GetDatum(LEARN_BATCH)};
-
-	if (webhook->persons.count > 0 && wa_lookup_may_find(&learned, webhook->schema))
-		wa_statement_run(&learn_statement, webhook->schema, batch, NULL);
+	values[1] = everybody[0];
+	if (wa_lookup_may_find(&learned, webhook->schema))
+		wa_statement_run(&learn_statement, webhook->schema, values, NULL);
+	else
+		wa_statement_run(&lock_statement, webhook->schema, everybody, NULL);
 }
 
 void
@@ -454,7 +457,6 @@ wa_webhook_store_contacts(WaWebhook *webhook)
 	int nnew = 0;
 	int nchanged = 0;
 
-	learn(webhook);
 	if (webhook->contacts.count > 0)
 		leave_out_known(webhook, webhook->contacts.items, webhook->contacts.count, &nnew,
 						&nchanged);

@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "common/recipient.h"
 #include "webhook/field.h"
 
 #define MAX_PHONE_NUMBER_ID 32
@@ -93,6 +94,18 @@ wa_webhook_phone(const WaWebhook *webhook, uint32 object, const char *name)
 	char *wa_id = wa_webhook_wa_id(webhook, object, name);
 
 	return wa_id == NULL ? NULL : psprintf("+%s", wa_id);
+}
+
+char *
+wa_webhook_user_id_instead(const WaWebhook *webhook, uint32 object, const char *name)
+{
+	char *text = wa_webhook_user_id(webhook, object, name);
+	char out[WA_RECIPIENT_SIZE];
+
+	if (text == NULL ||
+		wa_recipient_normalise(text, strlen(text), out, sizeof(out)) != WA_RECIPIENT_USER_ID)
+		return NULL;
+	return text;
 }
 
 /* In seconds of the Unix epoch, as a number or a string. */

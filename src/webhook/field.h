@@ -21,6 +21,8 @@ extern char *wa_webhook_user_id(const WaWebhook *webhook, uint32 object, const c
 /* A customer's number: digits alone, or NULL; and the same with a plus sign. */
 extern char *wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name);
 extern char *wa_webhook_phone(const WaWebhook *webhook, uint32 object, const char *name);
+/* A user id where a number is meant to be, which must look like one. */
+extern char *wa_webhook_user_id_instead(const WaWebhook *webhook, uint32 object, const char *name);
 
 /*
  * False if there is no time, or none that WhatsApp could mean: before there was

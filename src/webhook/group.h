@@ -8,6 +8,10 @@
 #include "webhook/delivered.h"
 #include "webhook/status.h"
 
+/* In a statement: whom the message m is addressed to; NULL: unknown, a group, or erased. */
+#define WA_STATUS_RECIPIENT                                                                        \
+	"CASE WHEN m.erased_at IS NULL THEN COALESCE(m.recipient_phone, m.recipient_user_id) END"
+
 /*
  * All statuses of one wamid, and what became of them.
  */

@@ -119,19 +119,6 @@ first_of(const char *a, const char *b)
 	return a != NULL ? a : b;
 }
 
-/* A wa_id that is not a number may be a user id. */
-static const char *
-user_id_as_wa_id(const WaWebhook *webhook, uint32 object)
-{
-	const char *text = wa_webhook_user_id(webhook, object, "wa_id");
-	char out[WA_RECIPIENT_SIZE];
-
-	if (text == NULL ||
-		wa_recipient_normalise(text, strlen(text), out, sizeof(out)) != WA_RECIPIENT_USER_ID)
-		return NULL;
-	return text;
-}
-
 /* What the sentence has and the item has not; what contradicts the item is not taken. */
 static void
 complete_from_sentence(const WaWebhook *webhook, uint32 object, const char *member,
@@ -162,7 +149,7 @@ complete_from_contact(const WaWebhook *webhook, uint32 contact, WaIdentityChange
 	uint32 profile = wa_json_member(json, contact, "profile");
 	const char *phone = wa_webhook_phone(webhook, contact, "wa_id");
 	const char *user = first_of(wa_webhook_user_id(webhook, contact, "user_id"),
-								user_id_as_wa_id(webhook, contact));
+								wa_webhook_user_id_instead(webhook, contact, "wa_id"));
 	const char *parent = wa_webhook_user_id(webhook, contact, "parent_user_id");
 
 	if (change->new_user == NULL && !same(user, change->old_user))
@@ -207,8 +194,8 @@ wa_identity_change_read(const WaWebhook *webhook, uint32 message, uint32 contact
 	change->old_parent = wa_webhook_user_id(webhook, system, "previous_parent_user_id");
 	if (!is_change && change->old_user == NULL && change->old_parent == NULL)
 		return false;
-	change->new_user =
-		first_of(wa_webhook_user_id(webhook, system, "user_id"), user_id_as_wa_id(webhook, system));
+	change->new_user = first_of(wa_webhook_user_id(webhook, system, "user_id"),
+								wa_webhook_user_id_instead(webhook, system, "wa_id"));
 	change->new_parent = first_of(wa_webhook_user_id(webhook, system, "parent_user_id"),
 								  same(from_parent, change->old_parent) ? NULL : from_parent);
 	change->new_phone = first_of(wa_webhook_phone(webhook, system, "wa_id"),
@@ -246,8 +233,8 @@ read_update(WaWebhook *webhook, uint32 item, uint32 contact)
 	if (change.old_user == NULL)
 		change.old_user = wa_webhook_user_id(webhook, item, "previous_user_id");
 	if (change.new_user == NULL)
-		change.new_user =
-			first_of(wa_webhook_user_id(webhook, item, "user_id"), user_id_as_wa_id(webhook, item));
+		change.new_user = first_of(wa_webhook_user_id(webhook, item, "user_id"),
+								   wa_webhook_user_id_instead(webhook, item, "wa_id"));
 	if (change.old_parent == NULL)
 		change.old_parent = wa_webhook_user_id(webhook, item, "previous_parent_user_id");
 	if (change.new_parent == NULL)

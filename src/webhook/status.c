@@ -194,7 +194,13 @@ wa_webhook_read_status(WaWebhook *webhook, uint32 item, const char *phone_number
 		if (wa_webhook_is_too_old(webhook, at))
 			webhook->body->too_old++;
 		else
+		{
 			wa_webhook_read_recipient(webhook, item, at);
+			status.told_phone = wa_webhook_phone(webhook, item, "recipient_id");
+			status.told_user_id = status.recipient_user_id != NULL
+									  ? status.recipient_user_id
+									  : wa_webhook_user_id_instead(webhook, item, "recipient_id");
+		}
 	}
 	status.parked_id = webhook->parked_id;
 	status.place = webhook->statuses.count;

@@ -37,6 +37,8 @@ typedef struct WaStatus
 	const char *phone_number_id;
 	const char *recipient_wa_id; /* or NULL */
 	const char *recipient_user_id;
+	const char *told_phone; /* whom it is about, if that may be news: with "+", or NULL */
+	const char *told_user_id;
 	TimestampTz at[WA_STATUS_KINDS];
 	int error_code;			   /* of the earliest failure, or WA_STATUS_NO_ERROR */
 	const char *error_message; /* or NULL */

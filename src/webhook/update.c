@@ -239,7 +239,8 @@ static WaStatement update_statement = {
 		   " m.failed_at OPERATOR(pg_catalog.=) b.failed_at AND m.whatsapp_message_id "
 		   "OPERATOR(pg_catalog.=) b.wamid, " DELIVERED_LATE ","
 		   " CASE WHEN m.sent_at OPERATOR(pg_catalog.=) b.sent_at THEN m.accepted_at END,"
-		   " " COUNTS_AT ", m.pricing_category, " IS_FREE,
+		   " " COUNTS_AT ", m.pricing_category, " IS_FREE ", " WA_STATUS_RECIPIENT ", "
+		   "m.phone_number_id, m.created_at",
 	.expected = SPI_OK_UPDATE_RETURNING};
 
 /* ---- what rows were ------------------------------------------------------------ */

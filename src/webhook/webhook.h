@@ -75,6 +75,8 @@ typedef struct WaWebhook
 	/* what has been read, and is not written yet */
 	WaWebhookList statuses;
 	WaWebhookList consequences;
+	WaWebhookList refused; /* messages whose recipients want no more */
+	WaWebhookList learned; /* other forms of recipients */
 	WaWebhookList contacts;
 	WaWebhookList changes; /* of customers' identities */
 	WaWebhookList persons; /* who has done something, in any form */

@@ -4,7 +4,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(67);
+SELECT plan(78);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -163,6 +163,56 @@ SELECT is(pg_temp.wants('+34600000801', 'horno') || ', ' || pg_temp.wants('+3460
 SELECT is((SELECT last_inbound_at FROM whatsapp_windows WHERE recipient = '+34600000801'), pg_temp.at(1764000700), 'and so does the window');
 SELECT pg_temp.says('34600000801', 'ES.801', 'BAJA', 1764000590) \g /dev/null
 SELECT is(pg_temp.wants('+34600000801') || ', ' || pg_temp.wants('+34600000809'), 'everything, marketing inbound', 'what comes late from before is the former owner''s');
+
+/* ---- what statuses tell of recipients ---- */
+
+CREATE FUNCTION pg_temp.sent_to(recipient text, tenant text DEFAULT 'panaderia') RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    made CONSTANT bigint := pg_temp.new_message('accepted', tenant);
+BEGIN
+    UPDATE whatsapp_messages AS m SET recipient_phone = CASE WHEN recipient LIKE '+%' THEN recipient END,
+        recipient_user_id = CASE WHEN recipient NOT LIKE '+%' THEN recipient END WHERE m.id = made;
+    RETURN made;
+END
+$$;
+CREATE FUNCTION pg_temp.reports(message bigint, recipient jsonb, number text DEFAULT '100000000000001') RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.counts(pg_temp.post(pg_temp.envelope(pg_temp.messages_change(jsonb_build_object('statuses', jsonb_build_array(
+        (pg_temp.status('wamid.' || message, 'sent', 1764000600) - 'recipient_id') || recipient)), number))), 'statuses')
+$$;
+/* Whom the status has added to the one it was sent to, when it is entered. */
+CREATE FUNCTION pg_temp.taught(recipient text, told jsonb, number text DEFAULT '100000000000001') RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.reports(pg_temp.sent_to(recipient), told, number);
+    PERFORM wa_internal_learn_identities(1000);
+    RETURN COALESCE(pg_temp.person(recipient), 'nobody');
+END
+$$;
+SELECT wa_opt_out('horno', '+34600000821') \g /dev/null
+SELECT is(pg_temp.taught('+34600000820', '{"recipient_id":"34600000821"}'), '+34600000820 +34600000821', 'a status calls its recipient by another number');
+SELECT is(pg_temp.wants('+34600000820', 'horno') || ', ' || pg_temp.wants('+34600000820'), 'marketing manual, everything', 'whose wishes stay with the tenant that they were told to');
+SELECT pg_temp.sent_to('+34600000822') AS m \gset
+SELECT pg_temp.reports(:m, '{"recipient_id":"34600000823"}'), pg_temp.reports(:m, '{"recipient_id":"34600000823"}') \g /dev/null
+SELECT pg_temp.says('34600000823', NULL, 'BAJA', 1764000610) \g /dev/null
+SELECT is(pg_temp.wants('+34600000822') || ' ' || (SELECT count(*) FROM whatsapp_learned_identities), 'marketing inbound 0', 'it is entered with the next message');
+SELECT is(pg_temp.taught('ES.824', '{"recipient_id":"34600000824"}'), '+34600000824 ES.824', 'by a number, of a message to a user ID');
+SELECT is(pg_temp.taught('+34600000825', '{"recipient_id":"ES.825"}'), '+34600000825 ES.825', 'by a user ID where the number is meant to be');
+SELECT is(pg_temp.taught('+34600000826', '{"recipient_user_id":"ES.826"}'), '+34600000826 ES.826', 'by a user ID alone');
+SELECT is(pg_temp.taught('+34600000827', '{"recipient_id":""}') || ', ' || pg_temp.taught('+34600000827', '{"recipient_id":null}') || ', '
+    || pg_temp.taught('+34600000827', '{"recipient_id":"34600000827"}'), 'nobody, nobody, nobody', 'by nothing, or as before, tells nothing');
+SELECT is(pg_temp.taught('+34600000828', '{"recipient_id":"1203630000000000","recipient_type":"group"}'), 'nobody', 'nor does a group');
+SELECT is(pg_temp.taught('+34600000829', '{"recipient_id":"34600000830"}', '100000000000002'), 'nobody', 'nor a status that comes by another number than the message went by');
+SELECT pg_temp.sent_to('+34600000831') AS m \gset
+UPDATE whatsapp_messages SET erased_at = now() WHERE id = :m;
+SELECT pg_temp.reports(:m, '{"recipient_id":"34600000832"}') \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_learned_identities), 0::bigint, 'nor one of a message that was erased');
+
+/* In one webhook a status that is later, and knows less, and a message with a name. */
+SELECT pg_temp.post(pg_temp.envelope(
+    pg_temp.messages_change(jsonb_build_object('statuses', jsonb_build_array((pg_temp.status('wamid.' || :m, 'sent', 1764000900) - 'recipient_id') || '{"recipient_user_id":"ES.840"}'))),
+    pg_temp.messages_change('{"contacts":[{"wa_id":"34600000840","user_id":"ES.840","profile":{"name":"Antes"}}],
+        "messages":[{"id":"wamid.P840","from":"34600000840","from_user_id":"ES.840","timestamp":"1764000700","type":"text","text":{"body":"hola"}}]}'))) \g /dev/null
+SELECT pg_temp.tell('[{"from_user_id":"ES.840","timestamp":"1764000800","type":"text","text":{"body":"hola"}}]', '[{"user_id":"ES.840","profile":{"name":"Luego"}}]') \g /dev/null
+SELECT is(pg_temp.now_known('ES.840'), '34600000840|ES.840|Luego', 'a name is as old as the message that told it');
 
 SELECT * FROM finish();
 ROLLBACK;

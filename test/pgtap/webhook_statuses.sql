@@ -211,7 +211,8 @@ SELECT is((SELECT count(*) FROM whatsapp_pauses), 0::bigint, 'what happened two 
 
 CREATE TEMP TABLE refused AS SELECT pg_temp.new_message('accepted', 'obrador') AS id, n FROM generate_series(1, 1500) AS n;
 UPDATE whatsapp_messages AS m SET recipient_phone = '+3461' || lpad(r.n::text, 7, '0') FROM refused AS r WHERE m.id = r.id;
-SELECT is(pg_temp.post_statuses(VARIADIC (SELECT array_agg(pg_temp.status('wamid.' || id, 'failed', EXTRACT(epoch FROM now())::bigint, pg_temp.data(id), pg_temp.error(131050))) FROM refused)),
+SELECT is(pg_temp.post_statuses(VARIADIC (SELECT array_agg(pg_temp.status('wamid.' || id, 'failed', EXTRACT(epoch FROM now())::bigint, pg_temp.data(id),
+        pg_temp.error(131050) || jsonb_build_object('recipient_id', '3461' || lpad(n::text, 7, '0')))) FROM refused)),
     '1500/0/0/0', 'fifteen hundred who want no marketing');
 SELECT is((SELECT count(*) FROM whatsapp_opt_outs WHERE tenant_id = 'obrador'), 1500::bigint, 'get none');
 

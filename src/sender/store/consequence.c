@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "base/arrays.h"
 #include "base/statement.h"
 #include "sender/store/consequence.h"
 #include "sender/store/transaction.h"
@@ -20,10 +21,11 @@ static WaStatement pause_statement = {
 	.expected = SPI_OK_SELECT};
 
 static WaStatement opt_out_statement = {
-	.sql = "SELECT @extschema@.wa_internal_opt_out_for_error(ARRAY[$1],"
-		   " ARRAY[pg_catalog.clock_timestamp()])",
+	.sql =
+		"SELECT @extschema@.wa_internal_opt_out_for_error($1,"
+		" pg_catalog.array_fill(pg_catalog.clock_timestamp(), ARRAY[pg_catalog.cardinality($1)]))",
 	.nargs = 1,
-	.argtypes = {INT8OID},
+	.argtypes = {INT8ARRAYOID},
 	.expected = SPI_OK_SELECT};
 
 static WaStatement unknown_code_statement = {
@@ -46,10 +48,13 @@ wa_store_pause(const char *scope, const char *key, int code, const char *detail,
 }
 
 void
-wa_store_opt_out(int64 message_id)
+wa_store_opt_outs(const int64 *message_ids, int n)
 {
-	Datum values[1] = {Int64GetDatum(message_id)};
+	Datum values[1];
 
+	if (n == 0)
+		return;
+	values[0] = wa_array_of_int8(message_ids, n);
 	wa_store_run(&opt_out_statement, values, NULL);
 }
 

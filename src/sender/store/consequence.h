@@ -16,8 +16,11 @@
 extern void wa_store_pause(const char *scope, const char *key, int code, const char *detail,
 						   int seconds);
 
-/* The recipient of the message wants no more marketing from its tenant. */
-extern void wa_store_opt_out(int64 message_id);
+/*
+ * The recipients of these messages want no more marketing from their tenants.  Locks the
+ * persons, all at once: after the messages, as webhooks do.
+ */
+extern void wa_store_opt_outs(const int64 *message_ids, int n);
 
 /* Meta has sent a code that nobody here knows. */
 extern void wa_store_alert_unknown_code(int code, const char *detail);

@@ -39,6 +39,7 @@ typedef struct WaDisposition
 	int16 attempts;				 /* attempts counted from now on */
 	bool queue_only;			 /* nothing that the message's own row says has changed */
 	bool failed_attempt;		 /* keep a row in whatsapp_attempts */
+	bool opts_out;				 /* the recipient wants no more of it: wa_store_opt_outs() */
 	int16 attempt;				 /* its number */
 	const char *outcome;		 /* its outcome, a word */
 	TimestampTz started_at;
