@@ -2986,6 +2986,7 @@ CREATE FUNCTION @extschema@.wa_internal_learn_identities(batch integer, others t
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    most_forms CONSTANT integer := 32;
     recipients text[];
     identities text[];
     times timestamptz[];
@@ -3006,6 +3007,12 @@ BEGIN
         GROUP BY t.recipient, t.identity
         ORDER BY t.recipient, t.identity
     LOOP
+        /* Nobody has so many: whoever says so says the same of everybody. */
+        CONTINUE WHEN (
+            SELECT count(DISTINCT f.identity)
+            FROM @extschema@.whatsapp_contact_identities AS i
+                JOIN @extschema@.whatsapp_contact_identities AS f ON f.contact_id = i.contact_id
+            WHERE i.identity IN (learned.recipient, learned.identity)) >= most_forms;
         PERFORM @extschema@.wa_internal_unite(array_agg(f.form), array_agg(CASE
                 WHEN f.form LIKE '+%' THEN 'phone' WHEN f.form ~ '^[A-Z]{2}\.ENT\.' THEN 'parent' ELSE 'user' END),
                 array_agg('named'::text), learned.at)

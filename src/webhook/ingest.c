@@ -173,11 +173,8 @@ wa_ingest_write(WaIngest *ingest)
 	wa_webhook_apply_statuses(webhook);
 	wa_webhook_draw_consequences(webhook);
 	wa_webhook_store_contacts(webhook);
-<<<<<<< HEAD
-	wa_webhook_store_handovers(webhook);
-=======
 	wa_webhook_opt_out_refused(webhook);
->>>>>>> 90d0b6f (Learn from statuses, lock persons at once, and settle wishes for a third)
+	wa_webhook_store_handovers(webhook);
 	wa_webhook_store_inbound(webhook);
 	wa_webhook_store_preferences(webhook);
 	wa_webhook_write_parked(webhook);

@@ -4,7 +4,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(78);
+SELECT plan(79);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -205,6 +205,10 @@ SELECT pg_temp.sent_to('+34600000831') AS m \gset
 UPDATE whatsapp_messages SET erased_at = now() WHERE id = :m;
 SELECT pg_temp.reports(:m, '{"recipient_id":"34600000832"}') \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_learned_identities), 0::bigint, 'nor one of a message that was erased');
+
+SELECT pg_temp.taught('+346000010' || n, '{"recipient_id":"34600000833"}') FROM generate_series(10, 60) AS n \g /dev/null
+SELECT is((SELECT count(*) FROM whatsapp_contact_identities AS i JOIN whatsapp_contact_identities AS f USING (contact_id) WHERE f.identity = '+34600000833'), 32::bigint,
+    'what calls everybody alike makes no crowd one person');
 
 /* In one webhook a status that is later, and knows less, and a message with a name. */
 SELECT pg_temp.post(pg_temp.envelope(

@@ -151,7 +151,8 @@ is_query(q{SELECT count(*), count(DISTINCT key) FROM whatsapp_alerts WHERE kind 
 sub status
 {
 	my ($wamid, $word, $time, $id, $attempt, %more) = @_;
-	return { id => $wamid, status => $word, timestamp => "$time", recipient_id => '34600000001', $id ? (biz_opaque_callback_data => "wa1:$installation:$id:$attempt") : (), %more };
+	my ($n) = $id // $wamid =~ /(\d+)/;
+	return { id => $wamid, status => $word, timestamp => "$time", recipient_id => sprintf('346%08d', $n), $id ? (biz_opaque_callback_data => "wa1:$installation:$id:$attempt") : (), %more };
 }
 my $now = time;
 foreach my $n (1 .. 24)

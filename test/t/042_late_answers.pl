@@ -42,7 +42,7 @@ sub tell_by_webhook
 			id => $wamids->{$_},
 			status => $status,
 			timestamp => '' . time,
-			recipient_id => '34600000001',
+			recipient_id => sql("SELECT substr(recipient_phone, 2) FROM whatsapp_messages WHERE id = $_"),
 			biz_opaque_callback_data => "wa1:$installation:$_:1",
 			%more
 		}

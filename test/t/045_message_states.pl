@@ -81,13 +81,14 @@ $make{cancelled} = sub { return cancel($make{queued}->()) };
 sub webhook
 {
 	my ($id, $word) = @_;
-	my $wamid = sql("SELECT COALESCE(whatsapp_message_id, 'wamid.' || id) FROM whatsapp_messages WHERE id = $id");
+	my ($wamid, $recipient) = split /\|/,
+	  sql("SELECT COALESCE(whatsapp_message_id, 'wamid.' || id), substr(recipient_phone, 2) FROM whatsapp_messages WHERE id = $id");
 	my $errors = $word eq 'failed' ? ',"errors":[{"code":131026,"title":"undeliverable"}]' : '';
 	my $now = time;
 	my $body =
 		'{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":'
 	  . '{"metadata":{"phone_number_id":"100000000000001"},"statuses":[{'
-	  . qq("id":"$wamid","status":"$word","timestamp":"$now","recipient_id":"34600000001",)
+	  . qq("id":"$wamid","status":"$word","timestamp":"$now","recipient_id":"$recipient",)
 	  . qq("biz_opaque_callback_data":"wa1:$installation:$id:1"$errors}]}}]}]});
 	my $signature = 'sha256=' . hmac_sha256_hex($body, 'SIMULATOR_APP_SECRET');
 	is(sql("SELECT wa_webhook_ingest('$body', '$signature') ->> 'applied'"), '1', "a webhook tells that message $id is $word");

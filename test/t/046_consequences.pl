@@ -72,11 +72,11 @@ sub by_webhook
 	my ($code) = @_;
 	my $now = time;
 	my $accepted = pop @accepted;
-	my $wamid = sql("SELECT whatsapp_message_id FROM whatsapp_messages WHERE id = $accepted");
+	my ($wamid, $recipient) = split /\|/, sql("SELECT whatsapp_message_id, substr(recipient_phone, 2) FROM whatsapp_messages WHERE id = $accepted");
 	my $body =
 		'{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":'
 	  . '{"metadata":{"phone_number_id":"100000000000001"},"statuses":[{'
-	  . qq("id":"$wamid","status":"failed","timestamp":"$now","recipient_id":"34621460000",)
+	  . qq("id":"$wamid","status":"failed","timestamp":"$now","recipient_id":"$recipient",)
 	  . qq("biz_opaque_callback_data":"wa1:$installation:$accepted:1","errors":[{"code":$code,"title":"title"}]}]}}]}]});
 	my $signature = 'sha256=' . hmac_sha256_hex($body, 'SIMULATOR_APP_SECRET');
 	sql("SELECT wa_webhook_ingest('$body', '$signature')");
