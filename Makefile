@@ -9,11 +9,13 @@ MODULE_big = whatsapp_shared
 OBJS = \
 	src/base/args.o \
 	src/base/arrays.o \
+	src/base/caller.o \
 	src/base/disk.o \
 	src/base/file.o \
 	src/base/guc.o \
 	src/base/home.o \
 	src/base/jsonb.o \
+	src/base/life_cycle.o \
 	src/base/lookup.o \
 	src/base/mark.o \
 	src/base/owner.o \
@@ -113,6 +115,7 @@ OBJS = \
 	src/sender/dispatch.o \
 	src/sender/disposition.o \
 	src/sender/due.o \
+	src/sender/events.o \
 	src/sender/fetch.o \
 	src/sender/fetch_client.o \
 	src/sender/former_primary.o \
@@ -150,6 +153,7 @@ OBJS = \
 	src/sender/store/consequence.o \
 	src/sender/store/dispositions.o \
 	src/sender/store/due_rows.o \
+	src/sender/store/event_rows.o \
 	src/sender/store/fence.o \
 	src/sender/store/fetch_rows.o \
 	src/sender/store/home_rows.o \

@@ -41,7 +41,9 @@ CREATE FUNCTION @extschema@.wa_sync_phone_numbers() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'phone_numbers'
+    UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'phone_numbers';
+    SELECT @extschema@.wa_internal_note('sync_phone_numbers'::text, 'account'::text, NULL::text,
+        jsonb_build_object('text', 'Asked Meta for the numbers'))
 $$;
 COMMENT ON FUNCTION @extschema@.wa_sync_phone_numbers() IS
 'Requests that the sender read the account''s numbers from Meta after COMMIT; whatsapp_sync shows the result.';

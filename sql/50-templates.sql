@@ -277,7 +277,9 @@ CREATE FUNCTION @extschema@.wa_sync_templates() RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
-    UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'templates'
+    UPDATE @extschema@.whatsapp_sync SET requested_at = clock_timestamp() WHERE kind = 'templates';
+    SELECT @extschema@.wa_internal_note('sync_templates'::text, 'account'::text, NULL::text,
+        jsonb_build_object('text', 'Asked Meta for the templates'))
 $$;
 COMMENT ON FUNCTION @extschema@.wa_sync_templates() IS
 'Requests that the sender read the account''s templates from Meta after COMMIT; whatsapp_sync shows the result.';

@@ -496,18 +496,18 @@ BEGIN
     WHEN 10 THEN
         SELECT COALESCE(array_agg(w.id) FILTER (WHERE w.is_mine), '{}'), count(*), min(w.id)
             INTO mine, looked_at, lowest
-            FROM (SELECT a.action_id AS id,
+            FROM (SELECT a.event_id AS id,
                       CASE WHEN is_person THEN a.key ~ naming OR a.detail::text ~ naming
                            ELSE a.detail IS NOT NULL
                                AND (a.scope = 'tenant' AND a.key = e.subject OR a.detail ->> 'tenant_id' = e.subject)
                            END AS is_mine
-                  FROM @extschema@.whatsapp_actions AS a
-                  WHERE a.action_id < before ORDER BY a.action_id DESC LIMIT batch) AS w;
-        UPDATE @extschema@.whatsapp_actions AS a
+                  FROM @extschema@.whatsapp_events AS a
+                  WHERE a.event_id < before ORDER BY a.event_id DESC LIMIT batch) AS w;
+        UPDATE @extschema@.whatsapp_events AS a
             SET detail = NULL, key = CASE WHEN is_person AND a.key ~ naming THEN '' ELSE a.key END
-            WHERE a.action_id = ANY (ARRAY(
-                SELECT o.action_id FROM @extschema@.whatsapp_actions AS o
-                WHERE o.action_id = ANY (mine) FOR UPDATE SKIP LOCKED));
+            WHERE a.event_id = ANY (ARRAY(
+                SELECT o.event_id FROM @extschema@.whatsapp_events AS o
+                WHERE o.event_id = ANY (mine) FOR UPDATE SKIP LOCKED));
         GET DIAGNOSTICS done = ROW_COUNT;
     WHEN 11 THEN
         IF is_person THEN

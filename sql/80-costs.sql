@@ -299,6 +299,8 @@ BEGIN
         GROUP BY 1, 2, 3, 4, 5, 6
         HAVING sum(v.messages) <> 0;
     GET DIAGNOSTICS changed = ROW_COUNT;
+    PERFORM @extschema@.wa_internal_note('recount_costs'::text, 'account'::text, NULL::text,
+        jsonb_build_object('text', format('Counted anew since %s: %s sums have changed', since, changed)));
     RETURN changed;
 END
 $$;

@@ -122,6 +122,15 @@ COMMENT ON FUNCTION @extschema@.wa_revoke_links(text) IS
 'Ends all links that wa_tenant_link() has made for the tenant, from COMMIT on, and returns how many there were. Error '
 '42704: no such tenant.';
 
+CREATE TRIGGER whatsapp_tenant_links_noted
+    AFTER INSERT ON @extschema@.whatsapp_tenant_links
+    FOR EACH ROW WHEN (NOT @extschema@.wa_internal_is_restoring())
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('tenant', 'tenant_id', 'create_link,,');
+CREATE TRIGGER whatsapp_tenant_links_change_noted
+    AFTER UPDATE ON @extschema@.whatsapp_tenant_links
+    FOR EACH ROW WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('tenant', 'tenant_id', ',revoke_link,');
+
 /* ---- using them --------------------------------------------------------------- */
 
 /*

@@ -40,6 +40,14 @@ BEGIN
 END
 $$;
 
+/* For whom the rest of the statement acts: sql/82-timeline. */
+CREATE FUNCTION @extschema@.wa_internal_gateway_act(request jsonb, calls boolean DEFAULT true) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT @extschema@.wa_internal_act_for(COALESCE(request #>> '{actor,name}', request #>> '{actor,role}'), calls)
+$$;
+
 /* Refuses what the route does not know: a name that is misspelt must not be taken for none. */
 CREATE FUNCTION @extschema@.wa_internal_gateway_accept(
     request jsonb,
@@ -89,6 +97,7 @@ RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT @extschema@.wa_internal_gateway_require(request, role);
+    SELECT @extschema@.wa_internal_gateway_act(request);
     SELECT @extschema@.wa_internal_gateway_accept(request, arguments, members)
 $$;
 
@@ -333,21 +342,6 @@ AS $$
     SELECT NULLIF(jsonb_strip_nulls(jsonb_build_object('next', next, 'total', total)), '{}')
 $$;
 
-/* Who did it, for the timeline. */
-CREATE FUNCTION @extschema@.wa_internal_gateway_note(
-    request jsonb,
-    action text,
-    scope text,
-    key text DEFAULT NULL,
-    detail jsonb DEFAULT NULL)
-RETURNS void
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_internal_note_action(
-        COALESCE(request #>> '{actor,name}', request #>> '{actor,role}'), action, scope, key, detail)
-$$;
-
 /* ---- the newest messages --------------------------------------------------------------- */
 
 /*
@@ -576,8 +570,6 @@ BEGIN
         until => @extschema@.wa_internal_gateway_body_time(request, 'until'::text));
     SELECT 200, to_jsonb(p) INTO status, body
         FROM @extschema@.whatsapp_pauses AS p WHERE p.scope = a_scope AND p.key = COALESCE(a_key, '');
-    PERFORM @extschema@.wa_internal_gateway_note(request, 'pause'::text, a_scope, a_key,
-        jsonb_build_object('text', format('Paused: %s', body ->> 'reason')));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_pause(jsonb) IS
@@ -603,8 +595,6 @@ BEGIN
         body := jsonb_build_object('detail', format('%s is not paused', concat_ws(' ', a_scope, a_key)));
         RETURN;
     END IF;
-    PERFORM @extschema@.wa_internal_gateway_note(request, 'resume'::text, a_scope, a_key,
-        jsonb_build_object('text', 'Resumed'));
     status := 204;
 END
 $$;
@@ -663,11 +653,8 @@ BEGIN
     id := @extschema@.wa_internal_gateway_id(request, 'alert'::text);
     IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_alerts AS o WHERE o.alert_id = id) THEN
         RAISE EXCEPTION 'alert % does not exist', id USING ERRCODE = 'no_data_found';
-    ELSIF @extschema@.wa_resolve_alert(id) THEN
-        PERFORM @extschema@.wa_internal_gateway_note(request, 'resolve_alert'::text, 'alert'::text, id::text,
-            (SELECT jsonb_build_object('text', format('Resolved: %s', o.message))
-             FROM @extschema@.whatsapp_alerts AS o WHERE o.alert_id = id));
     END IF;
+    PERFORM @extschema@.wa_resolve_alert(id);
     SELECT o.* INTO a FROM @extschema@.whatsapp_alerts AS o WHERE o.alert_id = id;
     status := 200;
     body := to_jsonb(a);
@@ -722,8 +709,6 @@ BEGIN
     PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
     PERFORM @extschema@.wa_sync_phone_numbers();
     SELECT 202, to_jsonb(s) INTO status, body FROM @extschema@.whatsapp_sync AS s WHERE s.kind = 'phone_numbers';
-    PERFORM @extschema@.wa_internal_gateway_note(request, 'sync_phone_numbers'::text, 'account'::text, NULL::text,
-        jsonb_build_object('text', 'Asked Meta for the numbers'));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_sync_phone_numbers(jsonb) IS
@@ -738,8 +723,6 @@ BEGIN
     PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
     PERFORM @extschema@.wa_sync_templates();
     SELECT 202, to_jsonb(s) INTO status, body FROM @extschema@.whatsapp_sync AS s WHERE s.kind = 'templates';
-    PERFORM @extschema@.wa_internal_gateway_note(request, 'sync_templates'::text, 'account'::text, NULL::text,
-        jsonb_build_object('text', 'Asked Meta for the templates'));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_sync_templates(jsonb) IS

@@ -23,8 +23,6 @@ DECLARE
 BEGIN
     SELECT x.* INTO e FROM @extschema@.wa_explain(id) AS x;
     IF done THEN
-        PERFORM @extschema@.wa_internal_gateway_note(request, action, 'message'::text, id::text,
-            jsonb_build_object('text', initcap(left(what, 1)) || substr(what, 2)));
         status := 200;
         body := jsonb_build_object('id', id, 'status', e.status, 'reason', e.reason, 'explanation', e.explanation);
     ELSE
@@ -206,6 +204,8 @@ BEGIN
     END IF;
 
     status := 200;
+    /* One event tells of all. */
+    PERFORM @extschema@.wa_internal_gateway_act(request, calls => false);
     SELECT f.ids, f.next INTO found FROM @extschema@.wa_internal_find_messages(filter, place, most, 50000) AS f;
     IF @extschema@.wa_internal_gateway_member(request, 'dry_run'::text, 'boolean'::text) = 'true' THEN
         SELECT cardinality(f.ids), f.next INTO left_over, further
@@ -230,8 +230,11 @@ BEGIN
         left_over := GREATEST(left_over, (further IS NOT NULL)::integer);
     END IF;
     IF acted.done > 0 THEN
-        PERFORM @extschema@.wa_internal_gateway_note(request, what || '_messages', 'account'::text, NULL::text,
-            jsonb_build_object('filter', filter, 'text', format('%s of %s messages', initcap(what), acted.done)));
+        /* What was searched for may be a customer. */
+        PERFORM @extschema@.wa_internal_note(what || '_messages', 'account'::text, NULL::text,
+            jsonb_build_object('filter', filter - 'q'::text,
+                'text', format('%s of %s messages', initcap(what), acted.done)),
+            'info'::text, filter ->> 'tenant_id');
     END IF;
     body := jsonb_strip_nulls(jsonb_build_object(
         'matched', acted.done + acted.refused + left_over, 'done', acted.done, 'refused', acted.refused,

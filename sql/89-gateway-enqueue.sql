@@ -134,6 +134,7 @@ DECLARE
     written bigint;
 BEGIN
     PERFORM @extschema@.wa_internal_gateway_require(request, 'admin'::text);
+    PERFORM @extschema@.wa_internal_gateway_act(request);
     PERFORM @extschema@.wa_internal_gateway_accept(request, members =>
         @extschema@.wa_internal_gateway_members(COALESCE(request #>> '{body,type}', 'template')));
     IF key IS NULL THEN

@@ -296,8 +296,8 @@ AS $$
                jsonb_strip_nulls(r.value - 'at' - 'text')
             FROM jsonb_array_elements(replies) AS r
         UNION ALL
-        SELECT o.at, 15, o.action, o.detail ->> 'text', jsonb_build_object('actor', o.actor)
-            FROM @extschema@.whatsapp_actions AS o WHERE o.scope = 'message' AND o.key = m.id::text)
+        SELECT o.at, 15, o.kind, o.detail ->> 'text', jsonb_build_object('actor', o.actor)
+            FROM @extschema@.whatsapp_events AS o WHERE o.scope = 'message' AND o.key = m.id::text)
         AS h (at, place, kind, text, details)
 $$;
 

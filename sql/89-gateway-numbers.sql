@@ -232,9 +232,6 @@ BEGIN
                     ELSE 'Add a number to the account in WhatsApp Manager, then read the list again.' END));
             RETURN;
     END;
-    PERFORM @extschema@.wa_internal_gateway_note(request, 'assign_phone'::text, 'tenant'::text, tenant,
-        jsonb_build_object('take_from', loser, 'text', concat_ws(' ', 'Assigned',
-            COALESCE(display, number, 'the best free number'), 'taken from ' || loser)));
     status := 200;
     body := @extschema@.wa_internal_gateway_tenant_rows(ARRAY[tenant]) -> 0;
 END
@@ -265,8 +262,6 @@ BEGIN
         RAISE EXCEPTION 'tenant "%" has no phone number', @extschema@.wa_internal_quote(tenant)
             USING ERRCODE = 'no_data_found';
     END IF;
-    PERFORM @extschema@.wa_internal_gateway_note(request, 'unassign_phone'::text, 'tenant'::text, tenant,
-        jsonb_build_object('phone_number_id', number, 'text', concat_ws(' ', 'Unassigned', COALESCE(display, number))));
     status := 200;
     body := jsonb_build_object('tenant_id', tenant, 'phone_number_id', number, 'display_phone_number', display,
         'waiting', @extschema@.wa_internal_waiting_of(tenant));
@@ -288,8 +283,6 @@ BEGIN
             'assigned', COALESCE(jsonb_agg(to_jsonb(a)) FILTER (WHERE a.phone_number_id IS NOT NULL), '[]'),
             'without', COALESCE(jsonb_agg(a.tenant_id) FILTER (WHERE a.phone_number_id IS NULL), '[]'))
         INTO status, body FROM @extschema@.wa_assign_all() AS a;
-    PERFORM @extschema@.wa_internal_gateway_note(request, 'assign_phones'::text, 'account'::text, NULL::text,
-        jsonb_build_object('text', format('Assigned %s numbers', jsonb_array_length(body -> 'assigned'))));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_gateway_assign_phones(jsonb) IS

@@ -26,6 +26,7 @@ BEGIN
     ELSE
         PERFORM @extschema@.wa_internal_gateway_require(request, CASE WHEN changes THEN 'admin' ELSE 'viewer' END);
     END IF;
+    PERFORM @extschema@.wa_internal_gateway_act(request);
     PERFORM @extschema@.wa_internal_gateway_accept(request, arguments, members);
     RETURN @extschema@.wa_internal_gateway_tenant(request);
 END
@@ -73,8 +74,6 @@ BEGIN
             'valid_for_seconds'::text, 60, 365 * 86400), 30 * 86400)),
         COALESCE(@extschema@.wa_internal_gateway_string(request, 'page'::text), 'notifications'),
         concat_ws(' ', request #>> '{actor,role}', request #>> '{actor,name}')) AS l;
-    PERFORM @extschema@.wa_internal_gateway_note(request, 'create_link'::text, 'tenant'::text, tenant,
-        jsonb_build_object('text', format('Made a link, valid until %s', date_trunc('second', link.expires_at))));
     status := 201;
     body := jsonb_build_object('tenant_id', tenant, 'url', link.url, 'expires_at', link.expires_at);
 END
@@ -95,10 +94,6 @@ BEGIN
     PERFORM @extschema@.wa_internal_gateway_begin(request, 'admin'::text);
     tenant := @extschema@.wa_internal_gateway_tenant(request);
     revoked := @extschema@.wa_revoke_links(tenant);
-    IF revoked > 0 THEN
-        PERFORM @extschema@.wa_internal_gateway_note(request, 'revoke_links'::text, 'tenant'::text, tenant,
-            jsonb_build_object('text', format('Revoked links: %s', revoked)));
-    END IF;
     status := 200;
     body := jsonb_build_object('tenant_id', tenant, 'revoked', revoked);
 END
@@ -228,7 +223,6 @@ DECLARE
     credentials CONSTANT text[] := (SELECT k.dropped FROM @extschema@.wa_internal_settings_keys(document) AS k);
     tenant text;
     before jsonb;
-    changed text;
 BEGIN
     tenant := @extschema@.wa_internal_gateway_own_tenant(request, true, members => credentials || '{tenant_id,
         whatsapp_enabled,whatsapp_default_language,whatsapp_phone_number_id,whatsapp_display_phone_number,quiet_from,
@@ -256,12 +250,6 @@ BEGIN
                            AND COALESCE(document ->> 'quiet_to', '') = ''
                       THEN '{quiet_hours}'::text[] ELSE '{}' END);
     body := @extschema@.wa_internal_gateway_settings(tenant);
-    SELECT string_agg(format('%s: %s', d.key, COALESCE(d.value, 'none')), ', ' ORDER BY d.key) INTO changed
-        FROM jsonb_each_text(body) AS d WHERE d.value IS DISTINCT FROM before ->> d.key;
-    IF changed IS NOT NULL THEN
-        PERFORM @extschema@.wa_internal_gateway_note(request, 'set_notification_settings'::text, 'tenant'::text, tenant,
-            jsonb_build_object('text', 'Changed ' || changed));
-    END IF;
     status := 200;
     IF cardinality(credentials) > 0 THEN
         body := body || jsonb_build_object('dropped', credentials);

@@ -47,6 +47,11 @@ CREATE TRIGGER whatsapp_tenant_roles_oid
     FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_find_bound_role();
 ALTER TABLE @extschema@.whatsapp_tenant_roles ENABLE ALWAYS TRIGGER whatsapp_tenant_roles_oid;
 
+CREATE TRIGGER whatsapp_tenant_roles_noted
+    AFTER INSERT OR DELETE ON @extschema@.whatsapp_tenant_roles
+    FOR EACH ROW WHEN (NOT @extschema@.wa_internal_is_restoring())
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('tenant', 'tenant_id', 'bind_role,,unbind_role');
+
 /*
  * Public, since policies call them as whoever reads the table.  They tell of the
  * session's own roles and nothing else.

@@ -31,7 +31,7 @@ $$;
 /*
  * Every public function (with all its variants), table and view stands here
  * once, under the privileges that include it; "{}": nobody's but the owner's,
- * "{public}": everybody's, since policies call it as whoever reads the table.
+ * "{public}": everybody's, since policies and triggers call it as whoever reads or writes the table.
  * EXECUTE on functions, SELECT on tables and views.
  *
  * Internal functions that a view calls are here, too: they run with the rights
@@ -57,7 +57,7 @@ AS $$
         ('{admin,sender,monitor}', '{wa_explain}'),
         ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
         ('{admin,tenant}', '{whatsapp_messages, whatsapp_inbound_messages, whatsapp_inbound_media, wa_media_content}'),
-        ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant}'),
+        ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant, wa_internal_is_restoring}'),
         /* The mark of a tenant's own role: an administrator must not have it. */
         ('{tenant}', '{wa_internal_tenant_role}'),
 
@@ -66,7 +66,7 @@ AS $$
             wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_metrics_health, wa_costs,
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
             wa_queue_status, wa_free_numbers, wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync,
-            whatsapp_actions, whatsapp_sizes}'),
+            whatsapp_events, whatsapp_sizes}'),
 
         /* the gateway */
         ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),
@@ -237,6 +237,8 @@ BEGIN
     PERFORM @extschema@.wa_internal_bind_role(role, privilege, tenant_id);
     EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
     PERFORM @extschema@.wa_internal_change_privilege('GRANT'::text, role, privilege);
+    PERFORM @extschema@.wa_internal_note('grant'::text, 'role'::text, role::text,
+        jsonb_build_object('privilege', privilege, 'text', 'Granted ' || privilege), 'warning'::text, tenant_id);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_grant(name, text, text) IS
@@ -267,6 +269,8 @@ BEGIN
     FOREACH other IN ARRAY COALESCE(others, '{}') LOOP
         PERFORM @extschema@.wa_internal_change_privilege('GRANT'::text, role, other);
     END LOOP;
+    PERFORM @extschema@.wa_internal_note('revoke'::text, 'role'::text, role::text,
+        jsonb_build_object('privilege', privilege, 'text', 'Revoked ' || privilege), 'warning'::text);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.wa_revoke(name, text) IS

@@ -40,6 +40,7 @@ typedef struct Secret
 	const SecretValue *given; /* by the setting itself */
 	const char *path;		  /* by its twin, which goes before; NULL or "": none */
 	SecretValue *seen;		  /* what was in force when somebody last asked */
+	SecretValue *told;		  /* the same for wa_secret_changes() */
 } Secret;
 
 static Secret secrets[SECRETS] = {
@@ -170,6 +171,27 @@ wa_secret_refresh(void)
 {
 	for (int i = 0; i < SECRETS; i++)
 		(void) in_force((SecretName) i);
+}
+
+int
+wa_secret_changes(const char **settings)
+{
+	static bool asked_before = false;
+	int n = 0;
+
+	for (int i = 0; i < SECRETS; i++)
+	{
+		const SecretValue *value = in_force((SecretName) i);
+
+		if (wa_secret_same_value(value, secrets[i].told))
+			continue;
+		wa_secret_release(secrets[i].told);
+		secrets[i].told = wa_secret_copy(value);
+		if (asked_before)
+			settings[n++] = secrets[i].setting;
+	}
+	asked_before = true;
+	return n;
 }
 
 /*

@@ -37,6 +37,13 @@ extern char *wa_secret_problem(const char *setting);
 /* Looks at all files, so that what they hold, or lack, is known everywhere. */
 extern void wa_secret_refresh(void);
 
+/*
+ * Which of them have another value than when this process last asked; room for
+ * WA_CREDENTIALS.  Returns how many, none the first time.
+ */
+#define WA_CREDENTIALS 3
+extern int wa_secret_changes(const char **settings);
+
 /* Milliseconds until it is worth another look; -1: nothing is amiss. */
 extern long wa_secret_wait_ms(void);
 

@@ -15,7 +15,7 @@ typedef enum SecretName
 	SECRET_VERIFY_TOKEN
 } SecretName;
 
-#define SECRETS 3
+#define SECRETS WA_CREDENTIALS
 
 /*
  * One allocation, because the settings machinery frees it with one call; by

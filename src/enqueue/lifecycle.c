@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/caller.h"
 #include "base/owner.h"
 #include "base/quote.h"
 #include "base/rows.h"
@@ -362,6 +363,8 @@ wa_cancel_message(PG_FUNCTION_ARGS)
 	wa_owner_begin(&owner, fcinfo);
 	check_tenant(owner.schema, id, bound);
 	done = cancel(owner.schema, id);
+	if (done)
+		wa_caller_note_message(owner.schema, "cancel_message", id, "Cancelled");
 	wa_owner_end(&owner);
 	PG_RETURN_BOOL(done);
 }
@@ -495,6 +498,8 @@ wa_retry_message(PG_FUNCTION_ARGS)
 
 	wa_owner_begin(&owner, fcinfo);
 	done = retry(owner.schema, id);
+	if (done)
+		wa_caller_note_message(owner.schema, "retry_message", id, "Queued again");
 	wa_owner_end(&owner);
 	PG_RETURN_BOOL(done);
 }
@@ -573,6 +578,9 @@ wa_resolve_message(PG_FUNCTION_ARGS)
 						 "did not, or \"resend\".")));
 	wa_owner_begin(&owner, fcinfo);
 	done = resolve(owner.schema, id, outcome);
+	if (done)
+		wa_caller_note_message(owner.schema, "resolve_message", id,
+							   psprintf("Resolved: %s", outcome));
 	wa_owner_end(&owner);
 	PG_RETURN_BOOL(done);
 }

@@ -39,6 +39,7 @@
 #include "utils/wait_event.h"
 
 #include "base/guc.h"
+#include "base/life_cycle.h"
 #include "base/secret.h"
 #include "compat.h"
 #include "launcher/launcher.h"
@@ -478,6 +479,7 @@ detach(int code, Datum arg)
 	wa_shared->launcher_pid = 0;
 	wa_shared->launcher_latch = NULL;
 	LWLockRelease(wa_shared->lock);
+	ereport(LOG, (errmsg(WA_LIFE_CYCLE("launcher_stop") "process %d ends", MyProcPid)));
 }
 
 static void
@@ -486,8 +488,10 @@ attach(void)
 	LWLockAcquire(wa_shared->lock, LW_EXCLUSIVE);
 	wa_shared->launcher_pid = MyProcPid;
 	wa_shared->launcher_latch = MyLatch;
+	wa_shared->launcher_began = GetCurrentTimestamp();
 	LWLockRelease(wa_shared->lock);
 	before_shmem_exit(detach, (Datum) 0);
+	ereport(LOG, (errmsg(WA_LIFE_CYCLE("launcher_start") "process %d begins", MyProcPid)));
 }
 
 void

@@ -21,6 +21,7 @@
 #include "utils/inval.h"
 
 #include "base/home.h"
+#include "base/life_cycle.h"
 #include "common/clock.h"
 #include "sender/former_primary.h"
 #include "sender/home.h"
@@ -132,11 +133,14 @@ wa_home_check(WaSender *sender)
 	checked_us = wa_now_us();
 
 	if (home.doubt[0] != '\0' && strcmp(home.doubt, logged) != 0 && sender->index == 0)
-		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						  errmsg("the messages of database \"%s\" belong to another installation",
-								 sender->slot->dbname),
-						  errdetail("%s Nothing is sent.", home.doubt),
-						  errhint("Call wa_adopt() in it if it is to send from here.")));
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg(WA_LIFE_CYCLE(
+						"copy") "the messages of database \"%s\" belong to another installation",
+					sender->slot->dbname),
+			 errdetail("%s Nothing is sent.", home.doubt),
+			 errhint("Call wa_adopt() in it if it is to send from here.")));
 	strlcpy(logged, home.doubt, sizeof(logged));
 }
 

@@ -27,6 +27,7 @@
 
 #include "base/arrays.h"
 #include "base/guc.h"
+#include "base/life_cycle.h"
 #include "common/queue_state.h"
 #include "sender/clean_stop.h"
 #include "sender/store/alert.h"
@@ -108,9 +109,11 @@ wa_takeover_begin(WaSender *sender, TimeLineID before, TimestampTz replayed_unti
 		begin(replayed_until);
 	}
 	tell_operators(before, clean, consequence);
-	ereport(LOG, (errmsg("database \"%s\" takes over the sending of WhatsApp messages",
-						 sender->slot->dbname),
-				  errdetail("This server was promoted. %s", consequence)));
+	ereport(LOG,
+			(errmsg(WA_LIFE_CYCLE(
+						"takeover") "database \"%s\" takes over the sending of WhatsApp messages",
+					sender->slot->dbname),
+			 errdetail("This server was promoted. %s", consequence)));
 }
 
 void

@@ -21,6 +21,7 @@
 #include "sender/overdue.h"
 #include "sender/prepared.h"
 #include "sender/pace/pair.h"
+#include "sender/store/event_rows.h"
 #include "sender/store/orphans.h"
 #include "sender/store/transaction.h"
 #include "sender/store/upkeep_rows.h"
@@ -283,14 +284,19 @@ reconcile(void)
 static void
 delete_old(void)
 {
+	bool more;
+
 	if (wa_now_us() < next.retention_us)
 		return;
 	next.retention_us = wa_now_us() + AFTER_FAILURE_US;
 	wa_store_begin("deleting old WhatsApp messages");
 	retention_id = wa_store_delete_old(retention_id, wa_guc_retention, BATCH);
 	wa_store_commit();
+	wa_store_begin("deleting old events of WhatsApp");
+	more = wa_store_forget_events(BATCH);
+	wa_store_commit();
 	next.retention_us =
-		wa_now_us() + (retention_id != 0 ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
+		wa_now_us() + (retention_id != 0 || more ? RETENTION_STEP_US : RETENTION_INTERVAL_US);
 }
 
 static void

@@ -43,6 +43,7 @@
 #include "sender/aside.h"
 #include "sender/config.h"
 #include "sender/dispatch.h"
+#include "sender/events.h"
 #include "sender/fetch.h"
 #include "sender/fetch_client.h"
 #include "sender/home.h"
@@ -93,6 +94,7 @@ static WaSenderSlot *slot;
 static uint64 generation;
 static WaitEventSet *wait_set;
 static bool started_as_copy;
+static volatile bool initialized; /* its first work is done */
 
 /*
  * Upkeep and synchronisation must not stop the sending when they fail: after an
@@ -130,6 +132,14 @@ request_shutdown(SIGNAL_ARGS)
 		ProcDiePending = true;
 	SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+/* The tables may be those of another version by now; what is written fails then, once. */
+static void
+note_end(void)
+{
+	if (sender != NULL && initialized)
+		wa_events_stopped(sender);
 }
 
 /* There is nothing to serve until somebody creates the extension. */
@@ -175,6 +185,13 @@ leave(void)
 	if (ShutdownRequestPending && !wa_shmem_sender_must_leave(slot))
 		proc_exit(1); /* the launcher starts another, unless it is going too */
 	proc_exit(0);
+}
+
+static void
+leave_in_order(void)
+{
+	note_end();
+	leave();
 }
 
 /* Does nothing for a while, unless the process is to end. */
@@ -301,6 +318,7 @@ initialize(void)
 {
 	wa_home_check(sender);
 	started_as_copy = !sender->at_home;
+	wa_events_started(sender);
 	if (sender->at_home)
 		wa_recovery_end_leases(sender);
 	load_config(true);
@@ -383,7 +401,10 @@ leave_if_changed(void)
 	if (wa_session_find_extension(version, sizeof(version)) != wa_store_schema())
 		leave_without_extension();
 	if (!wa_version_is_served(version))
+	{
+		note_end();
 		leave_because_of(version);
+	}
 }
 
 /*
@@ -412,10 +433,10 @@ stop(void)
 		wa_dispatch_abandon(sender);
 	}
 	else if (wa_now_us() >= deadline + SETTLE_GRACE_US)
-		leave();
+		leave_in_order();
 	wa_dispatch_cycle(sender);
 	if (sender->n_finished + sender->n_aside == 0)
-		leave();
+		leave_in_order();
 }
 
 /* One turn of the loop. */
@@ -454,8 +475,11 @@ turn(void)
 	if (!sender->config_loaded ||
 		pg_atomic_read_u64(&slot->config_generation) != sender->config_generation)
 	{
+		bool reloaded = !sender->config_loaded;
+
 		leave_if_changed();
-		load_config(!sender->config_loaded);
+		load_config(reloaded);
+		wa_events_look_at_settings(sender, reloaded);
 	}
 	else if (wa_home_check_due(sender))
 		check_home();
@@ -470,6 +494,7 @@ turn(void)
 		wa_upload_run(sender);
 		wa_receipts_run(sender);
 		wa_fetch_run(sender);
+		wa_events_look_at_settings(sender, false);
 		in_upkeep = false;
 		upkeep_errors = 0;
 	}
@@ -543,7 +568,6 @@ wa_sender_main(Datum main_arg)
 	sigjmp_buf on_error;
 	ErrorContextCallback context = {.callback = error_context};
 	volatile int errors = 0;
-	volatile bool initialized = false;
 
 	pqsignal(SIGTERM, request_shutdown);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);

@@ -16,6 +16,8 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "base/caller.h"
+#include "base/owner.h"
 #include "base/secret.h"
 #include "shared/first_xid.h"
 #include "shared/shmem.h"
@@ -140,11 +142,16 @@ wa_internal_preloaded(PG_FUNCTION_ARGS)
 Datum
 wa_worker_restart(PG_FUNCTION_ARGS)
 {
+	WaOwner owner;
+
 	if (wa_shared == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("whatsapp_shared must be loaded when the server starts"),
 						errhint("Add it to shared_preload_libraries and restart the server.")));
 
+	wa_owner_begin_restricted(&owner, fcinfo);
+	wa_caller_note(owner.schema, "restart", "Restarted the senders");
+	wa_owner_end(&owner);
 	PG_RETURN_INT32(wa_shmem_ask_to_leave(MyDatabaseId, NULL));
 }
 

@@ -196,6 +196,7 @@ typedef struct WaShared
 	LWLock *lock;
 	pid_t launcher_pid;			/* 0 while there is none */
 	Latch *launcher_latch;		/* NULL while there is none */
+	TimestampTz launcher_began; /* the present one, or the last that there was */
 	uint64 launcher_wakes;		/* counts the calls of wa_shmem_wake_launcher */
 	ConditionVariable left;		/* a sender has detached */
 	int slots_end;				/* no slot from this number on is in use */

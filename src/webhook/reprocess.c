@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "base/arrays.h"
+#include "base/caller.h"
 #include "base/rows.h"
 #include "base/statement.h"
 #include "webhook/envelope.h"
@@ -206,6 +207,8 @@ forget_used(Again *again)
 	wa_owner_begin(&owner, again->fcinfo);
 	values[0] = wa_array_of_int8(again->used, again->nused);
 	wa_statement_run(&forget_statement, owner.schema, values, NULL);
+	wa_caller_note(owner.schema, "reprocess_parked",
+				   psprintf("Took in again %d parked items", again->nused));
 	wa_owner_end(&owner);
 }
 

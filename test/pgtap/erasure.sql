@@ -101,7 +101,7 @@ SELECT pg_temp.event('smb_message_echoes', jsonb_build_object('metadata', jsonb_
 SELECT pg_temp.post(:'echo') \g /dev/null
 SELECT wa_internal_alert('warning', 'opted_out_of_all', 'recipient', 'panaderia +' || :'phone', 'secreto of +' || :'phone',
     jsonb_build_object('tenant_id', 'panaderia', 'recipient', '+' || :'phone')) \g /dev/null
-SELECT wa_internal_note_action('anna', 'send', 'message', '+' || :'phone', jsonb_build_object('to', :'user')) \g /dev/null
+SELECT wa_internal_note('send', 'message', '+' || :'phone', jsonb_build_object('to', :'user')) \g /dev/null
 INSERT INTO whatsapp_notification_failures (notification_id, notification, relation, table_owner, event, row_id, sqlstate, message)
     VALUES ('x', 'x', 'orders', 'postgres', 'INSERT', jsonb_build_object('phone', :'phone'), '22023', 'secreto');
 INSERT INTO whatsapp_account_events (fingerprint, field, key, value, happened_at)
@@ -111,8 +111,8 @@ INSERT INTO whatsapp_learned_identities (recipient, identity) VALUES ('+' || :'p
 SELECT wa_opt_out('panaderia', '+' || :'phone') \g /dev/null
 
 SELECT is(pg_temp.tables_with(:'parts'),
-    'whatsapp_account_events whatsapp_actions whatsapp_alerts whatsapp_app_messages whatsapp_attempts whatsapp_contact_identities '
-    'whatsapp_contacts whatsapp_fallbacks whatsapp_inbound_messages whatsapp_learned_identities whatsapp_media whatsapp_messages '
+    'whatsapp_account_events whatsapp_alerts whatsapp_app_messages whatsapp_attempts whatsapp_contact_identities '
+    'whatsapp_contacts whatsapp_events whatsapp_fallbacks whatsapp_inbound_messages whatsapp_learned_identities whatsapp_media whatsapp_messages '
     'whatsapp_notification_failures whatsapp_opt_outs whatsapp_parked_events whatsapp_reach whatsapp_read_receipts whatsapp_wamids '
     'whatsapp_windows', 'somebody is known in all these tables');
 SELECT sum(messages) AS counted FROM wa_internal_usage \gset

@@ -111,10 +111,11 @@ SELECT is(error, '22023 month', 'of a month') FROM unnest('{2026,2026-13,novembe
 
 /* ---- the timeline ---- */
 
-SELECT is(string_agg(DISTINCT a ->> 'actor', ' '), 'Ana', 'what was done over the gateway has an actor')
-    FROM pg_temp.call('timeline', pg_temp.request()), jsonb_array_elements(body) AS a WHERE a ->> 'actor' IS NOT NULL;
+SELECT is(string_agg(DISTINCT a ->> 'kind', ' ' ORDER BY a ->> 'kind'), 'alert_resolved pause resume sync_phone_numbers sync_templates',
+    'what was done over the gateway has an actor')
+    FROM pg_temp.call('timeline', pg_temp.request()), jsonb_array_elements(body) AS a WHERE a ->> 'actor' = 'Ana';
 SELECT set_eq($$SELECT DISTINCT a ->> 'kind' FROM pg_temp.call('timeline', pg_temp.request('{"limit": "500"}')), jsonb_array_elements(body) AS a$$,
-    '{pause,resume,alert,alert_resolved,resolve_alert,sync_templates,sync_phone_numbers,assigned,tenant,adopted}'::text[],
+    '{pause,resume,alert,alert_resolved,sync_templates,sync_phone_numbers,assigned,tenant,number,template,grant}'::text[],
     'all that happened is there');
 SELECT ok(bool_and(x.at >= x.next), 'the newest first')
     FROM (SELECT (a.value ->> 'at')::timestamptz AS at, lead((a.value ->> 'at')::timestamptz) OVER (ORDER BY a.ordinality) AS next
@@ -125,10 +126,6 @@ SELECT is(jsonb_agg(jsonb_build_array(a ->> 'severity', a ->> 'text', (a ->> 'at
     FROM pg_temp.call('timeline', pg_temp.request('{"limit": "500"}')), jsonb_array_elements(body) AS a WHERE a ->> 'kind' = 'sync' AND a ->> 'subject' = 'token';
 SELECT is(body, '[]', 'of a time') FROM pg_temp.call('timeline', pg_temp.request('{"from": "2020-01-01", "to": "2020-02-01T00:00:00Z"}'));
 SELECT is(error, '22023 from', 'that is one') FROM pg_temp.call('timeline', pg_temp.request('{"from": "yesterday"}'));
-UPDATE whatsapp_actions SET at = now() - interval '1 year';
-SELECT pg_temp.call('sync_templates', pg_temp.request()), pg_temp.call('sync_templates', pg_temp.request()),
-    pg_temp.call('sync_templates', pg_temp.request()) \g /dev/null
-SELECT is(count(*), 0::bigint, 'what is older than the retention goes by itself') FROM whatsapp_actions WHERE at < now() - interval '91 days';
 
 SELECT * FROM finish();
 ROLLBACK;

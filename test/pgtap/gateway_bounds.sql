@@ -121,11 +121,11 @@ UPDATE whatsapp_messages SET created_at = current_date WHERE tenant_id = 'tenant
 SELECT is(pg_temp.pages('{"limit": "500", "tenant_id": "tenant3"}'), 4, 'if all were written in one moment');
 SELECT is((SELECT count(DISTINCT id) FROM found), 1500::bigint, 'none is passed by');
 
-INSERT INTO whatsapp_actions (actor, action, scope, key) SELECT 'Ana', 'retry_message', 'message', n::text FROM generate_series(1, 20000) AS n;
-CREATE TEMP TABLE noted AS SELECT walked, fetched FROM pg_temp.rows_read('whatsapp_actions');
+INSERT INTO whatsapp_events (actor, kind, scope, key) SELECT 'Ana', 'retry_message', 'message', n::text FROM generate_series(1, 20000) AS n;
+CREATE TEMP TABLE noted AS SELECT walked, fetched FROM pg_temp.rows_read('whatsapp_events');
 SELECT is(jsonb_path_query_array(c.body, '$.history[*] ? (@.kind == "retry_message").details.actor'), '["Ana"]', 'what people did with one message')
     FROM pg_temp.call('message', pg_temp.request(path => '{"id": "1001"}')) AS c;
-SELECT is(r.walked - n.walked, 0::bigint, 'is found without reading what they did with all') FROM pg_temp.rows_read('whatsapp_actions') AS r, noted AS n;
+SELECT is(r.walked - n.walked, 0::bigint, 'is found without reading what they did with all') FROM pg_temp.rows_read('whatsapp_events') AS r, noted AS n;
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -159,7 +159,7 @@ SELECT is(pg_temp.find('{"reason": "parked"}'), '109', 'and is found');
 SELECT is(pg_temp.find('{"status": "uncertain"}'), '109', 'by its status, too');
 SELECT is(pg_temp.act('resolve', '109', b::jsonb), want, b) FROM (VALUES ('{}', '22004 outcome'), ('{"outcome": "perhaps"}', '22023'), ('{"outcome": 1}', '22023 outcome'),
     ('{"outcome": "accepted"}', '200 accepted')) AS v (b, want);
-SELECT results_eq('SELECT action, key, actor FROM whatsapp_actions ORDER BY action_id',
+SELECT results_eq($$SELECT kind, key, actor FROM whatsapp_events WHERE scope = 'message' ORDER BY event_id$$,
     $$VALUES ('retry_message', '102', 'Ana'), ('cancel_message', '102', 'Ana'), ('resolve_message', '109', 'Ana')$$, 'what was done is noted, what was refused is not');
 SELECT is(jsonb_path_query_array(body, '$.history[*] ? (@.kind == "resolve_message").details.actor'), '["Ana"]', 'and in the message''s own history')
     FROM pg_temp.call('message', pg_temp.request(path => '{"id": "109"}'));
@@ -216,7 +216,7 @@ END
 $$;
 SELECT is(pg_temp.all_of('retry', '{"status": "failed", "error_code": "42"}'), '490 10 700, 490 10 200, 196 4 0', 'many go in steps of 500, and what is refused is met once');
 SELECT is(pg_temp.all_of('cancel', '{"status": "queued", "tenant_id": "alba"}'), '500 0 676, 500 0 176, 176 0 0', 'back and forth');
-SELECT is(count(*), 3::bigint, 'each step is noted') FROM whatsapp_actions WHERE action = 'retry_messages' AND detail #>> '{filter,error_code}' = '42';
+SELECT is(count(*), 3::bigint, 'each step is noted') FROM whatsapp_events WHERE kind = 'retry_messages' AND detail #>> '{filter,error_code}' = '42';
 
 INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, template_name, template_language, payload, status, error_code, finished_at)
     SELECT 'alba', '100000000000001', '+3460002000' || n, 'template', 'pedido', 'es', '{}', 'failed', 43, now() FROM generate_series(1, 3) AS n;

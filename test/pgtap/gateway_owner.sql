@@ -86,7 +86,8 @@ SELECT throws_ok($$SELECT pg_temp.ask('link_session', role => NULL, key => 'wal_
 SELECT throws_ok($$SELECT pg_temp.ask('link_session', role => NULL, key => NULL)$$, '28000', NULL, 'nor does nothing');
 SELECT is(pg_temp.ask('revoke_links', role => 'admin', tenant => 'trigal') #> '{body,revoked}', '1', 'an administrator revokes links');
 SELECT throws_ok(format('SELECT pg_temp.ask(''notification_settings'', tenant => ''trigal'', key => %L)', :'other_key'), '28000', 'this link has been withdrawn', 'which open nothing then');
-SELECT set_eq('SELECT action || key FROM whatsapp_actions', '{create_linkalba,revoke_linkstrigal}'::text[], 'the timeline has both');
+SELECT set_eq($$SELECT concat_ws(' ', kind, key, actor) FROM whatsapp_events WHERE kind ~ 'link' AND actor <> current_user$$,
+    '{create_link alba somebody,revoke_link trigal somebody}'::text[], 'the timeline has both');
 SELECT throws_ok($$SELECT pg_temp.ask('revoke_links', role => 'viewer')$$, '42501', NULL, 'a viewer revokes none');
 
 /* ---- settings ---- */
@@ -97,13 +98,13 @@ SELECT is(pg_temp.ask('notification_settings') -> 'body', '{"tenant_id": "alba",
     "time_zone": "Europe/Madrid", "read_receipts": true, "languages": ["en_US", "es"]}', 'the settings document has what a tenant sets, and what it may choose');
 SELECT is(pg_temp.ask('set_notification_settings', '{"whatsapp_enabled": false}') #> '{body,whatsapp_enabled}', 'false', 'a tenant switches WhatsApp off');
 SELECT ok(NOT enabled, 'and the database has it') FROM whatsapp_tenants WHERE tenant_id = 'alba';
-SELECT is(actor || ' ' || key || ' ' || (detail ->> 'text'), 'somebody alba Changed whatsapp_enabled: false', 'and by whom') FROM whatsapp_actions
-    WHERE action = 'set_notification_settings';
+SELECT is(actor || ' ' || key || ' ' || (detail ->> 'text'), 'somebody alba Changed enabled: true → false', 'and by whom') FROM whatsapp_events
+    WHERE kind = 'tenant_changed' AND actor = 'somebody';
 SELECT is(pg_temp.ask('set_notification_settings', '{"whatsapp_enabled": true, "whatsapp_default_language": "en_US", "quiet_from": "22:00", "quiet_to": "06:00"}')
     -> 'body' @> '{"whatsapp_enabled": true, "whatsapp_default_language": "en_US", "quiet_from": "22:00", "quiet_to": "06:00"}', true, 'chooses language and quiet hours');
 SELECT is(pg_temp.ask('set_notification_settings', pg_temp.ask('notification_settings') -> 'body') -> 'body', pg_temp.ask('notification_settings') -> 'body',
     'the document can be sent back as it was read');
-SELECT is((SELECT count(*) FROM whatsapp_actions WHERE action = 'set_notification_settings'), 2::bigint, 'which changes nothing, and notes nothing');
+SELECT is((SELECT count(*) FROM whatsapp_events WHERE kind = 'tenant_changed' AND actor = 'somebody'), 3::bigint, 'which changes nothing, and notes nothing');
 SELECT is(pg_temp.ask('set_notification_settings', '{"quiet_from": null, "quiet_to": null}') #>> '{body,quiet_from}', NULL, 'ends its quiet hours');
 SELECT throws_ok($$SELECT pg_temp.ask('set_notification_settings', '{"quiet_from": "9pm", "quiet_to": "07:00"}')$$, '22023', '"quiet_from" must be a time of day', 'times are times');
 SELECT throws_ok($$SELECT pg_temp.ask('set_notification_settings', '{"quiet_from": "21:00"}')$$, '22023', NULL, 'with an end');

@@ -49,7 +49,7 @@ sub is_silent
 	$db //= 'postgres';
 	set_and_reload($node, enabled => 'on');
 	like(doubt($node, $db), $why, "$name: it is in doubt");
-	$node->wait_for_log(qr/WARNING:  the messages of database "$db" belong to another installation\n.*DETAIL:  $why/);
+	$node->wait_for_log(qr/WARNING:  whatsapp_shared copy: the messages of database "$db" belong to another installation\n.*DETAIL:  $why/);
 	# Not everything brings the tenant and the sequence along.  The ids next in turn are the
 	# original's, which may send them here.
 	$node->safe_psql($db, q{SELECT FROM wa_configure_tenant('t2', is_new => true);

@@ -75,6 +75,19 @@ my @settings = contents('src/base/guc.c') =~ /"whatsapp_shared\.(\w+)"/g;
 ok(@settings > 20, 'there are settings');
 is_deeply(\@settings, [ sort @settings ], 'the settings are in alphabetical order');
 
+# The words of the log's lines: each is documented, is written by something, and is no other.
+my ($words) = contents('src/base/life_cycle.c') =~ /\} words\[\] = \{(.*?)\n\};/s;
+my %noted = $words =~ /\{"(\w+)", (true|false)\}/g;
+my ($table) = contents('docs/operating.md') =~ /\| word \| when \|\n\|---\|---\|\n((?:\|.*\n)+)/;
+is_deeply([ sort map { /`(\w+)`/g } $table =~ /^\| ([^|]+) \|/mg ], [ sort keys %noted ], "docs/operating.md lists the log's words");
+my %direct = map { $_ => 1 } map { contents($_) =~ /WA_LIFE_CYCLE\(\s*"(\w+)"\)/g } @sources;
+my $events = contents('sql/82-timeline.sql');
+foreach my $word (sort keys %noted)
+{
+	ok($noted{$word} eq 'true' ? $events =~ /'$word'|[',]$word[',]/ : $direct{$word}, "something logs $word");
+}
+is_deeply([ grep { !exists $noted{$_} } sort keys %direct ], [], 'nothing is logged under another word');
+
 # The install script.
 my @fragments = sort glob 'sql/[0-9][0-9]-*.sql';
 my $script = join '', map { contents($_) } @fragments;

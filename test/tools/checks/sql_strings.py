@@ -121,6 +121,8 @@ def untyped_arguments(sql):
             yield from untyped_arguments(re.sub(r"^(\$\w*\$)(.*)\1$", r"\2", text, flags=re.S))
         elif text == "(":
             is_ours = at >= 3 and tokens[at - 2][1] == "." and tokens[at - 3][1] == SCHEMA
+            if at >= 4 and tokens[at - 4][1] == "FUNCTION":
+                is_ours = False  # a declaration, or arguments of a trigger, which are always text
             calls.append(before if is_ours else None)
         elif text == ")" and calls:
             calls.pop()
