@@ -104,7 +104,7 @@ DECLARE
 BEGIN
     FOR member IN
         SELECT c.oid::regclass AS name, c.relname, c.relkind FROM pg_extension AS e, pg_class AS c
-        WHERE e.extname = 'whatsapp_shared' AND c.oid = ANY (e.extconfig) AND c.relname <> 'whatsapp_installation'
+        WHERE e.extname = 'whatsapp_shared' AND c.oid = ANY (e.extconfig) AND c.relname NOT IN ('whatsapp_installation', 'whatsapp_events')
         ORDER BY c.relname
     LOOP
         RETURN QUERY EXECUTE format(CASE member.relkind
