@@ -129,7 +129,7 @@ suite_format() { harness test/tools/checks/format.pl; }
 suite_build() { harness test/tools/checks/build.pl; }
 suite_symbols() { harness test/tools/checks/symbols.pl; }
 suite_strict() { harness test/tools/checks/strict.pl; }
-suite_sql() { harness test/tools/checks/sql.pl test/tools/checks/sql_strings.py; }
+suite_sql() { harness test/tools/checks/{sql,references}.pl test/tools/checks/sql_strings.py; }
 
 # Not among the suites: make references.
 suite_references() { WA_REFERENCES=write harness test/tools/checks/references.pl; }
