@@ -41,9 +41,10 @@ await test('reading', async () => {
 	await aMoment(behind);
 	is(told.length, 0, 'a page that nobody sees tells nothing');
 	await help('nothing has been read');
-	like(await text(behind.locator('.card').first()), /ES\.9081726354.*Nuevo.*¿Me apuntas dos hogazas\?/s, 'somebody without a number is there by the user ID, as new');
+	like(await text(behind.locator('.card').first()), /Número oculto \(…6354\).*Nuevo.*¿Me apuntas dos hogazas\?/s, 'somebody without a number is there by the end of the user ID, as new');
 
 	/* Of three conversations those tell that are on the screen, each once and by its last message. */
+	await behind.locator('[data-unread]').first().scrollIntoViewIfNeeded();
 	await behind.evaluate(() => {
 		globalThis.seen = true;
 		document.dispatchEvent(new Event('visibilitychange'));
