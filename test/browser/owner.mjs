@@ -52,9 +52,10 @@ await test('reading', async () => {
 	await until(behind, () => told.length >= 1, 'the first conversation is told');
 	const first = told.length;
 	ok(first < 3, 'what is further down has not been seen yet', `${first}`);
-	await behind.getByText('carta.html').first().scrollIntoViewIfNeeded();
 	await behind.getByRole('button', { name: 'Descargar' }).scrollIntoViewIfNeeded();
-	await until(behind, () => told.length >= 2, 'then it is scrolled to');
+	await until(behind, () => told.length >= 2, 'the second, when it is scrolled to');
+	await behind.getByText('carta.html').first().scrollIntoViewIfNeeded();
+	await until(behind, () => told.length >= 3, 'and the third');
 
 	/* What comes while nobody touches the page is not read by that. */
 	const p = await visit('t3');
