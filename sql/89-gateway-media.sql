@@ -191,7 +191,7 @@ $$;
  */
 CREATE FUNCTION @extschema@.wa_gateway_media(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb, OUT piece bytea)
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -5,7 +5,7 @@
  * server in that state and are in test/t; here they are taken out of the way.
  */
 \ir ../lib/begin.sql
-SELECT plan(79);
+SELECT plan(81);
 
 CREATE OR REPLACE FUNCTION wa_internal_global_obstacle() RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::text';
@@ -148,6 +148,12 @@ SELECT is(pg_temp.reason(), 'account_paused', 'the account is paused, which conc
 SELECT wa_configure_tenant('panaderia', enabled => true) \g /dev/null
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 DELETE FROM whatsapp_pauses;
+INSERT INTO whatsapp_windows (phone_number_id, recipient, last_inbound_at, taken_at)
+    VALUES ('100000000000001', '+34600000001', now() - interval '2 hours', now() - interval '1 hour');
+SELECT is(pg_temp.reason(), 'thread_taken', 'another application has the conversation');
+UPDATE whatsapp_windows SET passed_at = now();
+SELECT isnt(pg_temp.reason(), 'thread_taken', 'until it is given back');
+DELETE FROM whatsapp_windows;
 SELECT pg_temp.queue('h', 'tenant_paused');
 SELECT is(pg_temp.reason(), 'tenant_paused', 'a hold that has just lost its cause');
 SELECT matches(explanation, 'just changed', 'is about to end') FROM pg_temp.explain();

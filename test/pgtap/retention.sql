@@ -9,6 +9,8 @@ SELECT plan(10);
 
 /* A wamid as Meta makes them: base64 of, among other things, the number. */
 \set phone 34600123457
+/* That a status calls the recipient otherwise is a matter of persons.sql. */
+SELECT format('{"recipient_id": "%s"}', :'phone')::jsonb AS to_recipient \gset
 SELECT 'wamid.' || encode(convert_to(:'phone' || ' first', 'UTF8'), 'base64') AS first,
     'wamid.' || encode(convert_to(:'phone' || ' second', 'UTF8'), 'base64') AS second,
     'wamid.' || encode(convert_to(:'phone' || ' third', 'UTF8'), 'base64') AS third,
@@ -43,9 +45,9 @@ SELECT pg_temp.new_message('accepted') AS m \gset
 UPDATE whatsapp_messages SET recipient_phone = '+' || :'phone', whatsapp_message_id = :'first', attempts = 2 WHERE id = :m;
 UPDATE whatsapp_wamids SET whatsapp_message_id = :'first' WHERE message_id = :m;
 INSERT INTO whatsapp_attempts (message_id, attempt, outcome, error_message) VALUES (:m, 1, 'retry', 'not now, +' || :'phone');
-SELECT pg_temp.post_statuses(pg_temp.status(:'second', 'delivered', :t + 5, pg_temp.data(:m, 2))) \g /dev/null
-SELECT pg_temp.post_statuses(pg_temp.status(:'first', 'delivered', :t + 6, pg_temp.data(:m, 1))) \g /dev/null
-SELECT pg_temp.post_statuses(pg_temp.status(:'third', 'sent', :t + 7)) \g /dev/null
+SELECT pg_temp.post_statuses(pg_temp.status(:'second', 'delivered', :t + 5, pg_temp.data(:m, 2), :'to_recipient')) \g /dev/null
+SELECT pg_temp.post_statuses(pg_temp.status(:'first', 'delivered', :t + 6, pg_temp.data(:m, 1), :'to_recipient')) \g /dev/null
+SELECT pg_temp.post_statuses(pg_temp.status(:'third', 'sent', :t + 7, NULL, :'to_recipient')) \g /dev/null
 INSERT INTO whatsapp_wamids (whatsapp_message_id, message_id) VALUES (:'third', :m);
 INSERT INTO whatsapp_parked_events (fingerprint, kind, reason, message_id, event) VALUES ('\x01', 'status', 'message_queued_again', :m, jsonb_build_object('id', :'first'));
 SELECT pg_temp.new_message('accepted') AS other \gset
@@ -64,7 +66,7 @@ SELECT is((SELECT count(*) FROM whatsapp_messages WHERE id = :waiting), 1::bigin
 SELECT is((SELECT array_agg(whatsapp_message_id) FROM whatsapp_wamids), ARRAY['wamid.' || :other], 'and so do the wamids of others');
 
 /* A status that comes after that is kept for as long as any that nobody knows. */
-SELECT pg_temp.post_statuses(pg_temp.status(:'first', 'read', :t + 9, pg_temp.data(:m, 1))) \g /dev/null
+SELECT pg_temp.post_statuses(pg_temp.status(:'first', 'read', :t + 9, pg_temp.data(:m, 1), :'to_recipient')) \g /dev/null
 SELECT is(pg_temp.tables_with(:'phone', :'hidden'), 'whatsapp_parked_events', 'a late status is parked');
 UPDATE whatsapp_parked_events SET received_at = now() - interval '10 years';
 SELECT wa_internal_retain_inbound(1000) \g /dev/null
