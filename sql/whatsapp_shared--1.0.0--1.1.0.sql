@@ -5571,7 +5571,7 @@ CREATE FUNCTION @extschema@.wa_internal_log_event(word text, subject text, what 
 COMMENT ON FUNCTION @extschema@.wa_internal_log_event(text, text, text, text) IS
 'Writes a line into the server''s log at COMMIT, if the word is one of those that docs/operating.md lists. Internal.';
 
-/* The only place that writes events. */
+/* What writes events, but for calls about one message: src/base/caller.c. */
 CREATE FUNCTION @extschema@.wa_internal_note(
     a_kind text,
     a_scope text,
@@ -5594,15 +5594,6 @@ BEGIN
     PERFORM @extschema@.wa_internal_log_event(a_kind, concat_ws(' ', a_scope, NULLIF(a_key, '')),
         a_detail ->> 'text', caller.actor);
 END
-$$;
-
-/* What somebody has done with one message by a function of src/enqueue/lifecycle.c. */
-CREATE FUNCTION @extschema@.wa_internal_note_message(a_kind text, id bigint, what text) RETURNS void
-    LANGUAGE sql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT @extschema@.wa_internal_note(a_kind, 'message'::text, id::text, jsonb_build_object('text', what),
-        'info'::text, (SELECT m.tenant_id FROM @extschema@.whatsapp_messages AS m WHERE m.id = $2))
 $$;
 
 /* The columns that differ, as they were and as they are; of long ones only that they differ. */

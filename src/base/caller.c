@@ -97,14 +97,26 @@ wa_internal_is_restoring(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(!check_function_bodies && !InLocalUserIdChange());
 }
 
+/*
+ * Written here and not by wa_internal_note(), which has the schema's name in its text:
+ * what is asked for in C works on after a schema has been renamed.
+ */
 void
 wa_caller_note_message(Oid schema, const char *action, int64 id, const char *text)
 {
-	static WaStatement statement = {.sql =
-										"SELECT @extschema@.wa_internal_note_message($1, $2, $3)",
-									.nargs = 3,
-									.argtypes = {TEXTOID, INT8OID, TEXTOID},
-									.expected = SPI_OK_SELECT};
+	static WaStatement statement = {
+		.sql = "INSERT INTO @extschema@.whatsapp_events (actor, kind, scope, key, detail,"
+			   " tenant_id, role, session_role, client_addr, application_name)"
+			   " SELECT pg_catalog.left(c.actor, 200), $1, 'message', $2::pg_catalog.text,"
+			   " pg_catalog.jsonb_build_object('text', $3),"
+			   " (SELECT m.tenant_id FROM @extschema@.whatsapp_messages m"
+			   "  WHERE m.id OPERATOR(pg_catalog.=) $2),"
+			   " c.role, c.session_role, pg_catalog.inet_client_addr(),"
+			   " pg_catalog.current_setting('application_name')"
+			   " FROM @extschema@.wa_internal_caller() c",
+		.nargs = 3,
+		.argtypes = {TEXTOID, INT8OID, TEXTOID},
+		.expected = SPI_OK_INSERT};
 	Datum values[3] = {CStringGetTextDatum(action), Int64GetDatum(id), CStringGetTextDatum(text)};
 
 	if (acts_for_somebody() && !notes_calls)
