@@ -75,6 +75,7 @@ await test('reading', async () => {
 	await aMoment(p);
 	is(new Set(late).size, late.length, 'each once');
 	await quiet(p, 'reading');
+	await picture(p, 'owner-files', { fullPage: true });
 	await p.getByLabel('Que vean cuándo he leído sus mensajes').uncheck();
 	await p.getByRole('button', { name: 'Guardar ajustes' }).click();
 	await shows(p, 'Ajustes guardados.');
