@@ -93,7 +93,7 @@ static WaSender *sender;
 static WaSenderSlot *slot;
 static uint64 generation;
 static WaitEventSet *wait_set;
-static bool started_as_copy;
+static bool leases_ended;		  /* those of its predecessors */
 static volatile bool initialized; /* its first work is done */
 
 /*
@@ -283,14 +283,19 @@ start(void)
 
 /*
  * A copy leaves the tables as they are.  When it becomes the place from which to
- * send, all of what a sender does first is still to be done: by a new one.
+ * send, all of what a sender does first is still to be done: by a new one.  This one
+ * must not send anything any more, not even in this turn: what its predecessors had on
+ * the wire is in leases that nobody has ended, and looks as if it were to be sent.
  */
 static void
 check_home(void)
 {
 	wa_home_check(sender);
-	if (sender->at_home && started_as_copy)
+	if (sender->at_home && !leases_ended)
+	{
+		sender->at_home = false;
 		wa_shmem_slot_ask_to_leave(slot);
+	}
 }
 
 static void
@@ -317,10 +322,13 @@ static void
 initialize(void)
 {
 	wa_home_check(sender);
-	started_as_copy = !sender->at_home;
 	wa_events_started(sender);
+	/* It may have become doubtful meanwhile. */
 	if (sender->at_home)
+	{
 		wa_recovery_end_leases(sender);
+		leases_ended = true;
+	}
 	load_config(true);
 	wa_recovery_read_recipients(sender);
 }
