@@ -543,6 +543,8 @@ CREATE FUNCTION pg_temp.prepare() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM wa_assign_phone('panaderia', '100000000000001'), wa_assign_phone('horno', '100000000000002');
     INSERT INTO whatsapp_tenants (tenant_id) VALUES ('kiosko');
+    /* Whether another application has the conversation is a matter of webhook_standby.sql. */
+    PERFORM wa_configure_tenant(t.tenant_id, on_thread => 'take_over') FROM whatsapp_tenants AS t;
     UPDATE whatsapp_phone_assignments SET assigned_at = now() - interval '30 days';
     PERFORM wa_register_template('oferta', 'es', '[{"type": "BODY", "text": "Oferta."}]', 'MARKETING'),
         wa_register_template('aviso', 'es', '[{"type": "BODY", "text": "Aviso."}]', 'UTILITY'),
