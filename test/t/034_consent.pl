@@ -181,7 +181,7 @@ sub is_held
 	return is(requests_of($id), 0, 'and takes nothing over');
 }
 told('messages');
-$sim->inbound(number => $person{number}, from => $person{user}, type => 'reaction', reaction => { message_id => 'wamid.Later', emoji => '👍' });
+$sim->inbound(number => $person{number}, timestamp => $clock += 10, from => $person{user}, type => 'reaction', reaction => { message_id => 'wamid.Later', emoji => '👍' });
 hand_in($node, $sim->webhooks(1000, 0));
 sql(qq{INSERT INTO whatsapp_wamids (whatsapp_message_id, message_id) VALUES ('wamid.Later', $text{plain})});
 told('control_taken');
