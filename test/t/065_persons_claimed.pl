@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery wait_for accepted_for invariants_hold);
-use WaTest qw(set_and_reload);
+use WaTest qw(set_and_reload wait_for_senders);
 
 my $histories = $ENV{PERSONS_HISTORIES} // 200;
 my ($node, $sim) = new_delivery(
@@ -23,6 +23,9 @@ my ($node, $sim) = new_delivery(
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
+# No sender looks meanwhile: what is not wanted for a moment would be skipped then.
+set_and_reload($node, databases => 'template1');
+wait_for_senders($node, 'postgres', 0);
 my $lib = "$FindBin::RealBin/../lib";
 my $seed = sprintf '%.6f', $ENV{PERSONS_SEED} // rand;
 note("seed $seed");
@@ -44,7 +47,7 @@ unlike($output, qr/^wrong: /m, "$histories histories are told");
 diag($output) if $output =~ /^wrong: /m;
 note($output);
 
-set_and_reload($node, enabled => 'on');
+set_and_reload($node, databases => undef, enabled => 'on');
 wait_for($node, q{SELECT NOT EXISTS (SELECT FROM whatsapp_queue WHERE state <> 'h') AND NOT EXISTS (SELECT FROM whatsapp_leases)}, 'the queue is worked off');
 my $sent = accepted_for($sim);
 my %sent = map { $_ => 'sent' } keys %$sent;
