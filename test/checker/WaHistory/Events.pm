@@ -169,8 +169,9 @@ sub _event_identity
 {
 	my ($self) = @_;
 	my $application = $self->{application};
-	my ($tenant, $waiting) = split(/\|/, $self->_wait_for(sub { $self->_sql(<<'SQL') }) // '');
-SELECT tenant_id, COALESCE(recipient_phone, recipient_user_id)
+	# What waits for the person now; some of it may leave while Meta tells.
+	my ($tenant, $waiting, $count) = split(/\|/, $self->_wait_for(sub { $self->_sql(<<'SQL') }) // '');
+SELECT tenant_id, COALESCE(recipient_phone, recipient_user_id), count(*)
 FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
 WHERE state <> 'u' GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT 1
 SQL
@@ -186,10 +187,6 @@ SQL
 	die "$person is not known as $form"
 	  unless $self->_sql(<<SQL) eq 't';
 SELECT count(DISTINCT contact_id) = 1 AND count(*) = 2 FROM whatsapp_contact_identities WHERE identity IN ('$person', '$form')
-SQL
-	my $count = $self->_sql(<<SQL);
-SELECT count(*) FROM whatsapp_queue JOIN whatsapp_messages ON id = message_id
-WHERE tenant_id = '$tenant' AND COALESCE(recipient_phone, recipient_user_id) = '$waiting'
 SQL
 	$application->knows($person, $form);
 	$self->{told}{$form} = $application->{wave};
