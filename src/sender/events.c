@@ -50,8 +50,14 @@ launcher_began(void)
 void
 wa_events_started(WaSender *sender)
 {
+	static bool told = false;
+
+	/* What a sender does first is repeated after an ERROR; it has not crashed meanwhile. */
+	if (told)
+		return;
 	if (!sender->at_home)
 	{
+		told = true;
 		ereport(LOG, (errmsg(WA_LIFE_CYCLE("sender_start") "database \"%s\", sender %d: it sends "
 														   "nothing (process %d)",
 							 sender->slot->dbname, sender->index, MyProcPid)));
@@ -60,6 +66,7 @@ wa_events_started(WaSender *sender)
 	wa_store_begin("noting the start of a WhatsApp sender");
 	wa_store_note_start(sender->index, launcher_began());
 	wa_store_commit();
+	told = true;
 }
 
 void
