@@ -30,7 +30,8 @@ COMMENT ON COLUMN @extschema@.whatsapp_alerts.severity IS 'info, warning or erro
 COMMENT ON COLUMN @extschema@.whatsapp_alerts.kind IS
 'What happened, as a code, such as paused, token or webhook_silence.';
 COMMENT ON COLUMN @extschema@.whatsapp_alerts.scope IS
-'What the alert concerns: account, number, tenant, template, message; empty for others.';
+'What the alert concerns: account, number, tenant, template, message; recipient, in rows that only those see who may '
+'read whatsapp_messages; empty for others.';
 COMMENT ON COLUMN @extschema@.whatsapp_alerts.key IS 'Which one of the scope; empty for the account.';
 COMMENT ON COLUMN @extschema@.whatsapp_alerts.message IS 'One sentence for people.';
 COMMENT ON COLUMN @extschema@.whatsapp_alerts.detail IS 'Further facts, by kind.';

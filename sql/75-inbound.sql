@@ -51,6 +51,11 @@ CREATE INDEX whatsapp_inbound_messages_tenant_idx
     ON @extschema@.whatsapp_inbound_messages (tenant_id, received_at);
 CREATE INDEX whatsapp_inbound_messages_received_idx
     ON @extschema@.whatsapp_inbound_messages USING brin (received_at);
+/* What has this person answered? */
+CREATE INDEX whatsapp_inbound_messages_phone_idx
+    ON @extschema@.whatsapp_inbound_messages (sender_phone, sent_at) WHERE sender_phone IS NOT NULL;
+CREATE INDEX whatsapp_inbound_messages_user_id_idx
+    ON @extschema@.whatsapp_inbound_messages (sender_user_id, sent_at) WHERE sender_user_id IS NOT NULL;
 /* What was said about a message later, or has come before it. */
 CREATE INDEX whatsapp_inbound_messages_about_idx
     ON @extschema@.whatsapp_inbound_messages (context_whatsapp_message_id)

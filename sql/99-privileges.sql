@@ -56,7 +56,8 @@ AS $$
             whatsapp_notification_failures}'::text[]),
         ('{admin,sender,monitor}', '{wa_explain}'),
         ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
-        ('{admin,tenant}', '{whatsapp_messages, whatsapp_inbound_messages, whatsapp_inbound_media, wa_media_content}'),
+        ('{admin,tenant}', '{
+            whatsapp_messages, whatsapp_inbound_messages, whatsapp_inbound_media, wa_media_content, wa_replies}'),
         ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant, wa_internal_is_restoring}'),
         /* The mark of a tenant's own role: an administrator must not have it. */
         ('{tenant}', '{wa_internal_tenant_role}'),
@@ -65,8 +66,8 @@ AS $$
         ('{admin,monitor}', '{
             wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_metrics_health, wa_costs,
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
-            wa_queue_status, wa_free_numbers, wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync,
-            whatsapp_events, whatsapp_sizes}'),
+            wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_free_numbers, wa_timeline,
+            whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
 
         /* the gateway */
         ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),
