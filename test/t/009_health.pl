@@ -155,6 +155,19 @@ like(line('oldest snapshot'), qr/^ok: The prepared transaction "left over" keeps
 like(with_limits(q{'0'}), qr/^warning: The prepared/, 'can be too old, too');
 sql(q{ROLLBACK PREPARED 'left over'});
 
+# VACUUM's own transaction keeps nothing: others look past it.  This one sleeps after every page.
+sql(q{CREATE TABLE vacuumed AS SELECT repeat('x', 4000) AS x FROM generate_series(1, 2000)});
+$session = $node->background_psql('postgres');
+$pid = $session->query_safe('SELECT pg_backend_pid()');
+$session->query_safe('SET vacuum_cost_delay = 100; SET vacuum_cost_limit = 1');
+$session->query_until(qr/begins/, "\\echo begins\nVACUUM vacuumed;\n");
+wait_for($node, "SELECT EXISTS (SELECT FROM pg_stat_progress_vacuum WHERE pid = $pid)", 'a VACUUM goes on');
+is(sql("SELECT count(*) FROM wa_internal_snapshots() WHERE pid = $pid"), '1', 'which has a snapshot');
+unlike(line('oldest snapshot'), qr/Process $pid /, 'but keeps no row, and is not named');
+sql("SELECT pg_terminate_backend($pid)");
+$session->{run}->finish;
+sql('DROP TABLE vacuumed');
+
 # ---- a standby --------------------------------------------------------------------------------
 
 $node->append_conf('pg_hba.conf', 'local replication all trust');
@@ -174,7 +187,21 @@ $session = keep_open($standby, 'SELECT count(*) FROM whatsapp_messages');
 use_up_transactions();
 line_becomes('oldest snapshot', '^ok: The standby of process [0-9]+ \(hot_standby_feedback\) keeps', 'its queries keep rows of the primary');
 let_go($session);
+
+# With a slot of its own, what the standby needs is written there, and outlives its connection.
+sql(q{SELECT pg_create_physical_replication_slot('of_standby')});
+$standby->append_conf('postgresql.conf', "primary_slot_name = 'of_standby'");
+$standby->reload;
+$session = keep_open($standby, 'SELECT count(*) FROM whatsapp_messages');
+wait_for($node, q{SELECT xmin IS NOT NULL FROM pg_replication_slots WHERE slot_name = 'of_standby'}, 'the slot of a standby keeps rows');
+use_up_transactions();
+line_becomes('oldest snapshot', '^ok: The replication slot "of_standby" keeps', 'and is named');
 $standby->stop('immediate');
+like(with_limits(q{'1 day', '1 day', 0}), qr/^error: The replication slot "of_standby"/, 'also when nobody uses it any more');
+is(sql(q{SELECT remedy FROM wa_internal_health_snapshots('1 day', '1 day', 0)}),
+	q{Start its standby, or SELECT pg_drop_replication_slot('of_standby');}, 'with what to do');
+wait_for($node, q{SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'of_standby'}, 'the standby has gone');
+sql(q{SELECT pg_drop_replication_slot('of_standby')});
 
 # ---- replication slots ----------------------------------------------------------------------------
 
@@ -221,5 +248,26 @@ like(line('failed messages'), qr/^ok: /, 'while the others are');
 is(sql(q{SET lock_timeout = '50ms'; SELECT wa_internal_note_size()}), '', 'nor does a sender wait to note the size, or fail');
 let_go($session);
 
+# ---- WAL on a disk of its own ----------------------------------------------------------------------
+
+is(line('disk space for WAL'), '', 'WAL on the disk of the tables has no line of its own');
 $node->stop;
+SKIP:
+{
+	my $elsewhere = "/dev/shm/wal_of_$$";
+	my $device = (stat $node->data_dir)[0];
+	skip 'there is no second file system to be had: no test of "disk space for WAL"', 2
+	  unless -w '/dev/shm' && (stat '/dev/shm')[0] != $device;
+	PostgreSQL::Test::Utils::system_or_bail('mv', $node->data_dir . '/pg_wal', $elsewhere);
+	symlink $elsewhere, $node->data_dir . '/pg_wal' or die $!;
+	$node->start;
+	my ($free) = sql(q{SELECT free FROM wa_internal_disk_space('whatsapp_messages'::regclass) WHERE place = 'wal'});
+	my $df = (split ' ', qx(df --output=avail -B1 /dev/shm))[1];
+	cmp_ok(abs($free - $df), '<', 2**28, 'what is free there is what df says');
+	is((split /:/, line('disk space for WAL'))[0],
+		sql(q{SELECT wa_internal_judge_room(size, free) FROM wa_internal_disk_space('whatsapp_messages'::regclass) WHERE place = 'wal'}),
+		'and is judged as the other is');
+	$node->stop;
+	PostgreSQL::Test::Utils::system_or_bail('rm', '-r', $elsewhere);
+}
 done_testing();
