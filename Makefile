@@ -345,6 +345,10 @@ check-patroni:
 check-persons-long:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh persons
 
+# Which lines of C the tests run; below 90 percent it fails.
+coverage:
+	@PG_CONFIG=$(PG_CONFIG) test/coverage/run.sh
+
 # docs/reference, from the catalog; the suite sql compares it.
 references:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh references
@@ -392,4 +396,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-fuzz-long references bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-fuzz-long coverage references bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))

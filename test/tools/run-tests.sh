@@ -64,7 +64,7 @@ if [ "$(id -u)" -eq 0 ]; then
     fi
     for name in WA_TESTS WA_OPT_OUT_QUEUE RATE_ROUNDS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS,KINDS} \
         INTERRUPTIONS_{SECONDS,SEED} PERSONS_{HISTORIES,PROGRESS} TAKEOVER_{HELD,MESSAGES} OUTBOX_{KILLS,FAILOVERS,MEASURED,SEED} FUZZ_{SECONDS,SEED,TARGETS} \
-        WA_BROWSER WA_PICTURES; do
+        WA_BROWSER WA_PICTURES WA_MEASURED COPT CFLAGS; do
         if [ -n "${!name:-}" ]; then
             settings+=("$name=${!name}")
         fi
@@ -74,11 +74,17 @@ if [ "$(id -u)" -eq 0 ]; then
         settings+=(WA_OPENAPI="$copy/home/openapi.yaml")
     fi
     chown -R postgres "$copy"
-    runuser -u postgres -- env -i "${settings[@]}" "$copy/tree/test/tools/run-tests.sh" "$@"
+    status=0
+    runuser -u postgres -- env -i "${settings[@]}" "$copy/tree/test/tools/run-tests.sh" "$@" || status=$?
     if [ "$*" = references ]; then
         cp "$copy"/tree/docs/reference/*.md docs/reference/
     fi
-    exit
+    if [ -d "$copy/tree/build/coverage" ]; then
+        mkdir -p build
+        rm -rf build/coverage
+        cp -R "$copy/tree/build/coverage" build/
+    fi
+    exit "$status"
 fi
 
 # ---- build ----------------------------------------------------------------------
@@ -116,6 +122,9 @@ export PG_ISOLATION_REGRESS=$pgxs/src/test/isolation/pg_isolation_regress
 export PERL5LIB=$pgxs/src/test/perl:$PWD/test/lib
 export WA_SIMULATOR=$PWD/src/bin/simulator/wa_simulator
 export WA_GATEWAY=$PWD/src/bin/gateway/wa_gateway
+if [ -n "${WA_MEASURED:-}" ]; then
+    export PERL5OPT=-MWaFastStop
+fi
 
 harness() { perl test/tools/harness.pl --suite "$suite" --results "$results" "$@"; }
 
@@ -133,6 +142,9 @@ suite_sql() { harness test/tools/checks/{sql,references}.pl test/tools/checks/sq
 
 # Not among the suites: make references.
 suite_references() { WA_REFERENCES=write harness test/tools/checks/references.pl; }
+
+# Not among the suites: make coverage.
+suite_coverage() { harness test/coverage/coverage.pl; }
 
 suite_unit() {
     local programs=(test/unit/test_*.c test/unit/pace/test_*.c test/unit/gateway/test_*.c)
