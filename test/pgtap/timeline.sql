@@ -74,6 +74,10 @@ UPDATE whatsapp_damage_policies SET factor = 0.25 WHERE event = 'quality_red';
 SELECT is(pg_temp.said(), 'policy_changed damage policy quality_red: Changed factor: 0.5 → 0.25', 'a policy');
 INSERT INTO whatsapp_prices (market, category, currency, price, valid_from) VALUES ('Spain', 'utility', 'EUR', 0.02, '2031-01-01');
 SELECT is(pg_temp.said(), 'price price Spain/utility/EUR/2031-01-01: New', 'a price');
+SELECT count(*) AS events FROM whatsapp_events \gset
+UPDATE whatsapp_prices SET price = price WHERE valid_from = '2031-01-01';
+UPDATE whatsapp_opt_words SET word = word;
+SELECT is((SELECT count(*) FROM whatsapp_events), :events::bigint, 'an UPDATE that changes nothing is none');
 DELETE FROM whatsapp_prices WHERE valid_from = '2031-01-01';
 SELECT is((pg_temp.newest()).detail #>> '{old,price}', '0.02', 'what has gone is kept as it was');
 SELECT wa_tenant_link('horno') AS link \gset
