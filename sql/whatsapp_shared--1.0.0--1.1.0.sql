@@ -11801,6 +11801,11 @@ AS $$
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
             wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_free_numbers, wa_timeline,
             whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
+        /* ... and how it is set up: nothing of customers. */
+        ('{admin,monitor}', '{
+            whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
+            whatsapp_damage_policies, whatsapp_opt_words, whatsapp_webhook_traffic, whatsapp_markets, whatsapp_prices,
+            whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed}'),
 
         /* the gateway */
         ('{webhook}', '{wa_webhook_ingest, wa_webhook_ingest_many, wa_webhook_challenge}'),
@@ -11829,15 +11834,12 @@ AS $$
             wa_on_reply, wa_off_reply, wa_retry_reply, wa_reprocess_parked, wa_erase_person, wa_delete_tenant,
             wa_adopt, wa_worker_restart}'),
         ('{admin}', '{
-            whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
             whatsapp_media, whatsapp_media_uses, whatsapp_read_receipts, whatsapp_early_replies, whatsapp_notifications,
-            whatsapp_damage_policies,
-            whatsapp_opt_outs, whatsapp_opt_ins, whatsapp_opt_words, whatsapp_learned_identities,
+            whatsapp_opt_outs, whatsapp_opt_ins, whatsapp_learned_identities,
             whatsapp_contacts, whatsapp_contact_identities, whatsapp_windows,
             whatsapp_reply_handlers,
-            whatsapp_account_events, whatsapp_parked_events, whatsapp_webhook_traffic, whatsapp_app_messages,
-            whatsapp_markets, whatsapp_prices, whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed,
+            whatsapp_account_events, whatsapp_parked_events, whatsapp_app_messages,
             whatsapp_late_deliveries, wa_delivered_messages, wa_internal_is_free, wa_recount_costs, whatsapp_home,
             whatsapp_tenant_roles, whatsapp_tenant_links, whatsapp_erasures, whatsapp_installation}'),
 
@@ -11854,6 +11856,12 @@ END
 $$;
 
 /* ---- 99-privileges --------------------------------------------------------------- */
+
+/* monitor, and so pg_monitor, also reads how it is set up. */
+GRANT SELECT ON TABLE @extschema@.whatsapp_tenants, @extschema@.whatsapp_phone_numbers,
+    @extschema@.whatsapp_phone_assignments, @extschema@.whatsapp_templates, @extschema@.whatsapp_damage_policies,
+    @extschema@.whatsapp_opt_words, @extschema@.whatsapp_webhook_traffic, @extschema@.whatsapp_markets,
+    @extschema@.whatsapp_prices, @extschema@.whatsapp_usage_days, @extschema@.whatsapp_usage_closed TO pg_monitor;
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_grant(role name, privilege text, tenant_id text DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql

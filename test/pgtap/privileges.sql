@@ -2,7 +2,7 @@
  * Privileges: what each of the five sets of rights allows, and what it does not.
  */
 \ir ../lib/begin.sql
-SELECT plan(45);
+SELECT plan(46);
 
 CREATE ROLE t_admin;
 CREATE ROLE t_sender;
@@ -63,6 +63,10 @@ SELECT is_empty($$SELECT o.object FROM wa_internal_privilege_objects('monitor') 
     WHERE o.rights = 'SELECT' AND NOT pg_temp.may('t_monitor', 'SELECT count(t.*) FROM ' || o.object || ' AS t')$$, 'every view of its set');
 SELECT ok(pg_temp.may('t_monitor', 'SELECT * FROM whatsapp_alerts, whatsapp_pauses'), 'alerts and pauses');
 SELECT ok(NOT pg_temp.may('t_monitor', 'SELECT FROM whatsapp_messages'), 'but no messages');
+SELECT is_empty($$SELECT a.attname FROM wa_internal_grantable() AS g
+        JOIN wa_internal_privilege_list() AS l ON l.object_name = g.object_name AND 'monitor' = ANY (l.privileges)
+        JOIN pg_attribute AS a ON a.attrelid = to_regclass(g.object) AND a.attnum > 0
+    WHERE g.is_table AND a.attname ~ '^(recipient|sender|customer)|payload|^text$|content|wa_id'$$, 'nor a column of anything else that says who was written to, or what');
 SELECT ok(NOT pg_temp.may('t_monitor', $$SELECT wa_pause('account')$$), 'and stops nothing');
 SELECT ok(pg_has_role('pg_monitor', 'pg_monitor', 'member') AND pg_temp.may('pg_monitor', 'SELECT * FROM wa_queue_status'),
     'members of pg_monitor see it, too');
