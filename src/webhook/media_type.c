@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 
 #include "common/media_types.h"
+#include "compat.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_media_type_wanted);
 
