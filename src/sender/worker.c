@@ -16,7 +16,9 @@
  * (sender/aside.c) or give up after a moment.
  *
  * An ERROR ends a cycle, not the process: its transaction is rolled back, what
- * is on the wire stays there and is settled by a later cycle.
+ * is on the wire stays there and is settled by a later cycle.  Only where memory
+ * has run out the process ends, as in good order as it can: what it remembers may
+ * have been changed by a half, and its successor reads it from the tables.
  */
 #include "postgres.h"
 
@@ -106,6 +108,8 @@ static int64 upkeep_after_us;
 
 static volatile int locks_met; /* by cycles in a row */
 
+static volatile bool memory_ran_out; /* in a cycle */
+
 static void
 detach(int code, Datum arg)
 {
@@ -176,13 +180,13 @@ error_context(void *arg)
 static bool
 asked_to_stop(void)
 {
-	return ShutdownRequestPending || wa_shmem_sender_must_leave(slot);
+	return ShutdownRequestPending || memory_ran_out || wa_shmem_sender_must_leave(slot);
 }
 
 static void
 leave(void)
 {
-	if (ShutdownRequestPending && !wa_shmem_sender_must_leave(slot))
+	if ((ShutdownRequestPending || memory_ran_out) && !wa_shmem_sender_must_leave(slot))
 		proc_exit(1); /* the launcher starts another, unless it is going too */
 	proc_exit(0);
 }
@@ -528,6 +532,9 @@ recover_from_error(volatile int *errors)
 	long delay = 0;
 
 	HOLD_INTERRUPTS();
+	/* Statements of upkeep may need more than there is, again and again: they are put off. */
+	if (!in_upkeep && geterrcode() == ERRCODE_OUT_OF_MEMORY)
+		memory_ran_out = true;
 	if (matters)
 	{
 		EmitErrorReport();
@@ -566,6 +573,8 @@ recover_from_error(volatile int *errors)
 				(errmsg("sender %d gives up after %d failures in a row", slot->index, *errors)));
 		proc_exit(1);
 	}
+	if (memory_ran_out && !sender->stopping)
+		ereport(LOG, (errmsg("sender %d ends since memory has run out", slot->index)));
 	leave_if_changed();
 	pause_for(delay);
 }

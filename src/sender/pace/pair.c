@@ -107,18 +107,28 @@ what_rests(const WaPair *pair, int64 now, WaPairAtRest *rest)
 		   (!rest->for_return || is_same_time(blocked_us, rest->until_us));
 }
 
+/* Before anything has changed: an allocation may fail. */
+static int64 *
+room_for_deferred(WaSender *sender, uint64 key)
+{
+	if (!wa_pair_rests_deferred(sender->pairs->at_rest, key))
+		return NULL;
+	return MemoryContextAlloc(sender->state_context, sizeof(int64) * FIRST_DEFERRED);
+}
+
+/* room is the pair's from now on. */
 static void
-wake_up(WaSender *sender, WaPair *pair)
+wake_up(WaSender *sender, WaPair *pair, int64 *room)
 {
 	WaPairAtRest rest;
 
+	pair->deferred = room;
+	pair->max_deferred = room == NULL ? 0 : FIRST_DEFERRED;
 	if (!wa_pair_wake_up(sender->pairs->at_rest, pair->key, &rest))
 		return;
 	pair->whole_at_us = rest.whole_at_us;
 	if (rest.deferred_id == 0)
 		return;
-	pair->max_deferred = FIRST_DEFERRED;
-	pair->deferred = MemoryContextAlloc(sender->state_context, sizeof(int64) * FIRST_DEFERRED);
 	pair->deferred[0] = rest.deferred_id;
 	pair->n_deferred = 1;
 	pair->deferred_until_us = rest.until_us;
@@ -131,17 +141,19 @@ wake_up(WaSender *sender, WaPair *pair)
 WaPair *
 wa_pair_get(WaSender *sender, uint64 key)
 {
-	bool found;
 	WaPair *pair;
+	int64 *room;
 
 	key = wa_pairs_meant(sender, key);
-	pair = hash_search(sender->pairs->busy, &key, HASH_ENTER, &found);
-	if (found)
+	pair = hash_search(sender->pairs->busy, &key, HASH_FIND, NULL);
+	if (pair != NULL)
 		return pair;
+	room = room_for_deferred(sender, key);
+	pair = hash_search(sender->pairs->busy, &key, HASH_ENTER, NULL);
 	memset(pair, 0, sizeof(WaPair));
 	pair->key = key;
 	dlist_init(&pair->waiting);
-	wake_up(sender, pair);
+	wake_up(sender, pair, room);
 	return pair;
 }
 
