@@ -54,10 +54,11 @@ read_header(const char *header, size_t len, uint8_t *digest)
 }
 
 /*
- * In the server, running out of memory is an ERROR as with any allocation.
- * A secret that is NULL or empty matches nothing.
+ * What cannot be computed, for want of memory in OpenSSL, is no answer: who signed in
+ * the right way must not hear that he did not.  A secret that is NULL or empty matches
+ * nothing.
  */
-bool
+WaSignature
 wa_signature_matches(const char *header, size_t header_len, const uint8_t *body, size_t body_len,
 					 const char *secret)
 {
@@ -68,19 +69,19 @@ wa_signature_matches(const char *header, size_t header_len, const uint8_t *body,
 	bool computed;
 
 	if (secret == NULL || secret[0] == '\0' || !read_header(header, header_len, given))
-		return false;
+		return WA_SIGNATURE_DIFFERS;
 
 	hmac = pg_hmac_create(PG_SHA256);
 	if (hmac == NULL)
-		return false;
+		return WA_SIGNATURE_UNKNOWN;
 	computed = pg_hmac_init(hmac, (const uint8_t *) secret, strlen(secret)) >= 0 &&
 			   pg_hmac_update(hmac, body, body_len) >= 0 &&
 			   pg_hmac_final(hmac, expected, sizeof(expected)) >= 0;
 	pg_hmac_free(hmac);
 	if (!computed)
-		return false;
+		return WA_SIGNATURE_UNKNOWN;
 
 	for (int i = 0; i < PG_SHA256_DIGEST_LENGTH; i++)
 		difference |= given[i] ^ expected[i];
-	return difference == 0;
+	return difference == 0 ? WA_SIGNATURE_MATCHES : WA_SIGNATURE_DIFFERS;
 }

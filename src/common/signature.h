@@ -9,11 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+typedef enum WaSignature
+{
+	WA_SIGNATURE_UNKNOWN = -1, /* it could not be computed */
+	WA_SIGNATURE_DIFFERS = 0,
+	WA_SIGNATURE_MATCHES = 1,
+} WaSignature;
+
 /*
- * True if header is "sha256=" and the 64 hexadecimal digits of the HMAC of
+ * Whether header is "sha256=" and the 64 hexadecimal digits of the HMAC of
  * body under secret.  The time taken does not depend on where they differ.
  */
-extern bool wa_signature_matches(const char *header, size_t header_len, const uint8_t *body,
-								 size_t body_len, const char *secret);
+extern WaSignature wa_signature_matches(const char *header, size_t header_len, const uint8_t *body,
+										size_t body_len, const char *secret);
 
 #endif

@@ -63,11 +63,16 @@ wa_webhook_is_signed(const text *signature, const bytea *body)
 	for (int i = 0; i < WA_MAX_APP_SECRETS; i++)
 	{
 		const char *secret = wa_secret_app_secret(i);
+		WaSignature answer = WA_SIGNATURE_DIFFERS;
 
 		if (secret != NULL)
-			matches |= wa_signature_matches(VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature),
-											(const uint8_t *) VARDATA_ANY(body),
-											VARSIZE_ANY_EXHDR(body), secret);
+			answer = wa_signature_matches(VARDATA_ANY(signature), VARSIZE_ANY_EXHDR(signature),
+										  (const uint8_t *) VARDATA_ANY(body),
+										  VARSIZE_ANY_EXHDR(body), secret);
+		if (answer == WA_SIGNATURE_UNKNOWN)
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+							errdetail("The signature of a webhook could not be computed.")));
+		matches |= answer == WA_SIGNATURE_MATCHES;
 	}
 	return matches;
 }

@@ -2,6 +2,7 @@
  * main.c
  *	  wa_gateway: the HTTP side of whatsapp_shared.
  */
+#include <jansson.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -141,6 +142,8 @@ main(int argc, char **argv)
 		gw_routes_print();
 		return 0;
 	}
+	/* Or a document would not be JSON because memory has run out, and a client be told so. */
+	json_set_alloc_funcs(httpd_alloc, free);
 	gw_settings_read(argc, argv);
 	gw_cors_check_settings();
 	gw_auth_check_settings();

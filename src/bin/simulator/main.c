@@ -2,7 +2,9 @@
  * main.c
  *	  wa_simulator: a stand-in for the WhatsApp Cloud API.
  */
+#include <jansson.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "bin/httpd/loop.h"
@@ -108,6 +110,8 @@ start_loop(void)
 int
 main(int argc, char **argv)
 {
+	json_set_alloc_funcs(httpd_alloc, free); /* or what it could not hold would be called no JSON */
+
 	/* The file first, then the arguments again: they override it. */
 	sim_settings_init();
 	sim_settings_from_arguments(argc, argv);
