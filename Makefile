@@ -349,6 +349,18 @@ check-persons-long:
 coverage:
 	@PG_CONFIG=$(PG_CONFIG) test/coverage/run.sh
 
+# Each call that can fail, failed once; see test/failpoints.
+check-fail-points:
+	@PG_CONFIG=$(PG_CONFIG) test/failpoints/run.sh
+
+# The suites under AddressSanitizer and UBSan: PART=programs here, PART=backend in a chroot, which needs root.
+check-sanitizers:
+	@PG_CONFIG=$(PG_CONFIG) test/sanitizers/run.sh $(PART)
+
+# A server and its sender under valgrind.
+check-valgrind:
+	@PG_CONFIG=$(PG_CONFIG) test/valgrind/run.sh
+
 # docs/reference, from the catalog; the suite sql compares it.
 references:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh references
@@ -396,4 +408,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-fuzz-long coverage references bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-fuzz-long coverage check-fail-points check-sanitizers check-valgrind references bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))

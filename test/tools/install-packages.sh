@@ -5,6 +5,7 @@
 #   install-packages.sh build    to build the extension and run a server of it
 #   install-packages.sh test     that, and to run the tests
 #   install-packages.sh coverage the same, and gcovr
+#   install-packages.sh valgrind the same, and valgrind
 #   install-packages.sh patroni  what make check-patroni needs, besides building
 #
 # Does nothing, and needs no privilege, where all of them are there.  Installing
@@ -15,9 +16,9 @@
 set -euo pipefail
 
 case ${1:-} in
-    build | test | coverage | patroni) ;;
+    build | test | coverage | valgrind | patroni) ;;
     *)
-        echo "usage: install-packages.sh build|test|coverage|patroni" >&2
+        echo "usage: install-packages.sh build|test|coverage|valgrind|patroni" >&2
         exit 2
         ;;
 esac
@@ -69,8 +70,11 @@ find_missing() {
     if is_debians; then
         wanted+=("postgresql-$version" "postgresql-server-dev-$version")
     fi
-    [ "$2" != coverage ] || wanted+=(gcovr)
-    if [[ " test coverage " = *" $2 "* ]]; then
+    case $2 in
+        coverage) wanted+=(gcovr) ;;
+        valgrind) wanted+=(valgrind) ;;
+    esac
+    if [[ " test coverage valgrind " = *" $2 "* ]]; then
         wanted+=(perl libipc-run-perl clang-format openssl curl ca-certificates)
         # libFuzzer and the sanitizers are parts of the latter.
         wanted+=(clang libclang-rt-dev)

@@ -9,6 +9,9 @@
 # its bin/.  PostgreSQL finds its files relative to its programs, so the copy
 # works anywhere, and the machine's own servers never see the extension.
 #
+# WA_SERVER_PREFIX is a command before each start of a server: valgrind, or env with
+# LD_PRELOAD.  It is not before what initdb and pg_ctl ask of the program.
+#
 # Everything else goes to standard error.  Used again with the same DIR, it
 # copies only when the original has changed.
 
@@ -64,7 +67,21 @@ if [ "$(cat "$dir/.stamp" 2> /dev/null)" != "$stamp" ]; then
     echo "$stamp" > "$dir/.stamp"
 fi
 
+server=$dir$bindir/postgres
+if [ -e "$server.real" ]; then
+    mv "$server.real" "$server"
+fi
+
 make -s -j2 -C "$root" PG_CONFIG="$dir$bindir/pg_config" with_llvm=no install >&2
+
+if [ -n "${WA_SERVER_PREFIX:-}" ]; then
+    mv "$server" "$server.real"
+    {
+        echo '#!/bin/sh'
+        printf 'case $1 in -D) exec %s "%s.real" "$@" ;; esac\nexec "%s.real" "$@"\n' "$WA_SERVER_PREFIX" "$server" "$server"
+    } > "$server"
+    chmod 755 "$server"
+fi
 
 # A server refuses to run as root; whoever runs it must get here.
 if [ "$(id -u)" -eq 0 ] && ! runuser -u postgres -- test -x "$dir$bindir/postgres"; then

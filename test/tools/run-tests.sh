@@ -64,7 +64,7 @@ if [ "$(id -u)" -eq 0 ]; then
     fi
     for name in WA_TESTS WA_OPT_OUT_QUEUE RATE_ROUNDS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS,KINDS} \
         INTERRUPTIONS_{SECONDS,SEED} PERSONS_{HISTORIES,PROGRESS} TAKEOVER_{HELD,MESSAGES} OUTBOX_{KILLS,FAILOVERS,MEASURED,SEED} FUZZ_{SECONDS,SEED,TARGETS} \
-        WA_BROWSER WA_PICTURES WA_MEASURED COPT CFLAGS; do
+        FAIL_POINTS_{MAX,SEED,SCENARIOS} WA_BROWSER WA_PICTURES WA_MEASURED WA_SERVER_PREFIX WA_REPORTS COPT CFLAGS {ASAN,UBSAN,LSAN}_OPTIONS; do
         if [ -n "${!name:-}" ]; then
             settings+=("$name=${!name}")
         fi
@@ -145,6 +145,17 @@ suite_references() { WA_REFERENCES=write harness test/tools/checks/references.pl
 
 # Not among the suites: make coverage.
 suite_coverage() { harness test/coverage/coverage.pl; }
+
+# Nor these: make check-fail-points.
+suite_fail-points() {
+    test/failpoints/build.sh "$out/failpoints"
+    export FAIL_POINTS_ALLOCATIONS="$out/failpoints/allocations.so"
+    harness ${WA_TESTS:-test/failpoints/backend.pl test/failpoints/sender.pl test/failpoints/gateway.pl}
+}
+
+# Nor these: make check-sanitizers, make check-valgrind.
+suite_sanitizers() { harness test/sanitizers/reports.pl; }
+suite_valgrind() { harness test/valgrind/smoke.pl; }
 
 suite_unit() {
     local programs=(test/unit/test_*.c test/unit/pace/test_*.c test/unit/gateway/test_*.c)
