@@ -49,15 +49,6 @@ wa_http_client_check_settings(WaSender *sender)
 	sender->reopen = memcmp(&settings, &opened_with, sizeof(settings)) != 0 || wa_trust_changed();
 }
 
-/* For the requests from now on; without one nothing is claimed. */
-static void
-use_token(WaSender *sender)
-{
-	const char *token = wa_secret_access_token();
-
-	sender->has_token = token != NULL && wa_http_set_token(sender->http, token);
-}
-
 /* By the settings as they are now. */
 static WaHttpConfig
 client_config(WaSender *sender)
@@ -88,6 +79,19 @@ no_client(void)
 					errhint("Check the memory and the descriptors available.")));
 }
 
+/* For the requests from now on; without one nothing is claimed. */
+static void
+use_token(WaSender *sender)
+{
+	const char *token = wa_secret_access_token();
+
+	/* No other reason: a secret has no characters that a header may not have. */
+	if (token != NULL && !wa_http_set_token(sender->http, token))
+		no_client();
+	sender->has_token = token != NULL;
+	secret_generation = wa_secret_token_generation();
+}
+
 void
 wa_http_client_open(WaSender *sender)
 {
@@ -97,8 +101,6 @@ wa_http_client_open(WaSender *sender)
 	if (sender->http == NULL)
 		no_client();
 	sender->reopen = false;
-	if (secret_generation == 0)
-		secret_generation = wa_secret_token_generation();
 	use_token(sender);
 }
 
@@ -138,7 +140,6 @@ wa_http_client_refresh_token(WaSender *sender)
 {
 	if (secret_generation == wa_secret_token_generation())
 		return;
-	sender->token_rotated = true;
-	secret_generation = wa_secret_token_generation();
 	use_token(sender);
+	sender->token_rotated = true;
 }
