@@ -52,7 +52,7 @@ sub inbound
 {
 	my ($message) = @_;
 	return post(qq~public.envelope(public.messages_change(format('{"contacts": [{"wa_id": "3461%1\$s", "profile": {"name": "Ana"}}], ~
-		  . qq~"messages": [{"id": "wamid.in%2\$s", "from": "3461%1\$s", "timestamp": "1764000010", $message}]}', lpad({N}::text, 7, '0'), {N})::jsonb))~);
+		  . qq~"messages": [{"id": "wamid.in%2\$s", "from": "3461%1\$s", "timestamp": "%3\$s", $message}]}', lpad({N}::text, 7, '0'), {N}, EXTRACT(epoch FROM now())::bigint)::jsonb))~);
 }
 my $inbound_there = q{SELECT count(*) FROM whatsapp_inbound_messages WHERE whatsapp_message_id = 'wamid.in{N}'};
 
