@@ -34,6 +34,7 @@ OBJS = \
 	src/base/subtransaction.o \
 	src/base/tenant_role.o \
 	src/base/version.o \
+	src/base/web_address.o \
 	src/common/blank_text.o \
 	src/common/clock.o \
 	src/common/jsonread.o \
@@ -119,6 +120,8 @@ OBJS = \
 	src/sender/fetch.o \
 	src/sender/fetch_client.o \
 	src/sender/former_primary.o \
+	src/sender/forward.o \
+	src/sender/forward_client.o \
 	src/sender/home.o \
 	src/sender/http_client.o \
 	src/sender/measure.o \
@@ -156,6 +159,7 @@ OBJS = \
 	src/sender/store/event_rows.o \
 	src/sender/store/fence.o \
 	src/sender/store/fetch_rows.o \
+	src/sender/store/forward_rows.o \
 	src/sender/store/home_rows.o \
 	src/sender/store/learned.o \
 	src/sender/store/lease.o \
@@ -211,6 +215,7 @@ OBJS = \
 	src/webhook/erased.o \
 	src/webhook/event.o \
 	src/webhook/field.o \
+	src/webhook/forward.o \
 	src/webhook/group.o \
 	src/webhook/handover.o \
 	src/webhook/history.o \

@@ -114,6 +114,11 @@ CREATE TRIGGER whatsapp_phone_assignments_changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.whatsapp_phone_assignments
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.wa_internal_config_changed();
 
+CREATE TRIGGER whatsapp_phone_assignments_here
+    BEFORE INSERT ON @extschema@.whatsapp_phone_assignments
+    FOR EACH ROW WHEN (NEW.unassigned_at IS NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_number_is_no_node_s();
+
 /*
  * The number from which tenants without one send; NULL: they wait.  A number
  * that a tenant has is that tenant's alone, whatever the setting says.
@@ -427,12 +432,14 @@ WHERE p.missing_since IS NULL
                     WHERE a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL)
     AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS x
                     WHERE x.scope = 'number' AND x.key = p.phone_number_id)
+    AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_node_numbers AS d
+                    WHERE d.phone_number_id = p.phone_number_id AND d.node IS NOT NULL)
 ORDER BY (p.status IS NULL),
          CASE p.quality_rating WHEN 'GREEN' THEN 0 WHEN 'YELLOW' THEN 2 WHEN 'RED' THEN 3 ELSE 1 END,
          p.created_at, p.phone_number_id;
 COMMENT ON VIEW @extschema@.wa_free_numbers IS
 'Numbers that can be assigned to a tenant, the best first: connected, of good quality, known longest. The default '
-'number and numbers that are paused or missing are not among them.';
+'number, numbers of other nodes, and those that are paused or missing are not among them.';
 COMMENT ON COLUMN @extschema@.wa_free_numbers.phone_number_id IS 'Meta''s ID of the number.';
 COMMENT ON COLUMN @extschema@.wa_free_numbers.display_phone_number IS 'The phone number as people write it.';
 COMMENT ON COLUMN @extschema@.wa_free_numbers.verified_name IS 'The display name that recipients see.';

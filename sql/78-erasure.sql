@@ -347,7 +347,7 @@ RETURNS boolean
     SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    last_phase CONSTANT integer := 11;
+    last_phase CONSTANT integer := 12;
     is_person CONSTANT boolean := e.kind = 'person';
     before CONSTANT bigint := COALESCE(e.position, 9223372036854775807);
     known CONSTANT text[] := CASE WHEN is_person THEN @extschema@.wa_internal_forms_of(e.forms) ELSE '{}' END;
@@ -515,6 +515,18 @@ BEGIN
             done := counts.erased;
             left_now := counts.left_over;
         END IF;
+    WHEN 12 THEN
+        /*
+         * What waits for other nodes is theirs, and may be that he wants no more messages: it is not taken away, but
+         * waited for, seven days at most.
+         */
+        IF is_person THEN
+            SELECT COALESCE(array_agg(w.id) FILTER (WHERE w.is_mine), '{}'), count(*), min(w.id)
+                INTO mine, looked_at, lowest
+                FROM (SELECT f.forward_id AS id, f.received_at <= e.requested_at AND f.entry ~ naming AS is_mine
+                      FROM @extschema@.whatsapp_forwards AS f
+                      WHERE f.forward_id < before ORDER BY f.forward_id DESC LIMIT batch) AS w;
+        END IF;
     END CASE;
 
     IF e.phase IN (1, 2, 9) THEN
@@ -634,7 +646,8 @@ COMMENT ON FUNCTION @extschema@.wa_erase_person(text) IS
 'Erases a person, under every number and user ID that is known: contents and identity go from every table. Waiting '
 'messages are cancelled; what is on the wire is settled first. Messages stay as shells that count, with status, times '
 'and price, and of the recipient the calling code. Opt-outs and opt-ins stay under number and user ID, and hold. A few '
-'thousand rows are done at once; the rest is done by a sender after COMMIT, or by calling again. Returns the row of '
+'thousand rows are done at once; the rest is done by a sender after COMMIT, or by calling again. What waits for '
+'another node is not taken from it, and waited for. Returns the row of '
 'whatsapp_erasures; finished_at is set when it is done. Errors: 22004, 22023 no recipient.';
 
 /* ---- tenants --------------------------------------------------------------------------- */

@@ -289,6 +289,9 @@ BEGIN
                     text := format('Meta no longer lists the %s', scope);
                 END IF;
             END IF;
+        WHEN 'whatsapp_node_numbers' THEN
+            text := CASE WHEN TG_OP = 'DELETE' THEN text WHEN r ->> 'node' IS NULL THEN 'Back in this database'
+                         ELSE format('To node "%s"', r ->> 'node') END;
         WHEN 'whatsapp_tenants' THEN
             IF TG_OP = 'INSERT' THEN
                 text := 'Created';
@@ -416,6 +419,24 @@ CREATE TRIGGER whatsapp_notifications_noted
     FOR EACH ROW WHEN (NOT @extschema@.wa_internal_is_restoring())
     EXECUTE FUNCTION @extschema@.wa_internal_note_row('notification', 'relation,name',
         'notification,notification_changed,notification_removed');
+
+CREATE TRIGGER whatsapp_nodes_noted
+    AFTER INSERT OR DELETE ON @extschema@.whatsapp_nodes
+    FOR EACH ROW WHEN (NOT @extschema@.wa_internal_is_restoring())
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('node', 'node', 'node,,node_removed');
+CREATE TRIGGER whatsapp_nodes_change_noted
+    AFTER UPDATE ON @extschema@.whatsapp_nodes
+    FOR EACH ROW WHEN ((OLD.url, OLD.max_waiting) IS DISTINCT FROM (NEW.url, NEW.max_waiting))
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('node', 'node', ',node_changed,');
+
+CREATE TRIGGER whatsapp_node_numbers_noted
+    AFTER INSERT OR DELETE ON @extschema@.whatsapp_node_numbers
+    FOR EACH ROW WHEN (NOT @extschema@.wa_internal_is_restoring())
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('number', 'phone_number_id', 'number_to_node,,number_removed');
+CREATE TRIGGER whatsapp_node_numbers_change_noted
+    AFTER UPDATE ON @extschema@.whatsapp_node_numbers
+    FOR EACH ROW WHEN (OLD.node IS DISTINCT FROM NEW.node)
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('number', 'phone_number_id', ',number_moved,');
 
 /* What the operator sets in tables. */
 CREATE TRIGGER whatsapp_damage_policies_noted

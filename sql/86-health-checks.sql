@@ -521,6 +521,50 @@ AS $$
     FROM @extschema@.wa_internal_clock() AS c
 $$;
 
+/* ---- other nodes ---------------------------------------------------------------------- */
+
+/*
+ * What does not arrive there; and webhooks for numbers that neither a tenant of this
+ * database nor another node has, of the last day.
+ */
+CREATE FUNCTION @extschema@.wa_internal_health_nodes()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'node ' || n.node, j.state,
+           concat_ws(' ',
+               format('%s changes wait%s.', n.waiting,
+                   COALESCE(', the oldest since ' || date_trunc('second', n.oldest_at), '')),
+               CASE WHEN n.is_full THEN 'Webhooks for its numbers are refused.' END,
+               CASE WHEN n.refused > 0 THEN format('It has refused %s of them.', n.refused) END,
+               CASE WHEN n.expired > 0 THEN format('%s were given up.', n.expired) END,
+               CASE WHEN j.state <> 'ok' THEN 'Last error: ' || n.last_error || '.' END),
+           CASE WHEN j.state <> 'ok'
+                THEN 'See the gateway and the server of that node, and that it has the same app secret. What waits is '
+                     'delivered by itself.' END
+    FROM @extschema@.wa_node_status AS n
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN n.is_full OR n.oldest_at < clock_timestamp() - interval '5 minutes' THEN 'error'
+                        WHEN n.refused > 0 OR n.failing_since < clock_timestamp() - interval '1 minute' THEN 'warning'
+                        ELSE 'ok' END) AS j (state)
+    UNION ALL
+    SELECT 'numbers of nobody', 'warning',
+           format('Webhooks have come for %s: no tenant of this database has it, and no other node.',
+               string_agg(w.phone_number_id, ', ' ORDER BY w.phone_number_id)),
+           'Give it to a tenant, or to the node that has it: wa_assign_number_to_node().'
+    FROM (SELECT t.phone_number_id FROM @extschema@.whatsapp_webhook_traffic AS t
+          WHERE t.phone_number_id <> '' AND t.last_webhook_at > clock_timestamp() - interval '1 day'
+              AND t.phone_number_id <> COALESCE(current_setting('whatsapp_shared.phone_number_id', true), '')
+              AND EXISTS (SELECT FROM @extschema@.whatsapp_nodes)
+              AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                              WHERE a.phone_number_id = t.phone_number_id)
+              AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_node_numbers AS d
+                              WHERE d.phone_number_id = t.phone_number_id)
+          ORDER BY t.phone_number_id LIMIT 20) AS w
+    HAVING count(*) > 0
+$$;
+
 /* ---- all of it ------------------------------------------------------------------------ */
 
 /*
@@ -549,6 +593,7 @@ AS $$
         ('registrations', '{registered code, reply handler PREFIX, notification NAME, tenant role ROLE}'),
         ('parked', '{parked messages}'),
         ('inbound_media', '{inbound media}'),
+        ('nodes', '{node NAME, numbers of nobody}'),
         ('unpriced', '{unpriced messages}'),
         ('retention', '{retention}'),
         ('orphans', '{orphans}'),

@@ -193,6 +193,28 @@ AS $$
            jsonb_build_object('version', @extschema@.wa_internal_library_version()), 1::double precision
 $$;
 
+/* Of other nodes, of which there are few. */
+CREATE FUNCTION @extschema@.wa_internal_metrics_nodes()
+RETURNS TABLE (name text, type text, help text, labels jsonb, value double precision)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.name, m.type, m.help, jsonb_build_object('node', n.node), m.value::double precision
+    FROM @extschema@.wa_node_status AS n
+        CROSS JOIN LATERAL (VALUES
+            ('whatsapp_node_waiting_changes', 'gauge',
+             'Parts of webhooks that wait for another node, counted up to 100,000.', n.waiting),
+            ('whatsapp_node_oldest_age_seconds', 'gauge',
+             'Seconds since the oldest of them came; 0: nothing waits.',
+             COALESCE(EXTRACT(epoch FROM clock_timestamp() - n.oldest_at), 0)),
+            ('whatsapp_node_delivered_changes_total', 'counter', 'Parts of webhooks that another node has taken.',
+             n.delivered),
+            ('whatsapp_node_expired_changes_total', 'counter',
+             'Parts of webhooks for another node that were given up after seven days.', n.expired),
+            ('whatsapp_node_errors_total', 'counter', 'Requests that another node did not answer with 2xx.', n.errors))
+            AS m (name, type, help, value)
+$$;
+
 /* Only where somebody has asked for it: there may be ten thousand of them. */
 CREATE FUNCTION @extschema@.wa_internal_metrics_numbers()
 RETURNS TABLE (name text, type text, help text, labels jsonb, value double precision)
@@ -221,6 +243,7 @@ BEGIN
     RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_senders() AS m ORDER BY m.name, m.labels;
     RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_durations() AS m;
     RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_account() AS m ORDER BY m.name, m.labels;
+    RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_nodes() AS m ORDER BY m.name, m.labels;
     IF per_number THEN
         RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_numbers() AS m ORDER BY m.name, m.labels;
     END IF;

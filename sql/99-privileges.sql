@@ -66,11 +66,12 @@ AS $$
         ('{admin,monitor}', '{
             wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_metrics_health, wa_costs,
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
-            wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_free_numbers, wa_timeline,
-            whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
+            wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_node_status, wa_free_numbers,
+            wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
         /* ... and how it is set up: nothing of customers. */
         ('{admin,monitor}', '{
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
+            whatsapp_nodes, whatsapp_node_numbers,
             whatsapp_damage_policies, whatsapp_opt_words, whatsapp_webhook_traffic, whatsapp_markets, whatsapp_prices,
             whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed}'),
 
@@ -94,6 +95,7 @@ AS $$
         /* administrators */
         ('{admin}', '{
             wa_configure_tenant, wa_assign_phone, wa_assign_all, wa_unassign_phone,
+            wa_register_node, wa_unregister_node, wa_assign_number_to_node, wa_unassign_number_from_node,
             wa_tenant_link, wa_revoke_links,
             wa_set_notification_settings, wa_import_settings,
             wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
@@ -101,6 +103,7 @@ AS $$
             wa_on_reply, wa_off_reply, wa_retry_reply, wa_reprocess_parked, wa_erase_person, wa_delete_tenant,
             wa_adopt, wa_worker_restart}'),
         ('{admin}', '{
+            whatsapp_forwards,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
             whatsapp_media, whatsapp_media_uses, whatsapp_read_receipts, whatsapp_early_replies, whatsapp_notifications,
             whatsapp_opt_outs, whatsapp_opt_ins, whatsapp_learned_identities,

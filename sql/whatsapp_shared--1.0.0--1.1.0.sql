@@ -140,6 +140,14 @@ AS $$
      'Send less, and only what recipients asked for: the limit rises with quality.'),
     ('network', 'Meta does not answer',
      'It is tried again and again. If it lasts, check the server''s connection to graph.facebook.com.'),
+    ('node_behind', 'Another node does not take its webhooks',
+     'See its gateway, its server and its app secret; what waits is delivered by itself.'),
+    ('node_expired', 'Webhooks for another node were given up',
+     'Meta does not repeat them: tell the tenants of that node.'),
+    ('node_full', 'Too many webhooks wait for another node',
+     'Meta repeats those that are refused for seven days: have the node run before that.'),
+    ('node_refuses', 'Another node refuses a webhook',
+     'See the log of that node''s server for the reason; it is tried again by itself.'),
     ('no_numbers', 'Meta lists no phone numbers',
      'Check whatsapp_shared.business_account_id and the permissions of the access token.'),
     ('number_display', 'A number was entered differently than at Meta',
@@ -342,6 +350,283 @@ COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, t
 'on_thread: hold or take_over, for free-form messages while another application has the conversation. Errors: 22004, '
 '22023; 42704 no such tenant.';
 
+/* ---- 18-nodes -------------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_address_problem(address text) RETURNS text
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_address_problem';
+COMMENT ON FUNCTION @extschema@.wa_internal_address_problem(text) IS
+'Why nothing may be sent to this address: it must be https, or http to this machine. NULL: it may. Internal.';
+
+CREATE TABLE @extschema@.whatsapp_nodes (
+    node              text COLLATE "C" PRIMARY KEY
+        CONSTRAINT whatsapp_nodes_node_check CHECK (node ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    url               text NOT NULL
+        CONSTRAINT whatsapp_nodes_url_check CHECK (@extschema@.wa_internal_address_problem(url) IS NULL),
+    max_waiting       integer NOT NULL DEFAULT 1000000
+        CONSTRAINT whatsapp_nodes_max_waiting_check CHECK (max_waiting > 0),
+    created_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    is_full           boolean NOT NULL DEFAULT false,
+    delivered         bigint NOT NULL DEFAULT 0,
+    errors            bigint NOT NULL DEFAULT 0,
+    expired           bigint NOT NULL DEFAULT 0,
+    last_delivered_at timestamptz,
+    failing_since     timestamptz,
+    last_error        text
+) WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.whatsapp_nodes IS
+'Other installations to which this one passes on the webhooks of their numbers: wa_register_node().';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.node IS 'Name of the node: lower-case letters, digits, "-" and "_".';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.url IS 'Where its gateway takes webhooks.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.max_waiting IS
+'When more changes than this wait for it, webhooks for its numbers are refused, so that Meta keeps them.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.created_at IS 'When it was registered.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.is_full IS 'Whether more than max_waiting wait, to within ten seconds.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.delivered IS 'Changes that it has taken.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.errors IS 'Requests that it did not answer with 2xx.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.expired IS 'Changes that were given up after seven days.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.last_delivered_at IS 'When it last took something.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.failing_since IS
+'When the first request failed since it last took something; NULL: none has.';
+COMMENT ON COLUMN @extschema@.whatsapp_nodes.last_error IS 'Why the last request failed that did.';
+
+CREATE TABLE @extschema@.whatsapp_node_numbers (
+    phone_number_id text COLLATE "C" PRIMARY KEY
+        CONSTRAINT whatsapp_node_numbers_id_check CHECK (phone_number_id ~ '^[0-9]{5,20}$'),
+    node            text COLLATE "C"
+        CONSTRAINT whatsapp_node_numbers_node_fkey REFERENCES @extschema@.whatsapp_nodes,
+    former_nodes    text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    moved_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX whatsapp_node_numbers_node_idx ON @extschema@.whatsapp_node_numbers (node);
+COMMENT ON TABLE @extschema@.whatsapp_node_numbers IS
+'Which node has which number: wa_assign_number_to_node(). What is not here is this database''s.';
+COMMENT ON COLUMN @extschema@.whatsapp_node_numbers.phone_number_id IS 'Meta''s ID of the number.';
+COMMENT ON COLUMN @extschema@.whatsapp_node_numbers.node IS 'The node that has it; NULL: this database, as of old.';
+COMMENT ON COLUMN @extschema@.whatsapp_node_numbers.former_nodes IS
+'Who had it before: for 30 days they get its statuses, too, which may be of messages that they have sent. Empty text: '
+'this database.';
+COMMENT ON COLUMN @extschema@.whatsapp_node_numbers.moved_at IS 'When it came to where it is now.';
+
+/*
+ * Whoever is about to assign one of these numbers has a lock that conflicts with this one, and has
+ * it until he commits.  Reading, enqueueing and sending go on.
+ */
+CREATE FUNCTION @extschema@.wa_internal_node_number_is_free() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    holder text;
+BEGIN
+    LOCK TABLE @extschema@.whatsapp_phone_assignments IN SHARE ROW EXCLUSIVE MODE;
+    SELECT a.tenant_id INTO holder FROM @extschema@.whatsapp_phone_assignments AS a
+        WHERE a.phone_number_id = NEW.phone_number_id AND a.unassigned_at IS NULL;
+    IF FOUND THEN
+        RAISE EXCEPTION 'phone number "%" is assigned here', @extschema@.wa_internal_quote(NEW.phone_number_id)
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = format('It is assigned to tenant "%s" of this database.', holder),
+                  HINT = format('Release it first: SELECT wa_unassign_phone(%L);', holder),
+                  CONSTRAINT = 'whatsapp_phone_assignments_number_key';
+    ELSIF NEW.phone_number_id = current_setting('whatsapp_shared.phone_number_id', true) THEN
+        RAISE EXCEPTION 'phone number "%" is the default number', @extschema@.wa_internal_quote(NEW.phone_number_id)
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Tenants of this database that have no number of their own send from it.',
+                  HINT = 'Set whatsapp_shared.phone_number_id to another number, or to none.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER whatsapp_node_numbers_free
+    BEFORE INSERT OR UPDATE ON @extschema@.whatsapp_node_numbers
+    FOR EACH ROW WHEN (NEW.node IS NOT NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_node_number_is_free();
+
+CREATE FUNCTION @extschema@.wa_internal_number_is_no_node_s() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    holder text;
+BEGIN
+    SELECT n.node INTO holder FROM @extschema@.whatsapp_node_numbers AS n
+        WHERE n.phone_number_id = NEW.phone_number_id AND n.node IS NOT NULL;
+    IF FOUND THEN
+        RAISE EXCEPTION 'phone number "%" belongs to node "%"', @extschema@.wa_internal_quote(NEW.phone_number_id),
+                holder
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = 'Its webhooks are passed on to that node.',
+                  HINT = format('Take it back first, when no tenant of that node has it any more: '
+                                'SELECT wa_unassign_number_from_node(%L);', NEW.phone_number_id),
+                  CONSTRAINT = 'whatsapp_node_numbers_pkey';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION @extschema@.wa_internal_check_node_exists(node text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('node'::text, node);
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_nodes AS n WHERE n.node = node) THEN
+        RAISE EXCEPTION 'node "%" does not exist', @extschema@.wa_internal_quote(node)
+            USING ERRCODE = 'undefined_object',
+                  HINT = concat_ws(' ',
+                      @extschema@.wa_internal_did_you_mean(node,
+                          ARRAY(SELECT n.node FROM @extschema@.whatsapp_nodes AS n)),
+                      'Register it: SELECT wa_register_node(name, url);');
+    END IF;
+END
+$$;
+
+/* As many as a sender keeps connections for: src/sender/forward_client.h. */
+CREATE FUNCTION @extschema@.wa_internal_max_nodes() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 32
+$$;
+
+CREATE FUNCTION @extschema@.wa_register_node(node text, url text, max_waiting integer DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('node'::text, node);
+    PERFORM @extschema@.wa_internal_check_not_null('url'::text, url);
+    IF node !~ '^[a-z0-9][a-z0-9_-]{0,62}$' THEN
+        RAISE EXCEPTION 'invalid name of a node "%"', @extschema@.wa_internal_quote(node)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use up to 63 lower-case letters, digits, "-" and "_", beginning with a letter or digit.';
+    ELSIF @extschema@.wa_internal_address_problem(url) IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid URL of a node "%"', @extschema@.wa_internal_quote(url)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = @extschema@.wa_internal_address_problem(url),
+                  HINT = 'Give the address at which its gateway takes webhooks, such as '
+                         'https://node-b.example/webhook.';
+    ELSIF max_waiting <= 0 THEN
+        RAISE EXCEPTION 'max_waiting must be greater than 0'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out for 1000000.';
+    END IF;
+    LOCK TABLE @extschema@.whatsapp_nodes IN SHARE ROW EXCLUSIVE MODE;
+    IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_nodes AS n WHERE n.node = node)
+       AND (SELECT count(*) FROM @extschema@.whatsapp_nodes) >= @extschema@.wa_internal_max_nodes() THEN
+        RAISE EXCEPTION 'too many nodes'
+            USING ERRCODE = 'configuration_limit_exceeded',
+                  DETAIL = format('There may be %s.', @extschema@.wa_internal_max_nodes()),
+                  HINT = 'Remove those that are no longer there: SELECT wa_unregister_node(name);';
+    END IF;
+    INSERT INTO @extschema@.whatsapp_nodes AS n (node, url, max_waiting)
+        VALUES (node, url, COALESCE(max_waiting, 1000000))
+        ON CONFLICT ON CONSTRAINT whatsapp_nodes_pkey DO UPDATE
+        SET url = EXCLUDED.url, max_waiting = COALESCE(wa_register_node.max_waiting, n.max_waiting);
+    PERFORM @extschema@.wa_internal_wake_due(clock_timestamp());
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_register_node(text, text, integer) IS
+'Enters another installation, to which webhooks of its numbers and those of the account are passed on, or gives a '
+'known one another URL. url: where its gateway takes webhooks; https, or http to this machine. max_waiting: when more '
+'changes wait for it, webhooks for its numbers are refused; 1000000 if left out. Errors: 22004, 22023; 53400 there '
+'are 32 nodes.';
+
+CREATE FUNCTION @extschema@.wa_assign_number_to_node(phone_number_id text, node text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM @extschema@.wa_internal_check_number_id(phone_number_id, NULL);
+    PERFORM @extschema@.wa_internal_check_node_exists(node);
+    INSERT INTO @extschema@.whatsapp_node_numbers AS n (phone_number_id, node, former_nodes)
+        VALUES (phone_number_id, node, CASE WHEN EXISTS (
+            SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+            WHERE a.phone_number_id = wa_assign_number_to_node.phone_number_id) THEN ARRAY[''] ELSE '{}' END)
+        ON CONFLICT ON CONSTRAINT whatsapp_node_numbers_pkey DO UPDATE
+        SET node = EXCLUDED.node, moved_at = clock_timestamp(),
+            former_nodes = @extschema@.wa_internal_former_nodes(n.former_nodes, n.node, n.moved_at, EXCLUDED.node)
+        WHERE n.node IS DISTINCT FROM EXCLUDED.node;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_assign_number_to_node(text, text) IS
+'Gives a number to a node, or moves it there from another one: webhooks of the number are passed on to it. For 30 days '
+'statuses also go to where the number was, which may have sent the messages. Errors: 22004, 22023; 23505 a tenant of '
+'this database has the number; 42704 unknown node; 55000 it is the default number.';
+
+CREATE FUNCTION @extschema@.wa_unassign_number_from_node(phone_number_id text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('phone_number_id'::text, phone_number_id);
+    UPDATE @extschema@.whatsapp_node_numbers AS n
+        SET node = NULL, moved_at = clock_timestamp(),
+            former_nodes = @extschema@.wa_internal_former_nodes(n.former_nodes, n.node, n.moved_at, NULL)
+        WHERE n.phone_number_id = phone_number_id AND n.node IS NOT NULL;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_unassign_number_from_node(text) IS
+'Takes a number back: its webhooks are taken in here, and for 30 days its statuses are also passed on to the node that '
+'had it. False: no node has it. Error 22004: phone_number_id is NULL.';
+
+/* Where a number has been: what is longer ago than statuses come does not count. */
+CREATE FUNCTION @extschema@.wa_internal_former_nodes(former text[], was text, since timestamptz, now_at text)
+RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(
+        SELECT DISTINCT f.node
+        FROM unnest(CASE WHEN since > clock_timestamp() - interval '30 days' THEN former ELSE '{}' END
+                    || COALESCE(was, '')) AS f (node)
+        WHERE f.node <> COALESCE(now_at, '')
+        ORDER BY f.node)
+$$;
+
+CREATE FUNCTION @extschema@.wa_unregister_node(node text, discard boolean DEFAULT false) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    numbers bigint;
+    waiting bigint;
+BEGIN
+    PERFORM @extschema@.wa_internal_check_node_exists(node);
+    SELECT count(*) INTO numbers FROM @extschema@.whatsapp_node_numbers AS n WHERE n.node = node;
+    IF numbers > 0 THEN
+        RAISE EXCEPTION 'node "%" has numbers', node
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('It has %s.', numbers),
+                  HINT = 'Give them to another node, or take them back with wa_unassign_number_from_node().';
+    END IF;
+    /* Nobody adds to what waits until this has ended, and then sees that the node is gone: webhook/forward.c. */
+    LOCK TABLE @extschema@.whatsapp_forwards IN SHARE ROW EXCLUSIVE MODE;
+    IF discard THEN
+        DELETE FROM @extschema@.whatsapp_forwards AS f WHERE f.node = node;
+        GET DIAGNOSTICS waiting = ROW_COUNT;
+    ELSE
+        SELECT count(*) INTO waiting FROM @extschema@.whatsapp_forwards AS f WHERE f.node = node;
+        IF waiting > 0 THEN
+            RAISE EXCEPTION 'webhooks wait for node "%"', node
+                USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('%s changes wait.', waiting),
+                      HINT = 'Wait until it has taken them (see wa_node_status), or throw them away: '
+                             'SELECT wa_unregister_node(name, discard => true);';
+        END IF;
+    END IF;
+    DELETE FROM @extschema@.whatsapp_nodes AS n WHERE n.node = node;
+    UPDATE @extschema@.whatsapp_alerts AS a SET resolved_at = clock_timestamp()
+        WHERE a.scope = 'node' AND a.key = node AND a.resolved_at IS NULL;
+    RETURN waiting;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_unregister_node(text, boolean) IS
+'Removes a node that has no numbers any more. discard: also throws away what waits for it, and returns how many '
+'changes that was. Errors: 22004; 42704 unknown node; 55000 it has numbers, or something waits for it.';
+
 /* ---- 20-numbers ------------------------------------------------------------------ */
 
 ALTER TABLE @extschema@.whatsapp_phone_numbers ADD COLUMN is_on_biz_app boolean;
@@ -354,6 +639,11 @@ CREATE INDEX whatsapp_phone_numbers_written_idx
     ON @extschema@.whatsapp_phone_numbers (@extschema@.wa_internal_digits(display_phone_number));
 CREATE INDEX whatsapp_phone_assignments_ended_idx
     ON @extschema@.whatsapp_phone_assignments (tenant_id, unassigned_at);
+
+CREATE TRIGGER whatsapp_phone_assignments_here
+    BEFORE INSERT ON @extschema@.whatsapp_phone_assignments
+    FOR EACH ROW WHEN (NEW.unassigned_at IS NULL)
+    EXECUTE FUNCTION @extschema@.wa_internal_number_is_no_node_s();
 
 /* The ID of the number that is written like this; NULL if none is known. */
 CREATE OR REPLACE FUNCTION @extschema@.wa_internal_number_written(written text) RETURNS text
@@ -437,9 +727,14 @@ WHERE p.missing_since IS NULL
                     WHERE a.phone_number_id = p.phone_number_id AND a.unassigned_at IS NULL)
     AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_pauses AS x
                     WHERE x.scope = 'number' AND x.key = p.phone_number_id)
+    AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_node_numbers AS d
+                    WHERE d.phone_number_id = p.phone_number_id AND d.node IS NOT NULL)
 ORDER BY (p.status IS NULL),
          CASE p.quality_rating WHEN 'GREEN' THEN 0 WHEN 'YELLOW' THEN 2 WHEN 'RED' THEN 3 ELSE 1 END,
          p.created_at, p.phone_number_id;
+COMMENT ON VIEW @extschema@.wa_free_numbers IS
+'Numbers that can be assigned to a tenant, the best first: connected, of good quality, known longest. The default '
+'number, numbers of other nodes, and those that are paused or missing are not among them.';
 
 /*
  * Locks a free number so that concurrent calls choose different ones; NULL if
@@ -1550,6 +1845,203 @@ BEGIN
     PERFORM @extschema@.wa_internal_retain_links(1000);
     PERFORM @extschema@.wa_internal_drop_fallbacks(10000);
     PERFORM @extschema@.wa_internal_note_size();
+END
+$$;
+
+/* ---- 66-forwards ----------------------------------------------------------------- */
+
+CREATE TABLE @extschema@.whatsapp_forwards (
+    forward_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node        text COLLATE "C" NOT NULL,
+    has_words   boolean NOT NULL,
+    attempts    integer NOT NULL DEFAULT 0,
+    parts       integer NOT NULL,
+    size        integer NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    due_at      timestamptz,
+    entry       text NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX whatsapp_forwards_node_idx ON @extschema@.whatsapp_forwards (node, has_words, forward_id);
+COMMENT ON TABLE @extschema@.whatsapp_forwards IS
+'Parts of webhooks that wait to be passed on to other nodes. What a node has taken is deleted; what it has not taken '
+'for seven days is given up, as Meta does.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.forward_id IS 'Number of the part, in order of arrival.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.node IS 'The node that it is for.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.has_words IS
+'Whether it is anything but statuses: these do not wait for it.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.attempts IS 'How often the node has refused it by itself.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.parts IS 'How many statuses and contacts it has. Internal.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.size IS 'Its length in bytes.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.received_at IS 'When it was received.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.due_at IS 'Not sent before this time; NULL: at once.';
+COMMENT ON COLUMN @extschema@.whatsapp_forwards.entry IS 'The change as Meta sent it, in an entry of its own.';
+
+/*
+ * What goes together next: as many as fit, in order of arrival, beyond "after".  What was
+ * refused before goes alone, so that it takes nobody else with it.
+ */
+CREATE FUNCTION @extschema@.wa_internal_next_forwards(
+    node text, has_words boolean, after bigint, most integer, most_bytes bigint, most_parts bigint)
+RETURNS TABLE (forward_id bigint, entry text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH next AS MATERIALIZED (
+        SELECT f.forward_id, f.attempts, f.parts, f.size FROM @extschema@.whatsapp_forwards AS f
+        WHERE f.node = $1 AND f.has_words = $2 AND f.forward_id > after
+            AND (f.due_at IS NULL OR f.due_at <= clock_timestamp())
+        ORDER BY f.forward_id LIMIT most),
+    added AS (
+        SELECT n.forward_id, row_number() OVER w AS place, sum(n.size) OVER w AS bytes, sum(n.parts) OVER w AS parts,
+               bool_or(n.attempts > 0) OVER w AS refused
+        FROM next AS n WINDOW w AS (ORDER BY n.forward_id))
+    SELECT f.forward_id, f.entry
+    FROM added AS a JOIN @extschema@.whatsapp_forwards AS f ON f.forward_id = a.forward_id
+    WHERE a.place = 1 OR NOT a.refused AND a.bytes <= most_bytes AND a.parts <= most_parts
+    ORDER BY f.forward_id
+$$;
+
+/* When the next one that was put off is due again. */
+CREATE FUNCTION @extschema@.wa_internal_next_forward_time() RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(f.due_at) FROM @extschema@.whatsapp_forwards AS f WHERE f.due_at > clock_timestamp()
+$$;
+CREATE INDEX whatsapp_forwards_due_idx ON @extschema@.whatsapp_forwards (due_at) WHERE due_at IS NOT NULL;
+
+CREATE FUNCTION @extschema@.wa_internal_forwarded(node text, ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    taken bigint;
+BEGIN
+    DELETE FROM @extschema@.whatsapp_forwards AS f WHERE f.forward_id = ANY (ids);
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    UPDATE @extschema@.whatsapp_nodes AS n
+        SET delivered = n.delivered + taken, last_delivered_at = clock_timestamp(), failing_since = NULL
+        WHERE n.node = node;
+END
+$$;
+
+/* refused: it was one alone, and the node may have seen it. */
+CREATE FUNCTION @extschema@.wa_internal_forward_failed(node text, ids bigint[], refused boolean, problem text)
+RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    times integer;
+BEGIN
+    UPDATE @extschema@.whatsapp_nodes AS n
+        SET errors = n.errors + 1, failing_since = COALESCE(n.failing_since, clock_timestamp()), last_error = problem
+        WHERE n.node = node;
+    IF NOT refused THEN
+        RETURN;
+    END IF;
+    UPDATE @extschema@.whatsapp_forwards AS f
+        SET attempts = f.attempts + 1,
+            due_at = clock_timestamp() + make_interval(secs => LEAST(2 ^ LEAST(f.attempts, 20), 600))
+        WHERE f.forward_id = ids[1]
+        RETURNING f.attempts INTO times;
+    IF times = 5 THEN
+        PERFORM @extschema@.wa_internal_alert('error', 'node_refuses', 'node', node,
+            format('Node "%s" has refused a webhook five times: %s. It is tried again for seven days.', node, problem));
+    END IF;
+END
+$$;
+
+CREATE VIEW @extschema@.wa_node_status AS
+SELECT n.node, n.url,
+       (SELECT pg_catalog.count(*) FROM @extschema@.whatsapp_node_numbers AS p WHERE p.node = n.node) AS numbers,
+       (SELECT pg_catalog.count(*) FROM (SELECT FROM @extschema@.whatsapp_forwards AS f WHERE f.node = n.node
+                                         LIMIT 100000) AS w) AS waiting,
+       (SELECT pg_catalog.min(o.received_at)
+        FROM (VALUES (false), (true)) AS w (has_words)
+            CROSS JOIN LATERAL (
+                SELECT f.received_at FROM @extschema@.whatsapp_forwards AS f
+                WHERE f.node = n.node AND f.has_words = w.has_words ORDER BY f.forward_id LIMIT 1) AS o) AS oldest_at,
+       (SELECT pg_catalog.count(*) FROM @extschema@.whatsapp_forwards AS f
+        WHERE f.node = n.node AND f.due_at IS NOT NULL) AS refused,
+       n.is_full, n.delivered, n.errors, n.expired, n.last_delivered_at, n.failing_since, n.last_error
+FROM @extschema@.whatsapp_nodes AS n;
+COMMENT ON VIEW @extschema@.wa_node_status IS
+'The other nodes: what waits for each, how long, and what became of the rest.';
+COMMENT ON COLUMN @extschema@.wa_node_status.node IS 'Name of the node.';
+COMMENT ON COLUMN @extschema@.wa_node_status.url IS 'Where its gateway takes webhooks.';
+COMMENT ON COLUMN @extschema@.wa_node_status.numbers IS 'How many numbers it has.';
+COMMENT ON COLUMN @extschema@.wa_node_status.waiting IS 'Changes that wait for it; counted up to 100,000.';
+COMMENT ON COLUMN @extschema@.wa_node_status.oldest_at IS 'When the oldest of them came.';
+COMMENT ON COLUMN @extschema@.wa_node_status.refused IS 'How many of them it has refused by themselves.';
+COMMENT ON COLUMN @extschema@.wa_node_status.is_full IS 'Whether webhooks for its numbers are refused.';
+COMMENT ON COLUMN @extschema@.wa_node_status.delivered IS 'Changes that it has taken.';
+COMMENT ON COLUMN @extschema@.wa_node_status.errors IS 'Requests that it did not answer with 2xx.';
+COMMENT ON COLUMN @extschema@.wa_node_status.expired IS 'Changes that were given up after seven days.';
+COMMENT ON COLUMN @extschema@.wa_node_status.last_delivered_at IS 'When it last took something.';
+COMMENT ON COLUMN @extschema@.wa_node_status.failing_since IS 'Since when requests fail; NULL: they do not.';
+COMMENT ON COLUMN @extschema@.wa_node_status.last_error IS 'Why the last one failed that did.';
+
+/*
+ * For sender 0: what is too old goes, who has too much waiting is full, and people are told
+ * of nodes that do not take what waits for them.
+ */
+CREATE FUNCTION @extschema@.wa_internal_keep_forwards() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n record;
+    gone bigint;
+    full_now boolean;
+BEGIN
+    FOR n IN
+        SELECT d.node, d.max_waiting, d.is_full, d.last_error, s.oldest_at
+        FROM @extschema@.whatsapp_nodes AS d JOIN @extschema@.wa_node_status AS s ON s.node = d.node
+        ORDER BY d.node
+    LOOP
+        gone := 0;
+        IF n.oldest_at < clock_timestamp() - interval '7 days' THEN
+            DELETE FROM @extschema@.whatsapp_forwards AS f WHERE f.forward_id = ANY (ARRAY(
+                SELECT o.forward_id FROM @extschema@.whatsapp_forwards AS o
+                WHERE o.node = n.node AND o.received_at < clock_timestamp() - interval '7 days'
+                ORDER BY o.forward_id LIMIT 10000 FOR UPDATE SKIP LOCKED));
+            GET DIAGNOSTICS gone = ROW_COUNT;
+            PERFORM @extschema@.wa_internal_alert('error', 'node_expired', 'node', n.node,
+                format('%s changes for node "%s" were given up after seven days.', gone, n.node));
+        END IF;
+        full_now := n.oldest_at < clock_timestamp() - interval '10 seconds' AND n.max_waiting < (
+            SELECT count(*) FROM (SELECT FROM @extschema@.whatsapp_forwards AS f
+                                  WHERE f.node = n.node LIMIT n.max_waiting + 1) AS c);
+        IF gone > 0 OR COALESCE(full_now, false) <> n.is_full THEN
+            UPDATE @extschema@.whatsapp_nodes AS u
+                SET is_full = COALESCE(full_now, false), expired = u.expired + gone WHERE u.node = n.node;
+        END IF;
+        IF full_now THEN
+            PERFORM @extschema@.wa_internal_alert('error', 'node_full', 'node', n.node,
+                format('More than %s changes wait for node "%s"; webhooks for its numbers are refused.',
+                    n.max_waiting, n.node))
+                WHERE NOT n.is_full;
+        ELSIF n.is_full THEN
+            PERFORM @extschema@.wa_internal_resolve_alert('node_full', 'node', n.node);
+        END IF;
+        IF n.oldest_at < clock_timestamp() - interval '5 minutes' THEN
+            PERFORM @extschema@.wa_internal_alert('error', 'node_behind', 'node', n.node,
+                format('Node "%s" has not taken what has waited for it since %s: %s.', n.node,
+                    date_trunc('second', n.oldest_at), COALESCE(n.last_error, 'no request has failed')))
+                WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_alerts AS a
+                                  WHERE a.kind = 'node_behind' AND a.scope = 'node' AND a.key = n.node
+                                      AND a.resolved_at IS NULL);
+        ELSE
+            PERFORM @extschema@.wa_internal_resolve_alert('node_behind', 'node', n.node);
+        END IF;
+        IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_forwards AS f
+                       WHERE f.node = n.node AND f.due_at IS NOT NULL AND f.attempts >= 5) THEN
+            PERFORM @extschema@.wa_internal_resolve_alert('node_refuses', 'node', n.node);
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -4523,7 +5015,7 @@ RETURNS boolean
     SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    last_phase CONSTANT integer := 11;
+    last_phase CONSTANT integer := 12;
     is_person CONSTANT boolean := e.kind = 'person';
     before CONSTANT bigint := COALESCE(e.position, 9223372036854775807);
     known CONSTANT text[] := CASE WHEN is_person THEN @extschema@.wa_internal_forms_of(e.forms) ELSE '{}' END;
@@ -4691,6 +5183,18 @@ BEGIN
             done := counts.erased;
             left_now := counts.left_over;
         END IF;
+    WHEN 12 THEN
+        /*
+         * What waits for other nodes is theirs, and may be that he wants no more messages: it is not taken away, but
+         * waited for, seven days at most.
+         */
+        IF is_person THEN
+            SELECT COALESCE(array_agg(w.id) FILTER (WHERE w.is_mine), '{}'), count(*), min(w.id)
+                INTO mine, looked_at, lowest
+                FROM (SELECT f.forward_id AS id, f.received_at <= e.requested_at AND f.entry ~ naming AS is_mine
+                      FROM @extschema@.whatsapp_forwards AS f
+                      WHERE f.forward_id < before ORDER BY f.forward_id DESC LIMIT batch) AS w;
+        END IF;
     END CASE;
 
     IF e.phase IN (1, 2, 9) THEN
@@ -4810,7 +5314,8 @@ COMMENT ON FUNCTION @extschema@.wa_erase_person(text) IS
 'Erases a person, under every number and user ID that is known: contents and identity go from every table. Waiting '
 'messages are cancelled; what is on the wire is settled first. Messages stay as shells that count, with status, times '
 'and price, and of the recipient the calling code. Opt-outs and opt-ins stay under number and user ID, and hold. A few '
-'thousand rows are done at once; the rest is done by a sender after COMMIT, or by calling again. Returns the row of '
+'thousand rows are done at once; the rest is done by a sender after COMMIT, or by calling again. What waits for '
+'another node is not taken from it, and waited for. Returns the row of '
 'whatsapp_erasures; finished_at is set when it is done. Errors: 22004, 22023 no recipient.';
 
 /* Its row, and what hangs on it.  Sums of costs, opt-outs and opt-ins name it on. */
@@ -5712,6 +6217,9 @@ BEGIN
                     text := format('Meta no longer lists the %s', scope);
                 END IF;
             END IF;
+        WHEN 'whatsapp_node_numbers' THEN
+            text := CASE WHEN TG_OP = 'DELETE' THEN text WHEN r ->> 'node' IS NULL THEN 'Back in this database'
+                         ELSE format('To node "%s"', r ->> 'node') END;
         WHEN 'whatsapp_tenants' THEN
             IF TG_OP = 'INSERT' THEN
                 text := 'Created';
@@ -5839,6 +6347,24 @@ CREATE TRIGGER whatsapp_notifications_noted
     FOR EACH ROW WHEN (NOT @extschema@.wa_internal_is_restoring())
     EXECUTE FUNCTION @extschema@.wa_internal_note_row('notification', 'relation,name',
         'notification,notification_changed,notification_removed');
+
+CREATE TRIGGER whatsapp_nodes_noted
+    AFTER INSERT OR DELETE ON @extschema@.whatsapp_nodes
+    FOR EACH ROW WHEN (NOT @extschema@.wa_internal_is_restoring())
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('node', 'node', 'node,,node_removed');
+CREATE TRIGGER whatsapp_nodes_change_noted
+    AFTER UPDATE ON @extschema@.whatsapp_nodes
+    FOR EACH ROW WHEN ((OLD.url, OLD.max_waiting) IS DISTINCT FROM (NEW.url, NEW.max_waiting))
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('node', 'node', ',node_changed,');
+
+CREATE TRIGGER whatsapp_node_numbers_noted
+    AFTER INSERT OR DELETE ON @extschema@.whatsapp_node_numbers
+    FOR EACH ROW WHEN (NOT @extschema@.wa_internal_is_restoring())
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('number', 'phone_number_id', 'number_to_node,,number_removed');
+CREATE TRIGGER whatsapp_node_numbers_change_noted
+    AFTER UPDATE ON @extschema@.whatsapp_node_numbers
+    FOR EACH ROW WHEN (OLD.node IS DISTINCT FROM NEW.node)
+    EXECUTE FUNCTION @extschema@.wa_internal_note_row('number', 'phone_number_id', ',number_moved,');
 
 /* What the operator sets in tables. */
 CREATE TRIGGER whatsapp_damage_policies_noted
@@ -7377,6 +7903,48 @@ AS $$
 $$;
 
 /*
+ * What does not arrive there; and webhooks for numbers that neither a tenant of this
+ * database nor another node has, of the last day.
+ */
+CREATE FUNCTION @extschema@.wa_internal_health_nodes()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'node ' || n.node, j.state,
+           concat_ws(' ',
+               format('%s changes wait%s.', n.waiting,
+                   COALESCE(', the oldest since ' || date_trunc('second', n.oldest_at), '')),
+               CASE WHEN n.is_full THEN 'Webhooks for its numbers are refused.' END,
+               CASE WHEN n.refused > 0 THEN format('It has refused %s of them.', n.refused) END,
+               CASE WHEN n.expired > 0 THEN format('%s were given up.', n.expired) END,
+               CASE WHEN j.state <> 'ok' THEN 'Last error: ' || n.last_error || '.' END),
+           CASE WHEN j.state <> 'ok'
+                THEN 'See the gateway and the server of that node, and that it has the same app secret. What waits is '
+                     'delivered by itself.' END
+    FROM @extschema@.wa_node_status AS n
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN n.is_full OR n.oldest_at < clock_timestamp() - interval '5 minutes' THEN 'error'
+                        WHEN n.refused > 0 OR n.failing_since < clock_timestamp() - interval '1 minute' THEN 'warning'
+                        ELSE 'ok' END) AS j (state)
+    UNION ALL
+    SELECT 'numbers of nobody', 'warning',
+           format('Webhooks have come for %s: no tenant of this database has it, and no other node.',
+               string_agg(w.phone_number_id, ', ' ORDER BY w.phone_number_id)),
+           'Give it to a tenant, or to the node that has it: wa_assign_number_to_node().'
+    FROM (SELECT t.phone_number_id FROM @extschema@.whatsapp_webhook_traffic AS t
+          WHERE t.phone_number_id <> '' AND t.last_webhook_at > clock_timestamp() - interval '1 day'
+              AND t.phone_number_id <> COALESCE(current_setting('whatsapp_shared.phone_number_id', true), '')
+              AND EXISTS (SELECT FROM @extschema@.whatsapp_nodes)
+              AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_phone_assignments AS a
+                              WHERE a.phone_number_id = t.phone_number_id)
+              AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_node_numbers AS d
+                              WHERE d.phone_number_id = t.phone_number_id)
+          ORDER BY t.phone_number_id LIMIT 20) AS w
+    HAVING count(*) > 0
+$$;
+
+/*
  * Which checks there are, in order, and the items that each can give; words in capitals
  * stand for names.  The operating guide has them with their levels and remedies.
  */
@@ -7402,6 +7970,7 @@ AS $$
         ('registrations', '{registered code, reply handler PREFIX, notification NAME, tenant role ROLE}'),
         ('parked', '{parked messages}'),
         ('inbound_media', '{inbound media}'),
+        ('nodes', '{node NAME, numbers of nobody}'),
         ('unpriced', '{unpriced messages}'),
         ('retention', '{retention}'),
         ('orphans', '{orphans}'),
@@ -11678,6 +12247,28 @@ AS $$
            jsonb_build_object('version', @extschema@.wa_internal_library_version()), 1::double precision
 $$;
 
+/* Of other nodes, of which there are few. */
+CREATE FUNCTION @extschema@.wa_internal_metrics_nodes()
+RETURNS TABLE (name text, type text, help text, labels jsonb, value double precision)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.name, m.type, m.help, jsonb_build_object('node', n.node), m.value::double precision
+    FROM @extschema@.wa_node_status AS n
+        CROSS JOIN LATERAL (VALUES
+            ('whatsapp_node_waiting_changes', 'gauge',
+             'Parts of webhooks that wait for another node, counted up to 100,000.', n.waiting),
+            ('whatsapp_node_oldest_age_seconds', 'gauge',
+             'Seconds since the oldest of them came; 0: nothing waits.',
+             COALESCE(EXTRACT(epoch FROM clock_timestamp() - n.oldest_at), 0)),
+            ('whatsapp_node_delivered_changes_total', 'counter', 'Parts of webhooks that another node has taken.',
+             n.delivered),
+            ('whatsapp_node_expired_changes_total', 'counter',
+             'Parts of webhooks for another node that were given up after seven days.', n.expired),
+            ('whatsapp_node_errors_total', 'counter', 'Requests that another node did not answer with 2xx.', n.errors))
+            AS m (name, type, help, value)
+$$;
+
 /* Only where somebody has asked for it: there may be ten thousand of them. */
 CREATE FUNCTION @extschema@.wa_internal_metrics_numbers()
 RETURNS TABLE (name text, type text, help text, labels jsonb, value double precision)
@@ -11706,6 +12297,7 @@ BEGIN
     RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_senders() AS m ORDER BY m.name, m.labels;
     RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_durations() AS m;
     RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_account() AS m ORDER BY m.name, m.labels;
+    RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_nodes() AS m ORDER BY m.name, m.labels;
     IF per_number THEN
         RETURN QUERY SELECT m.* FROM @extschema@.wa_internal_metrics_numbers() AS m ORDER BY m.name, m.labels;
     END IF;
@@ -11799,11 +12391,12 @@ AS $$
         ('{admin,monitor}', '{
             wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_metrics_health, wa_costs,
             wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
-            wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_free_numbers, wa_timeline,
-            whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
+            wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_node_status, wa_free_numbers,
+            wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
         /* ... and how it is set up: nothing of customers. */
         ('{admin,monitor}', '{
             whatsapp_tenants, whatsapp_phone_numbers, whatsapp_phone_assignments, whatsapp_templates,
+            whatsapp_nodes, whatsapp_node_numbers,
             whatsapp_damage_policies, whatsapp_opt_words, whatsapp_webhook_traffic, whatsapp_markets, whatsapp_prices,
             whatsapp_usage_days, whatsapp_usage_changes, whatsapp_usage_closed}'),
 
@@ -11827,6 +12420,7 @@ AS $$
         /* administrators */
         ('{admin}', '{
             wa_configure_tenant, wa_assign_phone, wa_assign_all, wa_unassign_phone,
+            wa_register_node, wa_unregister_node, wa_assign_number_to_node, wa_unassign_number_from_node,
             wa_tenant_link, wa_revoke_links,
             wa_set_notification_settings, wa_import_settings,
             wa_register_template, wa_unregister_template, wa_sync_templates, wa_sync_phone_numbers,
@@ -11834,6 +12428,7 @@ AS $$
             wa_on_reply, wa_off_reply, wa_retry_reply, wa_reprocess_parked, wa_erase_person, wa_delete_tenant,
             wa_adopt, wa_worker_restart}'),
         ('{admin}', '{
+            whatsapp_forwards,
             whatsapp_queue, whatsapp_leases, whatsapp_fallbacks, whatsapp_attempts, whatsapp_wamids, whatsapp_reach,
             whatsapp_media, whatsapp_media_uses, whatsapp_read_receipts, whatsapp_early_replies, whatsapp_notifications,
             whatsapp_opt_outs, whatsapp_opt_ins, whatsapp_learned_identities,

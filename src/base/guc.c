@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
 #include <limits.h>
 
 #include "utils/builtins.h"
@@ -18,6 +17,7 @@
 
 #include "base/guc.h"
 #include "base/secret.h"
+#include "base/web_address.h"
 #include "common/language.h"
 #include "common/media_types.h"
 #include "common/uncertain_policy.h"
@@ -153,80 +153,19 @@ check_language(char **newval, void **extra, GucSource source)
 	return false;
 }
 
-/*
- * Is host (len bytes of a URL) an address of this machine?  Names other than
- * "localhost" are not: who answers for them is decided elsewhere.
- */
-static bool
-is_loopback(const char *host, size_t len)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in_addr v4;
-	struct in6_addr v6;
-
-	if (len == strlen("localhost") && pg_strncasecmp(host, "localhost", len) == 0)
-		return true;
-	if (len >= 2 && host[0] == '[' && host[len - 1] == ']')
-	{
-		if (len - 2 >= sizeof(text))
-			return false;
-		strlcpy(text, host + 1, len - 1);
-		return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-	}
-	if (len >= sizeof(text))
-		return false;
-	strlcpy(text, host, len + 1);
-	return inet_pton(AF_INET, text, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
-}
-
-/*
- * https://host[:port][/path], or the same with http to this machine.  Secrets
- * travel to whatever stands here, hence the narrow rule: no user name, query or
- * fragment, which a hostile value could use to make the host look like another
- * one.  secret: which, for the hint.
- */
+/* secret: what is sent there, for the hint.  A slash at the end is taken off. */
 static bool
 check_url(char *v, const char *secret)
 {
-	const char *host;
-	const char *port;
-	size_t host_len;
+	bool is_plain;
+	const char *problem = wa_web_address_problem(v, &is_plain);
 	size_t len = strlen(v);
-	bool https = strncmp(v, "https://", 8) == 0;
 
-	if (!https && strncmp(v, "http://", 7) != 0)
+	if (problem != NULL)
 	{
-		GUC_check_errdetail("The URL must begin with \"https://\".");
-		return false;
-	}
-	host = v + (https ? 8 : 7);
-	host_len = *host == '[' ? strcspn(host, "]/") + 1 : strcspn(host, ":/");
-	port = host + Min(host_len, strlen(host));
-
-	if (host_len == 0 || (*host == '[' && host[host_len - 1] != ']') ||
-		(*port != '\0' && *port != ':' && *port != '/') ||
-		strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/:[]") !=
-			strlen(host))
-	{
-		GUC_check_errdetail(
-			"The URL must be made of a host, an optional port and an optional path.");
-		return false;
-	}
-	if (*port == ':')
-	{
-		size_t digits = strspn(port + 1, "0123456789");
-
-		if (digits < 1 || digits > 5 || (port[1 + digits] != '\0' && port[1 + digits] != '/') ||
-			atoi(port + 1) < 1 || atoi(port + 1) > 65535)
-		{
-			GUC_check_errdetail("The port must be a number between 1 and 65535.");
-			return false;
-		}
-	}
-	if (!https && !is_loopback(host, host_len))
-	{
-		GUC_check_errdetail("Plain http is allowed to a loopback address only.");
-		GUC_check_errhint("The requests carry %s. Use https.", secret);
+		GUC_check_errdetail("%s", problem);
+		if (is_plain)
+			GUC_check_errhint("The requests carry %s. Use https.", secret);
 		return false;
 	}
 	while (len > 0 && v[len - 1] == '/')

@@ -53,6 +53,23 @@ read_header(const char *header, size_t len, uint8_t *digest)
 	return true;
 }
 
+/* In the server, running out of memory is an ERROR as with any allocation, but not in OpenSSL. */
+static bool
+compute(uint8_t digest[PG_SHA256_DIGEST_LENGTH], const uint8_t *body, size_t body_len,
+		const char *secret)
+{
+	pg_hmac_ctx *hmac = pg_hmac_create(PG_SHA256);
+	bool computed;
+
+	if (hmac == NULL)
+		return false;
+	computed = pg_hmac_init(hmac, (const uint8_t *) secret, strlen(secret)) >= 0 &&
+			   pg_hmac_update(hmac, body, body_len) >= 0 &&
+			   pg_hmac_final(hmac, digest, PG_SHA256_DIGEST_LENGTH) >= 0;
+	pg_hmac_free(hmac);
+	return computed;
+}
+
 /*
  * What cannot be computed, for want of memory in OpenSSL, is no answer: who signed in
  * the right way must not hear that he did not.  A secret that is NULL or empty matches
@@ -65,23 +82,29 @@ wa_signature_matches(const char *header, size_t header_len, const uint8_t *body,
 	uint8_t given[PG_SHA256_DIGEST_LENGTH];
 	uint8_t expected[PG_SHA256_DIGEST_LENGTH];
 	volatile uint8_t difference = 0;
-	pg_hmac_ctx *hmac;
-	bool computed;
 
 	if (secret == NULL || secret[0] == '\0' || !read_header(header, header_len, given))
 		return WA_SIGNATURE_DIFFERS;
-
-	hmac = pg_hmac_create(PG_SHA256);
-	if (hmac == NULL)
-		return WA_SIGNATURE_UNKNOWN;
-	computed = pg_hmac_init(hmac, (const uint8_t *) secret, strlen(secret)) >= 0 &&
-			   pg_hmac_update(hmac, body, body_len) >= 0 &&
-			   pg_hmac_final(hmac, expected, sizeof(expected)) >= 0;
-	pg_hmac_free(hmac);
-	if (!computed)
+	if (!compute(expected, body, body_len, secret))
 		return WA_SIGNATURE_UNKNOWN;
 
 	for (int i = 0; i < PG_SHA256_DIGEST_LENGTH; i++)
 		difference |= given[i] ^ expected[i];
 	return difference == 0 ? WA_SIGNATURE_MATCHES : WA_SIGNATURE_DIFFERS;
+}
+
+bool
+wa_signature_make(char header[WA_SIGNATURE_SIZE], const uint8_t *body, size_t body_len,
+				  const char *secret)
+{
+	uint8_t digest[PG_SHA256_DIGEST_LENGTH];
+
+	StaticAssertStmt(WA_SIGNATURE_SIZE == PREFIX_LENGTH + 2 * PG_SHA256_DIGEST_LENGTH + 1,
+					 "two digits for each byte");
+	if (!compute(digest, body, body_len, secret))
+		return false;
+	memcpy(header, PREFIX, PREFIX_LENGTH);
+	for (int i = 0; i < PG_SHA256_DIGEST_LENGTH; i++)
+		snprintf(header + PREFIX_LENGTH + 2 * i, 3, "%02x", digest[i]);
+	return true;
 }

@@ -23,4 +23,14 @@ typedef enum WaSignature
 extern WaSignature wa_signature_matches(const char *header, size_t header_len, const uint8_t *body,
 										size_t body_len, const char *secret);
 
+/* Bytes of the header's value, with the NUL. */
+#define WA_SIGNATURE_SIZE (7 + 64 + 1)
+
+/*
+ * Makes it.  False: it could not be computed, for want of memory (in the server, an ERROR).
+ * In the server, hashes belong to a resource owner: call both in a transaction.
+ */
+extern bool wa_signature_make(char header[WA_SIGNATURE_SIZE], const uint8_t *body, size_t body_len,
+							  const char *secret);
+
 #endif

@@ -29,15 +29,14 @@ count_elements(const WaJson *json, uint32_t array)
 	return n;
 }
 
-/* Counts a change into *parts; false if it is about anything but statuses. */
-static bool
-is_plain_change(const WaJson *json, uint32_t change, int *parts)
+bool
+wa_webhook_change_is_plain(const WaJson *json, uint32_t change, int *parts)
 {
 	uint32_t value = wa_json_member(json, change, "value");
 	int statuses = count_elements(json, wa_json_member(json, value, "statuses"));
 	int contacts = count_elements(json, wa_json_member(json, value, "contacts"));
 
-	*parts += 1 + statuses + contacts;
+	*parts += 1 + Max(statuses, 0) + Max(contacts, 0);
 	return wa_json_equals(json, wa_json_member(json, change, "field"), "messages") &&
 		   statuses > 0 && contacts >= 0 &&
 		   wa_json_member(json, value, "messages") == WA_JSON_NONE &&
@@ -60,7 +59,7 @@ wa_webhook_body_is_plain(const WaJson *json)
 
 		for (uint32_t change = wa_json_first(json, changes); change != WA_JSON_NONE;
 			 change = wa_json_after(json, changes, change))
-			if (!is_plain_change(json, change, &parts) || parts > MAX_PARTS)
+			if (!wa_webhook_change_is_plain(json, change, &parts) || parts > MAX_PARTS)
 				return false;
 		if (wa_json_first(json, changes) == WA_JSON_NONE)
 			return false;

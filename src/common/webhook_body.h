@@ -11,6 +11,12 @@
 
 #include "common/jsonscan.h"
 
+/*
+ * The member that a node adds when it passes on what belongs to another one, which
+ * then does not pass it on again.  It is signed like the rest.
+ */
+#define WA_WEBHOOK_BODY_FORWARDED "whatsapp_shared_forwarded"
+
 /* Bytes of the longest plain body. */
 #define WA_WEBHOOK_BODY_MAX_PLAIN (256 * 1024)
 
@@ -20,6 +26,12 @@
  * or is kept as a whole.  Such bodies can be written by the same statements.
  */
 extern bool wa_webhook_body_is_plain(const WaJson *json);
+
+/*
+ * The same of a single change, whose statuses and contacts are counted into *parts, with
+ * one for itself.
+ */
+extern bool wa_webhook_change_is_plain(const WaJson *json, uint32_t change, int *parts);
 
 /*
  * True if it has messages from customers, which may call a handler of the

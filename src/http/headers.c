@@ -60,23 +60,23 @@ append(struct curl_slist *list, const char *line)
 }
 
 struct curl_slist *
-wa_http_headers_list(const WaHttpHeaders *h, const char *content_type)
+wa_http_headers_list(const WaHttpHeaders *h, const char *content_type, const char *more)
 {
 	struct curl_slist *list;
-	char line[256];
+	char line[256] = "";
 
+	if ((content_type != NULL &&
+		 snprintf(line, sizeof(line), "Content-Type: %s", content_type) >= (int) sizeof(line)) ||
+		!is_header_text(line) || (more != NULL && !is_header_text(more)))
+		return NULL;
 	/* an empty "Expect" keeps libcurl from asking before it sends a large body */
 	list = append(NULL, "Expect:");
 	if (list != NULL && h->authorization != NULL)
 		list = append(list, h->authorization);
 	if (list != NULL && content_type != NULL)
-	{
-		if (is_header_text(content_type) &&
-			snprintf(line, sizeof(line), "Content-Type: %s", content_type) < (int) sizeof(line))
-			return append(list, line);
-		wa_http_headers_free_list(list);
-		return NULL;
-	}
+		list = append(list, line);
+	if (list != NULL && more != NULL)
+		list = append(list, more);
 	return list;
 }
 
@@ -105,8 +105,8 @@ wa_http_headers_create(const char *token)
 		snprintf(h->authorization, size, BEARER "%s", token);
 	}
 
-	h->json = wa_http_headers_list(h, "application/json");
-	h->get = wa_http_headers_list(h, NULL);
+	h->json = wa_http_headers_list(h, "application/json", NULL);
+	h->get = wa_http_headers_list(h, NULL, NULL);
 	if (h->json == NULL || h->get == NULL)
 	{
 		wa_http_headers_release(h);

@@ -25,8 +25,9 @@ typedef struct WaHttpHeaders
 extern WaHttpHeaders *wa_http_headers_create(const char *token);
 extern void wa_http_headers_release(WaHttpHeaders *h);
 
-/* A list of its own for an unusual content type; NULL as above. */
-extern struct curl_slist *wa_http_headers_list(const WaHttpHeaders *h, const char *content_type);
+/* A list of its own for an unusual content type, or with another line; NULL as above. */
+extern struct curl_slist *wa_http_headers_list(const WaHttpHeaders *h, const char *content_type,
+											   const char *line);
 extern void wa_http_headers_free_list(struct curl_slist *list);
 
 #endif

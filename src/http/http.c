@@ -195,9 +195,9 @@ free_transfer(WaHttp *http)
 /*
  * The request leaves at the next wa_http_step.
  */
-bool
-wa_http_submit(WaHttp *http, const char *url, const char *body, size_t body_len,
-			   const char *content_type, void *tag)
+static bool
+submit(WaHttp *http, const char *url, const char *body, size_t body_len, const char *content_type,
+	   const char *line, void *tag)
 {
 	WaTransfer *t;
 
@@ -206,7 +206,7 @@ wa_http_submit(WaHttp *http, const char *url, const char *body, size_t body_len,
 	t = free_transfer(http);
 	if (t == NULL)
 		return false;
-	if (!wa_transfer_prepare(t, url, body, body_len, content_type, http->headers))
+	if (!wa_transfer_prepare(t, url, body, body_len, content_type, line, http->headers))
 	{
 		wa_transfer_reset(t);
 		return false;
@@ -215,6 +215,20 @@ wa_http_submit(WaHttp *http, const char *url, const char *body, size_t body_len,
 	t->result.started_us = wa_http_now_us();
 	wa_transfer_list_move(http->lists, t, WA_TRANSFER_WAITING);
 	return true;
+}
+
+bool
+wa_http_submit(WaHttp *http, const char *url, const char *body, size_t body_len,
+			   const char *content_type, void *tag)
+{
+	return submit(http, url, body, body_len, content_type, NULL, tag);
+}
+
+bool
+wa_http_submit_json(WaHttp *http, const char *url, const char *body, size_t body_len,
+					const char *line, void *tag)
+{
+	return submit(http, url, body, body_len, NULL, line, tag);
 }
 
 bool

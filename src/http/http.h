@@ -44,6 +44,10 @@ extern bool wa_http_set_token(WaHttp *http, const char *token);
 extern bool wa_http_submit(WaHttp *http, const char *url, const char *body, size_t body_len,
 						   const char *content_type, void *tag);
 
+/* The same for JSON with a header line of its own, "Name: value", without its end. */
+extern bool wa_http_submit_json(WaHttp *http, const char *url, const char *body, size_t body_len,
+								const char *line, void *tag);
+
 extern int wa_http_epoll_fd(const WaHttp *http);
 extern long wa_http_timeout_ms(WaHttp *http); /* -1: none; call it before each wait */
 extern void wa_http_step(WaHttp *http);

@@ -363,16 +363,17 @@ keep_url(WaTransfer *t, const char *url, bool often)
 }
 
 static bool
-keep_headers(WaTransfer *t, WaHttpHeaders *headers, const char *content_type)
+keep_headers(WaTransfer *t, WaHttpHeaders *headers, const char *content_type, const char *line)
 {
 	t->headers = headers;
 	headers->refcount++;
 	if (!t->has_body)
 		t->list = headers->get;
-	else if (content_type == NULL)
+	else if (content_type == NULL && line == NULL)
 		t->list = headers->json;
 	else
-		t->list = t->own_list = wa_http_headers_list(headers, content_type);
+		t->list = t->own_list = wa_http_headers_list(
+			headers, content_type != NULL ? content_type : "application/json", line);
 	return t->list != NULL;
 }
 
@@ -422,7 +423,7 @@ set_request(WaTransfer *t)
 
 bool
 wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t body_len,
-					const char *content_type, WaHttpHeaders *headers)
+					const char *content_type, const char *line, WaHttpHeaders *headers)
 {
 	wa_transfer_reset(t);
 	t->has_body = body != NULL;
@@ -434,7 +435,8 @@ wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t bod
 	t->begun = body == NULL || body_len == 0;
 #endif
 	t->upload_ms = content_type == NULL ? 0 : (long) (body_len / SLOWEST_UPLOAD);
-	return keep_headers(t, headers, content_type) && keep_url(t, url, t->list == headers->json) &&
+	return keep_headers(t, headers, content_type, line) &&
+		   keep_url(t, url, t->list == headers->json) &&
 		   (body == NULL || wa_buffer_append(&t->body, body, body_len)) && set_request(t);
 }
 

@@ -59,7 +59,7 @@ typedef struct WaTransfer
 	WaHttpUrl *url;				 /* or NULL: an address that is used once */
 	char *own_url;				 /* that one */
 	struct curl_slist *list;	 /* its headers; belongs to "headers" or is own_list */
-	struct curl_slist *own_list; /* for an unusual content type */
+	struct curl_slist *own_list; /* for an unusual content type, or a line more */
 	WaBuffer body;
 	bool has_body;	/* a POST */
 	bool is_plain;	/* http, not https */
@@ -107,9 +107,9 @@ extern bool wa_transfer_renew(WaTransfer *t);
 /* libcurl must not have it any more.  Safe on NULL and on half-built ones. */
 extern void wa_transfer_destroy(WaTransfer *t);
 
-/* False if out of memory or if url or content_type cannot be sent. */
+/* False if out of memory or if url, content_type or line cannot be sent. */
 extern bool wa_transfer_prepare(WaTransfer *t, const char *url, const char *body, size_t body_len,
-								const char *content_type, WaHttpHeaders *headers);
+								const char *content_type, const char *line, WaHttpHeaders *headers);
 
 /* Whether the peer has said that it did not look at the request: http/refusal.c. */
 extern bool wa_transfer_is_refused(const WaTransfer *t);

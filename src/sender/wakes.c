@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "sender/fetch.h"
+#include "sender/forward.h"
 #include "sender/receipts.h"
 #include "sender/upload.h"
 #include "sender/wakes.h"
@@ -25,6 +26,7 @@ becomes_due(WaSender *sender, TimestampTz due)
 		wa_upload_requested();
 		wa_receipts_requested();
 		wa_fetch_requested();
+		wa_forward_requested();
 	}
 }
 

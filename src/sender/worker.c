@@ -48,6 +48,8 @@
 #include "sender/events.h"
 #include "sender/fetch.h"
 #include "sender/fetch_client.h"
+#include "sender/forward.h"
+#include "sender/forward_client.h"
 #include "sender/home.h"
 #include "sender/pace/concurrency.h"
 #include "sender/pace/pair.h"
@@ -114,6 +116,7 @@ static void
 detach(int code, Datum arg)
 {
 	wa_fetch_abandon();
+	wa_forward_abandon();
 	if (sender != NULL)
 		wa_dispatch_close(sender);
 	if (slot->index == 0)
@@ -319,6 +322,7 @@ load_config(bool reconfigured)
 	wa_upload_requested();
 	wa_receipts_requested();
 	wa_fetch_requested();
+	wa_forward_requested();
 }
 
 /* The first work of the process, under the error handling of the loop. */
@@ -337,26 +341,35 @@ initialize(void)
 	wa_recovery_read_recipients(sender);
 }
 
+static void
+hear_network(int epoll_fd)
+{
+	if (epoll_fd >= 0)
+		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, epoll_fd, NULL, NULL);
+}
+
 /*
- * The latch, the postmaster and the network, for the one wait.  Made again when the
- * second client is opened or closed, which happens once for a run of files.
+ * The latch, the postmaster and the network, for the one wait.  Made again when another
+ * client than that of the messages is opened or closed, which happens once for a run of
+ * files, and when there are other nodes.
  */
 static void
 make_wait_set(void)
 {
 	static uint32 made_for;
+	uint32 generation_now = wa_fetch_client_generation() + wa_forward_client_generation();
 
-	if (wait_set != NULL && made_for == wa_fetch_client_generation())
+	if (wait_set != NULL && made_for == generation_now)
 		return;
 	if (wait_set != NULL)
 		FreeWaitEventSet(wait_set);
-	made_for = wa_fetch_client_generation();
-	wait_set = wa_create_wait_event_set(4);
+	made_for = generation_now;
+	wait_set = wa_create_wait_event_set(5);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, wa_http_epoll_fd(sender->http), NULL, NULL);
-	if (wa_fetch_client_epoll_fd() >= 0)
-		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, wa_fetch_client_epoll_fd(), NULL, NULL);
+	hear_network(wa_http_epoll_fd(sender->http));
+	hear_network(wa_fetch_client_epoll_fd());
+	hear_network(wa_forward_client_epoll_fd());
 }
 
 /* Milliseconds until there is something to do besides the messages; -1: never. */
@@ -369,12 +382,14 @@ upkeep_wait_ms(void)
 		return -1;
 	if (now < upkeep_after_us)
 		return (long) (upkeep_after_us - now) / 1000 + 1;
-	return wa_sooner_ms(wa_sooner_ms(wa_recovery_wait_ms(), wa_sooner_ms(wa_upkeep_wait_ms(sender),
-																		 wa_reach_wait_ms(sender))),
-						wa_sooner_ms(wa_sync_wait_ms(sender),
-									 wa_sooner_ms(wa_upload_wait_ms(sender),
-												  wa_sooner_ms(wa_receipts_wait_ms(sender),
-															   wa_fetch_wait_ms(sender)))));
+	return wa_sooner_ms(
+		wa_sooner_ms(wa_recovery_wait_ms(),
+					 wa_sooner_ms(wa_upkeep_wait_ms(sender), wa_reach_wait_ms(sender))),
+		wa_sooner_ms(wa_sync_wait_ms(sender),
+					 wa_sooner_ms(wa_upload_wait_ms(sender),
+								  wa_sooner_ms(wa_receipts_wait_ms(sender),
+											   wa_sooner_ms(wa_fetch_wait_ms(sender),
+															wa_forward_wait_ms(sender))))));
 }
 
 /* Milliseconds until a file that could not be used is worth another look; -1: none. */
@@ -392,7 +407,7 @@ wait_for_work(void)
 	long ms =
 		wa_sooner_ms(wa_dispatch_wait_ms(sender), wa_sooner_ms(upkeep_wait_ms(), files_wait_ms()));
 
-	ms = wa_sooner_ms(ms, wa_fetch_network_wait_ms());
+	ms = wa_sooner_ms(ms, wa_sooner_ms(wa_fetch_network_wait_ms(), wa_forward_network_wait_ms()));
 	make_wait_set();
 	if (sender->n_in_flight > 0 || sender->stopping)
 		ms = wa_sooner_ms(ms, WA_MAX_WAIT_MS);
@@ -472,11 +487,13 @@ turn(void)
 
 	if (sender->reopen)
 	{
-		wa_fetch_abandon(); /* it trusts what is trusted no more: sender/trust.h */
+		wa_fetch_abandon(); /* they trust what is trusted no more: sender/trust.h */
+		wa_forward_abandon();
 		wa_dispatch_reopen(sender);
 	}
 	wa_dispatch_network(sender);
 	wa_fetch_network();
+	wa_forward_network();
 	wa_wakes_take(sender);
 	if (asked_to_stop())
 	{
@@ -506,6 +523,7 @@ turn(void)
 		wa_upload_run(sender);
 		wa_receipts_run(sender);
 		wa_fetch_run(sender);
+		wa_forward_run(sender);
 		wa_events_look_at_settings(sender, false);
 		in_upkeep = false;
 		upkeep_errors = 0;
@@ -551,6 +569,7 @@ recover_from_error(volatile int *errors)
 		wa_upload_aborted(sender);
 		wa_receipts_aborted(sender);
 		wa_fetch_aborted();
+		wa_forward_aborted();
 		/* A step that a lock has failed is put off by itself, and must not put off the rest. */
 		upkeep_errors = locked ? 0 : upkeep_errors + 1;
 		upkeep_after_us = wa_now_us() + error_delay_ms(upkeep_errors) * 1000;

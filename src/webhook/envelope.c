@@ -6,11 +6,13 @@
  */
 #include "postgres.h"
 
+#include "common/webhook_body.h"
 #include "webhook/account.h"
 #include "webhook/contact.h"
 #include "webhook/envelope.h"
 #include "webhook/event.h"
 #include "webhook/field.h"
+#include "webhook/forward.h"
 #include "webhook/handover.h"
 #include "webhook/identity_change.h"
 #include "webhook/inbound.h"
@@ -216,6 +218,8 @@ read_change(WaWebhook *webhook, uint32 entry, uint32 change)
 							 "field_or_value_missing");
 		return;
 	}
+	if (wa_webhook_forward(webhook, entry, change, value))
+		return;
 	if (wa_webhook_is_foreign(webhook, entry, value))
 	{
 		count_foreign(webhook, value);
@@ -290,6 +294,7 @@ wa_webhook_read_envelope(WaWebhook *webhook)
 	const WaJson *json = webhook->json;
 	uint32 entries = wa_json_member(json, 0, "entry");
 
+	webhook->was_forwarded = wa_json_member(json, 0, WA_WEBHOOK_BODY_FORWARDED) != WA_JSON_NONE;
 	if (!wa_json_equals(json, wa_json_member(json, 0, "object"), "whatsapp_business_account"))
 		wa_webhook_park_node(webhook, WA_WEBHOOK_EVENT, "body", 0, NULL, "wrong_object");
 	else if (!wa_json_is(json, entries, WA_JSON_ARRAY))

@@ -18,10 +18,13 @@
 #include "webhook/group.h"
 #include "webhook/park.h"
 
-/* Which installation's data we look for: loaded data is older than where it was loaded. */
+/*
+ * Which installation's data we look for: loaded data is older than where it was loaded.
+ * And whether there are other nodes, which costs next to nothing where it is asked here.
+ */
 static WaStatement installation_statement = {
-	.sql =
-		"SELECT installation_id FROM @extschema@.whatsapp_installation ORDER BY created_at LIMIT 1",
+	.sql = "SELECT installation_id, EXISTS (SELECT FROM @extschema@.whatsapp_nodes)"
+		   " FROM @extschema@.whatsapp_installation ORDER BY created_at LIMIT 1",
 	.expected = SPI_OK_SELECT};
 
 /* Statuses without our data, or with that of a predecessor of this database. */
@@ -66,8 +69,10 @@ wa_status_read_installation(WaWebhook *webhook)
 {
 	WaRows rows = wa_statement_run(&installation_statement, webhook->schema, NULL, NULL);
 
-	if (rows.count > 0)
-		strlcpy(webhook->installation, wa_rows_text(&rows, 0, 1), sizeof(webhook->installation));
+	if (rows.count == 0)
+		return;
+	strlcpy(webhook->installation, wa_rows_text(&rows, 0, 1), sizeof(webhook->installation));
+	webhook->has_nodes = wa_rows_int(&rows, 0, 2, 0) != 0;
 }
 
 /* One that is stored already stays as it is. */

@@ -35,6 +35,7 @@
 #include "webhook/envelope.h"
 #include "webhook/erased.h"
 #include "webhook/event.h"
+#include "webhook/forward.h"
 #include "webhook/group.h"
 #include "webhook/handover.h"
 #include "webhook/inbound.h"
@@ -169,6 +170,7 @@ wa_ingest_write(WaIngest *ingest)
 	int failed;
 
 	wa_webhook_drop_erased(webhook);
+	wa_webhook_store_forwards(webhook);
 	wa_webhook_apply_events(webhook);
 	wa_webhook_apply_statuses(webhook);
 	wa_webhook_draw_consequences(webhook);
@@ -212,7 +214,7 @@ append_counts(StringInfo out, const WaWebhookCounts *counts)
 					 counts->foreign);
 }
 
-/* The totals, and the same for each kind. */
+/* The totals, and the same for each kind; what was passed on to other nodes, if anything was. */
 Datum
 wa_ingest_counts(const WaWebhookBody *body)
 {
@@ -237,6 +239,8 @@ wa_ingest_counts(const WaWebhookBody *body)
 		append_counts(&out, &body->counts[i]);
 		appendStringInfoChar(&out, '}');
 	}
+	if (body->forwarded > 0)
+		appendStringInfo(&out, ", \"forwarded\": %d", body->forwarded);
 	appendStringInfoChar(&out, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
 }

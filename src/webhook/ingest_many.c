@@ -330,7 +330,7 @@ enum
 static Datum
 counts_of(const Body *body, const Body **last, Datum *made)
 {
-	if (*last == NULL ||
+	if (*last == NULL || (*last)->counts.forwarded != body->counts.forwarded ||
 		memcmp((*last)->counts.counts, body->counts.counts, sizeof(body->counts.counts)) != 0)
 		*made = wa_ingest_counts(&body->counts);
 	*last = body;

@@ -57,6 +57,7 @@ typedef struct WaWebhookBody
 	WaWebhookCounts counts[WA_WEBHOOK_KINDS];
 	int seen[WA_WEBHOOK_PARTS];
 	int too_old;		   /* items that are recorded, and not acted upon */
+	int forwarded;		   /* changes that are passed on to other nodes, each once for each */
 	const char *keep_body; /* why it is stored as a whole; NULL: it is not */
 } WaWebhookBody;
 
@@ -85,6 +86,7 @@ typedef struct WaWebhook
 	WaWebhookList events;
 	WaWebhookList preferences;
 	WaWebhookList parked;
+	WaWebhookList forwards; /* to other nodes */
 	WaWebhookList traffic;
 
 	/* of the change that is being read */
@@ -92,6 +94,10 @@ typedef struct WaWebhook
 	WaWebhookList said;	 /* who its items are about, and when */
 	TimestampTz said_at; /* the latest of these times, or 0 */
 	int first_change;	 /* of its own in "changes" */
+
+	bool has_nodes;		 /* there are other nodes */
+	bool was_forwarded;	 /* another node has passed on what is being read */
+	WaWebhookList homes; /* of the numbers that have been looked up: webhook/forward.c */
 
 	bool standby;		   /* what is being read belongs to a conversation that another one has */
 	TimestampTz parked_at; /* when the item came that is being read again, or 0 */

@@ -199,7 +199,7 @@ suite_security() { harness --jobs 2 test/security/*.pl; }
 # All suites together must end within 25 minutes, also on two slow processors: so these tests of whole
 # servers, which take longest, are a suite of their own, tap-long.
 long_tests=(004 005 007 010 011 014 015 016 017 018 023 025 026 028 031 035 036 037 038 040 043 044 047 048 049 051 052
-    053 054 055 056 057 059 065 085 087 088 091 101 102 103 104 110 120 130 131 140 151 161 162 163 170)
+    053 054 055 056 057 059 065 085 087 088 091 101 102 103 104 110 120 130 131 140 151 161 162 163 170 180)
 
 # The tests of whole servers that are among these, or are not.
 whole_servers() {

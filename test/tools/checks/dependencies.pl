@@ -52,8 +52,8 @@ my @everybodys = ('compat.h', 'wa_c.h');
 my @layers = (
 	[qw(worker session)],
 	[qw(dispatch)],
-	[qw(claim settle upkeep recovery sync upload receipts fetch wakes withdraw events)],
-	[qw(aside disposition due uncertain overdue reach consent config trust descriptors http_client fetch_client home former_primary takeover
+	[qw(claim settle upkeep recovery sync upload receipts fetch forward wakes withdraw events)],
+	[qw(aside disposition due uncertain overdue reach consent config trust descriptors http_client fetch_client forward_client home former_primary takeover
 		  prepared clean_stop begin notice measure)],
 	[qw(pace/)],
 	[qw(store/ state/)],

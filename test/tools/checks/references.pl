@@ -30,6 +30,7 @@ CREATE ROLE nobody;
 SELECT wa_assign_phone('trigal', '100000000000001'), wa_register_template('saludo', 'es', '[{"type": "BODY", "text": "Hola"}]');
 SELECT wa_enqueue_message('trigal', '+34600000101', 'saludo'), wa_enqueue_message('trigal', '+34600000102', 'saludo', scheduled_at => now() + interval '1 day');
 SELECT wa_internal_alert('warning', 'quality', 'number', '100000000000001', 'of a test');
+SELECT wa_register_node('b', 'http://127.0.0.1:9/webhook');
 UPDATE whatsapp_phone_numbers SET messaging_limit = 'TIER_10K';
 UPDATE whatsapp_sync SET finished_at = now(), expires_at = now() + interval '1 day';
 INSERT INTO whatsapp_webhook_traffic VALUES ('100000000000001', now(), now(), now(), now());
