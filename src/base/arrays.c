@@ -100,12 +100,6 @@ wa_array_of_int4(const int32 *values, int n)
 }
 
 Datum
-wa_array_of_bool(const bool *values, int n)
-{
-	return ARRAY_OF(WA_COLUMN_BOOL, values, n);
-}
-
-Datum
 wa_array_of_text(const char *const *values, int n)
 {
 	return ARRAY_OF(WA_COLUMN_TEXT, values, n);

@@ -78,7 +78,6 @@ extern void wa_arrays_of(Datum *values, const WaColumn *columns, int ncolumns, c
 extern Datum wa_array_of_int8(const int64 *values, int n);
 extern Datum wa_array_of_int2(const int16 *values, int n);
 extern Datum wa_array_of_int4(const int32 *values, int n);
-extern Datum wa_array_of_bool(const bool *values, int n);
 extern Datum wa_array_of_text(const char *const *values, int n);
 extern Datum wa_array_of_tid(const ItemPointerData *values, int n);
 extern Datum wa_array_of_time(const TimestampTz *values, int n);

@@ -19,8 +19,8 @@
 
 PG_FUNCTION_INFO_V1(wa_internal_quote);
 
-char *
-wa_quote_len(const char *text, size_t len)
+static char *
+quote_len(const char *text, size_t len)
 {
 	int clipped = pg_mbcliplen(text, (int) Min(len, 4 * WA_QUOTE_BYTES), WA_QUOTE_BYTES);
 	StringInfoData out;
@@ -48,13 +48,13 @@ wa_quote_len(const char *text, size_t len)
 char *
 wa_quote(const char *text)
 {
-	return wa_quote_len(text, strlen(text));
+	return quote_len(text, strlen(text));
 }
 
 char *
 wa_quote_text(const text *value)
 {
-	return wa_quote_len(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	return quote_len(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
 /* wa_internal_quote(value text) -> text */

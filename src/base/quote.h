@@ -16,7 +16,6 @@
  * characters, line separators and marks that turn the direction of writing.  palloc'd.
  */
 extern char *wa_quote(const char *text);
-extern char *wa_quote_len(const char *text, size_t len);
 extern char *wa_quote_text(const text *value);
 
 #endif

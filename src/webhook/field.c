@@ -78,8 +78,9 @@ wa_webhook_user_id(const WaWebhook *webhook, uint32 object, const char *name)
 	return user_id;
 }
 
-char *
-wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name)
+/* A customer's number as Meta writes it: digits alone, or NULL. */
+static char *
+read_wa_id(const WaWebhook *webhook, uint32 object, const char *name)
 {
 	char *wa_id = wa_webhook_string(webhook, object, name, MAX_WA_ID);
 
@@ -91,7 +92,7 @@ wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name)
 char *
 wa_webhook_phone(const WaWebhook *webhook, uint32 object, const char *name)
 {
-	char *wa_id = wa_webhook_wa_id(webhook, object, name);
+	char *wa_id = read_wa_id(webhook, object, name);
 
 	return wa_id == NULL ? NULL : psprintf("+%s", wa_id);
 }

@@ -18,8 +18,7 @@ extern char *wa_webhook_clipped(const WaWebhook *webhook, uint32 object, const c
 								size_t max);
 /* A customer's user id: not what could be taken for a number. */
 extern char *wa_webhook_user_id(const WaWebhook *webhook, uint32 object, const char *name);
-/* A customer's number: digits alone, or NULL; and the same with a plus sign. */
-extern char *wa_webhook_wa_id(const WaWebhook *webhook, uint32 object, const char *name);
+/* A customer's number, with a plus sign, or NULL. */
 extern char *wa_webhook_phone(const WaWebhook *webhook, uint32 object, const char *name);
 /* A user id where a number is meant to be, which must look like one. */
 extern char *wa_webhook_user_id_instead(const WaWebhook *webhook, uint32 object, const char *name);
