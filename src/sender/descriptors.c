@@ -19,7 +19,10 @@
 #include <sys/resource.h>
 
 #include "storage/fd.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
 
+#include "compat.h"
 #include "http/config.h"
 #include "sender/descriptors.h"
 
@@ -102,6 +105,29 @@ wa_descriptors_for_sockets(int connections)
 	connections_possible = Min(connections, granted / WA_HTTP_SOCKETS_PER_CONNECTION);
 	report(connections, limit);
 	return granted < wanted ? granted : 0;
+}
+
+/*
+ * PostgreSQL refuses a wait set to whoever has taken a third of its share.  We have
+ * borrowed what is for sockets, and give it back for the moment.
+ */
+WaitEventSet *
+wa_descriptors_create_wait_set(int events)
+{
+	int count = reserved;
+	WaitEventSet *set = NULL;
+
+	borrow(0);
+	PG_TRY();
+	{
+		set = wa_create_wait_event_set(events);
+	}
+	PG_FINALLY();
+	{
+		borrow(count);
+	}
+	PG_END_TRY();
+	return set;
 }
 
 int

@@ -15,4 +15,7 @@ extern int wa_descriptors_for_sockets(int connections);
 /* How many connections that makes; as many as wanted if there is room for all. */
 extern int wa_descriptors_connections(void);
 
+/* A set to wait for this many events, in spite of what is borrowed for sockets. */
+extern struct WaitEventSet *wa_descriptors_create_wait_set(int events);
+
 #endif

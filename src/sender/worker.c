@@ -44,6 +44,7 @@
 #include "http/http.h"
 #include "sender/aside.h"
 #include "sender/config.h"
+#include "sender/descriptors.h"
 #include "sender/dispatch.h"
 #include "sender/events.h"
 #include "sender/fetch.h"
@@ -342,10 +343,10 @@ initialize(void)
 }
 
 static void
-hear_network(int epoll_fd)
+hear_network(WaitEventSet *set, int epoll_fd)
 {
 	if (epoll_fd >= 0)
-		AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, epoll_fd, NULL, NULL);
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, epoll_fd, NULL, NULL);
 }
 
 /*
@@ -358,18 +359,21 @@ make_wait_set(void)
 {
 	static uint32 made_for;
 	uint32 generation_now = wa_fetch_client_generation() + wa_forward_client_generation();
+	WaitEventSet *set;
 
 	if (wait_set != NULL && made_for == generation_now)
 		return;
 	if (wait_set != NULL)
 		FreeWaitEventSet(wait_set);
+	wait_set = NULL;
+	set = wa_descriptors_create_wait_set(5);
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	hear_network(set, wa_http_epoll_fd(sender->http));
+	hear_network(set, wa_fetch_client_epoll_fd());
+	hear_network(set, wa_forward_client_epoll_fd());
 	made_for = generation_now;
-	wait_set = wa_create_wait_event_set(5);
-	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	hear_network(wa_http_epoll_fd(sender->http));
-	hear_network(wa_fetch_client_epoll_fd());
-	hear_network(wa_forward_client_epoll_fd());
+	wait_set = set;
 }
 
 /* Milliseconds until there is something to do besides the messages; -1: never. */

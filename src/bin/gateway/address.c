@@ -26,19 +26,6 @@ set_v4(GwAddress *out, const struct in_addr *v4)
 	memcpy(out->bytes + sizeof(v4_prefix), v4, 4);
 }
 
-bool
-gw_address_of_socket(const struct sockaddr *address, GwAddress *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (address != NULL && address->sa_family == AF_INET)
-		set_v4(out, &((const struct sockaddr_in *) address)->sin_addr);
-	else if (address != NULL && address->sa_family == AF_INET6)
-		memcpy(out, &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(*out));
-	else
-		return false;
-	return true;
-}
-
 /* Cuts off a port, and the brackets before it. */
 static void
 cut_port(const char **text, size_t *len)

@@ -22,9 +22,6 @@ typedef struct GwNetwork
 	int bits;
 } GwNetwork;
 
-/* False, with all zeroes, for what is no IP address. */
-extern bool gw_address_of_socket(const struct sockaddr *address, GwAddress *out);
-
 /* Of len bytes: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1], [2001:db8::1]:80. */
 extern bool gw_address_parse(const char *text, size_t len, GwAddress *out);
 

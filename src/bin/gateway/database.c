@@ -250,12 +250,6 @@ gw_pool_is_idle(const GwPool *pool)
 }
 
 const char *
-gw_pool_trouble(const GwPool *pool)
-{
-	return pool->slots.trouble;
-}
-
-const char *
 gw_pool_schema(const GwPool *pool)
 {
 	return pool->slots.schema;

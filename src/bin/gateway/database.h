@@ -72,9 +72,6 @@ extern bool gw_pool_available(const GwPool *pool);
 /* At least one connection is free, and nobody waits. */
 extern bool gw_pool_is_idle(const GwPool *pool);
 
-/* Why there is none, for people; "" if there is one. */
-extern const char *gw_pool_trouble(const GwPool *pool);
-
 /* The schema of the extension, quoted; NULL until there was a connection. */
 extern const char *gw_pool_schema(const GwPool *pool);
 
