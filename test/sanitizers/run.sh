@@ -93,7 +93,7 @@ run_backend() {
     preload=$(test/tools/chroot.sh run "$chroot" sh -c 'echo "$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"')
     reports "$chroot/reports"
     rm -f "$chroot"/reports/*
-    for suites in 'regress isolation pgtap sanitizers' 'tap sanitizers'; do
+    for suites in 'regress pgtap sanitizers' 'tap sanitizers'; do
         # shellcheck disable=SC2086
         count test/tools/chroot.sh run "$chroot" env WA_TESTS_PREPARED=yes WA_BROWSER=no COPT="-O1 $flags" \
             WA_REPORTS=/reports/report PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-600}" \
