@@ -12,6 +12,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/args.h"
+#include "compat.h"
 
 void
 wa_raise_null_argument(const char *name)

@@ -9,6 +9,7 @@
 #include "utils/numeric.h"
 
 #include "base/jsonb.h"
+#include "compat.h"
 
 static bool
 has_flag(const JsonbValue *value, uint32 flag)

@@ -19,6 +19,7 @@
 #include "utils/varlena.h"
 
 #include "base/quote.h"
+#include "compat.h"
 
 /* Longer names are compared as far as this; an ID of a tenant has 255 characters. */
 #define MAX_BYTES 1024

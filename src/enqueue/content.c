@@ -15,6 +15,7 @@
 
 #include "base/jsonb.h"
 #include "base/quote.h"
+#include "compat.h"
 #include "enqueue/content.h"
 #include "enqueue/options.h"
 #include "template/text_limits.h"

@@ -28,6 +28,7 @@
 #include "base/quote.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "compat.h"
 #include "enqueue/enqueue.h"
 
 enum

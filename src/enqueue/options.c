@@ -12,6 +12,7 @@
 #include "base/quote.h"
 #include "common/message_state.h"
 #include "common/uncertain_policy.h"
+#include "compat.h"
 #include "enqueue/options.h"
 
 /*

@@ -21,6 +21,7 @@
 #include "base/owner.h"
 #include "base/statement.h"
 #include "base/subtransaction.h"
+#include "compat.h"
 #include "notify/failure.h"
 #include "notify/key.h"
 

@@ -13,6 +13,7 @@
 #include "base/args.h"
 #include "base/secret.h"
 #include "common/signature.h"
+#include "compat.h"
 #include "webhook/credentials.h"
 
 #define MAX_CHALLENGE 1024

@@ -17,6 +17,7 @@
 
 #include "base/arrays.h"
 #include "base/statement.h"
+#include "compat.h"
 #include "webhook/delivered.h"
 
 PG_FUNCTION_INFO_V1(wa_internal_is_free);

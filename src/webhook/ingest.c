@@ -27,6 +27,7 @@
 
 #include "base/args.h"
 #include "base/role_section.h"
+#include "compat.h"
 #include "shared/hearing.h"
 #include "webhook/apply.h"
 #include "webhook/consequence.h"

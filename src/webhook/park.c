@@ -17,6 +17,7 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "compat.h"
 #include "webhook/field.h"
 #include "webhook/park.h"
 

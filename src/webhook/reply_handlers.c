@@ -26,6 +26,7 @@
 #include "base/registration.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "compat.h"
 
 /* Meta's limit for the id of a button. */
 #define MAX_PREFIX 256

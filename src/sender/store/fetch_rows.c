@@ -12,6 +12,7 @@
 #include "base/arrays.h"
 #include "base/rows.h"
 #include "base/statement.h"
+#include "compat.h"
 #include "sender/store/fetch_rows.h"
 #include "sender/store/transaction.h"
 

@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/lookup.h"
+#include "compat.h"
 #include "sender/store/person_rows.h"
 #include "sender/store/transaction.h"
 

@@ -41,6 +41,9 @@ foreach my $file (@sources)
 		"$file calls no function that cannot be called safely");
 	lacks($text, qr/\bPG_VERSION_NUM\b|\bLIBCURL_VERSION_NUM\b/, "$file tests no version")
 	  unless $file eq 'src/compat.h' || $file =~ m{^src/bin/};
+	# They come along with other headers in one version and do not in the next.
+	ok($text =~ /^#include "(?:compat|wa_c)\.h"$/m, "$file takes what a value of variable length has from compat.h")
+	  if $text =~ /\b(?:SET_VARSIZE|VAR(?:DATA|SIZE|ATT))\w*\(/ && $file ne 'src/compat.h' && $file !~ m{^src/bin/};
 	lacks($text, qr{^\s*//|[;{}]\s+//}m, "$file has comments of one kind");
 	ok($text =~ qr{\A/\*\n \* \Q@{[ $file =~ s{.*/}{}r ]}\E\n}, "$file begins by saying what it is");
 }
