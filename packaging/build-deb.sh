@@ -67,6 +67,10 @@ cd "$source"
 [ -z "${DEBEMAIL:-}" ] ||
     sed -i "s|^Maintainer: .*|Maintainer: ${DEBFULLNAME:-$(id -un)} <$DEBEMAIL>|" debian/control.in
 pg_buildext updatecontrol
+# Whatever the modes and times in this tree, and the umask of whoever builds.
+umask 022
+chmod -R u+rwX,go+rX,go-w debian
+find debian -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 # Also without packages that this script does not name: the control file does.
 dpkg-checkbuilddeps 2> "$out/missing" || need $(sed -n 's/.*: //p' "$out/missing" | sed 's/([^)]*)//g')
 rm -f "$out/missing"
