@@ -73,9 +73,18 @@ my ($oldest) = contents('src/compat.h') =~ /PG_VERSION_NUM < (\d+)0000\n#error/;
 is($meta->{prereqs}{runtime}{requires}{PostgreSQL}, "$oldest.0.0", 'it requires the server that compat.h requires');
 like(contents('packaging/debian/pgversions'), qr/^\Q$oldest\E\+$/m, 'the packages are for these versions');
 
-# There is no address of a repository or a tracker in this tree, so META.json has no
-# "resources": whoever publishes it knows where, and adds it.
-is($meta->{resources}, undef, 'resources are left to whoever publishes');
+# Where it is published nobody knows yet: the resources are complete, and either all of
+# them are placeholders of a domain that is reserved for these, or none is.
+my $resources = $meta->{resources};
+is_deeply([ sort grep { !/\Ax_/i } keys %$resources ], [qw(bugtracker homepage repository)], 'it has the three kinds of resources');
+is_deeply([ sort keys %{ $resources->{repository} } ], [qw(type url web)], 'the repository has all that the specification knows');
+like($resources->{repository}{type}, qr/\A[a-z]+\z/, 'and a type in lower case');
+my %tracker = %{ $resources->{bugtracker} };
+ok(%tracker && !grep({ !/\A(?:web|mailto|x_.+)\z/ } keys %tracker), 'bugs are reported to an address of the web or of mail');
+my @addresses = ($resources->{homepage}, @{ $resources->{repository} }{qw(url web)}, grep { defined } @tracker{qw(web mailto)});
+like($_, qr{\A(?:https?://[\w.-]+(?:/\S*)?|[^\s\@/]+\@[\w.-]+)\z}, "$_ is an address") foreach @addresses;
+my @reserved = grep { m{[/\@.]example\.com(?:/|\z)} } @addresses;
+ok(@reserved == 0 || @reserved == @addresses, 'no address is left to be replaced where others have been');
 
 # ---- the packages ----
 
