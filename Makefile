@@ -366,6 +366,10 @@ check-sanitizers:
 check-valgrind:
 	@PG_CONFIG=$(PG_CONFIG) test/valgrind/run.sh
 
+# TESTS, files of t or pgtap, TIMES (10) times each at the lowest priority and beside a busy process.
+check-repeat:
+	@PG_CONFIG=$(PG_CONFIG) WA_TESTS='$(TESTS)' WA_TIMES='$(TIMES)' test/tools/run-tests.sh repeat
+
 # docs/reference, from the catalog; the suite sql compares it.
 references:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/run-tests.sh references
@@ -408,9 +412,13 @@ check-deb:
 check-matrix:
 	@test/matrix/run.sh $(MATRIX)
 
+# Of these what says soonest whether a version works: it builds, without warnings, and sends.
+check-matrix-smoke:
+	@WA_SUITES='symbols strict regress tap' WA_TESTS='test/t/020_*.pl' test/matrix/run.sh $(MATRIX)
+
 format:
 	clang-format -i $$(find src test -name '*.[ch]')
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-fuzz-long coverage check-fail-points check-sanitizers check-valgrind references bench demo demo-managed deb oci check-deb check-matrix format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-repeat check-fuzz-long coverage check-fail-points check-sanitizers check-valgrind references bench demo demo-managed deb oci check-deb check-matrix check-matrix-smoke format format-check $(addprefix check-,$(SUITES))

@@ -62,7 +62,7 @@ if [ "$(id -u)" -eq 0 ]; then
     if [ -n "${PG_CONFIG:-}" ]; then
         settings+=(PG_CONFIG="$(command -v "$PG_CONFIG")")
     fi
-    for name in WA_TESTS WA_OPT_OUT_QUEUE RATE_ROUNDS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS,KINDS} \
+    for name in WA_TESTS WA_TIMES WA_OPT_OUT_QUEUE RATE_ROUNDS PG_TEST_TIMEOUT_DEFAULT HISTORY_{SEEDS,SECONDS,MESSAGES,STEPS,KINDS} \
         INTERRUPTIONS_{SECONDS,SEED} PERSONS_{HISTORIES,PROGRESS} TAKEOVER_{HELD,MESSAGES} OUTBOX_{KILLS,FAILOVERS,MEASURED,SEED} FUZZ_{SECONDS,SEED,TARGETS} \
         FAIL_POINTS_{MAX,SEED,SCENARIOS} WA_BROWSER WA_PICTURES WA_MEASURED WA_SERVER_PREFIX WA_REPORTS COPT CFLAGS {ASAN,UBSAN,LSAN}_OPTIONS; do
         if [ -n "${!name:-}" ]; then
@@ -189,6 +189,13 @@ suite_pgtap() {
 suite_persons() {
     test/tools/with-server.sh test/tools/server.conf test/tools/persons-long.sh
     printf 'suite persons 1 0 %s\n' "$((SECONDS - started))" >> "$results"
+}
+
+# Not among the suites: make check-repeat, WA_TIMES (10) times each of WA_TESTS, by default those
+# that have failed once because the machine was busy.
+suite_repeat() {
+    test/tools/repeat.sh "$results" "${WA_TIMES:-10}" \
+        ${WA_TESTS:-test/t/{010,031,034,038,040,050,052,120}_*.pl test/pgtap/gateway_owner.sql}
 }
 
 # Half of it needs Meta's description of its API, which WA_OPENAPI names.
