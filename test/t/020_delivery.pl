@@ -91,8 +91,8 @@ $sim->faults();
 # ---- waiting ------------------------------------------------------------------------
 
 $id = enqueue($node, 't1', '+34611000013', scheduled_at => "now() + interval '1 second'");
-is(status_of($node, $id), 'queued', 'a scheduled message waits');
-wait_status($node, $id, 'accepted', 'and goes when its time has come');
+wait_status($node, $id, 'accepted', 'a scheduled message goes when its time has come');
+is($node->safe_psql('postgres', "SELECT accepted_at >= scheduled_at FROM whatsapp_messages WHERE id = $id"), 't', 'and not before');
 ok( $node->safe_psql('postgres',
 		"SELECT accepted_at >= scheduled_at FROM whatsapp_messages WHERE id = $id") eq 't',
 	'not before');
