@@ -20,7 +20,7 @@ shift 2
 sh -c 'while kill -0 "$1" 2> /dev/null; do :; done' busy "$$" &
 busy=$!
 mine=$(mktemp)
-trap 'kill "$busy"; rm -f "$mine"' EXIT
+trap 'kill "$busy" 2> /dev/null; rm -f "$mine"' EXIT
 renice -n 19 -p "$$" > /dev/null
 
 run() {

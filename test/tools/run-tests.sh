@@ -194,8 +194,9 @@ suite_persons() {
 # Not among the suites: make check-repeat, WA_TIMES (10) times each of WA_TESTS, by default those
 # that have failed once because the machine was busy.
 suite_repeat() {
-    test/tools/repeat.sh "$results" "${WA_TIMES:-10}" \
-        ${WA_TESTS:-test/t/{010,031,034,038,040,050,052,120}_*.pl test/pgtap/gateway_owner.sql}
+    local once=(test/t/{010,031,034,038,040,050,052,120}_*.pl test/pgtap/gateway_owner.sql)
+
+    test/tools/repeat.sh "$results" "${WA_TIMES:-10}" ${WA_TESTS:-"${once[@]}"}
 }
 
 # Half of it needs Meta's description of its API, which WA_OPENAPI names.
