@@ -384,7 +384,7 @@ wa_fetch_run(WaSender *sender)
 
 /* What had come could not be stored: it is fetched once more when it is due. */
 void
-wa_fetch_aborted(void)
+wa_fetch_aborted(WaSender *sender)
 {
 	for (int i = 0; i < WA_MAX_FETCHES; i++)
 		if (fetches[i].arrived || !fetches[i].submitted)

@@ -20,7 +20,7 @@ extern void wa_fetch_run(WaSender *sender);
 extern void wa_fetch_requested(void);
 
 /* An ERROR has ended what wa_fetch_run was doing. */
-extern void wa_fetch_aborted(void);
+extern void wa_fetch_aborted(WaSender *sender);
 
 /* Ends what is under way: the rows are due again after their back-off. */
 extern void wa_fetch_abandon(void);

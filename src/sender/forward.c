@@ -446,7 +446,7 @@ wa_forward_run(WaSender *sender)
 
 /* What was taken could not be written down: it is sent once more. */
 void
-wa_forward_aborted(void)
+wa_forward_aborted(WaSender *sender)
 {
 	FOREACH_LINE(node, line)
 	{

@@ -20,7 +20,7 @@ extern void wa_forward_run(WaSender *sender);
 extern void wa_forward_requested(void);
 
 /* An ERROR has ended what wa_forward_run was doing. */
-extern void wa_forward_aborted(void);
+extern void wa_forward_aborted(WaSender *sender);
 
 /* Ends what is under way: the rows are still there, and are sent again. */
 extern void wa_forward_abandon(void);

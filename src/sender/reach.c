@@ -162,7 +162,7 @@ wa_reach_run(WaSender *sender)
 }
 
 long
-wa_reach_wait_ms(const WaSender *sender)
+wa_reach_wait_ms(WaSender *sender)
 {
 	int64 due = due_us(sender);
 

@@ -13,7 +13,7 @@
  * and how many milliseconds until then, -1 if that does not matter.
  */
 extern void wa_reach_run(WaSender *sender);
-extern long wa_reach_wait_ms(const WaSender *sender);
+extern long wa_reach_wait_ms(WaSender *sender);
 
 /* Until all that count are counted, nothing may be claimed. */
 extern bool wa_reach_is_known(const WaSender *sender);

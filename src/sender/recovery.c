@@ -186,7 +186,7 @@ wa_recovery_run(WaSender *sender)
 }
 
 long
-wa_recovery_wait_ms(void)
+wa_recovery_wait_ms(WaSender *sender)
 {
 	if (is_done())
 		return -1;

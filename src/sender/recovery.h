@@ -17,6 +17,6 @@ extern void wa_recovery_read_recipients(WaSender *sender);
 
 /* Goes on with what the first has left, because somebody had it locked. */
 extern void wa_recovery_run(WaSender *sender);
-extern long wa_recovery_wait_ms(void);
+extern long wa_recovery_wait_ms(WaSender *sender);
 
 #endif

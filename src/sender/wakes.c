@@ -8,10 +8,7 @@
  */
 #include "postgres.h"
 
-#include "sender/fetch.h"
-#include "sender/forward.h"
-#include "sender/receipts.h"
-#include "sender/upload.h"
+#include "sender/tasks.h"
 #include "sender/wakes.h"
 #include "shared/shmem.h"
 
@@ -22,12 +19,7 @@ becomes_due(WaSender *sender, TimestampTz due)
 	sender->next_due = Min(sender->next_due, due);
 	sender->told_due = Min(sender->told_due, due);
 	if (due <= wa_now())
-	{
-		wa_upload_requested();
-		wa_receipts_requested();
-		wa_fetch_requested();
-		wa_forward_requested();
-	}
+		wa_tasks_requested();
 }
 
 /* There were too many wake-ups to tell each number's from the others'. */

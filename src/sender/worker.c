@@ -47,23 +47,15 @@
 #include "sender/descriptors.h"
 #include "sender/dispatch.h"
 #include "sender/events.h"
-#include "sender/fetch.h"
-#include "sender/fetch_client.h"
-#include "sender/forward.h"
-#include "sender/forward_client.h"
 #include "sender/home.h"
 #include "sender/pace/concurrency.h"
 #include "sender/pace/pair.h"
-#include "sender/reach.h"
-#include "sender/receipts.h"
 #include "sender/recovery.h"
 #include "sender/session.h"
 #include "sender/state/sender.h"
 #include "sender/store/transaction.h"
-#include "sender/sync.h"
+#include "sender/tasks.h"
 #include "sender/trust.h"
-#include "sender/upkeep.h"
-#include "sender/upload.h"
 #include "sender/wakes.h"
 #include "sender/worker.h"
 #include "shared/held_numbers.h"
@@ -79,9 +71,7 @@
 #define STOP_GRACE_US 1000000
 #define SETTLE_GRACE_US 1000000
 
-/* Delays after failed cycles, and after how many the process gives up. */
-#define ERROR_DELAY_MS 100
-#define MAX_ERROR_DELAY_MS 10000
+/* After so many failed cycles in a row the process gives up. */
 #define MAX_ERRORS 20
 
 /* How often to look whether what keeps the sender from starting is over. */
@@ -101,14 +91,6 @@ static WaitEventSet *wait_set;
 static bool leases_ended;		  /* those of its predecessors */
 static volatile bool initialized; /* its first work is done */
 
-/*
- * Upkeep and synchronisation must not stop the sending when they fail: after an
- * ERROR in them only they are put off, for longer each time.
- */
-static volatile bool in_upkeep;
-static volatile int upkeep_errors;
-static int64 upkeep_after_us;
-
 static volatile int locks_met; /* by cycles in a row */
 
 static volatile bool memory_ran_out; /* in a cycle */
@@ -116,8 +98,7 @@ static volatile bool memory_ran_out; /* in a cycle */
 static void
 detach(int code, Datum arg)
 {
-	wa_fetch_abandon();
-	wa_forward_abandon();
+	wa_tasks_abandon();
 	if (sender != NULL)
 		wa_dispatch_close(sender);
 	if (slot->index == 0)
@@ -318,12 +299,7 @@ load_config(bool reconfigured)
 	check_home();
 	wa_config_load(sender);
 	sender->config_generation = current;
-	wa_upkeep_configured(sender);
-	wa_sync_requested(reconfigured);
-	wa_upload_requested();
-	wa_receipts_requested();
-	wa_fetch_requested();
-	wa_forward_requested();
+	wa_tasks_configured(sender, reconfigured);
 }
 
 /* The first work of the process, under the error handling of the loop. */
@@ -342,58 +318,34 @@ initialize(void)
 	wa_recovery_read_recipients(sender);
 }
 
-static void
-hear_network(WaitEventSet *set, int epoll_fd)
-{
-	if (epoll_fd >= 0)
-		AddWaitEventToSet(set, WL_SOCKET_READABLE, epoll_fd, NULL, NULL);
-}
-
 /*
- * The latch, the postmaster and the network, for the one wait.  Made again when another
- * client than that of the messages is opened or closed, which happens once for a run of
- * files, and when there are other nodes.
+ * The latch, the postmaster and the network, for the one wait.  Made again when the client
+ * of a task is opened or closed, which happens once for a run of files, and when there
+ * are other nodes.
  */
 static void
 make_wait_set(void)
 {
 	static uint32 made_for;
-	uint32 generation_now = wa_fetch_client_generation() + wa_forward_client_generation();
+	uint32 generation_now = wa_tasks_sockets_generation();
+	int sockets[1 + WA_MAX_TASK_SOCKETS];
 	WaitEventSet *set;
+	int n;
 
 	if (wait_set != NULL && made_for == generation_now)
 		return;
 	if (wait_set != NULL)
 		FreeWaitEventSet(wait_set);
 	wait_set = NULL;
-	set = wa_descriptors_create_wait_set(5);
+	sockets[0] = wa_http_epoll_fd(sender->http);
+	n = 1 + wa_tasks_sockets(&sockets[1]);
+	set = wa_descriptors_create_wait_set(2 + n);
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	hear_network(set, wa_http_epoll_fd(sender->http));
-	hear_network(set, wa_fetch_client_epoll_fd());
-	hear_network(set, wa_forward_client_epoll_fd());
+	for (int i = 0; i < n; i++)
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, sockets[i], NULL, NULL);
 	made_for = generation_now;
 	wait_set = set;
-}
-
-/* Milliseconds until there is something to do besides the messages; -1: never. */
-static long
-upkeep_wait_ms(void)
-{
-	int64 now = wa_now_us();
-
-	if (sender->stopping)
-		return -1;
-	if (now < upkeep_after_us)
-		return (long) (upkeep_after_us - now) / 1000 + 1;
-	return wa_sooner_ms(
-		wa_sooner_ms(wa_recovery_wait_ms(),
-					 wa_sooner_ms(wa_upkeep_wait_ms(sender), wa_reach_wait_ms(sender))),
-		wa_sooner_ms(wa_sync_wait_ms(sender),
-					 wa_sooner_ms(wa_upload_wait_ms(sender),
-								  wa_sooner_ms(wa_receipts_wait_ms(sender),
-											   wa_sooner_ms(wa_fetch_wait_ms(sender),
-															wa_forward_wait_ms(sender))))));
 }
 
 /* Milliseconds until a file that could not be used is worth another look; -1: none. */
@@ -408,10 +360,9 @@ wait_for_work(void)
 {
 	WaitEvent event;
 	int64 began = wa_now_us();
-	long ms =
-		wa_sooner_ms(wa_dispatch_wait_ms(sender), wa_sooner_ms(upkeep_wait_ms(), files_wait_ms()));
+	long ms = wa_sooner_ms(wa_dispatch_wait_ms(sender),
+						   wa_sooner_ms(wa_tasks_wait_ms(sender), files_wait_ms()));
 
-	ms = wa_sooner_ms(ms, wa_sooner_ms(wa_fetch_network_wait_ms(), wa_forward_network_wait_ms()));
 	make_wait_set();
 	if (sender->n_in_flight > 0 || sender->stopping)
 		ms = wa_sooner_ms(ms, WA_MAX_WAIT_MS);
@@ -491,13 +442,11 @@ turn(void)
 
 	if (sender->reopen)
 	{
-		wa_fetch_abandon(); /* they trust what is trusted no more: sender/trust.h */
-		wa_forward_abandon();
+		wa_tasks_abandon(); /* they trust what is trusted no more: sender/trust.h */
 		wa_dispatch_reopen(sender);
 	}
 	wa_dispatch_network(sender);
-	wa_fetch_network();
-	wa_forward_network();
+	wa_tasks_network();
 	wa_wakes_take(sender);
 	if (asked_to_stop())
 	{
@@ -517,28 +466,7 @@ turn(void)
 	else if (wa_home_check_due(sender))
 		check_home();
 	wa_dispatch_cycle(sender);
-	if (wa_now_us() >= upkeep_after_us)
-	{
-		in_upkeep = true;
-		wa_recovery_run(sender);
-		wa_reach_run(sender);
-		wa_upkeep_run(sender);
-		wa_sync_run(sender);
-		wa_upload_run(sender);
-		wa_receipts_run(sender);
-		wa_fetch_run(sender);
-		wa_forward_run(sender);
-		wa_events_look_at_settings(sender, false);
-		in_upkeep = false;
-		upkeep_errors = 0;
-	}
-}
-
-/* Longer with each ERROR in a row. */
-static long
-error_delay_ms(int errors)
-{
-	return Min((long) ERROR_DELAY_MS << Min(errors, 10), MAX_ERROR_DELAY_MS);
+	wa_tasks_run(sender);
 }
 
 /*
@@ -549,13 +477,13 @@ static void
 recover_from_error(volatile int *errors)
 {
 	bool locked = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
-	bool matters =
-		in_upkeep || !locked || ++locks_met % LOCKS_MET_PER_REPORT == LOCKS_MET_BY_CHANCE;
+	bool in_task = wa_tasks_are_running();
+	bool matters = in_task || !locked || ++locks_met % LOCKS_MET_PER_REPORT == LOCKS_MET_BY_CHANCE;
 	long delay = 0;
 
 	HOLD_INTERRUPTS();
-	/* Statements of upkeep may need more than there is, again and again: they are put off. */
-	if (!in_upkeep && geterrcode() == ERRCODE_OUT_OF_MEMORY)
+	/* Statements of a task may need more than there is, again and again: they are put off. */
+	if (!in_task && geterrcode() == ERRCODE_OUT_OF_MEMORY)
 		memory_ran_out = true;
 	if (matters)
 	{
@@ -566,18 +494,8 @@ recover_from_error(volatile int *errors)
 	MemoryContextSwitchTo(sender->cycle_context);
 	FlushErrorState();
 	pgstat_report_activity(STATE_IDLE, NULL);
-	if (in_upkeep)
-	{
-		in_upkeep = false;
-		wa_sync_aborted(sender);
-		wa_upload_aborted(sender);
-		wa_receipts_aborted(sender);
-		wa_fetch_aborted();
-		wa_forward_aborted();
-		/* A step that a lock has failed is put off by itself, and must not put off the rest. */
-		upkeep_errors = locked ? 0 : upkeep_errors + 1;
-		upkeep_after_us = wa_now_us() + error_delay_ms(upkeep_errors) * 1000;
-	}
+	if (in_task)
+		wa_tasks_aborted(sender, locked);
 	else
 	{
 		wa_dispatch_aborted(sender);
@@ -585,7 +503,7 @@ recover_from_error(volatile int *errors)
 		if (!locked)
 		{
 			(*errors)++;
-			delay = error_delay_ms(*errors);
+			delay = wa_error_delay_ms(*errors);
 		}
 	}
 	RESUME_INTERRUPTS();

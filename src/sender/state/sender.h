@@ -197,6 +197,13 @@ wa_sooner_ms(long a, long b)
 	return a < 0 ? b : (b < 0 ? a : Min(a, b));
 }
 
+/* What to wait after an ERROR: longer with each in a row, from 0.1 to 10 seconds. */
+static inline long
+wa_error_delay_ms(int errors)
+{
+	return Min(100L << Min(errors, 10), 10000L);
+}
+
 extern uint64 wa_hash_text(const char *text, uint64 seed);
 
 #endif

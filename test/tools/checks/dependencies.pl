@@ -51,8 +51,8 @@ my @everybodys = ('compat.h', 'wa_c.h');
 # a folder the layer is the folder's; a file without a layer fails.
 my @layers = (
 	[qw(worker session)],
-	[qw(dispatch)],
-	[qw(claim settle upkeep recovery sync upload receipts fetch forward wakes withdraw events)],
+	[qw(dispatch tasks wakes)],
+	[qw(claim settle upkeep recovery sync upload receipts fetch forward withdraw events)],
 	[qw(aside disposition due uncertain overdue reach consent config trust descriptors http_client fetch_client forward_client home former_primary takeover
 		  prepared clean_stop begin notice measure)],
 	[qw(pace/)],
