@@ -115,7 +115,7 @@ WaitEventSet *
 wa_descriptors_create_wait_set(int events)
 {
 	int count = reserved;
-	WaitEventSet *set = NULL;
+	WaitEventSet *volatile set = NULL;
 
 	borrow(0);
 	PG_TRY();
