@@ -36,6 +36,7 @@ int wa_guc_max_connections;
 int wa_guc_connect_timeout;
 int wa_guc_request_timeout;
 double wa_guc_messages_per_second;
+double wa_guc_messaging_limit_share;
 int wa_guc_pair_interval;
 int wa_guc_pair_burst;
 int wa_guc_max_attempts;
@@ -358,6 +359,11 @@ define_limits(void)
 							 "A number's own rate and its synchronised throughput level go before.",
 							 &wa_guc_messages_per_second, 80.0, WA_MIN_RATE, WA_MAX_RATE,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable(
+		"whatsapp_shared.messaging_limit_share",
+		"Share of the account's messaging limit that this installation may use.",
+		"Less than 1 where others send through the same account: the limit is that of all of them.",
+		&wa_guc_messaging_limit_share, 1.0, 0.001, 1.0, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("whatsapp_shared.opt_out_scope",
 							 "What a customer opts out of by a word such as BAJA or STOP.",
 							 "marketing: templates of that category; all: every message.",

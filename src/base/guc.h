@@ -49,6 +49,7 @@ extern int wa_guc_max_connections; /* 0: chosen by the protocol spoken */
 extern int wa_guc_connect_timeout; /* ms */
 extern int wa_guc_request_timeout; /* ms */
 extern double wa_guc_messages_per_second;
+extern double wa_guc_messaging_limit_share;
 extern int wa_guc_pair_interval; /* ms */
 extern int wa_guc_pair_burst;
 extern int wa_guc_max_attempts;

@@ -12,13 +12,14 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of accepted_for invariants_hold);
 
-my ($node, $sim) = new_delivery('budget', tenants => 2,
+my ($node, $sim) = new_delivery('budget', tenants => 2, settings => [ 'whatsapp_shared.messaging_limit_share = 0.5' ],
 	simulator => [ '--enforce-limits', '--recipient-limit' => 100 ]);
 
-# A hundred people a day for both: 40 are t1's in any case, 20 are t2's.
+# Two hundred people a day for the account, of whom another installation has half: a hundred
+# for both tenants here, 40 of whom are t1's in any case, and 20 are t2's.
 $node->safe_psql('postgres', <<'SQL');
 SELECT wa_configure_tenant('t1', daily_share => 0.4), wa_configure_tenant('t2', daily_share => 0.2);
-UPDATE whatsapp_phone_numbers SET messaging_limit = '100';
+UPDATE whatsapp_phone_numbers SET messaging_limit = '200';
 SQL
 
 $node->safe_psql('postgres', <<'SQL');

@@ -13,7 +13,8 @@
  * What others have sent is as old as the last reading of the table
  * (sender/reach.c); this sender's own messages count at once.  Several senders may
  * therefore overshoot by what they send in that time; HEADROOM is for that, and
- * for what other programs send through the same account.
+ * for what other programs send through the same account.  Where that is much, other
+ * nodes say, whatsapp_shared.messaging_limit_share keeps their part for them.
  *
  * The sums over all tenants are kept with every change of a count: an account may
  * have ten thousand, and a million recipients.
@@ -22,6 +23,7 @@
 
 #include "utils/timestamp.h"
 
+#include "base/guc.h"
 #include "sender/pace/messaging_limit.h"
 
 #define HEADROOM 0.98
@@ -59,7 +61,7 @@ wa_messaging_limit_tier(const char *messaging_limit)
 static double
 limit_of(const WaSender *sender)
 {
-	return sender->reach_limit * HEADROOM;
+	return sender->reach_limit * wa_guc_messaging_limit_share * HEADROOM;
 }
 
 /* Of what it has used, what its guarantee does not cover. */

@@ -16,6 +16,7 @@
 bool wa_guc_enabled = true;
 char *wa_guc_phone_number_id = "";
 double wa_guc_messages_per_second = 80;
+double wa_guc_messaging_limit_share = 1;
 int wa_guc_pair_interval = 6000;
 int wa_guc_pair_burst = 45;
 

@@ -70,6 +70,21 @@ test_tiers(void)
 }
 
 static void
+test_share_of_the_installation(void)
+{
+	wa_guc_messaging_limit_share = 0.25;
+	begin(1000);
+	shares("a", -1, "b", 0.5);
+	is_int(use_up("a") + use_up("b"), 244,
+		   "all tenants together stay within the installation's share");
+	begin(1000);
+	shares("a", -1, "b", 0.5);
+	use_up("a");
+	is_int(use_up("b"), 122, "of which a tenant's share is a part");
+	wa_guc_messaging_limit_share = 1;
+}
+
+static void
 test_shares(void)
 {
 	begin(1000);
@@ -140,6 +155,7 @@ main(void)
 {
 	test_tiers();
 	test_shares();
+	test_share_of_the_installation();
 	test_counts();
 	test_next();
 	return done_testing();
