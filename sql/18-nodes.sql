@@ -200,7 +200,7 @@ CREATE FUNCTION @extschema@.wa_assign_number_to_node(phone_number_id text, node 
 AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM @extschema@.wa_internal_check_number_id(phone_number_id, NULL);
+    PERFORM @extschema@.wa_internal_check_number_id(phone_number_id, NULL::text);
     PERFORM @extschema@.wa_internal_check_node_exists(node);
     INSERT INTO @extschema@.whatsapp_node_numbers AS n (phone_number_id, node, former_nodes)
         VALUES (phone_number_id, node, CASE WHEN EXISTS (
@@ -226,7 +226,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_not_null('phone_number_id'::text, phone_number_id);
     UPDATE @extschema@.whatsapp_node_numbers AS n
         SET node = NULL, moved_at = clock_timestamp(),
-            former_nodes = @extschema@.wa_internal_former_nodes(n.former_nodes, n.node, n.moved_at, NULL)
+            former_nodes = @extschema@.wa_internal_former_nodes(n.former_nodes, n.node, n.moved_at, NULL::text)
         WHERE n.phone_number_id = phone_number_id AND n.node IS NOT NULL;
     RETURN FOUND;
 END

@@ -110,7 +110,7 @@ BEGIN
         WHERE f.forward_id = ids[1]
         RETURNING f.attempts INTO times;
     IF times = 5 THEN
-        PERFORM @extschema@.wa_internal_alert('error', 'node_refuses', 'node', node,
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'node_refuses'::text, 'node'::text, node,
             format('Node "%s" has refused a webhook five times: %s. It is tried again for seven days.', node, problem));
     END IF;
 END
@@ -175,7 +175,7 @@ BEGIN
                 WHERE o.node = n.node AND o.received_at < clock_timestamp() - interval '7 days'
                 ORDER BY o.forward_id LIMIT 10000 FOR UPDATE SKIP LOCKED));
             GET DIAGNOSTICS gone = ROW_COUNT;
-            PERFORM @extschema@.wa_internal_alert('error', 'node_expired', 'node', n.node,
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'node_expired'::text, 'node'::text, n.node,
                 format('%s changes for node "%s" were given up after seven days.', gone, n.node));
         END IF;
         full_now := n.oldest_at < clock_timestamp() - interval '10 seconds' AND n.max_waiting < (
@@ -186,26 +186,26 @@ BEGIN
                 SET is_full = COALESCE(full_now, false), expired = u.expired + gone WHERE u.node = n.node;
         END IF;
         IF full_now THEN
-            PERFORM @extschema@.wa_internal_alert('error', 'node_full', 'node', n.node,
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'node_full'::text, 'node'::text, n.node,
                 format('More than %s changes wait for node "%s"; webhooks for its numbers are refused.',
                     n.max_waiting, n.node))
                 WHERE NOT n.is_full;
         ELSIF n.is_full THEN
-            PERFORM @extschema@.wa_internal_resolve_alert('node_full', 'node', n.node);
+            PERFORM @extschema@.wa_internal_resolve_alert('node_full'::text, 'node'::text, n.node);
         END IF;
         IF n.oldest_at < clock_timestamp() - interval '5 minutes' THEN
-            PERFORM @extschema@.wa_internal_alert('error', 'node_behind', 'node', n.node,
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'node_behind'::text, 'node'::text, n.node,
                 format('Node "%s" has not taken what has waited for it since %s: %s.', n.node,
                     date_trunc('second', n.oldest_at), COALESCE(n.last_error, 'no request has failed')))
                 WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_alerts AS a
                                   WHERE a.kind = 'node_behind' AND a.scope = 'node' AND a.key = n.node
                                       AND a.resolved_at IS NULL);
         ELSE
-            PERFORM @extschema@.wa_internal_resolve_alert('node_behind', 'node', n.node);
+            PERFORM @extschema@.wa_internal_resolve_alert('node_behind'::text, 'node'::text, n.node);
         END IF;
         IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_forwards AS f
                        WHERE f.node = n.node AND f.due_at IS NOT NULL AND f.attempts >= 5) THEN
-            PERFORM @extschema@.wa_internal_resolve_alert('node_refuses', 'node', n.node);
+            PERFORM @extschema@.wa_internal_resolve_alert('node_refuses'::text, 'node'::text, n.node);
         END IF;
     END LOOP;
 END

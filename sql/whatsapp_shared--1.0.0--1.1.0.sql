@@ -538,7 +538,7 @@ CREATE FUNCTION @extschema@.wa_assign_number_to_node(phone_number_id text, node 
 AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM @extschema@.wa_internal_check_number_id(phone_number_id, NULL);
+    PERFORM @extschema@.wa_internal_check_number_id(phone_number_id, NULL::text);
     PERFORM @extschema@.wa_internal_check_node_exists(node);
     INSERT INTO @extschema@.whatsapp_node_numbers AS n (phone_number_id, node, former_nodes)
         VALUES (phone_number_id, node, CASE WHEN EXISTS (
@@ -564,7 +564,7 @@ BEGIN
     PERFORM @extschema@.wa_internal_check_not_null('phone_number_id'::text, phone_number_id);
     UPDATE @extschema@.whatsapp_node_numbers AS n
         SET node = NULL, moved_at = clock_timestamp(),
-            former_nodes = @extschema@.wa_internal_former_nodes(n.former_nodes, n.node, n.moved_at, NULL)
+            former_nodes = @extschema@.wa_internal_former_nodes(n.former_nodes, n.node, n.moved_at, NULL::text)
         WHERE n.phone_number_id = phone_number_id AND n.node IS NOT NULL;
     RETURN FOUND;
 END
@@ -1948,7 +1948,7 @@ BEGIN
         WHERE f.forward_id = ids[1]
         RETURNING f.attempts INTO times;
     IF times = 5 THEN
-        PERFORM @extschema@.wa_internal_alert('error', 'node_refuses', 'node', node,
+        PERFORM @extschema@.wa_internal_alert('error'::text, 'node_refuses'::text, 'node'::text, node,
             format('Node "%s" has refused a webhook five times: %s. It is tried again for seven days.', node, problem));
     END IF;
 END
@@ -2009,7 +2009,7 @@ BEGIN
                 WHERE o.node = n.node AND o.received_at < clock_timestamp() - interval '7 days'
                 ORDER BY o.forward_id LIMIT 10000 FOR UPDATE SKIP LOCKED));
             GET DIAGNOSTICS gone = ROW_COUNT;
-            PERFORM @extschema@.wa_internal_alert('error', 'node_expired', 'node', n.node,
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'node_expired'::text, 'node'::text, n.node,
                 format('%s changes for node "%s" were given up after seven days.', gone, n.node));
         END IF;
         full_now := n.oldest_at < clock_timestamp() - interval '10 seconds' AND n.max_waiting < (
@@ -2020,26 +2020,26 @@ BEGIN
                 SET is_full = COALESCE(full_now, false), expired = u.expired + gone WHERE u.node = n.node;
         END IF;
         IF full_now THEN
-            PERFORM @extschema@.wa_internal_alert('error', 'node_full', 'node', n.node,
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'node_full'::text, 'node'::text, n.node,
                 format('More than %s changes wait for node "%s"; webhooks for its numbers are refused.',
                     n.max_waiting, n.node))
                 WHERE NOT n.is_full;
         ELSIF n.is_full THEN
-            PERFORM @extschema@.wa_internal_resolve_alert('node_full', 'node', n.node);
+            PERFORM @extschema@.wa_internal_resolve_alert('node_full'::text, 'node'::text, n.node);
         END IF;
         IF n.oldest_at < clock_timestamp() - interval '5 minutes' THEN
-            PERFORM @extschema@.wa_internal_alert('error', 'node_behind', 'node', n.node,
+            PERFORM @extschema@.wa_internal_alert('error'::text, 'node_behind'::text, 'node'::text, n.node,
                 format('Node "%s" has not taken what has waited for it since %s: %s.', n.node,
                     date_trunc('second', n.oldest_at), COALESCE(n.last_error, 'no request has failed')))
                 WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_alerts AS a
                                   WHERE a.kind = 'node_behind' AND a.scope = 'node' AND a.key = n.node
                                       AND a.resolved_at IS NULL);
         ELSE
-            PERFORM @extschema@.wa_internal_resolve_alert('node_behind', 'node', n.node);
+            PERFORM @extschema@.wa_internal_resolve_alert('node_behind'::text, 'node'::text, n.node);
         END IF;
         IF NOT EXISTS (SELECT FROM @extschema@.whatsapp_forwards AS f
                        WHERE f.node = n.node AND f.due_at IS NOT NULL AND f.attempts >= 5) THEN
-            PERFORM @extschema@.wa_internal_resolve_alert('node_refuses', 'node', n.node);
+            PERFORM @extschema@.wa_internal_resolve_alert('node_refuses'::text, 'node'::text, n.node);
         END IF;
     END LOOP;
 END
