@@ -32,6 +32,8 @@ sub installation
 		"whatsapp_shared.graph_url = '" . $sim->url . "'",
 		'whatsapp_shared.sync_interval = 0',
 		'restart_after_crash = on',
+		'wal_level = replica',
+		'max_wal_senders = 2',
 		'client_min_messages = warning');
 	create_extension($node, 'postgres');
 	wait_for_senders($node, 'postgres', 1);
@@ -54,15 +56,6 @@ my $other_port = $other_gateway->port;
 sub front { return $front->safe_psql('postgres', $_[0]) }
 sub other { return $other->safe_psql('postgres', $_[0]) }
 
-# What the application of each has: a handler that counts.
-foreach my $node ($front, $other)
-{
-	$node->safe_psql('postgres', <<'SQL');
-CREATE TABLE answer (inbound_id bigint, text text);
-CREATE FUNCTION note_answer(reply jsonb) RETURNS void LANGUAGE sql AS
-    $$INSERT INTO answer VALUES ((reply ->> 'inbound_id')::bigint, reply ->> 'text')$$;
-SQL
-}
 front("SELECT wa_assign_phone('alba', '$number{a}')");
 front("SELECT wa_register_node('other', '" . $other_gateway->url . "/webhook')");
 front("SELECT wa_assign_number_to_node(n, 'other') FROM unnest('{$number{b},$number{moved}}'::text[]) AS n");
@@ -183,6 +176,26 @@ is(stored('ausente'), '5|5', 'once');
 is(other("SELECT string_agg(text, ',' ORDER BY inbound_id) FROM whatsapp_inbound_messages WHERE text LIKE 'ausente%'"),
 	'ausente 1,ausente 2,ausente 3,ausente 4,ausente 5', 'in the order in which it came');
 is(front("SELECT failing_since IS NULL FROM whatsapp_nodes"), 't', 'and all is well');
+
+# ---- a copy of the front -------------------------------------------------------------------
+
+kill 'STOP', $other_gateway->pid;
+post(body(words('b', "copied.$_", "copiada $_"))) for 1, 2;
+$front->backup('copied');
+kill 'CONT', $other_gateway->pid;
+waits($front, $nothing_waits, 'the front delivers');
+my $copy = PostgreSQL::Test::Cluster->new('copy');
+$copy->init_from_backup($front, 'copied');
+$copy->start;
+$copy->wait_for_log(qr/whatsapp_shared copy: /);
+my $silent = $copy->safe_psql('postgres', 'SELECT pid FROM wa_stats()');
+$copy->safe_psql('postgres', 'SELECT wa_worker_restart()');
+waits($copy, "SELECT pid <> $silent FROM wa_stats()", 'a copy of it, whose sender has gone and come');
+is($copy->safe_psql('postgres', 'SELECT count(*) FROM whatsapp_forwards'), '2', 'passes on nothing of what waits in it');
+$copy->safe_psql('postgres', 'SELECT wa_adopt()');
+waits($copy, $nothing_waits, 'until it is adopted');
+is(stored('copiada'), '2|2', 'then the node gets again what it has, and takes it in once');
+$copy->stop;
 
 # ---- what the other node refuses -----------------------------------------------------------
 
