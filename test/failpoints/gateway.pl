@@ -166,7 +166,7 @@ foreach my $request (@requests)
 			wait_until(sub { return revive($at, \@wrong) }) or die 'the gateway neither answers nor ends';
 			$again = $request->{does}->();
 		}
-		push @wrong, "$at: status $again->{status} when it is repeated" unless $again->{status} =~ /^(?:$good|@{[ $request->{again} // $good ]})$/;
+		push @wrong, "$at: status $again->{status} when it is repeated" unless $again->{status} == $good || $again->{status} == ($request->{again} // $good);
 		if ($request->{left})
 		{
 			$times = $node->safe_psql('postgres', $request->{left}->());

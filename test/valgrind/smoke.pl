@@ -68,12 +68,19 @@ becomes("SELECT count(*) = 0 FROM whatsapp_messages WHERE status = 'accepted'", 
 
 $sim->inbound(number => '100000000000001', from => '+34600112233', type => 'text', text => { body => 'BAJA' });
 hand_in_webhooks();
-is(sql("SELECT count(*) FROM whatsapp_opt_outs"), '1', 'a word opts out');
+is(sql("SELECT count(*) FROM whatsapp_opt_outs WHERE recipient = '+34600112233'"), '1', 'a word opts out');
 
 sql("SELECT wa_unassign_phone('t3'); SELECT wa_assign_phone('t4', '100000000000003')");
-$session->query("SELECT wa_enqueue_text('t1', '12', 'x')");
-like($session->{stderr}, qr/ERROR/, 'a bad number is refused');
-$session->{stderr} = '';
+is(sql(<<'SQL'), '', 'a bad number is refused');
+DO $$
+BEGIN
+    PERFORM wa_enqueue_text('t1', '12', 'x');
+    RAISE WARNING 'it is not';
+EXCEPTION WHEN invalid_parameter_value THEN
+    NULL;
+END
+$$
+SQL
 sql("SELECT count(*) FROM wa_health(); SELECT count(*) FROM wa_metrics(); SELECT count(*) FROM wa_sync_templates()");
 sql("SELECT wa_cancel_message(wa_enqueue_message('t1', '+34600000005', 'aviso', '[\"x\"]', scheduled_at => now() + interval '1 day'))");
 
@@ -96,7 +103,8 @@ foreach my $file (@files)
 	$servers++ if $xml =~ m{<exe>[^<]*postgres};
 	foreach my $error ($xml =~ m{(<error>.*?</error>)}gs)
 	{
-		next unless $error =~ m{<obj>[^<]*/whatsapp_shared\.so</obj>};
+		# In XML it also tells, unasked, what was not freed at the end: a server frees nothing then.
+		next if $error =~ m{<kind>Leak_} || $error !~ m{<obj>[^<]*/whatsapp_shared\.so</obj>};
 		my ($what) = $error =~ m{<(?:what|text)>([^<]*)<};
 		my @frames = map { m{<fn>([^<]*)</fn>} ? $1 . (m{<file>([^<]*)</file>\s*<line>(\d+)} ? " ($1:$2)" : '') : '?' } $error =~ m{<frame>(.*?)</frame>}gs;
 		$ours{ join "\n    ", $what, @frames } = 1;
