@@ -406,6 +406,10 @@ deb:
 oci:
 	@PG_CONFIG=$(PG_CONFIG) packaging/build-oci.sh
 
+# A tree that can be tagged: the script frozen, the changelog dated.
+release:
+	@packaging/release.sh
+
 # These need root and chroots, and are no part of "make test".
 check-deb:
 	@test/packaging/deb.sh
@@ -422,4 +426,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-repeat check-fuzz-long coverage check-fail-points check-sanitizers check-valgrind references bench demo demo-managed deb oci check-deb check-matrix check-matrix-smoke format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-repeat check-fuzz-long coverage check-fail-points check-sanitizers check-valgrind references bench demo demo-managed deb oci release check-deb check-matrix check-matrix-smoke format format-check $(addprefix check-,$(SUITES))
