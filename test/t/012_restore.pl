@@ -60,6 +60,8 @@ INSERT INTO whatsapp_usage_changes (day, tenant_id, phone_number_id, market, cat
 INSERT INTO whatsapp_usage_closed (through) VALUES (current_date) ON CONFLICT DO NOTHING;
 INSERT INTO whatsapp_late_deliveries VALUES (1);
 INSERT INTO whatsapp_sizes VALUES (now(), 1);
+SELECT wa_register_node('b', 'https://node-b.example/webhook'), wa_assign_number_to_node('100000000000077', 'b');
+INSERT INTO whatsapp_forwards (node, has_words, parts, size, entry) VALUES ('b', true, 1, 2, '{}');
 INSERT INTO whatsapp_events (actor, kind, scope) VALUES ('somebody', 'pause', 'tenant');
 INSERT INTO whatsapp_notification_failures (notification_id, notification, relation, table_owner, event, sqlstate, message) VALUES ('x', 'x', 'orders', 'app', 'INSERT', '22023', 'x');
 SQL
