@@ -60,12 +60,12 @@ file_limit(int wanted)
 	return (int) limit.rlim_cur;
 }
 
-static void
-borrow(int count)
+void
+wa_descriptors_borrow(int *borrowed, int count)
 {
-	for (; reserved < count; reserved++)
+	for (; *borrowed < count; (*borrowed)++)
 		ReserveExternalFD();
-	for (; reserved > count; reserved--)
+	for (; *borrowed > count; (*borrowed)--)
 		ReleaseExternalFD();
 }
 
@@ -100,7 +100,8 @@ wa_descriptors_for_sockets(int connections)
 	int own = Max(limit - max_safe_fds - OUTSIDE, 0);
 	int granted;
 
-	borrow(Min(Max(wanted - own, 0), Max(max_safe_fds - LEFT_TO_POSTGRES, 0)));
+	wa_descriptors_borrow(&reserved,
+						  Min(Max(wanted - own, 0), Max(max_safe_fds - LEFT_TO_POSTGRES, 0)));
 	granted = Max(own + reserved, WA_HTTP_SOCKETS_PER_CONNECTION);
 	connections_possible = Min(connections, granted / WA_HTTP_SOCKETS_PER_CONNECTION);
 	report(connections, limit);
@@ -117,14 +118,14 @@ wa_descriptors_create_wait_set(int events)
 	int count = reserved;
 	WaitEventSet *volatile set = NULL;
 
-	borrow(0);
+	wa_descriptors_borrow(&reserved, 0);
 	PG_TRY();
 	{
 		set = wa_create_wait_event_set(events);
 	}
 	PG_FINALLY();
 	{
-		borrow(count);
+		wa_descriptors_borrow(&reserved, count);
 	}
 	PG_END_TRY();
 	return set;

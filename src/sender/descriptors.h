@@ -18,4 +18,7 @@ extern int wa_descriptors_connections(void);
 /* A set to wait for this many events, in spite of what is borrowed for sockets. */
 extern struct WaitEventSet *wa_descriptors_create_wait_set(int events);
 
+/* Makes *borrowed, of PostgreSQL's share, as many as count. */
+extern void wa_descriptors_borrow(int *borrowed, int count);
+
 #endif

@@ -9,10 +9,9 @@
  */
 #include "postgres.h"
 
-#include "storage/fd.h"
-
 #include "base/guc.h"
 #include "http/http.h"
+#include "sender/descriptors.h"
 #include "sender/fetch_client.h"
 #include "sender/trust.h"
 
@@ -39,6 +38,7 @@ typedef struct Settings
 
 static WaHttp *client;
 static Settings opened_with;
+static int borrowed; /* descriptors */
 static uint32 generation;
 
 static Settings
@@ -99,8 +99,7 @@ wa_fetch_client_open(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
 				 errhint("Check the memory and the descriptors available.")));
-	for (int i = 0; i < DESCRIPTORS; i++)
-		ReserveExternalFD();
+	wa_descriptors_borrow(&borrowed, DESCRIPTORS);
 	generation++;
 	return client;
 }
@@ -112,8 +111,7 @@ wa_fetch_client_close(void)
 		return;
 	wa_http_destroy(client);
 	client = NULL;
-	for (int i = 0; i < DESCRIPTORS; i++)
-		ReleaseExternalFD();
+	wa_descriptors_borrow(&borrowed, 0);
 	generation++;
 }
 

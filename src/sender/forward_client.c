@@ -8,9 +8,8 @@
  */
 #include "postgres.h"
 
-#include "storage/fd.h"
-
 #include "http/http.h"
+#include "sender/descriptors.h"
 #include "sender/forward_client.h"
 #include "sender/trust.h"
 
@@ -26,30 +25,13 @@
 #define MAX_RESPONSE (16 * 1024)
 
 static WaHttp *client;
-static int opened_for; /* nodes */
-static int reserved;   /* descriptors */
+static int borrowed; /* descriptors */
 static uint32 generation;
 
 WaHttp *
 wa_forward_client(void)
 {
 	return client;
-}
-
-int
-wa_forward_client_nodes(void)
-{
-	return opened_for;
-}
-
-/* For sockets and the poller. */
-static void
-reserve(int descriptors)
-{
-	for (; reserved < descriptors; reserved++)
-		ReserveExternalFD();
-	for (; reserved > descriptors; reserved--)
-		ReleaseExternalFD();
 }
 
 WaHttp *
@@ -72,8 +54,7 @@ wa_forward_client_open(int nodes)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize the HTTP client"),
 				 errhint("Check the memory and the descriptors available.")));
-	reserve(config.max_sockets + 1);
-	opened_for = nodes;
+	wa_descriptors_borrow(&borrowed, config.max_sockets + 1); /* and the poller */
 	generation++;
 	return client;
 }
@@ -85,8 +66,7 @@ wa_forward_client_close(void)
 		return;
 	wa_http_destroy(client);
 	client = NULL;
-	opened_for = 0;
-	reserve(0);
+	wa_descriptors_borrow(&borrowed, 0);
 	generation++;
 }
 

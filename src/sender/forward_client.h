@@ -19,9 +19,6 @@ extern struct WaHttp *wa_forward_client(void);
 /* For so many nodes, if it is not open; raises. */
 extern struct WaHttp *wa_forward_client_open(int nodes);
 
-/* How many it was opened for; 0: it is closed. */
-extern int wa_forward_client_nodes(void);
-
 /* Ends what is under way, and waits for nothing. */
 extern void wa_forward_client_close(void);
 
