@@ -81,6 +81,7 @@ wa_client_discard_session(struct WaHttp *http, WaHttpSession *session)
 		wa_http_session_link(previous, wa_http_session_next(session));
 	}
 	wa_http_session_destroy(session);
+	wa_http_forget_lost_sockets(&http->sockets);
 }
 
 void

@@ -31,20 +31,6 @@ link_into(WaConnection **list, WaConnection *connection)
 	*list = connection;
 }
 
-bool
-wa_connections_opened(WaConnections *connections, int fd)
-{
-	WaConnection *connection = calloc(1, sizeof(WaConnection));
-
-	if (connection == NULL)
-		return false;
-	connection->fd = fd;
-	connection->users = 1;
-	connection->uncounted = connections->uncounted;
-	link_into(&connections->unnamed, connection);
-	return true;
-}
-
 /* Takes the socket's connection from this list, if it is there. */
 static bool
 close_in(WaConnection **list, int fd)
@@ -71,6 +57,38 @@ wa_connections_closing(WaConnections *connections, int fd)
 
 	for (int i = 0; i < WA_CONNECTION_PLACES && !found; i++)
 		found = close_in(&connections->by_port[i], fd);
+}
+
+bool
+wa_connections_opened(WaConnections *connections, int fd)
+{
+	WaConnection *connection = calloc(1, sizeof(WaConnection));
+
+	if (connection == NULL)
+		return false;
+	connection->fd = fd;
+	connection->users = 1;
+	connection->uncounted = connections->uncounted;
+
+	/* One that has the same number is closed, whether anybody has said so or not. */
+	wa_connections_closing(connections, fd);
+	link_into(&connections->unnamed, connection);
+	return true;
+}
+
+static void
+close_all(WaConnection **list)
+{
+	while (*list != NULL)
+		close_in(list, (*list)->fd);
+}
+
+void
+wa_connections_close(WaConnections *connections)
+{
+	close_all(&connections->unnamed);
+	for (int i = 0; i < WA_CONNECTION_PLACES; i++)
+		close_all(&connections->by_port[i]);
 }
 
 static int

@@ -34,11 +34,14 @@ typedef struct WaConnections
 	bool uncounted;		   /* of new ones */
 } WaConnections;
 
-/* False: out of memory. */
+/* False: out of memory.  What had this descriptor before is forgotten. */
 extern bool wa_connections_opened(WaConnections *connections, int fd);
 
 /* To be called while fd is still open; does nothing if it was not announced. */
 extern void wa_connections_closing(WaConnections *connections, int fd);
+
+/* All are closed. */
+extern void wa_connections_close(WaConnections *connections);
 
 /*
  * The one with this local port; NULL if there is none, or more than one (to different

@@ -117,6 +117,7 @@ wa_http_destroy(WaHttp *http)
 	wa_client_block_signals(&saved);
 	wa_client_destroy_sessions(http);
 	wa_client_restore_signals(&saved);
+	wa_connections_close(&http->connections);
 	wa_poller_destroy(http->poller);
 	wa_http_urls_destroy(http->urls);
 	wa_http_headers_release(http->headers);

@@ -31,6 +31,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "http/poller.h"
@@ -43,6 +44,7 @@
 typedef struct Socket
 {
 	void *owner;
+	ino_t inode; /* of the socket that was announced; the kernel has no other with it */
 	unsigned char wanted;
 	unsigned char registered;
 	bool announced;	 /* we hear of its closing */
@@ -193,12 +195,21 @@ set_ended(WaPoller *poller, Socket *s, bool ended)
 	s->ended = ended;
 }
 
+static ino_t
+inode_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 bool
 wa_poller_opened(WaPoller *poller, int fd)
 {
 	if (!reserve(poller, fd))
 		return false;
 	poller->sockets[fd].owner = NULL;
+	poller->sockets[fd].inode = inode_of(fd);
 	poller->sockets[fd].wanted = 0;
 	poller->sockets[fd].registered = 0;
 	poller->sockets[fd].unexpected = false;
@@ -223,6 +234,30 @@ wa_poller_closing(WaPoller *poller, int fd)
 	apply_one(poller, fd);
 	set_ended(poller, &poller->sockets[fd], false);
 	poller->open_sockets--;
+}
+
+/*
+ * A number that belongs to nothing now has nothing registered.  One that belongs to
+ * something else may have: what was wanted of that stays.
+ */
+int
+wa_poller_next_lost(WaPoller *poller, int fd)
+{
+	for (fd++; fd < poller->nsockets; fd++)
+	{
+		Socket *s = &poller->sockets[fd];
+		ino_t inode;
+
+		if (!s->announced || (inode = inode_of(fd)) == s->inode)
+			continue;
+		if (inode == 0)
+			s->wanted = s->registered = 0;
+		s->announced = false;
+		set_ended(poller, s, false);
+		poller->open_sockets--;
+		return fd;
+	}
+	return -1;
 }
 
 bool

@@ -34,6 +34,13 @@ extern bool wa_poller_opened(WaPoller *poller, int fd);
 extern void wa_poller_closing(WaPoller *poller, int fd);
 extern int wa_poller_open_sockets(const WaPoller *poller);
 
+/*
+ * The next descriptor above fd (-1: the first) whose socket was closed without being
+ * announced, and is not counted from here on; -1 if there is none.  Asks the kernel
+ * about each socket.
+ */
+extern int wa_poller_next_lost(WaPoller *poller, int fd);
+
 /* Of those that are open, those for which wa_poller_want was last called with this owner. */
 extern int wa_poller_sockets_of(const WaPoller *poller, const void *owner);
 

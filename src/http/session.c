@@ -30,6 +30,27 @@ struct WaHttpSession
 /* ---- callbacks of libcurl ----------------------------------------------------- */
 
 /*
+ * libcurl 7.88.0 to 8.2.0 closes a socket that has not been connected without a call
+ * of wa_http_close_socket (https://github.com/curl/curl/pull/11439).  After a network
+ * that swallowed packets all that may be open would count as that, for ever.
+ */
+void
+wa_http_forget_lost_sockets(const WaHttpSockets *sockets)
+{
+	for (int fd = -1; (fd = wa_poller_next_lost(sockets->poller, fd)) >= 0;)
+		wa_connections_closing(sockets->connections, fd);
+}
+
+static bool
+one_more_may_open(const WaHttpSockets *sockets)
+{
+	if (sockets->max <= 0 || wa_poller_open_sockets(sockets->poller) < sockets->max)
+		return true;
+	wa_http_forget_lost_sockets(sockets);
+	return wa_poller_open_sockets(sockets->poller) < sockets->max;
+}
+
+/*
  * A network that swallows packets would otherwise keep a connection "open"
  * for a quarter of an hour, with all new HTTP/2 requests sent into it.
  */
@@ -39,7 +60,7 @@ wa_http_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addre
 	const WaHttpSockets *sockets = arg;
 	int fd;
 
-	if (sockets->max > 0 && wa_poller_open_sockets(sockets->poller) >= sockets->max)
+	if (!one_more_may_open(sockets))
 		return CURL_SOCKET_BAD;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)

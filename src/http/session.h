@@ -27,6 +27,9 @@ extern curl_socket_t wa_http_open_socket(void *sockets, curlsocktype purpose,
 										 struct curl_sockaddr *address);
 extern int wa_http_close_socket(void *sockets, curl_socket_t fd);
 
+/* Those that libcurl has closed without saying so do not count as open any more. */
+extern void wa_http_forget_lost_sockets(const WaHttpSockets *sockets);
+
 /* NULL if out of memory.  keep is the number of idle connections to keep. */
 extern WaHttpSession *wa_http_session_create(WaPoller *poller, int keep);
 

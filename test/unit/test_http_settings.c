@@ -1,8 +1,13 @@
 /*
  * Settings that change while requests are out, and what tells of these.
  */
+#include <curl/curl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -185,7 +190,7 @@ test_sockets(ServerKind kind)
 
 	let_go = true;
 	config.max_sockets = 8;
-	config.request_timeout_ms = 1000;
+	config.request_timeout_ms = 2000;
 	http = client_create_with(&config);
 	wa_http_release(http, client_post(http, server_url(server), "/"));
 	let_go = false;
@@ -206,6 +211,62 @@ test_sockets(ServerKind kind)
 	is_int(server_requests(server), 51, "each was sent once");
 	wa_http_destroy(http);
 	server_stop(server);
+}
+
+/* A listening socket that answers no SYN any more: its queue is full.  Its port. */
+static int
+listen_deaf(int *listener, int waiting[4])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t len = sizeof(address);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	*listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(*listener, (struct sockaddr *) &address, sizeof(address)) < 0 ||
+		listen(*listener, 0) < 0 || getsockname(*listener, (struct sockaddr *) &address, &len) < 0)
+		return -1;
+	for (int i = 0; i < 4; i++)
+	{
+		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void) connect(waiting[i], (struct sockaddr *) &address, sizeof(address));
+	}
+	return ntohs(address.sin_port);
+}
+
+/*
+ * A network that swallows packets: what could not be connected is not open, though
+ * libcurl may not say that it has closed it.
+ */
+static void
+test_not_connected(void)
+{
+	WaHttpConfig config = client_config();
+	Server *server = server_start(SERVER_PLAIN, answer_when_told, NULL);
+	int listener;
+	int waiting[4];
+	char url[64];
+	WaHttp *http;
+
+	let_go = true;
+	config.max_sockets = 1;
+	config.connect_timeout_ms = 100;
+	http = client_create_with(&config);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d", listen_deaf(&listener, waiting));
+	for (int i = 0; i < 2; i++)
+	{
+		WaHttpResult *result = client_post(http, url, "/");
+
+		is_int(result->error_code, CURLE_OPERATION_TIMEDOUT, "nobody answers");
+		is_phase(http, result, WA_HTTP_NOT_WRITTEN, "and nothing was written");
+	}
+	snprintf(url, sizeof(url), "http://127.0.0.1%s", strrchr(server_url(server), ':'));
+	is_phase(http, client_post(http, url, "/"), WA_HTTP_ANSWERED, "then the network is back");
+	is_int(wa_http_connections(http), 1, "with one connection");
+	wa_http_destroy(http);
+	server_stop(server);
+	for (int i = 0; i < 4; i++)
+		close(waiting[i]);
+	close(listener);
 }
 
 static int asked;
@@ -272,6 +333,7 @@ main(void)
 		test_sockets(kind);
 	}
 	test_waiting();
+	test_not_connected();
 	test_stopping();
 	certificate_remove_files();
 	return done_testing();

@@ -3,6 +3,7 @@
  * descriptor that comes back as another socket must not be taken for the old.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -138,6 +139,39 @@ test_same_number(void)
 	wa_poller_closing(poller, number);
 	close(number);
 	close(second[1]);
+
+	/* closed without a word, and asked for */
+	make_pair(second);
+	make_pair(first);
+	is_int(second[0], number, "and again");
+	wa_poller_opened(poller, second[0]);
+	wa_poller_opened(poller, first[0]);
+	wa_poller_want(poller, number, WA_POLL_IN, &poller);
+	wa_poller_apply(poller);
+	is_int(wa_poller_next_lost(poller, -1), -1, "none is lost");
+	close(second[0]);
+	is_int(wa_poller_next_lost(poller, -1), number, "one is");
+	is_int(wa_poller_next_lost(poller, number), -1, "the other is not");
+	is_int(wa_poller_open_sockets(poller), 1, "and counts");
+	close(second[1]);
+	make_pair(second);
+	wa_poller_want(poller, number, WA_POLL_IN, &poller);
+	make_readable(second[1]);
+	is_int(reported(number), WA_POLL_IN, "the next with that number is registered");
+	wa_poller_want(poller, number, 0, &poller);
+	close(second[0]);
+	close(second[1]);
+
+	/* its number belongs to something else by now */
+	close(first[0]);
+	second[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	second[1] = dup2(second[0], first[0]);
+	is_int(wa_poller_next_lost(poller, -1), first[0], "nor is it open because its number is");
+	is_int(wa_poller_open_sockets(poller), 0, "none open");
+	if (second[0] != second[1])
+		close(second[0]);
+	close(first[0]);
+	close(first[1]);
 
 	/* the same with one that is not announced */
 	make_pair(second);
