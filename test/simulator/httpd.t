@@ -92,6 +92,19 @@ sub stat_becomes
 	return;
 }
 
+# What comes until this many of them are in it, however it is cut.
+sub read_until
+{
+	my ($socket, $wanted, $times) = @_;
+	my $text = '';
+
+	until ((() = $text =~ /$wanted/g) >= $times)
+	{
+		last unless IO::Select->new($socket)->can_read(20) && sysread $socket, $text, 65536, length $text;
+	}
+	return $text;
+}
+
 subtest 'request and response' => sub {
 	my $seen = get('/hello', 'X-Name: Ana');
 	is($seen->{status}, 200, 'status');
@@ -102,12 +115,7 @@ subtest 'request and response' => sub {
 
 	my $socket = raw_open($probe);
 	raw_write($socket, http('GET', '/hello') x 3);
-	my $text = '';
-	while (() = $text =~ /hello/g, (() = $text =~ /hello/g) < 3)
-	{
-		last unless IO::Select->new($socket)->can_read(20) && sysread $socket, $text, 65536, length $text;
-	}
-	is(scalar(() = $text =~ /hello/g), 3, 'pipelined requests');
+	is(scalar(() = read_until($socket, qr/hello/, 3) =~ /hello/g), 3, 'pipelined requests');
 };
 
 # What the library makes of a head, and whether it had to mend it.
@@ -132,7 +140,7 @@ subtest 'heads' => sub {
 		'a head for which the buffer grows');
 	my $socket = raw_open($probe);
 	raw_write($socket, http('POST', '/echo', 'abc') . "GET /head $host\r\n\r\n");
-	is(raw_read($socket)->{body} =~ s/.*\r\n//sr, 'exact GET /head: Host=x', 'one behind a body, in the same bytes');
+	is(read_until($socket, qr{/head: Host=x}, 1) =~ s/.*\r\n//sr, 'exact GET /head: Host=x', 'one behind a body, in the same bytes');
 
 	head_is("GET /head HTTP/1.1\nHost: x\r\n\r\n", 'mended GET /head: Host=x', 'LF alone after the request line');
 	head_is("GET /head $host\nA: b\r\n\r\n", 'mended GET /head: Host=x A=b', 'after a header');

@@ -20,6 +20,7 @@
 
 typedef struct Lag
 {
+	HttpdLink link;
 	int64_t us;
 	HttpdLagServe serve;
 	void *arg;
@@ -35,6 +36,7 @@ typedef struct Waiting
 	socklen_t len;
 } Waiting;
 
+static HttpdLink all_lags = HTTPD_LIST_EMPTY(all_lags);
 static HttpdLink all_waiting = HTTPD_LIST_EMPTY(all_waiting);
 
 static void
@@ -74,9 +76,10 @@ accept_all(int listening, uint32_t events, void *arg)
 void
 httpd_lag_watch(int listening, int64_t lag_us, HttpdLagServe serve, void *arg)
 {
-	Lag *lag = httpd_alloc0(sizeof(Lag)); /* as long as the listener: for ever */
+	Lag *lag = httpd_alloc0(sizeof(Lag));
 
 	*lag = (Lag){.us = lag_us, .serve = serve, .arg = arg};
+	httpd_list_push(&all_lags, &lag->link);
 	httpd_loop_watch(listening, EPOLLIN, accept_all, lag);
 }
 
@@ -91,5 +94,12 @@ httpd_lag_stop(void)
 		close(waiting->fd);
 		httpd_list_remove(&waiting->link);
 		free(waiting);
+	}
+	while (!httpd_list_is_empty(&all_lags))
+	{
+		Lag *lag = HTTPD_ELEMENT(Lag, link, all_lags.next);
+
+		httpd_list_remove(&lag->link);
+		free(lag);
 	}
 }

@@ -15,7 +15,7 @@ typedef void (*HttpdLagServe)(void *arg, int fd, const struct sockaddr *peer, so
 /* Accepts what comes to the listening socket, and gives each to serve lag_us later. */
 extern void httpd_lag_watch(int listening, int64_t lag_us, HttpdLagServe serve, void *arg);
 
-/* Closes all that still wait, after httpd_loop_run(). */
+/* Closes all that still wait, and watches no more, after httpd_loop_run(). */
 extern void httpd_lag_stop(void);
 
 #endif
