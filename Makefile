@@ -226,6 +226,7 @@ OBJS = \
 	src/webhook/ingest_many.o \
 	src/webhook/learned.o \
 	src/webhook/media_type.o \
+	src/webhook/newcomer.o \
 	src/webhook/park.o \
 	src/webhook/preference.o \
 	src/webhook/rematch.o \

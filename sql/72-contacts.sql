@@ -468,27 +468,26 @@ BEGIN
 END
 $$;
 
+/* For each of these hashes one of 64 locks, until COMMIT, or until a handler is called (webhook/newcomer.c). */
+CREATE FUNCTION @extschema@.wa_internal_lock_newcomers(hashes integer[]) RETURNS void
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'wa_internal_lock_newcomers';
+
 /*
  * Locks all these people at once, so that webhooks meet in one direction.  Those of whom nobody
- * has heard have no row yet: for them stands one of 64 locks, by the form's hash, so that
+ * has heard have no row yet: for them stands a lock by the form's hash, so that
  * two who hear of the same ones go one after the other, and most others do not.
  */
 CREATE FUNCTION @extschema@.wa_internal_lock_persons(identities text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    class CONSTANT integer := 1463898190; /* "WAPN" */
-    place integer;
 BEGIN
-    FOR place IN
-        SELECT DISTINCT hashtext(LEAST(u.form, (@extschema@.wa_internal_spellings(u.form))[1])) & 63
+    PERFORM @extschema@.wa_internal_lock_newcomers(ARRAY(
+        SELECT hashtext(LEAST(u.form, (@extschema@.wa_internal_spellings(u.form))[1]))
         FROM unnest(identities) AS u (form)
-        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = u.form)
-        ORDER BY 1
-    LOOP
-        PERFORM pg_advisory_xact_lock(class, place);
-    END LOOP;
+        WHERE u.form IS NOT NULL
+            AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = u.form)));
     PERFORM FROM @extschema@.whatsapp_contacts AS c
     WHERE c.contact_id = ANY (ARRAY(
         SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = ANY (identities)))
@@ -623,10 +622,13 @@ END
 $$;
 
 /*
- * What was learned; a batch of it.  What somebody else is entering is left to him.  Everybody whom
- * that is about is locked before, at once with those others whom the caller is about to need.
+ * What was learned; a batch of it, or what was learned of these others alone.  What somebody else is
+ * entering is left to him.  Everybody whom that is about is locked before, at once with those others, whom
+ * the caller is about to need.
  */
-CREATE FUNCTION @extschema@.wa_internal_learn_identities(batch integer, others text[] DEFAULT '{}') RETURNS bigint
+CREATE FUNCTION @extschema@.wa_internal_learn_identities(
+    batch integer, others text[] DEFAULT '{}', of_others_alone boolean DEFAULT false)
+RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -641,6 +643,7 @@ BEGIN
     WITH taken AS (
         DELETE FROM @extschema@.whatsapp_learned_identities AS l WHERE l.learned_id IN (
             SELECT o.learned_id FROM @extschema@.whatsapp_learned_identities AS o
+            WHERE NOT of_others_alone OR o.recipient = ANY (others) OR o.identity = ANY (others)
             ORDER BY o.learned_id LIMIT batch FOR UPDATE SKIP LOCKED)
         RETURNING l.recipient, l.identity, l.learned_at)
     SELECT array_agg(t.recipient), array_agg(t.identity), array_agg(t.learned_at)

@@ -357,35 +357,40 @@ $$;
 /*
  * An edit and the message that it edits may be on their way in two webhooks at once, and
  * neither transaction would see the other's row.  So whoever stores something about a
- * message and whoever stores the message wait for each other.  By a few locks for all
- * messages, taken in one order: ordinary messages share them.
+ * message and whoever stores the message wait for each other, until COMMIT, and that may
+ * be seconds away: a handler of the application comes before it.  So messages have a lock each,
+ * by their hash; but where there are many of them, as nobody writes who presses a button, they
+ * share 64, since the server's table of locks is everybody's.  An edit takes both, all in one order.
  */
 CREATE FUNCTION @extschema@.wa_internal_lock_inbound(types text[], wamids text[], messages text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    class CONSTANT integer := 1463896399; /* "WAIO" */
+    classes CONSTANT integer[] := '{1463896392,1463896399}'; /* "WAIH", hashes; "WAIO", 64 places */
+    most_hashes CONSTANT integer := 32;
     item record;
 BEGIN
     FOR item IN
-        SELECT h.bucket, bool_or(h.alone) AS alone
+        SELECT k.class, k.key, bool_or(h.alone) AS alone
         FROM (
-            SELECT hashtext(x.wamid) & 63, false
+            SELECT hashtext(x.wamid) AS hash, false AS alone
             FROM unnest(wamids) AS x (wamid)
             UNION ALL
-            SELECT hashtext(p.about_wamid) & 63, true
+            SELECT hashtext(p.about_wamid), true
             FROM unnest(types, messages) AS x (type, message)
                 CROSS JOIN LATERAL @extschema@.wa_internal_inbound_parts(x.type, x.message::jsonb) AS p
-            WHERE x.type IN ('edit', 'revoke', 'reaction')) AS h (bucket, alone)
-        WHERE h.bucket IS NOT NULL
-        GROUP BY h.bucket
-        ORDER BY h.bucket
+            WHERE x.type IN ('edit', 'revoke', 'reaction')) AS h
+            CROSS JOIN LATERAL (VALUES (1, h.hash), (2, h.hash & 63)) AS k (class, key)
+        WHERE h.hash IS NOT NULL
+            AND (h.alone OR k.class = CASE WHEN cardinality(wamids) <= most_hashes THEN 1 ELSE 2 END)
+        GROUP BY k.class, k.key
+        ORDER BY k.class, k.key
     LOOP
         IF item.alone THEN
-            PERFORM pg_advisory_xact_lock(class, item.bucket);
+            PERFORM pg_advisory_xact_lock(classes[item.class], item.key);
         ELSE
-            PERFORM pg_advisory_xact_lock_shared(class, item.bucket);
+            PERFORM pg_advisory_xact_lock_shared(classes[item.class], item.key);
         END IF;
     END LOOP;
 END

@@ -3340,27 +3340,26 @@ BEGIN
 END
 $$;
 
+/* For each of these hashes one of 64 locks, until COMMIT, or until a handler is called (webhook/newcomer.c). */
+CREATE FUNCTION @extschema@.wa_internal_lock_newcomers(hashes integer[]) RETURNS void
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'wa_internal_lock_newcomers';
+
 /*
  * Locks all these people at once, so that webhooks meet in one direction.  Those of whom nobody
- * has heard have no row yet: for them stands one of 64 locks, by the form's hash, so that
+ * has heard have no row yet: for them stands a lock by the form's hash, so that
  * two who hear of the same ones go one after the other, and most others do not.
  */
 CREATE FUNCTION @extschema@.wa_internal_lock_persons(identities text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    class CONSTANT integer := 1463898190; /* "WAPN" */
-    place integer;
 BEGIN
-    FOR place IN
-        SELECT DISTINCT hashtext(LEAST(u.form, (@extschema@.wa_internal_spellings(u.form))[1])) & 63
+    PERFORM @extschema@.wa_internal_lock_newcomers(ARRAY(
+        SELECT hashtext(LEAST(u.form, (@extschema@.wa_internal_spellings(u.form))[1]))
         FROM unnest(identities) AS u (form)
-        WHERE NOT EXISTS (SELECT FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = u.form)
-        ORDER BY 1
-    LOOP
-        PERFORM pg_advisory_xact_lock(class, place);
-    END LOOP;
+        WHERE u.form IS NOT NULL
+            AND NOT EXISTS (SELECT FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = u.form)));
     PERFORM FROM @extschema@.whatsapp_contacts AS c
     WHERE c.contact_id = ANY (ARRAY(
         SELECT i.contact_id FROM @extschema@.whatsapp_contact_identities AS i WHERE i.identity = ANY (identities)))
@@ -3493,10 +3492,13 @@ END
 $$;
 
 /*
- * What was learned; a batch of it.  What somebody else is entering is left to him.  Everybody whom
- * that is about is locked before, at once with those others whom the caller is about to need.
+ * What was learned; a batch of it, or what was learned of these others alone.  What somebody else is
+ * entering is left to him.  Everybody whom that is about is locked before, at once with those others, whom
+ * the caller is about to need.
  */
-CREATE FUNCTION @extschema@.wa_internal_learn_identities(batch integer, others text[] DEFAULT '{}') RETURNS bigint
+CREATE FUNCTION @extschema@.wa_internal_learn_identities(
+    batch integer, others text[] DEFAULT '{}', of_others_alone boolean DEFAULT false)
+RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -3511,6 +3513,7 @@ BEGIN
     WITH taken AS (
         DELETE FROM @extschema@.whatsapp_learned_identities AS l WHERE l.learned_id IN (
             SELECT o.learned_id FROM @extschema@.whatsapp_learned_identities AS o
+            WHERE NOT of_others_alone OR o.recipient = ANY (others) OR o.identity = ANY (others)
             ORDER BY o.learned_id LIMIT batch FOR UPDATE SKIP LOCKED)
         RETURNING l.recipient, l.identity, l.learned_at)
     SELECT array_agg(t.recipient), array_agg(t.identity), array_agg(t.learned_at)
@@ -3733,35 +3736,40 @@ $$;
 /*
  * An edit and the message that it edits may be on their way in two webhooks at once, and
  * neither transaction would see the other's row.  So whoever stores something about a
- * message and whoever stores the message wait for each other.  By a few locks for all
- * messages, taken in one order: ordinary messages share them.
+ * message and whoever stores the message wait for each other, until COMMIT, and that may
+ * be seconds away: a handler of the application comes before it.  So messages have a lock each,
+ * shared by their hash alone; but where there are many of them they share 64, since the
+ * server's table of locks is everybody's.  An edit takes both; all in one order.
  */
 CREATE FUNCTION @extschema@.wa_internal_lock_inbound(types text[], wamids text[], messages text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    class CONSTANT integer := 1463896399; /* "WAIO" */
+    classes CONSTANT integer[] := '{1463896392,1463896399}'; /* "WAIH", hashes; "WAIO", 64 places */
+    most_hashes CONSTANT integer := 32;
     item record;
 BEGIN
     FOR item IN
-        SELECT h.bucket, bool_or(h.alone) AS alone
+        SELECT k.class, k.key, bool_or(h.alone) AS alone
         FROM (
-            SELECT hashtext(x.wamid) & 63, false
+            SELECT hashtext(x.wamid) AS hash, false AS alone
             FROM unnest(wamids) AS x (wamid)
             UNION ALL
-            SELECT hashtext(p.about_wamid) & 63, true
+            SELECT hashtext(p.about_wamid), true
             FROM unnest(types, messages) AS x (type, message)
                 CROSS JOIN LATERAL @extschema@.wa_internal_inbound_parts(x.type, x.message::jsonb) AS p
-            WHERE x.type IN ('edit', 'revoke', 'reaction')) AS h (bucket, alone)
-        WHERE h.bucket IS NOT NULL
-        GROUP BY h.bucket
-        ORDER BY h.bucket
+            WHERE x.type IN ('edit', 'revoke', 'reaction')) AS h
+            CROSS JOIN LATERAL (VALUES (1, h.hash), (2, h.hash & 63)) AS k (class, key)
+        WHERE h.hash IS NOT NULL
+            AND (h.alone OR k.class = CASE WHEN cardinality(wamids) <= most_hashes THEN 1 ELSE 2 END)
+        GROUP BY k.class, k.key
+        ORDER BY k.class, k.key
     LOOP
         IF item.alone THEN
-            PERFORM pg_advisory_xact_lock(class, item.bucket);
+            PERFORM pg_advisory_xact_lock(classes[item.class], item.key);
         ELSE
-            PERFORM pg_advisory_xact_lock_shared(class, item.bucket);
+            PERFORM pg_advisory_xact_lock_shared(classes[item.class], item.key);
         END IF;
     END LOOP;
 END

@@ -68,12 +68,12 @@ static WaStatement lock_statement = {.sql = "SELECT @extschema@.wa_internal_lock
 									 .argtypes = {TEXTARRAYOID},
 									 .expected = SPI_OK_SELECT};
 
-/* The same, together with all of whom it was learned that they are somebody else, too. */
-static WaStatement learn_statement = {.sql =
-										  "SELECT @extschema@.wa_internal_learn_identities($1, $2)",
-									  .nargs = 2,
-									  .argtypes = {INT4OID, TEXTARRAYOID},
-									  .expected = SPI_OK_SELECT};
+/* The same, and enters what was learned, of them or of others. */
+static WaStatement learn_statement = {
+	.sql = "SELECT @extschema@.wa_internal_learn_identities($1, $2, $3)",
+	.nargs = 3,
+	.argtypes = {INT4OID, TEXTARRAYOID, BOOLOID},
+	.expected = SPI_OK_SELECT};
 
 static bool
 adds_text(const char *known, const char *text)
@@ -430,7 +430,7 @@ lock_persons(WaWebhook *webhook, const Contact *news, int n)
 {
 	static const WaColumn columns[] = {{WA_COLUMN_TEXT, 0}};
 	Datum everybody[1];
-	Datum values[2] = {Int32GetDatum(LEARN_BATCH)};
+	Datum values[3] = {Int32GetDatum(LEARN_BATCH), (Datum) 0, BoolGetDatum(webhook->may_be_slow)};
 
 	for (int i = 0; i < n; i++)
 	{

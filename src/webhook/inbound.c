@@ -63,6 +63,13 @@ find_sender(const WaWebhook *webhook, const WaIdentityChange *change, Inbound *i
 	inbound->user_id = wa_webhook_user_id(webhook, webhook->sole_contact, "user_id");
 }
 
+/* Of a button, a list or a form: what handlers are called for (wa_internal_inbound_parts()). */
+static bool
+is_choice(const char *type)
+{
+	return strcmp(type, "button") == 0 || strcmp(type, "interactive") == 0;
+}
+
 void
 wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_number_id)
 {
@@ -107,6 +114,7 @@ wa_webhook_read_message(WaWebhook *webhook, uint32 item, const char *phone_numbe
 	wa_webhook_note_said(webhook, inbound.phone, inbound.user_id, inbound.at);
 	wa_webhook_note_person(webhook, inbound.phone);
 	wa_webhook_note_person(webhook, inbound.user_id);
+	webhook->may_be_slow |= is_choice(inbound.type);
 	inbound.standby = webhook->standby;
 	inbound.message = wa_webhook_text(webhook, item);
 	*(Inbound *) wa_webhook_add(&webhook->inbound, sizeof(Inbound)) = inbound;

@@ -41,6 +41,7 @@
 #include "webhook/handover.h"
 #include "webhook/inbound.h"
 #include "webhook/ingest.h"
+#include "webhook/newcomer.h"
 #include "webhook/park.h"
 #include "webhook/preference.h"
 #include "webhook/rematch.h"
@@ -85,6 +86,7 @@ wa_ingest_begin(WaIngest *ingest, FunctionCallInfo fcinfo)
 	ingest->guc_level = begin_planner_settings();
 	ingest->webhook.schema = ingest->owner.schema;
 	ingest->webhook.now = GetCurrentTimestamp();
+	wa_newcomers_begin();
 	wa_status_read_installation(&ingest->webhook);
 }
 
@@ -134,7 +136,8 @@ wa_ingest_read_any(WaIngest *ingest, WaWebhookBody *body, const bytea *given)
 	wa_ingest_read(ingest, body, json);
 	if (body->keep_body != NULL)
 		wa_webhook_park_body(webhook, bytes, len, WA_WEBHOOK_WHOLE_BODY, body->keep_body);
-	wa_ingest_read_unmatched_sometimes(ingest);
+	if (!webhook->may_be_slow)
+		wa_ingest_read_unmatched_sometimes(ingest);
 }
 
 static void
@@ -162,7 +165,8 @@ wa_ingest_read_unmatched_sometimes(WaIngest *ingest)
 /*
  * Account events go first: they may lock rows of the queue, which comes before
  * messages.  The handlers come when everything else is in place, and with the
- * session's own settings.
+ * session's own settings.  They may take seconds, so what is locked then is
+ * what their own webhook is about.
  */
 void
 wa_ingest_write(WaIngest *ingest)
@@ -184,6 +188,8 @@ wa_ingest_write(WaIngest *ingest)
 	wa_webhook_forget_matched(webhook);
 	wa_webhook_match_early_replies(webhook);
 	AtEOXact_GUC(false, ingest->guc_level);
+	if (webhook->nreplies > 0)
+		wa_newcomers_let_go();
 	(void) wa_webhook_run_handlers(webhook->schema, webhook->replies, webhook->nreplies, &failed);
 	wa_webhook_alert_parked(webhook);
 }

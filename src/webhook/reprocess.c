@@ -21,6 +21,7 @@
 #include "base/statement.h"
 #include "webhook/envelope.h"
 #include "webhook/ingest.h"
+#include "webhook/newcomer.h"
 #include "webhook/park.h"
 
 PG_FUNCTION_INFO_V1(wa_reprocess_parked);
@@ -188,6 +189,7 @@ take_in_again(Again *again, ParkedItem *item)
 	wa_ingest_begin(&ingest, again->fcinfo);
 	read_item(&ingest, &body, item);
 	wa_ingest_write(&ingest);
+	wa_newcomers_let_go(); /* others follow, with handlers */
 	wa_ingest_end(&ingest);
 	if (!wa_webhook_all_parked(&body) && body.keep_body == NULL)
 		remember_used(again, item->parked_id);

@@ -101,6 +101,7 @@ typedef struct WaWebhook
 
 	bool standby;		   /* what is being read belongs to a conversation that another one has */
 	TimestampTz parked_at; /* when the item came that is being read again, or 0 */
+	bool may_be_slow;	   /* a handler may be called: nobody else's rows should be locked */
 	bool looks_again;	   /* for the messages of what came before they were known */
 	int parked_words;	   /* items just parked in which a customer may say something */
 
