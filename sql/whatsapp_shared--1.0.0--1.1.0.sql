@@ -3738,8 +3738,8 @@ $$;
  * neither transaction would see the other's row.  So whoever stores something about a
  * message and whoever stores the message wait for each other, until COMMIT, and that may
  * be seconds away: a handler of the application comes before it.  So messages have a lock each,
- * shared by their hash alone; but where there are many of them they share 64, since the
- * server's table of locks is everybody's.  An edit takes both; all in one order.
+ * by their hash; but where there are many of them, as nobody writes who presses a button, they
+ * share 64, since the server's table of locks is everybody's.  An edit takes both, all in one order.
  */
 CREATE FUNCTION @extschema@.wa_internal_lock_inbound(types text[], wamids text[], messages text[]) RETURNS void
     LANGUAGE plpgsql

@@ -90,7 +90,8 @@ sub new_messages
 		WITH m AS (INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, attempts, accepted_at, finished_at)
 			SELECT 'panaderia', '100000000000001', '+346' || lpad(n::text, 8, '0'), 'text', '{}', 'accepted', 1, clock_timestamp(), clock_timestamp() FROM generate_series(1, $n) n RETURNING id)
 		SELECT count(*) FROM m;
-		UPDATE whatsapp_messages SET whatsapp_message_id = 'wamid.' || id WHERE whatsapp_message_id IS NULL});
+		UPDATE whatsapp_messages SET whatsapp_message_id = 'wamid.' || id, recipient_phone = '+346' || lpad(id::text, 8, '0')
+			WHERE whatsapp_message_id IS NULL});
 	my $last = $node->safe_psql('postgres', 'SELECT max(id) FROM whatsapp_messages');
 	return $last - $n + 1 .. $last;
 }
@@ -210,7 +211,12 @@ $node->safe_psql('postgres', q{
 	my @slow = map { connection() } 1 .. 3;
 	# A handler may take five seconds; on a busy machine fewer statuses come meanwhile.
 	my $enough = time + 3;
-	syswrite $slow[$_], request_text(button($_, 'SLOW'), sign(button($_, 'SLOW'))) foreach 0 .. $#slow;
+	# Of people whom nothing else is about.
+	foreach my $n (0 .. $#slow)
+	{
+		my $content = button(99_000_000 + $n, 'SLOW');
+		syswrite $slow[$n], request_text($content, sign($content));
+	}
 	$node->poll_query_until('postgres', $waiting, '3');
 	my @ids = new_messages(100);
 	my (@times, %answers);
