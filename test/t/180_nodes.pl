@@ -177,6 +177,64 @@ is(other("SELECT string_agg(text, ',' ORDER BY inbound_id) FROM whatsapp_inbound
 	'ausente 1,ausente 2,ausente 3,ausente 4,ausente 5', 'in the order in which it came');
 is(front("SELECT failing_since IS NULL FROM whatsapp_nodes"), 't', 'and all is well');
 
+# ---- the other node's database is away -----------------------------------------------------
+
+$other->stop('immediate');
+is(post(body(words('b', "db.$_", "sin base $_"))), 200, 'a webhook for a node whose database is down') for 1 .. 3;
+waits($front, "SELECT failing_since IS NOT NULL AND last_error LIKE '%503%' FROM whatsapp_nodes", 'its gateway says so');
+$other->start;
+waits($front, $nothing_waits, 'when the database is back, everything is delivered');
+is(stored('sin base'), '3|3', 'once');
+
+# ---- too much waits --------------------------------------------------------------------------
+
+kill 'STOP', $other_gateway->pid;
+front("SELECT wa_register_node('other', url, 3) FROM whatsapp_nodes");
+post(body(words('b', "much.$_", "mucho $_"))) for 1 .. 4;
+front("UPDATE whatsapp_forwards SET received_at = received_at - interval '1 minute'");
+waits($front, 'SELECT is_full FROM wa_node_status', 'a node for which too much waits is full');
+is(front("SELECT count(*) FROM whatsapp_alerts WHERE kind = 'node_full' AND resolved_at IS NULL"), '1', 'an alert says so');
+is(post(body(words('b', 'full', 'llena'))), 503, 'a webhook for it is refused, and Meta keeps it');
+is(post(body(words('b', 'full', 'llena'), words('a', 'full.a', 'llena a'))), 503, 'with whatever else it has');
+is(post(body(words('a', 'own.2', 'propia 2'))), 200, 'others are not');
+kill 'CONT', $other_gateway->pid;
+waits($front, $nothing_waits, 'when the node goes on, all is delivered');
+waits($front, 'SELECT NOT is_full FROM wa_node_status', 'and it is full no longer');
+is(front("SELECT count(*) FROM whatsapp_alerts WHERE kind = 'node_full' AND resolved_at IS NULL"), '0', 'nor does an alert say so');
+is(post(body(words('b', 'full', 'llena'), words('a', 'full.a', 'llena a'))), 200, 'what Meta kept is taken when it comes again');
+waits($front, $nothing_waits, 'and passed on');
+is(stored('mucho') . ' ' . stored('llena') . ' ' . front("SELECT count(*) FROM whatsapp_inbound_messages WHERE text = 'llena a'"),
+	'4|4 1|1 1', 'each part where it belongs, once');
+
+# ---- what a node has not taken for a week -----------------------------------------------------
+
+kill 'STOP', $other_gateway->pid;
+post(body(words('b', 'week', 'vieja')));
+front("UPDATE whatsapp_forwards SET received_at = received_at - interval '8 days'");
+waits($front, $nothing_waits, 'what a node has not taken for a week is given up, as Meta does');
+is(front('SELECT expired FROM wa_node_status'), '1', 'which is counted');
+is(front("SELECT count(*) FROM whatsapp_alerts WHERE kind = 'node_expired'"), '1', 'and told');
+kill 'CONT', $other_gateway->pid;
+
+# ---- over https ---------------------------------------------------------------------------------
+
+my $tmp = $PostgreSQL::Test::Utils::tmp_check;
+system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=node "
+	  . "-addext subjectAltName=IP:127.0.0.1 -keyout $tmp/key.pem -out $tmp/cert.pem 2> /dev/null") == 0
+  or die 'openssl makes no certificate';
+chmod 0600, "$tmp/key.pem";
+my $tls = gateway($other, $secret_file, '--tls-cert' => "$tmp/cert.pem", '--tls-key' => "$tmp/key.pem");
+front("SELECT wa_register_node('other', '" . $tls->url . "/webhook')");
+is(post(body(words('b', "tls.$_", "cifrada $_"))), 200, 'a webhook for a node whose certificate nobody knows') for 1, 2;
+waits($front, "SELECT failing_since IS NOT NULL AND last_error ~* 'certificate' FROM whatsapp_nodes", 'which is not trusted');
+is(stored('cifrada'), '0|0', 'and gets nothing');
+$front->append_conf('postgresql.conf', "whatsapp_shared.ca_file = '$tmp/cert.pem'");
+$front->reload;
+waits($front, $nothing_waits, 'once its authority is in ca_file, it does');
+is(stored('cifrada'), '2|2', 'once');
+front("SELECT wa_register_node('other', '" . $other_gateway->url . "/webhook')");
+$tls->stop;
+
 # ---- a copy of the front -------------------------------------------------------------------
 
 kill 'STOP', $other_gateway->pid;
