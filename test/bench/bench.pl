@@ -18,6 +18,7 @@ use Bench::Latency;
 use Bench::Load;
 use Bench::Memory;
 use Bench::Neighbours;
+use Bench::Nodes;
 use Bench::Process;
 use Bench::Report;
 use Bench::Server;
@@ -115,6 +116,7 @@ my @measures = (
 	[ flatness => \&Bench::Flatness::measure ],
 	[ status => \&Bench::Status::measure ],
 	[ webhooks => \&Bench::Webhooks::measure ],
+	[ nodes => \&Bench::Nodes::measure ],
 	[ memory => \&Bench::Memory::measure ],
 	[ idle => \&Bench::Idle::measure ],
 	# the last, because it fills the account

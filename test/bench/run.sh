@@ -2,8 +2,8 @@
 # Measures the extension against a bare libcurl loop, against a plain external
 # worker and against itself under load: `make bench`.
 #
-# usage: run.sh [MEASURE ...]       drain latency enqueue flatness status webhooks memory
-#                                    idle neighbours
+# usage: run.sh [MEASURE ...]       drain latency enqueue flatness status webhooks nodes
+#                                    memory idle neighbours
 #
 # Environment:
 #   BENCH=full      what the goals in docs/benchmarks.md speak of (an hour and

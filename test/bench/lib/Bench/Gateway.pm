@@ -10,22 +10,25 @@ use IO::Socket::INET;
 use POSIX       ();
 use Time::HiRes qw(sleep);
 
-# $dir: where its files go.
+# $dir: where its files go; $database: another one than that of the benchmark.
 sub new
 {
-	my ($class, $cluster, $build, $dir) = @_;
+	my ($class, $cluster, $build, $dir, $database) = @_;
 	my $self = bless { cluster => $cluster, build => $build, dir => $dir, port => free_ports(1), peak_kb => 0 }, $class;
 
-	$cluster->query('CREATE ROLE bench_webhook LOGIN');
-	$cluster->query("SELECT wa_grant('bench_webhook', 'webhook')");
+	$self->{session} = $cluster->session($database);
+	$self->{role} = 'webhook_of_' . ($database // $cluster->database);
+	$self->{session}->query("CREATE ROLE $self->{role} LOGIN");
+	$self->{session}->query("SELECT wa_grant('$self->{role}', 'webhook')");
+	# Whose the messages are that its webhooks are about.
 	$self->{installation} = $cluster->query('SELECT installation_id FROM whatsapp_installation');
 	open(my $secret, '>', "$dir/app_secret") or die "$dir/app_secret: $!\n";
 	chmod(0600, $secret);
 	print $secret "benchmark-secret\n";
 	close($secret);
-	my $conninfo = $cluster->conninfo =~ s/user=postgres/user=bench_webhook/r;
+	my $conninfo = $cluster->conninfo($database) =~ s/user=postgres/user=$self->{role}/r;
 	$self->{pid} = start(
-		"$dir/gateway.log", "$build/wa_gateway", '--listen', "127.0.0.1:$self->{port}",
+		"$dir/$self->{role}.log", "$build/wa_gateway", '--listen', "127.0.0.1:$self->{port}",
 		'--database', $conninfo, '--webhook-database', $conninfo,
 		'--app-secret-file', "$dir/app_secret",
 		split(' ', $ENV{BENCH_GATEWAY} // ''));
@@ -34,11 +37,17 @@ sub new
 	return $self;
 }
 
+sub url
+{
+	my ($self) = @_;
+	return "http://127.0.0.1:$self->{port}/webhook";
+}
+
 # CPU time so far, of the gateway and of its sessions, in microseconds.
 sub cpu_so_far
 {
 	my ($self) = @_;
-	my @sessions = split(/\n/, $self->{cluster}->query("SELECT pid FROM pg_stat_activity WHERE usename = 'bench_webhook'"));
+	my @sessions = split(/\n/, $self->{cluster}->query("SELECT pid FROM pg_stat_activity WHERE usename = '$self->{role}'"));
 
 	return (cpu_us($self->{pid}), sum(0, map { cpu_us($_) } @sessions));
 }
@@ -97,7 +106,8 @@ sub stop_gateway
 	my ($self) = @_;
 
 	stop(delete $self->{pid}) if $self->{pid};
-	$self->{cluster}->query('DROP OWNED BY bench_webhook; DROP ROLE bench_webhook');
+	$self->{session}->query("DROP OWNED BY $self->{role}; DROP ROLE $self->{role}");
+	delete $self->{session};
 	return;
 }
 

@@ -6,11 +6,15 @@ package Bench::Webhooks;
 use strict;
 use warnings;
 
+use Exporter 'import';
+
 use Bench::Gateway;
 use Bench::Load    qw(clear drain enqueue $numbers);
 use Bench::Server;
 use Bench::Stat qw(median ratios thousands);
 use Time::HiRes qw(time);
+
+our @EXPORT_OK = qw(accepted_messages post);
 
 # Beside the connections that post: these are open, and those send a header slowly.
 my @crowd = ('--idle', 10_000, '--slow', 1000);
@@ -55,15 +59,17 @@ sub forget
 	return;
 }
 
-# Posts all their statuses.
+# Posts all their statuses.  $taken is called before it is looked whether all are there.
 sub post
 {
 	my ($bench, $gateway, @options) = @_;
+	my $taken = ref $options[0] ? shift @options : sub { };
 	my $cluster = $bench->{cluster};
 	my $messages = $cluster->query(<<'SQL');
 SELECT concat_ws(' ', id, whatsapp_message_id, phone_number_id, substr(recipient_phone, 2)) FROM whatsapp_messages ORDER BY id
 SQL
 	my $result = $gateway->load(sub { print { $_[0] } "$messages\n" }, '--connections', 64, @options);
+	$taken->();
 	my $unread = $cluster->query(q(SELECT count(*) FROM whatsapp_messages WHERE status <> 'read' OR delivered_at IS NULL));
 	die "$unread messages are not read\n" if $unread != 0;
 	die "$result->{refused} requests were refused\n" if $result->{refused} != 0;
