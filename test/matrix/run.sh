@@ -14,11 +14,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# Name, release, with the security archive.  The oldest minor version of 15 is
-# that of the release, the newest that of its security archive.
+# Name, release, with the security archive, and an entry to begin from.  The oldest minor
+# version of 15 is that of the release, the newest that of its security archive.
 entries='
 15-oldest bookworm
-15        bookworm security
+15        bookworm security 15-oldest
 17        trixie   security
 18        sid
 '
@@ -41,8 +41,21 @@ is_chosen() {
     return 1
 }
 
+# What some suites fetch from npm's registry is fetched once, and here: in a chroot npm would be
+# four hundred packages more.  A machine without npm gets them in each.
+fetch_validator() {
+    local dir=$cache/validator
+
+    cmp -s test/contract/package-lock.json "$dir/installed" && return
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    cp test/contract/{package.json,package-lock.json,.npmrc} "$dir"
+    command -v npm > /dev/null && (cd "$dir" && npm ci --silent --no-audit --no-fund >&2) &&
+        cp "$dir/package-lock.json" "$dir/installed"
+}
+
 copy_tree() {
-    rm -rf "${1:?}/src"
+    rm -rf "${1:?}/src" "$1/validator"
     mkdir -p "$1/src"
     tar -cf - --exclude=./.git --exclude=./build --exclude=./tmp_check --exclude=./results --exclude=node_modules \
         --exclude='*.o' --exclude='*.so' --exclude='*.bc' --exclude=wa_simulator --exclude=wa_gateway . |
@@ -50,16 +63,20 @@ copy_tree() {
 }
 
 run_entry() {
-    local name=$1 release=$2 security=${3:-} dir=$cache/$1 log=$cache/$1.out version status=0
-    local settings=(WA_BROWSER=no)
+    local name=$1 release=$2 security=${3:-} other=${4:+$cache/$4} dir=$cache/$1 log=$cache/$1.out version status=0
+    local settings=(WA_BROWSER=no) setting
 
     printf '\n==== PostgreSQL %s (%s)\n' "$name" "$release"
-    if ! test/tools/chroot.sh make "$release" "$dir" "$security"; then
+    if ! test/tools/chroot.sh make "$release" "$dir" "$security" "$other"; then
         echo "$name - $release not-run" >> "$summary"
         return
     fi
     copy_tree "$dir"
-    for setting in WA_TESTS PG_TEST_TIMEOUT_DEFAULT FUZZ_SECONDS; do
+    if fetch_validator; then
+        cp -R "$cache/validator" "$dir/validator"
+        settings+=(WA_VALIDATOR=/validator)
+    fi
+    for setting in WA_TESTS PG_TEST_TIMEOUT_DEFAULT FUZZ_SECONDS COPT; do
         [ -z "${!setting:-}" ] || settings+=("$setting=${!setting}")
     done
     if [ -n "${WA_OPENAPI:-}" ]; then
@@ -84,9 +101,9 @@ run_entry() {
         }' "$log" >> "$summary"
 }
 
-while read -r name release security; do
+while read -r name release security other; do
     [ -n "$name" ] && is_chosen "$name" || continue
-    run_entry "$name" "$release" "$security" < /dev/null
+    run_entry "$name" "$release" "$security" "$other" < /dev/null
 done <<< "$entries"
 
 printf '\n'

@@ -7,7 +7,6 @@ use FindBin;
 use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
 use Digest::SHA qw(hmac_sha256_hex);
-use File::Copy qw(copy);
 use HTTP::Tiny;
 use IPC::Open2 qw(open2);
 use JSON::PP ();
@@ -18,6 +17,7 @@ use Test::More;
 use WaGateway;
 use WaSimulator;
 use WaTest qw(create_extension new_node);
+use WaValidator qw(install_validator);
 
 my $root = "$FindBin::RealBin/../..";
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
@@ -31,10 +31,7 @@ my $page = '/app/settings/notifications/{tenant_id}';
 
 my $validator = "$tmp/validator";
 mkdir $validator or die "$validator: $!";
-copy("$root/test/contract/$_", "$validator/$_") or die "$_: $!"
-  foreach qw(gateway.mjs package.json package-lock.json .npmrc);
-is(system("cd '$validator' && npm ci --silent --no-audit --no-fund >&2"), 0, 'npm installs the validator')
-  or BAIL_OUT('without the validator there is nothing to see');
+install_validator($validator, 'gateway.mjs');
 
 my @documents;    # [name, pointer of the schema, document]
 

@@ -3,13 +3,15 @@
 # Debian releases in directories of their own, for tests that need another
 # PostgreSQL than this machine's, or a machine without anything of ours.
 #
-#   chroot.sh make RELEASE DIR [security]    a minimal system, unless DIR has one
-#   chroot.sh run DIR COMMAND [ARGUMENT...]  runs a command in it
+#   chroot.sh make RELEASE DIR [security [OTHER]]  a minimal system, unless DIR has one
+#   chroot.sh run DIR COMMAND [ARGUMENT...]        runs a command in it
 #
 # Needs root, debootstrap, and the archive that apt of this machine uses; where
 # one of them is missing it says so and exits with status 77, which callers
 # report as "not run".  "security" adds the release's security archive, so that
 # there are two minor versions of a PostgreSQL to be had: with it and without.
+# Where OTHER is a system of the same release, a copy of it is upgraded: that
+# fetches only what differs.
 #
 # A command runs in namespaces of its own.  So its mounts need no undoing, and
 # every process that it leaves behind ends with it.  The network is this
@@ -33,7 +35,7 @@ archive() {
 }
 
 make_chroot() {
-    local release=$1 dir=$2 security=${3:-} main extra
+    local release=$1 dir=$2 security=${3:-} other=${4:-} main extra
 
     [ "$(id -u)" -eq 0 ] || not_here "a chroot needs root"
     command -v apt-get > /dev/null || not_here "this is not a Debian system"
@@ -47,7 +49,10 @@ make_chroot() {
 
     rm -rf "${dir:?}"
     mkdir -p "$dir"
-    if ! debootstrap --variant=minbase --include=ca-certificates "$release" "$dir" "$main" > "$dir.log" 2>&1; then
+    if [ -n "$other" ] && [ -e "$other/.complete" ]; then
+        cp -a "$other/." "$dir"
+        rm "$dir/.complete"
+    elif ! debootstrap --variant=minbase --include=ca-certificates "$release" "$dir" "$main" > "$dir.log" 2>&1; then
         tail -n 5 "$dir.log" >&2
         rm -rf "${dir:?}"
         not_here "$release cannot be had"

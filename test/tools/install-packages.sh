@@ -83,9 +83,9 @@ find_missing() {
         wanted+=(python3-pglast)
         wanted+=(python3-sqlalchemy python3-psycopg2 python3-psycopg)
         command -v node > /dev/null || wanted+=(nodejs node-pg)
-        # What fetches the validators of test/contract and the packages of test/browser,
-        # and the browser of these.
-        command -v npm > /dev/null || wanted+=(npm)
+        # What fetches the validator of test/contract, unless it is here, and the packages of
+        # test/browser; and the browser of these.
+        [ -n "${WA_VALIDATOR:-}" ] || command -v npm > /dev/null || wanted+=(npm)
         [ "${WA_BROWSER:-}" = no ] || wanted+=(chromium)
         # What the examples of docs/gateway.md need.
         wanted+=(jq)
