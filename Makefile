@@ -180,6 +180,7 @@ OBJS = \
 	src/sender/store/wamids.o \
 	src/sender/sync.o \
 	src/sender/takeover.o \
+	src/sender/task_client.o \
 	src/sender/tasks.o \
 	src/sender/trust.o \
 	src/sender/uncertain.o \

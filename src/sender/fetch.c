@@ -69,7 +69,7 @@ static void
 release(Fetch *fetch)
 {
 	if (fetch->file != NULL)
-		wa_http_release(wa_fetch_client(), fetch->file);
+		wa_http_release(wa_fetch_client.http, fetch->file);
 	memset(fetch, 0, sizeof(*fetch));
 }
 
@@ -150,7 +150,7 @@ located(Fetch *fetch, const WaHttpResult *result)
 		fetch->too_large = true;
 		has_failed(fetch, "it is larger than whatsapp_shared.fetch_media_max_size");
 	}
-	else if (!wa_http_submit(wa_fetch_client(), fetch->info.url, NULL, 0, NULL, fetch))
+	else if (!wa_http_submit(wa_fetch_client.http, fetch->info.url, NULL, 0, NULL, fetch))
 		has_failed(fetch, "the request could not be started");
 	else
 		fetch->located = true;
@@ -189,7 +189,7 @@ came(Fetch *fetch, WaHttpResult *result)
 void
 wa_fetch_network(void)
 {
-	WaHttp *client = wa_fetch_client();
+	WaHttp *client = wa_fetch_client.http;
 	WaHttpResult *result;
 
 	if (client == NULL)
@@ -209,12 +209,6 @@ wa_fetch_network(void)
 		if (!kept)
 			wa_http_release(client, result);
 	}
-}
-
-long
-wa_fetch_network_wait_ms(void)
-{
-	return wa_fetch_client() == NULL ? -1 : wa_http_timeout_ms(wa_fetch_client());
 }
 
 /* ---- the rows ------------------------------------------------------------------------ */
@@ -316,8 +310,8 @@ submit(Fetch *fetch)
 		fetch->for_good = true;
 		has_failed(fetch, "the IDs of the file and its number are not Meta's");
 	}
-	else if (token == NULL || !wa_http_set_token(wa_fetch_client(), token) ||
-			 !wa_http_submit(wa_fetch_client(), fetch->url, NULL, 0, NULL, fetch))
+	else if (token == NULL || !wa_http_set_token(wa_fetch_client.http, token) ||
+			 !wa_http_submit(wa_fetch_client.http, fetch->url, NULL, 0, NULL, fetch))
 	{
 		release(fetch);
 		return false;
@@ -341,7 +335,7 @@ start_one(void)
 		return false;
 	}
 	if (wa_fetch_client_is_outdated())
-		wa_fetch_client_close();
+		wa_task_client_close(&wa_fetch_client);
 	wa_store_begin("fetching files of customers");
 	found = next_file(&row);
 	if (found)
@@ -379,7 +373,7 @@ wa_fetch_run(WaSender *sender)
 			;
 	}
 	if (!any_busy())
-		wa_fetch_client_close();
+		wa_task_client_close(&wa_fetch_client);
 }
 
 /* What had come could not be stored: it is fetched once more when it is due. */
@@ -397,7 +391,7 @@ wa_fetch_abandon(void)
 {
 	for (int i = 0; i < WA_MAX_FETCHES; i++)
 		release(&fetches[i]);
-	wa_fetch_client_close();
+	wa_task_client_close(&wa_fetch_client);
 	look = true;
 }
 

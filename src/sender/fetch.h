@@ -10,9 +10,6 @@
 /* Moves the network along; no SQL. */
 extern void wa_fetch_network(void);
 
-/* Milliseconds until that is needed without anything having come in; -1: never. */
-extern long wa_fetch_network_wait_ms(void);
-
 /* Starts what is due, and stores what has come in. */
 extern void wa_fetch_run(WaSender *sender);
 

@@ -129,7 +129,7 @@ came(Line *line, const WaHttpResult *result)
 void
 wa_forward_network(void)
 {
-	WaHttp *client = wa_forward_client();
+	WaHttp *client = wa_forward_client.http;
 	WaHttpResult *result;
 
 	if (client == NULL)
@@ -140,12 +140,6 @@ wa_forward_network(void)
 		came(result->tag, result);
 		wa_http_release(client, result);
 	}
-}
-
-long
-wa_forward_network_wait_ms(void)
-{
-	return wa_forward_client() == NULL ? -1 : wa_http_timeout_ms(wa_forward_client());
 }
 
 /* ---- the nodes ------------------------------------------------------------------------ */
@@ -178,7 +172,7 @@ forget_nodes(void)
 static void
 know(const WaNodeRow *rows, int n)
 {
-	wa_forward_client_close();
+	wa_task_client_close(&wa_forward_client);
 	forget_nodes();
 	n = Min(n, WA_MAX_NODES);
 	memset(nodes, 0, sizeof(nodes));
@@ -264,8 +258,9 @@ submit(const Peer *node, Line *line)
 	bool submitted;
 
 	snprintf(header, sizeof(header), "X-Hub-Signature-256: %s", line->signature);
-	submitted = wa_http_submit_json(wa_forward_client_open(nnodes), node->url, line->body,
-									line->body_len, header, line);
+	wa_forward_client_open(nnodes);
+	submitted = wa_http_submit_json(wa_forward_client.http, node->url, line->body, line->body_len,
+									header, line);
 	pfree(line->body);
 	line->body = NULL;
 	line->state = submitted ? ON_WIRE : FAILED;
@@ -462,7 +457,7 @@ wa_forward_aborted(WaSender *sender)
 void
 wa_forward_abandon(void)
 {
-	wa_forward_client_close();
+	wa_task_client_close(&wa_forward_client);
 	forget_nodes();
 	look = true;
 }

@@ -10,9 +10,6 @@
 /* Moves the network along; no SQL. */
 extern void wa_forward_network(void);
 
-/* Milliseconds until that is needed without anything having come in; -1: never. */
-extern long wa_forward_network_wait_ms(void);
-
 /* Sends what is due, and writes down what was taken. */
 extern void wa_forward_run(WaSender *sender);
 

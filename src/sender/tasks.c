@@ -32,12 +32,10 @@ typedef struct Task
 	void (*aborted)(WaSender *sender); /* its transaction was */
 	void (*requested)(void);		   /* there may be something new */
 
-	/* of a client of its own */
+	/* if it has a client of its own */
+	const WaTaskClient *client;
 	void (*network)(void);
-	long (*network_wait_ms)(void);
 	void (*abandon)(void);
-	int (*epoll_fd)(void); /* -1: it is not open */
-	uint32 (*generation)(void);
 } Task;
 
 static void
@@ -64,20 +62,16 @@ static const Task tasks[] = {
 	 .wait_ms = wa_fetch_wait_ms,
 	 .aborted = wa_fetch_aborted,
 	 .requested = wa_fetch_requested,
+	 .client = &wa_fetch_client,
 	 .network = wa_fetch_network,
-	 .network_wait_ms = wa_fetch_network_wait_ms,
-	 .abandon = wa_fetch_abandon,
-	 .epoll_fd = wa_fetch_client_epoll_fd,
-	 .generation = wa_fetch_client_generation},
+	 .abandon = wa_fetch_abandon},
 	{.run = wa_forward_run,
 	 .wait_ms = wa_forward_wait_ms,
 	 .aborted = wa_forward_aborted,
 	 .requested = wa_forward_requested,
+	 .client = &wa_forward_client,
 	 .network = wa_forward_network,
-	 .network_wait_ms = wa_forward_network_wait_ms,
-	 .abandon = wa_forward_abandon,
-	 .epoll_fd = wa_forward_client_epoll_fd,
-	 .generation = wa_forward_client_generation},
+	 .abandon = wa_forward_abandon},
 	{.run = look_at_settings},
 };
 
@@ -167,8 +161,8 @@ wa_tasks_wait_ms(WaSender *sender)
 
 	FOREACH_TASK(task)
 	{
-		if (task->network_wait_ms != NULL)
-			ms = wa_sooner_ms(ms, task->network_wait_ms());
+		if (task->client != NULL)
+			ms = wa_sooner_ms(ms, wa_task_client_wait_ms(task->client));
 	}
 	if (sender->stopping)
 		return ms;
@@ -189,10 +183,10 @@ wa_tasks_sockets(int sockets[WA_MAX_TASK_SOCKETS])
 
 	FOREACH_TASK(task)
 	{
-		if (task->epoll_fd != NULL && task->epoll_fd() >= 0)
+		if (task->client != NULL && task->client->http != NULL)
 		{
 			Assert(n < WA_MAX_TASK_SOCKETS);
-			sockets[n++] = task->epoll_fd();
+			sockets[n++] = wa_http_epoll_fd(task->client->http);
 		}
 	}
 	return n;
@@ -206,8 +200,8 @@ wa_tasks_sockets_generation(void)
 
 	FOREACH_TASK(task)
 	{
-		if (task->generation != NULL)
-			sum += task->generation();
+		if (task->client != NULL)
+			sum += task->client->generation;
 	}
 	return sum;
 }

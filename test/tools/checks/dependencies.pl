@@ -53,7 +53,7 @@ my @layers = (
 	[qw(worker session)],
 	[qw(dispatch tasks wakes)],
 	[qw(claim settle upkeep recovery sync upload receipts fetch forward withdraw events)],
-	[qw(aside disposition due uncertain overdue reach consent config trust descriptors http_client fetch_client forward_client home former_primary takeover
+	[qw(aside disposition due uncertain overdue reach consent config trust descriptors http_client task_client fetch_client forward_client home former_primary takeover
 		  prepared clean_stop begin notice measure)],
 	[qw(pace/)],
 	[qw(store/ state/)],
