@@ -4,7 +4,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(79);
+SELECT plan(82);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -217,6 +217,16 @@ SELECT pg_temp.post(pg_temp.envelope(
         "messages":[{"id":"wamid.P840","from":"34600000840","from_user_id":"ES.840","timestamp":"1764000700","type":"text","text":{"body":"hola"}}]}'))) \g /dev/null
 SELECT pg_temp.tell('[{"from_user_id":"ES.840","timestamp":"1764000800","type":"text","text":{"body":"hola"}}]', '[{"user_id":"ES.840","profile":{"name":"Luego"}}]') \g /dev/null
 SELECT is(pg_temp.now_known('ES.840'), '34600000840|ES.840|Luego', 'a name is as old as the message that told it');
+
+/* ---- a number that somebody has left, in the same second, under no user id, and again ---- */
+
+SELECT wa_internal_know('+34600000859', 'ES.850', NULL, pg_temp.at(1764001000)),
+    wa_internal_change_identity('+34600000859', NULL, NULL, '+34600000850', NULL, NULL, pg_temp.at(1764001000)) \g /dev/null
+SELECT is(pg_temp.now_known('ES.850'), '34600000850|ES.850', 'of two numbers in one second it is not the one that was left');
+SELECT pg_temp.says('34600000859', NULL, 'hola', 1764001100) \g /dev/null
+SELECT is(pg_temp.now_known('ES.850'), '34600000850|ES.850', 'what is said under it alone does not say that it is theirs again');
+SELECT wa_internal_set_opt('panaderia', '100000000000001', '+34600000859', 'ES.850', 'marketing', 'out', 'preference', pg_temp.at(1764001200)) \g /dev/null
+SELECT is(pg_temp.now_known('ES.850'), '34600000859|ES.850', 'what is decided under it and the user id does');
 
 SELECT * FROM finish();
 ROLLBACK;
