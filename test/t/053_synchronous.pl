@@ -131,9 +131,12 @@ standby_gone();
 enqueue_local(20);
 sender_waits('kill -9: the sender waits');
 my @all = split /\n/, $primary->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
+my $postmaster = $primary->{_pid};
 $primary->kill9;
 gone(@all);
 nothing_left('kill -9 of the postmaster');
+# For the next one a zombie is still there, until process 1 has taken notice of it.
+wait_until(sub { !kill 0, $postmaster }) or die "waited in vain for the end of postmaster $postmaster";
 $primary->start;
 wait_for($primary, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender' AND wait_event = 'SyncRep')},
 	'kill -9: the new sender waits before it does anything else');
