@@ -12,6 +12,7 @@ use IO::Socket::IP;
 use SimClient qw(raw_open raw_write raw_read);
 use Test::More;
 use Time::HiRes qw(time);
+use WaLoad qw(patience wait_until);
 
 my $dir = "$FindBin::Bin/httpd";
 system('make', '-s', '-C', $dir) == 0 or BAIL_OUT('the program does not compile');
@@ -85,10 +86,10 @@ sub stat_of
 sub stat_becomes
 {
 	my ($name, $wanted, $test) = @_;
-	my $until = time + 20;
+	my $seen;
 
-	until (stat_of($name) == $wanted || time > $until) { select undef, undef, undef, 0.01 }
-	is(stat_of($name), $wanted, $test);
+	wait_until(sub { ($seen = stat_of($name)) == $wanted });
+	is($seen, $wanted, $test);
 	return;
 }
 
@@ -100,7 +101,7 @@ sub read_until
 
 	until ((() = $text =~ /$wanted/g) >= $times)
 	{
-		last unless IO::Select->new($socket)->can_read(20) && sysread $socket, $text, 65536, length $text;
+		last unless IO::Select->new($socket)->can_read(patience()) && sysread $socket, $text, 65536, length $text;
 	}
 	return $text;
 }
@@ -196,10 +197,10 @@ subtest 'waiting' => sub {
 	is(raw_read($socket)->{body}, 'hello', 'its connection goes on');
 
 	my $expired = stat_of('expired');
-	raw_write($socket, http('GET', '/hold?ms=300&big=1'));
+	raw_write($socket, http('GET', '/hold?rest=100&big=1'));
 	stat_becomes(requests => 2, 'one whose response will take long');
 	get('/release');
-	is(get('/hold?ms=400')->{status}, 504, 'while it is being sent, its time limit passes');
+	is(get('/hold?ms=100')->{status}, 504, 'while it is being sent, its time limit passes');
 	is(stat_of('expired') - $expired, 1, 'which nobody is told of any more');
 	is(length raw_read($socket)->{body}, 30_000_000, 'and the response is whole');
 };
@@ -249,9 +250,7 @@ subtest 'graceful end' => sub {
 
 	my $port = $probe->port;
 	kill TERM => $probe->{pid};
-	my $until = time + 20;
-	1 while time < $until && IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
-	ok(!IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port), 'no new connection');
+	ok(wait_until(sub { !IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) }), 'no new connection');
 	raw_write($partial, substr $request, -4);
 	my $seen = raw_read($partial);
 	is($seen->{body}, 'half and half', 'one that was coming in is served');
@@ -288,6 +287,21 @@ subtest 'listeners' => sub {
 	like(`$output`, qr/is not a listening socket/, 'a socket that does not listen');
 };
 
+# A connection on which the bytes were sent long before the deadline of the next subtest.
+sub punctual
+{
+	my ($bytes) = @_;
+
+	while (1)
+	{
+		my $began = time;
+		my $socket = raw_open($probe);
+
+		raw_write($socket, $bytes);
+		return $socket if time - $began < 0.4;
+	}
+}
+
 subtest 'deadline' => sub {
 	$probe = Probe->start(800, '127.0.0.1:0');
 	my $idle = raw_open($probe);
@@ -296,24 +310,20 @@ subtest 'deadline' => sub {
 	raw_write($slow, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
 
 	# A byte now and then keeps the connection busy and helps nothing.
-	my $until = time + 20;
-	while (time < $until && raw_write($drip, 'G') && !IO::Select->new($drip)->can_read(0.05)) { }
-	ok(time < $until, 'a head that comes byte by byte');
+	ok(wait_until(sub { !raw_write($drip, 'G') || IO::Select->new($drip)->can_read(0.05) }),
+		'a head that comes byte by byte');
 	is(raw_read($slow)->{end}, 'eof', 'a body that does not come');
 	is(raw_read($idle)->{end}, 'eof', 'a connection without a request');
 
-	my $kept = raw_open($probe);
-	foreach my $n (1 .. 2)
-	{
-		raw_write($kept, http('GET', '/delay?ms=500'));
-		is(raw_read($kept)->{body}, 'late', "it starts anew with each request ($n)");
-	}
-	raw_write($kept, http('GET', '/delay?ms=1000'));
-	is(raw_read($kept)->{body}, 'late', 'and leaves the program as much time as it takes');
-	is(raw_read($kept)->{end}, 'eof', 'a kept connection without a next request');
-	my $deaf = raw_open($probe);
-	raw_write($deaf, http('GET', '/big'));
-	stat_becomes(connections => 2, 'a client that does not read its response');
+	# All at once, so that the deadline passes on the program's side only.
+	my $kept = punctual(http('GET', '/delay?ms=500') x 2 . http('GET', '/delay?ms=1000') . http('GET', '/hello'));
+	my $text = '';
+	1 while IO::Select->new($kept)->can_read(patience()) && sysread $kept, $text, 65536, length $text;
+	is(scalar(() = $text =~ /late/g), 3, 'it starts anew with each request, and leaves the program as much time as it takes');
+	like($text, qr/hello\z/, 'also the last one, and ends a kept connection without a next request');
+	my $unsent = stat_of('unsent');
+	my $deaf = punctual(http('GET', '/big'));
+	stat_becomes(unsent => $unsent + 1, 'a client that does not read its response');
 	stat_becomes(connections => 1, 'is disconnected');
 	kill TERM => $probe->{pid};
 	is(($probe->finish)[1], 0, 'ends in good order');

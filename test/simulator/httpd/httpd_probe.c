@@ -88,6 +88,15 @@ time_over(HttpdRequest *request)
 	httpd_request_finish(request);
 }
 
+static void
+limit(HttpdRequest *request, const char *name)
+{
+	int64_t ms = number(request, name);
+
+	if (ms > 0)
+		httpd_request_expire(request, httpd_now_us() + ms * 1000, time_over);
+}
+
 /* Waits for /release, with ms for so long at most, with watch for the client, too. */
 static void
 get_hold(HttpdRequest *request)
@@ -95,8 +104,7 @@ get_hold(HttpdRequest *request)
 	Exchange *exchange = (Exchange *) request;
 
 	httpd_request_defer(request);
-	if (number(request, "ms") > 0)
-		httpd_request_expire(request, httpd_now_us() + number(request, "ms") * 1000, time_over);
+	limit(request, "ms");
 	if (number(request, "watch") > 0)
 		httpd_request_watch_client(request);
 	httpd_list_push(&held, &exchange->link);
@@ -137,6 +145,9 @@ get_release(HttpdRequest *request)
 		Exchange *exchange = HTTPD_ELEMENT(Exchange, link, held.next);
 
 		httpd_list_remove(&exchange->link);
+
+		/* However late we come: this one passes after the end of the wait. */
+		limit(&exchange->http, "rest");
 		if (number(&exchange->http, "big") > 0)
 			get_big(&exchange->http);
 		else

@@ -13,6 +13,7 @@ use IO::Socket::INET;
 use JSON::PP ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
+use WaLoad qw(patience);
 
 our @EXPORT = qw(NUMBER WABA TOKEN text_message template_message encode decode
   request send_message api raw_open raw_write raw_read message_request);
@@ -123,21 +124,20 @@ sub raw_read
 	my ($socket, $timeout) = @_;
 	my %got    = (bytes => '', end => 'timeout');
 	my $select = IO::Select->new($socket);
-	my $until  = time + ($timeout // 10);
+	my $until  = time + ($timeout // patience());
+	my $whole;
 
 	while (1)
 	{
-		if ($got{bytes} =~ m{\AHTTP/1\.1 (\d+).*?\r\n\r\n}s)
+		if (!defined $got{head} && $got{bytes} =~ m{\A(HTTP/1\.1 (\d+).*?\r\n\r\n)}s)
 		{
-			my $head = $&;
-			$got{status} = $1;
-			$got{head}   = $head;
-			$got{body}   = substr($got{bytes}, length $head);
-			if ($head =~ /^Content-Length: (\d+)/mi && length $got{body} >= $1)
-			{
-				$got{end} = 'whole';
-				last;
-			}
+			@got{qw(head status)} = ($1, $2);
+			$whole = length($got{head}) + $1 if $got{head} =~ /^Content-Length: (\d+)/mi;
+		}
+		if (defined $whole && length $got{bytes} >= $whole)
+		{
+			$got{end} = 'whole';
+			last;
 		}
 		my $left = $until - time;
 		last if $left <= 0 || !$select->can_read($left);
@@ -153,6 +153,7 @@ sub raw_read
 			last;
 		}
 	}
+	$got{body} = substr($got{bytes}, length $got{head}) if defined $got{head};
 	return \%got;
 }
 
