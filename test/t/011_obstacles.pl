@@ -23,15 +23,16 @@ $node->safe_psql(
 	SELECT FROM wa_enqueue_payload('panaderia', '+34600000001', 'text', '{"body": "hola"}')});
 
 # The reason is given for the message, and all three functions agree on the words.
+# More may follow; after the reason something of its own.
 sub obstacle_is
 {
-	my ($server, $db, $reason, $name, $more) = @_;
+	my ($server, $db, $reason, $name, $more, $explained) = @_;
 	my $words = $server->safe_psql('postgres', "SELECT rtrim(meaning, '.') FROM wa_reason_codes WHERE reason = '$reason'");
 
 	$server->poll_query_until($db, "SELECT reason = '$reason' FROM wa_explain(1)")
 	  or diag('reason is ' . $server->safe_psql($db, 'SELECT reason FROM wa_explain(1)'));
 	$more //= qr/\.$/;
-	like($server->safe_psql($db, 'SELECT reason, explanation FROM wa_explain(1)'), qr/^\Q$reason|$words\E$more/, $name);
+	like($server->safe_psql($db, 'SELECT reason, explanation FROM wa_explain(1)'), qr/^\Q$reason|$words\E@{[ $explained || $more ]}/, $name);
 	like($server->safe_psql($db, "SELECT detail FROM wa_health() WHERE item = 'sending'"), qr/^\Q$words\E$more/i,
 		'... wa_health() says the same');
 	like($server->safe_psql($db, "SELECT detail FROM wa_diagnose('panaderia') WHERE item = 'sending'"), qr/^\Q$words\E$more/i,
@@ -62,7 +63,9 @@ obstacle_is($node, 'postgres', 'database_not_listed', 'no sender is configured f
 $node->append_conf('postgresql.conf', 'max_worker_processes = 2');
 $node->restart;
 set_and_reload($node, databases => '"postgres" , Other');
-obstacle_is($node, 'postgres', 'sender_not_running', 'there is no room for a sender');
+my $no_room = 'the server has room for 0 of 1 senders; max_worker_processes must be 3 at least';
+$node->poll_query_until('postgres', "SELECT explanation LIKE '%$no_room%' FROM wa_explain(1)");
+obstacle_is($node, 'postgres', 'sender_not_running', 'there is no room for a sender', undef, qr/ \($no_room\)\.$/);
 
 # Paused, so that the sender does not try the closed port.
 $node->safe_psql('postgres', q{SELECT wa_pause('account', reason => 'test')});
