@@ -36,7 +36,7 @@ $sim->faults({ match => { probability => 1 }, code => 190, status => 401, delay_
 my $id = enqueue($node, 't1', '+34611400001');
 wait_for($node, paused('account', ''), 'an expired token pauses the account');
 my $second = enqueue($node, 't2', '+34611400002');
-is(status_of($node, $id), 'queued', 'the message waits');
+wait_status($node, $id, 'queued', 'the message waits');
 is(attempts_of($id), '0', 'and no attempt is counted');
 my ($reason) =
   split /\|/, $node->safe_psql('postgres', "SELECT reason FROM wa_explain($second)");
@@ -56,7 +56,7 @@ $id = enqueue($node, 't1', '+34611400003');
 wait_for($node, paused('number', '100000000000001'), 'a fault of one number pauses that number');
 $second = enqueue($node, 't2', '+34611400004');
 wait_status($node, $second, 'accepted', 'the others go on');
-is(status_of($node, $id), 'queued', 'its own message waits');
+wait_status($node, $id, 'queued', 'its own message waits');
 $sim->faults();
 $node->safe_psql('postgres', "SELECT wa_resume('number', '100000000000001')");
 wait_status($node, $id, 'accepted', 'until it is resumed');
@@ -77,9 +77,14 @@ wait_status($node, $id, 'accepted', 'until it is resumed');
 
 # ---- by hand, with an end --------------------------------------------------------------------
 
-my $until = $node->safe_psql('postgres', q{SELECT clock_timestamp() + interval '1 second'});
-$node->safe_psql('postgres', "SELECT wa_pause('tenant', 't1', 'inventory', '$until')");
-$id = enqueue($node, 't1', '+34611400007');
+# All at once, so that the end is yet to come.
+my $until;
+($until, $id) = split /\n/, $node->safe_psql('postgres', <<'SQL');
+BEGIN;
+SELECT until FROM (SELECT clock_timestamp() + interval '1 second' AS until OFFSET 0) AS u, wa_pause('tenant', 't1', 'inventory', until);
+SELECT wa_enqueue_message('t1', '+34611400007', 'aviso', '["hola"]');
+COMMIT
+SQL
 $second = enqueue($node, 't2', '+34611400008');
 wait_status($node, $second, 'accepted', 'a paused tenant does not stop another');
 wait_status($node, $id, 'accepted', 'and goes on by itself when the pause ends');

@@ -6,18 +6,22 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/lib";
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
 use Digest::SHA qw(hmac_sha256_hex);
 use JSON::PP ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 use WaDelivery qw(new_delivery enqueue wait_for wait_status settled invariants_hold);
+use WaLoad qw(stopwatch);
 use WaTest qw(logged_nothing_bad);
 
+# Answers that come late: when answer() is called.
 my $delay = 5;
-my ($node, $sim) = new_delivery('late', settings => ["whatsapp_shared.uncertain_policy = 'park'"]);
+my ($node, $sim) = new_delivery('late',
+	settings => [ "whatsapp_shared.uncertain_policy = 'park'", "whatsapp_shared.request_timeout = '10min'" ]);
 
 sub sql
 {
@@ -41,7 +45,7 @@ sub tell_by_webhook
 		{
 			id => $wamids->{$_},
 			status => $status,
-			timestamp => '' . time,
+			timestamp => '' . int(time),
 			recipient_id => sql("SELECT substr(recipient_phone, 2) FROM whatsapp_messages WHERE id = $_"),
 			biz_opaque_callback_data => "wa1:$installation:$_:1",
 			%more
@@ -86,6 +90,7 @@ $sim->faults(
 	map {
 		{ match => { recipient => $recipient{$_} }, times => 1, delay_ms => 1000 * $delay, %{ $answer{$_}[0] } }
 	} @names);
+$sim->hold_answers;
 my %id = map { $_ => enqueue($node, 't1', $recipient{$_}) } @names;
 wait_status($node, $id{$_}, 'sending', "$_: the request is open") foreach @names;
 
@@ -101,7 +106,10 @@ is(sql("SELECT wa_retry_message($id{$_})"), 't', "$_: the message is put back") 
 is(sql('SELECT sum(cardinality(message_ids)) FROM whatsapp_leases'), scalar @names, 'all requests are still open');
 invariants_hold($node);
 
+my ($answered, $watch) = (time, stopwatch($node, $sim));
+$sim->answer(1000 * $delay);
 settled($node, 'everything comes to an end');
+my $soon = $delay + 10 + $watch->waited;    # by so much its clock may be ahead
 foreach my $name (@names)
 {
 	my @requests = requests_to($recipient{$name});
@@ -110,7 +118,7 @@ foreach my $name (@names)
 	is( sql("SELECT status, attempts, whatsapp_message_id FROM whatsapp_messages WHERE id = $id{$name}"),
 		"accepted|2|$requests[-1]{wamid}",
 		"$name: the message is what became of that");
-	cmp_ok($requests[-1]{time} - $requests[0]{time}, '<', $delay + 10, "$name: it follows the late answer at once");
+	cmp_ok($requests[-1]{time} - $answered, '<', $soon, "$name: it follows the late answer at once");
 	is( sql("SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY ended_at) FROM whatsapp_attempts WHERE message_id = $id{$name}"),
 		$answer{$name}[1],
 		"$name: and the late answer is on record");
@@ -129,12 +137,16 @@ $sim->faults(
 	{ match => { recipient => $third }, times => 1, delay_ms => 1000 * ($delay + 1), code => 131016, status => 500 });
 my $gone = enqueue($node, 't1', $first);
 wait_status($node, $gone, 'accepted', 'the first is accepted');
+$sim->hold_answers;
 my ($moved, $refused) = map { enqueue($node, 't1', $_) } $second, $third;
 my $place = place_in_queue($moved);
 wait_status($node, $_, 'sending', 'the others are open') foreach $moved, $refused;
 sql("VACUUM FULL $_") foreach qw(whatsapp_queue whatsapp_messages);
 is(place_in_queue($refused), $place, 'one lies where the other lay');
 
+$sim->advance_clock(1000 * $delay);
+wait_status($node, $moved, 'accepted', 'one is answered');
+$sim->answer(1000 * ($delay + 1));
 settled($node, 'both come to an end');
 my @of_third = requests_to($third);
 is( sql("SELECT status, attempts, whatsapp_message_id FROM whatsapp_messages WHERE id = $moved"),
@@ -149,6 +161,7 @@ my $fourth = '+34614300004';
 
 sql('VACUUM FULL whatsapp_queue');
 $sim->faults({ match => { recipient => $fourth }, times => 1, delay_ms => 1000 * $delay });
+$sim->hold_answers;
 my $back = enqueue($node, 't1', $fourth);
 wait_status($node, $back, 'sending', 'one more is open');
 $place = place_in_queue($back);
@@ -156,6 +169,7 @@ fail_by_webhook({ $back => (requests_to($fourth))[0]{wamid} // 'wamid.OF.back' }
 sql('VACUUM FULL whatsapp_queue');
 is(sql("SELECT wa_retry_message($back)"), 't', 'and put back');
 is(place_in_queue($back), $place, 'to where it lay');
+$sim->answer(1000 * $delay);
 settled($node, 'it comes to an end');
 is(scalar(requests_to($fourth)), 2, 'after one further request');
 
@@ -164,10 +178,12 @@ is(scalar(requests_to($fourth)), 2, 'after one further request');
 my $fifth = '+34614300005';
 
 $sim->faults({ match => { recipient => $fifth }, times => 1, delay_ms => 1000 * $delay });
+$sim->hold_answers;
 my $twice = enqueue($node, 't1', $fifth);
 wait_status($node, $twice, 'sending', 'the last one is open');
 tell_by_webhook({ $twice => 'wamid.OF.another.server' }, 'sent');
 is(sql("SELECT count(*) FROM whatsapp_alerts WHERE kind = 'duplicate_send'"), '0', 'one acceptance is none too many');
+$sim->answer(1000 * $delay);
 wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_alerts WHERE kind = 'duplicate_send' AND key = '$twice')",
 	'a second one raises an alert');
 my $own = (requests_to($fifth))[0]{wamid};
@@ -191,9 +207,11 @@ $sim->faults(
 	{ match => { recipient => $sixth }, times => 1, delay_ms => 1000 * $delay, reply => 'garbage' });
 my $counted = enqueue($node, 't1', $sixth);
 wait_status($node, $counted, 'uncertain', 'a message is in doubt');
+$sim->hold_answers;
 sql("SELECT wa_resolve_message($counted, 'resend')");
 wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_leases WHERE $counted = ANY (message_ids))", 'it is sent again');
 tell_by_webhook({ $counted => 'wamid.OF.the.first' }, 'sent');
+$sim->answer(1000 * $delay);
 wait_for($node, "SELECT NOT EXISTS (SELECT FROM whatsapp_leases)", 'the second request has ended');
 is(sql("SELECT status, attempts FROM whatsapp_messages WHERE id = $counted"), 'sent|2', 'and is counted');
 sql('DROP FUNCTION skip() CASCADE');
