@@ -23,6 +23,27 @@ our @EXPORT_OK = qw(
   logged_nothing_bad
 );
 
+# PostgreSQL's modules give a session of background_psql() a time for all that it will ever do.  A
+# test that holds one open for long would fail for that on a busy machine: so the time is that of a query.
+{
+	no warnings qw(redefine);
+	my $open = \&PostgreSQL::Test::Cluster::background_psql;
+	my $quit = \&PostgreSQL::Test::BackgroundPsql::quit;
+
+	*PostgreSQL::Test::Cluster::background_psql = sub {
+		my $session = $open->(@_);
+
+		$session->set_query_timer_restart();
+		return $session;
+	};
+	*PostgreSQL::Test::BackgroundPsql::quit = sub {
+		my ($self) = @_;
+
+		$self->{timeout}->start();
+		return $quit->(@_);
+	};
+}
+
 our $LAUNCHER = 'whatsapp_shared launcher';
 our $SENDER = 'whatsapp_shared sender';
 
