@@ -69,11 +69,13 @@ sub counted
 
 my $gateway;
 
+# With the roles of the first one.
 sub start_gateway
 {
 	arm(0);
 	$gateway = WaGateway->start(
 		$node,
+		roles => !defined $gateway,
 		arguments => \@arguments,
 		environment => { LD_PRELOAD => $ENV{FAIL_POINTS_ALLOCATIONS}, FAIL_POINTS_FILE => $file });
 	return;

@@ -40,18 +40,28 @@ sub write_file
 }
 
 # Saves what a call hands over in registers, asks, and goes on to the real one as if
-# nothing had been; or returns the value.  An ERROR leaves from within.
+# nothing had been; or returns the value.  An ERROR leaves from within.  points.c looks
+# through these functions at the callers, hence the unwind information.
 my @before = <<'ASM';
 	.text
 wa_before:
+	.cfi_startproc
 	pushq %rax
+	.cfi_adjust_cfa_offset 8
 	pushq %rdi
+	.cfi_adjust_cfa_offset 8
 	pushq %rsi
+	.cfi_adjust_cfa_offset 8
 	pushq %rdx
+	.cfi_adjust_cfa_offset 8
 	pushq %rcx
+	.cfi_adjust_cfa_offset 8
 	pushq %r8
+	.cfi_adjust_cfa_offset 8
 	pushq %r9
+	.cfi_adjust_cfa_offset 8
 	subq $128, %rsp
+	.cfi_adjust_cfa_offset 128
 	movdqu %xmm0, 0(%rsp)
 	movdqu %xmm1, 16(%rsp)
 	movdqu %xmm2, 32(%rsp)
@@ -64,8 +74,10 @@ wa_before:
 	movq 192(%rsp), %rsi
 	leaq 128(%rsp), %rdx
 	subq $8, %rsp
+	.cfi_adjust_cfa_offset 8
 	call wa_fail_point@PLT
 	addq $8, %rsp
+	.cfi_adjust_cfa_offset -8
 	movl %eax, %r11d
 	movdqu 0(%rsp), %xmm0
 	movdqu 16(%rsp), %xmm1
@@ -76,14 +88,23 @@ wa_before:
 	movdqu 96(%rsp), %xmm6
 	movdqu 112(%rsp), %xmm7
 	addq $128, %rsp
+	.cfi_adjust_cfa_offset -128
 	popq %r9
+	.cfi_adjust_cfa_offset -8
 	popq %r8
+	.cfi_adjust_cfa_offset -8
 	popq %rcx
+	.cfi_adjust_cfa_offset -8
 	popq %rdx
+	.cfi_adjust_cfa_offset -8
 	popq %rsi
+	.cfi_adjust_cfa_offset -8
 	popq %rdi
+	.cfi_adjust_cfa_offset -8
 	popq %rax
+	.cfi_adjust_cfa_offset -8
 	ret
+	.cfi_endproc
 ASM
 my @names;
 foreach my $id (0 .. $#points)
@@ -98,6 +119,7 @@ foreach my $id (0 .. $#points)
 	.hidden __wrap_$name
 	.type __wrap_$name, \@function
 __wrap_$name:
+	.cfi_startproc
 	movl \$$id, %r11d
 	call wa_before
 	testl %r11d, %r11d
@@ -105,6 +127,7 @@ __wrap_$name:
 	jmp __real_$name\@PLT
 1:	movq \$@{[ $value // 0 ]}, %rax
 	ret
+	.cfi_endproc
 ASM
 }
 foreach my $point (@points)

@@ -7,16 +7,24 @@
  * The state is in memory that all processes of the server share, because it is made
  * when the postmaster loads the library.  A test names the kind of process, the class
  * of calls and which of them is to fail; 0 counts them.
+ *
+ * What a process does at a time of its own is not done in the same order twice.  So
+ * calls have also a name that stays: their path, which is a hash of where they and
+ * their callers are called.  While calls are
+ * counted, the paths are noted; the first call of a path can be the one that fails.
  */
 #include "postgres.h"
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/hashfn.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "postmaster/bgworker.h"
@@ -49,6 +57,10 @@ static const struct
 #include "names.h"
 };
 
+/* Of a path: callers that tell it from others, and different paths of a process. */
+#define DEPTH 6
+#define MAX_PATHS 16384
+
 /* Guarded by nothing: a test changes it while the process that counts waits. */
 typedef struct State
 {
@@ -60,6 +72,9 @@ typedef struct State
 	volatile int pid;
 	volatile uint64 offset; /* of the call, in the library */
 	char name[64];
+	volatile uint32 path; /* if not 0: only its calls count */
+	volatile int npaths;
+	uint32 paths[MAX_PATHS]; /* those seen, in the order of their first calls */
 } State;
 
 static State *state;
@@ -79,6 +94,7 @@ extern char *__real_strdup(const char *s);
 
 PGDLLEXPORT Datum wa_fail_arm(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum wa_fail_state(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum wa_fail_paths(PG_FUNCTION_ARGS);
 
 static void __attribute__((constructor)) make_state(void)
 {
@@ -99,19 +115,72 @@ kind_of_process(void)
 	return -1;
 }
 
-/* Is this the call that is to fail? */
-static bool
-is_due(Class class, const char *name, const char *caller)
-{
-	extern const char __ehdr_start __attribute__((visibility("hidden")));
+/* ---- paths ---- */
 
-	if (state == NULL || state->class != class || kind_of_process() != state->process)
+extern const char __ehdr_start __attribute__((visibility("hidden")));
+extern const char etext __attribute__((visibility("hidden")));
+
+static bool
+is_ours(const void *address)
+{
+	return (const char *) address > &__ehdr_start && (const char *) address < &etext;
+}
+
+/*
+ * Of the caller and the callers in the library before it; of libcurl's allocations, which
+ * have no caller here, those in libcurl.
+ */
+static uint32
+path_of(const char *caller)
+{
+	void *addresses[DEPTH + 4]; /* and of the functions of this file and before.S */
+	int n = backtrace(addresses, lengthof(addresses));
+	int first = 2;
+	uint32 path = 0;
+
+	while (caller != NULL && first < n && addresses[first] != caller)
+		first++;
+	for (int i = first; i < Min(n, first + DEPTH); i++)
+	{
+		if (caller != NULL && !is_ours(addresses[i]))
+			break;
+		path = hash_combine(path, murmurhash32((uint32) ((char *) addresses[i] - &__ehdr_start)));
+	}
+	return Max(path, 1);
+}
+
+static void
+note_path(uint32 path)
+{
+	for (int i = 0; i < state->npaths; i++)
+		if (state->paths[i] == path)
+			return;
+	if (state->npaths < MAX_PATHS)
+		state->paths[state->npaths++] = path;
+}
+
+/* Are calls of this class and process looked at? */
+static bool
+is_asked_for(Class class)
+{
+	return state != NULL && state->class == class && kind_of_process() == state->process;
+}
+
+/* Is this the call that is to fail?  caller is NULL within libcurl. */
+static __attribute__((noinline)) bool
+is_due(const char *name, const char *caller)
+{
+	uint32 path = state->at == 0 || state->path != 0 ? path_of(caller) : 0;
+
+	if (state->path != 0 && state->path != path)
 		return false;
+	if (state->at == 0)
+		note_path(path);
 	if (pg_atomic_add_fetch_u32(&state->count, 1) != state->at)
 		return false;
 	state->fired++;
 	state->pid = MyProcPid;
-	state->offset = (uint64) (caller - &__ehdr_start);
+	state->offset = caller != NULL ? (uint64) (caller - &__ehdr_start) : 0;
 	strlcpy(state->name, name, sizeof(state->name));
 	return true;
 }
@@ -140,7 +209,7 @@ wa_fail_point(int id, const char *caller, const Registers *registers)
 	const char *name = points[id].name;
 	int save_errno = errno;
 
-	if (cannot_fail(name, registers) || !is_due(points[id].class, name, caller))
+	if (!is_asked_for(points[id].class) || cannot_fail(name, registers) || !is_due(name, caller))
 	{
 		errno = save_errno;
 		return 0;
@@ -159,28 +228,34 @@ wa_fail_point(int id, const char *caller, const Registers *registers)
 
 /* ---- libcurl's own allocations ---- */
 
+static __attribute__((noinline)) bool
+is_due_in_curl(const char *name)
+{
+	return is_asked_for(WA_FAIL_INSIDE_CURL) && is_due(name, NULL);
+}
+
 static void *
 curl_malloc(size_t size)
 {
-	return is_due(WA_FAIL_INSIDE_CURL, "malloc", NULL) ? NULL : __real_malloc(size);
+	return is_due_in_curl("malloc") ? NULL : __real_malloc(size);
 }
 
 static void *
 curl_calloc(size_t n, size_t size)
 {
-	return is_due(WA_FAIL_INSIDE_CURL, "calloc", NULL) ? NULL : __real_calloc(n, size);
+	return is_due_in_curl("calloc") ? NULL : __real_calloc(n, size);
 }
 
 static void *
 curl_realloc(void *p, size_t size)
 {
-	return is_due(WA_FAIL_INSIDE_CURL, "realloc", NULL) ? NULL : __real_realloc(p, size);
+	return is_due_in_curl("realloc") ? NULL : __real_realloc(p, size);
 }
 
 static char *
 curl_strdup(const char *s)
 {
-	return is_due(WA_FAIL_INSIDE_CURL, "strdup", NULL) ? NULL : __real_strdup(s);
+	return is_due_in_curl("strdup") ? NULL : __real_strdup(s);
 }
 
 /* Instead of a function of before.S. */
@@ -189,14 +264,18 @@ extern CURLcode __wrap_curl_global_init(long flags) __attribute__((visibility("h
 CURLcode
 __wrap_curl_global_init(long flags)
 {
-	if (is_due(WA_FAIL_CURL, "curl_global_init", __builtin_return_address(0)))
+	if (is_asked_for(WA_FAIL_CURL) && is_due("curl_global_init", __builtin_return_address(0)))
 		return CURLE_OUT_OF_MEMORY;
 	return curl_global_init_mem(flags, curl_malloc, free, curl_realloc, curl_strdup, curl_calloc);
 }
 
 /* ---- for the test ---- */
 
-/* wa_fail_arm(process text, class text, at integer) */
+/*
+ * wa_fail_arm(process text, class text, at integer, path bigint)
+ *
+ * Of calls of this path, if it is not 0, as wa_fail_paths() has given it.
+ */
 PG_FUNCTION_INFO_V1(wa_fail_arm);
 Datum
 wa_fail_arm(PG_FUNCTION_ARGS)
@@ -216,6 +295,8 @@ wa_fail_arm(PG_FUNCTION_ARGS)
 	if (state->process < 0 || class_index < 0)
 		elog(ERROR, "there is no process \"%s\" or class \"%s\"", process, class);
 	state->at = PG_GETARG_INT32(2);
+	state->path = (uint32) PG_GETARG_INT64(3);
+	state->npaths = 0;
 	state->fired = 0;
 	state->pid = 0;
 	state->name[0] = '\0';
@@ -236,4 +317,17 @@ wa_fail_state(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%u %u %s 0x%llx", count, state->fired,
 											  state->name[0] ? state->name : "-",
 											  (unsigned long long) state->offset)));
+}
+
+/* wa_fail_paths() RETURNS text: the paths of what has been counted, in order. */
+PG_FUNCTION_INFO_V1(wa_fail_paths);
+Datum
+wa_fail_paths(PG_FUNCTION_ARGS)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < state->npaths; i++)
+		appendStringInfo(&text, "%s%u", i > 0 ? " " : "", state->paths[i]);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(text.data, text.len));
 }

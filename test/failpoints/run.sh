@@ -4,7 +4,8 @@
 #
 # Each allocation, statement, transaction and call of libcurl that the extension makes
 # in a number of scenarios fails once (test/failpoints/points.list), and each allocation
-# of the gateway and its libraries.  Of more than FAIL_POINTS_MAX (200; 0: no limit)
+# of the gateway and its libraries.  In a sender, where nothing is done in the same order
+# twice, each means each path of callers.  Of more than FAIL_POINTS_MAX (200; 0: no limit)
 # in a scenario as many are drawn by FAIL_POINTS_SEED.  WA_TESTS chooses
 # files of test/failpoints, FAIL_POINTS_SCENARIOS names scenarios, with commas.
 #

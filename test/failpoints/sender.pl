@@ -1,6 +1,7 @@
 # A sender whose allocations, statements, transactions, descriptors and calls of libcurl
 # fail, each once, while it starts and while it works: it sends, retries, uploads, fetches,
-# marks as read and synchronises.  Each message reaches Meta exactly once, or is uncertain
+# marks as read and synchronises.  Each means each path of callers to one; what is done in a
+# loop, or by a timer, is no other case.  Each message reaches Meta exactly once, or is uncertain
 # until the webhook says; what is not a message is done, too; the process may end with an
 # error and start again, but it never crashes, and keeps neither memory nor descriptors.
 
@@ -15,7 +16,7 @@ use JSON::PP ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WaDelivery qw(new_delivery accepted_for);
+use WaDelivery qw(new_delivery);
 use WaFailPoints;
 use WaLoad qw(wait_until);
 
@@ -98,23 +99,38 @@ SELECT (SELECT count(*) FROM whatsapp_messages WHERE status IN ('queued', 'sendi
     + (SELECT count(*) FROM whatsapp_read_receipts) + (SELECT count(*) FROM whatsapp_inbound_media WHERE status = 'wanted')
     + (SELECT count(*) FROM whatsapp_media WHERE status = 'waiting')
 SQL
+chomp $waits;
 
-# A sender that ends soon after its start is started again later each time: unless by a new launcher.
-my $start = <<'SQL';
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared launcher'
-    AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender')
-SQL
+my $sender = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender' LIMIT 1};
 
+# A sender that has failed is started again later each time, unless after a reload.
 sub is_done
 {
 	my $asked = 0;
+	my $absent = 0;
 	return wait_until(
 		sub {
-			return 1 if sql($waits) eq '0';
+			my ($left, $running) = split /\|/, sql("SELECT ($waits), EXISTS ($sender)");
+			return 1 if $left eq '0' && $running eq 't';
+			$absent = $running eq 't' ? 0 : $absent + 1;
+			sql('SELECT pg_reload_conf()') if $absent % 10 == 2;
 			sql($hurry) if ++$asked % 5 == 0;
-			sql($start) if $asked % 200 == 0;
 			return 0;
 		});
+}
+
+# How often each message has arrived; the log is read on from where it was.
+my %arrivals;
+my $read_to = 0;
+
+sub arrivals
+{
+	foreach my $record ($sim->accepted($read_to))
+	{
+		$arrivals{$1}++ if ($record->{message}{biz_opaque_callback_data} // '') =~ /^wa1:[^:]*:(\d+):/;
+		$read_to = $record->{seq};
+	}
+	return \%arrivals;
 }
 
 # What became of these messages: a text that is empty if all is well.
@@ -136,7 +152,7 @@ sub fate
 			my $body = unpack 'H*', $post->{body};
 			sql("SELECT wa_webhook_ingest(decode('$body', 'hex'), '$post->{signature}')");
 		}
-		my $arrived = accepted_for($sim);
+		my $arrived = arrivals();
 		foreach my $id (split /\n/, sql($uncertain))
 		{
 			return "message $id arrived, and its webhook does not say so" if $arrived->{$id};
@@ -144,14 +160,12 @@ sub fate
 		}
 		return 'what is sent again waits for ever' unless is_done();
 	}
-	my $arrived = accepted_for($sim);
+	my $arrived = arrivals();
 	my @wrong = map { ($arrived->{$_} // 0) == 1 ? () : "message $_ arrived " . ($arrived->{$_} // 0) . ' times' } @ids;
 	my $other = sql("SELECT string_agg(id || ' ' || status || ' ' || COALESCE(error_message, ''), ', ') FROM whatsapp_messages WHERE id IN ($list) AND status NOT IN ('accepted', 'sent', 'delivered', 'read')");
 	push @wrong, $other if $other ne '';
 	return join ', ', @wrong;
 }
-
-my $sender = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender' LIMIT 1};
 
 sub kept
 {
@@ -170,6 +184,7 @@ sub new_sender
 is(fate(work()), '', 'all of it is done when nothing fails');
 
 my %only = map { $_ => 1 } split /,/, $ENV{FAIL_POINTS_SCENARIOS} // '';
+my $calls = 0;
 foreach my $series ('working', 'starting')
 {
 	foreach my $class (qw(memory malloc curl inside_curl spi commit system))
@@ -181,16 +196,17 @@ foreach my $series ('working', 'starting')
 		$points->arm('sender', $class, 0);
 		new_sender() if $series eq 'starting';
 		is(fate(work()), '', "$what: counted");
-		foreach my $n ($points->choose("sender $what", $points->state->{count}))
+		$calls += $points->state->{count};
+		foreach my $path ($points->choose_of("sender $what", $points->paths))
 		{
 			my @ids;
 
-			$points->arm('sender', $class, $n);
+			$points->arm('sender', $class, 1, $path);
 			new_sender() if $series eq 'starting';
 			@ids = work();
 			my $fate = fate(@ids);
 			my $state = $points->state;
-			push @wrong, "$n ($state->{name} at $state->{where}): $fate" if $fate ne '';
+			push @wrong, "$path ($state->{name} at $state->{where}): $fate" if $fate ne '';
 			$lost++ unless $state->{fired};
 			my $pid = sql($sender);
 			push @{ $keeps{$pid} }, [ kept($pid) ] if $pid && -e "/proc/$pid";
@@ -209,10 +225,10 @@ foreach my $series ('working', 'starting')
 
 $session->quit;
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server is up');
-is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing arrived twice');
+is((grep { $_ != 1 } values %{ arrivals() }), 0, 'nothing arrived twice');
 my $log = slurp_file($node->logfile);
 is(join("\n", grep { /PANIC|TRAP:|terminated by signal/ } split /\n/, $log), '', 'nothing in it has crashed');
-diag(sprintf 'sender: %d of %d fail points', $points->total);
+diag(sprintf 'sender: %d of %d fail points, which are the paths of %d calls', $points->total, $calls);
 $node->stop;
 
 done_testing();

@@ -4,6 +4,8 @@
 #   $points->arm('sender', 'memory', 17);       # the 17th allocation of the sender from now on
 #   my $seen = $points->state;                  # { count => ..., fired => ..., name => ..., where => ... }
 #   foreach my $n ($points->choose('enqueue, memory', $count)) { ... }
+#   $points->arm('sender', 'memory', 1, $path);  # the first one by this path
+#   foreach my $path ($points->choose_of('memory', $points->paths)) { ... }
 #
 # Of more than FAIL_POINTS_MAX (200; 0: no limit) as many are drawn by FAIL_POINTS_SEED.
 
@@ -22,8 +24,9 @@ sub new
 	if (defined $node)
 	{
 		$node->safe_psql('postgres', <<'SQL');
-CREATE FUNCTION public.wa_fail_arm(text, text, integer) RETURNS void LANGUAGE c STRICT AS '$libdir/whatsapp_shared';
+CREATE FUNCTION public.wa_fail_arm(text, text, integer, bigint DEFAULT 0) RETURNS void LANGUAGE c STRICT AS '$libdir/whatsapp_shared';
 CREATE FUNCTION public.wa_fail_state() RETURNS text LANGUAGE c STRICT AS '$libdir/whatsapp_shared';
+CREATE FUNCTION public.wa_fail_paths() RETURNS text LANGUAGE c STRICT AS '$libdir/whatsapp_shared';
 SQL
 	}
 	my $seed = $ENV{FAIL_POINTS_SEED} // 20261129;
@@ -42,9 +45,16 @@ sub _ask
 
 sub arm
 {
-	my ($self, $process, $class, $at) = @_;
-	$self->_ask("SELECT public.wa_fail_arm('$process', '$class', $at)");
+	my ($self, $process, $class, $at, $path) = @_;
+	$self->_ask(sprintf q{SELECT public.wa_fail_arm('%s', '%s', %d, %d)}, $process, $class, $at, $path // 0);
 	return;
+}
+
+# The paths of callers by which the calls that were counted were made.
+sub paths
+{
+	my ($self) = @_;
+	return split / /, $self->_ask('SELECT public.wa_fail_paths()');
 }
 
 # Which source line an offset of the library is.
@@ -77,14 +87,20 @@ sub state
 sub choose
 {
 	my ($self, $what, $count) = @_;
-	my $max = $self->{max};
-	my @all = 1 .. $count;
+	return $self->choose_of($what, 1 .. $count);
+}
+
+# These, or some of them, in their order.
+sub choose_of
+{
+	my ($self, $what, @all) = @_;
+	my ($max, $count) = ($self->{max}, scalar @all);
 
 	if ($max && $count > $max)
 	{
 		my %chosen;
-		$chosen{ 1 + int rand $count } = 1 while keys %chosen < $max;
-		@all = sort { $a <=> $b } keys %chosen;
+		$chosen{ int rand $count } = 1 while keys %chosen < $max;
+		@all = @all[ sort { $a <=> $b } keys %chosen ];
 	}
 	diag(sprintf '%s: %d of %d', $what, scalar @all, $count);
 	$self->{failed} += @all;

@@ -91,7 +91,7 @@ sub start
 	my $self = bless { dir => $dir, owner => $$, text => '', node => $node }, $class;
 	my $db = $options{db} // 'postgres';
 
-	$class->create_roles($node, $db) if defined $node;
+	$class->create_roles($node, $db) if defined $node && ($options{roles} // 1);
 	$self->write_file($_, "$TOKEN{$_}\n") foreach sort keys %TOKEN;
 	my @arguments = (
 		'--listen' => '127.0.0.1:0',
