@@ -45,6 +45,7 @@ OBJS = \
 	src/common/message_state.o \
 	src/common/plain_text.o \
 	src/common/recipient.o \
+	src/common/sha256.o \
 	src/common/signature.o \
 	src/common/uncertain_policy.o \
 	src/common/webhook_body.o \

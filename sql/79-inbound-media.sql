@@ -5,9 +5,10 @@
  * (whatsapp_shared.fetch_media) or asks for it (wa_fetch_media); sender 0 fetches it
  * (src/sender/fetch.c) and stores the bytes, if they are those that Meta announced.
  *
- * The bytes are in the row and not in a large object: Meta's limit is 100 MB, a bytea
- * takes 1 GB, is under the row's own rights and policies, and goes with the row: nothing
- * is left behind that nobody points to any more.  And the row goes with the message.
+ * The bytes are in rows of a table beside it, in pieces, so that the sender stores one
+ * between two looks at its messages, however large the file is.  No large object: rows
+ * are under the rights and policies of their file, and go with it, so nothing
+ * is left behind that nobody points to any more.  And the file goes with the message.
  */
 CREATE TABLE @extschema@.whatsapp_inbound_media (
     inbound_id      bigint PRIMARY KEY
@@ -26,12 +27,9 @@ CREATE TABLE @extschema@.whatsapp_inbound_media (
     mime_type       text,
     size            bigint,
     sha256          bytea,
-    content         bytea,
-    CONSTRAINT whatsapp_inbound_media_content_check
-        CHECK ((status = 'fetched') = (content IS NOT NULL) AND (status = 'wanted') = (ended_at IS NULL))
+    CONSTRAINT whatsapp_inbound_media_fetched_check
+        CHECK ((status = 'fetched') = (sha256 IS NOT NULL) AND (status = 'wanted') = (ended_at IS NULL))
 );
-/* Photographs and PDFs are compressed already. */
-ALTER TABLE @extschema@.whatsapp_inbound_media ALTER COLUMN content SET STORAGE EXTERNAL;
 CREATE INDEX whatsapp_inbound_media_due_idx
     ON @extschema@.whatsapp_inbound_media (next_attempt_at) WHERE status = 'wanted';
 CREATE INDEX whatsapp_inbound_media_number_idx
@@ -56,8 +54,38 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.ended_at IS 'When it was fe
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.mime_type IS 'The media type that Meta gave with the file.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.size IS 'Size in bytes, once Meta has told it.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.sha256 IS
-'SHA-256 of the bytes, as Meta announced it and it was found.';
-COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.content IS 'The bytes.';
+'SHA-256 of the bytes, as Meta announced it and it was found; NULL until it is fetched.';
+
+CREATE TABLE @extschema@.whatsapp_inbound_media_pieces (
+    inbound_id bigint
+        CONSTRAINT whatsapp_inbound_media_pieces_inbound_id_fkey
+        REFERENCES @extschema@.whatsapp_inbound_media (inbound_id) ON DELETE CASCADE,
+    from_byte  bigint,
+    bytes      bytea NOT NULL,
+    PRIMARY KEY (inbound_id, from_byte)
+);
+/* Photographs and PDFs are compressed already. */
+ALTER TABLE @extschema@.whatsapp_inbound_media_pieces ALTER COLUMN bytes SET STORAGE EXTERNAL;
+COMMENT ON TABLE @extschema@.whatsapp_inbound_media_pieces IS
+'The bytes of fetched files, in pieces; wa_media_content() has them together. Those of a file whose status is wanted '
+'are what has been stored so far.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media_pieces.inbound_id IS 'The message.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media_pieces.from_byte IS 'Where the piece begins; the first one at 0.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media_pieces.bytes IS 'The bytes.';
+
+/* Some of a file's bytes, as many as there are from there on, but no more than "most". */
+CREATE FUNCTION @extschema@.wa_internal_media_bytes(inbound_id bigint, first bigint, most bigint) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(string_agg(
+        substr(p.bytes, GREATEST(first - p.from_byte, 0)::integer + 1,
+               (first + most - GREATEST(first, p.from_byte))::integer), '' ORDER BY p.from_byte), '')
+    FROM @extschema@.whatsapp_inbound_media_pieces AS p
+    WHERE p.inbound_id = $1 AND p.from_byte < first + most AND p.from_byte >= COALESCE((
+        SELECT max(b.from_byte) FROM @extschema@.whatsapp_inbound_media_pieces AS b
+        WHERE b.inbound_id = $1 AND b.from_byte <= first), 0)
+$$;
 
 /* ---- what is wanted ----------------------------------------------------------------- */
 
@@ -150,7 +178,8 @@ BEGIN
     IF wa_media_content.inbound_id IS NULL THEN
         RAISE EXCEPTION 'argument "inbound_id" must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT i.media_id, f.status, f.reason, COALESCE(f.mime_type, i.mime_type), i.filename, f.size, f.content
+    SELECT i.media_id, f.status, f.reason, COALESCE(f.mime_type, i.mime_type), i.filename, f.size,
+           CASE WHEN f.status = 'fetched' THEN @extschema@.wa_internal_media_bytes(f.inbound_id, 0::bigint, f.size) END
         INTO media_id, status, reason, mime_type, filename, size, content
         FROM @extschema@.whatsapp_inbound_messages AS i
             LEFT JOIN @extschema@.whatsapp_inbound_media AS f ON f.inbound_id = i.inbound_id
@@ -246,31 +275,40 @@ AS $$
 $$;
 
 /*
- * The bytes have come.  False: they are not those that were announced, and nothing is
- * stored.  A crash may lose the commit, which then need not wait for the disk: what is
- * lost is fetched again, and the messages of this sender go on meanwhile.
+ * A piece of what has come.  The first one takes the place of what an earlier attempt has left.  A
+ * crash may lose the commit, which then need not wait for the disk: what is lost
+ * is fetched again, and the messages of this sender go on meanwhile.
  */
-CREATE FUNCTION @extschema@.wa_internal_store_inbound_media(
-    inbound_id bigint, content bytea, announced text, mime_type text) RETURNS boolean
+CREATE FUNCTION @extschema@.wa_internal_store_inbound_media(inbound_id bigint, from_byte bigint, bytes bytea)
+RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    found_sha256 CONSTANT bytea := sha256(content);
+#variable_conflict use_variable
 BEGIN
-    IF found_sha256 <> decode(announced, 'hex') THEN
-        RETURN false;
-    END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
+    IF from_byte = 0 THEN
+        DELETE FROM @extschema@.whatsapp_inbound_media_pieces AS p WHERE p.inbound_id = inbound_id;
+    END IF;
+    INSERT INTO @extschema@.whatsapp_inbound_media_pieces (inbound_id, from_byte, bytes)
+        SELECT w.inbound_id, from_byte, bytes FROM @extschema@.whatsapp_inbound_media AS w
+        WHERE w.inbound_id = inbound_id AND w.status = 'wanted';
+END
+$$;
+
+/* All of it is there, and is what was announced. */
+CREATE FUNCTION @extschema@.wa_internal_inbound_media_fetched(
+    inbound_id bigint, size bigint, announced text, mime_type text)
+RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
     UPDATE @extschema@.whatsapp_inbound_media AS w
         SET status = 'fetched', reason = NULL, ended_at = clock_timestamp(),
-            size = length(wa_internal_store_inbound_media.content),
-            sha256 = found_sha256,
-            content = wa_internal_store_inbound_media.content,
-            mime_type = COALESCE(NULLIF(wa_internal_store_inbound_media.mime_type, ''), w.mime_type)
-        WHERE w.inbound_id = wa_internal_store_inbound_media.inbound_id AND w.status = 'wanted';
-    RETURN true;
-END
+            size = wa_internal_inbound_media_fetched.size,
+            sha256 = decode(announced, 'hex'),
+            mime_type = COALESCE(NULLIF(wa_internal_inbound_media_fetched.mime_type, ''), w.mime_type)
+        WHERE w.inbound_id = wa_internal_inbound_media_fetched.inbound_id AND w.status = 'wanted'
 $$;
 
 /*
@@ -282,6 +320,11 @@ CREATE FUNCTION @extschema@.wa_internal_inbound_media_failed(
     LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
 AS $$
+    /* Of one that is fetched already nothing is taken. */
+    DELETE FROM @extschema@.whatsapp_inbound_media_pieces AS p
+        USING @extschema@.whatsapp_inbound_media AS w
+        WHERE p.inbound_id = wa_internal_inbound_media_failed.inbound_id AND w.inbound_id = p.inbound_id
+            AND w.status = 'wanted';
     UPDATE @extschema@.whatsapp_inbound_media AS w
         SET status = verdict, reason = why, size = COALESCE(announced_size, w.size),
             attempts = CASE WHEN counts THEN w.attempts ELSE GREATEST(w.attempts - 1, 0) END,

@@ -187,7 +187,7 @@ $$;
  * Unlike the other routes it has a column more, piece: bytes of the file from
  * request's from_byte on (from the end, if that is negative), as many as its bytes
  * says.  A file has up to 100 MB, and neither the gateway nor this server needs more
- * of it at a time; that only a part is read follows from how the column is stored.
+ * of it at a time.
  */
 CREATE FUNCTION @extschema@.wa_gateway_media(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb, OUT piece bytea)
@@ -216,7 +216,8 @@ BEGIN
     SELECT jsonb_build_object('mime_type', t.mime_type, 'shown_as', t.shown_as, 'size', f.size,
             'sha256', encode(f.sha256, 'hex'), 'from_byte', begins,
             'filename', @extschema@.wa_internal_media_filename(m.filename, t.endings, m.inbound_id)),
-           CASE WHEN begins < f.size AND most > 0 THEN substr(f.content, begins::integer + 1, most) END
+           CASE WHEN begins < f.size AND most > 0
+                THEN @extschema@.wa_internal_media_bytes(f.inbound_id, begins, most) END
         INTO body, piece
         FROM @extschema@.whatsapp_inbound_media AS f
             CROSS JOIN LATERAL @extschema@.wa_internal_media_as(COALESCE(f.mime_type, m.mime_type)) AS t

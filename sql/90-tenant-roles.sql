@@ -94,3 +94,13 @@ CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_media USING (tr
 CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_media AS RESTRICTIVE
     USING ((SELECT @extschema@.wa_internal_sees_every_tenant())
            OR tenant_id OPERATOR(pg_catalog.=) (SELECT @extschema@.wa_internal_own_tenant()));
+
+/* Whoever sees the file. */
+ALTER TABLE @extschema@.whatsapp_inbound_media_pieces ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_media_pieces USING (true);
+
+CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_media_pieces AS RESTRICTIVE
+    USING ((SELECT @extschema@.wa_internal_sees_every_tenant())
+           OR EXISTS (SELECT FROM @extschema@.whatsapp_inbound_media AS f
+                      WHERE f.inbound_id OPERATOR(pg_catalog.=) whatsapp_inbound_media_pieces.inbound_id));

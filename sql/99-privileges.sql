@@ -57,7 +57,8 @@ AS $$
         ('{admin,sender,monitor}', '{wa_explain}'),
         ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
         ('{admin,tenant}', '{
-            whatsapp_messages, whatsapp_inbound_messages, whatsapp_inbound_media, wa_media_content, wa_replies}'),
+            whatsapp_messages, whatsapp_inbound_messages, whatsapp_inbound_media, whatsapp_inbound_media_pieces,
+            wa_media_content, wa_internal_media_bytes, wa_replies}'),
         ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant, wa_internal_is_restoring}'),
         /* The mark of a tenant's own role: an administrator must not have it. */
         ('{tenant}', '{wa_internal_tenant_role}'),

@@ -5442,11 +5442,9 @@ CREATE TABLE @extschema@.whatsapp_inbound_media (
     mime_type       text,
     size            bigint,
     sha256          bytea,
-    content         bytea,
-    CONSTRAINT whatsapp_inbound_media_content_check
-        CHECK ((status = 'fetched') = (content IS NOT NULL) AND (status = 'wanted') = (ended_at IS NULL))
+    CONSTRAINT whatsapp_inbound_media_fetched_check
+        CHECK ((status = 'fetched') = (sha256 IS NOT NULL) AND (status = 'wanted') = (ended_at IS NULL))
 );
-ALTER TABLE @extschema@.whatsapp_inbound_media ALTER COLUMN content SET STORAGE EXTERNAL;
 CREATE INDEX whatsapp_inbound_media_due_idx
     ON @extschema@.whatsapp_inbound_media (next_attempt_at) WHERE status = 'wanted';
 CREATE INDEX whatsapp_inbound_media_number_idx
@@ -5471,8 +5469,37 @@ COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.ended_at IS 'When it was fe
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.mime_type IS 'The media type that Meta gave with the file.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.size IS 'Size in bytes, once Meta has told it.';
 COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.sha256 IS
-'SHA-256 of the bytes, as Meta announced it and it was found.';
-COMMENT ON COLUMN @extschema@.whatsapp_inbound_media.content IS 'The bytes.';
+'SHA-256 of the bytes, as Meta announced it and it was found; NULL until it is fetched.';
+
+CREATE TABLE @extschema@.whatsapp_inbound_media_pieces (
+    inbound_id bigint
+        CONSTRAINT whatsapp_inbound_media_pieces_inbound_id_fkey
+        REFERENCES @extschema@.whatsapp_inbound_media (inbound_id) ON DELETE CASCADE,
+    from_byte  bigint,
+    bytes      bytea NOT NULL,
+    PRIMARY KEY (inbound_id, from_byte)
+);
+ALTER TABLE @extschema@.whatsapp_inbound_media_pieces ALTER COLUMN bytes SET STORAGE EXTERNAL;
+COMMENT ON TABLE @extschema@.whatsapp_inbound_media_pieces IS
+'The bytes of fetched files, in pieces; wa_media_content() has them together. Those of a file whose status is wanted '
+'are what has been stored so far.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media_pieces.inbound_id IS 'The message.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media_pieces.from_byte IS 'Where the piece begins; the first one at 0.';
+COMMENT ON COLUMN @extschema@.whatsapp_inbound_media_pieces.bytes IS 'The bytes.';
+
+/* Some of a file's bytes, as many as there are from there on, but no more than "most". */
+CREATE FUNCTION @extschema@.wa_internal_media_bytes(inbound_id bigint, first bigint, most bigint) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(string_agg(
+        substr(p.bytes, GREATEST(first - p.from_byte, 0)::integer + 1,
+               (first + most - GREATEST(first, p.from_byte))::integer), '' ORDER BY p.from_byte), '')
+    FROM @extschema@.whatsapp_inbound_media_pieces AS p
+    WHERE p.inbound_id = $1 AND p.from_byte < first + most AND p.from_byte >= COALESCE((
+        SELECT max(b.from_byte) FROM @extschema@.whatsapp_inbound_media_pieces AS b
+        WHERE b.inbound_id = $1 AND b.from_byte <= first), 0)
+$$;
 
 /* Whether a media type, with parameters or without, is one of whatsapp_shared.fetch_media_types. */
 CREATE FUNCTION @extschema@.wa_internal_media_type_wanted(mime_type text, types text) RETURNS boolean
@@ -5563,7 +5590,8 @@ BEGIN
     IF wa_media_content.inbound_id IS NULL THEN
         RAISE EXCEPTION 'argument "inbound_id" must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT i.media_id, f.status, f.reason, COALESCE(f.mime_type, i.mime_type), i.filename, f.size, f.content
+    SELECT i.media_id, f.status, f.reason, COALESCE(f.mime_type, i.mime_type), i.filename, f.size,
+           CASE WHEN f.status = 'fetched' THEN @extschema@.wa_internal_media_bytes(f.inbound_id, 0::bigint, f.size) END
         INTO media_id, status, reason, mime_type, filename, size, content
         FROM @extschema@.whatsapp_inbound_messages AS i
             LEFT JOIN @extschema@.whatsapp_inbound_media AS f ON f.inbound_id = i.inbound_id
@@ -5657,31 +5685,40 @@ AS $$
 $$;
 
 /*
- * The bytes have come.  False: they are not those that were announced, and nothing is
- * stored.  A crash may lose the commit, which then need not wait for the disk: what is
- * lost is fetched again, and the messages of this sender go on meanwhile.
+ * A piece of what has come.  The first one takes the place of what an earlier attempt has left.  A
+ * crash may lose the commit, which then need not wait for the disk: what is lost
+ * is fetched again, and the messages of this sender go on meanwhile.
  */
-CREATE FUNCTION @extschema@.wa_internal_store_inbound_media(
-    inbound_id bigint, content bytea, announced text, mime_type text) RETURNS boolean
+CREATE FUNCTION @extschema@.wa_internal_store_inbound_media(inbound_id bigint, from_byte bigint, bytes bytea)
+RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    found_sha256 CONSTANT bytea := sha256(content);
+#variable_conflict use_variable
 BEGIN
-    IF found_sha256 <> decode(announced, 'hex') THEN
-        RETURN false;
-    END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
+    IF from_byte = 0 THEN
+        DELETE FROM @extschema@.whatsapp_inbound_media_pieces AS p WHERE p.inbound_id = inbound_id;
+    END IF;
+    INSERT INTO @extschema@.whatsapp_inbound_media_pieces (inbound_id, from_byte, bytes)
+        SELECT w.inbound_id, from_byte, bytes FROM @extschema@.whatsapp_inbound_media AS w
+        WHERE w.inbound_id = inbound_id AND w.status = 'wanted';
+END
+$$;
+
+/* All of it is there, and is what was announced. */
+CREATE FUNCTION @extschema@.wa_internal_inbound_media_fetched(
+    inbound_id bigint, size bigint, announced text, mime_type text)
+RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
     UPDATE @extschema@.whatsapp_inbound_media AS w
         SET status = 'fetched', reason = NULL, ended_at = clock_timestamp(),
-            size = length(wa_internal_store_inbound_media.content),
-            sha256 = found_sha256,
-            content = wa_internal_store_inbound_media.content,
-            mime_type = COALESCE(NULLIF(wa_internal_store_inbound_media.mime_type, ''), w.mime_type)
-        WHERE w.inbound_id = wa_internal_store_inbound_media.inbound_id AND w.status = 'wanted';
-    RETURN true;
-END
+            size = wa_internal_inbound_media_fetched.size,
+            sha256 = decode(announced, 'hex'),
+            mime_type = COALESCE(NULLIF(wa_internal_inbound_media_fetched.mime_type, ''), w.mime_type)
+        WHERE w.inbound_id = wa_internal_inbound_media_fetched.inbound_id AND w.status = 'wanted'
 $$;
 
 /*
@@ -5693,6 +5730,11 @@ CREATE FUNCTION @extschema@.wa_internal_inbound_media_failed(
     LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
 AS $$
+    /* Of one that is fetched already nothing is taken. */
+    DELETE FROM @extschema@.whatsapp_inbound_media_pieces AS p
+        USING @extschema@.whatsapp_inbound_media AS w
+        WHERE p.inbound_id = wa_internal_inbound_media_failed.inbound_id AND w.inbound_id = p.inbound_id
+            AND w.status = 'wanted';
     UPDATE @extschema@.whatsapp_inbound_media AS w
         SET status = verdict, reason = why, size = COALESCE(announced_size, w.size),
             attempts = CASE WHEN counts THEN w.attempts ELSE GREATEST(w.attempts - 1, 0) END,
@@ -10068,7 +10110,7 @@ $$;
  * Unlike the other routes it has a column more, piece: bytes of the file from
  * request's from_byte on (from the end, if that is negative), as many as its bytes
  * says.  A file has up to 100 MB, and neither the gateway nor this server needs more
- * of it at a time; that only a part is read follows from how the column is stored.
+ * of it at a time.
  */
 CREATE FUNCTION @extschema@.wa_gateway_media(
     request jsonb, OUT status integer, OUT body jsonb, OUT paging jsonb, OUT piece bytea)
@@ -10097,7 +10139,8 @@ BEGIN
     SELECT jsonb_build_object('mime_type', t.mime_type, 'shown_as', t.shown_as, 'size', f.size,
             'sha256', encode(f.sha256, 'hex'), 'from_byte', begins,
             'filename', @extschema@.wa_internal_media_filename(m.filename, t.endings, m.inbound_id)),
-           CASE WHEN begins < f.size AND most > 0 THEN substr(f.content, begins::integer + 1, most) END
+           CASE WHEN begins < f.size AND most > 0
+                THEN @extschema@.wa_internal_media_bytes(f.inbound_id, begins, most) END
         INTO body, piece
         FROM @extschema@.whatsapp_inbound_media AS f
             CROSS JOIN LATERAL @extschema@.wa_internal_media_as(COALESCE(f.mime_type, m.mime_type)) AS t
@@ -12068,6 +12111,15 @@ CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_media AS RESTR
     USING ((SELECT @extschema@.wa_internal_sees_every_tenant())
            OR tenant_id OPERATOR(pg_catalog.=) (SELECT @extschema@.wa_internal_own_tenant()));
 
+ALTER TABLE @extschema@.whatsapp_inbound_media_pieces ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY whatsapp_everybody ON @extschema@.whatsapp_inbound_media_pieces USING (true);
+
+CREATE POLICY whatsapp_own_tenant ON @extschema@.whatsapp_inbound_media_pieces AS RESTRICTIVE
+    USING ((SELECT @extschema@.wa_internal_sees_every_tenant())
+           OR EXISTS (SELECT FROM @extschema@.whatsapp_inbound_media AS f
+                      WHERE f.inbound_id OPERATOR(pg_catalog.=) whatsapp_inbound_media_pieces.inbound_id));
+
 /* ---- 91-metrics ------------------------------------------------------------------ */
 
 CREATE FUNCTION @extschema@.wa_internal_metrics_queue()
@@ -12390,7 +12442,8 @@ AS $$
         ('{admin,sender,monitor}', '{wa_explain}'),
         ('{admin,sender,monitor,tenant}', '{wa_reason_codes, wa_error_codes, wa_internal_error_codes}'),
         ('{admin,tenant}', '{
-            whatsapp_messages, whatsapp_inbound_messages, whatsapp_inbound_media, wa_media_content, wa_replies}'),
+            whatsapp_messages, whatsapp_inbound_messages, whatsapp_inbound_media, whatsapp_inbound_media_pieces,
+            wa_media_content, wa_internal_media_bytes, wa_replies}'),
         ('{public}', '{wa_internal_own_tenant, wa_internal_sees_every_tenant, wa_internal_is_restoring}'),
         /* The mark of a tenant's own role: an administrator must not have it. */
         ('{tenant}', '{wa_internal_tenant_role}'),

@@ -10,9 +10,9 @@
  *
  * The rows are whatsapp_inbound_media (sql/79-inbound-media.sql).  One is read and its
  * attempt counted in one short transaction, the requests are made after its commit, and
- * the bytes, or what has gone wrong, written in another.  A process that dies in between
- * leaves a row that is due again after its back-off: the file is fetched once more and
- * stored once.
+ * what has gone wrong, or the bytes, written in others: piece by piece, since the
+ * messages of this sender wait meanwhile.  A process that dies in between leaves a row that
+ * is due again after its back-off: the file is fetched once more and stored once.
  */
 #include "postgres.h"
 
@@ -22,6 +22,7 @@
 #include "base/guc.h"
 #include "base/secret.h"
 #include "common/message_state.h"
+#include "common/sha256.h"
 #include "graph/media.h"
 #include "graph/response.h"
 #include "http/http.h"
@@ -32,6 +33,9 @@
 
 /* Wake-ups can be lost: look without being told. */
 #define LOOK_INTERVAL_US INT64_C(30000000)
+
+/* Stored in a turn of the loop: a few milliseconds. */
+#define PIECE_BYTES (512 * 1024)
 
 /* Before the next attempt if not the file but the account was refused. */
 #define ACCOUNT_DELAY_MS 60000
@@ -51,6 +55,7 @@ typedef struct Fetch
 	int retry_after_s;
 	char problem[640];	/* "" if there is none, and */
 	WaHttpResult *file; /* the response with the bytes; released when they are stored */
+	size_t stored;		/* of them */
 	WaMediaInfo info;
 } Fetch;
 
@@ -235,23 +240,53 @@ record_failure(const Fetch *fetch)
 	wa_store_fetch_failed(&failure);
 }
 
-/* Each in a transaction of its own: the next one waits no longer than for one file. */
+static bool
+is_announced(const Fetch *fetch)
+{
+	char digits[WA_SHA256_SIZE];
+
+	if (!wa_sha256(digits, fetch->file->body, fetch->file->body_len))
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+						errmsg("could not compute the SHA-256 of a customer's file")));
+	return pg_strcasecmp(digits, fetch->info.sha256) == 0;
+}
+
+/* Returns how many bytes are stored with it. */
+static size_t
+store_piece(const Fetch *fetch)
+{
+	size_t size = fetch->file->body_len;
+	size_t n = Min(size - fetch->stored, PIECE_BYTES);
+
+	wa_store_file_piece(fetch->inbound_id, fetch->stored, fetch->file->body + fetch->stored, n);
+	if (fetch->stored + n == size)
+		wa_store_fetched(fetch->inbound_id, size, fetch->info.sha256, fetch->info.mime_type);
+	return fetch->stored + n;
+}
+
+/* Each in a transaction of its own: the next one waits no longer than for one piece. */
 static void
 record(Fetch *fetch)
 {
+	size_t stored = 0;
+
 	wa_store_begin("storing files of customers");
-	if (fetch->file != NULL &&
-		!wa_store_fetched(fetch->inbound_id, fetch->file->body, fetch->file->body_len,
-						  fetch->info.sha256, fetch->info.mime_type))
+	if (fetch->file != NULL && fetch->stored == 0 && !is_announced(fetch))
 		has_failed(fetch, "the bytes that came have another SHA-256 than announced");
 	if (fetch->problem[0] != '\0')
 		record_failure(fetch);
+	else
+		stored = store_piece(fetch);
 	wa_store_commit();
+
+	fetch->stored = stored;
+	if (fetch->problem[0] == '\0' && stored < fetch->file->body_len)
+		return;
 	release(fetch);
 	look = true;
 }
 
-/* One in a turn of the loop: the messages come first. */
+/* A piece of one in a turn of the loop: the messages come first. */
 static void
 record_one(void)
 {

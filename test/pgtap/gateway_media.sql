@@ -31,7 +31,9 @@ $$;
 CREATE FUNCTION pg_temp.fetched(id bigint, bytes bytea, mime text) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM wa_fetch_media(id);
-    PERFORM wa_internal_store_inbound_media(id, bytes, encode(sha256(bytes), 'hex'), mime);
+    /* In pieces of two bytes. */
+    PERFORM wa_internal_store_inbound_media(id, n, substr(bytes, n + 1, 2)) FROM generate_series(0, length(bytes), 2) AS n;
+    PERFORM wa_internal_inbound_media_fetched(id, length(bytes), encode(sha256(bytes), 'hex'), mime);
     RETURN id;
 END
 $$;

@@ -2,7 +2,7 @@
  * Files of customers: which are wanted, who reads them, and what the sender makes of them.
  */
 \ir ../lib/begin.sql
-SELECT plan(52);
+SELECT plan(54);
 
 SELECT wa_assign_phone('panaderia', '100000000000001'), wa_assign_phone('molino', '100000000000002') \g /dev/null
 
@@ -66,14 +66,18 @@ SELECT is(pg_temp.next('{}', '100000000000002'), :'word' || '/1004/1', 'in a cir
 SELECT is(pg_temp.next('{}', '100000000000001'), :'jpeg' || '/1002/1', 'a number alone has all turns');
 SELECT ok(wa_internal_next_inbound_media_time() > now(), 'what was begun is due again later');
 
-SELECT ok(NOT wa_internal_store_inbound_media(:jpeg, 'abc', encode(sha256('abd'), 'hex'), 'image/jpeg'), 'other bytes than announced');
-SELECT is((status, content IS NULL)::text, '(wanted,t)', 'are not stored') FROM whatsapp_inbound_media WHERE inbound_id = :jpeg;
+SELECT wa_internal_store_inbound_media(:jpeg, 0, 'xyz'), wa_internal_store_inbound_media(:jpeg, 3, 'tuv') \g /dev/null
+SELECT is((status, content IS NULL)::text, '(wanted,t)', 'what has been stored of a file is not read') FROM wa_media_content(:jpeg);
 SELECT wa_internal_inbound_media_failed(:jpeg, 'wanted', 'hash', 3, true, 5000) \g /dev/null
 SELECT is((status, reason, attempts, size, next_attempt_at > clock_timestamp() + interval '3 s')::text, '(wanted,hash,1,3,t)', 'what has failed is tried again') FROM whatsapp_inbound_media WHERE inbound_id = :jpeg;
+SELECT is(count(*), 0::bigint, 'from the beginning') FROM whatsapp_inbound_media_pieces;
 SELECT wa_internal_inbound_media_failed(:jpeg, 'wanted', 'paused', NULL, false, 5000) \g /dev/null
 SELECT is((attempts, size)::text, '(0,3)', 'what was not the file''s fault does not count') FROM whatsapp_inbound_media WHERE inbound_id = :jpeg;
-SELECT ok(wa_internal_store_inbound_media(:jpeg, 'abc', upper(encode(sha256('abc'), 'hex')), 'image/jpeg'), 'the bytes that were announced');
+SELECT wa_internal_store_inbound_media(:jpeg, 0, 'xyz'), wa_internal_store_inbound_media(:jpeg, 0, 'ab'), wa_internal_store_inbound_media(:jpeg, 2, 'c'),
+    wa_internal_inbound_media_fetched(:jpeg, 3, upper(encode(sha256('abc'), 'hex')), 'image/jpeg') \g /dev/null
 SELECT is((status, reason IS NULL, convert_from(content, 'UTF8'), size, mime_type)::text, '(fetched,t,abc,3,image/jpeg)', 'are stored, and read') FROM wa_media_content(:jpeg);
+SELECT is((SELECT string_agg(convert_from(wa_internal_media_bytes(:jpeg, f, m), 'UTF8'), ',') FROM (VALUES (0, 1), (1, 1), (1, 9), (2, 1), (0, 2), (3, 1)) AS v (f, m)),
+    'a,b,bc,c,ab,', 'any part of them');
 SELECT is(wa_fetch_media(:jpeg), 'fetched', 'what is there is not fetched again');
 SELECT wa_internal_inbound_media_failed(:jpeg, 'failed', 'late', NULL, true, 0) \g /dev/null
 SELECT is(status, 'fetched', 'nor lost to a late failure') FROM wa_media_content(:jpeg);
@@ -84,10 +88,11 @@ CREATE ROLE t_media_own; CREATE ROLE t_media_other;
 SELECT wa_grant('t_media_own', 'tenant', 'panaderia'), wa_grant('t_media_other', 'tenant', 'molino'), wa_grant('t_media_other', 'sender') \g /dev/null
 SET LOCAL ROLE t_media_own;
 SELECT is(octet_length(content), 3, 'a tenant''s own role reads that tenant''s') FROM wa_media_content(:jpeg);
+SELECT is((SELECT count(*) FROM whatsapp_inbound_media_pieces), 2::bigint, 'in the table of pieces, too');
 RESET ROLE;
 SET LOCAL ROLE t_media_other;
 SELECT throws_ok(format('SELECT wa_media_content(%s)', :jpeg), '42704', NULL, 'another tenant''s does not exist for it');
-SELECT is((SELECT count(*) FROM whatsapp_inbound_media), 1::bigint, 'in the table neither');
+SELECT is((SELECT count(*) FROM whatsapp_inbound_media) || ' ' || (SELECT count(*) FROM whatsapp_inbound_media_pieces), '1 0', 'in the tables neither');
 SELECT throws_ok(format('SELECT wa_fetch_media(%s)', :off), '42704', NULL, 'and it has none of them fetched');
 RESET ROLE;
 
@@ -100,6 +105,7 @@ SELECT wa_internal_erase_inbound(ARRAY[:word]) \g /dev/null
 SELECT is(count(*), 0::bigint, 'erasing a person erases it') FROM whatsapp_inbound_media WHERE inbound_id = :word;
 DELETE FROM whatsapp_inbound_messages WHERE inbound_id = :jpeg;
 SELECT is(count(*), 0::bigint, 'a file goes with its message') FROM whatsapp_inbound_media WHERE inbound_id = :jpeg;
+SELECT is(count(*), 0::bigint, 'and its pieces with it') FROM whatsapp_inbound_media_pieces;
 
 /* ---- the settings ---- */
 

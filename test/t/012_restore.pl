@@ -39,7 +39,8 @@ SELECT FROM wa_internal_store_inbound('{100000000000001,100000000000001,10000000
         '{"type": "text", "text": {"body": "BAJA"}}'], '{false,false,true}');
 SELECT wa_internal_note_handovers('{100000000000001}', '{+34600000015}', '{NULL}', ARRAY[now()], '{true}'), wa_mark_read(min(inbound_id)), wa_fetch_media(min(inbound_id))
     FROM whatsapp_inbound_messages WHERE media_id IS NOT NULL;
-SELECT wa_internal_store_inbound_media(inbound_id, '\x89504e47', encode(sha256('\x89504e47'), 'hex'), 'image/png') FROM whatsapp_inbound_media;
+SELECT wa_internal_store_inbound_media(inbound_id, 0, '\x89504e47'), wa_internal_inbound_media_fetched(inbound_id, 4, encode(sha256('\x89504e47'), 'hex'), 'image/png')
+    FROM whatsapp_inbound_media;
 SELECT wa_internal_store_app_messages('smb_message_echoes', '{"metadata": {"phone_number_id": "100000000000001"}, "message_echoes": [{"to": "34600000012",
     "id": "wamid.echo", "type": "text", "text": {"body": "hola"}}]}', now()), wa_internal_account_event('account_review_update', '{"decision": "APPROVED"}', now());
 SELECT wa_register_template('aviso', 'es', '[{"type": "BODY", "text": "{{1}}"}]'), wa_tenant_link('panaderia'), wa_grant('horno_app', 'tenant', 'horno'), wa_erase_person('+34600000019');

@@ -30,8 +30,9 @@ BEGIN
     INSERT INTO whatsapp_inbound_messages (whatsapp_message_id, tenant_id, phone_number_id, sender_phone, message_type, payload, sent_at, media_id, mime_type, filename)
         VALUES ('wamid.' || gen_random_uuid(), tenant, '100000000000001', '+34600112233', 'document', '{}', now(), '1', mime, name) RETURNING inbound_id INTO id;
     IF bytes IS NOT NULL THEN
-        INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256, content)
-            VALUES (id, tenant, '100000000000001', '1', 'fetched', now(), mime, length(bytes), sha256(bytes), bytes);
+        INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256)
+            VALUES (id, tenant, '100000000000001', '1', 'fetched', now(), mime, length(bytes), sha256(bytes));
+        INSERT INTO whatsapp_inbound_media_pieces SELECT id, n, substr(bytes, n + 1, 100000) FROM generate_series(0, length(bytes), 100000) AS n;
     END IF;
     RETURN id;
 END

@@ -84,8 +84,9 @@ BEGIN
     SELECT s.inbound_id INTO id FROM wa_internal_store_inbound('{100000000000003}', ARRAY['wamid.in.' || gen_random_uuid()], ARRAY[type], ARRAY[now() - ago], '{f}',
         ARRAY[sender], '{NULL}'::text[], ARRAY[jsonb_build_object('type', type, type, jsonb_build_object('id', '1', 'mime_type', mime) || said)::text], '{f}') AS s;
     IF bytes IS NOT NULL THEN
-        INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256, content)
-            VALUES (id, 't3', '100000000000003', '1', 'fetched', now(), mime, length(bytes), sha256(bytes), bytes);
+        INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256)
+            VALUES (id, 't3', '100000000000003', '1', 'fetched', now(), mime, length(bytes), sha256(bytes));
+        INSERT INTO whatsapp_inbound_media_pieces VALUES (id, 0, bytes);
     END IF;
     RETURN id;
 END
@@ -151,7 +152,9 @@ run_browser(
 	},
 	'the file cannot be fetched, and then comes' => sub {
 		ok($node->poll_query_until('postgres', "SELECT status = 'failed' FROM whatsapp_inbound_media WHERE inbound_id = $unfetched"), 'it was asked for');
-		sql("UPDATE whatsapp_inbound_media SET status = 'fetched', content = m.content, size = m.size, sha256 = m.sha256, mime_type = m.mime_type"
+		sql("INSERT INTO whatsapp_inbound_media_pieces SELECT $unfetched, p.from_byte, p.bytes FROM whatsapp_inbound_media_pieces AS p"
+			  . " JOIN whatsapp_inbound_media AS m USING (inbound_id) WHERE m.mime_type = 'image/png' AND m.status = 'fetched' LIMIT 1");
+		sql("UPDATE whatsapp_inbound_media SET status = 'fetched', size = m.size, sha256 = m.sha256, mime_type = m.mime_type"
 			  . " FROM (SELECT * FROM whatsapp_inbound_media WHERE mime_type = 'image/png' AND status = 'fetched') AS m WHERE whatsapp_inbound_media.inbound_id = $unfetched");
 	},
 	'nothing has been read' => sub {

@@ -297,8 +297,9 @@ INSERT INTO whatsapp_inbound_messages (whatsapp_message_id, tenant_id, phone_num
     SELECT 'wamid.file.' || i, 'trigal', '100000000000001', '+34600000177', 'image', '{}', now() - ago, '1', 'image/jpeg'
     FROM unnest(ARRAY['0', '0', '8 days']::interval[]) WITH ORDINALITY AS f (ago, i) ORDER BY i RETURNING inbound_id;
 SQL
-sql("INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256, content)"
-	  . " SELECT $there->{id}, 'trigal', '100000000000001', '1', 'fetched', now(), 'image/jpeg', 3, sha256('abc'), 'abc'");
+sql("INSERT INTO whatsapp_inbound_media (inbound_id, tenant_id, phone_number_id, media_id, status, ended_at, mime_type, size, sha256)"
+	  . " SELECT $there->{id}, 'trigal', '100000000000001', '1', 'fetched', now(), 'image/jpeg', 3, sha256('abc')");
+sql("INSERT INTO whatsapp_inbound_media_pieces VALUES ($there->{id}, 0, 'abc')");
 foreach my $media ([ "$inbound/media", %as_tenant ], ["$admin/inbound/{id}/media"])
 {
 	my ($path, %as) = @$media;

@@ -50,31 +50,36 @@ wa_store_next_fetch_time(void)
 	return wa_rows_time(&rows, 0, 1, DT_NOEND);
 }
 
-bool
-wa_store_fetched(int64 inbound_id, const char *content, size_t size, const char *sha256,
-				 const char *mime_type)
+void
+wa_store_file_piece(int64 inbound_id, size_t from_byte, const char *bytes, size_t n)
 {
 	static WaStatement statement = {
-		.sql = "SELECT @extschema@.wa_internal_store_inbound_media($1, $2, $3, $4)",
-		.nargs = 4,
-		.argtypes = {INT8OID, BYTEAOID, TEXTOID, TEXTOID},
+		.sql = "SELECT @extschema@.wa_internal_store_inbound_media($1, $2, $3)",
+		.nargs = 3,
+		.argtypes = {INT8OID, INT8OID, BYTEAOID},
 		.expected = SPI_OK_SELECT};
-	Datum values[4];
-	WaRows rows;
-	bytea *copy = palloc(VARHDRSZ + size);
-	bool isnull;
-	bool stored;
+	bytea *copy = palloc(VARHDRSZ + n);
+	Datum values[3] = {Int64GetDatum(inbound_id), Int64GetDatum((int64) from_byte),
+					   PointerGetDatum(copy)};
 
-	SET_VARSIZE(copy, VARHDRSZ + size);
-	memcpy(VARDATA(copy), content, size);
-	values[0] = Int64GetDatum(inbound_id);
-	values[1] = PointerGetDatum(copy);
-	values[2] = CStringGetTextDatum(sha256);
-	values[3] = CStringGetTextDatum(mime_type);
-	rows = wa_store_run(&statement, values, NULL);
-	stored = DatumGetBool(wa_rows_datum(&rows, 0, 1, &isnull));
+	SET_VARSIZE(copy, VARHDRSZ + n);
+	memcpy(VARDATA(copy), bytes, n);
+	wa_store_run(&statement, values, NULL);
 	pfree(copy);
-	return stored && !isnull;
+}
+
+void
+wa_store_fetched(int64 inbound_id, size_t size, const char *sha256, const char *mime_type)
+{
+	static WaStatement statement = {
+		.sql = "SELECT @extschema@.wa_internal_inbound_media_fetched($1, $2, $3, $4)",
+		.nargs = 4,
+		.argtypes = {INT8OID, INT8OID, TEXTOID, TEXTOID},
+		.expected = SPI_OK_SELECT};
+	Datum values[4] = {Int64GetDatum(inbound_id), Int64GetDatum((int64) size),
+					   CStringGetTextDatum(sha256), CStringGetTextDatum(mime_type)};
+
+	wa_store_run(&statement, values, NULL);
 }
 
 void

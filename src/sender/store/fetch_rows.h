@@ -40,8 +40,11 @@ extern bool wa_store_next_fetch(const char *const *busy, int n, const char *last
 /* When the next one will be due; DT_NOEND: none. */
 extern TimestampTz wa_store_next_fetch_time(void);
 
-/* It is there.  False: the bytes have another SHA-256, and nothing was stored. */
-extern bool wa_store_fetched(int64 inbound_id, const char *content, size_t size, const char *sha256,
+/* Bytes of it from there on; all before them are stored already. */
+extern void wa_store_file_piece(int64 inbound_id, size_t from_byte, const char *bytes, size_t n);
+
+/* All of its bytes are; their SHA-256 in hexadecimal digits. */
+extern void wa_store_fetched(int64 inbound_id, size_t size, const char *sha256,
 							 const char *mime_type);
 extern void wa_store_fetch_failed(const WaFetchFailure *failure);
 
