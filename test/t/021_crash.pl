@@ -25,7 +25,11 @@ sub on_the_wire
 {
 	my ($n) = @_;
 	$sim->faults({ match => { probability => 1 }, accept => JSON::PP::true(), reply => 'hang' });
-	my @ids = map { enqueue($node, 't1', sprintf('+346100%05d', $_)) } 1 .. $n;
+
+	# At once: the first of them must still be on the wire when the last one is.
+	my @ids = split /\n/, $node->safe_psql('postgres', <<"SQL");
+SELECT wa_enqueue_message('t1', '+346100' || lpad(i::text, 5, '0'), 'aviso', '["hola"]') FROM generate_series(1, $n) AS i
+SQL
 	wait_for(
 		$node,
 		'SELECT COALESCE(sum(cardinality(message_ids)), 0) = ' . $n . ' FROM whatsapp_leases',
