@@ -19,8 +19,7 @@ my ($node, $sim) = new_delivery(
 	simulator => ['--webhook-pull'],
 	settings  => [
 		"whatsapp_shared.uncertain_policy = 'park'",
-		"whatsapp_shared.uncertain_grace = '600s'",
-		"whatsapp_shared.request_timeout = '2s'"
+		"whatsapp_shared.uncertain_grace = '600s'"
 	]);
 my $recipient = 611200000;
 
@@ -62,8 +61,10 @@ my %uncertain;
 for my $what (sort keys %accepted_by_meta)
 {
 	my ($fault) = @{ $accepted_by_meta{$what} };
+	set_and_reload($node, request_timeout => '2s') if $fault->{reply} && $fault->{reply} eq 'hang';
 	$uncertain{$what} = send_with_fault($fault);
 	wait_status($node, $uncertain{$what}, 'uncertain', "$what: uncertain");
+	set_and_reload($node, request_timeout => undef);
 }
 invariants_hold($node);
 deliver_webhooks($node, $sim);
