@@ -72,30 +72,45 @@ sub restarted
 }
 
 $sim->config(recipient_limit => 1000);
-$node->safe_psql('postgres', <<'SQL');
+
+# The hour of those of a day ago comes soon: too soon for a slow machine, which gets more time.
+my ($people, $soon, $state) = ('', 12, '');
+foreach my $try (2 .. 7)
+{
+	$people = "+34613$try";
+	$node->safe_psql('postgres', <<"SQL");
 SELECT count(wa_cancel_message(message_id)) FROM whatsapp_queue;
 TRUNCATE whatsapp_reach;
 INSERT INTO whatsapp_reach (recipient, tenant_id, reached_at, sender)
-SELECT '+34614' || lpad(i::text, 6, '0'), 'gone', now() - interval '24 hours' + interval '12 seconds', 5
+SELECT '+34614' || lpad(i::text, 6, '0'), 'gone', now() - interval '24 hours' + interval '$soon seconds', 5
 FROM generate_series(1, 38) AS i
 UNION ALL
 SELECT '+34615' || lpad(i::text, 6, '0'), 't1', now() - interval '25 hours', 0 FROM generate_series(1, 5000) AS i
 SQL
-restarted('a new sender');
-$node->safe_psql('postgres', <<'SQL');
-SELECT count(wa_enqueue_message('t1', '+346132' || lpad(i::text, 5, '0'), 'aviso', '["hola"]'))
+	restarted('a new sender');
+	$node->safe_psql('postgres', <<"SQL");
+SELECT count(wa_enqueue_message('t1', '$people' || lpad(i::text, 5, '0'), 'aviso', '["hola"]'))
 FROM generate_series(1, 60) AS i
 SQL
-wait_for($node, <<'SQL', 'a tenant reaches the people of its share, although others have used the pool');
-SELECT count(*) FILTER (WHERE m.status = 'accepted') = 40 AND count(*) FILTER (WHERE q.hold_reason = 'budget') = 20
+	my $counts = <<"SQL";
+SELECT count(*) FILTER (WHERE m.status = 'accepted') || ' ' || count(*) FILTER (WHERE q.hold_reason = 'budget') AS state
 FROM whatsapp_messages AS m LEFT JOIN whatsapp_queue AS q ON q.message_id = m.id
-WHERE m.recipient_phone LIKE '+346132%'
+WHERE m.recipient_phone LIKE '$people%'
 SQL
+	$node->poll_query_until('postgres', <<"SQL");
+SELECT state = '40 20' OR clock_timestamp() > (SELECT max(reached_at) + interval '24 hours' FROM whatsapp_reach WHERE tenant_id = 'gone')
+FROM ($counts) AS c
+SQL
+	$state = $node->safe_psql('postgres', $counts);
+	last if $state eq '40 20';
+	$soon *= 2;
+}
+is($state, '40 20', 'a tenant reaches the people of its share, although others have used the pool');
 wait_for($node, 'SELECT max(reached_at) <= now() - interval \'24 hours\' FROM whatsapp_reach WHERE tenant_id = \'gone\'',
 	'what the others had used is a day old');
-wait_for($node, <<'SQL', 'then there is room for the rest');
+wait_for($node, <<"SQL", 'then there is room for the rest');
 WITH again AS (UPDATE whatsapp_queue SET due_at = now() WHERE hold_reason = 'budget' RETURNING wa_internal_wake_due(now()))
-SELECT count(*) = 60 FROM whatsapp_messages WHERE recipient_phone LIKE '+346132%' AND status = 'accepted'
+SELECT count(*) = 60 FROM whatsapp_messages WHERE recipient_phone LIKE '$people%' AND status = 'accepted'
 SQL
 invariants_hold($node);
 $node->stop;
