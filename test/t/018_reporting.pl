@@ -5,12 +5,13 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/lib";
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status);
+use WaLoad qw(wait_until);
 use WaTest qw(new_node create_extension logged_nothing_bad set_and_reload wait_for_senders);
 
 my ($node, $sim) = new_delivery('publisher', simulator => ['--webhook-pull'],
@@ -55,12 +56,22 @@ is($reports->safe_psql('postgres', "SELECT count(*) FROM whatsapp_messages WHERE
 $node->safe_psql('postgres', "UPDATE whatsapp_messages SET created_at = now() - interval '1 year', finished_at = now() - interval '1 year';
 	SELECT wa_worker_restart()");
 wait_for($node, 'SELECT NOT EXISTS (SELECT FROM whatsapp_messages)', 'retention works in spite of the publication');
-$node->wait_for_catchup('everything');
+# The sender goes on writing down what it does, and retention with other tables: so each is compared until it is at rest.
 foreach my $table (grep { $_ ne 'whatsapp_home' && $_ ne 'whatsapp_installation' } @tables)
 {
 	my $query = "SELECT count(*), md5(string_agg(t::text, ',' ORDER BY t::text)) FROM $table AS t";
-	is($reports->safe_psql('postgres', $query), $node->safe_psql('postgres', $query), "$table is the same on both sides");
+	$query .= " WHERE kind <> 'doubt'" if $table eq 'whatsapp_events';
+	my ($published, $reported);
+	wait_until(sub {
+		$published = $node->safe_psql('postgres', $query);
+		$node->wait_for_catchup('everything');
+		$reported = $reports->safe_psql('postgres', $query);
+		return $reported eq $published;
+	});
+	is($reported, $published, "$table is the same on both sides");
 }
+is($reports->safe_psql('postgres', q{SELECT detail ->> 'text' ~ '^Rows were loaded into its table whatsapp_queue .* Nothing is sent\.$' FROM whatsapp_events WHERE kind = 'doubt'}),
+	't', 'but for what the subscriber says of itself');
 logged_nothing_bad($node, 'the publisher has logged no error');
 logged_nothing_bad($reports, 'nor has the subscriber');
 
