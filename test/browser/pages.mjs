@@ -4,6 +4,8 @@
  */
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { resolve } from 'node:path';
 import { finish, is, ok } from './tap.mjs';
 
 const [root] = process.argv.slice(2);
@@ -118,6 +120,28 @@ for (const file of folders.flatMap((folder) => [...list(folder, '.js'), ...list(
 
 	ok(!/https?:\/\/|\beval\(|new Function|innerHTML|insertAdjacentHTML|@import|url\(["']?(?!data:)/.test(text), `${file} asks no other host and makes no code of text`);
 	if (file.endsWith('.html')) ok(!/<script(?![^>]*\bsrc=)|<style|\bstyle=|\son\w+=/.test(text), `${file} has nothing inline`);
+}
+
+/* An answer that is cut is none, and not one without contents, which no view would know how to show. */
+const ANSWERS = {
+	whole: 'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}',
+	'without a body': 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+	cut: 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a": 1',
+	'cut by somebody who does not say so': 'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"a": 1',
+	'an error that is cut': 'HTTP/1.1 409 Conflict\r\nContent-Length: 100\r\n\r\n{"detail',
+};
+const EXPECTED = { whole: '{"a":1}', 'without a body': '{}', cut: 'problem 0', 'cut by somebody who does not say so': 'problem 0', 'an error that is cut': 'problem 409' };
+const { request } = await import(resolve(root, 'common/api.js'));
+
+for (const [name, answer] of Object.entries(ANSWERS)) {
+	const server = createServer((socket) => socket.once('data', () => socket.end(answer))).listen(0, '127.0.0.1');
+
+	await new Promise((done) => server.once('listening', done));
+	const found = await request('GET', `http://127.0.0.1:${server.address().port}/`)
+		.then(({ data }) => JSON.stringify(data), (problem) => `problem ${problem.status}`);
+
+	is(found, EXPECTED[name], `an answer: ${name}`);
+	server.close();
 }
 
 finish();

@@ -40,11 +40,17 @@ export function address(path, query = {}) {
 	return search.size > 0 ? `${path}?${search}` : path;
 }
 
+/* What an error says of itself, if it does. */
+const said = (response) => response.json().catch(() => ({}));
+
+/* A body that is cut, or does not come in time, is no answer. */
 async function json(response) {
 	try {
-		return await response.json();
+		const text = await response.text();
+
+		return text === '' ? {} : JSON.parse(text);
 	} catch {
-		return {};
+		throw new Problem(0);
 	}
 }
 
@@ -58,7 +64,7 @@ export async function bytes(path) {
 	} catch {
 		throw new Problem(0);
 	}
-	throw new Problem(response.status, await json(response));
+	throw new Problem(response.status, await said(response));
 }
 
 /*
@@ -85,7 +91,7 @@ export async function request(method, path, { query, body, etag, headers = {} } 
 		throw new Problem(0);
 	}
 	if (!response.ok && response.status !== 304) {
-		throw new Problem(response.status, await json(response), Number(response.headers.get('Retry-After')) || null);
+		throw new Problem(response.status, await said(response), Number(response.headers.get('Retry-After')) || null);
 	}
 	return {
 		status: response.status,
