@@ -53,7 +53,7 @@ sub by_response
 {
 	my ($code) = @_;
 	my $recipient = '+34' . ++$last_recipient;
-	$sim->faults({ match => { recipient => $recipient }, code => 0 + $code, status => 400 });
+	$sim->faults({ match => { recipient => $recipient }, times => 1, code => 0 + $code, status => 400 });
 	my $id = enqueue($node, 't1', $recipient);
 	$node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM whatsapp_attempts WHERE message_id = $id)")
 	  or die "no response $code";
