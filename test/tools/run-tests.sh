@@ -194,7 +194,8 @@ suite_persons() {
 # Not among the suites: make check-repeat, WA_TIMES (10) times each of WA_TESTS, by default those
 # that have failed once because the machine was busy.
 suite_repeat() {
-    local once=(test/t/{010,031,034,038,040,050,052,120}_*.pl test/pgtap/gateway_owner.sql)
+    local once=(test/t/{010,018,022,023,024,027,029,031,034,035,038,040,042,043,046,050,051,052,120}_*.pl
+        test/simulator/{faults,httpd,webhook_push}.t test/pgtap/gateway_owner.sql)
 
     test/tools/repeat.sh "$results" "${WA_TIMES:-10}" ${WA_TESTS:-"${once[@]}"}
 }
