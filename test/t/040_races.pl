@@ -331,7 +331,7 @@ $sim->faults();
 
 # A message in doubt waits for a person, for years if need be, also past its expiry.
 $sim->faults({ match => { recipient => '+34611900230' }, times => 1, cut => 'received' });
-$id = enqueue($node, 't1', '+34611900230', expires_at => "now() + interval '5 seconds'");
+$id = enqueue($node, 't1', '+34611900230', expires_at => "now() + interval '1 hour'");
 wait_status($node, $id, 'uncertain');
 sql("UPDATE whatsapp_queue SET due_at = 'infinity', expires_at = now() WHERE message_id = $id;
 	SELECT wa_internal_wake_due(now())");
