@@ -13,7 +13,8 @@ use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status invariants_hold);
 use WaTest qw(set_and_reload);
 
-my ($node, $sim) = new_delivery('quiet', tenants => 2);
+# It is retried until the quiet hours have come.
+my ($node, $sim) = new_delivery('quiet', tenants => 2, settings => ['whatsapp_shared.max_attempts = 100']);
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
@@ -55,10 +56,11 @@ my $delay = 3;
 foreach my $tenant (qw(t1 t2))
 {
 	sql("SELECT wa_enqueue_message('$tenant', '+34614' || i, 'aviso', '[\"hola\"]') FROM generate_series(100001, 100150) AS i");
-	$begin{$tenant} = sql("SELECT clock_timestamp() + interval '$delay s'");
-	sql(<<"SQL");
-SELECT wa_configure_tenant('$tenant', quiet_from => (timestamptz '$begin{$tenant}' AT TIME ZONE 'UTC')::time,
-    quiet_to => (timestamptz '$begin{$tenant}' AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC')
+	$begin{$tenant} = sql(<<"SQL");
+SELECT b.at
+FROM (SELECT clock_timestamp() + interval '$delay s' OFFSET 0) AS b (at),
+    wa_configure_tenant('$tenant', quiet_from => (b.at AT TIME ZONE 'UTC')::time,
+        quiet_to => (b.at AT TIME ZONE 'UTC' + interval '1 hour')::time, time_zone => 'UTC') AS t
 SQL
 	$delay += 6;
 }
