@@ -142,9 +142,9 @@ asked_is_decided(WaSender *sender)
 	{
 		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_pop_head_node(&claim.asked));
 		WaPair *pair = wa_pair_get(sender, waiting->pair_key);
-		WaTrackedAs as;
+		const WaTracked *tracked = wa_sender_tracked(sender, waiting->message_id);
 
-		if (wa_sender_is_tracked(sender, waiting->message_id, &as) && as == WA_TRACKED_ASKED)
+		if (tracked != NULL && tracked->as == WA_TRACKED_ASKED)
 		{
 			/* It is not to be sent any more, or it was locked. */
 			wa_sender_untrack(sender, waiting->message_id);
@@ -164,10 +164,10 @@ asked_in_vain(WaSender *sender)
 	while (!dlist_is_empty(&claim.asked))
 	{
 		WaWaiting *waiting = dlist_container(WaWaiting, node, dlist_tail_node(&claim.asked));
-		WaTrackedAs as;
+		const WaTracked *tracked = wa_sender_tracked(sender, waiting->message_id);
 
 		dlist_delete(&waiting->node);
-		if (wa_sender_is_tracked(sender, waiting->message_id, &as) && as == WA_TRACKED_WAITING)
+		if (tracked != NULL && tracked->as == WA_TRACKED_WAITING)
 		{
 			pfree(waiting);
 			continue;
@@ -212,7 +212,7 @@ make_job(WaSender *sender, WaNumber *number, WaPair *pair, const WaClaimRow *row
 	if (tenant->has_rate)
 		wa_bucket_take(&tenant->bucket, 1, now);
 	wa_pair_take(pair, now);
-	wa_sender_track(sender, job->message_id, WA_TRACKED_IN_FLIGHT);
+	wa_sender_track(sender, job->message_id, WA_TRACKED_IN_FLIGHT, NULL);
 	dlist_push_tail(&claim.jobs, &job->node);
 	return job;
 }
@@ -339,18 +339,23 @@ announce(const WaDisposition *disposition, const WaClaimRow *row)
 
 /*
  * Whether this row is to be decided now.  One that is tracked is not, unless it was
- * asked for: then *by_id is set.
+ * asked for: then *by_id is set.  If it waits at a number that it has left, that one may
+ * leave it to a cursor which will not find it: so this one looks again.
  */
 static bool
-is_claimed(WaSender *sender, const WaNumber *number, const WaClaimRow *row, bool *by_id)
+is_claimed(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool *by_id)
 {
-	WaTrackedAs as;
+	const WaTracked *tracked = wa_sender_tracked(sender, row->message_id);
 
 	*by_id = false;
-	if (!wa_sender_is_tracked(sender, row->message_id, &as))
+	if (tracked == NULL)
 		return true;
-	if (as != WA_TRACKED_ASKED)
+	if (tracked->as != WA_TRACKED_ASKED)
+	{
+		if (tracked->number != NULL && tracked->number != number)
+			wa_number_passed_by(number, row->rank);
 		return false;
+	}
 	wa_sender_untrack(sender, row->message_id);
 	*by_id = true;
 	if (number->mine && !wa_number_is_stopped(number))

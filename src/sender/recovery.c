@@ -102,7 +102,7 @@ track_left_over(WaSender *sender)
 		message->rank = rows[i].rank;
 		strlcpy(message->phone_number_id,
 				rows[i].phone_number_id != NULL ? rows[i].phone_number_id : "", WA_NUMBER_SIZE);
-		wa_sender_track(sender, message->message_id, WA_TRACKED_IN_FLIGHT);
+		wa_sender_track(sender, message->message_id, WA_TRACKED_IN_FLIGHT, NULL);
 	}
 }
 

@@ -101,6 +101,8 @@ is_deeply(
 	[ @number{@ids} ],
 	[ '100000000000001', '100000000000007' ],
 	'what waited when the number changed leaves from the new one');
+is(sql("SELECT max(accepted_at) - min(accepted_at) < interval '15 seconds' FROM whatsapp_messages WHERE id IN ($ids[0], $ids[1])"),
+	't', 'without waiting for the next sweep');
 $sim->faults();
 
 @ids = behind_a_slow_one('+34611900007', 3);

@@ -59,7 +59,7 @@ wa_waiting_again(WaSender *sender, WaWaiting *waiting)
 	waiting->number->n_again++;
 	wa_number_stand(waiting->number);
 	wa_number_opened(waiting->number);
-	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN);
+	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN, waiting->number);
 }
 
 /*
@@ -122,7 +122,7 @@ wa_waiting_ask(WaSender *sender, WaNumber *number, int limit, dlist_head *asked,
 			continue;
 		}
 		dlist_push_tail(asked, &waiting->node);
-		wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED);
+		wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED, number);
 		ids[n++] = waiting->message_id;
 	}
 	return n;
@@ -136,7 +136,7 @@ wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 messag
 	insert(&pair->waiting, waiting);
 	pair->n_waiting++;
 	sender->n_waiting++;
-	wa_sender_track(sender, message_id, WA_TRACKED_WAITING);
+	wa_sender_track(sender, message_id, WA_TRACKED_WAITING, number);
 }
 
 void
@@ -184,10 +184,8 @@ void
 wa_pair_came_due(WaSender *sender, WaNumber *number, const char *recipient, int64 message_id,
 				 int64 rank)
 {
-	WaTrackedAs as;
-
 	if (wa_number_is_stopped(number) || number->n_again >= MAX_AGAIN ||
-		wa_sender_is_tracked(sender, message_id, &as))
+		wa_sender_tracked(sender, message_id) != NULL)
 	{
 		wa_number_lower_cursor(number, rank);
 		return;

@@ -132,22 +132,19 @@ wa_sender_template_paused(WaSender *sender, const char *name, const char *langua
 		   hash_search(sender->paused_templates, &all, HASH_FIND, NULL) != NULL;
 }
 
-bool
-wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs *as)
+const WaTracked *
+wa_sender_tracked(WaSender *sender, int64 message_id)
 {
-	WaTracked *tracked = hash_search(sender->tracked, &message_id, HASH_FIND, NULL);
-
-	if (tracked != NULL)
-		*as = tracked->as;
-	return tracked != NULL;
+	return hash_search(sender->tracked, &message_id, HASH_FIND, NULL);
 }
 
 void
-wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as)
+wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as, const WaNumber *number)
 {
 	WaTracked *tracked = hash_search(sender->tracked, &message_id, HASH_ENTER, NULL);
 
 	tracked->as = as;
+	tracked->number = number;
 }
 
 void

@@ -66,6 +66,7 @@ typedef struct WaTracked
 {
 	int64 message_id; /* hash key */
 	WaTrackedAs as;
+	const WaNumber *number; /* where it waits; NULL: it is in flight */
 } WaTracked;
 
 /* A request, from its lease to its settlement. */
@@ -179,8 +180,10 @@ extern void wa_sender_pause_template(WaSender *sender, const char *name, const c
 extern void wa_sender_resume_templates(WaSender *sender);
 extern bool wa_sender_template_paused(WaSender *sender, const char *name, const char *language);
 
-extern bool wa_sender_is_tracked(WaSender *sender, int64 message_id, WaTrackedAs *as);
-extern void wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as);
+/* NULL: it is not tracked. */
+extern const WaTracked *wa_sender_tracked(WaSender *sender, int64 message_id);
+extern void wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as,
+							const WaNumber *number);
 extern void wa_sender_untrack(WaSender *sender, int64 message_id);
 
 /* Requests that count for the limits: not those that drain. */

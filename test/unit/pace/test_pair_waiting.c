@@ -33,11 +33,17 @@ again(void)
 	return text;
 }
 
+static bool
+is_tracked_as(int64 message_id, WaTrackedAs as)
+{
+	const WaTracked *tracked = wa_sender_tracked(sender, message_id);
+
+	return tracked != NULL && tracked->as == as && tracked->number == number;
+}
+
 static void
 test_came_due(void)
 {
-	WaTrackedAs as;
-
 	begin();
 	wa_pair_came_due(sender, number, RECIPIENT, 3, 30);
 	wa_pair_came_due(sender, number, RECIPIENT, 5, 50);
@@ -46,7 +52,7 @@ test_came_due(void)
 	is_str(again(), "1 3 4 5 ", "what is back is claimed in its order");
 	is_int(number->n_again, 4, "and counted");
 	is_int(number->cursor_rank, 1000, "the cursor stays where it is");
-	ok(wa_sender_is_tracked(sender, 3, &as) && as == WA_TRACKED_AGAIN, "nobody else claims it");
+	ok(is_tracked_as(3, WA_TRACKED_AGAIN), "nobody else claims it");
 	wa_pair_came_due(sender, number, RECIPIENT, 3, 30);
 	is_int(number->n_again, 4, "it is there once");
 	is_int(number->cursor_rank, 30, "the cursor sees to whatever this was");
@@ -55,7 +61,7 @@ test_came_due(void)
 	number->n_again = 10000;
 	wa_pair_came_due(sender, number, RECIPIENT, 7, 70);
 	is_int(number->cursor_rank, 70, "where too many are listed, the cursor comes by");
-	ok(!wa_sender_is_tracked(sender, 7, &as), "and claims it");
+	ok(wa_sender_tracked(sender, 7) == NULL, "and claims it");
 
 	begin();
 	number->paused_until = DT_NOEND;
@@ -69,8 +75,6 @@ static void
 test_forget_stopped(void)
 {
 	WaPair *pair;
-	WaTrackedAs as;
-
 	begin();
 	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
 	wa_pair_set_aside(sender, pair, number, 2, 20);
@@ -80,7 +84,7 @@ test_forget_stopped(void)
 	number->paused_until = DT_NOEND;
 	wa_pairs_forget_stopped(sender);
 	is_int(pair->n_waiting + number->n_again + sender->n_waiting, 0, "with one, everything is");
-	ok(!wa_sender_is_tracked(sender, 2, &as) && !wa_sender_is_tracked(sender, 3, &as),
+	ok(wa_sender_tracked(sender, 2) == NULL && wa_sender_tracked(sender, 3) == NULL,
 	   "and left to the cursor");
 	is_int(number->cursor_rank, PG_INT64_MIN, "which reads all again");
 }
@@ -121,14 +125,12 @@ asked(int limit)
 static void
 test_ask(void)
 {
-	WaTrackedAs as;
-
 	begin();
 	wa_pair_came_due(sender, number, RECIPIENT, 2, 30);
 	wa_pair_came_due(sender, number, RECIPIENT, 3, 40);
 	is_str(asked(1), "2 ",
 		   "what the cursor has passed is asked for by its id, as far as the limit goes");
-	ok(wa_sender_is_tracked(sender, 2, &as) && as == WA_TRACKED_ASKED, "by nobody else meanwhile");
+	ok(is_tracked_as(2, WA_TRACKED_ASKED), "by nobody else meanwhile");
 	is_str(again(), "3 ", "the rest later");
 }
 
@@ -136,8 +138,6 @@ static void
 test_leave_to_cursor(void)
 {
 	WaPair *pair;
-	WaTrackedAs as;
-
 	begin();
 	number->cursor_rank = 20;
 	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
@@ -149,8 +149,8 @@ test_leave_to_cursor(void)
 	is_str(again(), "2 ", "or left to anybody");
 	is_str(asked(10), "4 ",
 		   "what the cursor has still to read is left to it, but not one of higher priority");
-	ok(number->may_have_ready && !wa_sender_is_tracked(sender, 2, &as), "it will be read");
-	ok(!wa_sender_is_tracked(sender, 3, &as), "with what waits behind it");
+	ok(number->may_have_ready && wa_sender_tracked(sender, 2) == NULL, "it will be read");
+	ok(wa_sender_tracked(sender, 3) == NULL, "with what waits behind it");
 	is_int(sender->n_waiting, 0, "and nothing waits any more");
 
 	/* One comes back behind two that wait, and is beyond the cursor as they are not. */
