@@ -99,7 +99,7 @@ message('wamid.alta', $old - 60, 'text', { body => 'alta' });
 is(query(q{SELECT count(*) FROM whatsapp_opt_outs}), '2', 'an old opt-in is not');
 message('wamid.alta2', 60, 'text', { body => 'alta' });
 is(query(q{SELECT count(*) FROM whatsapp_opt_outs}), '0', 'a new one is');
-query('TRUNCATE whatsapp_inbound_messages, whatsapp_inbound_media, whatsapp_windows, whatsapp_opt_ins');
+query('TRUNCATE whatsapp_inbound_messages, whatsapp_inbound_media, whatsapp_inbound_media_pieces, whatsapp_windows, whatsapp_opt_ins');
 message('wamid.alta', $old - 60, 'text', { body => 'alta' });
 message('wamid.baja', $old, 'text', { body => 'baja' });
 is(query(q{SELECT count(*) FROM whatsapp_opt_outs}), '2', 'nor does an old opt-in speak against an older opt-out');
