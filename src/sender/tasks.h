@@ -7,7 +7,7 @@
 
 #include "sender/state/sender.h"
 
-/* The most descriptors that wa_tasks_hear() may hand over. */
+/* The most descriptors that wa_tasks_sockets() may hand over. */
 #define WA_MAX_TASK_SOCKETS 2
 
 /* The configuration was read; reconfigured: settings of the server, too. */

@@ -75,6 +75,7 @@ static void
 test_forget_stopped(void)
 {
 	WaPair *pair;
+
 	begin();
 	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
 	wa_pair_set_aside(sender, pair, number, 2, 20);
@@ -138,6 +139,7 @@ static void
 test_leave_to_cursor(void)
 {
 	WaPair *pair;
+
 	begin();
 	number->cursor_rank = 20;
 	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));

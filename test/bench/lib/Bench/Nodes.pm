@@ -18,7 +18,7 @@ my $front = 'front';
 sub measure
 {
 	my ($bench) = @_;
-	my ($cluster, $server) = @$bench{qw(cluster server)};
+	my $cluster = $bench->{cluster};
 	my $node = Bench::Gateway->new($cluster, $bench->{build}, $bench->{dir});
 	my $gateway = eval { set_up_front($bench, $node) };
 	my $error = $@;
