@@ -1004,7 +1004,7 @@ AS $$
 DECLARE
     fallback CONSTANT text := NULLIF(current_setting('whatsapp_shared.phone_number_id', true), '');
     ids bigint[];
-    held bigint[];
+    placed bigint[];
 BEGIN
     SELECT COALESCE(array_agg(locked.message_id), '{}') INTO ids FROM (
         SELECT q.message_id
@@ -1021,16 +1021,18 @@ BEGIN
         ids := @extschema@.wa_internal_subtract(ids, @extschema@.wa_internal_on_wire(ids));
     END IF;
     PERFORM @extschema@.wa_internal_set_number(ids, number);
-    SELECT COALESCE(array_agg(q.message_id), '{}') INTO held
+    SELECT COALESCE(array_agg(q.message_id), '{}') INTO placed
         FROM @extschema@.whatsapp_queue AS q
         WHERE q.message_id = ANY (ids)
             AND (q.state = 'h' AND q.hold_reason = 'no_number'
+                 /* It has waited for a limit of the number before; later ones do not. */
+                 OR q.state = 'd'
                  /* Meta's id of a file belongs to the number before. */
-                 OR q.state IN ('r', 'd')
+                 OR q.state = 'r'
                     AND EXISTS (SELECT FROM @extschema@.whatsapp_media_uses AS u WHERE u.message_id = q.message_id)
                     AND @extschema@.wa_internal_awaits_media(q.message_id, number));
-    PERFORM @extschema@.wa_internal_place_rows(held);
-    PERFORM @extschema@.wa_internal_wake_rows(@extschema@.wa_internal_subtract(ids, held));
+    PERFORM @extschema@.wa_internal_place_rows(placed);
+    PERFORM @extschema@.wa_internal_wake_rows(@extschema@.wa_internal_subtract(ids, placed));
 END
 $$;
 

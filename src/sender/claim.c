@@ -339,28 +339,34 @@ announce(const WaDisposition *disposition, const WaClaimRow *row)
 
 /*
  * Whether this row is to be decided now.  One that is tracked is not, unless it was
- * asked for: then *by_id is set.  If it waits at a number that it has left, that one may
- * leave it to a cursor which will not find it: so this one looks again.
+ * asked for: then *by_id is set.
+ *
+ * Its tenant may have got another number meanwhile.  That one's messages have an order
+ * of their own, so its cursor takes the row over where it comes to it, and nobody else
+ * sends it.
  */
 static bool
-is_claimed(WaSender *sender, WaNumber *number, const WaClaimRow *row, bool *by_id)
+is_claimed(WaSender *sender, const WaNumber *number, const WaClaimRow *row, bool *by_id)
 {
 	const WaTracked *tracked = wa_sender_tracked(sender, row->message_id);
+	bool stays;
 
 	*by_id = false;
 	if (tracked == NULL)
 		return true;
+	stays = tracked->waiting == NULL || tracked->waiting->number == number;
 	if (tracked->as != WA_TRACKED_ASKED)
 	{
-		if (tracked->number != NULL && tracked->number != number)
-			wa_number_passed_by(number, row->rank);
-		return false;
+		if (stays)
+			return false;
+		wa_waiting_leaves(sender, tracked->waiting);
+		return true;
 	}
 	wa_sender_untrack(sender, row->message_id);
 	*by_id = true;
-	if (number->mine && !wa_number_is_stopped(number))
+	if (stays && !wa_number_is_stopped(number))
 		return true;
-	/* It has changed numbers meanwhile: the owner of that one sends it. */
+	/* The number it goes by now reads it, whoever owns that. */
 	wa_wake_ready(row->phone_number_id, row->rank);
 	return false;
 }

@@ -84,6 +84,24 @@ set_and_reload($node, phone_number_id => '100000000000010');
 wait_status($node, $last, 'accepted', 'what is held goes when the setting names a free number');
 is(from($last), '100000000000010', 'from that one');
 
+# ---- and another gets its own --------------------------------------------------------------------
+
+# What waits for a limit of the default number does not wait for it elsewhere, and is not passed by
+# what is written later.
+set_and_reload($node, pair_burst => 2);
+my $recipient = '+34613600008';
+my @ids = map { enqueue($node, 'sola', $recipient) } 1 .. 3;
+wait_status($node, $ids[0], 'accepted');
+wait_for($node, "SELECT count(*) = 2 FROM whatsapp_queue WHERE (state, hold_reason) = ('d', 'pair_rate')", 'two wait for the pair limit');
+sql(q{SELECT FROM wa_assign_phone('sola', '100000000000011')});
+push @ids, enqueue($node, 'sola', $recipient);
+wait_status($node, $ids[1], 'accepted', 'the next goes when its tenant gets a number of its own');
+is(from($ids[1]), '100000000000011', 'from that');
+wait_for($node, "SELECT count(*) = 2 FROM whatsapp_queue WHERE message_id IN ($ids[2], $ids[3]) AND (state, hold_reason) = ('d', 'pair_rate')",
+	'the others wait for the limit there');
+is(sql("SELECT min(due_at) FILTER (WHERE message_id = $ids[2]) < min(due_at) FILTER (WHERE message_id = $ids[3]) FROM whatsapp_queue"), 't', 'in their order');
+sql("SELECT wa_cancel_message(id) FROM unnest(ARRAY[$ids[2], $ids[3]]) AS id");
+
 invariants_hold($node);
 $node->stop;
 $sim->stop;

@@ -87,20 +87,26 @@ is(accepted_for($sim)->{ $ids[1] }, undef, 'what waits behind it is paused');
 sql("SELECT wa_resume('number', '100000000000001')");
 wait_status($node, $_, 'accepted', 'and goes when the number is resumed') foreach @ids[ 1, 2 ];
 
-@ids = behind_a_slow_one('+34611900005', 2);
+@ids = behind_a_slow_one('+34611900005', 3);
 sql(<<'SQL');
 BEGIN;
 SELECT wa_unassign_phone('t1');
 SELECT wa_assign_phone('t1', '100000000000007');
 COMMIT
 SQL
+push @ids, enqueue($node, 't1', '+34611900005');
 $sim->answer(1500);
 wait_status($node, $_, 'accepted') foreach @ids;
 my %number = map { $_->{message}{biz_opaque_callback_data} =~ /:(\d+):\d+$/ ? ($1 => $_->{number}) : () } $sim->accepted;
 is_deeply(
 	[ @number{@ids} ],
-	[ '100000000000001', '100000000000007' ],
+	[ '100000000000001', ('100000000000007') x 3 ],
 	'what waited when the number changed leaves from the new one');
+my %is_new = map { $_ => 1 } @ids[ 1 .. 3 ];
+is_deeply(
+	[ grep { $is_new{$_} } map { $_->{message}{biz_opaque_callback_data} =~ /:(\d+):\d+$/ } $sim->accepted ],
+	[ @ids[ 1 .. 3 ] ],
+	'before what is written later');
 is(sql("SELECT max(accepted_at) - min(accepted_at) < interval '15 seconds' FROM whatsapp_messages WHERE id IN ($ids[0], $ids[1])"),
 	't', 'without waiting for the next sweep');
 $sim->faults();

@@ -59,7 +59,7 @@ wa_waiting_again(WaSender *sender, WaWaiting *waiting)
 	waiting->number->n_again++;
 	wa_number_stand(waiting->number);
 	wa_number_opened(waiting->number);
-	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN, waiting->number);
+	wa_sender_track(sender, waiting->message_id, WA_TRACKED_AGAIN, waiting);
 }
 
 /*
@@ -122,7 +122,7 @@ wa_waiting_ask(WaSender *sender, WaNumber *number, int limit, dlist_head *asked,
 			continue;
 		}
 		dlist_push_tail(asked, &waiting->node);
-		wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED, number);
+		wa_sender_track(sender, waiting->message_id, WA_TRACKED_ASKED, waiting);
 		ids[n++] = waiting->message_id;
 	}
 	return n;
@@ -136,7 +136,30 @@ wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 messag
 	insert(&pair->waiting, waiting);
 	pair->n_waiting++;
 	sender->n_waiting++;
-	wa_sender_track(sender, message_id, WA_TRACKED_WAITING, number);
+	wa_sender_track(sender, message_id, WA_TRACKED_WAITING, waiting);
+}
+
+void
+wa_waiting_leaves(WaSender *sender, WaWaiting *waiting)
+{
+	WaPair *pair = wa_pair_get(sender, waiting->pair_key);
+
+	dlist_delete(&waiting->node);
+	if (wa_sender_tracked(sender, waiting->message_id)->as == WA_TRACKED_WAITING)
+	{
+		pair->n_waiting--;
+		sender->n_waiting--;
+	}
+	else
+	{
+		waiting->number->n_again--;
+		/* Those behind it would wait for what becomes of it here. */
+		if (pair->in_flight == 0)
+			wa_pair_release_one(sender, pair);
+	}
+	wa_sender_untrack(sender, waiting->message_id);
+	wa_pair_rest(sender, pair);
+	pfree(waiting);
 }
 
 void

@@ -40,6 +40,12 @@ extern int wa_waiting_ask(WaSender *sender, WaNumber *number, int limit, dlist_h
 extern void wa_pair_set_aside(WaSender *sender, WaPair *pair, WaNumber *number, int64 message_id,
 							  int64 rank);
 
+/*
+ * Its row goes by another number, whose cursor has come to it: it waits here no longer.
+ * It is not being asked for.
+ */
+extern void wa_waiting_leaves(WaSender *sender, WaWaiting *waiting);
+
 /* All that wait for one recipient wait for the other, who has turned out to be the same. */
 extern void wa_pair_move_waiting(WaPair *from, WaPair *into);
 

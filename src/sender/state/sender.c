@@ -139,12 +139,12 @@ wa_sender_tracked(WaSender *sender, int64 message_id)
 }
 
 void
-wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as, const WaNumber *number)
+wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as, struct WaWaiting *waiting)
 {
 	WaTracked *tracked = hash_search(sender->tracked, &message_id, HASH_ENTER, NULL);
 
 	tracked->as = as;
-	tracked->number = number;
+	tracked->waiting = waiting;
 }
 
 void

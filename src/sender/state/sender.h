@@ -22,6 +22,7 @@
 struct WaHttp;
 typedef struct WaPairs WaPairs;
 struct WaSenderSlot;
+struct WaWaiting;
 
 typedef struct WaTenant
 {
@@ -66,7 +67,7 @@ typedef struct WaTracked
 {
 	int64 message_id; /* hash key */
 	WaTrackedAs as;
-	const WaNumber *number; /* where it waits; NULL: it is in flight */
+	struct WaWaiting *waiting; /* sender/pace/pair_waiting.h; NULL: it is in flight */
 } WaTracked;
 
 /* A request, from its lease to its settlement. */
@@ -183,7 +184,7 @@ extern bool wa_sender_template_paused(WaSender *sender, const char *name, const 
 /* NULL: it is not tracked. */
 extern const WaTracked *wa_sender_tracked(WaSender *sender, int64 message_id);
 extern void wa_sender_track(WaSender *sender, int64 message_id, WaTrackedAs as,
-							const WaNumber *number);
+							struct WaWaiting *waiting);
 extern void wa_sender_untrack(WaSender *sender, int64 message_id);
 
 /* Requests that count for the limits: not those that drain. */

@@ -7,7 +7,7 @@
 # passed because
 #
 #   - it had been in doubt, or a person has put it back into the queue;
-#   - it was cancelled, has failed, or goes by another number;
+#   - it was cancelled, has failed, or was requested from another number, too;
 #   - its transaction was prepared: no commit hook, so the sweep finds it later;
 #   - somebody else had its row locked when its turn came;
 #   - the other goes to a form of the person's address that was not known yet.
@@ -71,7 +71,7 @@ sub _judge
 	return unless _certainly_before($first, $second);
 	my ($accepted) = grep { $_->{accepted} } @{ $seen->{ $first->{marker} } };
 	my ($request) = @{ $seen->{ $second->{marker} } };
-	return if !$accepted || $accepted->{number} ne $request->{number};
+	return if !$accepted || grep { $_->{number} ne $request->{number} } @{ $seen->{ $first->{marker} } };
 	$history->{pairs_in_order}++;
 	return if $accepted->{seq} < $request->{seq} || _excused($history, $rows, $first, $second, $request);
 	return sprintf(

@@ -38,7 +38,7 @@ is_tracked_as(int64 message_id, WaTrackedAs as)
 {
 	const WaTracked *tracked = wa_sender_tracked(sender, message_id);
 
-	return tracked != NULL && tracked->as == as && tracked->number == number;
+	return tracked != NULL && tracked->as == as && tracked->waiting->number == number;
 }
 
 static void
@@ -105,7 +105,6 @@ test_forget_waiting(void)
 	is_int(number->cursor_rank, 30, "and the cursor is before all that did");
 }
 
-/* The cursor was set back before rows that are listed: it reads them in their order. */
 /* The ids that are asked for with this limit. */
 static const char *
 asked(int limit)
@@ -135,6 +134,7 @@ test_ask(void)
 	is_str(again(), "3 ", "the rest later");
 }
 
+/* The cursor was set back before rows that are listed: it reads them in their order. */
 static void
 test_leave_to_cursor(void)
 {
@@ -190,6 +190,36 @@ test_set_aside(void)
 	is_str(again(), "7 6 ", "in the order of the queue");
 }
 
+/* Its tenant has got another number, whose cursor has come to it. */
+static void
+test_leaves(void)
+{
+	WaPair *pair;
+
+	begin();
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
+	wa_pair_take(pair, wa_now_us());
+	wa_pair_set_aside(sender, pair, number, 2, 20);
+	wa_pair_set_aside(sender, pair, number, 3, 30);
+	wa_waiting_leaves(sender, wa_sender_tracked(sender, 2)->waiting);
+	ok(wa_sender_tracked(sender, 2) == NULL, "what leaves for another number may be claimed there");
+	is_int(pair->n_waiting + sender->n_waiting, 2, "and does not wait here");
+	is_str(again(), "", "nobody passes what is on the wire for that");
+	ok(wa_pair_release_one(sender, pair), "the one behind it has its turn");
+	is_str(again(), "3 ", "next");
+
+	begin();
+	pair = wa_pair_get(sender, wa_pair_key(number, RECIPIENT));
+	wa_pair_set_aside(sender, pair, number, 2, 20);
+	wa_pair_set_aside(sender, pair, number, 3, 30);
+	wa_pair_release_one(sender, pair);
+	wa_waiting_leaves(sender, wa_sender_tracked(sender, 2)->waiting);
+	is_str(again(), "3 ", "of what nobody is on the wire before, the next goes in its place");
+	is_int(number->n_again, 1, "alone");
+	wa_waiting_leaves(sender, wa_sender_tracked(sender, 3)->waiting);
+	is_int(number->n_again + sender->n_waiting, 0, "until nothing waits any more");
+}
+
 int
 main(void)
 {
@@ -199,5 +229,6 @@ main(void)
 	test_forget_stopped();
 	test_ask();
 	test_leave_to_cursor();
+	test_leaves();
 	return done_testing();
 }
