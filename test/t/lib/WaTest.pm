@@ -44,6 +44,24 @@ our @EXPORT_OK = qw(
 	};
 }
 
+# It polls by a psql that reads the query from a pipe, and fails if that has ended before, as it does
+# while the server restarts after a crash: then there is no result yet.
+{
+	no warnings qw(redefine);
+	my $poll = \&PostgreSQL::Test::Cluster::poll_query_until;
+
+	*PostgreSQL::Test::Cluster::poll_query_until = sub {
+		while (1)
+		{
+			my $reached = eval { $poll->(@_) };
+
+			return $reached if !$@;
+			die $@ if $@ !~ /Broken pipe/;
+			usleep(100_000);
+		}
+	};
+}
+
 our $LAUNCHER = 'whatsapp_shared launcher';
 our $SENDER = 'whatsapp_shared sender';
 
