@@ -42,6 +42,7 @@ wa_client_limit_connections(struct WaHttp *http)
 bool
 wa_client_renew_session(struct WaHttp *http)
 {
+	http->stuck = false;
 	http->session = wa_http_session_create(http->poller, http->config.max_in_flight);
 	wa_client_limit_connections(http);
 	return http->session != NULL;
@@ -119,13 +120,41 @@ wa_client_withdraw(struct WaHttp *http, WaTransfer *t)
 }
 
 void
+wa_client_call_back_unbegun(struct WaHttp *http, bool also_moved)
+{
+	WaTransfer *next;
+
+	for (WaTransfer *t = http->lists[WA_TRANSFER_ACTIVE].head; t != NULL; t = next)
+	{
+		next = t->next;
+		if (t->begun || (t->moved && !also_moved))
+			continue;
+		t->moved = true;
+		wa_client_withdraw(http, t);
+		wa_transfer_note_lookup(t);
+		wa_transfer_list_move(http->lists, t, WA_TRANSFER_WAITING);
+	}
+}
+
+/*
+ * New requests can have no share in the HTTP/2 connection that it is on: it does not
+ * answer, or takes no more.  Nor could they have another one while it has requests, so
+ * they need another session.
+ */
+static bool
+is_stuck(const struct WaHttp *http, const WaTransfer *t, CURLcode code)
+{
+	return t->session == http->session && t->begun && !t->is_plain &&
+		   http->protocol == WA_PROTOCOL_HTTP2 &&
+		   (code == CURLE_OPERATION_TIMEDOUT || wa_transfer_is_over(t));
+}
+
+void
 wa_client_finish(struct WaHttp *http, WaTransfer *t, CURLcode code, const char *reason)
 {
 	if (t->session != NULL)
 	{
-		if (code == CURLE_OPERATION_TIMEDOUT && t->session == http->session && t->begun &&
-			!t->is_plain && http->protocol == WA_PROTOCOL_HTTP2)
-			http->stuck = true;
+		http->stuck |= is_stuck(http, t, code);
 		wa_client_withdraw(http, t);
 	}
 	wa_transfer_finish(t, code, reason);

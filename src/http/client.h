@@ -23,6 +23,7 @@ struct WaHttp
 	WaBegunList begun;
 	WaConnections connections;
 	WaLookups lookups;
+	WaTransferNotices notices;
 	WaTransferOptions options;				  /* of every transfer: all of the above */
 	WaHttpHeaders *headers;					  /* for new requests */
 	WaHttpSession *session;					  /* for new requests; NULL if it could not be made */
@@ -63,6 +64,12 @@ extern void wa_client_discard_session(struct WaHttp *http, WaHttpSession *sessio
 /* ... those that have ended. */
 extern void wa_client_discard_idle(struct WaHttp *http);
 extern void wa_client_destroy_sessions(struct WaHttp *http);
+
+/*
+ * What has not begun to leave waits again, for another session.  also_moved: even what
+ * has done so before, whose time began anew then.
+ */
+extern void wa_client_call_back_unbegun(struct WaHttp *http, bool also_moved);
 
 /* Takes an active transfer from libcurl. */
 extern void wa_client_withdraw(struct WaHttp *http, WaTransfer *t);

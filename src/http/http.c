@@ -60,6 +60,7 @@ set_up(WaHttp *http, const WaHttpConfig *config)
 										.begun = &http->begun,
 										.connections = &http->connections,
 										.lookups = &http->lookups,
+										.notices = &http->notices,
 										.open_socket = wa_http_open_socket,
 										.close_socket = wa_http_close_socket,
 										.socket_arg = &http->sockets};
@@ -126,25 +127,6 @@ wa_http_destroy(WaHttp *http)
 	curl_global_cleanup();
 }
 
-/*
- * What has not begun to leave goes another way than it was to: by the new settings,
- * from a new session.
- */
-static void
-call_back_unbegun(WaHttp *http)
-{
-	WaTransfer *next;
-
-	for (WaTransfer *t = http->lists[WA_TRANSFER_ACTIVE].head; t != NULL; t = next)
-	{
-		next = t->next;
-		if (t->begun)
-			continue;
-		wa_client_withdraw(http, t);
-		wa_transfer_list_move(http->lists, t, WA_TRANSFER_WAITING);
-	}
-}
-
 bool
 wa_http_reconfigure(WaHttp *http, const WaHttpConfig *config)
 {
@@ -153,7 +135,7 @@ wa_http_reconfigure(WaHttp *http, const WaHttpConfig *config)
 	if (!take_config(http, config))
 		return false;
 	wa_client_block_signals(&saved);
-	call_back_unbegun(http);
+	wa_client_call_back_unbegun(http, true);
 	destroy_transfers(http, WA_TRANSFER_FREE);
 	http->options.generation++;
 	http->draining = http->lists[WA_TRANSFER_ACTIVE].count;

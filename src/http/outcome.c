@@ -13,6 +13,12 @@ wa_transfer_is_refused(const WaTransfer *t)
 	return t->response.protocol == WA_PROTOCOL_UNKNOWN && wa_stream_is_refused(&t->stream);
 }
 
+bool
+wa_transfer_is_over(const WaTransfer *t)
+{
+	return t->begun && t->response.protocol == WA_PROTOCOL_UNKNOWN && wa_stream_is_over(&t->stream);
+}
+
 /*
  * Whether libcurl's counters are those of the one attempt to send this.  A
  * connection that was used before may die without a response: then libcurl goes

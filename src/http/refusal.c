@@ -35,8 +35,16 @@
  * words that may change: so after anything but a few harmless ones nothing is
  * believed any more that is heard through that request.
  *
+ * To repeat a request libcurl first needs a connection.  Before 8.7 it sees at once that
+ * the body cannot be had again, and the request ends.  Since then it finds out when the
+ * connection is there; and while the old one has a stream left, there may be no other:
+ * the request would wait in libcurl until its time is over.  So it is taken from libcurl
+ * as soon as it says that it goes back, which it does in the same words in 7.88 to 8.22;
+ * or as soon as a GOAWAY says that nobody will answer it.
+ *
  * Nothing of what is heard is kept or passed on: among it are headers with tokens.
  */
+#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +59,12 @@ static const char *const harmless[] = {
 	"TLSv1.",
 	"old SSL session ID is stale",
 	"[HTTP/2] [",
+};
+
+/* What it says when it begins a request again by itself. */
+static const char *const going_back[] = {
+	"Connection died, retrying a fresh connect",
+	"Downgrades to HTTP/1.1",
 };
 
 bool
@@ -96,6 +110,22 @@ wa_stream_is_refused(const WaStream *stream)
 		   (stream->told || (!c->uncounted && c->unproved == 0));
 }
 
+bool
+wa_stream_is_among_the_last(const WaStream *stream)
+{
+	return stream->connection != NULL && stream->connection->gone_away;
+}
+
+/*
+ * Counted numbers do not suffice: that a request has not ended yet may be the reason why
+ * another's number is certain.  libcurl before 8.7 ends these by itself.
+ */
+bool
+wa_stream_is_over(const WaStream *stream)
+{
+	return stream->left || (stream->told && wa_stream_is_refused(stream));
+}
+
 void
 wa_stream_ended(WaStream *stream, bool answered)
 {
@@ -118,13 +148,15 @@ begins_with(const char *line, const char *text)
 }
 
 static bool
-is_harmless(const char *line)
+is_one_of(const char *line, const char *const *texts, size_t count)
 {
-	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
-		if (begins_with(line, harmless[i]))
+	for (size_t i = 0; i < count; i++)
+		if (begins_with(line, texts[i]))
 			return true;
 	return false;
 }
+
+#define IS_ONE_OF(line, texts) is_one_of((line), (texts), sizeof(texts) / sizeof((texts)[0]))
 
 /* "[HTTP/2] [5] OPENED stream for ...": from 8.1 on. */
 static void
@@ -140,42 +172,43 @@ note_number(WaStream *stream, const char *line)
 }
 
 /* It will answer none above the last.  libcurl hears of it before it closes these. */
-static void
+static bool
 note_goaway(const WaStream *stream, const char *line)
 {
 	unsigned int last;
 
 	if (stream->connection == NULL || stream->deaf)
-		return;
+		return false;
 	if (sscanf(line, "received GOAWAY, error=%*u, last_stream=%u", &last) != 1 &&
 		sscanf(line, "recveived GOAWAY, error=%*u, last_stream=%u", &last) != 1)
-		return;
+		return false;
 	stream->connection->gone_away = true;
 	stream->connection->last = last;
+	return true;
 }
 
 /* Called several times for a request, hence the cheap tests first. */
-int
-wa_stream_heard(CURL *easy, curl_infotype type, char *text, size_t len, void *arg)
+bool
+wa_stream_heard(WaStream *stream, const char *text, size_t len)
 {
-	WaStream *stream = arg;
 	char line[80]; /* what is looked for stands at the beginning */
 
-	if (type != CURLINFO_TEXT)
-		return 0;
 	if (len > sizeof(line) - 1)
 		len = sizeof(line) - 1;
 	memcpy(line, text, len);
 	line[len] = '\0';
 
 	if (begins_with(line, "rec"))
-		note_goaway(stream, line);
-	else if (begins_with(line, "REFUSED_STREAM, retrying") ||
-			 (begins_with(line, "HTTP/2 stream ") && strstr(line, " refused by server") != NULL))
+		return note_goaway(stream, line);
+	if (begins_with(line, "REFUSED_STREAM, retrying") ||
+		(begins_with(line, "HTTP/2 stream ") && strstr(line, " refused by server") != NULL))
 		stream->refused = true;
 	else if (begins_with(line, "[HTTP/2] ["))
 		note_number(stream, line);
-	else if (!is_harmless(line))
+	else if (!IS_ONE_OF(line, harmless))
+	{
 		stream->deaf = true;
-	return 0;
+		stream->left |= IS_ONE_OF(line, going_back);
+	}
+	return wa_stream_is_over(stream);
 }

@@ -7,8 +7,8 @@
 #ifndef WA_HTTP_REFUSAL_H
 #define WA_HTTP_REFUSAL_H
 
-#include <curl/curl.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "http/connections.h"
 
@@ -20,6 +20,7 @@ typedef struct WaStream
 	bool told;	  /* the id, by libcurl */
 	bool proved;  /* it has certainly been opened */
 	bool deaf;	  /* what libcurl says may be about another connection */
+	bool left;	  /* libcurl has given the connection up, and looks for another */
 	bool refused; /* the peer has said that it did not look at the request */
 } WaStream;
 
@@ -38,11 +39,19 @@ extern void wa_stream_ended(WaStream *stream, bool answered);
 
 extern bool wa_stream_is_refused(const WaStream *stream);
 
+/* Whether the server takes no more requests on the connection that it is on. */
+extern bool wa_stream_is_among_the_last(const WaStream *stream);
+
 /*
- * For CURLOPT_DEBUGFUNCTION; arg is the WaStream.  Not to be set before the last byte
- * of the request's body has been handed out.  libcurl calls it: it MUST NOT call
- * libcurl.
+ * Whether nothing can come of a request any more that has not ended: libcurl has given
+ * it up and would begin it again, or nobody will answer it.
  */
-extern int wa_stream_heard(CURL *easy, curl_infotype type, char *text, size_t len, void *arg);
+extern bool wa_stream_is_over(const WaStream *stream);
+
+/*
+ * What libcurl says of the request, once the last byte of its body has been handed out.
+ * True: some request may be over now, this one or another.
+ */
+extern bool wa_stream_heard(WaStream *stream, const char *text, size_t len);
 
 #endif

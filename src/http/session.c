@@ -19,6 +19,7 @@
 struct WaHttpSession
 {
 	CURLM *multi;
+	CURL *nobody; /* never sends anything */
 	WaPoller *poller;
 	int64_t deadline_us;
 	int host_connections; /* what libcurl was told */
@@ -127,7 +128,9 @@ wa_http_session_create(WaPoller *poller, int keep)
 	session->poller = poller;
 	session->deadline_us = WA_NO_DEADLINE;
 	session->multi = multi = curl_multi_init();
-	if (multi == NULL ||
+	session->nobody = curl_easy_init();
+	if (multi == NULL || session->nobody == NULL ||
+		curl_easy_setopt(session->nobody, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
 		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_changed) != CURLM_OK ||
 		curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, session) != CURLM_OK ||
 		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_changed) != CURLM_OK ||
@@ -147,6 +150,8 @@ wa_http_session_destroy(WaHttpSession *session)
 {
 	if (session == NULL)
 		return;
+	if (session->nobody != NULL)
+		curl_easy_cleanup(session->nobody);
 	if (session->multi != NULL)
 		curl_multi_cleanup(session->multi);
 	free(session);
@@ -236,6 +241,19 @@ wa_http_session_timer(WaHttpSession *session, int64_t now_us)
 		return CURLM_OK;
 	session->deadline_us = WA_NO_DEADLINE;
 	return curl_multi_socket_action(session->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+}
+
+/*
+ * Requests wait for a connection that is being opened, since it may turn out to be one
+ * of HTTP/2, which they could share (CURLOPT_PIPEWAIT).  If it is one of HTTP/1.1 libcurl
+ * before 8.10 lets them go on.  Since then it forgets them until some request has ended;
+ * but they look again whenever one is taken out, even if that has never begun.
+ */
+void
+wa_http_session_wake(WaHttpSession *session)
+{
+	if (curl_multi_add_handle(session->multi, session->nobody) == CURLM_OK)
+		(void) curl_multi_remove_handle(session->multi, session->nobody);
 }
 
 int64_t

@@ -56,6 +56,9 @@ extern int wa_http_session_active(const WaHttpSession *session);
 extern CURLMcode wa_http_session_socket(WaHttpSession *session, const WaPollEvent *event);
 extern CURLMcode wa_http_session_timer(WaHttpSession *session, int64_t now_us);
 
+/* Requests that wait for a connection look for one again. */
+extern void wa_http_session_wake(WaHttpSession *session);
+
 /* When wa_http_session_timer wants to be called, or WA_NO_DEADLINE. */
 extern int64_t wa_http_session_deadline(const WaHttpSession *session);
 

@@ -88,8 +88,9 @@ give_up_session(WaHttp *http, WaHttpSession *session, CURLMcode code)
 static bool
 begin_again(WaHttp *http, WaTransfer *t)
 {
-	bool shared = t->stale && !t->is_plain && http->protocol == WA_PROTOCOL_HTTP2 &&
-				  t->session == http->session && wa_client_count_retired(http) < MAX_RETIRED;
+	bool http2 = wa_transfer_is_refused(t) || (!t->is_plain && http->protocol == WA_PROTOCOL_HTTP2);
+	bool shared =
+		http2 && t->session == http->session && wa_client_count_retired(http) < MAX_RETIRED;
 
 	if (!wa_transfer_may_again(t))
 		return false;
@@ -100,6 +101,26 @@ begin_again(WaHttp *http, WaTransfer *t)
 		wa_client_finish(http, t, CURLE_OUT_OF_MEMORY, NULL);
 	http->stuck |= shared;
 	return true;
+}
+
+/*
+ * What libcurl would begin again by itself ends here, or is begun again by us: it would
+ * wait for a connection, which may not be to be had before the old one has ended.  The
+ * same is in store for new requests, so they get another session.
+ */
+static void
+end_those_over(WaHttp *http)
+{
+	WaTransfer *next;
+
+	for (WaTransfer *t = http->lists[WA_TRANSFER_ACTIVE].head; t != NULL; t = next)
+	{
+		next = t->next;
+		if (!wa_transfer_is_over(t))
+			http->stuck |= t->session == http->session && wa_stream_is_among_the_last(&t->stream);
+		else if (!begin_again(http, t))
+			wa_client_finish(http, t, CURLE_SEND_FAIL_REWIND, NULL);
+	}
 }
 
 static void
@@ -143,6 +164,12 @@ run(WaHttp *http)
 		next = wa_http_session_next(s);
 		run_session(http, s, events, count);
 	}
+	if (http->notices.over)
+		end_those_over(http);
+	http->notices.over = false;
+	if (http->notices.connected && http->session != NULL)
+		wa_http_session_wake(http->session);
+	http->notices.connected = false;
 }
 
 /*
@@ -150,17 +177,17 @@ run(WaHttp *http)
  * One of HTTP/2 is not, for other requests share it; and if the machine at
  * its other end hangs, all new requests would hang with it, one after the
  * other, for ever.  So they get a new connection, and the old one is closed
- * when it has no request left.
+ * when it has no request left.  The same goes for one on which the machine at
+ * its other end takes no more requests.
  */
 static void
 retire_stuck_session(WaHttp *http)
 {
-	if (http->stuck && http->session != NULL && wa_client_count_retired(http) < MAX_RETIRED)
-	{
-		wa_client_retire_session(http);
-		(void) wa_client_renew_session(http);
-	}
-	http->stuck = false;
+	if (!http->stuck || http->session == NULL || wa_client_count_retired(http) >= MAX_RETIRED)
+		return;
+	wa_client_call_back_unbegun(http, false);
+	wa_client_retire_session(http);
+	(void) wa_client_renew_session(http);
 }
 
 /*

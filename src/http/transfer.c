@@ -70,9 +70,10 @@ note_begun(WaTransfer *t)
 }
 
 /*
- * From the end of the request on http/refusal.c listens: until then there is nothing to
- * be heard that matters, and libcurl says most.  The option is a flag of the handle's,
- * which may be set at any time; if it cannot, the request stays in doubt.
+ * From the end of the request on http/refusal.c listens, or from the beginning of one
+ * that has no body: until then there is nothing to be heard that matters, and libcurl says
+ * most.  The option is a flag of the handle's, which may be set at any time; if it cannot,
+ * the request stays in doubt.
  */
 static void
 listen_from_now_on(WaTransfer *t)
@@ -103,6 +104,26 @@ read_body(char *out, size_t size, size_t n, void *arg)
 }
 
 #ifdef WA_CURL_HAS_PREREQ
+static int
+libcurl_says(CURL *easy, curl_infotype type, char *text, size_t len, void *arg)
+{
+	WaTransfer *t = arg;
+
+	if (type == CURLINFO_TEXT && wa_stream_heard(&t->stream, text, len))
+		t->options->notices->over = true;
+	return 0;
+}
+
+static void
+begin_stream(WaTransfer *t, WaConnection *connection)
+{
+	wa_stream_begun(&t->stream, connection);
+	if (connection == NULL || connection->begun == 1)
+		t->options->notices->connected = true;
+	if (t->body.len == 0)
+		listen_from_now_on(t);
+}
+
 /*
  * Called each time a connection is ready for this request: once, and again if
  * libcurl starts over.  A POST of which anything was taken must not; of one that
@@ -123,7 +144,7 @@ about_to_send(void *arg, char *remote_ip, char *local_ip, int remote_port, int l
 		return CURL_PREREQFUNC_ABORT;
 	}
 	if (!t->is_plain)
-		wa_stream_begun(&t->stream, wa_connections_find(t->options->connections, local_port));
+		begin_stream(t, wa_connections_find(t->options->connections, local_port));
 	note_begun(t);
 	return CURL_PREREQFUNC_OK;
 }
@@ -216,8 +237,8 @@ set_common_options(WaTransfer *t, const WaTransferOptions *options)
 #ifdef WA_CURL_HAS_PREREQ
 	CHECK_SETOPT(easy, CURLOPT_PREREQFUNCTION, about_to_send, return false);
 	CHECK_SETOPT(easy, CURLOPT_PREREQDATA, t, return false);
-	CHECK_SETOPT(easy, CURLOPT_DEBUGFUNCTION, wa_stream_heard, return false);
-	CHECK_SETOPT(easy, CURLOPT_DEBUGDATA, &t->stream, return false);
+	CHECK_SETOPT(easy, CURLOPT_DEBUGFUNCTION, libcurl_says, return false);
+	CHECK_SETOPT(easy, CURLOPT_DEBUGDATA, t, return false);
 #endif
 	return true;
 }
@@ -327,6 +348,7 @@ wa_transfer_reset(WaTransfer *t)
 	t->looked_up = false;
 	t->no_lookup = false;
 	t->begun = false;
+	t->moved = false;
 	t->stale = false;
 	t->restarted = false;
 	t->repeated = false;

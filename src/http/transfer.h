@@ -70,6 +70,7 @@ typedef struct WaTransfer
 	bool looked_up;	   /* its name had to be looked up */
 	bool no_lookup;	   /* ... and was not: too many lookups have no answer */
 	bool begun;		   /* libcurl may have sent something */
+	bool moved;		   /* from one session to another, before that */
 	bool stale;		   /* it was about to, but the peer had closed the connection */
 	bool restarted;	   /* because of that, once */
 	bool repeated;	   /* libcurl wanted to begin it a second time */
@@ -79,6 +80,13 @@ typedef struct WaTransfer
 	WaHttpResponse response;
 	char error[CURL_ERROR_SIZE];
 } WaTransfer;
+
+/* What callbacks have noticed, until http/step.c has seen to it. */
+typedef struct WaTransferNotices
+{
+	bool over;		/* some request may be over that libcurl keeps */
+	bool connected; /* a connection has become ready */
+} WaTransferNotices;
 
 /* What every transfer of a WaHttp has in common; outlives them. */
 struct WaTransferOptions
@@ -90,6 +98,7 @@ struct WaTransferOptions
 	WaBegunList *begun;
 	WaConnections *connections;
 	WaLookups *lookups;
+	WaTransferNotices *notices;
 	curl_opensocket_callback open_socket;
 	curl_closesocket_callback close_socket;
 	void *socket_arg;
@@ -113,6 +122,9 @@ extern bool wa_transfer_prepare(WaTransfer *t, const char *url, const char *body
 
 /* Whether the peer has said that it did not look at the request: http/refusal.c. */
 extern bool wa_transfer_is_refused(const WaTransfer *t);
+
+/* Whether nothing can come of it any more, though libcurl still has it: http/refusal.c. */
+extern bool wa_transfer_is_over(const WaTransfer *t);
 
 /*
  * To be called when libcurl does not have it any more: the thread that looks up its

@@ -25,6 +25,9 @@
 
 #define MAX_PEERS 256
 
+/* More than any story takes. */
+#define STORY_S 100
+
 struct Peer
 {
 	Server *server;
@@ -412,6 +415,8 @@ server_start(ServerKind kind, PeerHandler handler, void *arg)
 
 	if (server == NULL)
 		die("calloc");
+	/* a story that hangs is a failure, not a test without an end */
+	alarm(STORY_S);
 	/* as the server's processes have it, which libcurl relies on */
 	signal(SIGPIPE, SIG_IGN);
 	server->kind = kind;

@@ -37,13 +37,13 @@ port_of(int fd)
 	return ntohs(name.sin_port);
 }
 
-static void
+static bool
 hear(WaStream *stream, const char *line)
 {
 	char text[200];
 
 	snprintf(text, sizeof(text), "%s\n", line);
-	wa_stream_heard(NULL, CURLINFO_TEXT, text, strlen(text), stream);
+	return wa_stream_heard(stream, text, strlen(text));
 }
 
 /* A request whose body has left. */
@@ -219,11 +219,62 @@ test_hearing(void)
 	ok(!end(&a, false), "the next request is another one");
 }
 
+/*
+ * What ends a request at once: it is looked for when something was heard that can.
+ */
+static void
+test_over(void)
+{
+	WaConnection c = {.users = 1, .uncounted = true};
+	WaStream a = {0};
+	WaStream b = {0};
+	WaStream d = {0};
+
+	begin(&a, &c);
+	begin(&b, &c);
+	wa_stream_begun(&d, &c);
+	ok(!hear(&a, "[HTTP/2] [1] OPENED stream for https://localhost/"), "a number is no end");
+	ok(!hear(&b, "[HTTP/2] [3] OPENED stream for https://localhost/"), "nor is another");
+	ok(!hear(&a, "We are completely uploaded and fine"), "nor what is harmless");
+	ok(!wa_stream_is_among_the_last(&a), "the server takes more requests");
+	ok(hear(&a, "received GOAWAY, error=0, last_stream=1"), "a server that goes away may be");
+	ok(wa_stream_is_among_the_last(&a), "it takes no more on this connection");
+	ok(!wa_stream_is_over(&a), "the last that was taken may be answered");
+	ok(wa_stream_is_over(&b), "the one above it will not");
+	ok(!wa_stream_is_over(&d), "one whose number is not known may be");
+	ok(hear(&d, "[HTTP/2] [5] OPENED stream for https://localhost/"), "it is said late");
+	ok(wa_stream_is_over(&d), "this one will not, either");
+	end(&a, true);
+	end(&b, false);
+	end(&d, false);
+	is_int(c.users, 1, "nobody holds the connection any more");
+
+	begin(&a, &c);
+	ok(hear(&a, "Connection died, retrying a fresh connect (retry count: 1)"),
+	   "libcurl begins it again");
+	ok(wa_stream_is_over(&a), "so it is over");
+	ok(!end(&a, false), "and nothing is known of it");
+	begin(&a, &c);
+	ok(!wa_stream_is_over(&a), "the next request is not");
+	ok(hear(&a, "Downgrades to HTTP/1.1"), "begun again in another protocol");
+	ok(wa_stream_is_over(&a), "it is over, too");
+	end(&a, false);
+
+	c = (WaConnection){.users = 1};
+	begin(&a, &c);
+	begin(&b, &c);
+	ok(hear(&a, "recveived GOAWAY, error=0, last_stream=1"), "while numbers are counted");
+	ok(!wa_stream_is_over(&b), "libcurl ends them itself");
+	ok(end(&b, false), "the one above was refused nevertheless");
+	end(&a, true);
+}
+
 int
 main(void)
 {
 	test_connections();
 	test_counting();
 	test_hearing();
+	test_over();
 	return done_testing();
 }
