@@ -451,6 +451,8 @@ wa_create_notification(PG_FUNCTION_ARGS)
 	Oid enqueue_function = wa_notify_enqueue_function(schema);
 	WaNotification n;
 	WaNotifyScope scope;
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext save;
 	WaRoleSection section;
 	CreateTrigStmt *statement;
 	List *parameters;
@@ -479,7 +481,9 @@ wa_create_notification(PG_FUNCTION_ARGS)
 	n.events = events_sql(&scope, statement);
 	n.relation = qualified_name(rel);
 	wa_role_section_begin(&section, role, WA_ROLE_RESTRICTED, n.search_path);
+	save = MemoryContextSwitchTo(context); /* they are needed after the section */
 	parameters = check_expressions(&n, &scope);
+	MemoryContextSwitchTo(save);
 	wa_role_section_end(&section);
 
 	/* The lock is kept to the end of the transaction, but not the reference. */
