@@ -64,6 +64,9 @@ if [ "$(cat "$dir/.stamp" 2> /dev/null)" != "$stamp" ]; then
     copy_directory "$("$original" --sharedir)"
     copy_directory "$("$original" --pkgincludedir)"
     copy_directory "$("$original" --includedir-server)"
+    # libpq's; where everybody's headers are, a compiler looks anyway.
+    includedir=$("$original" --includedir)
+    [ "$includedir" = /usr/include ] || copy_directory "$includedir"
     echo "$stamp" > "$dir/.stamp"
 fi
 
