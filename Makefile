@@ -370,6 +370,10 @@ check-sanitizers:
 check-valgrind:
 	@PG_CONFIG=$(PG_CONFIG) test/valgrind/run.sh
 
+# The suites on a PostgreSQL built with assertions; WA_SUITES and WA_TESTS choose.
+check-assertions:
+	@PG_CONFIG=$(PG_CONFIG) test/assertions/run.sh
+
 # TESTS, files of t or pgtap, TIMES (10) times each at the lowest priority and beside a busy process.
 check-repeat:
 	@PG_CONFIG=$(PG_CONFIG) WA_TESTS='$(TESTS)' WA_TIMES='$(TIMES)' test/tools/run-tests.sh repeat
@@ -430,4 +434,4 @@ format:
 
 format-check: check-format
 
-.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-repeat check-fuzz-long coverage check-fail-points check-sanitizers check-valgrind references bench demo demo-managed deb oci release check-deb check-matrix check-matrix-smoke format format-check $(addprefix check-,$(SUITES))
+.PHONY: FORCE install-outbox uninstall-outbox simulator gateway install-gateway clean-programs test check-history-long check-persons-long check-outbox-long check-patroni check-repeat check-fuzz-long coverage check-fail-points check-sanitizers check-valgrind check-assertions references bench demo demo-managed deb oci release check-deb check-matrix check-matrix-smoke format format-check $(addprefix check-,$(SUITES))

@@ -6,6 +6,7 @@
 #   install-packages.sh test     that, and to run the tests
 #   install-packages.sh coverage the same, and gcovr
 #   install-packages.sh valgrind the same, and valgrind
+#   install-packages.sh assertions the same as test, and what PostgreSQL is built with
 #   install-packages.sh patroni  what make check-patroni needs, besides building
 #
 # Does nothing, and needs no privilege, where all of them are there.  Installing
@@ -16,9 +17,9 @@
 set -euo pipefail
 
 case ${1:-} in
-    build | test | coverage | valgrind | patroni) ;;
+    build | test | coverage | valgrind | assertions | patroni) ;;
     *)
-        echo "usage: install-packages.sh build|test|coverage|valgrind|patroni" >&2
+        echo "usage: install-packages.sh build|test|coverage|valgrind|assertions|patroni" >&2
         exit 2
         ;;
 esac
@@ -73,8 +74,9 @@ find_missing() {
     case $2 in
         coverage) wanted+=(gcovr) ;;
         valgrind) wanted+=(valgrind) ;;
+        assertions) wanted+=(libicu-dev) ;;
     esac
-    if [[ " test coverage valgrind " = *" $2 "* ]]; then
+    if [[ " test coverage valgrind assertions " = *" $2 "* ]]; then
         wanted+=(perl libipc-run-perl clang-format openssl curl ca-certificates)
         # libFuzzer and the sanitizers are parts of the latter.
         wanted+=(clang libclang-rt-dev)
