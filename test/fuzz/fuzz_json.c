@@ -93,16 +93,16 @@ see_scalar(void *state, char *token, JsonTokenType type)
 }
 
 static JsonParseErrorType
-parse(char *text, size_t len, bool need_escapes, JsonSemAction *actions)
+parse(char *text, size_t len, bool need_escapes, const JsonSemAction *actions)
 {
 #if PG_VERSION_NUM >= 170000
 	JsonLexContext *lex = makeJsonLexContextCstringLen(NULL, text, len, PG_UTF8, need_escapes);
-	JsonParseErrorType result = pg_parse_json(lex, actions);
+	JsonParseErrorType result = pg_parse_json(lex, (JsonSemAction *) actions);
 
 	freeJsonLexContext(lex);
 #else
 	JsonLexContext *lex = makeJsonLexContextCstringLen(text, (int) len, PG_UTF8, need_escapes);
-	JsonParseErrorType result = pg_parse_json(lex, actions);
+	JsonParseErrorType result = pg_parse_json(lex, (JsonSemAction *) actions);
 
 	if (lex->strval != NULL)
 	{

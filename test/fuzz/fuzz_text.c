@@ -64,7 +64,7 @@ check_mask(char *text)
 	expect(strlen(text) <= before);
 	for (const unsigned char *p = (const unsigned char *) text; *p != '\0';)
 	{
-		int len = pg_utf_mblen(p);
+		int len = pg_encoding_mblen(PG_UTF8, (const char *) p);
 
 		expect(pg_utf8_islegal(p, len));
 		p += len;

@@ -130,10 +130,23 @@ sub head_is
 	return;
 }
 
+# A malformed one is mended, and that is known; or the library refuses it, as later versions do.
+sub malformed
+{
+	my ($bytes, $wanted, $name) = @_;
+	my $socket = raw_open($probe);
+
+	raw_write($socket, $bytes);
+	my $seen = raw_read($socket);
+	my $refused = ($seen->{status} // 0) == 400 || $seen->{end} =~ /^(?:eof|reset)$/;
+	is($refused ? 'refused' : $seen->{body}, $refused ? 'refused' : "mended $wanted", $name);
+	return;
+}
+
 subtest 'heads' => sub {
 	my $host = "HTTP/1.1\r\nHost: x";
 
-	head_is("GET /head?a=%41%2f $host\r\nA:b\r\nC: \t d \r\n\r\n", 'exact GET /head?a=%41%2f: Host=x A=b C=d ',
+	head_is("GET /head?a=%41%2f $host\r\nA:b\r\nC: \t d\r\n\r\n", 'exact GET /head?a=%41%2f: Host=x A=b C=d',
 		'as it came, the target not decoded');
 	head_is("\r\nGET /head $host\r\n\r\n", 'exact GET /head: Host=x', 'after an empty line');
 	my $many = join '', map { "X-$_: " . 'y' x 60 . "\r\n" } 1 .. 90;
@@ -143,15 +156,15 @@ subtest 'heads' => sub {
 	raw_write($socket, http('POST', '/echo', 'abc') . "GET /head $host\r\n\r\n");
 	is(read_until($socket, qr{/head: Host=x}, 1) =~ s/.*\r\n//sr, 'exact GET /head: Host=x', 'one behind a body, in the same bytes');
 
-	head_is("GET /head HTTP/1.1\nHost: x\r\n\r\n", 'mended GET /head: Host=x', 'LF alone after the request line');
-	head_is("GET /head $host\nA: b\r\n\r\n", 'mended GET /head: Host=x A=b', 'after a header');
-	head_is("GET /head $host\n\r\n", 'mended GET /head: Host=x', 'after the last header');
-	head_is("GET /head $host\r\n\n", 'mended GET /head: Host=x', 'at the end');
-	head_is("GET /head\0/x $host\r\n\r\n", 'mended GET /head: Host=x', 'NUL in the target');
-	head_is("GET\0X /head $host\r\n\r\n", 'mended GET /head: Host=x', 'in the method');
-	head_is("GET /head $host\r\nA: b\0c\r\n\r\n", 'mended GET /head: Host=x A=b', 'in a header');
-	head_is("GET  /head $host\r\n\r\n", 'mended GET /head: Host=x', 'two blanks');
-	head_is("GET /head $host\r\nContent-Len: 5\r\n gth\r\n\r\n", 'mended GET /head: Host=x Content-Length=5',
+	malformed("GET /head HTTP/1.1\nHost: x\r\n\r\n", 'GET /head: Host=x', 'LF alone after the request line');
+	malformed("GET /head $host\nA: b\r\n\r\n", 'GET /head: Host=x A=b', 'after a header');
+	malformed("GET /head $host\n\r\n", 'GET /head: Host=x', 'after the last header');
+	malformed("GET /head $host\r\n\n", 'GET /head: Host=x', 'at the end');
+	malformed("GET /head\0/x $host\r\n\r\n", 'GET /head: Host=x', 'NUL in the target');
+	malformed("GET\0X /head $host\r\n\r\n", 'GET /head: Host=x', 'in the method');
+	malformed("GET /head $host\r\nA: b\0c\r\n\r\n", 'GET /head: Host=x A=b', 'in a header');
+	malformed("GET  /head $host\r\n\r\n", 'GET /head: Host=x', 'two blanks');
+	malformed("GET /head $host\r\nContent-Len: 5\r\n gth\r\n\r\n", 'GET /head: Host=x Content-Length=5',
 		'a folded line');
 };
 
