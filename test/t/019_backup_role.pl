@@ -83,7 +83,8 @@ holds_everything('--role');
 # A tenant's own role sees what it saw before.
 ($ok, $error) = dump_as('bakery', '--enable-row-security');
 ok(!$ok, "a tenant's role cannot dump the database");
-like($error, qr/permission denied/, 'for want of rights');
+# pg_dump 18 looks at all sequences at once, and says that a right may be missing.
+like($error, qr/permission denied|may lack SELECT privilege/, 'for want of rights');
 is($node->safe_psql('app', q{SET ROLE bakery; SET whatsapp_shared.tenant = 'horno'; SELECT string_agg(tenant_id, ',') FROM whatsapp_messages}),
 	'horno', "and sees its tenant's messages only");
 $node->safe_psql('postgres', 'GRANT pg_read_all_data TO bakery');
