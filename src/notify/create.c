@@ -156,7 +156,10 @@ qualified_name(Relation rel)
 									  RelationGetRelationName(rel));
 }
 
-/* The trigger of the notification of this name, or NULL. */
+/*
+ * The trigger of the notification of this name, or NULL.  Any look into a catalog may
+ * make the relation's description anew, and with it what this points to.
+ */
 static const Trigger *
 find_trigger(Relation rel, Oid schema, const char *name)
 {
@@ -500,6 +503,7 @@ wa_drop_notification(PG_FUNCTION_ARGS)
 	Oid schema = wa_schema_of_call(fcinfo);
 	char *name = text_to_cstring(wa_arg_text(fcinfo, 1, "name"));
 	const Trigger *trigger;
+	char *trigger_name;
 	char *command;
 	Datum values[1];
 	WaOwner owner;
@@ -515,9 +519,10 @@ wa_drop_notification(PG_FUNCTION_ARGS)
 		relation_close(rel, NoLock);
 		PG_RETURN_BOOL(false);
 	}
-	command =
-		psprintf("DROP TRIGGER %s ON %s", quote_identifier(trigger->tgname), qualified_name(rel));
 	values[0] = CStringGetTextDatum(trigger->tgargs[WA_NOTIFY_ARG_ID]);
+	trigger_name = pstrdup(trigger->tgname);
+	command =
+		psprintf("DROP TRIGGER %s ON %s", quote_identifier(trigger_name), qualified_name(rel));
 	relation_close(rel, NoLock);
 
 	execute_as_superuser(command);
