@@ -34,6 +34,9 @@
 /* While there is doubt: the former primary may have ended since. */
 #define LOOK_AGAIN_US INT64_C(10000000)
 
+/* What has changed is looked at at once, unless it keeps changing. */
+#define STALE_AGAIN_US INT64_C(50000)
+
 static Oid queue;
 static Oid home_table;
 static bool stale = true;
@@ -160,5 +163,19 @@ wa_home_keep(WaSender *sender)
 bool
 wa_home_check_due(const WaSender *sender)
 {
-	return stale || (!sender->at_home && wa_now_us() - checked_us > LOOK_AGAIN_US);
+	return wa_home_wait_ms(sender) == 0;
+}
+
+/*
+ * ANALYZE and VACUUM tell of a change, too, and a sender that was idle hears of it when
+ * it begins to claim: that is put off, and nobody else will wake it.
+ */
+long
+wa_home_wait_ms(const WaSender *sender)
+{
+	int64 wait = checked_us - wa_now_us() + (stale ? STALE_AGAIN_US : LOOK_AGAIN_US);
+
+	if (!stale && sender->at_home)
+		return -1;
+	return (long) (Max(wait, 0) + 999) / 1000;
 }

@@ -20,7 +20,8 @@ extern void wa_home_check(WaSender *sender);
  */
 extern bool wa_home_keep(WaSender *sender);
 
-/* Whether wa_home_check is to be called (again) now. */
+/* Whether wa_home_check is to be called (again) now; and in how many milliseconds, -1: not. */
 extern bool wa_home_check_due(const WaSender *sender);
+extern long wa_home_wait_ms(const WaSender *sender);
 
 #endif

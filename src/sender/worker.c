@@ -360,7 +360,7 @@ wait_for_work(void)
 {
 	WaitEvent event;
 	int64 began = wa_now_us();
-	long ms = wa_sooner_ms(wa_dispatch_wait_ms(sender),
+	long ms = wa_sooner_ms(wa_sooner_ms(wa_dispatch_wait_ms(sender), wa_home_wait_ms(sender)),
 						   wa_sooner_ms(wa_tasks_wait_ms(sender), files_wait_ms()));
 
 	make_wait_set();

@@ -4,13 +4,14 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/lib";
+use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of settled accepted_for
   invariants_hold);
+use WaLoad qw(stopwatch);
 use WaTest qw(set_and_reload);
 
 my ($node, $sim) = new_delivery('delivery');
@@ -123,6 +124,20 @@ my $second = enqueue($node, 't1', '+34611000017');
 set_and_reload($node, enabled => 'on');
 wait_status($node, $second, 'accepted', 'and go when it is on again');
 is(status_of($node, $id), 'cancelled', 'except the cancelled one');
+
+# ---- a quiet installation -------------------------------------------------------------
+
+# A sender that was idle hears of these when it begins the next message, and its sweep is half a
+# minute away.
+foreach my $what ('ANALYZE', 'VACUUM', 'REINDEX TABLE')
+{
+	wait_for($node, 'SELECT NOT EXISTS (SELECT FROM whatsapp_leases)');
+	$node->safe_psql('postgres', "$what whatsapp_queue");
+	my $watch = stopwatch($node, $sim);
+	$id = enqueue($node, 't1', '+34611000018');
+	wait_status($node, $id, 'accepted');
+	cmp_ok($watch->seconds, '<', 10, "a message that is written after $what goes at once");
+}
 
 is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing arrived twice');
 invariants_hold($node);
