@@ -7,7 +7,8 @@
 # at every end of a transaction for what was not given back.  It is built once, below
 # build/assertions, from the source of Debian's package of the version that PG_CONFIG has.
 #
-# WA_SUITES chooses others than regress, isolation, pgtap, security and tap; WA_TESTS files of them.
+# WA_SUITES chooses others than regress, isolation, pgtap, security, tap and caches (caches.pl); WA_TESTS
+# files of them.
 # What cannot be had here is "not run": exit status 77.
 
 set -euo pipefail
@@ -68,4 +69,4 @@ if [ ! -e "$server/.complete" ]; then
     }
 fi
 # shellcheck disable=SC2086
-PG_CONFIG=$server/bin/pg_config test/tools/run-tests.sh ${WA_SUITES:-regress isolation pgtap security tap}
+PG_CONFIG=$server/bin/pg_config test/tools/run-tests.sh ${WA_SUITES:-regress isolation pgtap security tap caches}

@@ -153,9 +153,10 @@ suite_fail-points() {
     harness ${WA_TESTS:-test/failpoints/backend.pl test/failpoints/sender.pl test/failpoints/gateway.pl}
 }
 
-# Nor these: make check-sanitizers, make check-valgrind.
+# Nor these: make check-sanitizers, make check-valgrind, make check-assertions.
 suite_sanitizers() { harness test/sanitizers/reports.pl; }
 suite_valgrind() { harness test/valgrind/smoke.pl; }
+suite_caches() { harness test/assertions/caches.pl; }
 
 suite_unit() {
     local programs=(test/unit/test_*.c test/unit/pace/test_*.c test/unit/gateway/test_*.c)
