@@ -173,9 +173,10 @@ wa_home_check_due(const WaSender *sender)
 long
 wa_home_wait_ms(const WaSender *sender)
 {
-	int64 wait = checked_us - wa_now_us() + (stale ? STALE_AGAIN_US : LOOK_AGAIN_US);
+	int64 wait;
 
 	if (!stale && sender->at_home)
 		return -1;
+	wait = checked_us - wa_now_us() + (stale ? STALE_AGAIN_US : LOOK_AGAIN_US);
 	return (long) (Max(wait, 0) + 999) / 1000;
 }
