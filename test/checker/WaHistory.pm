@@ -58,6 +58,10 @@ my %needs = (
 	grace => 'received',
 	grace_without_webhooks => 'received');
 
+# Every other response that no fault changes takes its time until the event is over: on a slow
+# machine all would be sent before the event looks for something.
+my %late = (name => 'late', match => { every => 2 }, delay_ms => 800);
+
 # The kinds of fault of which each history has some.
 sub kinds
 {
@@ -197,7 +201,7 @@ sub _step
 	my @rules = map { WaHistory::Faults::rule($random, $_) } @kinds;
 	$_->{match}{probability} = 0.25 foreach grep { $_->{name} eq $needed } @rules;
 
-	$self->_set_faults(@rules);
+	$self->_set_faults(@rules, \%late);
 
 	$self->_resume_all;
 	$self->_opt_in;
@@ -209,6 +213,7 @@ sub _step
 	my $met = $self->can("_event_$event")->($self);
 	$met = $on_wire if $strikes{$event};
 	$self->{hits}->add($event, $met);
+	$self->_set_faults(@rules);
 	push @{ $self->{steps} },
 	  sprintf('%.1f s: %s met %d; faults: %s', time - $self->{started}, $event, $met, join(', ', @kinds));
 
