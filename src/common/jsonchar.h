@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "common/hexdigit.h"
+
 #define WA_JSON_ESCAPE_LENGTH 6 /* of \uXXXX */
 
 static inline bool
@@ -25,16 +27,9 @@ wa_json_hex4(const char *p)
 
 	for (int i = 0; i < 4; i++)
 	{
-		char c = p[i];
-		int digit;
+		int digit = wa_hex_value(p[i]);
 
-		if (wa_json_is_digit(c))
-			digit = c - '0';
-		else if (c >= 'a' && c <= 'f')
-			digit = c - 'a' + 10;
-		else if (c >= 'A' && c <= 'F')
-			digit = c - 'A' + 10;
-		else
+		if (digit < 0)
 			return -1;
 		value = value << 4 | digit;
 	}

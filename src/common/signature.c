@@ -11,25 +11,11 @@
 #include "common/hmac.h"
 #include "common/sha2.h"
 
+#include "common/hexdigit.h"
 #include "common/signature.h"
 
 #define PREFIX "sha256="
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
-
-/*
- * The value of a hexadecimal digit, or -1.
- */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /*
  * The form of the header is no secret: this may leave early.
@@ -43,8 +29,8 @@ read_header(const char *header, size_t len, uint8_t *digest)
 
 	for (int i = 0; i < PG_SHA256_DIGEST_LENGTH; i++)
 	{
-		int high = hex_value(header[PREFIX_LENGTH + 2 * i]);
-		int low = hex_value(header[PREFIX_LENGTH + 2 * i + 1]);
+		int high = wa_hex_value(header[PREFIX_LENGTH + 2 * i]);
+		int low = wa_hex_value(header[PREFIX_LENGTH + 2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 
 #include "bin/gateway/access_log.h"
 #include "bin/gateway/assets.h"
@@ -34,19 +33,6 @@
 #define READY "serving"
 
 static GwPoolSettings admin_pool;
-
-/* Thousands of connections need thousands of descriptors. */
-static void
-raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-	{
-		limit.rlim_cur = limit.rlim_max;
-		(void) setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
 
 /*
  * A body of 3 MB goes back to the system when it is freed: glibc raises its
@@ -157,7 +143,7 @@ main(int argc, char **argv)
 	gw_secrets_open();
 	limit_memory();
 	seed_random();
-	raise_descriptor_limit();
+	httpd_raise_descriptor_limit();
 	start_loop();
 	gw_systemd_ready(READY);
 	gw_systemd_start_watchdog();

@@ -8,9 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* -1: it is no hexadecimal digit. */
-extern int gw_hex_value(char c);
-
 /*
  * Decodes len bytes to out, which has room for as many; they may be the same.
  * False if a per cent sign has no two hexadecimal digits behind it.

@@ -15,13 +15,13 @@
 #include <string.h>
 
 #include "bin/gateway/complain.h"
-#include "bin/gateway/percent.h"
 #include "bin/gateway/secret_file.h"
 #include "bin/gateway/settings.h"
 #include "bin/gateway/watched_file.h"
 #include "bin/httpd/clock.h"
 #include "bin/httpd/timer.h"
 #include "bin/httpd/util.h"
+#include "common/hexdigit.h"
 
 /* As base/secret_limits.h has them. */
 #define MAX_VALUES 2
@@ -183,8 +183,8 @@ read_header(const char *header, unsigned char *digest)
 		return false;
 	for (int i = 0; i < DIGEST; i++)
 	{
-		int high = gw_hex_value(header[PREFIX_LENGTH + 2 * (size_t) i]);
-		int low = gw_hex_value(header[PREFIX_LENGTH + 2 * (size_t) i + 1]);
+		int high = wa_hex_value(header[PREFIX_LENGTH + 2 * (size_t) i]);
+		int low = wa_hex_value(header[PREFIX_LENGTH + 2 * (size_t) i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bin/gateway/percent.h"
 #include "bin/gateway/utf8.h"
 #include "bin/httpd/util.h"
+#include "common/hexdigit.h"
 
 #define MAX_FIELDS 64
 
@@ -27,8 +27,8 @@ decode(const char *from, const char *end, char **out)
 
 		if (c == '%')
 		{
-			int high = end - p > 2 ? gw_hex_value(p[1]) : -1;
-			int low = high >= 0 ? gw_hex_value(p[2]) : -1;
+			int high = end - p > 2 ? wa_hex_value(p[1]) : -1;
+			int low = high >= 0 ? wa_hex_value(p[2]) : -1;
 
 			if (low < 0)
 				return false;

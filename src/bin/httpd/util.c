@@ -1,6 +1,6 @@
 /*
  * util.c
- *	  Memory that cannot fail, the end of the program, numbers from text.
+ *	  Memory that cannot fail, the end of the program, its limits, numbers from text.
  */
 #include "bin/httpd/util.h"
 
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 void
 httpd_die(const char *format, ...)
@@ -58,6 +59,18 @@ httpd_strdup(const char *s)
 	size_t size = strlen(s) + 1;
 
 	return memcpy(httpd_alloc(size), s, size);
+}
+
+void
+httpd_raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+	{
+		limit.rlim_cur = limit.rlim_max;
+		(void) setrlimit(RLIMIT_NOFILE, &limit);
+	}
 }
 
 bool

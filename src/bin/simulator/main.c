@@ -5,7 +5,6 @@
 #include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "bin/httpd/loop.h"
 #include "bin/httpd/util.h"
@@ -68,19 +67,6 @@ read_faults(void)
 	json_decref(rules);
 }
 
-/* Thousands of connections need thousands of descriptors. */
-static void
-raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-	{
-		limit.rlim_cur = limit.rlim_max;
-		(void) setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static void
 stop_on_signal(int signo, void *arg)
 {
@@ -128,7 +114,7 @@ main(int argc, char **argv)
 	if (sim_settings.log[0] != '\0')
 		sim_journal_open(sim_settings.log);
 
-	raise_descriptor_limit();
+	httpd_raise_descriptor_limit();
 	start_loop();
 	httpd_loop_run();
 
