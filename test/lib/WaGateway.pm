@@ -20,17 +20,16 @@ use warnings;
 
 use Carp qw(croak);
 use File::Basename qw(dirname);
-use File::Spec;
 use File::Temp ();
 use HTTP::Tiny;
 use IO::Select;
 use IO::Socket::INET;
-use IPC::Open3 qw(open3);
 use JSON::PP ();
 
 use lib dirname(__FILE__);
 use WaLoad qw(patience);
 use Time::HiRes qw(time usleep);
+use parent qw(WaProgram);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
@@ -40,13 +39,7 @@ our %TOKEN = (
 );
 
 # The program: $WA_GATEWAY, or the one built in this source tree.
-sub binary
-{
-	return $ENV{WA_GATEWAY} if defined $ENV{WA_GATEWAY};
-	my $here = File::Spec->rel2abs(dirname(__FILE__));
-	return File::Spec->catfile($here, File::Spec->updir, File::Spec->updir,
-		'src', 'bin', 'gateway', 'wa_gateway');
-}
+sub binary { return WaProgram::built('gateway', 'WA_GATEWAY') }
 
 # The roles as which it connects, with the privileges of the extension in $db.
 sub create_roles
@@ -84,11 +77,8 @@ sub conninfo
 sub start
 {
 	my ($class, $node, %options) = @_;
-	my $binary = $class->binary;
-	croak "$binary is not there: build it with make -C src/bin/gateway, or set WA_GATEWAY" unless -x $binary;
-
 	my $dir = File::Temp->newdir('gateway.XXXXXX', TMPDIR => 1);
-	my $self = bless { dir => $dir, owner => $$, text => '', node => $node }, $class;
+	my $self = bless { dir => $dir, node => $node }, $class;
 	my $db = $options{db} // 'postgres';
 
 	$class->create_roles($node, $db) if defined $node && ($options{roles} // 1);
@@ -111,26 +101,11 @@ sub start
 sub run
 {
 	my ($self, $environment, @arguments) = @_;
-	my $deadline = time + patience();
 	local %ENV = (%ENV, %$environment);
 
-	open(my $null, '<', File::Spec->devnull) or croak "could not open the null device: $!";
 	open(my $err, '>>', "$self->{dir}/stderr") or croak "could not open a log: $!";
-	$self->{pid} = open3('<&' . fileno($null), my $out, '>&' . fileno($err), $self->binary, @arguments);
-	$self->{out} = $out;
-	my $select = IO::Select->new($out);
-
 	# All addresses are printed at once.
-	while ($self->{text} !~ /^listening on \S+\n\z/m)
-	{
-		$select->can_read(1) or time < $deadline or croak 'wa_gateway is not getting ready';
-		next unless $select->can_read(0);
-		my $n = sysread($out, $self->{text}, 4096, length $self->{text});
-		next if $n;
-		$self->stop;
-		croak 'wa_gateway ended before it was ready: ' . $self->stderr;
-	}
-	$self->{urls} = [ $self->{text} =~ /^listening on (\S+)$/mg ];
+	$self->launch($self->binary, qr/^listening on \S+\n\z/m, $err, @arguments);
 	$self->{http} = HTTP::Tiny->new(timeout => 60, keep_alive => 1, max_redirect => 0, verify_SSL => 0);
 	return;
 }
@@ -150,16 +125,7 @@ sub wait_until_ready
 	return;
 }
 
-sub pid  { return $_[0]->{pid} }
-sub dir  { return "$_[0]->{dir}" }
-sub url  { return $_[0]->{urls}[0] }
-sub urls { return @{ $_[0]->{urls} } }    # of all addresses, in the order of the listen settings
-
-sub port
-{
-	my ($port) = $_[0]->url =~ /:(\d+)$/;
-	return $port;
-}
+sub dir { return "$_[0]->{dir}" }
 
 # A file beside its tokens: changes these, for example.
 sub write_file
@@ -187,24 +153,7 @@ sub access_log { return map { $json->decode($_) } split /\n/, $_[0]->read_file('
 
 sub reload { return kill 'HUP', $_[0]->{pid} }
 
-# Ends the program; returns its exit status as $? has it.
-sub stop
-{
-	my ($self, $signal) = @_;
-	return unless defined $self->{pid} && $self->{owner} == $$;
-	kill $signal // 'TERM', $self->{pid};
-	waitpid $self->{pid}, 0;
-	delete $self->{pid};
-	return $?;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local ($?, $@, $!);
-	$self->stop('QUIT');
-	return;
-}
+sub last_signal { return 'QUIT' }
 
 # One request.  Options: token ('admin' by default, 'viewer', any other text, undef),
 # headers (a hash), body (sent as JSON), content (sent as it is).  The response is

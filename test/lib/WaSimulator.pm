@@ -13,89 +13,34 @@ use warnings;
 
 use Carp qw(croak);
 use File::Basename qw(dirname);
-use File::Spec;
 use HTTP::Tiny;
-use IO::Select;
-use IPC::Open3 qw(open3);
 use JSON::PP ();
 use IO::Socket::INET;
 use MIME::Base64 qw(decode_base64);
-use POSIX ();
 
 use lib dirname(__FILE__);
 use Time::HiRes qw(time);
-use WaLoad qw(patience);
+use parent qw(WaProgram);
 
 my $json = JSON::PP->new->utf8->canonical;
 
 # The program: $WA_SIMULATOR, or the one built in this source tree.
-sub binary
-{
-	return $ENV{WA_SIMULATOR} if defined $ENV{WA_SIMULATOR};
-	my $here = File::Spec->rel2abs(dirname(__FILE__));
-	return File::Spec->catfile($here, File::Spec->updir, File::Spec->updir,
-		'src', 'bin', 'simulator', 'wa_simulator');
-}
+sub binary { return WaProgram::built('simulator', 'WA_SIMULATOR') }
 
 # Starts it with these arguments and waits until it is ready.
 sub start
 {
 	my ($class, @arguments) = @_;
-	my $binary = $class->binary;
-	croak "$binary is not there: build it with make -C src/bin/simulator, or set WA_SIMULATOR"
-	  unless -x $binary;
+	my $self = bless {}, $class;
 
-	open(my $null, '<', File::Spec->devnull) or croak "could not open the null device: $!";
-	my $pid = open3('<&' . fileno($null), my $out, '>&STDERR', $binary, @arguments);
-	my $self = bless { pid => $pid, out => $out, owner => $$, text => '' }, $class;
-	my $deadline = time + patience();
-	my $select = IO::Select->new($out);
-	while ($self->{text} !~ /^listening on (\S+)\n/m)
-	{
-		$select->can_read(1) or time < $deadline or croak 'wa_simulator is not getting ready';
-		next unless $select->can_read(0);
-		my $n = sysread($out, $self->{text}, 4096, length $self->{text});
-		unless ($n)
-		{
-			$self->stop;
-			croak 'wa_simulator ended before it was ready';
-		}
-	}
-	($self->{url}) = $self->{text} =~ /^listening on (\S+)$/m;
+	$self->launch($class->binary, qr/^listening on \S+\n/m, \*STDERR, @arguments);
 	($self->{control}) = $self->{text} =~ /^control on (\S+)$/m;
 	($self->{ca_file}) = $self->{text} =~ /^ca file (.+)$/m;
 	$self->{http} = HTTP::Tiny->new(timeout => 60, keep_alive => 0);
 	return $self;
 }
 
-sub url     { return $_[0]->{url} }
-sub pid     { return $_[0]->{pid} }
 sub ca_file { return $_[0]->{ca_file} }    # undef without --tls
-
-sub port
-{
-	my ($port) = $_[0]->{url} =~ /:(\d+)$/;
-	return $port;
-}
-
-# Ends the program; returns its exit status as $? has it.
-sub stop
-{
-	my ($self, $signal) = @_;
-	return unless defined $self->{pid} && $self->{owner} == $$;
-	kill $signal // 'TERM', $self->{pid};
-	waitpid $self->{pid}, 0;
-	delete $self->{pid};
-	return $?;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local ($?, $@, $!);
-	$self->stop;
-	return;
-}
 
 # One control command: method, command with query, and a body to send as JSON.
 sub control

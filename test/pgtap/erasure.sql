@@ -4,6 +4,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
+\ir ../lib/traces.sql
 SELECT plan(45);
 \set t 1764000000
 \set number 100000000000001
@@ -20,29 +21,6 @@ SELECT 'wamid.' || encode(convert_to(:'phone' || ' first', 'UTF8'), 'base64') AS
 SELECT ARRAY[:'phone', :'user', :'parent', 'Quintana', 'quintanilla', 'Zaragozano', 'secreto', :'hidden',
     encode(convert_to('contenido privado', 'UTF8'), 'hex')] AS parts \gset
 
-/* Every table in which one of these is anywhere in a row. */
-CREATE FUNCTION pg_temp.tables_with(parts text[]) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    t record;
-    found boolean;
-    result text[] := '{}';
-BEGIN
-    FOR t IN
-        SELECT c.oid::regclass AS name FROM pg_class AS c
-            JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-            JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-        WHERE e.extname = 'whatsapp_shared' AND c.relkind = 'r'
-        ORDER BY c.relname
-    LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s AS x WHERE EXISTS (SELECT FROM unnest($1) AS p'
-            ' WHERE strpos(x::text, p) > 0))', t.name) INTO found USING parts;
-        IF found THEN
-            result := result || t.name::text;
-        END IF;
-    END LOOP;
-    RETURN array_to_string(result, ' ');
-END
-$$;
 CREATE FUNCTION pg_temp.person_writes(wamid text, words text, at bigint, phone text, user_id text, parent text, name text)
 RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.envelope(pg_temp.messages_change(jsonb_build_object(
@@ -110,7 +88,7 @@ INSERT INTO whatsapp_reach VALUES ('+' || :'phone', 'panaderia', now(), 0);
 INSERT INTO whatsapp_learned_identities (recipient, identity) VALUES ('+' || :'phone', :'user');
 SELECT wa_opt_out('panaderia', '+' || :'phone') \g /dev/null
 
-SELECT is(pg_temp.tables_with(:'parts'),
+SELECT is(pg_temp.tables_with(VARIADIC :'parts'::text[]),
     'whatsapp_account_events whatsapp_alerts whatsapp_app_messages whatsapp_attempts whatsapp_contact_identities '
     'whatsapp_contacts whatsapp_events whatsapp_fallbacks whatsapp_inbound_messages whatsapp_learned_identities whatsapp_media whatsapp_messages '
     'whatsapp_notification_failures whatsapp_opt_outs whatsapp_parked_events whatsapp_reach whatsapp_read_receipts whatsapp_wamids '
@@ -133,10 +111,10 @@ DELETE FROM whatsapp_leases;
 SELECT ok((SELECT finished_at IS NOT NULL FROM wa_erase_person('+' || :'phone')), 'it is done when that is settled');
 SELECT is((SELECT cancelled FROM whatsapp_erasures), 3::bigint, 'what waited was cancelled');
 
-SELECT is(pg_temp.tables_with(:'parts'), 'whatsapp_contact_identities whatsapp_contacts whatsapp_opt_outs',
+SELECT is(pg_temp.tables_with(VARIADIC :'parts'::text[]), 'whatsapp_contact_identities whatsapp_contacts whatsapp_opt_outs',
     'only where the opt-out is kept, somebody is known');
-SELECT is(pg_temp.tables_with(ARRAY['Quintana', 'quintanilla', 'Zaragozano', 'secreto', :'hidden',
-    encode(convert_to('contenido privado', 'UTF8'), 'hex')]), '', 'and nowhere by name, words or file');
+SELECT is(pg_temp.tables_with('Quintana', 'quintanilla', 'Zaragozano', 'secreto', :'hidden',
+    encode(convert_to('contenido privado', 'UTF8'), 'hex')), '', 'and nowhere by name, words or file');
 SELECT is((SELECT count(*) FROM whatsapp_media), 1::bigint, 'a file that others get stays');
 
 SELECT is((SELECT concat_ws(' ', status, recipient_phone, pricing_category, billable, delivered_at IS NOT NULL, erased_at IS NOT NULL)
@@ -172,7 +150,7 @@ SELECT is(pg_temp.counts(pg_temp.post(pg_temp.person_status('wamid.' || :'hidden
 SELECT is(pg_temp.counts(pg_temp.post(pg_temp.person_writes(:'written', 'un secreto de Zaragozano', :t + 1, :'phone', :'user', :'parent', 'Quintana'))),
     '0/1/0/0', 'a message that comes again is a duplicate');
 SELECT pg_temp.post(:'echo') \g /dev/null
-SELECT is(pg_temp.tables_with(ARRAY['Quintana', 'quintanilla', 'Zaragozano', 'secreto', :'hidden']), '', 'none of it comes back');
+SELECT is(pg_temp.tables_with('Quintana', 'quintanilla', 'Zaragozano', 'secreto', :'hidden'), '', 'none of it comes back');
 SELECT is((SELECT count(*) FROM whatsapp_opt_outs WHERE recipient = '+34'), 0::bigint, 'and no shell opts out');
 
 SELECT is(pg_temp.counts(pg_temp.post(pg_temp.person_writes('wamid.new', 'hola', :t + 30, :'phone', :'user', :'parent', 'Quintana'))), '1/0/0/0',
@@ -196,7 +174,7 @@ SELECT throws_ok('SELECT wa_delete_tenant(NULL)', '22004', NULL, 'a tenant must 
 SELECT throws_ok('SELECT wa_delete_tenant(''nobody'')', '42704', NULL, 'and be there');
 SELECT throws_ok('SELECT wa_delete_tenant(''panaderia'')', '55006', NULL, 'one that has a number is not deleted');
 SELECT ok((SELECT finished_at IS NOT NULL FROM wa_delete_tenant('panaderia', force => true)), 'unless that is wanted');
-SELECT is(pg_temp.tables_with(ARRAY['Quintana', 'quintanilla', 'hola', 'wamid.new', 'menu', '34600000001']), '',
+SELECT is(pg_temp.tables_with('Quintana', 'quintanilla', 'hola', 'wamid.new', 'menu', '34600000001'), '',
     'nothing is left of what was said, and of customers that no other tenant knows');
 SELECT is((SELECT sum(messages) FROM wa_internal_usage), :counted::numeric, 'costs stay');
 SELECT throws_ok('SELECT wa_configure_tenant(''panaderia'', is_new => true)', '55000', NULL, 'its ID is not used again');

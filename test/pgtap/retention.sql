@@ -4,6 +4,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
+\ir ../lib/traces.sql
 SELECT plan(10);
 \set t 1764000000
 
@@ -15,30 +16,6 @@ SELECT 'wamid.' || encode(convert_to(:'phone' || ' first', 'UTF8'), 'base64') AS
     'wamid.' || encode(convert_to(:'phone' || ' second', 'UTF8'), 'base64') AS second,
     'wamid.' || encode(convert_to(:'phone' || ' third', 'UTF8'), 'base64') AS third,
     left(encode(convert_to(:'phone', 'UTF8'), 'base64'), 14) AS hidden \gset
-
-/* Every table in which one of these is anywhere in a row. */
-CREATE FUNCTION pg_temp.tables_with(VARIADIC parts text[]) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    t record;
-    found boolean;
-    result text[] := '{}';
-BEGIN
-    FOR t IN
-        SELECT c.oid::regclass AS name FROM pg_class AS c
-            JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-            JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-        WHERE e.extname = 'whatsapp_shared' AND c.relkind = 'r'
-        ORDER BY c.relname
-    LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s AS x WHERE EXISTS (SELECT FROM unnest($1) AS p'
-            ' WHERE strpos(x::text, p) > 0))', t.name) INTO found USING parts;
-        IF found THEN
-            result := result || t.name::text;
-        END IF;
-    END LOOP;
-    RETURN array_to_string(result, ' ');
-END
-$$;
 
 /* Sent twice, after an attempt that was refused; with all that can follow. */
 SELECT pg_temp.new_message('accepted') AS m \gset

@@ -16,7 +16,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status);
-use WaTest qw(launcher_pid sender_pids set_and_reload wait_for_senders);
+use WaTest qw(keep_open launcher_pid let_go sender_pids set_and_reload wait_for_senders);
 
 my ($node, $sim) = new_delivery('health', settings => [
 	'wal_level = replica', 'max_wal_senders = 4', 'hot_standby = on', 'wal_keep_size = 256MB',
@@ -44,23 +44,6 @@ sub line_becomes
 	my ($item, $pattern, $what) = @_;
 	return wait_for($node, "SELECT EXISTS (SELECT FROM wa_health() WHERE item = '$item' AND state || ': ' || detail ~ '$pattern')", $what)
 	  || diag(line($item));
-}
-
-# A transaction that has done this, and stays open.
-sub keep_open
-{
-	my ($server, $statement) = @_;
-	my $session = $server->background_psql('postgres');
-	$session->query_safe("BEGIN ISOLATION LEVEL REPEATABLE READ; $statement");
-	return $session;
-}
-
-sub let_go
-{
-	my ($session) = @_;
-	$session->query_safe('ROLLBACK');
-	$session->quit;
-	return;
 }
 
 # ---- the guide ---------------------------------------------------------------------------
@@ -133,7 +116,8 @@ sub with_limits
 }
 sub use_up_transactions { sql('SELECT txid_current()') foreach 1 .. 5; return }
 
-my $session = keep_open($node, 'SELECT count(*) FROM whatsapp_queue');
+my $snapshot = 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM whatsapp_messages';
+my $session = keep_open($node, $snapshot);
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 use_up_transactions();
 like(line('oldest snapshot'), qr/^ok: Process $pid keeps what has died since .*, \d+ transactions ago\.$/,
@@ -183,7 +167,7 @@ is($standby->safe_psql('postgres', q{SELECT count(*) FROM wa_health() WHERE item
 like(line('sending', $standby), qr/^warning: /, 'which does not send');
 like(line('replication slots', $standby), qr/^ok: /, 'and has slots of its own');
 is($standby->safe_psql('postgres', 'SELECT count(*) > 20 FROM wa_health()'), 't', 'and most lines');
-$session = keep_open($standby, 'SELECT count(*) FROM whatsapp_messages');
+$session = keep_open($standby, $snapshot);
 use_up_transactions();
 line_becomes('oldest snapshot', '^ok: The standby of process [0-9]+ \(hot_standby_feedback\) keeps', 'its queries keep rows of the primary');
 let_go($session);
@@ -192,7 +176,7 @@ let_go($session);
 sql(q{SELECT pg_create_physical_replication_slot('of_standby')});
 $standby->append_conf('postgresql.conf', "primary_slot_name = 'of_standby'");
 $standby->reload;
-$session = keep_open($standby, 'SELECT count(*) FROM whatsapp_messages');
+$session = keep_open($standby, $snapshot);
 wait_for($node, q{SELECT xmin IS NOT NULL FROM pg_replication_slots WHERE slot_name = 'of_standby'}, 'the slot of a standby keeps rows');
 use_up_transactions();
 line_becomes('oldest snapshot', '^ok: The replication slot "of_standby" keeps', 'and is named');

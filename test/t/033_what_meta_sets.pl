@@ -13,7 +13,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WaDelivery qw(new_delivery enqueue wait_for wait_status invariants_hold);
-use WaTest qw(set_and_reload);
+use WaTest qw(end_child set_and_reload);
 
 my ($node, $sim) = new_delivery('what_meta_sets',
 	settings => ["whatsapp_shared.business_account_id = '300000000000001'"]);
@@ -114,9 +114,7 @@ sql('SELECT wa_sync_phone_numbers()');
 wait_for($node, q{SELECT error = 'the listing does not end' FROM whatsapp_sync WHERE kind = 'phone_numbers'},
 	'a listing that leads to the same page again and again is given up');
 is(sql(q{SELECT count(*) FROM whatsapp_phone_numbers WHERE missing_since IS NOT NULL}), '0', 'and nothing is taken to be missing for that');
-# TERM would end it as a test whose server is to be stopped: later modules catch that.
-kill 'KILL', $endless;
-waitpid $endless, 0;
+end_child($endless);
 
 invariants_hold($node);
 $node->stop;

@@ -16,7 +16,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use WaDelivery qw(new_delivery wait_for invariants_hold);
 use WaLoad qw(stopwatch);
-use WaTest qw(set_and_reload);
+use WaTest qw(end_child set_and_reload);
 
 my ($node, $sim) = new_delivery('outages', tenants => 6);
 my $session = $node->background_psql('postgres', on_error_stop => 1);
@@ -157,9 +157,7 @@ wait_for($node, 'SELECT ' . open_alert('account', ''), 'an alert says that nobod
 wait_for($node, "SELECT sum(requests) > $requests + 6 FROM wa_stats()", 'probes do not wait for each other');
 kill 'USR1', $gatekeeper;
 all_arrive(time, 'connections that hang', 2, stopwatch($node, $sim, $gatekeeper));
-# TERM would end it as a test whose server is to be stopped: later modules catch that.
-kill 'KILL', $gatekeeper;
-waitpid $gatekeeper, 0;
+end_child($gatekeeper);
 
 $session->quit;
 invariants_hold($node);

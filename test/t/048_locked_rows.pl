@@ -10,9 +10,9 @@ use lib "$FindBin::RealBin/lib", "$FindBin::RealBin/../lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WaDelivery qw(new_delivery enqueue wait_for wait_status status_of accepted_for invariants_hold);
+use WaDelivery qw(new_delivery enqueue enqueue_many wait_for wait_status status_of accepted_for invariants_hold);
 use WaLoad qw(stopwatch wait_until);
-use WaTest qw(sender_pids set_and_reload wait_for_senders);
+use WaTest qw(keep_open let_go sender_pids set_and_reload wait_for_senders);
 
 my ($node, $sim) = new_delivery(
 	'locked_rows',
@@ -29,32 +29,6 @@ sub sql
 {
 	my ($statement) = @_;
 	return $node->safe_psql('postgres', $statement);
-}
-
-# A transaction that has done this, and stays open.
-sub keep_open
-{
-	my ($statement) = @_;
-	my $session = $node->background_psql('postgres');
-	$session->query_safe("BEGIN; $statement");
-	return $session;
-}
-
-sub let_go
-{
-	my ($session) = @_;
-	$session->query_safe('ROLLBACK');
-	$session->quit;
-	return;
-}
-
-sub enqueue_many
-{
-	my ($tenant, $prefix, $n, $more) = @_;
-	return sql(<<"SQL");
-SELECT string_agg(wa_enqueue_message('$tenant', '$prefix' || lpad(i::text, 4, '0'), 'aviso', '["hola"]'$more)::text, ',')
-FROM generate_series(1, $n) AS i
-SQL
 }
 
 # How long messages of an idle tenant take, in milliseconds: median, 99 of 100, the longest;
@@ -103,17 +77,17 @@ sub is_quick
 
 # ---- messages on the wire, and others that wait: a thousand ----------------------------------------
 
-my $later = enqueue_many('t3', '+346130', 300, ", scheduled_at => now() + interval '5 seconds'");
+my $later = enqueue_many($node, 't3', '+346130', 300, "scheduled_at => now() + interval '5 seconds'");
 sql("SELECT wa_pause('tenant', 't3', 'lunch')");
-my $held = enqueue_many('t3', '+346131', 300, '');
+my $held = enqueue_many($node, 't3', '+346131', 300);
 wait_for($node,
 	"SELECT messages >= 300 FROM wa_queue_status WHERE phone_number_id = '100000000000003' AND reason = 'tenant_paused'",
 	'some wait for the end of a pause');
 $sim->faults({ match => { number => '100000000000001' }, delay_ms => 4000 });
 $sim->hold_answers;
-my $wire = enqueue_many('t1', '+346110', 400, '');
+my $wire = enqueue_many($node, 't1', '+346110', 400);
 wait_for($node, 'SELECT sum(cardinality(message_ids)) = 400 FROM whatsapp_leases', 'four hundred are on the wire');
-my $locked = keep_open("SELECT FROM whatsapp_queue WHERE message_id IN ($wire, $later, $held) FOR UPDATE");
+my $locked = keep_open($node, "SELECT FROM whatsapp_queue WHERE message_id IN ($wire, $later, $held) FOR UPDATE");
 $sim->answer(4000);
 sql("SELECT wa_pause('tenant', 't3', 'lunch', now() + interval '1 second')");
 my $due = enqueue($node, 't2', '+34611900204', scheduled_at => "now() + interval '300 ms'");
@@ -132,11 +106,11 @@ wait_for($node, "SELECT count(*) = 600 FROM whatsapp_messages WHERE id IN ($late
 # ---- a new sender -------------------------------------------------------------------------------
 
 $sim->faults({ match => { number => '100000000000001' }, accept => JSON::PP::true(), reply => 'hang' });
-$wire = enqueue_many('t1', '+346114', 50, '');
+$wire = enqueue_many($node, 't1', '+346114', 50);
 wait_for($node, 'SELECT sum(cardinality(message_ids)) = 50 FROM whatsapp_leases', 'fifty are on the wire');
 my ($first, @rest) = split /,/, $wire;
-my $rows = keep_open("SELECT FROM whatsapp_queue WHERE message_id = $first FOR UPDATE");
-my $messages = keep_open("SELECT FROM whatsapp_messages WHERE id = $rest[0] FOR UPDATE");
+my $rows = keep_open($node, "SELECT FROM whatsapp_queue WHERE message_id = $first FOR UPDATE");
+my $messages = keep_open($node, "SELECT FROM whatsapp_messages WHERE id = $rest[0] FOR UPDATE");
 my ($pid) = sender_pids($node, 'postgres');
 sql('SELECT wa_worker_restart()');
 wait_for($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'whatsapp_shared sender' AND pid <> $pid",
@@ -167,7 +141,7 @@ foreach my $call ('wa_cancel_message(%d)', 'wa_retry_message(%d)', q{wa_resolve_
 	$sim->hold_answers;
 	my $id = enqueue($node, 't1', '+3461160' . sprintf '%04d', ++$streams);
 	wait_for($node, "SELECT EXISTS (SELECT FROM whatsapp_leases WHERE $id = ANY (message_ids))", 'a message is on the wire');
-	my $session = keep_open('SELECT ' . sprintf $call, $id);
+	my $session = keep_open($node, 'SELECT ' . sprintf $call, $id);
 	$sim->answer(1000);
 	wait_status($node, $id, 'accepted', sprintf "$call in an open transaction does not hold up its settlement", $id);
 	let_go($session);
@@ -187,7 +161,7 @@ END $$;
 CREATE TRIGGER count_order BEFORE UPDATE ON whatsapp_messages
     FOR EACH ROW WHEN (NEW.reference = 'order') EXECUTE FUNCTION public.count_order();
 SQL
-$locked = keep_open('SELECT FROM public.orders FOR UPDATE');
+$locked = keep_open($node, 'SELECT FROM public.orders FOR UPDATE');
 my @orders = map { enqueue($node, 't1', "+3461170000$_", reference => "'order'") } 1 .. 3;
 wait_until(sub { (grep { $_->{message}{to} =~ /^\+34611700/ } $sim->accepted) >= 3 });
 is_quick('while a trigger of the application waits for a row of its own', 200);
@@ -205,7 +179,7 @@ my $old = sql('SELECT string_agg(id::text, \',\' ORDER BY id) FROM (SELECT id FR
 ($first, @rest) = split /,/, $old;
 sql("UPDATE whatsapp_messages SET created_at = created_at - interval '3 days', finished_at = finished_at - interval '3 days'
 	WHERE id IN ($old)");
-$locked = keep_open("SELECT FROM whatsapp_messages WHERE id = $first FOR UPDATE");
+$locked = keep_open($node, "SELECT FROM whatsapp_messages WHERE id = $first FOR UPDATE");
 sql('SELECT wa_worker_restart()');
 wait_for($node, "SELECT count(*) = 1 FROM whatsapp_messages WHERE id IN ($old)", 'old messages go although one of them is locked');
 let_go($locked);
@@ -239,8 +213,8 @@ my ($BOUND, $WIRE) = (80, 20);
 set_and_reload($node, max_in_flight => $WIRE);
 $sim->faults({ match => { number => '100000000000001' }, delay_ms => 200 });
 my $from = -s $node->logfile;
-my $many = enqueue_many('t1', '+346118', 300, '');
-$locked = keep_open('SELECT');
+my $many = enqueue_many($node, 't1', '+346118', 300);
+$locked = keep_open($node, 'SELECT');
 my $is_behind = qr/nothing is sent from a number while (\d+) of its settlements wait for locks/;
 wait_until(sub {
 	$locked->query_safe("SELECT count(*) FROM (SELECT FROM whatsapp_messages WHERE id IN ($many)"

@@ -10,7 +10,7 @@ use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WaDelivery qw(new_delivery enqueue wait_for wait_status accepted_for invariants_hold);
+use WaDelivery qw(new_delivery enqueue enqueue_many wait_for wait_status accepted_for invariants_hold);
 use WaTest qw(sender_pids);
 
 my ($node, $sim) = new_delivery(
@@ -27,28 +27,19 @@ sub sql
 	return $node->safe_psql('postgres', $statement);
 }
 
-sub enqueue_many
-{
-	my ($tenant, $prefix, $n, $more) = @_;
-	return sql(<<"SQL");
-SELECT string_agg(wa_enqueue_message('$tenant', '$prefix' || lpad(i::text, 4, '0'), 'aviso', '["hola"]'$more)::text, ',')
-FROM generate_series(1, $n) AS i
-SQL
-}
-
 # ---- deleted ------------------------------------------------------------------------------------
 
 sql("SELECT wa_pause('account')");
-my $ids = enqueue_many('t1', '+346110', 100, '');
+my $ids = enqueue_many($node, 't1', '+346110', 100);
 sql("DELETE FROM whatsapp_messages WHERE id IN ($ids)");
 is(sql('SELECT count(*) FROM whatsapp_queue'), '0', 'what is deleted is not in the queue any more');
-$ids = enqueue_many('t1', '+346110', 100, '');
+$ids = enqueue_many($node, 't1', '+346110', 100);
 sql('TRUNCATE whatsapp_messages');
 is(sql('SELECT count(*) FROM whatsapp_queue'), '0', 'nor what is truncated');
 
 # The role that may delete needs no rights on the queue.
 sql('CREATE ROLE cleaner; GRANT DELETE, SELECT ON whatsapp_messages TO cleaner');
-$ids = enqueue_many('t1', '+346110', 3, '');
+$ids = enqueue_many($node, 't1', '+346110', 3);
 sql("SET ROLE cleaner; DELETE FROM whatsapp_messages WHERE id IN ($ids)");
 is(sql('SELECT count(*) FROM whatsapp_queue'), '0', 'whoever deletes it');
 
@@ -68,7 +59,7 @@ sub gone
 	return wait_for($node, "SELECT count(*) = 0 FROM whatsapp_queue WHERE message_id IN ($list)", $what);
 }
 
-$ids = enqueue_many('t1', '+346111', 500, '');
+$ids = enqueue_many($node, 't1', '+346111', 500);
 my $behind = enqueue($node, 't1', '+34611200001');
 delete_quietly($ids);
 is(sql(q{SELECT detail FROM wa_health() WHERE item = 'deleted messages'}),
@@ -81,8 +72,8 @@ is(sql(q{SELECT count(*) FROM wa_health() WHERE item = 'deleted messages'}), '0'
 is(sql('SELECT sum(errors) FROM wa_stats()'), '0', 'without an error');
 
 # Deferred, expiring and uncertain ones, a batch of each before others.
-$ids = enqueue_many('t1', '+346112', 1100, ", scheduled_at => now() + interval '1 hour'");
-my $expiring = enqueue_many('t1', '+346113', 10, ", scheduled_at => now() + interval '1 hour', expires_at => now() + interval '2 hours'");
+$ids = enqueue_many($node, 't1', '+346112', 1100, "scheduled_at => now() + interval '1 hour'");
+my $expiring = enqueue_many($node, 't1', '+346113', 10, "scheduled_at => now() + interval '1 hour', expires_at => now() + interval '2 hours'");
 sql("UPDATE whatsapp_queue SET due_at = now() - interval '1 minute' WHERE message_id IN ($ids);
 	UPDATE whatsapp_queue SET expires_at = now() - interval '1 minute' WHERE message_id IN ($expiring);
 	UPDATE whatsapp_queue SET state = 'u', hold_reason = 'uncertain' WHERE message_id % 10 = 0 AND message_id IN ($ids)");
@@ -93,7 +84,7 @@ gone("$ids, $expiring", 'they are removed when they are due');
 
 # Held ones do not end the walk through those that are held.
 sql("SELECT wa_pause('template', 'aviso', 'lunch', now() + interval '1 hour')");
-my $held = enqueue_many('t3', '+346114', 1100, '');
+my $held = enqueue_many($node, 't3', '+346114', 1100);
 wait_for($node, "SELECT count(*) = 1100 FROM whatsapp_queue WHERE message_id IN ($held) AND state = 'h'", 'messages are held');
 my ($first) = split /,/, $held;
 delete_quietly($first);
@@ -105,7 +96,7 @@ gone($first, 'and is removed');
 
 # On the wire when it is deleted, and when the sender dies.
 $sim->faults({ match => { number => '100000000000001' }, accept => JSON::PP::true(), reply => 'hang' });
-$ids = enqueue_many('t1', '+346115', 3, '');
+$ids = enqueue_many($node, 't1', '+346115', 3);
 wait_for($node, 'SELECT sum(cardinality(message_ids)) = 3 FROM whatsapp_leases', 'messages are on the wire');
 my ($deleted, @others) = split /,/, $ids;
 delete_quietly($deleted);

@@ -95,7 +95,7 @@ sub start_gateway
 	my ($name, %options) = @_;
 	my $dir = "$tmp/$name";
 	mkdir $dir or die "$dir: $!";
-	my $gateway = bless { dir => $dir, owner => $$, text => '' }, 'WaGateway';
+	my $gateway = bless { dir => $dir }, 'WaGateway';
 	my $file = file("$name.conf", $conf . ($options{settings} // ''));
 
 	$gateway->run({}, '--config' => $file, '--access-log' => "$dir/access.log", $options{settings} && $options{settings} =~ /listen/ ? () : ('--listen' => '127.0.0.1:0'));

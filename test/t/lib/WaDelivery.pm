@@ -19,6 +19,7 @@ use WaTest qw(new_node create_extension set_and_reload wait_for_senders);
 our @EXPORT_OK = qw(
   new_delivery
   enqueue
+  enqueue_many
   wait_for
   wait_status
   status_of
@@ -68,6 +69,18 @@ sub enqueue
 	my $more = join '', map { ", $_ => $options{$_}" } sort keys %options;
 	return $node->safe_psql('postgres',
 		"SELECT wa_enqueue_message('$tenant', '$recipient', '$TEMPLATE', '[\"hola\"]'$more)");
+}
+
+# Enqueues one message to each of so many people, whose numbers begin with $prefix; returns
+# their ids, with commas.  $more: arguments of wa_enqueue_message as SQL text.
+sub enqueue_many
+{
+	my ($node, $tenant, $prefix, $n, $more) = @_;
+	$more = defined $more ? ", $more" : '';
+	return $node->safe_psql('postgres', <<"SQL");
+SELECT string_agg(wa_enqueue_message('$tenant', '$prefix' || lpad(i::text, 4, '0'), '$TEMPLATE', '["hola"]'$more)::text, ',')
+FROM generate_series(1, $n) AS i
+SQL
 }
 
 # Waits until a query is true, and says which if it never becomes so.

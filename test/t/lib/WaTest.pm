@@ -21,6 +21,9 @@ our @EXPORT_OK = qw(
   launcher_pid
   fails_like
   logged_nothing_bad
+  keep_open
+  let_go
+  end_child
 );
 
 # PostgreSQL's modules give a session of background_psql() a time for all that it will ever do.  A
@@ -158,6 +161,37 @@ sub wait_for_launcher
 		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = '$LAUNCHER' AND pid <> $not_pid"
 	) or die "waited in vain for the launcher";
 	return launcher_pid($node);
+}
+
+# A session in which a transaction has done this, and stays open.
+sub keep_open
+{
+	my ($node, $statement) = @_;
+	my $session = $node->background_psql('postgres');
+
+	$session->query_safe("BEGIN; $statement");
+	return $session;
+}
+
+# The end of that.
+sub let_go
+{
+	my ($session) = @_;
+
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	return;
+}
+
+# Ends a process that the test has forked.  TERM would end it as a test whose servers are to
+# be stopped: later modules catch that.
+sub end_child
+{
+	my ($pid) = @_;
+
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+	return;
 }
 
 # The server log has no error, except for processes that were told to end and for
