@@ -216,6 +216,7 @@ DECLARE
     doubt text;
     waiting bigint;
 BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('new_identity'::text, new_identity);
     IF @extschema@.wa_internal_at_home() AND NOT new_identity THEN
         RAISE NOTICE 'this database has been adopted already';
         RETURN false;
@@ -247,7 +248,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_adopt(boolean) IS
 'Makes this place the home of the data, after a restore, a move to another file system or pg_upgrade; until then a '
 'copy sends nothing. new_identity: the original installation stays in use beside this one, and its webhooks must not '
-'be taken for ours. False, with a NOTICE: it is the home already. Error: 55000 while a subscription fills the tables.';
+'be taken for ours. False, with a NOTICE: it is the home already. Errors: 22004; 55000 while a subscription fills the '
+'tables.';
 
 /* ---- two databases of one server ----------------------------------------------------- */
 

@@ -551,6 +551,21 @@ $$;
 
 /* ---- reading ------------------------------------------------------------------------- */
 
+/* The ends of the time that is asked for: nothing must not look like "nothing has happened". */
+CREATE FUNCTION @extschema@.wa_internal_check_span(began timestamptz, ended timestamptz) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('began'::text, began);
+    PERFORM @extschema@.wa_internal_check_not_null('ended'::text, ended);
+    IF ended < began THEN
+        RAISE EXCEPTION 'the time from % to % ends before it begins', began, ended
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the earlier end first.';
+    END IF;
+END
+$$;
+
 CREATE FUNCTION @extschema@.wa_timeline(
     began timestamptz DEFAULT pg_catalog.now() - interval '7 days',
     ended timestamptz DEFAULT 'infinity')
@@ -560,6 +575,7 @@ RETURNS TABLE (at timestamptz, kind text, severity text, subject text, text text
     SET search_path = pg_catalog, pg_temp
     ROWS 1000
 AS $$
+    SELECT @extschema@.wa_internal_check_span(began, ended);
     SELECT e.at, e.kind, e.severity, e.subject, e.text, e.actor, e.role, e.session_role, e.client_addr,
            e.application_name, e.tenant_id
     FROM (
@@ -603,4 +619,5 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_timeline(timestamptz, timestamptz) IS
 'What happened from one time to another, in order, and who did it from where: starts, ends and crashes of senders, '
 'outages, pauses and their ends, alerts, changed settings, tenants, numbers, assignments and templates, what Meta has '
-'said about the account, and calls that operators made. No contents, no numbers of customers, no secrets.';
+'said about the account, and calls that operators made. No contents, no numbers of customers, no secrets. 22004: an '
+'end is null; 22023: the second lies before the first.';

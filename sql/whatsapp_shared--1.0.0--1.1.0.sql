@@ -103,6 +103,49 @@ COMMENT ON COLUMN @extschema@.whatsapp_home.takeover_prepared IS
 'Messages of transactions that were prepared over there and have not ended: they are held, too, when they are '
 'committed. NULL: there is none.';
 
+CREATE OR REPLACE FUNCTION @extschema@.wa_adopt(new_identity boolean DEFAULT false) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    doubt text;
+    waiting bigint;
+BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('new_identity'::text, new_identity);
+    IF @extschema@.wa_internal_at_home() AND NOT new_identity THEN
+        RAISE NOTICE 'this database has been adopted already';
+        RETURN false;
+    END IF;
+    LOCK TABLE @extschema@.whatsapp_home IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM @extschema@.wa_internal_settle_here(COALESCE(
+        CASE WHEN NOT new_identity THEN (SELECT h.installation_id FROM @extschema@.wa_internal_home() AS h) END,
+        @extschema@.wa_internal_new_installation_id()));
+    IF EXISTS (SELECT FROM pg_trigger AS t
+               WHERE t.tgrelid = '@extschema@.whatsapp_queue'::regclass
+                   AND t.tgname = 'whatsapp_queue_guard' AND t.tgenabled <> 'A') THEN
+        ALTER TABLE @extschema@.whatsapp_queue ENABLE ALWAYS TRIGGER whatsapp_queue_guard;
+    END IF;
+    doubt := @extschema@.wa_internal_home_doubt();
+    IF doubt IS NOT NULL THEN
+        RAISE EXCEPTION 'cannot adopt this database'
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = doubt,
+                  HINT = 'Drop the subscription if this is the place from which to send now.';
+    END IF;
+    SELECT count(*) INTO waiting FROM @extschema@.whatsapp_queue;
+    IF waiting > 0 THEN
+        RAISE NOTICE '% queued messages can now be sent from here', waiting
+            USING HINT = 'If the original installation is still running, it has them too: '
+                         'let only one of the two send.';
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.wa_adopt(boolean) IS
+'Makes this place the home of the data, after a restore, a move to another file system or pg_upgrade; until then a '
+'copy sends nothing. new_identity: the original installation stays in use beside this one, and its webhooks must not '
+'be taken for ours. False, with a NOTICE: it is the home already. Errors: 22004; 55000 while a subscription fills the '
+'tables.';
+
 /* ---- 12-alerts ------------------------------------------------------------------- */
 
 DELETE FROM @extschema@.whatsapp_alerts AS a
@@ -6528,6 +6571,21 @@ BEGIN
 END
 $$;
 
+/* The ends of the time that is asked for: nothing must not look like "nothing has happened". */
+CREATE FUNCTION @extschema@.wa_internal_check_span(began timestamptz, ended timestamptz) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_check_not_null('began'::text, began);
+    PERFORM @extschema@.wa_internal_check_not_null('ended'::text, ended);
+    IF ended < began THEN
+        RAISE EXCEPTION 'the time from % to % ends before it begins', began, ended
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the earlier end first.';
+    END IF;
+END
+$$;
+
 CREATE FUNCTION @extschema@.wa_timeline(
     began timestamptz DEFAULT pg_catalog.now() - interval '7 days',
     ended timestamptz DEFAULT 'infinity')
@@ -6537,6 +6595,7 @@ RETURNS TABLE (at timestamptz, kind text, severity text, subject text, text text
     SET search_path = pg_catalog, pg_temp
     ROWS 1000
 AS $$
+    SELECT @extschema@.wa_internal_check_span(began, ended);
     SELECT e.at, e.kind, e.severity, e.subject, e.text, e.actor, e.role, e.session_role, e.client_addr,
            e.application_name, e.tenant_id
     FROM (
@@ -6580,7 +6639,8 @@ $$;
 COMMENT ON FUNCTION @extschema@.wa_timeline(timestamptz, timestamptz) IS
 'What happened from one time to another, in order, and who did it from where: starts, ends and crashes of senders, '
 'outages, pauses and their ends, alerts, changed settings, tenants, numbers, assignments and templates, what Meta has '
-'said about the account, and calls that operators made. No contents, no numbers of customers, no secrets.';
+'said about the account, and calls that operators made. No contents, no numbers of customers, no secrets. 22004: an '
+'end is null; 22023: the second lies before the first.';
 
 /* ---- 84-find --------------------------------------------------------------------- */
 

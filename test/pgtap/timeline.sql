@@ -221,5 +221,9 @@ SELECT throws_ok('SELECT * FROM wa_timeline()', '42501', NULL, 'a tenant does no
 SELECT throws_ok('SELECT * FROM whatsapp_events', '42501', NULL, 'nor the table');
 RESET ROLE;
 
+SELECT throws_ok($$SELECT * FROM wa_timeline(NULL)$$, '22004', 'argument "began" must not be null', 'no time is not one in which nothing happened');
+SELECT throws_ok($$SELECT * FROM wa_timeline('2026-01-02Z', '2026-01-01Z')$$, '22023', NULL, 'nor one that ends before it begins');
+SELECT is_empty($$SELECT * FROM wa_timeline('2026-01-01Z', '2026-01-01Z')$$, 'one that ends as it begins is');
+
 SELECT * FROM finish();
 ROLLBACK;
