@@ -14,7 +14,7 @@ use Test::More;
 
 use lib File::Spec->catdir(dirname(__FILE__), '..', '..', 'lib');
 use WaSimulator;
-use WaTest qw(new_node create_extension set_and_reload wait_for_senders);
+use WaTest qw(new_node wait_for_senders);
 
 our @EXPORT_OK = qw(
   new_delivery
@@ -52,13 +52,34 @@ sub new_delivery
 		"whatsapp_shared.sync_interval = 0",
 		"client_min_messages = warning",
 		@{ $options{settings} // [] });
-	create_extension($node, 'postgres');
+	create_with_record($node);
 	$node->safe_psql('postgres', <<"SQL");
 SELECT wa_assign_phone('t' || i, (100000000000000 + i)::text) FROM generate_series(1, $tenants) AS i
 SQL
-	record_transitions($node);
 	wait_for_senders($node, 'postgres', 1);
 	return ($node, $sim);
+}
+
+# The extension, and what writes down every change of a message's status, whoever makes it.
+# In one transaction: a sender that runs already waits for no lock on the table for long, and says so.
+sub create_with_record
+{
+	my ($node) = @_;
+	$node->safe_psql('postgres', <<'SQL');
+BEGIN;
+CREATE EXTENSION whatsapp_shared;
+CREATE TABLE transition (message_id bigint, old text, new text);
+CREATE FUNCTION note_transition() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO public.transition VALUES (NEW.id, OLD.status, NEW.status);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER note_transition AFTER UPDATE OF status ON whatsapp_messages
+    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION note_transition();
+COMMIT;
+SQL
+	return;
 }
 
 # Enqueues one message and returns its id.  Options are arguments of
@@ -148,24 +169,6 @@ sub hand_in
 		$node->safe_psql('postgres',
 			"SELECT wa_webhook_ingest(decode('$body', 'hex'), '$post->{signature}')");
 	}
-	return;
-}
-
-# From here on every change of a message's status is written down, whoever makes it.
-sub record_transitions
-{
-	my ($node) = @_;
-	$node->safe_psql('postgres', <<'SQL');
-CREATE TABLE transition (message_id bigint, old text, new text);
-CREATE FUNCTION note_transition() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-BEGIN
-    INSERT INTO public.transition VALUES (NEW.id, OLD.status, NEW.status);
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER note_transition AFTER UPDATE OF status ON whatsapp_messages
-    FOR EACH ROW WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION note_transition();
-SQL
 	return;
 }
 
