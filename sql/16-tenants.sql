@@ -37,7 +37,7 @@ CREATE TABLE @extschema@.whatsapp_tenants (
         CHECK (@extschema@.wa_internal_is_uncertain_policy(on_uncertain)),
     retention           interval
         CONSTRAINT whatsapp_tenants_retention_check
-        CHECK (retention = interval '0' OR retention >= interval '1 day'),
+        CHECK (retention = interval '0' OR retention BETWEEN interval '1 day' AND interval '100 years'),
     created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
     marketing_api       boolean NOT NULL DEFAULT false,
@@ -386,6 +386,9 @@ BEGIN
         RAISE EXCEPTION 'retention of % is less than a day', t.retention
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give the unit along with the number, as in ''30 days''; 0 keeps all.';
+    ELSIF t.retention > interval '100 years' THEN
+        RAISE EXCEPTION 'retention of % is more than 100 years', t.retention
+            USING ERRCODE = 'invalid_parameter_value', HINT = '0 keeps all.';
     END IF;
 END
 $$;

@@ -31,7 +31,7 @@ CREATE TABLE @extschema@.whatsapp_prices (
     currency   text NOT NULL
         CONSTRAINT whatsapp_prices_currency_check CHECK (currency ~ '^[A-Z]{3}$'),
     price      numeric NOT NULL
-        CONSTRAINT whatsapp_prices_price_check CHECK (price >= 0),
+        CONSTRAINT whatsapp_prices_price_check CHECK (price >= 0 AND price < 'Infinity'),
     valid_from date NOT NULL,
     free_per_number integer NOT NULL DEFAULT 0
         CONSTRAINT whatsapp_prices_free_check CHECK (free_per_number >= 0),

@@ -245,6 +245,11 @@ COMMENT ON COLUMN @extschema@.whatsapp_tenants.marketing_api IS
 'Whether its marketing templates go to Meta''s Marketing Messages API.';
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.read_receipts IS
 'Whether customers are shown that what they wrote was read (blue ticks); see wa_mark_read().';
+/* Subtracted from now, what is longer is no time. */
+ALTER TABLE @extschema@.whatsapp_tenants DROP CONSTRAINT whatsapp_tenants_retention_check;
+UPDATE @extschema@.whatsapp_tenants SET retention = '0' WHERE retention > '100 years';
+ALTER TABLE @extschema@.whatsapp_tenants ADD CONSTRAINT whatsapp_tenants_retention_check
+    CHECK (retention = interval '0' OR retention BETWEEN interval '1 day' AND interval '100 years');
 ALTER TABLE @extschema@.whatsapp_tenants ADD COLUMN on_thread text NOT NULL DEFAULT 'hold'
     CONSTRAINT whatsapp_tenants_on_thread_check CHECK (on_thread IN ('hold', 'take_over'));
 COMMENT ON COLUMN @extschema@.whatsapp_tenants.on_thread IS
@@ -392,6 +397,38 @@ COMMENT ON FUNCTION @extschema@.wa_configure_tenant(text, boolean, text, real, t
 'Messages API, whose terms the account must have accepted. read_receipts: whether wa_mark_read() tells customers. '
 'on_thread: hold or take_over, for free-form messages while another application has the conversation. Errors: 22004, '
 '22023; 42704 no such tenant.';
+
+/* The rules that the table's constraints state, in words a person can act on. */
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_check_tenant(t @extschema@.whatsapp_tenants) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF t.messages_per_second NOT BETWEEN 0.01::real AND 10000 THEN
+        RAISE EXCEPTION 'messages_per_second must be between 0.01 and 10000'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'To stop a tenant, use enabled => false or wa_pause().';
+    ELSIF NOT @extschema@.wa_internal_is_uncertain_policy(t.on_uncertain) THEN
+        RAISE EXCEPTION 'unknown policy "%" for on_uncertain', @extschema@.wa_internal_quote(t.on_uncertain)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use auto, resend, park or fail.';
+    ELSIF (t.quiet_from IS NULL) <> (t.quiet_to IS NULL) OR t.quiet_from = t.quiet_to THEN
+        RAISE EXCEPTION 'quiet hours need a start and a different end'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give quiet_from and quiet_to together; reset => ''{quiet_hours}'' removes them.';
+    ELSIF t.retention < interval '0' THEN
+        RAISE EXCEPTION 'retention must not be negative'
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF t.retention > interval '0' AND t.retention < interval '1 day' THEN
+        RAISE EXCEPTION 'retention of % is less than a day', t.retention
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give the unit along with the number, as in ''30 days''; 0 keeps all.';
+    ELSIF t.retention > interval '100 years' THEN
+        RAISE EXCEPTION 'retention of % is more than 100 years', t.retention
+            USING ERRCODE = 'invalid_parameter_value', HINT = '0 keeps all.';
+    END IF;
+END
+$$;
 
 /* ---- 18-nodes -------------------------------------------------------------------- */
 
@@ -5795,6 +5832,11 @@ DROP FUNCTION @extschema@.wa_internal_close_usage_day();
 
 ALTER TABLE @extschema@.whatsapp_usage_days
     ADD COLUMN month date GENERATED ALWAYS AS ((pg_catalog.date_trunc('month', day::timestamp))::date) STORED;
+/* NaN is larger than all else. */
+DELETE FROM @extschema@.whatsapp_prices WHERE price >= 'Infinity';
+ALTER TABLE @extschema@.whatsapp_prices DROP CONSTRAINT whatsapp_prices_price_check;
+ALTER TABLE @extschema@.whatsapp_prices ADD CONSTRAINT whatsapp_prices_price_check
+    CHECK (price >= 0 AND price < 'Infinity');
 COMMENT ON COLUMN @extschema@.whatsapp_prices.category IS
 'As in Meta''s statuses: marketing, utility, authentication, authentication_international (also with a hyphen) or '
 'service. marketing_lite costs what marketing does unless it has an entry of its own; referral_conversion is free.';

@@ -490,6 +490,8 @@ AS $$
 BEGIN
     IF NOT isfinite(scheduled_at) THEN
         PERFORM whatsapp.wa_internal_fail('argument "scheduled_at" must be finite');
+    ELSIF scheduled_at >= '10000-01-01Z' THEN
+        PERFORM whatsapp.wa_internal_fail('argument "scheduled_at" lies after the year 9999');
     ELSIF expires_at <= COALESCE(scheduled_at, now()) THEN
         PERFORM whatsapp.wa_internal_fail('message would expire before it is due',
             'expires_at must be later than scheduled_at.');

@@ -6,6 +6,7 @@
 
 #include "access/xact.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
@@ -22,6 +23,13 @@
 #define MAX_IDEMPOTENCY_KEY 512
 #define MAX_REFERENCE 4096
 #define MAX_CONTEXT_MESSAGE_ID 512
+
+/*
+ * No message is due in a year of five digits.  Quiet hours are added to the time, and near
+ * the end of what a timestamp can hold that fails: also for whoever takes the tenant's number
+ * away, which places what waits anew.
+ */
+#define END_OF_TIME_YEAR 10000
 
 /* The order in which all functions take them. */
 enum
@@ -107,6 +115,10 @@ check_times(TimestampTz scheduled_at, TimestampTz expires_at)
 	if (TIMESTAMP_NOT_FINITE(scheduled_at))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"scheduled_at\" must be finite")));
+	if (scheduled_at >=
+		(date2j(END_OF_TIME_YEAR, 1, 1) - POSTGRES_EPOCH_JDATE) * (TimestampTz) USECS_PER_DAY)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"scheduled_at\" lies after the year 9999")));
 	if (expires_at <= scheduled_at)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("message would expire before it is due"),

@@ -2,7 +2,7 @@
  * Writing a message: who may receive it, who sends it, when, and only once.
  */
 \ir ../lib/begin.sql
-SELECT plan(69);
+SELECT plan(71);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_configure_tenant('sin-numero', is_new => true) \g /dev/null
@@ -89,6 +89,9 @@ SELECT throws_ok($$SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso
     'message would expire before it is due', 'an expiry that is not after the schedule');
 SELECT throws_ok($$SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', scheduled_at => 'infinity')$$, '22023',
     'argument "scheduled_at" must be finite', 'a schedule that never comes');
+SELECT throws_ok($$SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', scheduled_at => '10000-01-01Z')$$, '22023',
+    'argument "scheduled_at" lies after the year 9999', 'a schedule to which no quiet hours can be added');
+SELECT lives_ok($$SELECT wa_enqueue_message('panaderia', '+34600112233', 'aviso', scheduled_at => '9999-12-31 23:59:59.999999Z')$$, 'the last one');
 SELECT is(m.expires_at, NULL, 'to expire at infinity is never to expire')
     FROM pg_temp.message(wa_enqueue_message('panaderia', '+34600112233', 'aviso', expires_at => 'infinity')) m;
 

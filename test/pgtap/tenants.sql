@@ -2,7 +2,7 @@
  * A tenant's own settings: defaults, checks, and what a change sets free.
  */
 \ir ../lib/begin.sql
-SELECT plan(73);
+SELECT plan(74);
 
 /* ---- creating and changing ---- */
 
@@ -52,6 +52,7 @@ SELECT throws_ok(format('INSERT INTO %s, messages_per_second) VALUES (12345, %L)
     FROM unnest('{whatsapp_tenants (tenant_id,whatsapp_phone_numbers (phone_number_id}'::text[]) AS columns, unnest('{0.000001,NaN,Infinity}'::real[]) AS rate;
 SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, on_uncertain => 'guess')$$, '22023', 'unknown policy "guess" for on_uncertain', 'a policy is one of four');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, retention => '30')$$, '22023', 'retention of 00:00:30 is less than a day', 'a number without a unit is seconds');
+SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, retention => '300000 years')$$, '22023', 'retention of 300000 years is more than 100 years', 'what cannot be subtracted from now would end the deletion of all tenants'' messages');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, retention => '23:59:59')$$, '22023', 'retention of 23:59:59 is less than a day', 'a day is the shortest');
 SELECT lives_ok($$SELECT wa_configure_tenant('panaderia', retention => '1 day')$$, 'but a day');
 SELECT throws_ok($$SELECT wa_configure_tenant('x', is_new => true, retention => '-1 day')$$, '22023', 'retention must not be negative', 'retention looks back');

@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(60);
+SELECT plan(61);
 
 /* Meta says of these messages that they were delivered at noon of this day, and what they cost. */
 CREATE FUNCTION pg_temp.told(day date, category text, free boolean, VARIADIC ids bigint[]) RETURNS void LANGUAGE sql AS $$
@@ -105,6 +105,7 @@ SELECT is(:'old' LIKE '%service 6 0 0', true, 'which is what it costs then');
 DELETE FROM whatsapp_messages WHERE tenant_id = 'old';
 SELECT is(pg_temp.costs('EUR', 'old'), :'old', 'costs outlive the messages');
 SELECT throws_ok(format('SELECT wa_recount_costs(%L)', current_date - 400), '22023', NULL, 'so what may be gone cannot be counted anew');
+SELECT throws_ok($$INSERT INTO whatsapp_prices VALUES ('Spain', 'MARKETING', 'EUR', 'NaN', current_date)$$, '23514', NULL, 'a price is a number');
 SELECT throws_ok('SELECT wa_recount_costs(NULL)', '22004', '"since" must be a day', 'nor from no day');
 INSERT INTO whatsapp_markets VALUES ('346', NULL, 'Mobile');
 SELECT is(wa_recount_costs((SELECT min(created_at)::date FROM whatsapp_messages)) > 0, true, 'or of what is still there');
