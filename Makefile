@@ -35,6 +35,7 @@ OBJS = \
 	src/base/tenant_role.o \
 	src/base/version.o \
 	src/base/web_address.o \
+	src/base/zone.o \
 	src/common/blank_text.o \
 	src/common/clock.o \
 	src/common/jsonread.o \

@@ -127,6 +127,11 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION @extschema@.wa_internal_known_zone(candidate text) RETURNS text
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_known_zone';
+COMMENT ON FUNCTION @extschema@.wa_internal_known_zone(text) IS
+'This time zone; the server''s own if it is null, or if the server knows it no more. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_check_on_thread(candidate text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
     SET search_path = pg_catalog, pg_temp

@@ -129,8 +129,6 @@ CREATE TABLE @extschema@.whatsapp_usage_closed (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     through   date NOT NULL,
     time_zone text NOT NULL DEFAULT pg_catalog.current_setting('TimeZone')
-        CONSTRAINT whatsapp_usage_closed_time_zone_check
-        CHECK (('2000-01-01 00:00:00Z'::timestamptz AT TIME ZONE time_zone) IS NOT NULL)
 );
 COMMENT ON TABLE @extschema@.whatsapp_usage_closed IS
 'One row: the time zone of the days in whatsapp_usage_days.';
@@ -140,6 +138,19 @@ COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.through IS
 COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
 'The account''s time zone at Meta, in which wa_costs counts days and months. Initially that of the session that ran '
 'CREATE EXTENSION. After a change, wa_recount_costs() counts anew what is still there.';
+
+/* Not a constraint: a dump is also loaded where the name is not known. */
+CREATE FUNCTION @extschema@.wa_internal_check_account_zone() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_check_time_zone(NEW.time_zone);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER whatsapp_usage_closed_time_zone BEFORE UPDATE OF time_zone ON @extschema@.whatsapp_usage_closed
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_check_account_zone();
 
 INSERT INTO @extschema@.whatsapp_usage_closed (through) VALUES (current_date - 9);
 
@@ -164,7 +175,8 @@ COMMENT ON FUNCTION @extschema@.wa_internal_is_free(boolean, text, text) IS
 CREATE VIEW @extschema@.wa_delivered_messages AS
     SELECT m.id, m.created_at, m.scheduled_at,
         (COALESCE(m.delivered_at, m.read_at, m.played_at)
-            AT TIME ZONE (SELECT c.time_zone FROM @extschema@.whatsapp_usage_closed AS c))::date AS day,
+            AT TIME ZONE (SELECT @extschema@.wa_internal_known_zone(c.time_zone)
+                FROM @extschema@.whatsapp_usage_closed AS c))::date AS day,
         m.tenant_id,
         COALESCE(m.phone_number_id, '') AS phone_number_id,
         COALESCE((
@@ -210,8 +222,8 @@ AS $$
         FROM (
             SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, 1 AS messages FROM d
             UNION ALL
-            SELECT (d.before_at AT TIME ZONE z.time_zone)::date, d.tenant_id, d.phone_number_id, d.market,
-                d.before_category, d.before_free, -1
+            SELECT (d.before_at AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date, d.tenant_id,
+                d.phone_number_id, d.market, d.before_category, d.before_free, -1
             FROM d CROSS JOIN @extschema@.whatsapp_usage_closed AS z
             WHERE d.before_at IS NOT NULL) AS c
         GROUP BY 1, 2, 3, 4, 5, 6
@@ -269,7 +281,7 @@ CREATE FUNCTION @extschema@.wa_recount_costs(since date) RETURNS bigint
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    oldest date := (SELECT (min(m.created_at) AT TIME ZONE z.time_zone)::date
+    oldest date := (SELECT (min(m.created_at) AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date
         FROM @extschema@.whatsapp_messages AS m, @extschema@.whatsapp_usage_closed AS z GROUP BY z.time_zone);
     changed bigint;
 BEGIN
@@ -358,7 +370,7 @@ CREATE VIEW @extschema@.wa_costs AS
         COALESCE(pg_catalog.sum(c.charged) FILTER (WHERE c.price IS NULL), 0)::bigint AS unpriced
     FROM charged AS c
         CROSS JOIN (
-            SELECT (pg_catalog.now() AT TIME ZONE z.time_zone)::date AS today
+            SELECT (pg_catalog.now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date AS today
             FROM @extschema@.whatsapp_usage_closed AS z) AS t
     GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
 COMMENT ON VIEW @extschema@.wa_costs IS

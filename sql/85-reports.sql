@@ -79,7 +79,7 @@ FROM (SELECT m.tenant_id,
       SELECT w.tenant_id,
              pg_catalog.sum(w.messages) FILTER (WHERE w.day > z.today - 7)::bigint AS last_week,
              pg_catalog.sum(w.messages)::bigint AS last_month
-      FROM (SELECT (pg_catalog.now() AT TIME ZONE c.time_zone)::date AS today
+      FROM (SELECT (pg_catalog.now() AT TIME ZONE @extschema@.wa_internal_known_zone(c.time_zone))::date AS today
             FROM @extschema@.whatsapp_usage_closed AS c) AS z
           JOIN @extschema@.wa_internal_usage AS w ON w.day > z.today - 30
       GROUP BY w.tenant_id) AS u ON u.tenant_id = r.tenant_id

@@ -565,6 +565,29 @@ AS $$
     HAVING count(*) > 0
 $$;
 
+/* ---- names that an upgrade of the system may have taken away ------------------------- */
+
+CREATE FUNCTION @extschema@.wa_internal_health_time_zones()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'time zones', CASE WHEN count(*) > 0 THEN 'error' ELSE 'ok' END,
+           COALESCE(string_agg(format('"%s", of %s, is not known to this server.', @extschema@.wa_internal_quote(u.zone),
+                CASE WHEN u.tenants = 0 THEN 'whatsapp_usage_closed'
+                     WHEN u.tenants = 1 THEN format('tenant "%s"', u.one)
+                     ELSE format('%s tenants, "%s" among them', u.tenants, u.one) END), ' ' ORDER BY u.zone, u.tenants)
+                || ' The server''s own, ' || current_setting('log_timezone') || ', holds.', 'All are known.'),
+           CASE WHEN count(*) > 0 THEN
+               'Install the time zone names that the system has lost (Debian: the package tzdata-legacy), or name others: '
+               'wa_configure_tenant(…, time_zone => …).' END
+    FROM (SELECT o.zone, o.tenants, o.one
+          FROM (SELECT t.time_zone, count(*), min(t.tenant_id) FROM @extschema@.whatsapp_tenants AS t GROUP BY 1
+                UNION ALL
+                SELECT z.time_zone, 0, NULL FROM @extschema@.whatsapp_usage_closed AS z) AS o (zone, tenants, one)
+          WHERE o.zone <> @extschema@.wa_internal_known_zone(o.zone)) AS u
+$$;
+
 /* ---- all of it ------------------------------------------------------------------------ */
 
 /*
@@ -587,6 +610,7 @@ AS $$
         ('confirmation', '{number NUMBER, numbers}'),
         ('webhook_credentials', '{app secret at Meta, verify token at Meta}'),
         ('clock', '{clock}'),
+        ('time_zones', '{time zones}'),
         ('queue', '{queue, uncertain messages, deleted messages, take-over, webhooks}'),
         ('messages', '{failed messages}'),
         ('notifications', '{failing notifications}'),

@@ -739,7 +739,8 @@ DECLARE
 BEGIN
     PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{month,currency}'::text[]);
     given := COALESCE(@extschema@.wa_internal_gateway_argument(request, 'month'::text),
-        (SELECT to_char(now() AT TIME ZONE z.time_zone, 'YYYY-MM') FROM @extschema@.whatsapp_usage_closed AS z));
+        (SELECT to_char(now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone), 'YYYY-MM')
+         FROM @extschema@.whatsapp_usage_closed AS z));
     IF given !~ '^[0-9]{4}-(0[1-9]|1[0-2])$' OR given < '2000' THEN
         RAISE EXCEPTION '"month" must be a month'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'month', HINT = 'Write it as in 2026-11.';

@@ -265,6 +265,11 @@ DROP FUNCTION @extschema@.wa_configure_tenant(anyelement, boolean, text, real, t
 CREATE INDEX whatsapp_tenants_resembled_idx
     ON @extschema@.whatsapp_tenants (pg_catalog.lower(pg_catalog.btrim(tenant_id)));
 
+CREATE FUNCTION @extschema@.wa_internal_known_zone(candidate text) RETURNS text
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_known_zone';
+COMMENT ON FUNCTION @extschema@.wa_internal_known_zone(text) IS
+'This time zone; the server''s own if it is null, or if the server knows it no more. Internal.';
+
 CREATE FUNCTION @extschema@.wa_internal_check_on_thread(candidate text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
     SET search_path = pg_catalog, pg_temp
@@ -5832,6 +5837,7 @@ DROP FUNCTION @extschema@.wa_internal_close_usage_day();
 
 ALTER TABLE @extschema@.whatsapp_usage_days
     ADD COLUMN month date GENERATED ALWAYS AS ((pg_catalog.date_trunc('month', day::timestamp))::date) STORED;
+ALTER TABLE @extschema@.whatsapp_usage_closed DROP CONSTRAINT whatsapp_usage_closed_time_zone_check;
 /* NaN is larger than all else. */
 DELETE FROM @extschema@.whatsapp_prices WHERE price >= 'Infinity';
 ALTER TABLE @extschema@.whatsapp_prices DROP CONSTRAINT whatsapp_prices_price_check;
@@ -5877,6 +5883,20 @@ COMMENT ON COLUMN @extschema@.whatsapp_usage_closed.time_zone IS
 'The account''s time zone at Meta, in which wa_costs counts days and months. Initially that of the session that ran '
 'CREATE EXTENSION. After a change, wa_recount_costs() counts anew what is still there.';
 
+/* Not a constraint: a dump is also loaded where the name is not known. */
+CREATE FUNCTION @extschema@.wa_internal_check_account_zone() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM @extschema@.wa_internal_check_time_zone(NEW.time_zone);
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER whatsapp_usage_closed_time_zone BEFORE UPDATE OF time_zone ON @extschema@.whatsapp_usage_closed
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_check_account_zone();
+
 CREATE FUNCTION @extschema@.wa_internal_is_free(billable boolean, pricing_type text, category text) RETURNS boolean
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wa_internal_is_free';
 COMMENT ON FUNCTION @extschema@.wa_internal_is_free(boolean, text, text) IS
@@ -5886,7 +5906,8 @@ COMMENT ON FUNCTION @extschema@.wa_internal_is_free(boolean, text, text) IS
 CREATE OR REPLACE VIEW @extschema@.wa_delivered_messages AS
     SELECT m.id, m.created_at, m.scheduled_at,
         (COALESCE(m.delivered_at, m.read_at, m.played_at)
-            AT TIME ZONE (SELECT c.time_zone FROM @extschema@.whatsapp_usage_closed AS c))::date AS day,
+            AT TIME ZONE (SELECT @extschema@.wa_internal_known_zone(c.time_zone)
+                FROM @extschema@.whatsapp_usage_closed AS c))::date AS day,
         m.tenant_id,
         COALESCE(m.phone_number_id, '') AS phone_number_id,
         COALESCE((
@@ -5920,8 +5941,8 @@ AS $$
         FROM (
             SELECT d.day, d.tenant_id, d.phone_number_id, d.market, d.category, d.free, 1 AS messages FROM d
             UNION ALL
-            SELECT (d.before_at AT TIME ZONE z.time_zone)::date, d.tenant_id, d.phone_number_id, d.market,
-                d.before_category, d.before_free, -1
+            SELECT (d.before_at AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date, d.tenant_id,
+                d.phone_number_id, d.market, d.before_category, d.before_free, -1
             FROM d CROSS JOIN @extschema@.whatsapp_usage_closed AS z
             WHERE d.before_at IS NOT NULL) AS c
         GROUP BY 1, 2, 3, 4, 5, 6
@@ -5979,7 +6000,7 @@ CREATE FUNCTION @extschema@.wa_recount_costs(since date) RETURNS bigint
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    oldest date := (SELECT (min(m.created_at) AT TIME ZONE z.time_zone)::date
+    oldest date := (SELECT (min(m.created_at) AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date
         FROM @extschema@.whatsapp_messages AS m, @extschema@.whatsapp_usage_closed AS z GROUP BY z.time_zone);
     changed bigint;
 BEGIN
@@ -6068,7 +6089,7 @@ CREATE OR REPLACE VIEW @extschema@.wa_costs AS
         COALESCE(pg_catalog.sum(c.charged) FILTER (WHERE c.price IS NULL), 0)::bigint AS unpriced
     FROM charged AS c
         CROSS JOIN (
-            SELECT (pg_catalog.now() AT TIME ZONE z.time_zone)::date AS today
+            SELECT (pg_catalog.now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date AS today
             FROM @extschema@.whatsapp_usage_closed AS z) AS t
     GROUP BY c.tenant_id, c.month, c.category, c.currency, t.today;
 COMMENT ON VIEW @extschema@.wa_costs IS
@@ -7331,7 +7352,8 @@ AS $$
         FROM (
             SELECT w.category, w.market, sum(w.messages) AS messages
             FROM @extschema@.wa_internal_usage AS w, @extschema@.whatsapp_usage_closed AS z
-            WHERE w.month = date_trunc('month', now() AT TIME ZONE z.time_zone)::date AND NOT w.free
+            WHERE w.month = date_trunc('month', now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date
+                AND NOT w.free
             GROUP BY w.category, w.market) AS u
         WHERE u.messages > 0 AND NOT EXISTS (
             SELECT FROM @extschema@.whatsapp_prices AS p
@@ -7339,6 +7361,76 @@ AS $$
                 AND (p.category = u.category OR p.category = 'marketing' AND u.category = 'marketing_lite'))
         GROUP BY u.category, u.market) AS v
     HAVING count(*) > 0
+$$;
+
+CREATE OR REPLACE FUNCTION @extschema@.wa_internal_diagnose_sender(t @extschema@.wa_tenant_status)
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fallback CONSTANT text := @extschema@.wa_internal_default_number();
+    taken CONSTANT text := @extschema@.wa_internal_default_number_taken();
+    pause record;
+BEGIN
+    item := 'enabled';
+    state := CASE WHEN t.whatsapp_enabled THEN 'ok' ELSE 'error' END;
+    detail := CASE WHEN t.whatsapp_enabled THEN 'WhatsApp is switched on.'
+                   ELSE 'WhatsApp is switched off: new messages are skipped.' END;
+    remedy := CASE WHEN NOT t.whatsapp_enabled
+                   THEN format('SELECT wa_configure_tenant(%L, enabled => true);', t.tenant_id) END;
+    RETURN NEXT;
+
+    item := 'number';
+    state := CASE WHEN t.phone_number_id IS NOT NULL THEN 'ok'
+                  WHEN fallback IS NOT NULL THEN 'warning' ELSE 'error' END;
+    detail := CASE WHEN t.phone_number_id IS NOT NULL
+                   THEN format('%s since %s.', concat_ws(', ', t.phone_number_id, t.display_phone_number),
+                       date_trunc('second', t.assigned_at))
+                   WHEN fallback IS NOT NULL THEN format('None of its own; the default number %s is used.', fallback)
+                   ELSE concat_ws('; ', 'None: messages wait', taken) || '.' END;
+    remedy := CASE WHEN t.phone_number_id IS NULL THEN format('SELECT wa_assign_phone(%L);', t.tenant_id) END;
+    RETURN NEXT;
+
+    IF t.phone_number_id IS NOT NULL THEN
+        item := 'number health';
+        state := CASE WHEN t.number_health = 'ok' THEN 'ok'
+                      WHEN t.number_health IN ('missing', 'blocked') THEN 'error' ELSE 'warning' END;
+        detail := concat_ws(', quality ', t.number_health, t.quality_rating);
+        remedy := CASE t.number_health
+            WHEN 'ok' THEN NULL
+            WHEN 'unknown' THEN 'SELECT wa_sync_phone_numbers();'
+            ELSE 'See wa_number_status and WhatsApp Manager.' END;
+        RETURN NEXT;
+    END IF;
+
+    IF t.time_zone <> @extschema@.wa_internal_known_zone(t.time_zone) THEN
+        item := 'time zone';
+        state := 'error';
+        detail := format('"%s" is not known to this server: quiet hours go by its own, %s, and messages with times of '
+            'day in them cannot be written.', @extschema@.wa_internal_quote(t.time_zone),
+            current_setting('log_timezone'));
+        remedy := format('SELECT wa_configure_tenant(%L, time_zone => …); or install the system''s older names (Debian: '
+            'the package tzdata-legacy).', t.tenant_id);
+        RETURN NEXT;
+    END IF;
+
+    FOR pause IN
+        SELECT p.* FROM @extschema@.whatsapp_pauses AS p
+        WHERE (p.until IS NULL OR p.until > clock_timestamp())
+            AND (p.scope IN ('account', 'template') OR p.scope = 'tenant' AND p.key = t.tenant_id
+                 OR p.scope = 'number' AND p.key = COALESCE(t.phone_number_id, fallback))
+        ORDER BY p.scope, p.key
+    LOOP
+        item := 'pause ' || concat_ws(' ', pause.scope, NULLIF(pause.key, ''));
+        state := CASE pause.scope WHEN 'template' THEN 'warning' ELSE 'error' END;
+        detail := concat_ws(', ', concat_ws(': ', pause.reason, pause.detail),
+            'until ' || date_trunc('second', pause.until)::text) || '.';
+        remedy := format('SELECT wa_resume(%s);', concat_ws(', ', quote_literal(pause.scope),
+            CASE WHEN pause.key <> '' THEN quote_literal(pause.key) END));
+        RETURN NEXT;
+    END LOOP;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION @extschema@.wa_health()
@@ -7424,7 +7516,7 @@ FROM (SELECT m.tenant_id,
       SELECT w.tenant_id,
              pg_catalog.sum(w.messages) FILTER (WHERE w.day > z.today - 7)::bigint AS last_week,
              pg_catalog.sum(w.messages)::bigint AS last_month
-      FROM (SELECT (pg_catalog.now() AT TIME ZONE c.time_zone)::date AS today
+      FROM (SELECT (pg_catalog.now() AT TIME ZONE @extschema@.wa_internal_known_zone(c.time_zone))::date AS today
             FROM @extschema@.whatsapp_usage_closed AS c) AS z
           JOIN @extschema@.wa_internal_usage AS w ON w.day > z.today - 30
       GROUP BY w.tenant_id) AS u ON u.tenant_id = r.tenant_id
@@ -8099,6 +8191,27 @@ AS $$
     HAVING count(*) > 0
 $$;
 
+CREATE FUNCTION @extschema@.wa_internal_health_time_zones()
+RETURNS TABLE (item text, state text, detail text, remedy text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'time zones', CASE WHEN count(*) > 0 THEN 'error' ELSE 'ok' END,
+           COALESCE(string_agg(format('"%s", of %s, is not known to this server.', @extschema@.wa_internal_quote(u.zone),
+                CASE WHEN u.tenants = 0 THEN 'whatsapp_usage_closed'
+                     WHEN u.tenants = 1 THEN format('tenant "%s"', u.one)
+                     ELSE format('%s tenants, "%s" among them', u.tenants, u.one) END), ' ' ORDER BY u.zone, u.tenants)
+                || ' The server''s own, ' || current_setting('log_timezone') || ', holds.', 'All are known.'),
+           CASE WHEN count(*) > 0 THEN
+               'Install the time zone names that the system has lost (Debian: the package tzdata-legacy), or name others: '
+               'wa_configure_tenant(…, time_zone => …).' END
+    FROM (SELECT o.zone, o.tenants, o.one
+          FROM (SELECT t.time_zone, count(*), min(t.tenant_id) FROM @extschema@.whatsapp_tenants AS t GROUP BY 1
+                UNION ALL
+                SELECT z.time_zone, 0, NULL FROM @extschema@.whatsapp_usage_closed AS z) AS o (zone, tenants, one)
+          WHERE o.zone <> @extschema@.wa_internal_known_zone(o.zone)) AS u
+$$;
+
 /*
  * Which checks there are, in order, and the items that each can give; words in capitals
  * stand for names.  The operating guide has them with their levels and remedies.
@@ -8119,6 +8232,7 @@ AS $$
         ('confirmation', '{number NUMBER, numbers}'),
         ('webhook_credentials', '{app secret at Meta, verify token at Meta}'),
         ('clock', '{clock}'),
+        ('time_zones', '{time zones}'),
         ('queue', '{queue, uncertain messages, deleted messages, take-over, webhooks}'),
         ('messages', '{failed messages}'),
         ('notifications', '{failing notifications}'),
@@ -9572,7 +9686,8 @@ DECLARE
 BEGIN
     PERFORM @extschema@.wa_internal_gateway_begin(request, 'viewer'::text, '{month,currency}'::text[]);
     given := COALESCE(@extschema@.wa_internal_gateway_argument(request, 'month'::text),
-        (SELECT to_char(now() AT TIME ZONE z.time_zone, 'YYYY-MM') FROM @extschema@.whatsapp_usage_closed AS z));
+        (SELECT to_char(now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone), 'YYYY-MM')
+         FROM @extschema@.whatsapp_usage_closed AS z));
     IF given !~ '^[0-9]{4}-(0[1-9]|1[0-2])$' OR given < '2000' THEN
         RAISE EXCEPTION '"month" must be a month'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'month', HINT = 'Write it as in 2026-11.';
@@ -12485,7 +12600,7 @@ AS $$
            COALESCE(sum(c.cost), 0)::double precision
     FROM @extschema@.wa_costs AS c
     WHERE c.month = date_trunc('month', now() AT TIME ZONE
-            (SELECT z.time_zone FROM @extschema@.whatsapp_usage_closed AS z))::date
+            (SELECT @extschema@.wa_internal_known_zone(z.time_zone) FROM @extschema@.whatsapp_usage_closed AS z))::date
         AND c.currency IS NOT NULL
     GROUP BY c.currency, c.category
     UNION ALL
@@ -12494,7 +12609,7 @@ AS $$
     FROM (SELECT DISTINCT c.tenant_id, c.category, c.delivered
           FROM @extschema@.wa_costs AS c
           WHERE c.month = date_trunc('month', now() AT TIME ZONE
-                  (SELECT z.time_zone FROM @extschema@.whatsapp_usage_closed AS z))::date) AS d
+                  (SELECT @extschema@.wa_internal_known_zone(z.time_zone) FROM @extschema@.whatsapp_usage_closed AS z))::date) AS d
     GROUP BY d.category
     ORDER BY 1, 4
 $$;
@@ -12558,7 +12673,7 @@ AS $$
         /* people and programs that watch */
         ('{admin,monitor}', '{
             wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_metrics_health, wa_costs,
-            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
+            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate, wa_internal_known_zone,
             wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_node_status, wa_free_numbers,
             wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
         /* ... and how it is set up: nothing of customers. */

@@ -9,19 +9,11 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "pgtime.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "base/zone.h"
 #include "enqueue/quiet.h"
-
-static Datum
-zone_or_default(const text *time_zone)
-{
-	return time_zone != NULL ? PointerGetDatum(time_zone)
-							 : CStringGetTextDatum(pg_get_timezone_name(log_timezone));
-}
 
 /* What the clock shows there then. */
 static Timestamp
@@ -48,7 +40,7 @@ local_midnight(Timestamp local)
 bool
 wa_quiet_end(TimestampTz *when, TimeADT from, TimeADT to, const text *time_zone)
 {
-	Datum zone = zone_or_default(time_zone);
+	Datum zone = wa_zone_if_known(time_zone);
 	Timestamp local = to_local(*when, zone);
 	Timestamp midnight = local_midnight(local);
 	TimeADT time = local - midnight;
@@ -78,7 +70,7 @@ wa_quiet_end(TimestampTz *when, TimeADT from, TimeADT to, const text *time_zone)
 static TimestampTz
 next_begin(TimestampTz after, TimeADT from, const text *time_zone)
 {
-	Datum zone = zone_or_default(time_zone);
+	Datum zone = wa_zone_if_known(time_zone);
 	Timestamp local = to_local(after, zone);
 	Timestamp begin = local_midnight(local) + from;
 

@@ -24,6 +24,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/zone.h"
 #include "common/language.h"
 #include "notify/format.h"
 
@@ -176,12 +177,14 @@ format_money(StringInfo buf, const WaFormatOptions *options, const WaLanguage *l
 
 /* ---- dates and times ---- */
 
-/* As for quiet hours: a tenant without a time zone lives in the server's. */
+/*
+ * As for quiet hours: a tenant without a time zone lives in the server's.  One that is not known
+ * is an error here: the hour in a text would be wrong.
+ */
 static Datum
 zone_of(text *time_zone)
 {
-	return time_zone != NULL ? PointerGetDatum(time_zone)
-							 : CStringGetTextDatum(pg_get_timezone_name(log_timezone));
+	return time_zone != NULL ? PointerGetDatum(time_zone) : wa_zone_of_server();
 }
 
 static void

@@ -2,7 +2,7 @@
  * Rules between tenant and recipient: opt-outs, the 24-hour window, quiet hours.
  */
 \ir ../lib/begin.sql
-SELECT plan(80);
+SELECT plan(89);
 
 SELECT wa_assign_phone('panaderia', '100000000000001') \g /dev/null
 SELECT wa_assign_phone('horno', '100000000000002') \g /dev/null
@@ -151,6 +151,16 @@ SELECT is(count(*), 0::bigint, 'and nobody else''s is touched') FROM whatsapp_qu
 WHERE m.tenant_id NOT IN ('horno', 'sin-numero') AND q.hold_reason = 'quiet_hours';
 SELECT wa_configure_tenant('sin-numero', enabled => false), wa_configure_tenant('sin-numero', enabled => true) \g /dev/null
 SELECT is(pg_temp.waits(:waiting), 'd quiet_hours 01:00:00', 'switching the tenant off and on changes nothing');
+
+/* A time zone that an upgrade of the system has taken away: the server's holds. */
+UPDATE whatsapp_tenants SET time_zone = 'Europe/Gone', quiet_from = (now() AT TIME ZONE current_setting('log_timezone'))::time,
+    quiet_to = (now() AT TIME ZONE current_setting('log_timezone') + interval '1 hour')::time WHERE tenant_id = 'panaderia';
+SELECT is(pg_temp.waits(wa_enqueue_message('panaderia', '+34600112244', 'pedido')), 'd quiet_hours 01:00:00', 'its tenant can write');
+SELECT lives_ok('SELECT wa_internal_begin_quiet_hours()', 'everybody''s hours begin');
+SELECT lives_ok($$SELECT wa_unassign_phone('panaderia')$$, 'its number can be taken back');
+SELECT is(wa_internal_known_zone(z), current_setting('log_timezone'), format('%s is no time zone', left(z, 20)))
+    FROM unnest(ARRAY[NULL, '', '../../etc/passwd', repeat('x', 300), 'Europe/Gone']) AS z;
+SELECT is(wa_internal_known_zone('Europe/Madrid'), 'Europe/Madrid', 'this is one');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -219,6 +219,25 @@ INSERT INTO whatsapp_sizes VALUES (clock_timestamp() - interval '32 days', 1);
 SELECT wa_internal_note_size() \g /dev/null
 SELECT is((SELECT count(*) FROM whatsapp_sizes WHERE taken_at < clock_timestamp() - interval '31 days'), 0::bigint, 'what is old is forgotten');
 
+/* ---- time zones ---- */
+
+SELECT is(pg_temp.health('time zones'), 'ok', 'all time zones are known');
+SELECT wa_configure_tenant('meson', is_new => true), wa_configure_tenant('fonda', is_new => true) \g /dev/null
+UPDATE whatsapp_tenants SET time_zone = 'Europe/Gone' WHERE tenant_id = 'meson';
+SELECT is(pg_temp.health('time zones'), 'error', 'one that the system has lost is an error');
+SELECT matches(pg_temp.detail('time zones'), '^"Europe/Gone", of tenant "meson", is not known to this server\.', 'with its tenant');
+SELECT is((SELECT state FROM wa_diagnose('meson') WHERE item = 'time zone'), 'error', 'who is told, too');
+UPDATE whatsapp_tenants SET time_zone = 'Europe/Gone' WHERE tenant_id = 'fonda';
+SELECT matches(pg_temp.detail('time zones'), 'of 2 tenants, "fonda" among them', 'or several');
+SELECT wa_configure_tenant('meson', reset => '{time_zone}'), wa_configure_tenant('fonda', time_zone => 'UTC') \g /dev/null
+SELECT is(pg_temp.health('time zones'), 'ok', 'until they have others');
+SELECT is((SELECT count(*) FROM wa_diagnose('meson') WHERE item = 'time zone'), 0::bigint, 'who are not told any more');
+ALTER TABLE whatsapp_usage_closed DISABLE TRIGGER whatsapp_usage_closed_time_zone;
+UPDATE whatsapp_usage_closed SET time_zone = 'Europe/Gone';
+SELECT matches(pg_temp.detail('time zones'), 'of whatsapp_usage_closed', 'the account''s may be lost as well');
+UPDATE whatsapp_usage_closed SET time_zone = 'UTC';
+ALTER TABLE whatsapp_usage_closed ENABLE TRIGGER whatsapp_usage_closed_time_zone;
+
 /* ---- what is well by itself ---- */
 
 SELECT is(pg_temp.health('version'), 'ok', 'library and scripts fit');

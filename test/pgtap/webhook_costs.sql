@@ -3,7 +3,7 @@
  */
 \ir ../lib/begin.sql
 \ir ../lib/webhook.sql
-SELECT plan(61);
+SELECT plan(64);
 
 /* Meta says of these messages that they were delivered at noon of this day, and what they cost. */
 CREATE FUNCTION pg_temp.told(day date, category text, free boolean, VARIADIC ids bigint[]) RETURNS void LANGUAGE sql AS $$
@@ -131,7 +131,17 @@ SELECT is(pg_temp.days('UTC'), '9: 1, 8: 1', 'days begin in the account''s time 
 SELECT is(pg_temp.days('Europe/Madrid'), '8: 2', 'further east');
 SELECT is(pg_temp.days('America/Lima'), '9: 2', 'and further west');
 SELECT pg_temp.days('UTC') \g /dev/null
-SELECT throws_ok($$UPDATE whatsapp_usage_closed SET time_zone = 'Europe/Nowhere'$$, '22023', 'time zone "Europe/Nowhere" not recognized', 'days begin in a time zone that there is');
+SELECT throws_ok($$UPDATE whatsapp_usage_closed SET time_zone = 'Europe/Nowhere'$$, '22023', 'unknown time zone "Europe/Nowhere"', 'days begin in a time zone that there is');
+
+/* One that an upgrade of the system has taken away. */
+ALTER TABLE whatsapp_usage_closed DISABLE TRIGGER whatsapp_usage_closed_time_zone;
+UPDATE whatsapp_usage_closed SET time_zone = 'Europe/Gone';
+SELECT lives_ok($$SELECT pg_temp.post(pg_temp.statuses_body(pg_temp.status('wamid.' || i, 'delivered', extract(epoch FROM now())::bigint, pg_temp.data(i))))
+    FROM pg_temp.new_message('accepted') AS i$$, 'without it, what was delivered is taken in');
+SELECT is((SELECT count(*) FROM whatsapp_parked_events WHERE reason <> 'unknown_message'), 0::bigint, 'and used');
+SELECT lives_ok($$SELECT * FROM wa_costs, wa_top_tenants, wa_metrics_costs(), wa_internal_health_unpriced()$$, 'and counted');
+UPDATE whatsapp_usage_closed SET time_zone = 'UTC';
+ALTER TABLE whatsapp_usage_closed ENABLE TRIGGER whatsapp_usage_closed_time_zone;
 
 /* Held or paused for months: no time of it leads to it. */
 INSERT INTO whatsapp_messages (tenant_id, phone_number_id, recipient_phone, message_type, payload, status, attempts, created_at, scheduled_at, whatsapp_message_id, accepted_at)

@@ -146,7 +146,7 @@ sub of_outcome
 	{
 		return if $status eq 'skipped';
 		return "is $status, but was never accepted" if $status ne 'failed';
-		return if $message->{on_uncertain} eq 'fail' && $row->{status_reason} eq 'uncertain';
+		return if $message->{on_uncertain} eq 'fail' && ($row->{status_reason} // '') eq 'uncertain';
 		return
 		  if @$records
 		  && grep { ($_->{code} // 0) == $WaHistory::Faults::permanent_code } @$records;
