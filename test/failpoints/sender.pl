@@ -27,6 +27,8 @@ my ($node, $sim) = new_delivery(
 		"whatsapp_shared.uncertain_policy = 'park'",
 		"whatsapp_shared.request_timeout = '5s'",
 		"whatsapp_shared.sync_interval = '0'",
+		# Each round writes to the same person twice.
+		"whatsapp_shared.pair_interval = '10ms'",
 		'restart_after_crash = off',
 		'fsync = off'
 	]);
