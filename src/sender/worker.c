@@ -78,11 +78,13 @@
 #define FLAW_CHECK_MS 1000
 
 /*
- * A cycle that a lock has failed is repeated at once, carefully (sender/aside.c).
- * That is worth a word only if it fails again and again; then one now and then.
+ * A cycle that a lock has failed is repeated at once, carefully (sender/aside.c), and
+ * a step of a task a little later.  That is worth a word only if it fails again and again;
+ * then one now and then.  Between two tries of a step others succeed: so those of a minute count.
  */
 #define LOCKS_MET_BY_CHANCE 3
 #define LOCKS_MET_PER_REPORT 1000
+#define STEP_LOCKS_FORGOTTEN_US INT64_C(60000000)
 
 static WaSender *sender;
 static WaSenderSlot *slot;
@@ -469,6 +471,28 @@ turn(void)
 	wa_tasks_run(sender);
 }
 
+/* After a lock that was waited for in vain. */
+static bool
+lock_is_worth_a_word(bool in_task)
+{
+	static int by_steps;
+	static int64 last_us;
+	int met;
+
+	if (in_task)
+	{
+		int64 now = wa_now_us();
+
+		if (now - last_us > STEP_LOCKS_FORGOTTEN_US)
+			by_steps = 0;
+		last_us = now;
+		met = ++by_steps;
+	}
+	else
+		met = ++locks_met;
+	return met % LOCKS_MET_PER_REPORT == LOCKS_MET_BY_CHANCE;
+}
+
 /*
  * Rolls back after an ERROR.  The requests on the wire are not touched: their
  * leases stand, and their responses will be settled.
@@ -478,7 +502,7 @@ recover_from_error(volatile int *errors)
 {
 	bool locked = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
 	bool in_task = wa_tasks_are_running();
-	bool matters = in_task || !locked || ++locks_met % LOCKS_MET_PER_REPORT == LOCKS_MET_BY_CHANCE;
+	bool matters = !locked || lock_is_worth_a_word(in_task);
 	long delay = 0;
 
 	HOLD_INTERRUPTS();

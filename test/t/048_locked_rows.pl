@@ -232,6 +232,21 @@ let_go($locked);
 wait_for($node, "SELECT count(*) = 300 FROM whatsapp_messages WHERE id IN ($many) AND status = 'accepted'",
 	'it goes on when they are settled');
 
+# ---- a table of the housekeeping, for as long as somebody changes it -------------------------------
+
+$node->safe_psql('postgres', 'ALTER SYSTEM SET log_lock_waits = on');
+$node->safe_psql('postgres', "ALTER SYSTEM SET deadlock_timeout = '1ms'");
+$node->reload;
+$from = -s $node->logfile;
+my $failed = sql('SELECT sum(errors) FROM wa_stats()');
+$locked = keep_open($node, 'LOCK TABLE whatsapp_erasures IN EXCLUSIVE MODE');
+my $tries = sub { return scalar(() = slurp_file($node->logfile, $from) =~ /still waiting for RowShareLock on relation/g) };
+wait_until(sub { $tries->() >= 8 });
+cmp_ok($tries->(), '>=', 8, 'a step that meets a lock is tried again and again');
+is(scalar(() = slurp_file($node->logfile, $from) =~ /canceling statement due to lock timeout/g), 1, 'which the log says once');
+is(sql('SELECT sum(errors) FROM wa_stats()') - $failed, 1, 'as do the figures');
+let_go($locked);
+
 is((grep { $_ != 1 } values %{ accepted_for($sim) }), 0, 'nothing was sent twice');
 invariants_hold($node);
 $node->stop;
