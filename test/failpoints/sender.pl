@@ -28,7 +28,7 @@ my ($node, $sim) = new_delivery(
 		"whatsapp_shared.request_timeout = '5s'",
 		"whatsapp_shared.sync_interval = '0'",
 		# Each round writes to the same person twice.
-		"whatsapp_shared.pair_interval = '10ms'",
+		'whatsapp_shared.pair_interval = 0',
 		'restart_after_crash = off',
 		'fsync = off'
 	]);
