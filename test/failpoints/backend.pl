@@ -64,6 +64,8 @@ sub status
 my $error = '{"errors": [{"code": 131049, "title": "not delivered", "error_data": {"details": "engagement"}}]}';
 
 my @scenarios = (
+	# First: what the others have enqueued would be held by it, one call for each.
+	{ name => 'webhook: quality', does => post(q{public.event('phone_number_quality_update', format('{"display_phone_number": "34600000000", "event": "FLAGGED", "current_limit": "TIER_%s"}', {N})::jsonb)}), left => 'SELECT 0' , any => 1 },
 	{ name => 'wa_enqueue_message', does => qq{SELECT wa_enqueue_message($to, 'aviso', '["hola"]', reference => 'r{N}')}, left => $by_reference },
 	{ name => 'wa_enqueue_text', does => qq{SELECT wa_enqueue_text($to, 'Hola', reference => 'r{N}')}, left => $by_reference },
 	{ name => 'wa_enqueue_media', does => qq{SELECT wa_enqueue_media($to, 'image', 'https://example.es/pan.jpg', reference => 'r{N}')}, left => $by_reference },
@@ -90,7 +92,6 @@ my @scenarios = (
 	{ name => 'webhook: reply', does => inbound('"type": "interactive", "interactive": {"type": "button_reply", "button_reply": {"id": "CONFIRM:{N}", "title": "Si"}}'), left => $inbound_there },
 	{ name => 'webhook: image', does => inbound('"type": "image", "image": {"id": "9{N}", "mime_type": "image/jpeg", "sha256": "x"}'), left => $inbound_there },
 	{ name => 'webhook: no match', does => post(q{public.statuses_body(public.status('wamid.unknown{N}', 'sent', 1764000005, NULL))}), left => q{SELECT count(*) FROM whatsapp_parked_events AS p WHERE p::text LIKE '%wamid.unknown{N}%'} },
-	{ name => 'webhook: quality', does => post(q{public.event('phone_number_quality_update', format('{"display_phone_number": "34600000000", "event": "FLAGGED", "current_limit": "TIER_%s"}', {N})::jsonb)}), left => 'SELECT 0' , any => 1 },
 );
 
 my %only = map { $_ => 1 } split /,/, $ENV{FAIL_POINTS_SCENARIOS} // '';
@@ -183,7 +184,8 @@ foreach my $scenario (@scenarios)
 
 # ---- what a session keeps ----
 
-foreach my $scenario (grep { !%only || $only{ $_->{name} } } @scenarios[ 0, 6, 13 ])
+my %measured = map { $_ => 1 } 'wa_enqueue_message', 'wa_enqueue_bulk', 'webhook: text';
+foreach my $scenario (grep { $measured{ $_->{name} } && (!%only || $only{ $_->{name} }) } @scenarios)
 {
 	my @rounds = map { 1 + int rand 60 } 1 .. 60;
 	my $size = 'SELECT sum(total_bytes) AS size FROM pg_backend_memory_contexts \gset';
