@@ -660,7 +660,8 @@ AS $$
         FROM (
             SELECT w.category, w.market, sum(w.messages) AS messages
             FROM @extschema@.wa_internal_usage AS w, @extschema@.whatsapp_usage_closed AS z
-            WHERE w.month = date_trunc('month', now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date
+            WHERE w.month = date_trunc('month',
+                    now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date
                 AND NOT w.free
             GROUP BY w.category, w.market) AS u
         WHERE u.messages > 0 AND NOT EXISTS (
@@ -819,11 +820,11 @@ BEGIN
     IF t.time_zone <> @extschema@.wa_internal_known_zone(t.time_zone) THEN
         item := 'time zone';
         state := 'error';
-        detail := format('"%s" is not known to this server: quiet hours go by its own, %s, and messages with times of '
-            'day in them cannot be written.', @extschema@.wa_internal_quote(t.time_zone),
+        detail := format('"%s" is not known to this server: quiet hours go by its own, %s, and messages with times '
+            'of day in them cannot be written.', @extschema@.wa_internal_quote(t.time_zone),
             current_setting('log_timezone'));
-        remedy := format('SELECT wa_configure_tenant(%L, time_zone => …); or install the system''s older names (Debian: '
-            'the package tzdata-legacy).', t.tenant_id);
+        remedy := format('SELECT wa_configure_tenant(%L, time_zone => …); or install the system''s older names '
+            '(Debian: the package tzdata-legacy).', t.tenant_id);
         RETURN NEXT;
     END IF;
 

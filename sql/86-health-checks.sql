@@ -573,14 +573,15 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'time zones', CASE WHEN count(*) > 0 THEN 'error' ELSE 'ok' END,
-           COALESCE(string_agg(format('"%s", of %s, is not known to this server.', @extschema@.wa_internal_quote(u.zone),
+           COALESCE(string_agg(format('"%s", of %s, is not known to this server.',
+                @extschema@.wa_internal_quote(u.zone),
                 CASE WHEN u.tenants = 0 THEN 'whatsapp_usage_closed'
                      WHEN u.tenants = 1 THEN format('tenant "%s"', u.one)
                      ELSE format('%s tenants, "%s" among them', u.tenants, u.one) END), ' ' ORDER BY u.zone, u.tenants)
                 || ' The server''s own, ' || current_setting('log_timezone') || ', holds.', 'All are known.'),
            CASE WHEN count(*) > 0 THEN
-               'Install the time zone names that the system has lost (Debian: the package tzdata-legacy), or name others: '
-               'wa_configure_tenant(…, time_zone => …).' END
+               'Install the time zone names that the system has lost (Debian: the package tzdata-legacy), or name '
+               'others: wa_configure_tenant(…, time_zone => …).' END
     FROM (SELECT o.zone, o.tenants, o.one
           FROM (SELECT t.time_zone, count(*), min(t.tenant_id) FROM @extschema@.whatsapp_tenants AS t GROUP BY 1
                 UNION ALL

@@ -273,7 +273,8 @@ AS $$
     FROM (SELECT DISTINCT c.tenant_id, c.category, c.delivered
           FROM @extschema@.wa_costs AS c
           WHERE c.month = date_trunc('month', now() AT TIME ZONE
-                  (SELECT @extschema@.wa_internal_known_zone(z.time_zone) FROM @extschema@.whatsapp_usage_closed AS z))::date) AS d
+                  (SELECT @extschema@.wa_internal_known_zone(z.time_zone)
+                   FROM @extschema@.whatsapp_usage_closed AS z))::date) AS d
     GROUP BY d.category
     ORDER BY 1, 4
 $$;

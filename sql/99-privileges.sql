@@ -66,7 +66,8 @@ AS $$
         /* people and programs that watch */
         ('{admin,monitor}', '{
             wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_metrics_health, wa_costs,
-            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate, wa_internal_known_zone,
+            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
+            wa_internal_known_zone,
             wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_node_status, wa_free_numbers,
             wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
         /* ... and how it is set up: nothing of customers. */

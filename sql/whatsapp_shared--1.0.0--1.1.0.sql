@@ -5893,7 +5893,6 @@ BEGIN
     RETURN NEW;
 END
 $$;
-
 CREATE TRIGGER whatsapp_usage_closed_time_zone BEFORE UPDATE OF time_zone ON @extschema@.whatsapp_usage_closed
     FOR EACH ROW EXECUTE FUNCTION @extschema@.wa_internal_check_account_zone();
 
@@ -7352,7 +7351,8 @@ AS $$
         FROM (
             SELECT w.category, w.market, sum(w.messages) AS messages
             FROM @extschema@.wa_internal_usage AS w, @extschema@.whatsapp_usage_closed AS z
-            WHERE w.month = date_trunc('month', now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date
+            WHERE w.month = date_trunc('month',
+                    now() AT TIME ZONE @extschema@.wa_internal_known_zone(z.time_zone))::date
                 AND NOT w.free
             GROUP BY w.category, w.market) AS u
         WHERE u.messages > 0 AND NOT EXISTS (
@@ -7407,11 +7407,11 @@ BEGIN
     IF t.time_zone <> @extschema@.wa_internal_known_zone(t.time_zone) THEN
         item := 'time zone';
         state := 'error';
-        detail := format('"%s" is not known to this server: quiet hours go by its own, %s, and messages with times of '
-            'day in them cannot be written.', @extschema@.wa_internal_quote(t.time_zone),
+        detail := format('"%s" is not known to this server: quiet hours go by its own, %s, and messages with times '
+            'of day in them cannot be written.', @extschema@.wa_internal_quote(t.time_zone),
             current_setting('log_timezone'));
-        remedy := format('SELECT wa_configure_tenant(%L, time_zone => …); or install the system''s older names (Debian: '
-            'the package tzdata-legacy).', t.tenant_id);
+        remedy := format('SELECT wa_configure_tenant(%L, time_zone => …); or install the system''s older names '
+            '(Debian: the package tzdata-legacy).', t.tenant_id);
         RETURN NEXT;
     END IF;
 
@@ -8197,14 +8197,15 @@ RETURNS TABLE (item text, state text, detail text, remedy text)
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'time zones', CASE WHEN count(*) > 0 THEN 'error' ELSE 'ok' END,
-           COALESCE(string_agg(format('"%s", of %s, is not known to this server.', @extschema@.wa_internal_quote(u.zone),
+           COALESCE(string_agg(format('"%s", of %s, is not known to this server.',
+                @extschema@.wa_internal_quote(u.zone),
                 CASE WHEN u.tenants = 0 THEN 'whatsapp_usage_closed'
                      WHEN u.tenants = 1 THEN format('tenant "%s"', u.one)
                      ELSE format('%s tenants, "%s" among them', u.tenants, u.one) END), ' ' ORDER BY u.zone, u.tenants)
                 || ' The server''s own, ' || current_setting('log_timezone') || ', holds.', 'All are known.'),
            CASE WHEN count(*) > 0 THEN
-               'Install the time zone names that the system has lost (Debian: the package tzdata-legacy), or name others: '
-               'wa_configure_tenant(…, time_zone => …).' END
+               'Install the time zone names that the system has lost (Debian: the package tzdata-legacy), or name '
+               'others: wa_configure_tenant(…, time_zone => …).' END
     FROM (SELECT o.zone, o.tenants, o.one
           FROM (SELECT t.time_zone, count(*), min(t.tenant_id) FROM @extschema@.whatsapp_tenants AS t GROUP BY 1
                 UNION ALL
@@ -12609,7 +12610,8 @@ AS $$
     FROM (SELECT DISTINCT c.tenant_id, c.category, c.delivered
           FROM @extschema@.wa_costs AS c
           WHERE c.month = date_trunc('month', now() AT TIME ZONE
-                  (SELECT @extschema@.wa_internal_known_zone(z.time_zone) FROM @extschema@.whatsapp_usage_closed AS z))::date) AS d
+                  (SELECT @extschema@.wa_internal_known_zone(z.time_zone)
+                   FROM @extschema@.whatsapp_usage_closed AS z))::date) AS d
     GROUP BY d.category
     ORDER BY 1, 4
 $$;
@@ -12673,7 +12675,8 @@ AS $$
         /* people and programs that watch */
         ('{admin,monitor}', '{
             wa_health, wa_diagnose, wa_find, wa_stats, wa_metrics, wa_metrics_costs, wa_metrics_health, wa_costs,
-            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate, wa_internal_known_zone,
+            wa_tenant_status, wa_number_status, wa_internal_number_health, wa_internal_number_rate,
+            wa_internal_known_zone,
             wa_queue_status, wa_message_status, wa_delivery_times, wa_top_tenants, wa_node_status, wa_free_numbers,
             wa_timeline, whatsapp_alerts, whatsapp_pauses, whatsapp_sync, whatsapp_events, whatsapp_sizes}'),
         /* ... and how it is set up: nothing of customers. */
